@@ -1,0 +1,1 @@
+//! The agents: typed input, prompt, typed output.

@@ -1,0 +1,407 @@
+//! The immutable configuration of one request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// Where a model is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Provider {
+    /// Ollama's native API.
+    Ollama,
+    /// The Gemini Developer API.
+    Gemini,
+    /// Any server that speaks OpenAI's chat completions.
+    OpenAi,
+    /// Generated text without any server; only when asked for by name.
+    Mock,
+}
+
+impl Provider {
+    /// Every provider, in the order they are documented.
+    pub const ALL: [Self; 4] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Mock];
+
+    /// The name users write.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ollama => "ollama",
+            Self::Gemini => "gemini",
+            Self::OpenAi => "openai",
+            Self::Mock => "mock",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name).ok_or_else(|| {
+            Error::invalid_input(format!("unknown provider {name:?}: use ollama, gemini, openai or mock"))
+        })
+    }
+}
+
+/// The provider a router starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ProviderChoice {
+    /// The tier decides: Gemini first for quality, Ollama first otherwise.
+    #[default]
+    Auto,
+    /// The caller pinned this one.
+    Pinned(Provider),
+}
+
+impl ProviderChoice {
+    /// The name users write.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Pinned(provider) => provider.as_str(),
+        }
+    }
+}
+
+impl FromStr for ProviderChoice {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        if name == "auto" {
+            return Ok(Self::Auto);
+        }
+        name.parse().map(Self::Pinned).map_err(|_| {
+            Error::invalid_input(format!("unknown provider {name:?}: use auto, ollama, gemini, openai or mock"))
+        })
+    }
+}
+
+/// How much model the caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ModelTier {
+    /// The small Ollama model.
+    Fast,
+    /// The large Ollama model.
+    #[default]
+    Balanced,
+    /// Gemini preferred, unless the caller pinned a provider.
+    Quality,
+}
+
+impl ModelTier {
+    /// The name users write.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Balanced => "balanced",
+            Self::Quality => "quality",
+        }
+    }
+}
+
+impl FromStr for ModelTier {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Fast, Self::Balanced, Self::Quality]
+            .into_iter()
+            .find(|tier| tier.as_str() == name)
+            .ok_or_else(|| Error::invalid_input(format!("unknown model tier {name:?}: use fast, balanced or quality")))
+    }
+}
+
+/// A text that no `Debug` prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`, without the blanks a copied key often ends with.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    /// The text itself, for the header it goes into.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Everything a router needs to know; one request's own copy, never changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The provider to start with.
+    pub default_provider: ProviderChoice,
+    /// How much model.
+    pub model_tier: ModelTier,
+    /// Whether another provider may answer when the first one fails.
+    pub fallback_enabled: bool,
+    /// Ollama's base URL.
+    pub ollama_host: String,
+    /// The model of the fast tier.
+    pub ollama_model_fast: String,
+    /// The model of the balanced tier, and of the quality tier where Ollama answers it.
+    pub ollama_model_balanced: String,
+    /// Seconds that one request to Ollama may take, the loading of the model included.
+    pub ollama_timeout: f64,
+    /// Gemini's API key.
+    pub gemini_api_key: Option<Secret>,
+    /// Gemini's model.
+    pub gemini_model: String,
+    /// Gemini's base URL, with the version part.
+    pub gemini_base_url: String,
+    /// The API key of the OpenAI-compatible server; local servers need none.
+    pub openai_api_key: Option<Secret>,
+    /// The model at the OpenAI-compatible server.
+    pub openai_model: Option<String>,
+    /// Base URL of the OpenAI-compatible server, with the version part.
+    pub openai_base_url: String,
+    /// The temperature of a call that names none.
+    pub default_temperature: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            default_provider: ProviderChoice::Auto,
+            model_tier: ModelTier::Balanced,
+            fallback_enabled: true,
+            ollama_host: "http://localhost:11434".to_owned(),
+            ollama_model_fast: "gemma3:4b".to_owned(),
+            ollama_model_balanced: "gemma3:12b".to_owned(),
+            ollama_timeout: 600.0,
+            gemini_api_key: None,
+            gemini_model: "gemini-3-flash-preview".to_owned(),
+            gemini_base_url: "https://generativelanguage.googleapis.com/v1beta".to_owned(),
+            openai_api_key: None,
+            openai_model: None,
+            openai_base_url: "https://api.openai.com/v1".to_owned(),
+            default_temperature: 0.7,
+        }
+    }
+}
+
+/// Seconds that one request to a hosted provider (Gemini, an OpenAI-compatible server) may take. The stage timeouts of
+/// the workflow are shorter or equal; this bounds single calls that have none.
+pub const HOSTED_TIMEOUT_SECONDS: f64 = 600.0;
+
+impl Config {
+    /// Reads the configuration from the process's environment. The only place that reads it.
+    ///
+    /// The second value tells which variables were malformed: each keeps its default.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
+    pub fn from_env() -> (Self, Vec<String>) {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> (Self, Vec<String>) {
+        let mut reader = Reader { lookup: &lookup, warnings: Vec::new() };
+        let default = Self::default();
+        let config = Self {
+            default_provider: reader.parsed("MADSPARK_LLM_PROVIDER", default.default_provider),
+            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier),
+            fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
+            ollama_host: reader.host("OLLAMA_HOST", default.ollama_host),
+            ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
+            ollama_model_balanced: reader.text("OLLAMA_MODEL_BALANCED").unwrap_or(default.ollama_model_balanced),
+            ollama_timeout: reader.seconds("OLLAMA_REQUEST_TIMEOUT", default.ollama_timeout),
+            gemini_api_key: reader.text("GOOGLE_API_KEY").map(|key| Secret::new(&key)),
+            gemini_model: reader.text("GOOGLE_GENAI_MODEL").unwrap_or(default.gemini_model),
+            gemini_base_url: reader.url("GEMINI_BASE_URL", default.gemini_base_url),
+            openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
+            openai_model: reader.text("OPENAI_MODEL"),
+            openai_base_url: reader.url("OPENAI_BASE_URL", default.openai_base_url),
+            default_temperature: default.default_temperature,
+        };
+        (config, reader.warnings)
+    }
+
+    /// Checks every field that a caller may have set.
+    pub fn validate(&self) -> Result<()> {
+        check_url("ollama_host", &self.ollama_host)?;
+        check_url("gemini_base_url", &self.gemini_base_url)?;
+        check_url("openai_base_url", &self.openai_base_url)?;
+        check_text("ollama_model_fast", &self.ollama_model_fast)?;
+        check_text("ollama_model_balanced", &self.ollama_model_balanced)?;
+        check_text("gemini_model", &self.gemini_model)?;
+        if let Some(model) = &self.openai_model {
+            check_text("openai_model", model)?;
+        }
+        if !(self.ollama_timeout.is_finite() && self.ollama_timeout > 0.0) {
+            return Err(Error::invalid_input(format!(
+                "ollama_timeout must be a positive number of seconds, not {}",
+                self.ollama_timeout
+            )));
+        }
+        check_temperature(self.default_temperature)
+    }
+
+    /// The Ollama model of the configured tier.
+    pub fn ollama_model(&self) -> &str {
+        self.ollama_model_of(self.model_tier)
+    }
+
+    /// The Ollama model of `tier`.
+    pub fn ollama_model_of(&self, tier: ModelTier) -> &str {
+        match tier {
+            ModelTier::Fast => &self.ollama_model_fast,
+            ModelTier::Balanced | ModelTier::Quality => &self.ollama_model_balanced,
+        }
+    }
+
+    /// Whether the Gemini key looks like a key: at least 20 characters and no placeholder. Asks no server.
+    pub fn has_plausible_api_key(&self) -> bool {
+        self.gemini_api_key.as_ref().is_some_and(|key| is_plausible_key(key.expose()))
+    }
+}
+
+/// Fails unless `value` is a sampling temperature, 0.0 to 2.0.
+pub fn check_temperature(value: f64) -> Result<()> {
+    if (0.0..=2.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::invalid_input(format!("temperature must be between 0.0 and 2.0, not {value}")))
+    }
+}
+
+fn is_plausible_key(key: &str) -> bool {
+    const PLACEHOLDERS: [&str; 7] =
+        ["your_api_key", "your-api-key", "your_key", "api_key_here", "placeholder", "changeme", "xxxxxxxx"];
+    let lower = key.to_ascii_lowercase();
+    key.chars().count() >= 20 && !PLACEHOLDERS.iter().any(|mark| lower.contains(mark))
+}
+
+fn check_text(field: &str, value: &str) -> Result<()> {
+    if value.trim().is_empty() {
+        return Err(Error::invalid_input(format!("{field} must not be blank")));
+    }
+    Ok(())
+}
+
+/// The URL is not repeated in the message: it may hold a password.
+fn check_url(field: &str, value: &str) -> Result<()> {
+    let url = url::Url::parse(value)
+        .map_err(|error| Error::invalid_input(format!("{field} is not a URL such as http://host:port ({error})")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(Error::invalid_input(format!("{field} must start with http:// or https:// and name a host")));
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn checked<T>(&mut self, name: &str, default: T, read: impl FnOnce(String) -> Option<T>, wanted: &str) -> T {
+        let Some(value) = self.text(name) else { return default };
+        read(value).unwrap_or_else(|| {
+            self.warnings.push(format!("{name} is not {wanted}; the default stands"));
+            default
+        })
+    }
+
+    fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str, default: T) -> T {
+        let Some(value) = self.text(name) else { return default };
+        value.to_ascii_lowercase().parse().unwrap_or_else(|error: Error| {
+            self.warnings.push(format!("{name}: {}; the default stands", error.message()));
+            default
+        })
+    }
+
+    fn flag(&mut self, name: &str, default: bool) -> bool {
+        let read = |value: String| match value.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Some(true),
+            "0" | "false" | "no" | "off" => Some(false),
+            _ => None,
+        };
+        self.checked(name, default, read, "true or false")
+    }
+
+    fn seconds(&mut self, name: &str, default: f64) -> f64 {
+        let read = |value: String| value.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
+        self.checked(name, default, read, "a positive number of seconds")
+    }
+
+    fn url(&mut self, name: &str, default: String) -> String {
+        self.checked(name, default, |value| check_url(name, &value).is_ok().then_some(value), "an http(s) URL")
+    }
+
+    /// `OLLAMA_HOST` is commonly written without a scheme (`127.0.0.1:11434`), and `0.0.0.0` as the address a server
+    /// listens on: neither can be connected to as written.
+    fn host(&mut self, name: &str, default: String) -> String {
+        let read = |value: String| {
+            let url = if value.contains("://") { value } else { format!("http://{value}") };
+            check_url(name, &url).is_ok().then(|| url.replacen("//0.0.0.0", "//127.0.0.1", 1))
+        };
+        self.checked(name, default, read, "a host or an http(s) URL")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_pairs(pairs: &[(&str, &str)]) -> (Config, Vec<String>) {
+        Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn an_empty_environment_is_the_default() {
+        assert_eq!(from_pairs(&[]), (Config::default(), Vec::new()));
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "  "), ("GOOGLE_API_KEY", "")]).0, Config::default());
+    }
+
+    #[test]
+    fn malformed_variables_warn_by_name_and_keep_the_default() {
+        let (config, warnings) = from_pairs(&[
+            ("MADSPARK_LLM_PROVIDER", "clippy"),
+            ("MADSPARK_MODEL_TIER", "best"),
+            ("MADSPARK_FALLBACK_ENABLED", "perhaps"),
+            ("OLLAMA_HOST", "http://"),
+            ("OLLAMA_REQUEST_TIMEOUT", "-1"),
+            ("GEMINI_BASE_URL", "ftp://x"),
+        ]);
+        assert_eq!(config, Config::default());
+        assert_eq!(warnings.len(), 6, "{warnings:?}");
+    }
+
+    #[test]
+    fn a_bare_ollama_host_becomes_a_url() {
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host, "http://box:11434");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host, "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn keys_are_never_shown() {
+        let (config, _) = from_pairs(&[("GOOGLE_API_KEY", "AIza-secret-secret-secret")]);
+        assert!(!format!("{config:?}").contains("secret"));
+        assert!(config.has_plausible_api_key());
+    }
+
+    #[test]
+    fn placeholder_and_short_keys_are_not_plausible() {
+        for key in ["short", "YOUR_API_KEY_HERE_PLEASE_123", "xxxxxxxxxxxxxxxxxxxxxxxxx"] {
+            let config = Config { gemini_api_key: Some(Secret::new(key)), ..Config::default() };
+            assert!(!config.has_plausible_api_key(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The one error type of the core.
+//!
+//! An [`Error`] carries data (what class of failure, which provider and model, which HTTP status, how long to wait);
+//! its `Display` is text for people. What happens after a failure is decided from [`ErrorKind`] by
+//! [`router::policy`](crate::router::policy), never from the text.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Provider;
+use crate::message::Usage;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The class of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller's argument is wrong (blank prompt, prompt too long, bad number). No request was sent.
+    InvalidInput,
+    /// A file named by the caller does not exist.
+    FileNotFound,
+    /// The target lacks a setting it needs, for example an API key or a model name. No request was sent.
+    NotConfigured,
+    /// The target cannot do what the call needs (take a PDF, read a URL). No request was sent.
+    Unsupported,
+    /// No connection could be made: refused, name not resolved, TLS failed.
+    Connect,
+    /// The target did not answer in time.
+    Timeout,
+    /// The connection was cut before the whole reply had arrived.
+    Disconnected,
+    /// HTTP 429.
+    RateLimited,
+    /// HTTP 401, or a provider's own code for a wrong key.
+    Unauthorized,
+    /// HTTP 403.
+    Forbidden,
+    /// The model does not exist at the target.
+    ModelMissing,
+    /// The target rejected the request as malformed (another HTTP 4xx).
+    Rejected,
+    /// HTTP 503 or 529: the target is up but takes no more work now.
+    Overloaded,
+    /// Another HTTP 5xx.
+    Server,
+    /// The reply is not what the protocol says: no JSON, or an envelope without the fields it must have.
+    MalformedReply,
+    /// The reply is well-formed and holds no text.
+    EmptyReply,
+    /// The reply was cut at the limit of output tokens.
+    Truncated,
+    /// The model refused, or a safety filter blocked the prompt or the reply.
+    Refused,
+    /// The reply's text does not fit the schema asked for.
+    InvalidOutput,
+    /// Every target in the plan failed; [`Error::causes`] tells how.
+    AllTargetsFailed,
+    /// A stage or a whole run reached its deadline.
+    DeadlineExceeded,
+    /// Code of the caller, such as a router object of its own, failed; `source` is what it raised.
+    External,
+    /// A defect of this library.
+    Internal,
+}
+
+impl ErrorKind {
+    /// A short snake-case name, stable, for records and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::FileNotFound => "file_not_found",
+            Self::NotConfigured => "not_configured",
+            Self::Unsupported => "unsupported",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Disconnected => "disconnected",
+            Self::RateLimited => "rate_limited",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::ModelMissing => "model_missing",
+            Self::Rejected => "rejected",
+            Self::Overloaded => "overloaded",
+            Self::Server => "server",
+            Self::MalformedReply => "malformed_reply",
+            Self::EmptyReply => "empty_reply",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+            Self::InvalidOutput => "invalid_output",
+            Self::AllTargetsFailed => "all_targets_failed",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::External => "external",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What failed, where, and what is known about it.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    provider: Option<Provider>,
+    model: Option<Arc<str>>,
+    status: Option<u16>,
+    retry_after: Option<Duration>,
+    usage: Usage,
+    causes: Vec<Error>,
+    attempts: Vec<crate::router::Attempt>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of class `kind`; `message` is one sentence for people, without keys and without prompt text.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            provider: None,
+            model: None,
+            status: None,
+            retry_after: None,
+            usage: Usage::default(),
+            causes: Vec::new(),
+            attempts: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// The caller's argument is wrong.
+    pub fn invalid_input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// Names the target that failed.
+    #[must_use]
+    pub fn at(mut self, provider: Provider, model: impl Into<Arc<str>>) -> Self {
+        self.0.provider = Some(provider);
+        self.0.model = Some(model.into());
+        self
+    }
+
+    /// The HTTP status that came back.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// How long the target asked to be left alone.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
+    /// What the failed attempt cost all the same.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.0.usage = usage;
+        self
+    }
+
+    /// The errors this one sums up, in the order they happened.
+    #[must_use]
+    pub fn with_causes(mut self, causes: Vec<Self>) -> Self {
+        self.0.causes = causes;
+        self
+    }
+
+    /// Every attempt made before giving up.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: Vec<crate::router::Attempt>) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    /// The error underneath.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Arc<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The class of the failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The sentence alone, without provider and status.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The provider that failed.
+    pub fn provider(&self) -> Option<Provider> {
+        self.0.provider
+    }
+
+    /// The model that was asked.
+    pub fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    /// The HTTP status, where one came back.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// How long the target asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// What the failed attempt cost all the same.
+    pub fn usage(&self) -> Usage {
+        self.0.usage
+    }
+
+    /// The errors this one sums up.
+    pub fn causes(&self) -> &[Self] {
+        &self.0.causes
+    }
+
+    /// Every attempt made before giving up.
+    pub fn attempts(&self) -> &[crate::router::Attempt] {
+        &self.0.attempts
+    }
+
+    /// The error underneath, for callers that know its type.
+    pub fn source_arc(&self) -> Option<&Arc<dyn StdError + Send + Sync>> {
+        self.0.source.as_ref()
+    }
+
+    /// True where time ran out: at one target, or for a stage or the whole run.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Timeout | ErrorKind::DeadlineExceeded)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(provider) = self.0.provider {
+            write!(f, "{provider}")?;
+            if let Some(model) = self.0.model.as_deref().filter(|model| !model.is_empty()) {
+                write!(f, " ({model})")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.0.message)?;
+        if let Some(status) = self.0.status {
+            write!(f, " [HTTP {status}]")?;
+        }
+        if let Some(wait) = self.0.retry_after {
+            write!(f, " [retry after {:.0} s]", wait.as_secs_f64().ceil())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("provider", &self.0.provider)
+            .field("model", &self.0.model)
+            .field("status", &self.0.status)
+            .field("retry_after", &self.0.retry_after)
+            .field("causes", &self.0.causes)
+            .field("source", &self.0.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_tells_where_what_and_when_to_come_back() {
+        let error = Error::new(ErrorKind::RateLimited, "quota exceeded")
+            .at(Provider::Gemini, "gemini-3-flash-preview")
+            .with_status(429)
+            .with_retry_after(Some(Duration::from_millis(1500)));
+        assert_eq!(error.to_string(), "gemini (gemini-3-flash-preview): quota exceeded [HTTP 429] [retry after 2 s]");
+    }
+}

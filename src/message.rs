@@ -1,0 +1,147 @@
+//! What is asked of a model and what comes back, in no provider's terms.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::schema::Schema;
+
+/// One question to a model. Cheap to clone: texts and buffers are shared.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The user's turn.
+    pub prompt: Arc<str>,
+    /// The system instruction; empty for none.
+    pub system: Arc<str>,
+    /// What travels with the prompt, in order.
+    pub parts: Vec<Part>,
+    /// The schema the reply must fit; `None` for free text.
+    pub schema: Option<Arc<Schema>>,
+    /// Sampling temperature, 0.0 to 2.0. Zero is a value, not "unset".
+    pub temperature: f64,
+    /// Upper bound of output tokens; `None` leaves it to the model.
+    pub max_tokens: Option<u32>,
+    /// Turns after the prompt: a rejected reply and what was wrong with it.
+    pub repair: Option<Repair>,
+}
+
+impl Request {
+    /// A free-text question without attachments at temperature 0.
+    pub fn new(prompt: impl Into<Arc<str>>) -> Self {
+        Self {
+            prompt: prompt.into(),
+            system: Arc::from(""),
+            parts: Vec::new(),
+            schema: None,
+            temperature: 0.0,
+            max_tokens: None,
+            repair: None,
+        }
+    }
+}
+
+/// A reply that did not fit the schema, to be sent back once with the reason.
+#[derive(Debug, Clone)]
+pub struct Repair {
+    /// The model's own text, as the assistant's turn.
+    pub reply: Arc<str>,
+    /// What to mend, as the user's next turn.
+    pub instruction: Arc<str>,
+}
+
+/// What travels with a prompt.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// A text document, sent as text to every provider.
+    Text {
+        /// The file's name, shown to the model.
+        name: Arc<str>,
+        /// The whole text.
+        text: Arc<str>,
+    },
+    /// An image.
+    Image {
+        /// For example `image/png`.
+        mime: &'static str,
+        /// The file as it is.
+        data: Bytes,
+    },
+    /// A PDF.
+    Pdf {
+        /// The file's name, shown to the model.
+        name: Arc<str>,
+        /// The file as it is.
+        data: Bytes,
+    },
+    /// A web page the provider is asked to read by itself.
+    Url(Arc<str>),
+}
+
+impl Part {
+    /// What the part is, in words.
+    pub const fn describe(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text documents",
+            Self::Image { .. } => "images",
+            Self::Pdf { .. } => "PDF files",
+            Self::Url(_) => "web addresses",
+        }
+    }
+}
+
+/// A model's answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The text, thoughts left out. Never empty: an empty answer is an error.
+    pub text: String,
+    /// The model the provider says it used, where it says so.
+    pub model: Option<String>,
+    /// Why the model stopped.
+    pub finish: FinishReason,
+    /// What the provider counted.
+    pub usage: Usage,
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// It reached the limit of output tokens or of its context.
+    Length,
+    /// The provider named another reason, or none.
+    Other,
+}
+
+/// Tokens of one attempt, in disjoint buckets: their sum is the total.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens, without those read from the provider's cache.
+    pub input: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_input: u64,
+    /// Tokens of the answer, without thoughts.
+    pub output: u64,
+    /// Tokens of the model's thoughts.
+    pub reasoning: u64,
+    /// Prompt tokens of the provider's own tools (pages it read).
+    pub tool: u64,
+}
+
+impl Usage {
+    /// All tokens billed.
+    pub const fn total(&self) -> u64 {
+        self.input + self.cached_input + self.output + self.reasoning + self.tool
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input += other.input;
+        self.cached_input += other.cached_input;
+        self.output += other.output;
+        self.reasoning += other.reasoning;
+        self.tool += other.tool;
+    }
+}

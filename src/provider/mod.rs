@@ -1,0 +1,68 @@
+//! The wire protocols: pure functions from a request to bytes and from bytes to a reply.
+//!
+//! One file per protocol, all of one shape. Nothing here does I/O or decides what happens after a failure.
+
+mod gemini;
+mod mock;
+mod ollama;
+mod openai;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+
+use crate::config::{Provider, Secret};
+use crate::error::{Error, Result};
+use crate::message::{Part, Reply, Request};
+use crate::transport::WireRequest;
+
+pub use mock::answer as mock_answer;
+
+/// One model at one address, with the key it is reached by.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which protocol.
+    pub provider: Provider,
+    /// The model's name as the provider knows it.
+    pub model: Arc<str>,
+    /// The base URL from the configuration.
+    pub base_url: Arc<str>,
+    /// The API key, where there is one.
+    pub key: Option<Secret>,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// A wire protocol.
+pub trait Adapter: Send + Sync + std::fmt::Debug {
+    /// Whether the protocol can carry `part`.
+    fn takes(&self, part: &Part) -> bool;
+
+    /// The HTTP request that asks `request` of `target`. Fails with `NotConfigured` where the target lacks a key or a
+    /// model it needs, with `Unsupported` where a part cannot be carried.
+    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest>;
+
+    /// The reply in the body of an HTTP 2xx. Fails with `MalformedReply`, `EmptyReply`, `Truncated` or `Refused`.
+    fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply>;
+
+    /// The error in a reply of another status. Never repeats a key.
+    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error;
+
+    /// The request that lists the target's models, the cheapest sign of life.
+    fn models_request(&self, target: &Target) -> Result<WireRequest>;
+
+    /// The model names in the reply to [`Adapter::models_request`].
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>>;
+}
+
+/// The protocol of `provider`; `None` for the mock, which has no wire.
+pub fn adapter(provider: Provider) -> Option<&'static dyn Adapter> {
+    match provider {
+        Provider::Ollama => Some(&ollama::Ollama),
+        Provider::Gemini => Some(&gemini::Gemini),
+        Provider::OpenAi => Some(&openai::OpenAi),
+        Provider::Mock => None,
+    }
+}

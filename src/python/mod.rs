@@ -1,0 +1,1 @@
+//! The bindings: the only place that knows Python.

@@ -1,0 +1,117 @@
+//! The router: which target answers a call, and what happens when one does not.
+
+mod attempt;
+mod call;
+mod generate;
+mod health;
+mod metrics;
+mod plan;
+mod policy;
+mod price;
+
+use std::sync::Arc;
+
+use crate::config::{Config, ModelTier, Provider, ProviderChoice};
+use crate::error::Result;
+use crate::message::Request;
+use crate::transport::Http;
+
+pub use attempt::Attempt;
+pub use call::Call;
+pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
+pub use health::Health;
+pub use metrics::MetricsSnapshot;
+
+/// Upper bound of a prompt, in characters.
+pub const MAX_PROMPT_CHARS: usize = 100_000;
+
+/// The state of the process: connection pools. Knows no request's choice.
+#[derive(Debug, Default)]
+pub struct Engine {
+    http: Http,
+}
+
+impl Engine {
+    /// An engine without connections; they are made at the first call.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+}
+
+/// What a router's maker may choose over its configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// The provider to start with.
+    pub primary_provider: Option<ProviderChoice>,
+    /// Whether another provider may answer.
+    pub fallback_enabled: Option<bool>,
+    /// How much model.
+    pub model_tier: Option<ModelTier>,
+}
+
+/// One request's configuration and metrics. Holds no socket and no thread; there is nothing to close.
+#[derive(Debug)]
+pub struct Router {
+    config: Arc<Config>,
+    choice: ProviderChoice,
+    fallback_enabled: bool,
+    tier: ModelTier,
+    metrics: metrics::Metrics,
+}
+
+impl Router {
+    /// A router over `config`; an override beats the configuration.
+    pub fn new(config: Arc<Config>, overrides: Overrides) -> Self {
+        Self {
+            choice: overrides.primary_provider.unwrap_or(config.default_provider),
+            fallback_enabled: overrides.fallback_enabled.unwrap_or(config.fallback_enabled),
+            tier: overrides.model_tier.unwrap_or(config.model_tier),
+            config,
+            metrics: metrics::Metrics::default(),
+        }
+    }
+
+    /// The configuration it was made from.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The provider calls start with.
+    pub fn choice(&self) -> ProviderChoice {
+        self.choice
+    }
+
+    /// Whether another provider may answer.
+    pub fn fallback_enabled(&self) -> bool {
+        self.fallback_enabled
+    }
+
+    /// How much model.
+    pub fn tier(&self) -> ModelTier {
+        self.tier
+    }
+
+    /// Begins a call; nothing is sent before [`Call::next`]. `force` names the only provider that may answer.
+    pub fn call(self: &Arc<Self>, engine: &Arc<Engine>, request: Request, force: Option<Provider>) -> Result<Call> {
+        Call::new(Arc::clone(self), Arc::clone(engine), request, force)
+    }
+
+    /// What it has done so far.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.metrics.snapshot()
+    }
+
+    /// Sets every counter to zero.
+    pub fn reset_metrics(&self) {
+        self.metrics.reset();
+    }
+
+    /// Asks every provider of the plan for its models and tells which answered.
+    pub async fn health(&self, engine: &Engine) -> Vec<Health> {
+        health::probe(self, engine).await
+    }
+}
