@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from madspark.utils.temperature_control import TemperatureManager
+from madspark.utils.temperature_control import PRESETS, TemperatureManager
 
 __all__ = ["EXIT_CODES", "config_changes", "parse", "temperatures"]
 
@@ -55,7 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     warmth = run.add_mutually_exclusive_group()
     warmth.add_argument("--temperature", type=_temperature, metavar="T", help="base temperature, 0-2")
-    warmth.add_argument("--preset", choices=list(TemperatureManager.PRESETS), help="temperatures by name")
+    warmth.add_argument("--preset", choices=list(PRESETS), help="temperatures by name")
 
     models = parser.add_argument_group("the models")
     models.add_argument("--provider", choices=["auto", "ollama", "gemini", "openai", "mock"], help="where to start")

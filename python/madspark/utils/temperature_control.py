@@ -8,11 +8,19 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, Self
+    from typing import Self
 
-__all__ = ["TemperatureConfig", "TemperatureManager"]
+__all__ = ["PRESETS", "TemperatureConfig", "TemperatureManager"]
 
 MAX_TEMPERATURE = 2.0
+
+# Base, ideas, evaluation, advocacy, skepticism.
+PRESETS = {
+    "conservative": (0.3, 0.5, 0.2, 0.3, 0.3),
+    "balanced": (0.7, 0.8, 0.3, 0.5, 0.5),
+    "creative": (0.9, 1.0, 0.4, 0.7, 0.7),
+    "wild": (1.0, 2.0, 0.5, 0.9, 0.9),
+}
 
 
 class TemperatureConfig:
@@ -59,14 +67,6 @@ class TemperatureManager:
 
     __slots__ = ("config",)
 
-    PRESETS: ClassVar[dict[str, TemperatureConfig]] = {
-        "conservative": TemperatureConfig(0.3, 0.5, 0.2, 0.3, 0.3),
-        "balanced": TemperatureConfig(0.7, 0.8, 0.3, 0.5, 0.5),
-        "creative": TemperatureConfig(0.9, 1.0, 0.4, 0.7, 0.7),
-        "wild": TemperatureConfig(1.0, 2.0, 0.5, 0.9, 0.9),
-    }
-    """What :meth:`from_preset` knows."""
-
     def __init__(self, config: TemperatureConfig | None = None) -> None:
         self.config = TemperatureConfig() if config is None else config
 
@@ -74,12 +74,10 @@ class TemperatureManager:
     def from_preset(cls, name: str) -> Self:
         """Take the temperatures of a preset: conservative, balanced, creative or wild; ``ValueError`` for others."""
         try:
-            preset = cls.PRESETS[name]
+            preset = PRESETS[name]
         except KeyError:
-            known = ", ".join(cls.PRESETS)
-            raise ValueError(f"unknown temperature preset {name!r}: use one of {known}") from None
-        # A copy: the preset must not change with one run's config.
-        return cls(TemperatureConfig(**preset.to_dict()))
+            raise ValueError(f"unknown temperature preset {name!r}: use one of {', '.join(PRESETS)}") from None
+        return cls(TemperatureConfig(*preset))
 
     @classmethod
     def from_base_temperature(cls, base_temperature: float) -> Self:
