@@ -1,0 +1,73 @@
+# Needs a Rust toolchain, Python 3.11 or newer and make. `make help` lists the targets.
+
+PYTHON ?= python3
+# The package as users get it (release build).
+VENV ?= .venv
+# The package as it is tested (editable, development build, the extra `test`).
+TEST_VENV ?= .venv-test
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint lint-rust lint-python test-rust test-python tools clean
+
+RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml
+PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
+
+INSTALLED := $(VENV)/.installed
+TEST_INSTALLED := $(TEST_VENV)/.installed
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Install the package and run a whole workflow against simulated models
+	$(VENV)/bin/python examples/demo.py
+
+test: lint test-rust test-python ## Check everything: layout, lints, types, Rust tests, Python tests
+	@echo "make test: everything passed"
+
+lint: lint-rust lint-python ## Check layout, lints and types only
+
+lint-rust: | tools
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features python -- -D warnings
+	@if cargo tree --locked --edges normal,build --prefix none | grep '^pyo3'; then \
+		echo "error: pyo3 is in the dependency tree without the feature 'python'" >&2; exit 1; \
+	else echo "cargo tree: no pyo3 without the feature 'python'"; fi
+
+lint-python: $(TEST_INSTALLED)
+	$(TEST_VENV)/bin/ruff check
+	$(TEST_VENV)/bin/ruff format --check
+	$(TEST_VENV)/bin/mypy
+	$(TEST_VENV)/bin/stubtest --mypy-config-file pyproject.toml madspark._core
+
+test-rust: | tools
+	cargo test --locked
+
+test-python: $(TEST_INSTALLED)
+	$(TEST_VENV)/bin/pytest
+
+clean: ## Delete everything that was built
+	rm -rf target dist $(VENV) $(TEST_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find python -name '*.so' -delete
+	find python tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+tools:
+	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "error: $(PYTHON) is not Python 3.11 or newer: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) cannot create virtual environments: install its venv package (Debian: python3-venv)" >&2; exit 1; }
+
+# A stamp is newer than every source it was made from, so that a second `make` does nothing.
+$(INSTALLED): $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml README.md LICENSE | tools
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet .
+	@touch $@
+
+# Python sources are used in place here; only a change to the Rust side or to the dependencies needs a build.
+$(TEST_INSTALLED): $(RUST_SOURCES) pyproject.toml | tools
+	test -x $(TEST_VENV)/bin/pip || $(PYTHON) -m venv $(TEST_VENV)
+	$(TEST_VENV)/bin/pip install --disable-pip-version-check --quiet 'maturin>=1.16,<2'
+	VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --extras test
+	@touch $@

@@ -1,0 +1,95 @@
+"""A multi-agent idea workflow over language models, through request-scoped routers.
+
+>>> from madspark import AsyncCoordinator, LLMRouter
+>>> router = LLMRouter(primary_provider="ollama", fallback_enabled=False)
+>>> results = await AsyncCoordinator(router=router).run_workflow("city farming", "small budget")  # doctest: +SKIP
+
+Names are loaded at first use: importing the package reads no environment, opens no socket and starts no thread.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from madspark.core.async_coordinator import AsyncCoordinator
+    from madspark.core.coordinator import Coordinator
+    from madspark.llm.config import LLMConfig
+    from madspark.llm.exceptions import (
+        AllProvidersFailedError,
+        AllProvidersInvalidOutputError,
+        AllProvidersRateLimitedError,
+        AllProvidersTimedOutError,
+        AllProvidersUnauthorizedError,
+        AllProvidersUnavailableError,
+        AuthorizationError,
+        ContentRefusedError,
+        InternalError,
+        LLMProviderError,
+        ProviderTimeoutError,
+        ProviderUnavailableError,
+        RateLimitError,
+        SchemaValidationError,
+        WorkflowTimeoutError,
+    )
+    from madspark.llm.response import Attempt, LLMResponse
+    from madspark.llm.router import LLMRouter
+    from madspark.llm.tiers import ModelTier
+
+    __version__: str
+
+__all__ = [
+    "AllProvidersFailedError",
+    "AllProvidersInvalidOutputError",
+    "AllProvidersRateLimitedError",
+    "AllProvidersTimedOutError",
+    "AllProvidersUnauthorizedError",
+    "AllProvidersUnavailableError",
+    "AsyncCoordinator",
+    "Attempt",
+    "AuthorizationError",
+    "ContentRefusedError",
+    "Coordinator",
+    "InternalError",
+    "LLMConfig",
+    "LLMProviderError",
+    "LLMResponse",
+    "LLMRouter",
+    "ModelTier",
+    "ProviderTimeoutError",
+    "ProviderUnavailableError",
+    "RateLimitError",
+    "SchemaValidationError",
+    "WorkflowTimeoutError",
+    "__version__",
+]
+
+# The module of each name; the names not listed are exceptions.
+_HOMES = {
+    "AsyncCoordinator": "core.async_coordinator",
+    "Attempt": "llm.response",
+    "Coordinator": "core.coordinator",
+    "LLMConfig": "llm.config",
+    "LLMResponse": "llm.response",
+    "LLMRouter": "llm.router",
+    "ModelTier": "llm.tiers",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("madspark")
+    else:
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'llm.exceptions')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""`python -m madspark` is the command `madspark`."""
+
+import sys
+
+from madspark.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

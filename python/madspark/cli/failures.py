@@ -1,0 +1,143 @@
+"""A failed run in one line that says what to do about it.
+
+The line is made from what the error carries (provider, model, class of the failure, status), not from its text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from madspark.cli.wrap import clean
+from madspark.llm.exceptions import (
+    AllProvidersFailedError,
+    AuthorizationError,
+    InternalError,
+    LLMProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RateLimitError,
+    SchemaValidationError,
+    WorkflowTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["explain", "without_password"]
+
+_NAMES = {"ollama": "Ollama", "gemini": "Gemini", "openai": "the OpenAI-compatible server"}
+_KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY"}
+_MODEL_FLAGS = {"ollama": "--ollama-model", "gemini": "--gemini-model", "openai": "--openai-model"}
+_START = {
+    "ollama": "start it with `ollama serve` or pass --ollama-host",
+    "gemini": "check the network or pass --gemini-base-url",
+    "openai": "start it or pass --openai-base-url",
+}
+_NOT_FOUND = 404
+
+
+class _Failure(NamedTuple):
+    """What one target failed with."""
+
+    provider: str
+    model: str | None
+    kind: str
+    message: str
+    retry_after: float | None
+
+
+def explain(error: BaseException, hosts: Mapping[str, str]) -> str:
+    """Tell in one line what failed and what to do; ``hosts`` maps a provider to the URL it was asked at."""
+    return " ".join(clean(_explained(error, hosts)).split())
+
+
+def without_password(url: str) -> str:
+    """Take user and password out of a URL."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _explained(error: BaseException, hosts: Mapping[str, str]) -> str:
+    if isinstance(error, WorkflowTimeoutError):
+        return f"{error}: pass a longer --timeout"
+    if isinstance(error, InternalError):
+        return f"defect in madspark, please report it: {error}"
+    if isinstance(error, LLMProviderError):
+        failures = _failures(error)
+        return "; ".join(_advice(failure, hosts) for failure in failures) if failures else str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"no such file: {error.filename}" if error.filename else str(error)
+    if isinstance(error, (ValueError, NotImplementedError, OSError)):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}"
+
+
+def _failures(error: LLMProviderError) -> list[_Failure]:
+    """The last failure at each target, in the order the targets were asked."""
+    last = {
+        (attempt.provider, attempt.model): _Failure(
+            attempt.provider, attempt.model, attempt.error, attempt.message or "", error.retry_after
+        )
+        for attempt in error.attempts
+        if attempt.error is not None
+    }
+    if last:
+        return list(last.values())
+    if isinstance(error, AllProvidersFailedError):
+        return [_of(name, failure) for name, failure in error.errors.items()]
+    return [_of(error.provider, error)] if error.provider else []
+
+
+def _of(name: str, error: Exception) -> _Failure:
+    provider = getattr(error, "provider", None) or name
+    return _Failure(
+        provider, getattr(error, "model", None), _kind(error), str(error), getattr(error, "retry_after", None)
+    )
+
+
+def _kind(error: Exception) -> str:
+    """The class of the failure where no attempt tells it."""
+    if isinstance(error, LLMProviderError) and error.status == _NOT_FOUND and error.model:
+        return "model_missing"
+    kinds: tuple[tuple[type[Exception], str], ...] = (
+        (ProviderTimeoutError, "timeout"),
+        (RateLimitError, "rate_limited"),
+        (SchemaValidationError, "invalid_output"),
+        (AuthorizationError, "unauthorized"),
+    )
+    for of_kind, kind in kinds:
+        if isinstance(error, of_kind):
+            return kind
+    # Without a status nothing came back at all.
+    if isinstance(error, ProviderUnavailableError) and error.status is None:
+        return "connect"
+    return "other"
+
+
+def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
+    provider, model = failure.provider, failure.model
+    name = _NAMES.get(provider, provider)
+    match failure.kind:
+        case "connect":
+            host = without_password(hosts[provider]) if provider in hosts else "its address"
+            return f"cannot reach {name} at {host}: {_START.get(provider, 'check its address')}"
+        case "not_configured" if provider == "gemini":
+            return f"{name} needs an API key: set {_KEYS[provider]}"
+        case "not_configured" if provider == "openai":
+            return f"{name} needs a model and, where it asks for one, a key: pass --openai-model, set {_KEYS[provider]}"
+        case "unauthorized" | "forbidden" if provider in _KEYS:
+            return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
+        case "model_missing" if provider == "ollama":
+            return f"{name} has no model {model}: run `ollama pull {model}` or pass --ollama-model"
+        case "model_missing":
+            return f"{name} has no model {model}: pass {_MODEL_FLAGS.get(provider, 'another model')}"
+        case "timeout":
+            return f"{name} did not answer in time with {model or 'this model'}: try --tier fast or a longer --timeout"
+        case "rate_limited":
+            wait = "later" if failure.retry_after is None else f"in {failure.retry_after:.0f} s"
+            return f"{name} limits the rate of calls: try again {wait}"
+        case "invalid_output":
+            return f"{name}'s model {model} does not keep to the form asked for: try another model"
+        case _:
+            return f"{name}: {failure.message or failure.kind}"

@@ -1,0 +1,45 @@
+"""How far a run is, on stderr while it runs."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from madspark.cli.wrap import shorten
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["Progress"]
+
+_CLEAR = "\r\x1b[2K"
+
+
+class Progress:
+    """One line that is written anew on a terminal; one line for each event elsewhere; nothing when ``quiet``."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._rewrites = stream.isatty()
+        self._open = False
+
+    async def __call__(self, message: str, fraction: float) -> None:
+        """Show one event. A coroutine function, so that it runs on the loop and never beside the final output."""
+        if self._quiet:
+            return
+        line = f"[{fraction:4.0%}] {message}"
+        if self._rewrites:
+            columns = shutil.get_terminal_size().columns
+            self._stream.write(_CLEAR + shorten(line, columns - 1))
+            self._open = True
+        else:
+            self._stream.write(shorten(line, 200) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Remove the line, so that what follows begins at the left edge."""
+        if self._open:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+            self._open = False

@@ -1,0 +1,150 @@
+"""What comes back from a model call besides its result.
+
+Plain classes, not dataclasses: importing `dataclasses` costs more than the rest of `import madspark`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, NoReturn, Self
+
+__all__ = ["Attempt", "LLMResponse"]
+
+
+class Attempt:
+    """What happened at one target. Immutable.
+
+    ``error`` is the class of the failure in snake case, such as ``"rate_limited"``, and ``message`` the failure in
+    words; both are ``None`` where ``ok``. ``status`` is the HTTP status where one came back. ``usage`` holds the
+    token counts the provider told, also those of a failed attempt.
+    """
+
+    __slots__ = ("error", "latency_ms", "message", "model", "ok", "provider", "status", "usage")
+
+    provider: str
+    model: str
+    ok: bool
+    status: int | None
+    error: str | None
+    message: str | None
+    latency_ms: float
+    usage: dict[str, int]
+
+    def __init__(
+        self,
+        provider: str,
+        model: str,
+        ok: bool,
+        status: int | None = None,
+        error: str | None = None,
+        message: str | None = None,
+        latency_ms: float = 0.0,
+        usage: Mapping[str, int] | None = None,
+    ) -> None:
+        assign = object.__setattr__
+        assign(self, "provider", provider)
+        assign(self, "model", model)
+        assign(self, "ok", ok)
+        assign(self, "status", status)
+        assign(self, "error", error)
+        assign(self, "message", message)
+        assign(self, "latency_ms", latency_ms)
+        assign(self, "usage", dict(usage or {}))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"cannot set {name!r}: an attempt is a record of the past")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"cannot delete {name!r}: an attempt is a record of the past")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), self._values()
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, Attempt) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.provider, self.model, self.ok, self.status, self.error, self.message, self.latency_ms))
+
+    def __repr__(self) -> str:
+        outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
+        return f"Attempt({self.provider!r}, {self.model!r}, {outcome}, latency_ms={self.latency_ms:.1f})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in it, as values that `json` can write."""
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "ok": self.ok,
+            "status": self.status,
+            "error": self.error,
+            "message": self.message,
+            "latency_ms": self.latency_ms,
+            "usage": dict(self.usage),
+        }
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(self.to_dict().values())
+
+
+class LLMResponse:
+    """An answer and how it came about.
+
+    ``provider`` and ``model`` name who really answered. ``tokens_used`` and ``cost`` (US dollars) count every attempt,
+    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's.
+    ``timestamp`` is in UTC and defaults to now.
+    """
+
+    __slots__ = ("attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
+
+    def __init__(
+        self,
+        text: str,
+        provider: str,
+        model: str,
+        tokens_used: int = 0,
+        latency_ms: float = 0.0,
+        cost: float | None = 0.0,
+        cached: bool = False,
+        timestamp: datetime | None = None,
+        attempts: Iterable[Attempt] = (),
+    ) -> None:
+        self.text = text
+        self.provider = provider
+        self.model = model
+        self.tokens_used = tokens_used
+        self.latency_ms = latency_ms
+        self.cost = cost
+        self.cached = cached
+        self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
+        self.attempts: tuple[Attempt, ...] = tuple(attempts)
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, LLMResponse) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # its fields can be changed
+
+    def __repr__(self) -> str:
+        return (
+            f"LLMResponse(provider={self.provider!r}, model={self.model!r}, tokens_used={self.tokens_used},"
+            f" latency_ms={self.latency_ms:.1f}, cost={self.cost}, cached={self.cached},"
+            f" attempts={len(self.attempts)}, text=<{len(self.text)} characters>)"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in it, as values that `json` can write; the timestamp in ISO 8601."""
+        return {
+            "text": self.text,
+            "provider": self.provider,
+            "model": self.model,
+            "tokens_used": self.tokens_used,
+            "latency_ms": self.latency_ms,
+            "cost": self.cost,
+            "cached": self.cached,
+            "timestamp": self.timestamp.isoformat(),
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+        }

@@ -1,0 +1,38 @@
+"""What each agent answers, as pydantic models.
+
+The bounds are part of the contract with the models: a reply outside of them is repaired or rejected, never cut to fit.
+The core checks the same bounds; these models are for callers that parse stored replies or write agents of their own.
+"""
+
+from madspark.schemas.advocacy import AddressedConcern, Advocacy, AdvocacyBatch, AdvocacyForIdea
+from madspark.schemas.evaluation import CriticEvaluation, CriticEvaluations
+from madspark.schemas.fields import TitledPoint
+from madspark.schemas.ideas import GeneratedIdeas, IdeaItem
+from madspark.schemas.improvement import Improvement, ImprovementBatch, ImprovementForIdea
+from madspark.schemas.skepticism import (
+    MissingConsideration,
+    QuestionableAssumption,
+    Skepticism,
+    SkepticismBatch,
+    SkepticismForIdea,
+)
+
+__all__ = [
+    "AddressedConcern",
+    "Advocacy",
+    "AdvocacyBatch",
+    "AdvocacyForIdea",
+    "CriticEvaluation",
+    "CriticEvaluations",
+    "GeneratedIdeas",
+    "IdeaItem",
+    "Improvement",
+    "ImprovementBatch",
+    "ImprovementForIdea",
+    "MissingConsideration",
+    "QuestionableAssumption",
+    "Skepticism",
+    "SkepticismBatch",
+    "SkepticismForIdea",
+    "TitledPoint",
+]

@@ -1,0 +1,61 @@
+"""Fixtures for pytest: `madspark_simulator` and `madspark_router`.
+
+pytest loads this module in every suite of an environment that has madspark. It imports nothing of madspark before a
+fixture is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from madspark.llm.router import LLMRouter
+    from madspark.testing import Simulator
+
+
+@pytest.fixture
+def madspark_simulator() -> Iterator[Simulator]:
+    """Every provider on a loopback port; started for one test and stopped after it."""
+    from madspark.testing import Simulator
+
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
+    """Make routers that know only the simulator.
+
+    ``primary_provider``, ``fallback_enabled`` and ``model_tier`` go to the router; every other keyword is a field of
+    its configuration, such as ``ollama_timeout=0.5``. The environment is not read.
+    """
+    from madspark.llm.config import LLMConfig
+    from madspark.llm.router import LLMRouter
+
+    def make(
+        *,
+        primary_provider: str | None = None,
+        fallback_enabled: bool | None = None,
+        model_tier: str | None = None,
+        **fields: Any,
+    ) -> LLMRouter:
+        settings: dict[str, Any] = {
+            "ollama_host": madspark_simulator.ollama_url,
+            "gemini_base_url": madspark_simulator.gemini_url,
+            # Long enough to pass for a key; the simulator takes any.
+            "gemini_api_key": "simulator-key-of-no-worth",
+            "openai_base_url": madspark_simulator.openai_url,
+            "openai_model": "simulated",
+        }
+        return LLMRouter(
+            primary_provider=primary_provider,
+            fallback_enabled=fallback_enabled,
+            model_tier=model_tier,
+            config=LLMConfig(**{**settings, **fields}),
+        )
+
+    return make

@@ -1,0 +1,339 @@
+"""The command line: what it takes, what it prints and which code it ends with, without a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from madspark.cli.arguments import config_changes, parse, temperatures
+from madspark.cli.failures import explain, without_password
+from madspark.cli.main import DEGRADED, FAILED, OK, WRONG_USAGE, _show, main
+from madspark.cli.progress import Progress
+from madspark.cli.render import as_json, as_text, degraded, metrics_line
+from madspark.cli.wrap import clean, shorten, width, wrap
+from madspark.llm import exceptions as errors
+from madspark.llm.response import Attempt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTS = {"ollama": "http://user:secret@box:11434", "gemini": "https://gemini.example"}
+
+RESULT: dict[str, Any] = {
+    "idea": "Roof farm: beds on flat roofs",
+    "initial_score": 6.0,
+    "initial_critique": "Heavy.",
+    "advocacy": "STRENGTHS\n- Cheap: needs little",
+    "skepticism": {"formatted": "CRITICAL FLAWS\n- Weight: too much"},
+    "improved_idea": "Light roof farm",
+    "improved_score": 8.5,
+    "improved_critique": "Better.",
+    "status": "ok",
+    "problems": [],
+}
+
+
+def degraded_result() -> dict[str, Any]:
+    return {**RESULT, "status": "degraded", "problems": [{"stage": "advocacy", "reason": "rate_limited"}]}
+
+
+# Arguments
+
+
+def test_defaults_leave_every_choice_to_the_configuration() -> None:
+    args = parse(["city farming"])
+    assert (args.topic, args.context, args.top, args.timeout, args.novelty_threshold) == (
+        "city farming",
+        "",
+        3,
+        1200.0,
+        0.8,
+    )
+    assert (args.provider, args.tier, args.no_fallback) == (None, None, False)
+    assert config_changes(args) == {}
+    assert temperatures(args) is None
+
+
+def test_flags_change_only_their_own_fields() -> None:
+    args = parse(["t", "--ollama-host", "box:11434", "--ollama-model", "qwen3:4b", "--gemini-model", "g"])
+    assert config_changes(args) == {
+        "ollama_host": "http://box:11434",
+        "ollama_model_fast": "qwen3:4b",
+        "ollama_model_balanced": "qwen3:4b",
+        "gemini_model": "g",
+    }
+
+
+def test_a_temperature_of_zero_is_a_choice() -> None:
+    manager = temperatures(parse(["t", "--temperature", "0"]))
+    assert manager is not None
+    assert manager.base_temperature == 0.0
+    preset = temperatures(parse(["t", "--preset", "wild"]))
+    assert preset is not None
+    assert preset.idea_generation == 2.0
+
+
+def test_files_and_urls_repeat(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.touch()
+    second.touch()
+    args = parse(["t", "--file", str(first), "--file", str(second), "--url", "https://a", "--url", "http://b"])
+    assert args.file == [str(first), str(second)]
+    assert args.url == ["https://a", "http://b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ([], "topic"),
+        (["  "], "blank"),
+        (["t", "--top", "0"], "--top"),
+        (["t", "--top", "6"], "--top"),
+        (["t", "--provider", "clippy"], "ollama"),
+        (["t", "--tier", "best"], "fast"),
+        (["t", "--temperature", "2.1"], "between 0 and 2"),
+        (["t", "--temperature", "nan"], "between 0 and 2"),
+        (["t", "--temperature", "1", "--preset", "wild"], "not allowed with"),
+        (["t", "--preset", "hot"], "wild"),
+        (["t", "--timeout", "0"], "positive"),
+        (["t", "--timeout", "inf"], "positive"),
+        (["t", "--novelty-threshold", "1.5"], "between 0 and 1"),
+        (["t", "--file", "/no/such/file"], "no such file: /no/such/file"),
+        (["t", "--url", "ftp://x"], "http"),
+        (["t", "--prov", "ollama"], "--prov"),
+        (["t", "--verbose", "--quiet"], "not allowed with"),
+        (["t", "--gemini-api-key", "k"], "--gemini-api-key"),
+        (["caf\udce9"], "encoding"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == WRONG_USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert hint in err
+
+
+def test_help_tells_codes_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--help"])
+    assert raised.value.code == 0
+    out = capsys.readouterr().out
+    assert "130" in out
+    assert "GOOGLE_API_KEY" in out
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("abc", 3), ("日本", 4), ("e\u0301", 1), ("ｱ", 1), ("Ａ", 2), ("", 0)],  # noqa: RUF001  # half and full width
+)
+def test_width(text: str, columns: int) -> None:
+    assert width(text) == columns
+
+
+def test_words_stay_whole_and_bullets_hang() -> None:
+    assert wrap("- one two three four", 12, " ") == [" - one two", "   three", "   four"]
+    assert wrap("12. one two", 8) == ["12. one", "    two"]
+    assert wrap("don’t stop", 6) == ["don’t", "stop"]  # noqa: RUF001  # a typographic apostrophe
+
+
+def test_wide_text_breaks_anywhere_but_before_a_full_stop() -> None:
+    assert wrap("屋上で野菜を育てる。", 8) == ["屋上で野", "菜を育て", "る。"]
+    assert wrap("屋上で野。菜", 8) == ["屋上で", "野。菜"]
+
+
+def test_blank_lines_stay_and_long_words_break() -> None:
+    assert wrap("a\n\nb", 10) == ["a", "", "b"]
+    assert wrap("abcdefghij", 4) == ["abcd", "efgh", "ij"]
+
+
+def test_nothing_steers_the_terminal() -> None:
+    assert clean("a\x1b[31mb\x07\u202ec\td\r\ne") == "a[31mbc d\ne"
+    assert wrap("a\x1b]0;title\x07b", 40) == ["a]0;titleb"]
+
+
+@given(text=st.text(alphabet=st.sampled_from("ab 日。ー-é\u0301\u200d👩\n1."), max_size=60), columns=st.integers(8, 30))
+def test_wrapping_keeps_every_character_and_the_width(text: str, columns: int) -> None:
+    lines = wrap(text, columns, "  ")
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    # A mark that may not begin a line may hang over its end by itself.
+    assert all(width(line) <= columns + 2 * line.count("。") + 2 * line.count("ー") for line in lines)
+
+
+@given(text=st.text(max_size=40), columns=st.integers(1, 20))
+def test_shortened_text_fits_in_one_line(text: str, columns: int) -> None:
+    short = shorten(text, columns)
+    assert width(short) <= columns
+    assert "\n" not in short
+    line = " ".join(clean(text).split())
+    assert short == line or (short.endswith("…") and line.startswith(short[:-1]))
+
+
+# Results
+
+
+def test_every_section_is_shown_within_the_width() -> None:
+    text = as_text([RESULT, {**RESULT, "improved_score": None, "idea": "second"}], 40)
+    assert "1. score 6 of 10, improved 8.5 (+2.5)" in text
+    assert "2. score 6 of 10\n" in text
+    for shown in ("Roof farm", "Heavy.", "STRENGTHS", "CRITICAL FLAWS", "Light roof farm", "Better."):
+        assert shown in text
+    assert all(width(line) <= 40 for line in text.splitlines())
+
+
+def test_sections_without_content_are_left_out() -> None:
+    text = as_text([{"idea": "bare", "initial_score": None, "advocacy": None, "skepticism": ""}], 80)
+    assert text == "1. not scored\n   bare"
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_json_holds_results_and_metrics(ascii_only: bool) -> None:
+    text = as_json([{**RESULT, "idea": "屋上"}], {"total_requests": 7}, ascii_only=ascii_only)
+    assert text.isascii() is ascii_only
+    assert json.loads(text) == {"results": [{**RESULT, "idea": "屋上"}], "metrics": {"total_requests": 7}}
+
+
+def test_degraded_ideas_are_named_with_stage_and_reason() -> None:
+    assert degraded([RESULT]) == []
+    (line,) = degraded([RESULT, degraded_result()])
+    assert line == "idea 2 (Roof farm: beds on flat roofs) is degraded: advocacy: rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("results", "code", "told"),
+    [([RESULT], OK, ""), ([RESULT, degraded_result()], DEGRADED, "idea 2"), ([], FAILED, "without an idea")],
+)
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_exit_codes_of_finished_runs(
+    results: list[dict[str, Any]], code: int, told: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _show(parse(["t", *flags]), results, {}) == code
+    out, err = capsys.readouterr()
+    assert told in err
+    assert bool(err) is (code != OK)
+    if flags:
+        assert json.loads(out)["results"] == results
+
+
+def test_an_unknown_cost_is_not_zero() -> None:
+    assert "cost unknown" in metrics_line({"total_cost": None})
+    assert "0.0000 USD" in metrics_line({"total_cost": 0.0})
+
+
+# Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal() -> None:
+    plain, terminal, silent = io.StringIO(), Terminal(), Terminal()
+    for stream, quiet in ((plain, False), (terminal, False), (silent, True)):
+        progress = Progress(stream, quiet=quiet)
+        await progress("Generating", 0.1)
+        await progress("Done", 1.0)
+        progress.close()
+    assert plain.getvalue() == "[ 10%] Generating\n[100%] Done\n"
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[2K")
+    assert silent.getvalue() == ""
+
+
+# Failures
+
+
+def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4b") -> Attempt:
+    return Attempt(provider, model, ok=False, error=kind, message=message)
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (attempt("ollama", "connect"), "cannot reach Ollama at http://box:11434: start it with `ollama serve`"),
+        (attempt("gemini", "connect"), "cannot reach Gemini at https://gemini.example"),
+        (attempt("gemini", "not_configured"), "set GOOGLE_API_KEY"),
+        (attempt("openai", "not_configured"), "--openai-model"),
+        (attempt("gemini", "unauthorized"), "check GOOGLE_API_KEY"),
+        (attempt("openai", "forbidden"), "check OPENAI_API_KEY"),
+        (attempt("ollama", "model_missing"), "`ollama pull gemma3:4b`"),
+        (attempt("gemini", "model_missing"), "--gemini-model"),
+        (attempt("ollama", "timeout"), "--tier fast"),
+        (attempt("gemini", "rate_limited"), "try again in 12 s"),
+        (attempt("gemini", "invalid_output"), "try another model"),
+        (attempt("gemini", "server", "HTTP 500\nwith a second line"), "Gemini: HTTP 500 with a second line"),
+    ],
+)
+def test_failures_say_what_to_do(failure: Attempt, hint: str) -> None:
+    line = explain(errors.LLMProviderError("x", attempts=[failure], retry_after=12.0), HOSTS)
+    assert hint in line
+    assert "\n" not in line
+    assert "secret" not in line
+
+
+def test_each_target_is_explained_once() -> None:
+    line = explain(
+        errors.all_failed(
+            "none",
+            {},
+            "a private prompt",
+            attempts=[
+                attempt("ollama", "invalid_output"),
+                attempt("ollama", "model_missing"),
+                attempt("gemini", "not_configured", model="g"),
+            ],
+        ),
+        HOSTS,
+    )
+    assert line.count("Ollama") == 1
+    assert "ollama pull" in line
+    assert "GOOGLE_API_KEY" in line
+    assert "private" not in line
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (errors.ProviderUnavailableError("x", provider="ollama"), "ollama serve"),
+        (errors.ProviderUnavailableError("is full", provider="ollama", status=503), "Ollama: is full"),
+        (errors.ProviderUnavailableError("x", provider="ollama", model="m", status=404), "ollama pull m"),
+        (errors.AuthorizationError("x", provider="gemini"), "GOOGLE_API_KEY"),
+        (errors.ProviderTimeoutError("x", provider="ollama", status=504), "did not answer in time"),
+        (errors.all_failed("none", {"ollama": errors.RateLimitError("x", retry_after=3)}), "try again in 3 s"),
+        (errors.WorkflowTimeoutError("the run took longer than 5 s"), "--timeout"),
+        (errors.InternalError("oops"), "please report it: oops"),
+        (errors.LLMProviderError("refused"), "refused"),
+        (FileNotFoundError(2, "No such file", "/x/y"), "no such file: /x/y"),
+        (ValueError("topic must not be blank"), "topic must not be blank"),
+        (NotImplementedError("URLs are not fetched"), "URLs are not fetched"),
+        (RuntimeError("odd"), "RuntimeError: odd"),
+    ],
+)
+def test_failures_without_attempts(error: Exception, hint: str) -> None:
+    assert hint in explain(error, HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@box:1/v1", "http://box:1/v1"),
+        ("http://secret@box", "http://box"),
+        ("http://box:1", "http://box:1"),
+        ("http://a@b:secret@box", "http://box"),
+    ],
+)
+def test_passwords_in_urls_are_not_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown

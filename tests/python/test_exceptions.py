@@ -1,0 +1,107 @@
+"""Errors carry data, survive copies and tell their kind."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from madspark.llm import exceptions as errors
+from madspark.llm.response import Attempt
+
+ATTEMPT = Attempt("ollama", "gemma3:4b", ok=False, status=503, error="overloaded", message="busy")
+
+EVERY_CLASS = [
+    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.LLMProviderError)
+]
+
+
+@pytest.mark.parametrize("cls", EVERY_CLASS)
+def test_a_message_is_enough(cls: type[errors.LLMProviderError]) -> None:
+    error = cls("no answer")
+    assert str(error) == "no answer"
+    assert (error.provider, error.model, error.status, error.retry_after, error.attempts) == (None,) * 4 + ((),)
+
+
+@pytest.mark.parametrize("cls", EVERY_CLASS)
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301  # our own bytes
+def test_copies_keep_every_attribute(cls: type[errors.LLMProviderError], duplicate: object) -> None:
+    error = cls(
+        "no answer", provider="ollama", model="gemma3:4b", status=503, retry_after=1.5, attempts=iter([ATTEMPT])
+    )
+    assert callable(duplicate)
+    twin = duplicate(error)
+    assert type(twin) is cls
+    assert str(twin) == "no answer"
+    assert vars(twin) == vars(error)
+    assert twin.attempts == (ATTEMPT,)
+
+
+def test_a_copy_of_a_summary_keeps_errors_and_prompt() -> None:
+    error = errors.all_failed("none", {"ollama": errors.RateLimitError("slow", retry_after=3)}, "the prompt")
+    twin = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert twin.prompt == "the prompt"
+    assert twin.errors["ollama"].retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([errors.ProviderTimeoutError], errors.AllProvidersTimedOutError),
+        ([errors.ProviderUnavailableError], errors.AllProvidersUnavailableError),
+        ([errors.ProviderTimeoutError, errors.ProviderUnavailableError], errors.AllProvidersUnavailableError),
+        ([errors.RateLimitError, errors.RateLimitError], errors.AllProvidersRateLimitedError),
+        ([errors.AuthorizationError], errors.AllProvidersUnauthorizedError),
+        ([errors.SchemaValidationError], errors.AllProvidersInvalidOutputError),
+        ([errors.RateLimitError, errors.AuthorizationError], errors.AllProvidersFailedError),
+        ([errors.LLMProviderError], errors.AllProvidersFailedError),
+        ([ValueError], errors.AllProvidersFailedError),
+        ([], errors.AllProvidersFailedError),
+    ],
+)
+def test_a_summary_is_of_the_common_kind(
+    kinds: list[type[Exception]], expected: type[errors.AllProvidersFailedError]
+) -> None:
+    error = errors.all_failed("none", {f"target {i}": kind("x") for i, kind in enumerate(kinds)}, "p")
+    assert type(error) is expected
+    for kind in kinds:
+        if expected is not errors.AllProvidersFailedError and len(set(kinds)) == 1:
+            assert isinstance(error, kind)
+
+
+def test_timeouts_are_caught_as_the_builtin() -> None:
+    for cls in (errors.ProviderTimeoutError, errors.WorkflowTimeoutError, errors.AllProvidersTimedOutError):
+        with pytest.raises(TimeoutError, match="slow"):
+            raise cls("slow")
+
+
+def test_a_summary_waits_for_the_first_target_that_is_ready() -> None:
+    failures = {
+        "ollama": errors.RateLimitError("a", retry_after=30.0),
+        "gemini": errors.RateLimitError("b", retry_after=0.0),
+        "openai": errors.RateLimitError("c"),
+    }
+    assert errors.all_failed("none", failures).retry_after == 0.0
+    assert errors.all_failed("none", failures, retry_after=9.0).retry_after == 9.0
+    assert errors.all_failed("none", {"openai": failures["openai"]}).retry_after is None
+
+
+def test_a_summary_of_bad_replies_shows_the_last_one() -> None:
+    error = errors.all_failed(
+        "none",
+        {
+            "ollama": errors.SchemaValidationError("a", raw="{", faults=["not JSON"]),
+            "gemini": errors.SchemaValidationError("b", raw="[]", faults=["not an object"]),
+        },
+    )
+    assert isinstance(error, errors.SchemaValidationError)
+    assert (error.raw, error.faults) == ("[]", ("not an object",))
+    assert list(error.errors) == ["ollama", "gemini"]
+
+
+def test_neither_prompt_nor_reply_is_shown() -> None:
+    summary = errors.all_failed("none", {"ollama": errors.RateLimitError("slow")}, "a private prompt")
+    rejected = errors.SchemaValidationError("does not fit", raw="a private reply")
+    for shown in (str(summary), repr(summary), str(rejected), repr(rejected)):
+        assert "private" not in shown
