@@ -1,1 +1,37 @@
 //! The bindings: the only place that knows Python.
+//!
+//! * `runtime` owns what the process shares: the tokio runtime, the engine and the lane, one set per process id.
+//! * `lane` is the one thread of ours that attaches to Python; it hands finished work to event loops in batches.
+//! * `bridge` is the door: `submit` for coroutines, `block` for synchronous calls.
+//! * the rest wraps one core type a file.
+
+mod attachments;
+mod bridge;
+mod callback;
+mod config;
+mod convert;
+mod error;
+mod lane;
+mod log;
+mod router;
+mod runtime;
+
+use pyo3::prelude::*;
+
+/// The compiled core of madspark. Private: import from `madspark`.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::bridge::Pending;
+    #[pymodule_export]
+    use super::config::LLMConfig;
+    #[pymodule_export]
+    use super::router::{Call, Router, Schema};
+    use super::{Bound, PyModule, PyResult, runtime};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        pyo3::types::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))?;
+        runtime::register_exit(module.py())
+    }
+}

@@ -1,0 +1,107 @@
+"""Drives the core's work from coroutines and from synchronous code: the two doors of every twin method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from typing import Any
+
+    from madspark._core import Call, Pending
+
+    # What a call does between its replies: yields the call and the faults of the last reply, receives the next one.
+    Steps = Generator[tuple[Call, list[str] | None], str, "_T"]
+
+_T = TypeVar("_T")
+
+
+async def finish(pending: Pending[_T]) -> _T:
+    """Await the core's work; whatever ends the wait early drops the work and closes its sockets."""
+    try:
+        return await pending.future
+    finally:
+        pending.close()
+
+
+def drive(steps: Steps[_T]) -> _T:
+    """Run `steps` on the calling thread."""
+    try:
+        call, faults = next(steps)
+        while True:
+            try:
+                text = call.next(faults)
+            except Exception as error:
+                call, faults = steps.throw(error)
+            else:
+                call, faults = steps.send(text)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+
+
+async def adrive(steps: Steps[_T]) -> _T:
+    """Run `steps` on the running event loop."""
+    try:
+        call, faults = next(steps)
+        while True:
+            try:
+                text = await finish(call.anext(faults))
+            except Exception as error:
+                call, faults = steps.throw(error)
+            else:
+                call, faults = steps.send(text)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+
+
+def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a coroutine to its end from synchronous code.
+
+    On the calling thread where no loop runs there, so that callbacks stay on it. Under a running loop (a notebook) on a
+    thread of its own, with the caller's context variables, while the caller waits; Ctrl-C cancels the coroutine.
+    """
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+
+    import contextvars
+    import threading
+
+    outcome: list[_T] = []
+    failure: list[BaseException] = []
+    started = threading.Event()
+    handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[_T]]] = []
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work())
+        handle.append((asyncio.get_running_loop(), task))
+        started.set()
+        outcome.append(await task)
+
+    def body() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001  (handed to the waiting thread, which raises it)
+            failure.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), name="madspark-sync", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        started.wait()
+        for loop, task in handle:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
+    if failure:
+        raise failure[0]
+    return outcome[0]

@@ -1,0 +1,73 @@
+"""Pydantic as the judge of replies: one judge a class, made once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, ValidationError
+
+from madspark import _core
+from madspark.llm.exceptions import SchemaValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from madspark._core import Call
+    from madspark.llm.response import LLMResponse
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+MAX_FAULTS = 20
+"""How many of a reply's faults the model is told: enough to mend them, few enough to read."""
+
+
+class Judge(Generic[_Model]):
+    """Validates replies against one model class."""
+
+    __slots__ = ("_model", "schema")
+
+    def __init__(self, model: type[_Model]) -> None:
+        self._model = model
+        self.schema = _core.Schema(model.__name__, json.dumps(model.model_json_schema(mode="validation")))
+
+    def steps(self, call: Call) -> Generator[tuple[Call, list[str] | None], str, tuple[_Model, LLMResponse]]:
+        """Pull replies from `call` until one fits; for `drive` and `adrive`."""
+        text = yield call, None
+        while True:
+            try:
+                value = self._model.model_validate_json(text)
+            except ValidationError as error:
+                try:
+                    text = yield call, _faults(error)
+                except SchemaValidationError as failure:
+                    failure.raw = text
+                    failure.validation_errors = error.errors(include_url=False, include_context=False)
+                    raise failure from error
+            else:
+                return value, call.finish()
+
+
+def judge_of(model: type[_Model]) -> Judge[_Model]:
+    """The judge of `model`.
+
+    Raises:
+        TypeError: `model` is not a pydantic model class.
+    """
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        message = f"schema must be a pydantic BaseModel or RootModel class, not {model!r}"
+        raise TypeError(message)
+    judge: Judge[_Model] | None = _judges.get(model)
+    if judge is None:
+        judge = _judges[model] = Judge(model)
+    return judge
+
+
+# Two threads may make the same judge at once; the last one stays, and both are right.
+_judges: WeakKeyDictionary[type[BaseModel], Judge[BaseModel]] = WeakKeyDictionary()  # type: ignore[type-arg]
+
+
+def _faults(error: ValidationError) -> list[str]:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [f"{'.'.join(map(str, fault['loc'])) or 'the answer'}: {fault['msg']}" for fault in found[:MAX_FAULTS]]

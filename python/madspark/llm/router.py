@@ -1,0 +1,335 @@
+"""The request-scoped router: one request's providers, models, keys and metrics."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+from madspark import _core
+from madspark._drive import adrive, drive, finish, run_sync
+from madspark.llm.config import LLMConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from os import PathLike
+    from typing import Any
+
+    from pydantic import BaseModel
+
+    from madspark._core import Call
+    from madspark.llm.response import LLMResponse
+    from madspark.llm.tiers import ModelTier
+
+    File = str | PathLike[str] | bytes
+
+_Model = TypeVar("_Model", bound="BaseModel")
+
+MAX_PROMPT_CHARS = 100_000
+"""Upper bound of one prompt, in characters."""
+
+BATCH_CONCURRENCY = 10
+"""How many prompts of one batch are under way at once."""
+
+
+class LLMRouter:
+    """Answers prompts through the providers that its own configuration names, and through no other.
+
+    A router belongs to one request. Building one takes microseconds, does no I/O and leaves nothing to close; it can be
+    used from any thread and any event loop. Nothing that one router was given (provider, tier, host, key, model,
+    timeout) can reach another.
+
+    Args:
+        primary_provider: "auto", "ollama", "gemini", "openai" or "mock". Naming one pins it: it is always asked first.
+        fallback_enabled: Whether another provider may answer when the first one fails.
+        config: Everything else. Without it the environment is read, as by `LLMConfig.from_env()`.
+        model_tier: "fast", "balanced" or "quality".
+
+    An argument beats the config, the config beats the environment.
+
+    Raises:
+        ValueError: For an unknown provider or tier.
+    """
+
+    __slots__ = ("__weakref__", "_config", "_core")
+
+    def __init__(
+        self,
+        primary_provider: str | None = None,
+        fallback_enabled: bool | None = None,
+        config: LLMConfig | None = None,
+        *,
+        model_tier: ModelTier | str | None = None,
+    ) -> None:
+        self._config = LLMConfig.from_env() if config is None else config
+        self._core = _core.Router(self._config, primary_provider, fallback_enabled, model_tier)
+
+    @property
+    def config(self) -> LLMConfig:
+        """The configuration it was made from."""
+        return self._config
+
+    @property
+    def primary_provider(self) -> str:
+        """The provider calls start with; "auto" where the tier decides."""
+        return self._core.primary_provider
+
+    @property
+    def fallback_enabled(self) -> bool:
+        """Whether another provider may answer when the first one fails."""
+        return self._core.fallback_enabled
+
+    @property
+    def model_tier(self) -> ModelTier:
+        """How much model."""
+        return self._core.model_tier
+
+    def generate(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+    ) -> tuple[str, LLMResponse]:
+        """Answer `prompt` with text.
+
+        Args:
+            prompt: At most 100 000 characters, not blank.
+            system_instruction: Empty for none.
+            temperature: 0.0 to 2.0; None means the config's `default_temperature`.
+            max_tokens: Upper bound of the answer; None leaves it to the model.
+            force_provider: The only provider that may answer, whatever the router's own choice.
+
+        Returns:
+            The text, and how it came about.
+
+        Raises:
+            ValueError: For a wrong argument; nothing was sent.
+            AllProvidersFailedError: No provider answered; it names each with its reason.
+            LLMProviderError: A provider refused to answer.
+        """
+        return drive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider))
+
+    async def agenerate(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+    ) -> tuple[str, LLMResponse]:
+        """Do as `generate`, as a coroutine; cancelling it closes the connection."""
+        return await adrive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider))
+
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: type[_Model],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        token_budget: int | None = None,
+    ) -> tuple[_Model, LLMResponse]:
+        """Answer `prompt` with an instance of `schema`.
+
+        Pydantic alone judges the reply. One that does not fit is sent back once with pydantic's errors; after that the
+        next provider is asked.
+
+        Args:
+            prompt: At most 100 000 characters, not blank.
+            schema: A pydantic `BaseModel` or `RootModel` class.
+            system_instruction: Empty for none.
+            temperature: 0.0 to 2.0.
+            files: Paths or bytes: images to 8 MB, PDF to 40 MB, text and Markdown to 20 MB.
+            urls: Web pages the provider reads by itself; Gemini can.
+            images: Paths or bytes of images.
+            force_provider: The only provider that may answer, whatever the router's own choice.
+            token_budget: Upper bound of the answer's tokens; None leaves it to the model.
+
+        Returns:
+            The instance, and how it came about.
+
+        Raises:
+            TypeError: `schema` is not a pydantic model class.
+            ValueError: For another wrong argument, and for a file that is too large or of an unknown kind.
+            FileNotFoundError: A file is missing.
+            AllProvidersFailedError: No provider answered; it names each with its reason.
+            LLMProviderError: A provider refused to answer.
+        """
+        return drive(
+            self._structured(
+                prompt, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+            )
+        )
+
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: type[_Model],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        token_budget: int | None = None,
+    ) -> tuple[_Model, LLMResponse]:
+        """Do as `generate_structured`, as a coroutine; cancelling it closes the connection."""
+        return await adrive(
+            self._structured(
+                prompt, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+            )
+        )
+
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: type[_Model],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        token_budget: int | None = None,
+    ) -> tuple[list[_Model], LLMResponse]:
+        """Answer every prompt with an instance of `schema`, several at once.
+
+        The arguments besides `prompts` are those of `generate_structured` and hold for each prompt. When one prompt
+        fails the others are cancelled and its error is raised.
+
+        Returns:
+            The instances in the order of the prompts, and one response with the sums: tokens, cost (None where one
+            is unknown) and attempts; its latency is the whole batch's, its text a JSON array of the replies, its
+            provider and model are those of the replies, joined by commas where they differ. `[]` for no prompts.
+
+        Raises:
+            TypeError: `prompts` is not a list of strings.
+            ValueError: A prompt is blank or longer than 100 000 characters; nothing was sent.
+        """
+        return run_sync(
+            lambda: self.agenerate_structured_batch(
+                prompts, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+            )
+        )
+
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: type[_Model],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        token_budget: int | None = None,
+    ) -> tuple[list[_Model], LLMResponse]:
+        """Do as `generate_structured_batch`, as a coroutine; cancelling it cancels every call."""
+        from madspark.llm._batch import aggregate, check, gather
+
+        check(prompts, MAX_PROMPT_CHARS)
+        started = perf_counter()
+        answers = await gather(
+            [
+                lambda prompt=prompt: self.agenerate_structured(
+                    prompt, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+                )
+                for prompt in prompts
+            ],
+            BATCH_CONCURRENCY,
+        )
+        responses = [response for _, response in answers]
+        return [value for value, _ in answers], aggregate(responses, (perf_counter() - started) * 1000.0)
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Count what this router has done: its own calls and nobody else's.
+
+        `total_requests` counts calls, `ollama_calls`, `gemini_calls` and `openai_calls` the HTTP requests sent,
+        `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and cost are those of
+        every attempt, `avg_latency_ms` is over the answered calls.
+        """
+        return self._core.metrics()
+
+    def reset_metrics(self) -> None:
+        """Set every counter to zero."""
+        self._core.reset_metrics()
+
+    def health_status(self) -> dict[str, Any]:
+        """Ask each provider for its models, now; five seconds at most.
+
+        Returns:
+            Per provider `available` (configured), `healthy` (answers and has the model), `model` and `reason` (why it is
+            not healthy); and `cache` with `enabled` and `stats`.
+        """
+        return _with_cache(self._core.health())
+
+    async def ahealth_status(self) -> dict[str, Any]:
+        """Do as `health_status`, as a coroutine."""
+        return _with_cache(await finish(self._core.ahealth()))
+
+    def __repr__(self) -> str:
+        return (
+            f"LLMRouter(primary_provider={self.primary_provider!r}, fallback_enabled={self.fallback_enabled}, "
+            f"model_tier={self.model_tier.value!r})"
+        )
+
+    def _text(
+        self, prompt: str, system: str, temperature: float | None, max_tokens: int | None, force: str | None
+    ) -> Generator[tuple[Call, list[str] | None], str, tuple[str, LLMResponse]]:
+        chosen = self._config.default_temperature if temperature is None else temperature
+        call = self._core.begin(prompt, system, chosen, max_tokens, force_provider=force)
+        text = yield call, None
+        return text, call.finish()
+
+    def _structured(
+        self,
+        prompt: str,
+        schema: type[_Model],
+        system: str,
+        temperature: float,
+        files: Sequence[File] | None,
+        urls: Sequence[str] | None,
+        images: Sequence[File] | None,
+        force: str | None,
+        max_tokens: int | None,
+    ) -> Generator[tuple[Call, list[str] | None], str, tuple[_Model, LLMResponse]]:
+        from madspark.llm._judge import judge_of
+
+        judge = judge_of(schema)
+        call = self._core.begin(
+            prompt, system, temperature, max_tokens, judge.schema, files or (), images or (), urls or (), force
+        )
+        return (yield from judge.steps(call))
+
+
+def _with_cache(health: dict[str, Any]) -> dict[str, Any]:
+    health["cache"] = {"enabled": False, "stats": None}
+    return health
+
+
+_process_router: LLMRouter | None = None
+
+
+def get_router() -> LLMRouter:
+    """Return the process-wide router. Deprecated: its configuration and metrics are shared by whoever calls this."""
+    import warnings
+
+    global _process_router  # noqa: PLW0603  (the deprecated singleton itself)
+    warnings.warn(
+        "get_router() shares one router between requests: build an LLMRouter(...) per request and pass it as router=",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    if _process_router is None:
+        _process_router = LLMRouter()
+    return _process_router
+
+
+def reset_router() -> None:
+    """Forget the process-wide router; the next `get_router()` builds another one."""
+    global _process_router  # noqa: PLW0603  (the deprecated singleton itself)
+    _process_router = None

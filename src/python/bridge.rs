@@ -1,0 +1,190 @@
+//! The door between Python and the core: `submit` for coroutines, `block` for synchronous calls.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::error;
+use super::lane::{EventLoop, Lane, Run};
+use super::runtime::Process;
+use crate::error::{Error, ErrorKind};
+
+/// How often a blocked call looks for Ctrl-C.
+const SIGNAL_TICK: Duration = Duration::from_millis(100);
+
+/// Work in flight for a coroutine. The coroutine awaits `future` and calls `close()` whatever happens.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Pending {
+    /// The `asyncio.Future` of the result, bound to the loop that was running.
+    #[pyo3(get)]
+    future: Py<PyAny>,
+    abort: AbortHandle,
+}
+
+#[pymethods]
+impl Pending {
+    /// Drops the work if it is not done; its sockets close. Safe to call again.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let future = self.future.bind(py);
+        if future.call_method0(pyo3::intern!(py, "cancel"))?.is_truthy()? {
+            self.abort.abort();
+        } else if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+            // Done: marks an error as seen, in case the coroutine was cancelled in the same turn of the loop.
+            future.call_method0(pyo3::intern!(py, "exception"))?;
+        } else {
+            self.abort.abort();
+        }
+        Ok(())
+    }
+}
+
+/// Starts `work` and returns at once. When it is done, `convert` makes its output a Python object on the loop's thread.
+pub(super) fn submit<W, T, C>(py: Python<'_>, process: &Process, work: W, convert: C) -> PyResult<Pending>
+where
+    W: Future<Output = Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    let event_loop = running_loop(py)?;
+    let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?.unbind();
+    let mut ticket =
+        Ticket { lane: process.lane.clone(), target: Some((Arc::new(event_loop.unbind()), future.clone_ref(py))) };
+    // Owned by the coroutine through `Pending`: dropped with it.
+    let task = process.handle.spawn(async move {
+        let outcome = guarded(work).await;
+        ticket.resolve(outcome, convert);
+    });
+    Ok(Pending { future, abort: task.abort_handle() })
+}
+
+/// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
+/// 0.1 s of Ctrl-C; the work is dropped then.
+pub(super) fn block<W, T>(py: Python<'_>, process: &Process, work: W) -> PyResult<T>
+where
+    W: Future<Output = Result<T, Error>> + Send,
+    T: Send,
+{
+    let (_, nothing) = mpsc::unbounded_channel();
+    block_serving(py, process, work, nothing)
+}
+
+/// [`block`], running the `jobs` that `work` sends to the calling thread, in order, the last ones before it returns.
+pub(super) fn block_serving<W, T>(
+    py: Python<'_>,
+    process: &Process,
+    work: W,
+    mut jobs: mpsc::UnboundedReceiver<Run>,
+) -> PyResult<T>
+where
+    W: Future<Output = Result<T, Error>> + Send,
+    T: Send,
+{
+    if Handle::try_current().is_ok() {
+        return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
+    }
+    let outcome: Result<T, Error> = py.detach(|| -> PyResult<_> {
+        process.handle.block_on(async {
+            let mut tick = tokio::time::interval(SIGNAL_TICK);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let work = guarded(work);
+            tokio::pin!(work);
+            let outcome = loop {
+                tokio::select! {
+                    biased;
+                    Some(run) = jobs.recv() => Python::attach(run),
+                    outcome = &mut work => break outcome,
+                    () = process.ended() => {
+                        return Err(PyRuntimeError::new_err("the interpreter is ending; the call was cancelled"));
+                    }
+                    // The caller's own thread: it may attach.
+                    _ = tick.tick() => Python::attach(|py| py.check_signals())?,
+                }
+            };
+            while let Ok(run) = jobs.try_recv() {
+                Python::attach(run);
+            }
+            Ok(outcome)
+        })
+    })?;
+    outcome.map_err(|error| error::to_python(py, &error))
+}
+
+/// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.
+pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    GET.import(py, "asyncio", "get_running_loop")?.call0().map_err(|error| {
+        let friendly = PyRuntimeError::new_err(
+            "no running asyncio event loop: await madspark's coroutines inside asyncio (trio is not supported), \
+             or use the synchronous methods",
+        );
+        friendly.set_cause(py, Some(error));
+        friendly
+    })
+}
+
+/// The right to resolve one future, once. Dropped unused (the work was aborted), it lets go of its objects on the lane.
+struct Ticket {
+    lane: Lane,
+    target: Option<(EventLoop, Py<PyAny>)>,
+}
+
+impl Ticket {
+    fn resolve<T, C>(&mut self, outcome: Result<T, Error>, convert: C)
+    where
+        T: Send + 'static,
+        C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    {
+        let Some((event_loop, future)) = self.target.take() else { return };
+        self.lane.on_loop(event_loop, move |py| {
+            if let Err(error) = settle(future.bind(py), |py| match outcome {
+                Ok(output) => convert(py, output),
+                Err(error) => Err(error::to_python(py, &error)),
+            }) {
+                error.write_unraisable(py, Some(future.bind(py)));
+            }
+        });
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(target) = self.target.take() {
+            self.lane.release(target);
+        }
+    }
+}
+
+/// A panic is a defect of ours; it must not leave a coroutine waiting for ever.
+async fn guarded<W, T>(work: W) -> Result<T, Error>
+where
+    W: Future<Output = Result<T, Error>> + Send,
+{
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Internal,
+            "a defect in madspark stopped this call; please report it with the traceback",
+        ))
+    })
+}
+
+fn settle(future: &Bound<'_, PyAny>, make: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> PyResult<()> {
+    let py = future.py();
+    if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        return Ok(());
+    }
+    match make(py) {
+        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
+        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error,)),
+    }
+    .map(drop)
+}

@@ -1,0 +1,213 @@
+//! Python code that the core calls: routers of the caller's own, and progress callbacks.
+//!
+//! It runs on the caller's event loop, or on the caller's own thread during a synchronous call, never on a thread of ours.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::sync::{mpsc, oneshot};
+
+use super::lane::{EventLoop, Lane, Run};
+use super::{bridge, error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Request;
+use crate::progress::ProgressSink;
+use crate::router::{Generate, ReplyCheck, Response};
+
+/// What the caller's router returned: JSON text, provider, model, tokens, cost, latency in milliseconds.
+type Told = (String, String, String, u64, Option<f64>, f64);
+
+/// Any Python object with `generate_structured`, as a router.
+pub(super) struct PythonRouter {
+    host: Arc<Host>,
+}
+
+struct Host {
+    lane: Lane,
+    event_loop: EventLoop,
+    context: Py<PyAny>,
+    ask: Py<PyAny>,
+}
+
+impl PythonRouter {
+    /// `ask(prompt, schema_name, system, temperature, with_attachments)` makes the coroutine that asks the router. It is
+    /// run on the loop that runs now, in a copy of the context that is current now.
+    pub(super) fn new(py: Python<'_>, lane: &Lane, ask: Py<PyAny>) -> PyResult<Self> {
+        let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
+        let context = py.import("contextvars")?.call_method0("copy_context")?.unbind();
+        Ok(Self { host: Arc::new(Host { lane: lane.clone(), event_loop, context, ask }) })
+    }
+}
+
+impl Generate for PythonRouter {
+    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(async move {
+            let (sender, receiver) = oneshot::channel();
+            let flight = Flight { host: Arc::clone(&self.host), task: Arc::default() };
+            let (host, task) = (Arc::clone(&self.host), Arc::clone(&flight.task));
+            self.host.lane.on_loop(Arc::clone(&self.host.event_loop), move |py| {
+                begin(py, &host, &task, &request, sender);
+            });
+            // The sender is dropped unused only where the loop closed under the call.
+            let outcome = receiver.await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Internal, "the event loop closed while the router's answer was awaited"))
+            });
+            drop(flight);
+            let (text, provider, model, tokens, cost, latency_ms) = outcome?;
+            check.check(&text).map_err(|rejection| {
+                let faults = rejection.faults.join("; ");
+                Error::new(ErrorKind::InvalidOutput, format!("the router's answer does not fit the schema: {faults}"))
+            })?;
+            Ok(Response {
+                text,
+                provider: Arc::from(provider),
+                model: Arc::from(model),
+                tokens,
+                cost,
+                latency: Duration::try_from_secs_f64(latency_ms / 1000.0).unwrap_or_default(),
+                attempts: Vec::new(),
+            })
+        })
+    }
+}
+
+/// A call of the caller's router. Dropped early, it cancels the task.
+struct Flight {
+    host: Arc<Host>,
+    task: Arc<Mutex<Task>>,
+}
+
+#[derive(Default)]
+enum Task {
+    #[default]
+    NotStarted,
+    Running(Py<PyAny>),
+    Done,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let task = std::mem::replace(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner), Task::Done);
+        if let Task::Running(task) = task {
+            self.host.lane.on_loop(Arc::clone(&self.host.event_loop), move |py| {
+                // A task that is done already ignores it.
+                if let Err(error) = task.call_method0(py, pyo3::intern!(py, "cancel")) {
+                    error.write_unraisable(py, None);
+                }
+            });
+        }
+    }
+}
+
+/// Starts the task on its loop's thread.
+fn begin(py: Python<'_>, host: &Host, task: &Mutex<Task>, request: &Request, sender: oneshot::Sender<Result<Told>>) {
+    if matches!(*task.lock().unwrap_or_else(PoisonError::into_inner), Task::Done) {
+        return;
+    }
+    let answer = Py::new(py, Answer { sender: Mutex::new(Some(sender)) });
+    let started = answer.and_then(|answer| {
+        let outcome = start(py, host, request, answer.clone_ref(py));
+        if let Err(failure) = &outcome {
+            answer.get().tell(Err(error::external(failure.clone_ref(py))));
+        }
+        outcome
+    });
+    let Ok(running) = started else { return };
+    let mut state = task.lock().unwrap_or_else(PoisonError::into_inner);
+    if !matches!(*state, Task::Done) {
+        *state = Task::Running(running);
+        return;
+    }
+    drop(state);
+    // The run was dropped while the task was being made.
+    if let Err(failure) = running.call_method0(py, pyo3::intern!(py, "cancel")) {
+        failure.write_unraisable(py, None);
+    }
+}
+
+fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> PyResult<Py<PyAny>> {
+    let schema = request.schema.as_ref().map(|schema| schema.name());
+    let asking = (&*request.prompt, schema, &*request.system, request.temperature, !request.parts.is_empty());
+    let coroutine = host.ask.call1(py, asking)?;
+    let options = PyDict::new(py);
+    options.set_item(pyo3::intern!(py, "context"), &host.context)?;
+    let task = host.event_loop.call_method(py, pyo3::intern!(py, "create_task"), (coroutine,), Some(&options))?;
+    task.call_method1(py, pyo3::intern!(py, "add_done_callback"), (answer,))?;
+    Ok(task)
+}
+
+/// Carries a finished task's outcome back to the core.
+#[pyclass(frozen, module = "madspark._core")]
+struct Answer {
+    sender: Mutex<Option<oneshot::Sender<Result<Told>>>>,
+}
+
+#[pymethods]
+impl Answer {
+    fn __call__(&self, task: &Bound<'_, PyAny>) {
+        self.tell(outcome(task).map_err(error::external));
+    }
+}
+
+impl Answer {
+    fn tell(&self, outcome: Result<Told>) {
+        if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Nobody listens where the run was cancelled.
+            drop(sender.send(outcome));
+        }
+    }
+}
+
+fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Told> {
+    if task.call_method0("cancelled")?.is_truthy()? {
+        return Err(CancelledError::new_err("the router's task was cancelled"));
+    }
+    let exception = task.call_method0("exception")?;
+    if exception.is_none() { task.call_method0("result")?.extract() } else { Err(PyErr::from_value(exception)) }
+}
+
+/// Progress to a Python callable `emit(message, fraction)` that returns at once.
+pub(super) struct Progress {
+    to: Recipient,
+    emit: Arc<Py<PyAny>>,
+}
+
+enum Recipient {
+    /// The loop of the coroutine that runs the workflow.
+    EventLoop(Lane, EventLoop),
+    /// The thread blocked in a synchronous call.
+    Caller(mpsc::UnboundedSender<Run>),
+}
+
+impl Progress {
+    /// To the loop that runs now.
+    pub(super) fn on_loop(py: Python<'_>, lane: &Lane, emit: Py<PyAny>) -> PyResult<Self> {
+        let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
+        Ok(Self { to: Recipient::EventLoop(lane.clone(), event_loop), emit: Arc::new(emit) })
+    }
+
+    /// To the thread that serves the other end of `jobs`.
+    pub(super) fn to_caller(jobs: mpsc::UnboundedSender<Run>, emit: Py<PyAny>) -> Self {
+        Self { to: Recipient::Caller(jobs), emit: Arc::new(emit) }
+    }
+}
+
+impl ProgressSink for Progress {
+    fn emit(&self, message: &str, fraction: f64) {
+        let (emit, message) = (Arc::clone(&self.emit), message.to_owned());
+        let run = move |py: Python<'_>| {
+            if let Err(error) = emit.call1(py, (message, fraction)) {
+                error.write_unraisable(py, Some(emit.bind(py)));
+            }
+        };
+        match &self.to {
+            Recipient::EventLoop(lane, event_loop) => lane.on_loop(Arc::clone(event_loop), run),
+            // The caller stopped listening only where it was interrupted.
+            Recipient::Caller(jobs) => drop(jobs.send(Box::new(run))),
+        }
+    }
+}

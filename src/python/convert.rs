@@ -1,0 +1,74 @@
+//! The core's values as Python objects.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::router::{Attempt, Health, MetricsSnapshot, Response};
+
+/// `madspark.llm.response.Attempt`.
+pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let usage = PyDict::new(py);
+    usage.set_item(pyo3::intern!(py, "input"), attempt.usage.input)?;
+    usage.set_item(pyo3::intern!(py, "cached_input"), attempt.usage.cached_input)?;
+    usage.set_item(pyo3::intern!(py, "output"), attempt.usage.output)?;
+    usage.set_item(pyo3::intern!(py, "reasoning"), attempt.usage.reasoning)?;
+    usage.set_item(pyo3::intern!(py, "tool"), attempt.usage.tool)?;
+    CLASS.import(py, "madspark.llm.response", "Attempt")?.call1((
+        attempt.provider.as_str(),
+        &*attempt.model,
+        attempt.ok(),
+        attempt.status,
+        attempt.error.map(crate::error::ErrorKind::as_str),
+        attempt.message.as_deref(),
+        attempt.latency.as_secs_f64() * 1000.0,
+        usage,
+    ))
+}
+
+/// `madspark.llm.response.LLMResponse`.
+pub(super) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let attempts: Vec<_> = response.attempts.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
+    let fields = PyDict::new(py);
+    fields.set_item(pyo3::intern!(py, "tokens_used"), response.tokens)?;
+    fields.set_item(pyo3::intern!(py, "latency_ms"), response.latency.as_secs_f64() * 1000.0)?;
+    fields.set_item(pyo3::intern!(py, "cost"), response.cost)?;
+    fields.set_item(pyo3::intern!(py, "attempts"), PyTuple::new(py, attempts)?)?;
+    let told = (&response.text, &*response.provider, &*response.model);
+    CLASS.import(py, "madspark.llm.response", "LLMResponse")?.call(told, Some(&fields))
+}
+
+/// The contract's dictionary of a router's metrics.
+pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("total_requests", metrics.total_requests)?;
+    // No response cache yet: nothing is answered from one.
+    dict.set_item("cache_hits", 0)?;
+    dict.set_item("ollama_calls", metrics.ollama_calls)?;
+    dict.set_item("gemini_calls", metrics.gemini_calls)?;
+    dict.set_item("openai_calls", metrics.openai_calls)?;
+    dict.set_item("fallback_triggers", metrics.fallback_triggers)?;
+    dict.set_item("failed_requests", metrics.failed_requests)?;
+    dict.set_item("total_tokens", metrics.total_tokens)?;
+    dict.set_item("total_cost", metrics.total_cost)?;
+    dict.set_item("total_latency_ms", metrics.total_latency_ms)?;
+    dict.set_item("cache_hit_rate", 0.0)?;
+    dict.set_item("avg_latency_ms", metrics.avg_latency_ms)?;
+    Ok(dict)
+}
+
+/// The contract's dictionary of a probe.
+pub(super) fn health<'py>(py: Python<'py>, found: &[Health]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for health in found {
+        let one = PyDict::new(py);
+        one.set_item("available", health.available)?;
+        one.set_item("healthy", health.healthy)?;
+        one.set_item("model", &health.model)?;
+        one.set_item("reason", health.reason.as_deref())?;
+        dict.set_item(health.provider.as_str(), one)?;
+    }
+    Ok(dict)
+}

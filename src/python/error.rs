@@ -1,0 +1,93 @@
+//! The core's errors as Python exceptions.
+//!
+//! The classes live in `madspark.llm.exceptions`, with their documentation and their attributes; this file only raises
+//! them.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyFileNotFoundError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::convert;
+use crate::error::{Error, ErrorKind};
+
+/// What Python code of the caller raised, on its way through the core.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Raised(PyErr);
+
+/// An exception of the caller's own code as a core error; [`to_python`] brings it back unchanged.
+pub(super) fn external(error: PyErr) -> Error {
+    let source: Arc<dyn std::error::Error + Send + Sync> = Arc::new(Raised(error));
+    Error::new(ErrorKind::External, "the caller's own code raised an exception").with_source(source)
+}
+
+/// The exception that `error` becomes.
+pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    if let Some(raised) = raised(error) {
+        return raised.0.clone_ref(py);
+    }
+    match error.kind() {
+        ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
+        ErrorKind::FileNotFound => PyFileNotFoundError::new_err(error.message().to_owned()),
+        _ => build(py, error).unwrap_or_else(|failure| failure),
+    }
+}
+
+fn raised(error: &Error) -> Option<&Raised> {
+    let source: &(dyn std::error::Error + 'static) = error.source_arc()?.as_ref();
+    source.downcast_ref()
+}
+
+fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let module = py.import("madspark.llm.exceptions")?;
+    let data = PyDict::new(py);
+    data.set_item("provider", error.provider().map(crate::config::Provider::as_str))?;
+    data.set_item("model", error.model())?;
+    data.set_item("status", error.status())?;
+    data.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;
+    data.set_item("attempts", attempts(py, error)?)?;
+    let exception = if error.kind() == ErrorKind::AllTargetsFailed {
+        let causes = PyDict::new(py);
+        for cause in error.causes() {
+            let name = cause.provider().map_or("router", crate::config::Provider::as_str);
+            causes.set_item(name, to_python(py, cause).into_value(py))?;
+        }
+        module.getattr("all_failed")?.call((error.to_string(), causes), Some(&data))?
+    } else {
+        module.getattr(class_of(error.kind()))?.call((error.to_string(),), Some(&data))?
+    };
+    let raised = PyErr::from_value(exception);
+    if let Some(cause) = error.causes().last() {
+        raised.set_cause(py, Some(to_python(py, cause)));
+    }
+    Ok(raised)
+}
+
+fn attempts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyTuple>> {
+    let attempts: Vec<_> =
+        error.attempts().iter().map(|attempt| convert::attempt(py, attempt)).collect::<PyResult<_>>()?;
+    PyTuple::new(py, attempts)
+}
+
+const fn class_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::RateLimited => "RateLimitError",
+        ErrorKind::Unauthorized | ErrorKind::Forbidden => "AuthorizationError",
+        ErrorKind::Timeout => "ProviderTimeoutError",
+        ErrorKind::InvalidOutput | ErrorKind::MalformedReply | ErrorKind::EmptyReply | ErrorKind::Truncated => {
+            "SchemaValidationError"
+        }
+        ErrorKind::Refused => "ContentRefusedError",
+        ErrorKind::DeadlineExceeded => "WorkflowTimeoutError",
+        ErrorKind::NotConfigured
+        | ErrorKind::Connect
+        | ErrorKind::Disconnected
+        | ErrorKind::ModelMissing
+        | ErrorKind::Overloaded
+        | ErrorKind::Server => "ProviderUnavailableError",
+        ErrorKind::Internal => "InternalError",
+        _ => "LLMProviderError",
+    }
+}

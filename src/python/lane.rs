@@ -1,0 +1,139 @@
+//! The lane: the one thread of ours that attaches to Python.
+//!
+//! Tokio's workers never attach: waiting for the interpreter would stall every request's I/O, and a thread that attaches
+//! while the interpreter ends takes the process down. They send jobs here instead. The lane takes all that have gathered,
+//! sorts them by event loop, and wakes each loop once with `call_soon_threadsafe`; the jobs themselves run on their
+//! loop's own thread. So no user code ever runs on the lane, and one request's slow callback holds up nobody else.
+
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::log;
+
+/// Work for the thread of one event loop.
+pub(super) type Run = Box<dyn FnOnce(Python<'_>) + Send>;
+
+/// An event loop, shared by the jobs of one call.
+pub(super) type EventLoop = Arc<Py<PyAny>>;
+
+enum Job {
+    OnLoop { event_loop: EventLoop, run: Run },
+    Log(log::Record),
+    Release(Box<dyn Send>),
+    Close,
+}
+
+/// A handle to the lane; cheap to clone. Sending to a closed lane drops the job.
+#[derive(Clone)]
+pub(super) struct Lane {
+    jobs: Sender<Job>,
+}
+
+/// The lane's thread, to be closed and joined before the interpreter ends.
+pub(super) struct LaneThread {
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+impl Lane {
+    /// Starts the thread.
+    pub(super) fn start() -> std::io::Result<(Self, LaneThread)> {
+        let (jobs, mut received) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("madspark-lane".to_owned()).spawn(move || {
+            // `None` only where the interpreter is already ending: nobody is left to hand anything to.
+            let _ = Python::try_attach(|py| serve(py, &mut received));
+        })?;
+        Ok((Self { jobs: jobs.clone() }, LaneThread { jobs, thread }))
+    }
+
+    /// Runs `run` on the thread of `event_loop`, after all that was sent there before.
+    pub(super) fn on_loop(&self, event_loop: EventLoop, run: impl FnOnce(Python<'_>) + Send + 'static) {
+        self.send(Job::OnLoop { event_loop, run: Box::new(run) });
+    }
+
+    /// Hands a log record to Python's `logging`.
+    pub(super) fn log(&self, record: log::Record) {
+        self.send(Job::Log(record));
+    }
+
+    /// Drops Python objects where that is cheap and safe.
+    pub(super) fn release(&self, objects: impl Send + 'static) {
+        self.send(Job::Release(Box::new(objects)));
+    }
+
+    fn send(&self, job: Job) {
+        // A closed lane means that the interpreter is ending: there is nobody to tell.
+        drop(self.jobs.send(job));
+    }
+}
+
+impl LaneThread {
+    /// Lets the lane finish what was sent before, then joins it. Call detached from Python.
+    pub(super) fn close(self) {
+        drop(self.jobs.send(Job::Close));
+        // A panic of the lane has been reported by its own thread.
+        drop(self.thread.join());
+    }
+}
+
+/// The jobs of one event loop, run by the loop itself.
+#[pyclass(frozen, module = "madspark._core")]
+struct Batch(Mutex<Vec<Run>>);
+
+#[pymethods]
+impl Batch {
+    fn __call__(&self, py: Python<'_>) {
+        let jobs = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for run in jobs {
+            run(py);
+        }
+    }
+}
+
+/// The thread's loop: attached once, detached while it waits.
+fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
+    loop {
+        // A receiver may move between threads but not be shared: the detached closure takes it whole.
+        let waiting = &mut *jobs;
+        let Ok(first) = py.detach(move || waiting.recv()) else { return };
+        let mut loops: Vec<(EventLoop, Vec<Run>)> = Vec::new();
+        let mut open = true;
+        for job in std::iter::once(first).chain(jobs.try_iter()) {
+            match job {
+                Job::OnLoop { event_loop, run } => match loops.iter_mut().find(|(known, _)| known.is(&*event_loop)) {
+                    Some((_, runs)) => runs.push(run),
+                    None => loops.push((event_loop, vec![run])),
+                },
+                Job::Log(record) => record.hand_over(py),
+                Job::Release(objects) => drop(objects),
+                Job::Close => open = false,
+            }
+        }
+        for (event_loop, runs) in loops {
+            if let Err(error) = wake(py, event_loop.bind(py), runs) {
+                error.write_unraisable(py, Some(event_loop.bind(py)));
+            }
+        }
+        if !open {
+            return;
+        }
+    }
+}
+
+/// A loop that closed in the meantime has nobody waiting: its jobs are dropped.
+fn wake(py: Python<'_>, event_loop: &Bound<'_, PyAny>, runs: Vec<Run>) -> PyResult<()> {
+    let batch = Py::new(py, Batch(Mutex::new(runs)))?;
+    match event_loop.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (batch,)) {
+        Err(error)
+            if error.is_instance_of::<PyRuntimeError>(py)
+                && event_loop.call_method0(pyo3::intern!(py, "is_closed"))?.is_truthy()? =>
+        {
+            Ok(())
+        }
+        outcome => outcome.map(drop),
+    }
+}

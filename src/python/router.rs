@@ -1,0 +1,239 @@
+//! The router and its calls, as the Python package drives them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::attachments::{Attachments, Given};
+use super::bridge::{self, Pending};
+use super::config::{self, LLMConfig};
+use super::runtime::Process;
+use super::{convert, error};
+use crate::config::Provider;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Request;
+use crate::router::{self, Overrides, Rejection};
+
+/// A JSON Schema, lowered once per provider.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Schema {
+    schema: Arc<crate::schema::Schema>,
+}
+
+#[pymethods]
+impl Schema {
+    /// Takes a schema as JSON text; `name` is what providers see.
+    #[new]
+    fn new(py: Python<'_>, name: &str, document: &str) -> PyResult<Self> {
+        let document = serde_json::from_str(document)
+            .map_err(|failure| PyValueError::new_err(format!("the JSON Schema of {name} is not JSON: {failure}")))?;
+        let schema = crate::schema::Schema::new(name, document).map_err(|failure| error::to_python(py, &failure))?;
+        Ok(Self { schema: Arc::new(schema) })
+    }
+}
+
+/// One request's configuration and metrics. Building one does no I/O.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Router {
+    pub(super) router: Arc<router::Router>,
+}
+
+#[pymethods]
+impl Router {
+    /// An argument beats the configuration.
+    #[new]
+    #[pyo3(signature = (config, primary_provider = None, fallback_enabled = None, model_tier = None))]
+    fn new(
+        py: Python<'_>,
+        config: &Bound<'_, LLMConfig>,
+        primary_provider: Option<&str>,
+        fallback_enabled: Option<bool>,
+        model_tier: Option<&str>,
+    ) -> PyResult<Self> {
+        let overrides = || -> Result<Overrides> {
+            Ok(Overrides {
+                primary_provider: config::choice(primary_provider)?,
+                fallback_enabled,
+                model_tier: config::parse(model_tier)?,
+            })
+        };
+        let overrides = overrides().map_err(|failure| error::to_python(py, &failure))?;
+        Ok(Self { router: Arc::new(router::Router::new(Arc::clone(&config.get().config), overrides)) })
+    }
+
+    /// The provider calls start with.
+    #[getter]
+    fn primary_provider(&self) -> &'static str {
+        self.router.choice().as_str()
+    }
+
+    /// Whether another provider may answer.
+    #[getter]
+    fn fallback_enabled(&self) -> bool {
+        self.router.fallback_enabled()
+    }
+
+    /// How much model.
+    #[getter]
+    fn model_tier<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        config::tier(py, self.router.tier())
+    }
+
+    /// Prepares a call; nothing is sent before `next()` or `anext()`.
+    #[pyo3(signature = (
+        prompt, system, temperature, max_tokens = None, schema = None, files = Vec::new(), images = Vec::new(),
+        urls = Vec::new(), force_provider = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the fields of one call, named by the one caller")]
+    fn begin(
+        &self,
+        py: Python<'_>,
+        prompt: &str,
+        system: &str,
+        temperature: f64,
+        max_tokens: Option<u32>,
+        schema: Option<&Bound<'_, Schema>>,
+        files: Vec<Given>,
+        images: Vec<Given>,
+        urls: Vec<String>,
+        force_provider: Option<&str>,
+    ) -> PyResult<Call> {
+        let prepare = || -> Result<Prepared> {
+            let request = Request {
+                system: Arc::from(system),
+                schema: schema.map(|schema| Arc::clone(&schema.get().schema)),
+                temperature,
+                max_tokens,
+                ..Request::new(prompt)
+            };
+            Ok(Prepared {
+                router: Arc::clone(&self.router),
+                request: Box::new(request),
+                attachments: Attachments::new(files, images, urls),
+                force: config::parse::<Provider>(force_provider)?,
+            })
+        };
+        let process = Process::get(py)?;
+        let state = prepare()
+            .and_then(|prepared| prepared.begin_if_ready(&process))
+            .map_err(|failure| error::to_python(py, &failure))?;
+        Ok(Call { process, state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// The contract's counters.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        convert::metrics(py, &self.router.metrics())
+    }
+
+    /// Sets every counter to zero.
+    fn reset_metrics(&self) {
+        self.router.reset_metrics();
+    }
+
+    /// Probes the providers; blocks.
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let process = Process::get(py)?;
+        let engine = Arc::clone(&process.engine);
+        let found = bridge::block(py, &process, async { Ok(self.router.health(&engine).await) })?;
+        convert::health(py, &found)
+    }
+
+    /// Probes the providers.
+    fn ahealth(&self, py: Python<'_>) -> PyResult<Pending> {
+        let process = Process::get(py)?;
+        let (router, engine) = (Arc::clone(&self.router), Arc::clone(&process.engine));
+        bridge::submit(py, &process, async move { Ok(router.health(&engine).await) }, |py, found| {
+            Ok(convert::health(py, &found)?.into_any().unbind())
+        })
+    }
+}
+
+/// A call under way: pull a candidate, judge it, pull again or finish.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Call {
+    process: Arc<Process>,
+    state: Arc<Mutex<State>>,
+}
+
+enum State {
+    Prepared(Prepared),
+    Running(router::Call),
+    /// A `next()` has the call; it comes back when that is done.
+    Out,
+}
+
+struct Prepared {
+    router: Arc<router::Router>,
+    request: Box<Request>,
+    attachments: Attachments,
+    force: Option<Provider>,
+}
+
+#[pymethods]
+impl Call {
+    /// The next candidate's text; blocks. `faults` tells why the last one was not taken.
+    #[pyo3(signature = (faults = None))]
+    fn next(&self, py: Python<'_>, faults: Option<Vec<String>>) -> PyResult<String> {
+        bridge::block(py, &self.process, self.advance(faults)?)
+    }
+
+    /// The next candidate's text.
+    #[pyo3(signature = (faults = None))]
+    fn anext(&self, py: Python<'_>, faults: Option<Vec<String>>) -> PyResult<Pending> {
+        bridge::submit(py, &self.process, self.advance(faults)?, |py, text| {
+            Ok(text.into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    /// Ends the call with the last candidate; its `LLMResponse`.
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let State::Running(call) = std::mem::replace(&mut *lock(&self.state), State::Out) else {
+            return Err(PyRuntimeError::new_err("finish() without a candidate"));
+        };
+        let response = call.finish().map_err(|failure| error::to_python(py, &failure))?;
+        convert::response(py, &response)
+    }
+}
+
+impl Call {
+    fn advance(&self, faults: Option<Vec<String>>) -> PyResult<impl Future<Output = Result<String>> + Send + use<>> {
+        let state = Arc::clone(&self.state);
+        let engine = Arc::clone(&self.process.engine);
+        let taken = std::mem::replace(&mut *lock(&state), State::Out);
+        if matches!(taken, State::Out) {
+            return Err(PyRuntimeError::new_err("the call is in use or has ended"));
+        }
+        Ok(async move {
+            let mut call = match taken {
+                State::Running(call) => call,
+                State::Prepared(prepared) => prepared.begin(&engine).await?,
+                State::Out => return Err(Error::new(ErrorKind::Internal, "the call has ended")),
+            };
+            let text = call.next(faults.map(|faults| Rejection { faults })).await?.to_owned();
+            *lock(&state) = State::Running(call);
+            Ok(text)
+        })
+    }
+}
+
+impl Prepared {
+    /// Without attachments the caller's errors come out at once, before anything is awaited.
+    fn begin_if_ready(self, process: &Process) -> Result<State> {
+        if self.attachments.is_empty() {
+            let call = self.router.call(&process.engine, *self.request, self.force)?;
+            return Ok(State::Running(call));
+        }
+        Ok(State::Prepared(self))
+    }
+
+    async fn begin(mut self, engine: &Arc<router::Engine>) -> Result<router::Call> {
+        self.request.parts = self.attachments.load().await?;
+        self.router.call(engine, *self.request, self.force)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
