@@ -25,9 +25,9 @@ demo: $(INSTALLED) ## Install the package and run a whole workflow against simul
 test: lint test-rust test-python ## Check everything: layout, lints, types, Rust tests, Python tests
 	@echo "make test: everything passed"
 
-lint: lint-rust lint-python ## Check layout, lints and types only
+lint: lint-rust lint-python ## Check layout, lints and types
 
-lint-rust: | tools
+lint-rust: | tools ## Check layout and lints of the core
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python -- -D warnings
@@ -35,16 +35,16 @@ lint-rust: | tools
 		echo "error: pyo3 is in the dependency tree without the feature 'python'" >&2; exit 1; \
 	else echo "cargo tree: no pyo3 without the feature 'python'"; fi
 
-lint-python: $(TEST_INSTALLED)
+lint-python: $(TEST_INSTALLED) ## Check layout, lints and types of the package
 	$(TEST_VENV)/bin/ruff check
 	$(TEST_VENV)/bin/ruff format --check
 	$(TEST_VENV)/bin/mypy
 	$(TEST_VENV)/bin/stubtest --mypy-config-file pyproject.toml madspark._core
 
-test-rust: | tools
+test-rust: | tools ## Test the core, without Python
 	cargo test --locked
 
-test-python: $(TEST_INSTALLED)
+test-python: $(TEST_INSTALLED) ## Test the package
 	$(TEST_VENV)/bin/pytest
 
 clean: ## Delete everything that was built
@@ -69,5 +69,5 @@ $(INSTALLED): $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml README.md LICENSE
 $(TEST_INSTALLED): $(RUST_SOURCES) pyproject.toml | tools
 	test -x $(TEST_VENV)/bin/pip || $(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_VENV)/bin/pip install --disable-pip-version-check --quiet 'maturin>=1.16,<2'
-	VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --extras test
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --extras test
 	@touch $@

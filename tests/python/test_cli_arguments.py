@@ -244,8 +244,8 @@ async def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal() -> None:
     plain, terminal, silent = io.StringIO(), Terminal(), Terminal()
     for stream, quiet in ((plain, False), (terminal, False), (silent, True)):
         progress = Progress(stream, quiet=quiet)
-        await progress("Generating", 0.1)
-        await progress("Done", 1.0)
+        await progress.show("Generating", 0.1)
+        await progress.show("Done", 1.0)
         progress.close()
     assert plain.getvalue() == "[ 10%] Generating\n[100%] Done\n"
     assert "\n" not in terminal.getvalue()

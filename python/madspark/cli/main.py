@@ -79,7 +79,7 @@ async def _workflow(args: argparse.Namespace, router: LLMRouter, progress: Progr
     from madspark.core.async_coordinator import AsyncCoordinator
 
     try:
-        return await AsyncCoordinator(progress_callback=progress, router=router).run_workflow(
+        return await AsyncCoordinator(progress_callback=progress.show, router=router).run_workflow(
             args.topic,
             args.context,
             num_top_candidates=args.top,

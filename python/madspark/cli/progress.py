@@ -24,7 +24,7 @@ class Progress:
         self._rewrites = stream.isatty()
         self._open = False
 
-    async def __call__(self, message: str, fraction: float) -> None:
+    async def show(self, message: str, fraction: float) -> None:
         """Show one event. A coroutine function, so that it runs on the loop and never beside the final output."""
         if self._quiet:
             return

@@ -5,6 +5,19 @@ the real provider. With pytest, the fixtures of :mod:`madspark.testing.plugin` a
 installed.
 """
 
-from madspark._core import RecordedRequest, Simulator
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from madspark._core import RecordedRequest, Simulator
 
 __all__ = ["RecordedRequest", "Simulator"]
+
+
+def __getattr__(name: str) -> object:
+    # pytest imports this package in every suite of the environment; only those that simulate load the extension.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from madspark import _core
+
+    return getattr(_core, name)

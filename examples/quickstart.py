@@ -1,0 +1,44 @@
+"""One idea workflow and two single calls, with a local Ollama.
+
+Needs `ollama serve` and `ollama pull gemma3:4b`. For Gemini set GOOGLE_API_KEY and pass primary_provider="gemini".
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import BaseModel
+
+from madspark import AsyncCoordinator, LLMConfig, LLMRouter
+
+
+class Slogan(BaseModel):
+    """What the model is asked for: any pydantic model will do."""
+
+    text: str
+    language: str
+
+
+async def show_progress(message: str, fraction: float) -> None:
+    """Print where the run is."""
+    print(f"{fraction:4.0%} {message}")
+
+
+async def main() -> None:
+    """Ask for a slogan, then run the whole workflow."""
+    # One router for one request: its settings and its metrics are its own, and there is nothing to close.
+    router = LLMRouter(primary_provider="ollama", fallback_enabled=False, config=LLMConfig(model_tier="fast"))
+
+    slogan, response = await router.agenerate_structured("A slogan for a roof garden", Slogan, temperature=0.7)
+    print(slogan.text, f"({response.model}, {response.tokens_used} tokens)")
+
+    results = await AsyncCoordinator(router=router, progress_callback=show_progress).run_workflow(
+        "food from city roofs", "small budget, a crew of volunteers", num_top_candidates=2, enhanced_reasoning=True
+    )
+    for result in results:
+        print(result["status"], result["improved_score"], result["improved_idea"])
+    print(router.get_metrics())
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
