@@ -25,7 +25,7 @@ fn post(url: Url) -> WireRequest {
 /// Reads one request whose body is `{"a":1}`; gives back its text.
 async fn request_of(stream: &mut TcpStream) -> String {
     let mut text = String::new();
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 4096];
     while !text.ends_with("{\"a\":1}") {
         let count = stream.read(&mut buffer).await.unwrap();
         assert!(count > 0, "closed within the request: {text:?}");
