@@ -17,6 +17,7 @@
 //! * The **process** has one [`router::Engine`]: the connection pools. It knows no request's choice.
 
 pub mod agents;
+pub mod attachment;
 pub mod config;
 pub mod coordinator;
 pub mod error;
