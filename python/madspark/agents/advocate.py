@@ -38,7 +38,7 @@ class Advocate(Agent):
     ) -> list[AdvocacyForIdea]:
         """Argue for many ideas in one call; each result names its idea by `idea_index`.
 
-        Each case has `idea` and `evaluation`. An idea for which the model gave nothing usable, twice, is not in the list.
+        Each case has `idea` and `evaluation`. One for which nothing usable came back, twice, is not in the list.
 
         Raises:
             ValueError: A blank topic or idea, or no idea; nothing was sent.

@@ -40,7 +40,7 @@ class Skeptic(Agent):
     ) -> list[SkepticismForIdea]:
         """Argue against many ideas in one call; each result names its idea by `idea_index`.
 
-        Each case has `idea` and `advocacy`. An idea for which the model gave nothing usable, twice, is not in the list.
+        Each case has `idea` and `advocacy`. One for which nothing usable came back, twice, is not in the list.
 
         Raises:
             ValueError: A blank topic or idea, or no idea; nothing was sent.
