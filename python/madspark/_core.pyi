@@ -3,7 +3,7 @@
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Sequence
 from os import PathLike
-from typing import Any, Generic, Self, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from madspark.llm.response import LLMResponse
 from madspark.llm.tiers import ModelTier
@@ -11,6 +11,10 @@ from madspark.llm.tiers import ModelTier
 _T_co = TypeVar("_T_co", covariant=True)
 
 _File: TypeAlias = str | PathLike[str] | bytes
+
+_Fault: TypeAlias = Literal[
+    "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"
+]
 
 # A router of ours, or a function that makes the coroutine that asks the caller's own.
 _Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
@@ -164,3 +168,110 @@ def run_agent(router: Router, task: str, files: Sequence[_File] = [], urls: Sequ
 
 def arun_agent(router: _Source, task: str, files: Sequence[_File] = [], urls: Sequence[str] = []) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
+
+class Simulator:
+    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI."""
+
+    def __new__(cls) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def stop(self) -> None:
+        """Close every connection and free the port; the requests stay readable. Safe to call again."""
+
+    @property
+    def ollama_url(self) -> str: ...
+    @property
+    def gemini_url(self) -> str: ...
+    @property
+    def openai_url(self) -> str: ...
+    @property
+    def requests(self) -> list[RecordedRequest]: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def max_in_flight(self) -> int: ...
+    def on(
+        self,
+        route: str | None = None,
+        *,
+        contains: str | None = None,
+        model: str | None = None,
+        times: int | None = None,
+        latency: float | None = None,
+        tokens_per_second: float | None = None,
+        status: int | None = None,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        text: str | None = None,
+        json: Any = None,
+        fault: _Fault | None = None,
+    ) -> None:
+        """Script a behaviour. For each request the first rule that matches and has turns left is taken.
+
+        `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
+        further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
+        `headers` and `body`, the model's `text` or `json` inside the usual reply, or a `fault`. Raises ValueError for
+        what cannot be sent.
+        """
+
+    def clear(self) -> None:
+        """Forget the requests so far; rules stay."""
+
+    def clear_rules(self) -> None:
+        """Forget all rules."""
+
+    def set_latency(self, latency: float) -> None:
+        """Seconds every answer waits whose rule names no latency."""
+
+    def set_tokens_per_second(self, rate: float | None) -> None:
+        """How fast every answer is written whose rule names no rate; None is at once."""
+
+    def set_models(self, models: Sequence[str]) -> None:
+        """The models that every dialect lists."""
+
+    def restrict_models(self, restricted: bool) -> None:
+        """Whether a model that is not listed is answered with 404."""
+
+    def require_key(self, provider: str, key: str) -> None:
+        """From now on `provider` takes only `key`."""
+
+    def wait_for_requests(self, count: int, timeout: float = 5.0) -> bool:
+        """Block until `count` requests have arrived; False when `timeout` seconds pass first."""
+
+    def wait_for_hang_ups(self, count: int, timeout: float = 5.0) -> bool:
+        """Block until `count` clients have hung up on a pending reply; False when `timeout` seconds pass first."""
+
+@final
+class RecordedRequest:
+    """One request as it arrived, keys included: this is a test tool. The repr hides them."""
+
+    @property
+    def provider(self) -> str | None: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def json(self) -> Any: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def system(self) -> str: ...
+    @property
+    def schema(self) -> Any: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def finished(self) -> float | None: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def hung_up(self) -> bool: ...
+    @property
+    def connection(self) -> int: ...

@@ -110,7 +110,7 @@ impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "message" {
             // Writing to a String cannot fail.
-            drop(write!(self.message, "{value:?}"));
+            let _ = write!(self.message, "{value:?}");
         }
     }
 }

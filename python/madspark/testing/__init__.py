@@ -9,7 +9,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from madspark._core import RecordedRequest, Simulator
+    from madspark._core import RecordedRequest
+    from madspark.testing.simulator import Simulator
 
 __all__ = ["RecordedRequest", "Simulator"]
 
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> object:
     # pytest imports this package in every suite of the environment; only those that simulate load the extension.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from madspark import _core
+    if name == "Simulator":
+        from madspark.testing.simulator import Simulator
 
-    return getattr(_core, name)
+        return Simulator
+    from madspark._core import RecordedRequest
+
+    return RecordedRequest

@@ -1,0 +1,332 @@
+//! The simulator, for the test suites of Python users.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use serde_json::Value;
+
+use super::error;
+use crate::config::Provider;
+use crate::error::{Error, Result};
+use crate::simulator::{self, Route, Rule};
+
+/// An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI.
+///
+/// It answers any JSON Schema with valid, deterministic content made of the prompt's own words, and keeps every request
+/// as it arrived. It runs on a thread of its own until `stop()` or the end of its `with` block.
+#[pyclass(frozen, subclass, module = "madspark._core")]
+pub(super) struct Simulator {
+    simulator: simulator::Simulator,
+}
+
+#[pymethods]
+impl Simulator {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let simulator = raise(py, py.detach(simulator::Simulator::start))?;
+        Ok(Self { simulator })
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.stop(py)
+    }
+
+    /// Close every connection and free the port; the requests stay readable. Safe to call again.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        raise(py, py.detach(|| self.simulator.stop()))
+    }
+
+    /// For `LLMConfig(ollama_host=...)`.
+    #[getter]
+    fn ollama_url(&self) -> String {
+        self.simulator.ollama_url()
+    }
+
+    /// For `LLMConfig(gemini_base_url=...)`.
+    #[getter]
+    fn gemini_url(&self) -> String {
+        self.simulator.gemini_url()
+    }
+
+    /// For `LLMConfig(openai_base_url=...)`.
+    #[getter]
+    fn openai_url(&self) -> String {
+        self.simulator.openai_url()
+    }
+
+    /// Every request so far, as it arrived.
+    #[getter]
+    fn requests(&self) -> Vec<RecordedRequest> {
+        self.simulator.requests().into_iter().map(|request| RecordedRequest { request }).collect()
+    }
+
+    /// Requests being answered now.
+    #[getter]
+    fn in_flight(&self) -> usize {
+        self.simulator.in_flight()
+    }
+
+    /// The most requests that were being answered at one time.
+    #[getter]
+    fn max_in_flight(&self) -> usize {
+        self.simulator.max_in_flight()
+    }
+
+    /// Script a behaviour. For each request the first rule that matches and has turns left is taken.
+    ///
+    /// `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
+    /// further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
+    /// `headers` and `body`, the model's `text` or `json` inside the usual reply, or a `fault`: "malformed", "truncate",
+    /// "stall", "stall_after_headers", "stall_mid_body", "disconnect". Raises ValueError for what cannot be sent.
+    #[pyo3(signature = (
+        route = None, *, contains = None, model = None, times = None, latency = None, tokens_per_second = None,
+        status = None, headers = None, body = None, text = None, json = None, fault = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "one keyword per field of a rule")]
+    fn on(
+        &self,
+        py: Python<'_>,
+        route: Option<&str>,
+        contains: Option<String>,
+        model: Option<String>,
+        times: Option<u32>,
+        latency: Option<f64>,
+        tokens_per_second: Option<f64>,
+        status: Option<u16>,
+        headers: Option<&Bound<'_, PyDict>>,
+        body: Option<&Bound<'_, PyAny>>,
+        text: Option<String>,
+        json: Option<&Bound<'_, PyAny>>,
+        fault: Option<&str>,
+    ) -> PyResult<()> {
+        let headers = headers.map(|headers| headers.iter().map(|pair| pair.extract()).collect::<PyResult<_>>());
+        let body = body.map(raw).transpose()?;
+        let json = json.map(|value| to_json(value)).transpose()?;
+        let rule = || -> Result<Rule> {
+            Ok(Rule {
+                route: route_of(route)?,
+                contains,
+                model,
+                times,
+                latency: latency.map(seconds).transpose()?,
+                tokens_per_second,
+                status,
+                headers: Vec::new(),
+                body,
+                text,
+                json: json
+                    .map(|text| serde_json::from_str::<Value>(&text))
+                    .transpose()
+                    .map_err(|failure| Error::invalid_input(failure.to_string()))?,
+                fault: fault.map(str::parse).transpose()?,
+            })
+        };
+        let rule = Rule { headers: headers.transpose()?.unwrap_or_default(), ..raise(py, rule())? };
+        raise(py, self.simulator.on(rule))
+    }
+
+    /// Forget the requests so far; rules stay.
+    fn clear(&self) {
+        self.simulator.clear();
+    }
+
+    /// Forget all rules.
+    fn clear_rules(&self) {
+        self.simulator.clear_rules();
+    }
+
+    /// Seconds every answer waits whose rule names no latency.
+    fn set_latency(&self, py: Python<'_>, latency: f64) -> PyResult<()> {
+        self.simulator.set_latency(raise(py, seconds(latency))?);
+        Ok(())
+    }
+
+    /// How fast every answer is written whose rule names no rate; None is at once.
+    #[pyo3(signature = (rate))]
+    fn set_tokens_per_second(&self, py: Python<'_>, rate: Option<f64>) -> PyResult<()> {
+        raise(py, self.simulator.set_tokens_per_second(rate))
+    }
+
+    /// The models that every dialect lists.
+    fn set_models(&self, models: Vec<String>) {
+        self.simulator.set_models(models);
+    }
+
+    /// Whether a model that is not listed is answered with 404.
+    fn restrict_models(&self, restricted: bool) {
+        self.simulator.restrict_models(restricted);
+    }
+
+    /// From now on `provider` takes only `key`.
+    fn require_key(&self, py: Python<'_>, provider: &str, key: String) -> PyResult<()> {
+        raise(py, provider.parse::<Provider>().and_then(|provider| self.simulator.require_key(provider, key)))
+    }
+
+    /// Block until `count` requests have arrived; False when `timeout` seconds pass first.
+    #[pyo3(signature = (count, timeout = 5.0))]
+    fn wait_for_requests(&self, py: Python<'_>, count: usize, timeout: f64) -> PyResult<bool> {
+        let timeout = raise(py, seconds(timeout))?;
+        Ok(py.detach(|| self.simulator.wait_for_requests(count, timeout)))
+    }
+
+    /// Block until `count` clients have hung up on a pending reply; False when `timeout` seconds pass first.
+    #[pyo3(signature = (count, timeout = 5.0))]
+    fn wait_for_hang_ups(&self, py: Python<'_>, count: usize, timeout: f64) -> PyResult<bool> {
+        let timeout = raise(py, seconds(timeout))?;
+        Ok(py.detach(|| self.simulator.wait_for_hang_ups(count, timeout)))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Simulator {}: {} requests>", self.simulator.address(), self.simulator.requests().len())
+    }
+}
+
+/// One request as it arrived, keys included: this is a test tool. The repr hides them.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct RecordedRequest {
+    request: simulator::RecordedRequest,
+}
+
+#[pymethods]
+impl RecordedRequest {
+    /// "ollama", "gemini" or "openai"; None for a path of none of them.
+    #[getter]
+    fn provider(&self) -> Option<&'static str> {
+        self.request.provider.map(Provider::as_str)
+    }
+
+    /// "GET" or "POST".
+    #[getter]
+    fn method(&self) -> &str {
+        &self.request.method
+    }
+
+    /// The path with its query.
+    #[getter]
+    fn path(&self) -> &str {
+        &self.request.path
+    }
+
+    /// The headers; names in lower case.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let headers = PyDict::new(py);
+        for (name, value) in &self.request.headers {
+            headers.set_item(name, value)?;
+        }
+        Ok(headers)
+    }
+
+    /// The body as it arrived.
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.request.body)
+    }
+
+    /// The body as a Python value; None where it is no JSON.
+    #[getter]
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.request.json().map(|value| from_json(py, &value)).transpose()
+    }
+
+    /// The model asked for.
+    #[getter]
+    fn model(&self) -> Option<&str> {
+        self.request.model.as_deref()
+    }
+
+    /// The text of the last user message.
+    #[getter]
+    fn prompt(&self) -> &str {
+        &self.request.prompt
+    }
+
+    /// The system instruction.
+    #[getter]
+    fn system(&self) -> &str {
+        &self.request.system
+    }
+
+    /// The schema of the reply asked for.
+    #[getter]
+    fn schema<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.request.schema.as_deref().map(|schema| from_json(py, schema)).transpose()
+    }
+
+    /// When it arrived, in seconds since the simulator's start.
+    #[getter]
+    fn started(&self) -> f64 {
+        self.request.started.as_secs_f64()
+    }
+
+    /// When its reply was written or its connection ended, in seconds since the simulator's start; None before.
+    #[getter]
+    fn finished(&self) -> Option<f64> {
+        self.request.finished.map(|finished| finished.as_secs_f64())
+    }
+
+    /// The status sent; None before it is sent.
+    #[getter]
+    fn status(&self) -> Option<u16> {
+        self.request.status
+    }
+
+    /// Whether the client left before the whole reply was sent.
+    #[getter]
+    fn hung_up(&self) -> bool {
+        self.request.hung_up
+    }
+
+    /// The connection it came on, counted from zero.
+    #[getter]
+    fn connection(&self) -> u64 {
+        self.request.connection
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<RecordedRequest {} {} model={:?}>", self.request.method, self.path(), self.request.model)
+    }
+}
+
+fn raise<T>(py: Python<'_>, outcome: Result<T>) -> PyResult<T> {
+    outcome.map_err(|failure| error::to_python(py, &failure))
+}
+
+fn route_of(route: Option<&str>) -> Result<Route> {
+    Ok(match route {
+        None => Route::Any,
+        Some(path) if path.starts_with('/') => Route::Path(path.to_owned()),
+        Some(provider) => Route::Provider(provider.parse()?),
+    })
+}
+
+fn seconds(value: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| Error::invalid_input(format!("{value} is not a number of seconds from 0 on")))
+}
+
+/// A body as it is: text, bytes, or any other value as JSON.
+fn raw(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Bytes::from(text.to_str()?.to_owned()));
+    }
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+    }
+    to_json(value).map(Bytes::from)
+}
+
+fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    value.py().import("json")?.call_method1("dumps", (value,))?.extract()
+}
+
+fn from_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    py.import("json")?.call_method1("loads", (value.to_string(),))
+}
