@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -223,6 +224,28 @@ async fn calls_one_after_another_share_a_connection() {
         }
     };
     within_patience(async { tokio::join!(serve, calls) }).await;
+}
+
+#[tokio::test]
+async fn no_call_waits_for_another() {
+    const CALLS: usize = 100;
+    let (listener, url) = listen().await;
+    let serve = async {
+        let mut streams = Vec::new();
+        for _ in 0..CALLS {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request_of(&mut stream).await;
+            streams.push(stream);
+        }
+        for stream in &mut streams {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+        streams
+    };
+    let http = Http::default();
+    let calls = join_all((0..CALLS).map(|_| http.send(post(url.clone()), PATIENCE)));
+    let (_streams, outcomes) = tokio::join!(within_patience(serve), calls);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
 #[tokio::test]

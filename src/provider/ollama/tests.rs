@@ -127,6 +127,7 @@ fn errors_have_classes() {
             "pull",
         ),
         (404, "404 page not found", ErrorKind::Rejected, "404 page not found"),
+        (404, r#"{"error":"no model is served at this path"}"#, ErrorKind::Rejected, "at this path"),
         (400, r#"{"error":"\"the-model\" does not support thinking"}"#, ErrorKind::Rejected, "does not support"),
         (401, r#"{"error":"unauthorized","signin_url":"https://ollama.com/connect"}"#, ErrorKind::Unauthorized, "una"),
         (429, r#"{"error":"you have reached your hourly usage limit"}"#, ErrorKind::RateLimited, "hourly"),
