@@ -247,9 +247,10 @@ fn parse_member(text: &str, start: usize, depth: usize) -> Option<Member<'_>> {
     }
     let end = scan::string(bytes, start).ok()?;
     let quoted = &text[start..end];
-    let name = match quoted.contains('\\') {
-        true => Cow::Owned(serde_json::from_str(quoted).ok()?),
-        false => Cow::Borrowed(&text[start + 1..end - 1]),
+    let name = if quoted.contains('\\') {
+        Cow::Owned(serde_json::from_str(quoted).ok()?)
+    } else {
+        Cow::Borrowed(&text[start + 1..end - 1])
     };
     let colon = scan::skip_space(bytes, end);
     if bytes.get(colon) != Some(&b':') {

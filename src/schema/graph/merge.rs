@@ -28,15 +28,15 @@ pub(super) fn merge(mut base: Map<String, Value>, other: &Map<String, Value>) ->
                 }
             }
             "additionalProperties" | "items" => *ours = both(ours, theirs),
-            "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties" => {
-                if theirs.as_f64() > ours.as_f64() {
-                    *ours = theirs.clone();
-                }
+            "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties"
+                if theirs.as_f64() > ours.as_f64() =>
+            {
+                *ours = theirs.clone();
             }
-            "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => {
-                if theirs.as_f64() < ours.as_f64() {
-                    *ours = theirs.clone();
-                }
+            "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties"
+                if theirs.as_f64() < ours.as_f64() =>
+            {
+                *ours = theirs.clone();
             }
             "uniqueItems" => *ours = Value::Bool(true),
             _ => {}

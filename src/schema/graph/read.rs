@@ -89,7 +89,7 @@ impl Graph {
                         )));
                     }
                     Shape::Ref(id) if !std::mem::replace(&mut seen[*id], true) => {
-                        left.push(&self.definitions[*id].node)
+                        left.push(&self.definitions[*id].node);
                     }
                     Shape::AnyOf(branches) => left.extend(branches),
                     _ => {}
@@ -472,16 +472,9 @@ fn percent_decoded(text: &str) -> String {
     let mut left = text.as_bytes();
     while let [first, rest @ ..] = left {
         let code = rest.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match (first, code) {
-            (b'%', Some(code)) => {
-                bytes.push(code);
-                left = &rest[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                left = rest;
-            }
-        }
+        let (byte, after) = code.filter(|_| *first == b'%').map_or((*first, rest), |code| (code, &rest[2..]));
+        bytes.push(byte);
+        left = after;
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

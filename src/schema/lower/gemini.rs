@@ -113,7 +113,7 @@ impl Writer for Gemini<'_> {
                 let mut schema = json!({"type": "object"});
                 if !members.is_empty() {
                     schema["properties"] = Value::Object(members);
-                    schema["required"] = json!(required(node, |node| !self.leads_back(node)));
+                    schema["required"] = json!(required(properties, |node| !self.leads_back(node)));
                 }
                 match rest {
                     Rest::Unstated => {}

@@ -7,7 +7,7 @@ mod openai;
 use serde_json::{Map, Number, Value, json};
 
 use super::Dialect;
-use super::graph::{DefinitionId, Graph, Node, Shape};
+use super::graph::{DefinitionId, Graph, Node, Property};
 
 /// What a lowering made of a schema.
 #[derive(Debug)]
@@ -175,14 +175,8 @@ fn whole(number: &Number, round: fn(f64) -> f64) -> Option<i64> {
     })
 }
 
-/// The names of the required properties of `node`, where it is an object.
-fn required(node: &Node, keep: impl Fn(&Node) -> bool) -> Vec<&str> {
-    match &node.shape {
-        Shape::Object { properties, .. } => properties
-            .iter()
-            .filter(|property| property.required && keep(&property.node))
-            .map(|property| property.name.as_str())
-            .collect(),
-        _ => Vec::new(),
-    }
+/// The names of the required ones of `properties` whose node `keep` takes.
+fn required(properties: &[Property], keep: impl Fn(&Node) -> bool) -> Vec<&str> {
+    let kept = properties.iter().filter(|property| property.required && keep(&property.node));
+    kept.map(|property| property.name.as_str()).collect()
 }

@@ -67,12 +67,12 @@ impl Writer for Ollama<'_> {
             Shape::Enum(values) => any_of(enumeration(values)),
             Shape::Array { prefix, rest } => self.array(node, prefix, rest),
             Shape::Object { properties, rest } => {
-                let properties: Map<String, Value> =
+                let members: Map<String, Value> =
                     properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
                 let mut schema = json!({"type": "object"});
-                if !properties.is_empty() || matches!(rest, Rest::Unstated | Rest::Closed) {
-                    schema["properties"] = Value::Object(properties);
-                    schema["required"] = json!(required(node, |_| true));
+                if !members.is_empty() || matches!(rest, Rest::Unstated | Rest::Closed) {
+                    schema["properties"] = Value::Object(members);
+                    schema["required"] = json!(required(properties, |_| true));
                 }
                 match rest {
                     Rest::Unstated => {}
@@ -135,14 +135,12 @@ impl Size {
             if !inline[id] {
                 return size;
             }
-            return match known[id] {
-                Some(size) => size,
-                None => {
-                    let size = Self::of(graph, &graph.definitions[id].node, inline, known);
-                    known[id] = Some(size);
-                    size
-                }
-            };
+            if let Some(size) = known[id] {
+                return size;
+            }
+            let size = Self::of(graph, &graph.definitions[id].node, inline, known);
+            known[id] = Some(size);
+            return size;
         }
         for child in node.children() {
             let child = Self::of(graph, child, inline, known);

@@ -7,10 +7,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_null, is_plain_scalar, required, root, with_null_type,
-};
-use crate::schema::graph::{DefinitionId, Graph, Node, Rest, Shape};
+use super::{Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_null, is_plain_scalar, root, with_null_type};
+use crate::schema::graph::{DefinitionId, Graph, Node, Property, Rest, Shape};
 
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 /// Documented limits of a strict schema.
@@ -95,7 +93,7 @@ impl Writer for OpenAi<'_> {
             Shape::String => json!({"type": "string"}),
             Shape::Enum(values) => any_of(enumeration(values)),
             Shape::Array { prefix, rest } => self.array(prefix, rest),
-            Shape::Object { .. } => self.object(node),
+            Shape::Object { properties, rest } => self.object(properties, rest),
             Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
             // Nothing may stand beside a reference.
             Shape::Ref(id) if node.description.is_some() => json!({"anyOf": [self.reference(*id)]}),
@@ -138,8 +136,7 @@ impl OpenAi<'_> {
         schema
     }
 
-    fn object(&mut self, node: &Node) -> Value {
-        let Shape::Object { properties, rest } = &node.shape else { return json!({}) };
+    fn object(&mut self, properties: &[Property], rest: &Rest) -> Value {
         let mut members = Map::new();
         for property in properties {
             let mut schema = self.node(&property.node);
@@ -149,10 +146,11 @@ impl OpenAi<'_> {
             }
             members.insert(property.name.clone(), schema);
         }
-        let required: Vec<&str> = match self.strict {
-            true => properties.iter().map(|property| property.name.as_str()).collect(),
-            false => required(node, |_| true),
-        };
+        let required: Vec<&str> = properties
+            .iter()
+            .filter(|property| self.strict || property.required)
+            .map(|property| property.name.as_str())
+            .collect();
         let mut schema = json!({"type": "object", "properties": members, "required": required});
         match rest {
             Rest::Unstated if !self.strict => {}
@@ -169,15 +167,15 @@ fn or_null(mut schema: Value) -> Value {
     if is_plain_scalar(&schema) {
         return with_null_type(schema);
     }
-    let null = json!({"type": "null"});
+    let absent = json!({"type": "null"});
     if let Some(branches) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
         if !branches.iter().any(is_null) {
-            branches.push(null);
+            branches.push(absent);
         }
         return schema;
     }
     let description = schema.as_object_mut().and_then(|schema| schema.shift_remove("description"));
-    let mut schema = json!({"anyOf": [schema, null]});
+    let mut schema = json!({"anyOf": [schema, absent]});
     if let Some(description) = description {
         schema["description"] = description;
     }

@@ -1,0 +1,429 @@
+//! Lowered schemas keep their provider's rules, and take every value the original takes.
+
+mod schema_fixtures;
+
+use madspark::schema::{Dialect, Schema};
+use madspark::{Error, ErrorKind};
+use schema_fixtures::{all, assert_valid};
+use serde_json::{Map, Value, json};
+
+type Node = Map<String, Value>;
+
+/// Every schema inside `document`, with its path. Knows which keywords hold schemas, and nothing of the lowering.
+fn nodes(document: &Value) -> Vec<(String, &Node)> {
+    fn walk<'v>(path: &str, schema: &'v Value, found: &mut Vec<(String, &'v Node)>) {
+        let node = schema.as_object().unwrap_or_else(|| panic!("{path} is no object: {schema}"));
+        found.push((path.to_owned(), node));
+        for keyword in ["properties", "$defs"] {
+            for (name, child) in node.get(keyword).and_then(Value::as_object).into_iter().flatten() {
+                walk(&format!("{path}/{keyword}/{name}"), child, found);
+            }
+        }
+        for keyword in ["anyOf", "prefixItems"] {
+            for (index, child) in node.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate() {
+                walk(&format!("{path}/{keyword}/{index}"), child, found);
+            }
+        }
+        for keyword in ["items", "additionalProperties"] {
+            if let Some(child) = node.get(keyword).filter(|child| !child.is_boolean()) {
+                walk(&format!("{path}/{keyword}"), child, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk("#", document, &mut found);
+    found
+}
+
+fn strings(value: Option<&Value>) -> Vec<&str> {
+    value.and_then(Value::as_array).into_iter().flatten().map(|name| name.as_str().unwrap()).collect()
+}
+
+fn types(node: &Node) -> Vec<&str> {
+    node.get("type").map_or_else(Vec::new, |name| name.as_str().map_or_else(|| strings(Some(name)), |name| vec![name]))
+}
+
+/// What every dialect keeps to.
+fn check_common(name: &str, document: &Value, keywords: &[&str]) {
+    const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "null", "array", "object"];
+    for (path, node) in nodes(document) {
+        for keyword in node.keys() {
+            let allowed = keywords.contains(&keyword.as_str()) || (keyword == "$defs" && path == "#");
+            assert!(allowed, "{name}: {keyword} at {path}");
+        }
+        assert!(types(node).iter().all(|name| TYPES.contains(name)), "{name}: type at {path}");
+        if let Some(reference) = node.get("$ref") {
+            let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{name}: {reference} leads nowhere at {path}");
+            assert!(path != "#", "{name}: a reference at the root");
+        }
+        for required in strings(node.get("required")) {
+            assert!(node["properties"].get(required).is_some(), "{name}: unknown required {required} at {path}");
+        }
+        assert!(node.get("anyOf").is_none_or(|branches| branches[0].is_object()), "{name}: empty anyOf at {path}");
+    }
+}
+
+fn check_typed(name: &str, document: &Value) {
+    for (path, node) in nodes(document) {
+        let forms = ["type", "anyOf", "$ref"].iter().filter(|form| node.contains_key(**form)).count();
+        assert_eq!(forms, 1, "{name}: {path} must have one of type, anyOf and $ref: {node:?}");
+    }
+}
+
+/// The definitions that `schema` refers to, over other definitions too.
+fn reached<'v>(document: &'v Value, schema: &'v Value) -> Vec<&'v str> {
+    let mut found: Vec<&str> = Vec::new();
+    let mut left = vec![schema];
+    while let Some(schema) = left.pop() {
+        for (path, node) in nodes(schema) {
+            let Some(reference) = node.get("$ref").and_then(Value::as_str) else { continue };
+            if !path.starts_with("#/$defs") && !found.contains(&reference) {
+                found.push(reference);
+                left.push(document.pointer(&reference[1..]).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn check_ollama(name: &str, document: &Value) {
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
+            let target = document.pointer(&reference[1..]).unwrap();
+            assert!(reached(document, target).contains(&reference), "{name}: {reference} at {path} is not recursive");
+        }
+        for keyword in ["minItems", "maxItems"] {
+            assert!(node.get(keyword).is_none_or(|n| n.as_u64().unwrap() <= 100), "{name}: {keyword} at {path}");
+        }
+        for keyword in ["minimum", "maximum"] {
+            let is_known = node.get(keyword).is_none_or(|n| n.is_i64() && types(node).contains(&"integer"));
+            assert!(is_known, "{name}: {keyword} at {path}");
+        }
+        if let Some(format) = node.get("format").and_then(Value::as_str) {
+            let is_known = ["date", "time", "date-time"].contains(&format) || format.starts_with("uuid");
+            assert!(is_known && types(node).contains(&"string"), "{name}: format {format} at {path}");
+        }
+        assert!(!(node.contains_key("items") && node.contains_key("prefixItems")), "{name}: {path}");
+    }
+}
+
+fn check_gemini(name: &str, document: &Value) {
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            let beside = node.keys().filter(|keyword| !["$ref", "description"].contains(&keyword.as_str())).count();
+            assert_eq!(beside, 0, "{name}: beside $ref at {path}");
+        }
+        for value in node.get("enum").and_then(Value::as_array).into_iter().flatten() {
+            assert!(value.is_string() || value.is_number(), "{name}: enum value {value} at {path}");
+        }
+        if let Some(format) = node.get("format").and_then(Value::as_str) {
+            let known = ["date-time", "date", "time", "float", "double", "int32", "int64"];
+            assert!(known.contains(&format), "{name}: format {format} at {path}");
+        }
+        if types(node).contains(&"array") {
+            assert!(node.contains_key("items"), "{name}: array without items at {path}");
+        }
+    }
+    for (definition, schema) in document.get("$defs").and_then(Value::as_object).into_iter().flatten() {
+        let own = format!("#/$defs/{definition}");
+        for (path, node) in nodes(schema) {
+            for required in strings(node.get("required")) {
+                let is_recursive = reached(document, &node["properties"][required]).contains(&own.as_str());
+                assert!(!is_recursive, "{name}: {definition} recurs in the required {required} at {path}");
+            }
+        }
+    }
+}
+
+fn check_openai(name: &str, document: &Value, strict: bool) {
+    assert_eq!(document["type"], "object", "{name}: the root must be an object");
+    assert!(document.get("anyOf").is_none(), "{name}: anyOf at the root");
+    for (path, node) in nodes(document) {
+        for noise in ["title", "default", "oneOf", "allOf", "const", "discriminator", "$schema"] {
+            assert!(!node.contains_key(noise), "{name}: {noise} at {path}");
+        }
+    }
+    if !strict {
+        return;
+    }
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
+        }
+        if types(node).contains(&"object") {
+            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(strings(node.get("required")), properties, "{name}: required at {path}");
+            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
+        }
+        if types(node).contains(&"array") {
+            assert!(node["items"].is_object(), "{name}: array without items at {path}");
+        }
+    }
+}
+
+#[test]
+fn every_dialects_rules_are_kept() {
+    for fixture in all() {
+        let name = &fixture.name;
+        let schema =
+            Schema::new(name.clone(), fixture.schema.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(schema.document(), &fixture.schema);
+        check_ollama(name, schema.lower(Dialect::Ollama).document());
+        check_gemini(name, schema.lower(Dialect::Gemini).document());
+        let openai = schema.lower(Dialect::OpenAiStrict);
+        check_openai(name, openai.document(), openai.is_strict());
+    }
+}
+
+#[test]
+fn only_what_strict_mode_cannot_say_is_not_strict() {
+    let loose: Vec<String> = all()
+        .into_iter()
+        .filter(|fixture| !Schema::new("S", fixture.schema.clone()).unwrap().lower(Dialect::OpenAiStrict).is_strict())
+        .map(|fixture| fixture.name)
+        .collect();
+    let expected = [
+        "boolean_schemas",
+        "bounds",
+        "dict_literal_keys",
+        "extra_allow",
+        "free_form",
+        "json_value",
+        "keyword_names_free",
+        "no_type",
+        "pattern_properties",
+        "recursive_alias",
+        "root_any",
+        "root_dict",
+        "tuples",
+        "union_of_many",
+    ];
+    assert_eq!(loose, expected);
+}
+
+#[test]
+fn valid_values_stay_valid() {
+    for fixture in all() {
+        let schema = Schema::new("S", fixture.schema.clone()).unwrap();
+        for value in &fixture.valid {
+            assert_valid(&fixture.name, &fixture.schema, value);
+            assert_valid(&fixture.name, schema.lower(Dialect::Ollama).document(), value);
+            assert_valid(&fixture.name, schema.lower(Dialect::Gemini).document(), value);
+        }
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_after_lowering_too() {
+    let wrong = [
+        ("idea", json!({"title": "a"})),
+        ("idea", json!({"title": 1, "description": "b"})),
+        ("idea_list", json!([{"title": "a", "description": "b", "idea_index": "0", "score": 1}])),
+        ("recursive_tree", json!({"value": "a", "children": [{"children": []}]})),
+        ("discriminated", json!({"pet": {"kind": "fish"}})),
+        ("root_literal", json!("maybe")),
+        ("enums", json!({"color": "blue"})),
+        ("extra_forbid", json!({"a": 1, "c": 2})),
+        ("all_of_inheritance", json!({"id": 1})),
+        ("schemars_flattened_enum", json!({"kind": "start"})),
+        ("any_of_required", json!({})),
+        ("tuples_plain", json!({"pair": ["a"]})),
+        ("free_form", json!({"data": {}, "scores": {"x": "y"}})),
+        ("bounds_strict", json!({"a": 1, "b": 0.5, "d": []})),
+    ];
+    let fixtures = all();
+    for (name, value) in wrong {
+        let fixture = fixtures.iter().find(|fixture| fixture.name == name).unwrap();
+        let schema = Schema::new("S", fixture.schema.clone()).unwrap();
+        for document in
+            [&fixture.schema, schema.lower(Dialect::Ollama).document(), schema.lower(Dialect::Gemini).document()]
+        {
+            assert!(!jsonschema::is_valid(document, &value), "{name}: {value} fits {document:#}");
+        }
+    }
+}
+
+fn lowered(dialect: Dialect, document: Value) -> Value {
+    Schema::new("S", document).unwrap().lower(dialect).document().clone()
+}
+
+#[test]
+fn ollama_inlines_references_until_that_would_explode() {
+    let document = json!({
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/A", "description": "Mine."}},
+        "$defs": {"A": {"type": "string", "maxLength": 9, "pattern": "^a", "description": "Its own."}},
+    });
+    let expected = json!({
+        "type": "object",
+        "properties": {"a": {"type": "string", "description": "Mine."}},
+        "required": [],
+    });
+    assert_eq!(lowered(Dialect::Ollama, document), expected);
+
+    let mut definitions = Map::new();
+    for level in 0..40 {
+        let next = json!({"$ref": format!("#/$defs/L{}", level + 1)});
+        definitions.insert(format!("L{level}"), json!({"type": "object", "properties": {"a": next, "b": next}}));
+    }
+    definitions.insert("L40".to_owned(), json!({"type": "integer"}));
+    let document = lowered(Dialect::Ollama, json!({"$ref": "#/$defs/L0", "$defs": definitions}));
+    assert!(document.to_string().len() < 10_000);
+}
+
+#[test]
+fn gemini_reads_in_the_description_what_it_takes_no_keyword_for() {
+    let document = json!({
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "description": "A code.", "pattern": "^A", "format": "email", "title": "Code"},
+            "count": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10},
+            "share": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
+            "kind": {"const": "x"},
+        },
+        "required": ["code"],
+    });
+    let expected = json!({
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "description": "A code. (pattern: ^A, format: email)"},
+            "count": {"type": "integer", "minimum": 1, "maximum": 9},
+            "share": {"type": ["number", "null"], "maximum": 1, "description": "(exclusiveMinimum: 0)"},
+            "kind": {"type": "string", "enum": ["x"]},
+        },
+        "required": ["code"],
+    });
+    assert_eq!(lowered(Dialect::Gemini, document), expected);
+}
+
+#[test]
+fn openai_requires_everything_and_wraps_a_list() {
+    let document = json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "idea_index": {"type": "integer", "minimum": 0, "title": "Idea Index"},
+                "note": {"type": "string", "default": ""},
+                "tag": {"$ref": "#/$defs/Tag", "description": "A tag."},
+            },
+            "required": ["idea_index"],
+        },
+        "$defs": {"Tag": {"type": "string", "enum": ["a", "b"]}},
+    });
+    let expected = json!({
+        "type": "object",
+        "properties": {"value": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "idea_index": {"type": "integer", "description": "(minimum: 0)"},
+                    "note": {"type": ["string", "null"]},
+                    "tag": {"anyOf": [{"$ref": "#/$defs/Tag"}, {"type": "null"}], "description": "A tag."},
+                },
+                "required": ["idea_index", "note", "tag"],
+                "additionalProperties": false,
+            },
+        }},
+        "required": ["value"],
+        "additionalProperties": false,
+        "$defs": {"Tag": {"type": "string", "enum": ["a", "b"]}},
+    });
+    assert_eq!(lowered(Dialect::OpenAiStrict, document), expected);
+}
+
+#[test]
+fn properties_keep_their_order() {
+    let document = json!({"type": "object", "properties": {"z": true, "a": {"type": "string"}, "m": {"type": "null"}}});
+    for dialect in [Dialect::Ollama, Dialect::Gemini, Dialect::OpenAiStrict] {
+        let lowered = lowered(dialect, document.clone());
+        let names: Vec<&String> = lowered["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["z", "a", "m"]);
+    }
+}
+
+#[test]
+fn what_is_no_schema_is_refused_with_the_place() {
+    let refused = |document: Value| -> Error { Schema::new("S", document).unwrap_err() };
+    for (document, part) in [
+        (json!([1]), "must be a JSON object"),
+        (json!(true), "must be a JSON object"),
+        (json!({"$ref": "#/$defs/Missing"}), "#/$defs/Missing"),
+        (json!({"properties": {"a": {"items": {"$ref": "#/$defs/Missing"}}}}), "#/properties/a"),
+        (json!({"$ref": "https://example.com/schema.json"}), "outside"),
+        (json!({"type": "str"}), "\"str\""),
+        (json!({"type": 3}), "type"),
+        (json!({"properties": []}), "properties"),
+        (json!({"properties": {"a": 3}}), "#/properties/a"),
+        (json!({"anyOf": []}), "anyOf"),
+        (json!({"enum": "x"}), "enum"),
+        (json!({"type": "string", "enum": [1]}), "no value"),
+        (json!({"type": "object", "required": "a"}), "required"),
+        (json!({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}), "itself"),
+        (json!({"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/A"}]}}}), "itself"),
+        (json!({"allOf": [{"type": "string"}, {"type": "integer"}]}), "no value"),
+    ] {
+        let error = refused(document.clone());
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{document}");
+        assert!(error.message().contains(part), "{document}: {error}");
+    }
+    let mut deep = json!({"type": "string"});
+    for _ in 0..200 {
+        deep = json!({"type": "array", "items": deep});
+    }
+    assert!(refused(deep).message().contains("deep"));
+}

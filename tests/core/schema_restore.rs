@@ -1,0 +1,260 @@
+//! Replies to lowered schemas come back as values of the original, to the letter.
+
+mod schema_fixtures;
+
+use std::sync::Arc;
+
+use madspark::schema::{Dialect, Lowered, Schema};
+use proptest::prelude::*;
+use schema_fixtures::{all, assert_valid};
+use serde_json::{Map, Value, json};
+
+fn openai(document: Value) -> Arc<Lowered> {
+    Schema::new("S", document).unwrap().lower(Dialect::OpenAiStrict)
+}
+
+/// What a model bound to the strict `schema` writes for `value`: every property there, the absent ones as null.
+/// Reads the lowered document alone.
+fn as_strict(document: &Value, schema: &Value, value: &Value) -> Option<Value> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return as_strict(document, document.pointer(&reference[1..]).unwrap(), value);
+    }
+    if let Some(branches) = schema.get("anyOf").and_then(Value::as_array) {
+        return branches.iter().find_map(|branch| as_strict(document, branch, value));
+    }
+    let written = match (value, schema["type"].as_str()) {
+        (Value::Object(members), Some("object")) => {
+            let properties = schema["properties"].as_object().unwrap();
+            if members.keys().any(|name| !properties.contains_key(name)) {
+                return None;
+            }
+            let mut written = Map::new();
+            for (name, schema) in properties {
+                let member = members.get(name).unwrap_or(&Value::Null);
+                written.insert(name.clone(), as_strict(document, schema, member)?);
+            }
+            Value::Object(written)
+        }
+        (Value::Array(items), Some("array")) => {
+            items.iter().map(|item| as_strict(document, &schema["items"], item)).collect::<Option<Value>>()?
+        }
+        _ => value.clone(),
+    };
+    let mut alone = schema.clone();
+    alone["$defs"] = document.get("$defs").cloned().unwrap_or_else(|| json!({}));
+    jsonschema::is_valid(&alone, &written).then_some(written)
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, member)| !member.is_null())
+            .map(|(name, member)| (name.clone(), without_nulls(member)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn a_strict_reply_comes_back_as_a_value_of_the_original() {
+    for fixture in all() {
+        let lowered = openai(fixture.schema.clone());
+        let document = lowered.document();
+        let is_wrapped = document["properties"].as_object().unwrap().keys().eq(["value"]);
+        for value in &fixture.valid {
+            let mut reply = if is_wrapped { json!({"value": value}) } else { value.clone() };
+            if lowered.is_strict() {
+                reply = as_strict(document, document, &reply)
+                    .unwrap_or_else(|| panic!("{}: {reply} does not fit {document:#}", fixture.name));
+            }
+            assert_valid(&fixture.name, document, &reply);
+            for text in [reply.to_string(), format!("{reply:#}")] {
+                let restored: Value = serde_json::from_str(&lowered.restore(text)).unwrap();
+                assert_valid(&fixture.name, &fixture.schema, &restored);
+                assert_eq!(without_nulls(&restored), without_nulls(value), "{}", fixture.name);
+                if !lowered.is_strict() {
+                    assert_eq!(&restored, value, "{}", fixture.name);
+                }
+            }
+        }
+    }
+}
+
+fn restore(lowered: &Lowered, text: &str) -> String {
+    lowered.restore(text.to_owned())
+}
+
+#[test]
+fn dropped_members_take_their_comma_along() {
+    let optional = json!({"type": "string"});
+    let lowered = openai(json!({"type": "object", "properties": {"a": optional, "b": optional, "c": optional}}));
+    for (reply, restored) in [
+        (r#"{"a":null,"b":"x","c":"y"}"#, r#"{"b":"x","c":"y"}"#),
+        (r#"{"a":"x","b":null,"c":"y"}"#, r#"{"a":"x","c":"y"}"#),
+        (r#"{"a":"x","b":"y","c":null}"#, r#"{"a":"x","b":"y"}"#),
+        (r#"{"a":null,"b":null,"c":"y"}"#, r#"{"c":"y"}"#),
+        (r#"{"a":"x","b":null,"c":null}"#, r#"{"a":"x"}"#),
+        (r#"{"a":null,"b":"x","c":null}"#, r#"{"b":"x"}"#),
+        (r#"{"a":null,"b":null,"c":null}"#, "{}"),
+        (r#"{ "a" : null , "\u0062" : null , "c" : "y" }"#, r#"{ "c" : "y" }"#),
+    ] {
+        assert_eq!(restore(&lowered, reply), restored, "{reply}");
+    }
+}
+
+#[test]
+fn literals_order_and_white_space_stay() {
+    let lowered = openai(json!({
+        "type": "array",
+        "items": {"type": "object", "properties": {"z": {"type": "number"}, "n": {"type": "string"}, "a": {"type": "integer"}}},
+    }));
+    let big = "123456789012345678901234567890";
+    let reply = format!(
+        "{{\"value\": [ {{\"z\": 1.10, \"n\": null,\n \"a\": {big}}},{{\"a\":1E2,\"z\":-0.0,\"n\":\"\\u00e9\"}} ]}}"
+    );
+    let expected = format!("[ {{\"z\": 1.10,\n \"a\": {big}}},{{\"a\":1E2,\"z\":-0.0,\"n\":\"\\u00e9\"}} ]");
+    // The comma before the dropped member goes, the white space behind it stays.
+    assert_eq!(restore(&lowered, &reply), expected);
+}
+
+#[test]
+fn nulls_that_mean_null_stay() {
+    let lowered = openai(json!({
+        "type": "object",
+        "properties": {
+            "optional": {"type": ["string", "null"]},
+            "required": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]},
+            "absent": {"$ref": "#/$defs/A"},
+        },
+        "required": ["required"],
+        "$defs": {"A": {"type": "object", "properties": {"x": {"type": "integer"}}}},
+    }));
+    let reply = r#"{"optional":null,"required":null,"absent":null}"#;
+    assert_eq!(restore(&lowered, reply), r#"{"optional":null,"required":null}"#);
+    let reply = r#"{"optional":null,"required":{"x":null},"absent":{"x":null}}"#;
+    assert_eq!(restore(&lowered, reply), r#"{"optional":null,"required":{},"absent":{}}"#);
+}
+
+#[test]
+fn the_branch_the_value_fits_decides() {
+    let lowered = openai(json!({"anyOf": [
+        {"type": "object", "properties": {"kind": {"const": "a"}, "note": {"type": "string"}}, "required": ["kind"]},
+        {"type": "object", "properties": {"kind": {"const": "b"}, "note": {"type": ["string", "null"]}}, "required": ["kind", "note"]},
+    ]}));
+    assert_eq!(restore(&lowered, r#"{"value":{"kind":"a","note":null}}"#), r#"{"kind":"a"}"#);
+    assert_eq!(restore(&lowered, r#"{"value":{"kind":"b","note":null}}"#), r#"{"kind":"b","note":null}"#);
+}
+
+#[test]
+fn a_wrapper_is_undone_where_there_is_one() {
+    let list = openai(json!({"type": "array", "items": {"type": "integer"}}));
+    assert_eq!(restore(&list, r#" {"value": [1, 2]} "#), "[1, 2]");
+    assert_eq!(restore(&list, "[1, 2]"), "[1, 2]");
+    let named = openai(json!({"anyOf": [
+        {"type": "object", "properties": {"value": {"type": "integer"}}, "required": ["value"]},
+        {"type": "null"},
+    ]}));
+    assert_eq!(restore(&named, r#"{"value":{"value":3}}"#), r#"{"value":3}"#);
+    assert_eq!(restore(&named, r#"{"value":3}"#), r#"{"value":3}"#);
+    assert_eq!(restore(&named, r#"{"value":null}"#), "null");
+}
+
+#[test]
+fn what_is_not_json_comes_back_as_it_is() {
+    let lowered = openai(json!({"type": "array", "items": {"type": "integer"}}));
+    for text in ["", "{", r#"{"value": [1, 2"#, r#"{"value": [1,]}"#, r#"{"value": [1]} x"#, "text", r#"{"value": 01}"#]
+    {
+        assert_eq!(restore(&lowered, text), text);
+    }
+    let deep = format!("{{\"value\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(restore(&lowered, &deep), deep);
+}
+
+/// Exponential time in the depth of the reply would not end.
+#[test]
+fn unions_of_unions_take_polynomial_time() {
+    let branch = |name: &str| json!({"type": "object", "properties": {"child": {"$ref": "#/$defs/T"}, name: {"type": "string"}}, "required": [name]});
+    let lowered = openai(json!({
+        "$ref": "#/$defs/T",
+        "$defs": {"T": {"anyOf": [branch("a"), branch("b"), branch("c"), {"type": "integer"}]}},
+    }));
+    assert!(lowered.is_strict());
+    let mut reply = r#"{"child":null,"c":"x"}"#.to_owned();
+    let mut expected = r#"{"c":"x"}"#.to_owned();
+    for _ in 0..100 {
+        reply = format!("{{\"child\":{reply},\"c\":\"x\"}}");
+        expected = format!("{{\"child\":{expected},\"c\":\"x\"}}");
+    }
+    assert_eq!(restore(&lowered, &format!("{{\"value\":{reply}}}")), expected);
+}
+
+/// A tree of the fixture `recursive_tree`'s kind, as the original has it and as a strict reply writes it.
+fn tree() -> impl Strategy<Value = (Value, Value)> {
+    let leaf = ("\\PC{0,8}", any::<Option<i64>>()).prop_map(|(value, weight)| node(&value, weight, None));
+    leaf.prop_recursive(6, 40, 4, |inner| {
+        let children = proptest::option::of(proptest::collection::vec(inner, 0..4));
+        ("\\PC{0,8}", any::<Option<i64>>(), children)
+            .prop_map(|(value, weight, children)| node(&value, weight, children))
+    })
+}
+
+fn node(value: &str, weight: Option<i64>, children: Option<Vec<(Value, Value)>>) -> (Value, Value) {
+    let mut original = json!({"value": value});
+    let mut strict = json!({"weight": weight, "value": value, "children": null});
+    if let Some(weight) = weight {
+        original["weight"] = json!(weight);
+    }
+    if let Some(children) = children {
+        let (originals, stricts): (Vec<Value>, Vec<Value>) = children.into_iter().unzip();
+        original["children"] = json!(originals);
+        strict["children"] = json!(stricts);
+    }
+    (original, strict)
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    scalar.prop_recursive(5, 60, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::vec((".{0,6}", inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn unwrapping_undoes_wrapping_to_the_byte(items in proptest::collection::vec(any_json(), 0..6), pretty: bool) {
+        let lowered = openai(json!({"type": "array"}));
+        let items = Value::from(items);
+        let text = if pretty { format!("{items:#}") } else { items.to_string() };
+        prop_assert_eq!(restore(&lowered, &format!("{{\"value\": {text}}}")), text);
+    }
+
+    #[test]
+    fn dropping_undoes_filling_at_any_depth((original, strict) in tree()) {
+        let lowered = openai(json!({
+            "$ref": "#/$defs/Node",
+            "$defs": {"Node": {
+                "type": "object",
+                "properties": {
+                    "value": {"type": "string"},
+                    "weight": {"type": "integer"},
+                    "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+                },
+                "required": ["value"],
+            }},
+        }));
+        let restored: Value = serde_json::from_str(&restore(&lowered, &strict.to_string())).unwrap();
+        prop_assert_eq!(restored, original);
+    }
+}
