@@ -60,7 +60,7 @@ def without_password(url: str) -> str:
 
 def _explained(error: BaseException, hosts: Mapping[str, str]) -> str:
     if isinstance(error, WorkflowTimeoutError):
-        return f"{error}: pass a longer --timeout"
+        return f"{error}: try --tier fast or a longer --timeout"
     if isinstance(error, InternalError):
         return f"defect in madspark, please report it: {error}"
     if isinstance(error, LLMProviderError):
