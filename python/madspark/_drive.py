@@ -31,7 +31,7 @@ def drive(steps: Steps[_T]) -> _T:
         while True:
             try:
                 text = call.next(faults)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (the steps decide)
                 call, faults = steps.throw(error)
             else:
                 call, faults = steps.send(text)
@@ -47,7 +47,7 @@ async def adrive(steps: Steps[_T]) -> _T:
         while True:
             try:
                 text = await finish(call.anext(faults))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (the steps decide)
                 call, faults = steps.throw(error)
             else:
                 call, faults = steps.send(text)

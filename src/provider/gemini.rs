@@ -1,39 +1,314 @@
-//! Gemini.
+//! The Gemini Developer API.
+//!
+//! The key travels in a header, never in the address, which ends up in logs.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::encode::{Base64, endpoint, get, key_header, not_configured, post, user_text};
 use super::{Adapter, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Part, Reply, Request};
+use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::schema::Dialect;
 use crate::transport::WireRequest;
+
+const KEY_HEADER: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// The protocol.
 #[derive(Debug)]
 pub(super) struct Gemini;
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Generate<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_instruction: Option<Content<'a>>,
+    contents: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool>,
+    generation_config: GenerationConfig<'a>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    parts: Vec<ContentPart<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum ContentPart<'a> {
+    Text(Cow<'a, str>),
+    #[serde(rename_all = "camelCase")]
+    InlineData {
+        mime_type: &'static str,
+        data: Base64<'a>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Tool {
+    UrlContext {},
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GenerationConfig<'a> {
+    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_mime_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_json_schema: Option<&'a Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Generated {
+    candidates: Option<Vec<Candidate>>,
+    prompt_feedback: Option<PromptFeedback>,
+    usage_metadata: Option<UsageMetadata>,
+    model_version: Option<String>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Candidate {
+    content: Option<ReplyContent>,
+    finish_reason: Option<String>,
+    finish_message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ReplyContent {
+    parts: Option<Vec<ReplyPart>>,
+}
+
+#[derive(Deserialize)]
+struct ReplyPart {
+    text: Option<String>,
+    thought: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PromptFeedback {
+    block_reason: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "Google's own names")]
+struct UsageMetadata {
+    prompt_token_count: Count,
+    candidates_token_count: Count,
+    thoughts_token_count: Count,
+    tool_use_prompt_token_count: Count,
+    cached_content_token_count: Count,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    models: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    name: String,
+}
+
 impl Adapter for Gemini {
     fn takes(&self, _part: &Part) -> bool {
-        false
+        true
     }
 
-    fn encode(&self, _target: &Target, _request: &Request) -> Result<WireRequest> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        let key = key(target)?;
+        let model = target.model.strip_prefix("models/").unwrap_or(&target.model);
+        let url = endpoint(target, &["models", &format!("{model}:generateContent")])?;
+        let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Gemini));
+        let reads_pages = request.parts.iter().any(|part| matches!(part, Part::Url(_)));
+        let generate = Generate {
+            system_instruction: (!request.system.is_empty())
+                .then(|| Content { role: None, parts: vec![ContentPart::Text(Cow::Borrowed(&request.system))] }),
+            contents: contents(request),
+            tools: if reads_pages { vec![Tool::UrlContext {}] } else { Vec::new() },
+            generation_config: GenerationConfig {
+                temperature: request.temperature,
+                max_output_tokens: request.max_tokens,
+                response_mime_type: lowered.is_some().then_some("application/json"),
+                response_json_schema: lowered.as_ref().map(|lowered| lowered.document()),
+            },
+        };
+        post(url, vec![key], &generate, request)
     }
 
-    fn decode(&self, _target: &Target, _request: &Request, _body: &Bytes) -> Result<Reply> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
+        let generated: Generated = envelope(body).map_err(|error| target.locate(error))?;
+        if generated.error.is_some() {
+            return Err(failure(target, ErrorKind::Server, &Complaint::read(200, body).message));
+        }
+        if generated.candidates.is_none() && generated.prompt_feedback.is_none() && generated.usage_metadata.is_none() {
+            return Err(failure(target, ErrorKind::MalformedReply, "the reply has no candidates; is this Gemini?"));
+        }
+        let usage = generated.usage_metadata.unwrap_or_default().disjoint();
+        if let Some(reason) = generated.prompt_feedback.and_then(|feedback| feedback.block_reason) {
+            let message = format!("the prompt was blocked ({reason})");
+            return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
+        }
+        let candidate = generated.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let reason = candidate.finish_reason.as_deref().unwrap_or_default();
+        if is_refusal(reason) {
+            let more = candidate.finish_message.unwrap_or_default();
+            let message = format!("the reply was blocked ({reason}) {more}");
+            return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
+        }
+        let finish = match reason {
+            "STOP" => FinishReason::Stop,
+            "MAX_TOKENS" => FinishReason::Length,
+            _ => FinishReason::Other,
+        };
+        let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
+        let spoken = parts.into_iter().filter(|part| part.thought != Some(true)).filter_map(|part| part.text);
+        let draft = Draft {
+            text: spoken.collect(),
+            model: generated.model_version,
+            finish,
+            reason: candidate.finish_reason,
+            usage,
+        };
+        draft.settle(target, request, Dialect::Gemini)
     }
 
-    fn decode_error(&self, _target: &Target, _status: u16, _headers: &HeaderMap, _body: &Bytes) -> Error {
-        Error::new(ErrorKind::Internal, "not built yet")
+    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
+        let mut complaint = Complaint::read(status, body);
+        let details = complaint.detail.get("details").and_then(Value::as_array).cloned().unwrap_or_default();
+        let kind = match status {
+            400 if is_wrong_key(&complaint, &details) => ErrorKind::Unauthorized,
+            404 if complaint.mentions("model") => ErrorKind::ModelMissing,
+            _ => kind_of(status),
+        };
+        if details.iter().any(is_daily_quota) {
+            complaint.message.insert_str(0, "the quota of the day is used up: ");
+        }
+        let delay = details.iter().find_map(retry_delay);
+        let error = complaint.into_error(target, kind, status, headers);
+        if delay.is_some() { error.with_retry_after(delay) } else { error }
     }
 
-    fn models_request(&self, _target: &Target) -> Result<WireRequest> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn models_request(&self, target: &Target) -> Result<WireRequest> {
+        let key = key(target)?;
+        let mut url = endpoint(target, &["models"])?;
+        url.query_pairs_mut().append_pair("pageSize", "1000");
+        Ok(get(url, vec![key]))
     }
 
-    fn decode_models(&self, _body: &Bytes) -> Result<Vec<String>> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
+        let models: Models = envelope(body)?;
+        Ok(models.models.into_iter().map(|model| model.name).collect())
     }
+}
+
+impl UsageMetadata {
+    /// Tokens read from the cache are counted within the prompt's; all others stand apart.
+    fn disjoint(&self) -> Usage {
+        let prompt = self.prompt_token_count.0;
+        let cached_input = self.cached_content_token_count.0.min(prompt);
+        Usage {
+            input: prompt - cached_input,
+            cached_input,
+            output: self.candidates_token_count.0,
+            reasoning: self.thoughts_token_count.0,
+            tool: self.tool_use_prompt_token_count.0,
+        }
+    }
+}
+
+fn key(target: &Target) -> Result<(HeaderName, HeaderValue)> {
+    match target.key.as_ref().map(crate::config::Secret::expose) {
+        Some(key) if !key.is_empty() => key_header(target, KEY_HEADER, "", key),
+        _ => Err(not_configured(target, "there is no API key: set gemini_api_key or GOOGLE_API_KEY".to_owned())),
+    }
+}
+
+/// Files stand before the text that asks about them, as Google advises.
+fn contents(request: &Request) -> Vec<Content<'_>> {
+    let mut parts: Vec<_> = request
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Image { mime, data } => Some(ContentPart::InlineData { mime_type: mime, data: Base64(data) }),
+            Part::Pdf { data, .. } => {
+                Some(ContentPart::InlineData { mime_type: "application/pdf", data: Base64(data) })
+            }
+            Part::Text { .. } | Part::Url(_) => None,
+        })
+        .collect();
+    parts.push(ContentPart::Text(text(request)));
+    let mut contents = vec![Content { role: Some("user"), parts }];
+    if let Some(repair) = &request.repair {
+        for (role, text) in [("model", &repair.reply), ("user", &repair.instruction)] {
+            contents.push(Content { role: Some(role), parts: vec![ContentPart::Text(Cow::Borrowed(text))] });
+        }
+    }
+    contents
+}
+
+/// The URL tool reads the addresses it finds in the text.
+fn text(request: &Request) -> Cow<'_, str> {
+    let text = user_text(request);
+    let pages = request.parts.iter().filter_map(|part| match part {
+        Part::Url(url) => Some(format!("\n- {url}")),
+        _ => None,
+    });
+    let pages: Vec<String> = pages.collect();
+    if pages.is_empty() {
+        return text;
+    }
+    Cow::Owned(format!("{text}\n\nWeb pages to read:{}", pages.concat()))
+}
+
+fn is_refusal(reason: &str) -> bool {
+    matches!(
+        reason,
+        "SAFETY"
+            | "RECITATION"
+            | "BLOCKLIST"
+            | "PROHIBITED_CONTENT"
+            | "SPII"
+            | "IMAGE_SAFETY"
+            | "IMAGE_PROHIBITED_CONTENT"
+            | "IMAGE_RECITATION"
+    )
+}
+
+/// Gemini answers a wrong key with 400, gateways with 400 and words alone.
+fn is_wrong_key(complaint: &Complaint, details: &[Value]) -> bool {
+    let reasons = ["API_KEY_INVALID", "API_KEY_EXPIRED"];
+    details.iter().filter_map(|detail| detail.get("reason")?.as_str()).any(|reason| reasons.contains(&reason))
+        || (complaint.mentions("api key") && ["not valid", "invalid", "expired"].iter().any(|w| complaint.mentions(w)))
+}
+
+fn is_daily_quota(detail: &Value) -> bool {
+    let violations = detail.get("violations").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    violations.iter().any(|one| one.get("quotaId").and_then(Value::as_str).is_some_and(|id| id.contains("PerDay")))
+}
+
+/// Google's `RetryInfo`: a number of seconds, mostly with a fraction, and an `s`.
+fn retry_delay(detail: &Value) -> Option<Duration> {
+    let seconds: f64 = detail.get("retryDelay")?.as_str()?.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }

@@ -2,10 +2,14 @@
 //!
 //! One file per protocol, all of one shape. Nothing here does I/O or decides what happens after a failure.
 
+mod decode;
+mod encode;
 mod gemini;
 mod mock;
 mod ollama;
 mod openai;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +37,13 @@ pub struct Target {
     pub key: Option<Secret>,
     /// How long one request may take.
     pub timeout: Duration,
+}
+
+impl Target {
+    /// `error` as one of this target.
+    fn locate(&self, error: Error) -> Error {
+        error.at(self.provider, Arc::clone(&self.model))
+    }
 }
 
 /// A wire protocol.

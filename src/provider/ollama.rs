@@ -1,39 +1,173 @@
-//! Ollama.
+//! Ollama's own chat API.
+//!
+//! `think` is never sent: together with `format` it makes some versions ignore the schema, and models without thoughts
+//! answer it with an error. `truncate` and `shift` are off, because their default is to drop the beginning of a prompt
+//! that does not fit the context window without a word; so it is an error instead.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::encode::{Base64, endpoint, get, post, unsupported, user_text};
 use super::{Adapter, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Part, Reply, Request};
+use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::schema::Dialect;
 use crate::transport::WireRequest;
 
 /// The protocol.
 #[derive(Debug)]
 pub(super) struct Ollama;
 
+#[derive(Serialize)]
+struct Chat<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    stream: bool,
+    truncate: bool,
+    shift: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'a Value>,
+    options: Options,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<Base64<'a>>,
+}
+
+#[derive(Serialize)]
+struct Options {
+    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_predict: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct ChatReply {
+    model: Option<String>,
+    message: Option<ReplyMessage>,
+    done_reason: Option<String>,
+    error: Option<Value>,
+    #[serde(default)]
+    prompt_eval_count: Count,
+    #[serde(default)]
+    eval_count: Count,
+}
+
+#[derive(Deserialize)]
+struct ReplyMessage {
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    // Present even where it is null, so that another server's JSON is not taken for an empty list.
+    #[serde(deserialize_with = "Option::deserialize")]
+    models: Option<Vec<Tag>>,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    name: Option<String>,
+    model: Option<String>,
+}
+
 impl Adapter for Ollama {
-    fn takes(&self, _part: &Part) -> bool {
-        false
+    fn takes(&self, part: &Part) -> bool {
+        matches!(part, Part::Text { .. } | Part::Image { .. })
     }
 
-    fn encode(&self, _target: &Target, _request: &Request) -> Result<WireRequest> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Ollama));
+        let chat = Chat {
+            model: &target.model,
+            messages: messages(self, target, request)?,
+            stream: false,
+            truncate: false,
+            shift: false,
+            format: lowered.as_ref().map(|lowered| lowered.document()),
+            options: Options { temperature: request.temperature, num_predict: request.max_tokens },
+        };
+        post(endpoint(target, &["api", "chat"])?, Vec::new(), &chat, request)
     }
 
-    fn decode(&self, _target: &Target, _request: &Request, _body: &Bytes) -> Result<Reply> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
+        let reply: ChatReply = envelope(body).map_err(|error| target.locate(error))?;
+        if reply.error.is_some() {
+            return Err(failure(target, ErrorKind::Server, &Complaint::read(200, body).message));
+        }
+        let Some(message) = reply.message else {
+            return Err(failure(target, ErrorKind::MalformedReply, "the reply has no message; is this Ollama?"));
+        };
+        let finish = match reply.done_reason.as_deref() {
+            Some("stop") => FinishReason::Stop,
+            Some("length") => FinishReason::Length,
+            _ => FinishReason::Other,
+        };
+        let draft = Draft {
+            text: message.content.unwrap_or_default(),
+            model: reply.model,
+            finish,
+            reason: reply.done_reason,
+            usage: Usage { input: reply.prompt_eval_count.0, output: reply.eval_count.0, ..Usage::default() },
+        };
+        draft.settle(target, request, Dialect::Ollama)
     }
 
-    fn decode_error(&self, _target: &Target, _status: u16, _headers: &HeaderMap, _body: &Bytes) -> Error {
-        Error::new(ErrorKind::Internal, "not built yet")
+    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
+        let mut complaint = Complaint::read(status, body);
+        let mut kind = kind_of(status);
+        if status == 404 && complaint.mentions("model") && complaint.mentions("not found") {
+            kind = ErrorKind::ModelMissing;
+            complaint.message = format!("the model is not installed: run `ollama pull {}`", target.model);
+        } else if complaint.mentions("context size") || complaint.mentions("context length") {
+            kind = ErrorKind::Rejected;
+            complaint.message.push_str(" (set OLLAMA_CONTEXT_LENGTH higher where the server runs)");
+        }
+        complaint.into_error(target, kind, status, headers)
     }
 
-    fn models_request(&self, _target: &Target) -> Result<WireRequest> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn models_request(&self, target: &Target) -> Result<WireRequest> {
+        Ok(get(endpoint(target, &["api", "tags"])?, Vec::new()))
     }
 
-    fn decode_models(&self, _body: &Bytes) -> Result<Vec<String>> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
+        let tags: Tags = envelope(body)?;
+        Ok(tags.models.unwrap_or_default().into_iter().filter_map(|tag| tag.name.or(tag.model)).collect())
     }
+}
+
+fn messages<'a>(adapter: &Ollama, target: &Target, request: &'a Request) -> Result<Vec<Message<'a>>> {
+    if let Some(part) = request.parts.iter().find(|part| !adapter.takes(part)) {
+        return Err(unsupported(target, part));
+    }
+    let images = request.parts.iter().filter_map(|part| match part {
+        Part::Image { data, .. } => Some(Base64(data)),
+        _ => None,
+    });
+    let mut messages = Vec::with_capacity(4);
+    if !request.system.is_empty() {
+        messages.push(turn("system", Cow::Borrowed(&request.system)));
+    }
+    messages.push(Message { images: images.collect(), ..turn("user", user_text(request)) });
+    if let Some(repair) = &request.repair {
+        messages.push(turn("assistant", Cow::Borrowed(&repair.reply)));
+        messages.push(turn("user", Cow::Borrowed(&repair.instruction)));
+    }
+    Ok(messages)
+}
+
+fn turn<'a>(role: &'static str, content: Cow<'a, str>) -> Message<'a> {
+    Message { role, content, images: Vec::new() }
 }

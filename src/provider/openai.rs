@@ -1,39 +1,332 @@
-//! `OpenAI` chat completions.
+//! `OpenAI`'s chat completions, and the many servers that speak them.
+//!
+//! The temperature is always sent. `OpenAI`'s own reasoning models reject any but 1 and say so; such a model needs
+//! `temperature=1`.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
 
+use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, unsupported, user_text};
 use super::{Adapter, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Part, Reply, Request};
+use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::schema::{Dialect, Lowered, Schema};
 use crate::transport::WireRequest;
+
+/// `OpenAI`'s own host.
+const OPENAI: &str = "api.openai.com";
+
+/// The hosts known to read PDFs; others may drop the part and answer without having seen it.
+const PDF_READERS: [&str; 2] = [OPENAI, "openrouter.ai"];
+
+/// Upper bound of a schema's name, in characters.
+const MAX_NAME: usize = 64;
 
 /// The protocol.
 #[derive(Debug)]
 pub(super) struct OpenAi;
 
+#[derive(Serialize)]
+struct Completion<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Content<'a>,
+}
+
+/// Plain text where there is nothing else: some servers know no other form.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<ContentPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentPart<'a> {
+    Text { text: Cow<'a, str> },
+    ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: DataUrl<'a>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    file_data: DataUrl<'a>,
+}
+
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    r#type: &'static str,
+    json_schema: JsonSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: String,
+    strict: bool,
+    schema: &'a Value,
+}
+
+#[derive(Deserialize)]
+struct Completed {
+    choices: Option<Vec<Choice>>,
+    model: Option<String>,
+    usage: Option<CompletionUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Option<ReplyMessage>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ReplyMessage {
+    content: Option<ReplyContent>,
+    refusal: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ReplyContent {
+    Text(String),
+    Parts(Vec<ReplyPart>),
+}
+
+#[derive(Deserialize)]
+struct ReplyPart {
+    r#type: Option<String>,
+    text: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct CompletionUsage {
+    #[serde(default)]
+    prompt_tokens: Count,
+    #[serde(default)]
+    completion_tokens: Count,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize, Default)]
+struct PromptDetails {
+    #[serde(default)]
+    cached_tokens: Count,
+}
+
+#[derive(Deserialize, Default)]
+struct CompletionDetails {
+    #[serde(default)]
+    reasoning_tokens: Count,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    // Present even where it is null, so that another server's JSON is not taken for an empty list.
+    #[serde(deserialize_with = "Option::deserialize")]
+    data: Option<Vec<Model>>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+}
+
 impl Adapter for OpenAi {
-    fn takes(&self, _part: &Part) -> bool {
-        false
+    fn takes(&self, part: &Part) -> bool {
+        !matches!(part, Part::Url(_))
     }
 
-    fn encode(&self, _target: &Target, _request: &Request) -> Result<WireRequest> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        if target.model.trim().is_empty() {
+            return Err(not_configured(target, "there is no model: set openai_model or OPENAI_MODEL".to_owned()));
+        }
+        let url = endpoint(target, &["chat", "completions"])?;
+        let is_openai = url.host_str() == Some(OPENAI);
+        let lowered = request.schema.as_ref().map(|schema| (schema, schema.lower(Dialect::OpenAiStrict)));
+        let completion = Completion {
+            model: &target.model,
+            messages: messages(target, &url, request)?,
+            temperature: request.temperature,
+            max_completion_tokens: request.max_tokens.filter(|_| is_openai),
+            max_tokens: request.max_tokens.filter(|_| !is_openai),
+            response_format: lowered.as_ref().map(|(schema, lowered)| response_format(schema, lowered)),
+        };
+        post(url, key(target)?, &completion, request)
     }
 
-    fn decode(&self, _target: &Target, _request: &Request, _body: &Bytes) -> Result<Reply> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
+        let completed: Completed = envelope(body).map_err(|error| target.locate(error))?;
+        if completed.error.is_some() {
+            // OpenRouter reports an upstream failure with status 200 and the real one as the code.
+            let complaint = Complaint::read(200, body);
+            let code = complaint.detail.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+            let kind = kind(code.filter(|code| *code >= 400).unwrap_or(500), &complaint);
+            return Err(failure(target, kind, &complaint.message));
+        }
+        let Some(choices) = completed.choices else {
+            return Err(failure(target, ErrorKind::MalformedReply, "the reply has no choices; is the base URL right?"));
+        };
+        let usage = completed.usage.unwrap_or_default().disjoint();
+        let (message, reason) =
+            choices.into_iter().next().map_or((None, None), |choice| (choice.message, choice.finish_reason));
+        let (content, refusal) = message.map_or((None, None), |message| (message.content, message.refusal));
+        if let Some(refusal) = refusal.filter(|refusal| !refusal.is_empty()) {
+            let message = format!("the model refused: {refusal}");
+            return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
+        }
+        let finish = match reason.as_deref() {
+            Some("stop") => FinishReason::Stop,
+            Some("length") => FinishReason::Length,
+            Some("content_filter") => {
+                let message = "the reply was blocked (content_filter)";
+                return Err(failure(target, ErrorKind::Refused, message).with_usage(usage));
+            }
+            _ => FinishReason::Other,
+        };
+        let text = content.map_or_else(String::new, ReplyContent::into_text);
+        Draft { text, model: completed.model, finish, reason, usage }.settle(target, request, Dialect::OpenAiStrict)
     }
 
-    fn decode_error(&self, _target: &Target, _status: u16, _headers: &HeaderMap, _body: &Bytes) -> Error {
-        Error::new(ErrorKind::Internal, "not built yet")
+    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
+        let mut complaint = Complaint::read(status, body);
+        let kind = kind(status, &complaint);
+        if complaint.mentions("insufficient_quota") {
+            complaint.message.insert_str(0, "the account's quota is used up: ");
+        }
+        complaint.into_error(target, kind, status, headers)
     }
 
-    fn models_request(&self, _target: &Target) -> Result<WireRequest> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn models_request(&self, target: &Target) -> Result<WireRequest> {
+        Ok(get(endpoint(target, &["models"])?, key(target)?))
     }
 
-    fn decode_models(&self, _body: &Bytes) -> Result<Vec<String>> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
+        let models: Models = envelope(body)?;
+        Ok(models.data.unwrap_or_default().into_iter().map(|model| model.id).collect())
+    }
+}
+
+impl ReplyContent {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Parts(parts) => parts
+                .into_iter()
+                .filter(|part| part.r#type.as_deref().is_none_or(|kind| kind == "text" || kind == "output_text"))
+                .filter_map(|part| part.text)
+                .collect(),
+        }
+    }
+}
+
+impl CompletionUsage {
+    /// Cached tokens are counted within the prompt's, thoughts within the completion's.
+    fn disjoint(&self) -> Usage {
+        let (prompt, completion) = (self.prompt_tokens.0, self.completion_tokens.0);
+        let cached = self.prompt_tokens_details.as_ref().map_or(0, |details| details.cached_tokens.0);
+        let thoughts = self.completion_tokens_details.as_ref().map_or(0, |details| details.reasoning_tokens.0);
+        let (cached_input, reasoning) = (cached.min(prompt), thoughts.min(completion));
+        Usage { input: prompt - cached_input, cached_input, output: completion - reasoning, reasoning, tool: 0 }
+    }
+}
+
+/// Local servers need no key.
+fn key(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    match target.key.as_ref().map(crate::config::Secret::expose) {
+        Some(key) if !key.is_empty() => Ok(vec![key_header(target, AUTHORIZATION, "Bearer ", key)?]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn messages<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Message<'a>>> {
+    let mut messages = Vec::with_capacity(4);
+    if !request.system.is_empty() {
+        messages.push(turn("system", &request.system));
+    }
+    messages.push(Message { role: "user", content: content(target, url, request)? });
+    if let Some(repair) = &request.repair {
+        messages.push(turn("assistant", &repair.reply));
+        messages.push(turn("user", &repair.instruction));
+    }
+    Ok(messages)
+}
+
+fn turn<'a>(role: &'static str, text: &'a str) -> Message<'a> {
+    Message { role, content: Content::Text(Cow::Borrowed(text)) }
+}
+
+fn content<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Content<'a>> {
+    let reads_pdf = url.host_str().is_some_and(|host| PDF_READERS.contains(&host));
+    let mut parts = Vec::new();
+    for part in &request.parts {
+        match part {
+            Part::Text { .. } => {}
+            Part::Image { mime, data } => {
+                parts.push(ContentPart::ImageUrl { image_url: ImageUrl { url: DataUrl { mime, data } } });
+            }
+            Part::Pdf { name, data } if reads_pdf => {
+                let file_data = DataUrl { mime: "application/pdf", data };
+                parts.push(ContentPart::File { file: File { filename: name, file_data } });
+            }
+            Part::Pdf { .. } | Part::Url(_) => return Err(unsupported(target, part)),
+        }
+    }
+    let text = user_text(request);
+    if parts.is_empty() {
+        return Ok(Content::Text(text));
+    }
+    parts.push(ContentPart::Text { text });
+    Ok(Content::Parts(parts))
+}
+
+fn response_format<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
+    let json_schema = JsonSchema { name: name(schema.name()), strict: lowered.is_strict(), schema: lowered.document() };
+    ResponseFormat { r#type: "json_schema", json_schema }
+}
+
+/// Letters, digits, `_` and `-` alone are taken.
+fn name(name: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = name.chars().take(MAX_NAME).map(allowed).collect();
+    if name.is_empty() { "reply".to_owned() } else { name }
+}
+
+fn kind(status: u16, complaint: &Complaint) -> ErrorKind {
+    match status {
+        _ if complaint.mentions("insufficient_quota") => ErrorKind::RateLimited,
+        400 | 403 if complaint.mentions("invalid_api_key") => ErrorKind::Unauthorized,
+        400 | 404 if complaint.mentions("model_not_found") => ErrorKind::ModelMissing,
+        404 if complaint.mentions("model") => ErrorKind::ModelMissing,
+        _ => kind_of(status),
     }
 }

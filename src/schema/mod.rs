@@ -1,13 +1,20 @@
 //! JSON Schema: lowering per provider, extraction of JSON from replies, deterministic samples.
 
+mod extract;
+mod graph;
+mod lower;
+mod restore;
 mod sample;
+mod scan;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
 use crate::error::Result;
+use graph::Graph;
 
+pub use extract::json_text;
 pub use sample::sample;
 
 /// A JSON Schema as the caller gave it, with its lowered forms made once each.
@@ -15,15 +22,36 @@ pub use sample::sample;
 pub struct Schema {
     name: String,
     document: Value,
+    graph: Arc<Graph>,
+    /// By [`Dialect`].
+    lowered: [OnceLock<Arc<Lowered>>; 3],
 }
 
 impl Schema {
-    /// Takes a schema document; `name` is what providers see (a class name).
+    /// Takes a schema document; `name` is what providers see (a class name). Characters that providers refuse in a name
+    /// become `_`.
+    ///
+    /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) where `document` is not a JSON Schema, refers to
+    /// something outside itself or to nothing, or fits no value.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use madspark::schema::{Dialect, Schema};
+    ///
+    /// let document = serde_json::json!({"type": "array", "items": {"type": "string"}});
+    /// let schema = Schema::new("list[str]", document)?;
+    /// assert_eq!(schema.name(), "list_str");
+    /// let lowered = schema.lower(Dialect::OpenAiStrict);
+    /// assert_eq!(lowered.restore(r#"{"value": ["a"]}"#.to_owned()), r#"["a"]"#);
+    /// # Ok::<(), madspark::Error>(())
+    /// ```
     pub fn new(name: impl Into<String>, document: Value) -> Result<Self> {
-        Ok(Self { name: name.into(), document })
+        let graph = Arc::new(Graph::read(&document)?);
+        Ok(Self { name: provider_name(&name.into()), document, graph, lowered: Default::default() })
     }
 
-    /// The name providers see.
+    /// The name providers see: 1 to 64 ASCII letters, digits, `_` and `-`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -33,9 +61,11 @@ impl Schema {
         &self.document
     }
 
-    /// The form a provider takes.
-    pub fn lower(&self, _dialect: Dialect) -> Arc<Lowered> {
-        Arc::new(Lowered { document: self.document.clone(), strict: false })
+    /// The form a provider takes, made when first asked for.
+    pub fn lower(&self, dialect: Dialect) -> Arc<Lowered> {
+        let made =
+            || Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering: lower::lower(&self.graph, dialect) });
+        Arc::clone(self.lowered[dialect as usize].get_or_init(made))
     }
 }
 
@@ -53,30 +83,61 @@ pub enum Dialect {
 /// A schema in a provider's subset, and the way back for replies that fit it.
 #[derive(Debug)]
 pub struct Lowered {
-    document: Value,
-    strict: bool,
+    graph: Arc<Graph>,
+    lowering: lower::Lowering,
 }
 
 impl Lowered {
     /// The document to send.
     pub fn document(&self) -> &Value {
-        &self.document
+        &self.lowering.document
     }
 
     /// `OpenAI` only: whether the document keeps the strict subset's rules, so that `strict: true` may be sent.
     pub fn is_strict(&self) -> bool {
-        self.strict
+        self.lowering.strict
     }
 
     /// Turns the JSON text of a reply that fits the lowered schema into one that fits the original: undoes a wrapped
-    /// root, drops nulls that stand for absent properties. Text that needs no change comes back as it is.
+    /// root, drops nulls that stand for absent properties. Text that needs no change comes back as it is, and so does
+    /// text that is not JSON. What stays is not rewritten: order, white space and number literals are the model's.
     pub fn restore(&self, text: String) -> String {
-        text
+        let lower::Lowering { wrapped, nullable, .. } = self.lowering;
+        if !wrapped && !nullable {
+            return text;
+        }
+        restore::restore(&self.graph, wrapped, nullable, text)
     }
 }
 
-/// The JSON text inside a reply: the reply itself, or what stands in its code fence or between its prose.
-/// `None` where there is no complete JSON value.
-pub fn json_text(reply: &str) -> Option<&str> {
-    Some(reply.trim())
+/// `name` with what providers refuse replaced: `Response[int]` becomes `Response_int`.
+fn provider_name(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = name.chars().map(allowed).take(LONGEST).collect();
+    match name.trim_end_matches('_') {
+        "" => "output".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_every_provider_takes() {
+        assert_eq!(provider_name("Idea_List-2"), "Idea_List-2");
+        assert_eq!(provider_name("Response[Idea]"), "Response_Idea");
+        assert_eq!(provider_name("発想"), "output");
+        assert_eq!(provider_name(""), "output");
+        assert_eq!(provider_name(&"x".repeat(80)).len(), 64);
+    }
+
+    #[test]
+    fn a_form_is_made_once() {
+        let schema = Schema::new("S", serde_json::json!({"type": "string"})).unwrap();
+        assert!(Arc::ptr_eq(&schema.lower(Dialect::Gemini), &schema.lower(Dialect::Gemini)));
+        assert!(!Arc::ptr_eq(&schema.lower(Dialect::Gemini), &schema.lower(Dialect::Ollama)));
+    }
 }

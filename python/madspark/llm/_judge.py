@@ -39,11 +39,11 @@ class Judge(Generic[_Model]):
             try:
                 value = self._model.model_validate_json(text)
             except ValidationError as error:
+                faults = _faults(error)
                 try:
-                    text = yield call, _faults(error)
+                    text = yield call, faults
                 except SchemaValidationError as failure:
-                    failure.raw = text
-                    failure.validation_errors = error.errors(include_url=False, include_context=False)
+                    failure.raw, failure.faults = text, tuple(faults)
                     raise failure from error
             else:
                 return value, call.finish()

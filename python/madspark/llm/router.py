@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from madspark import _core
 from madspark._drive import adrive, drive, finish, run_sync
 from madspark.llm.config import LLMConfig
+from madspark.llm.exceptions import AllProvidersFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -262,8 +263,8 @@ class LLMRouter:
         """Ask each provider for its models, now; five seconds at most.
 
         Returns:
-            Per provider `available` (configured), `healthy` (answers and has the model), `model` and `reason` (why it is
-            not healthy); and `cache` with `enabled` and `stats`.
+            Per provider `available` (configured), `healthy` (answers and has the model), `model` and `reason` (why it
+            is not healthy); and `cache` with `enabled` and `stats`.
         """
         return _with_cache(self._core.health())
 
@@ -282,7 +283,11 @@ class LLMRouter:
     ) -> Generator[tuple[Call, list[str] | None], str, tuple[str, LLMResponse]]:
         chosen = self._config.default_temperature if temperature is None else temperature
         call = self._core.begin(prompt, system, chosen, max_tokens, force_provider=force)
-        text = yield call, None
+        try:
+            text = yield call, None
+        except AllProvidersFailedError as error:
+            error.prompt = prompt
+            raise
         return text, call.finish()
 
     def _structured(
@@ -303,7 +308,11 @@ class LLMRouter:
         call = self._core.begin(
             prompt, system, temperature, max_tokens, judge.schema, files or (), images or (), urls or (), force
         )
-        return (yield from judge.steps(call))
+        try:
+            return (yield from judge.steps(call))
+        except AllProvidersFailedError as error:
+            error.prompt = prompt
+            raise
 
 
 def _with_cache(health: dict[str, Any]) -> dict[str, Any]:

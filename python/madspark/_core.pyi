@@ -1,0 +1,166 @@
+"""The compiled core of madspark. Private: import from `madspark`."""
+
+from asyncio import Future
+from collections.abc import Callable, Coroutine, Sequence
+from os import PathLike
+from typing import Any, Generic, Self, TypeAlias, TypeVar, final
+
+from madspark.llm.response import LLMResponse
+from madspark.llm.tiers import ModelTier
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+_File: TypeAlias = str | PathLike[str] | bytes
+
+# A router of ours, or a function that makes the coroutine that asks the caller's own.
+_Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
+
+__version__: str
+
+@final
+class LLMConfig:
+    """The immutable configuration of one request.
+
+    Every argument is optional and keyword or positional in the order shown. Reads no environment: see `from_env()`.
+    Raises ValueError for a value that cannot work.
+    """
+
+    def __new__(
+        cls,
+        default_provider: str | None = None,
+        model_tier: ModelTier | str | None = None,
+        fallback_enabled: bool | None = None,
+        ollama_host: str | None = None,
+        ollama_model_fast: str | None = None,
+        ollama_model_balanced: str | None = None,
+        ollama_timeout: float | None = None,
+        gemini_api_key: str | None = None,
+        gemini_model: str | None = None,
+        default_temperature: float | None = None,
+        gemini_base_url: str | None = None,
+        openai_api_key: str | None = None,
+        openai_model: str | None = None,
+        openai_base_url: str | None = None,
+    ) -> Self: ...
+    @classmethod
+    def from_env(cls) -> LLMConfig:
+        """The configuration that the process's environment describes; a malformed value logs a warning."""
+
+    def replace(self, **changes: Any) -> LLMConfig:
+        """A copy with some fields changed. Raises TypeError for an unknown field."""
+
+    def get_ollama_model(self) -> str:
+        """The Ollama model of the configured tier."""
+
+    def validate_api_key(self) -> bool:
+        """Whether the Gemini key looks like a key: at least 20 characters and no placeholder. Asks no server."""
+
+    @property
+    def default_provider(self) -> str: ...
+    @property
+    def model_tier(self) -> ModelTier: ...
+    @property
+    def fallback_enabled(self) -> bool: ...
+    @property
+    def ollama_host(self) -> str: ...
+    @property
+    def ollama_model_fast(self) -> str: ...
+    @property
+    def ollama_model_balanced(self) -> str: ...
+    @property
+    def ollama_timeout(self) -> float: ...
+    @property
+    def gemini_api_key(self) -> str | None: ...
+    @property
+    def gemini_model(self) -> str: ...
+    @property
+    def default_temperature(self) -> float: ...
+    @property
+    def gemini_base_url(self) -> str: ...
+    @property
+    def openai_api_key(self) -> str | None: ...
+    @property
+    def openai_model(self) -> str | None: ...
+    @property
+    def openai_base_url(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
+
+@final
+class Pending(Generic[_T_co]):
+    """Work in flight for a coroutine, which awaits `future` and calls `close()` whatever happens."""
+
+    @property
+    def future(self) -> Future[_T_co]: ...
+    def close(self) -> None:
+        """Drop the work if it is not done; its sockets close."""
+
+@final
+class Schema:
+    """A JSON Schema, lowered once per provider."""
+
+    def __new__(cls, name: str, document: str) -> Self: ...
+
+@final
+class Router:
+    """One request's configuration and metrics."""
+
+    def __new__(
+        cls,
+        config: LLMConfig,
+        primary_provider: str | None = None,
+        fallback_enabled: bool | None = None,
+        model_tier: ModelTier | str | None = None,
+    ) -> Self: ...
+    @property
+    def primary_provider(self) -> str: ...
+    @property
+    def fallback_enabled(self) -> bool: ...
+    @property
+    def model_tier(self) -> ModelTier: ...
+    def begin(
+        self,
+        prompt: str,
+        system: str,
+        temperature: float,
+        max_tokens: int | None = None,
+        schema: Schema | None = None,
+        files: Sequence[_File] = [],
+        images: Sequence[_File] = [],
+        urls: Sequence[str] = [],
+        force_provider: str | None = None,
+    ) -> Call: ...
+    def metrics(self) -> dict[str, Any]: ...
+    def reset_metrics(self) -> None: ...
+    def health(self) -> dict[str, Any]: ...
+    def ahealth(self) -> Pending[dict[str, Any]]: ...
+
+@final
+class Call:
+    """A call under way: pull a candidate, judge it, pull again or finish."""
+
+    def next(self, faults: list[str] | None = None) -> str: ...
+    def anext(self, faults: list[str] | None = None) -> Pending[str]: ...
+    def finish(self) -> LLMResponse: ...
+
+@final
+class Coordinator:
+    """Runs workflows, no more than so many model calls at once."""
+
+    def __new__(cls, max_concurrent_agents: int) -> Self: ...
+    def arun(
+        self,
+        router: _Source,
+        options: str,
+        files: Sequence[_File],
+        urls: Sequence[str],
+        emit: Callable[[str, float], object],
+    ) -> Pending[str]: ...
+
+def run_agent(router: Router, task: str, files: Sequence[_File] = [], urls: Sequence[str] = []) -> str:
+    """Run one agent to its end; blocks. Returns the outcome as JSON text."""
+
+def arun_agent(router: _Source, task: str, files: Sequence[_File] = [], urls: Sequence[str] = []) -> Pending[str]:
+    """Run one agent; its result is the outcome as JSON text."""

@@ -1,0 +1,112 @@
+"""What the agents share: a router, and the two doors to the core."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from madspark import _core
+from madspark._drive import finish, run_sync
+from madspark._host import native, router_or_default, source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from madspark.llm.router import File
+
+
+class Outcome(NamedTuple):
+    """What an agent found, and what it took."""
+
+    value: Any
+    tokens: int
+
+
+class Agent:
+    """An agent that asks one router.
+
+    Args:
+        router: An `LLMRouter`, or any object with `generate_structured`; None builds a fresh one from the environment.
+
+    Raises:
+        TypeError: `router` has no `generate_structured`.
+    """
+
+    __slots__ = ("_router",)
+
+    def __init__(self, router: Any = None) -> None:
+        self._router = router_or_default(router)
+
+    @property
+    def router(self) -> Any:
+        """The router it asks."""
+        return self._router
+
+    def _run(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+        ours = native(self._router)
+        if ours is None:
+            return run_sync(lambda: self._arun(task, files, urls))
+        return _read(_core.run_agent(ours, json.dumps(task), list(files), list(urls)))
+
+    async def _arun(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+        asked = source(self._router, files, urls)
+        return _read(await finish(_core.arun_agent(asked, json.dumps(task), list(files), list(urls))))
+
+
+def task(
+    agent: str, topic: str, context: str, temperature: float, cases: Sequence[Mapping[str, Any]] = (), count: int = 0
+) -> dict[str, Any]:
+    """One question to one agent, in the core's terms.
+
+    Raises:
+        TypeError: A case is no mapping, or one of its texts is no text.
+    """
+    return {
+        "agent": agent,
+        "topic": topic,
+        "context": context,
+        "temperature": temperature,
+        "count": count,
+        "cases": [_case(case) for case in cases],
+    }
+
+
+def case_of(given: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:
+    """`given` under the core's names: for each, the value of the first of `names` that `given` has."""
+    return {
+        ours: next((given[name] for name in theirs if given.get(name) is not None), "")
+        for ours, theirs in names.items()
+    }
+
+
+def routed(use_router: bool) -> None:
+    """Refuse the existing package's switch away from the router.
+
+    Raises:
+        ValueError: `use_router` is false.
+    """
+    if not use_router:
+        message = "use_router=False is not supported: every call goes through a router; pass the one to use as router="
+        raise ValueError(message)
+
+
+def _case(case: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _text(name, value) for name, value in case.items()}
+
+
+def _text(name: str, value: Any) -> str:
+    """Texts as they are; structured values, such as an earlier agent's output, as JSON."""
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "model_dump_json"):
+        text: str = value.model_dump_json(exclude_none=True)
+        return text
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False)
+    message = f"{name} must be a text, not {type(value).__name__}"
+    raise TypeError(message)
+
+
+def _read(text: str) -> Outcome:
+    outcome = json.loads(text)
+    return Outcome(outcome["value"], outcome["tokens"])

@@ -1,0 +1,87 @@
+"""The structured idea generator: improves ideas."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from madspark.agents._agent import Agent, routed, task
+
+if TYPE_CHECKING:
+    from madspark.schemas import Improvement
+
+
+class StructuredIdeaGenerator(Agent):
+    """Improves an idea by what was said about it."""
+
+    __slots__ = ()
+
+    def improve(
+        self,
+        idea: str,
+        critique: str,
+        advocacy: str,
+        skepticism: str,
+        topic: str,
+        context: str = "",
+        temperature: float = 0.9,
+    ) -> Improvement:
+        """Improve one idea; what was said about it may be blank.
+
+        Raises:
+            ValueError: A blank topic or idea; nothing was sent.
+            LLMProviderError: No provider answered.
+        """
+        return _one(self._run(_task(idea, critique, advocacy, skepticism, topic, context, temperature)).value)
+
+    async def aimprove(
+        self,
+        idea: str,
+        critique: str,
+        advocacy: str,
+        skepticism: str,
+        topic: str,
+        context: str = "",
+        temperature: float = 0.9,
+    ) -> Improvement:
+        """Do as `improve`, as a coroutine."""
+        return _one((await self._arun(_task(idea, critique, advocacy, skepticism, topic, context, temperature))).value)
+
+
+def improve_idea_structured(
+    original_idea: str,
+    critique: str,
+    advocacy_points: str,
+    skeptic_points: str,
+    topic: str,
+    context: str = "",
+    temperature: float = 0.9,
+    use_structured_output: bool = True,
+    use_router: bool = True,
+    router: Any = None,
+) -> str:
+    """Improve one idea; JSON text of an `Improvement`. Without `use_structured_output`, its title and description.
+
+    Raises:
+        ValueError: A blank topic or idea; nothing was sent.
+        LLMProviderError: No provider answered.
+    """
+    routed(use_router)
+    asked = _task(original_idea, critique, advocacy_points, skeptic_points, topic, context, temperature)
+    value = StructuredIdeaGenerator(router)._run(asked).value  # noqa: SLF001
+    if use_structured_output:
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value['improved_title']}: {value['improved_description']}"
+
+
+def _task(
+    idea: str, critique: str, advocacy: str, skepticism: str, topic: str, context: str, temperature: float
+) -> dict[str, Any]:
+    case = {"idea": idea, "evaluation": critique, "advocacy": advocacy, "skepticism": skepticism}
+    return task("improve", topic, context, temperature, [case])
+
+
+def _one(value: dict[str, Any]) -> Improvement:
+    from madspark.schemas import Improvement
+
+    return Improvement.model_validate(value)

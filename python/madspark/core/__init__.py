@@ -1,0 +1,1 @@
+"""The workflow: `async_coordinator`, and `coordinator` for synchronous code."""

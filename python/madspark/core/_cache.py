@@ -1,0 +1,46 @@
+"""The caller's workflow cache: asked before a run, told after a good one, never able to fail it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_logger = logging.getLogger("madspark.cache")
+
+
+class WorkflowCache:
+    """One run's view of a `cache_manager`; does nothing without one."""
+
+    def __init__(self, manager: Any, topic: str, context: str, describe: Callable[[], dict[str, Any]]) -> None:
+        self._manager = manager
+        self._topic = topic
+        self._context = context
+        self._describe = describe
+        self._options: dict[str, Any] | None = None
+
+    async def get(self) -> list[dict[str, Any]] | None:
+        """Return the candidates of an earlier run with the same options."""
+        if self._manager is None:
+            return None
+        # Files are read to know their content.
+        self._options = await asyncio.to_thread(self._describe)
+        try:
+            found = await self._manager.get_cached_workflow(self._topic, self._context, self._options)
+            return None if found is None else list(found["candidates"])
+        except Exception:
+            _logger.exception("the workflow cache could not be read; the run goes on without it")
+            return None
+
+    async def put(self, candidates: list[dict[str, Any]]) -> None:
+        """Keep the result of a run that had no problem."""
+        if self._manager is None or not candidates or any(one["status"] != "ok" for one in candidates):
+            return
+        result = {"candidates": candidates}
+        try:
+            await self._manager.cache_workflow_result(self._topic, self._context, self._options, result)
+        except Exception:
+            _logger.exception("the workflow cache could not be written; the result is returned all the same")

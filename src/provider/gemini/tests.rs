@@ -1,0 +1,250 @@
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::tests::{
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
+};
+use super::*;
+use crate::config::Provider;
+
+const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thinking.json");
+const THOUGHTS_ATE_IT: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thoughts_ate_it.json");
+const BLOCKED_PROMPT: &str = include_str!("../../../tests/core/fixtures/wire/gemini/blocked_prompt.json");
+const QUOTA: &str = include_str!("../../../tests/core/fixtures/wire/gemini/quota.json");
+const WRONG_KEY: &str = include_str!("../../../tests/core/fixtures/wire/gemini/wrong_key.json");
+const MODELS: &str = include_str!("../../../tests/core/fixtures/wire/gemini/models.json");
+
+fn gemini() -> Target {
+    target(Provider::Gemini, "https://generativelanguage.googleapis.com/v1beta", Some(KEY))
+}
+
+fn encoded(request: &Request) -> Value {
+    body(&Gemini.encode(&gemini(), request).unwrap())
+}
+
+#[test]
+fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
+    let request = structured();
+    let wire = Gemini.encode(&gemini(), &request).unwrap();
+    assert_eq!(wire.url.as_str(), "https://generativelanguage.googleapis.com/v1beta/models/the-model:generateContent");
+    assert_eq!(wire.headers[0].0, "x-goog-api-key");
+    assert_key_is_hidden(&wire);
+    assert_eq!(
+        body(&wire),
+        json!({
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            "contents": [{"role": "user", "parts": [{"text": "Name an idea."}]}],
+            "generationConfig": {
+                "temperature": 0.0,
+                "responseMimeType": "application/json",
+                "responseJsonSchema": request.schema.as_ref().unwrap().lower(Dialect::Gemini).document(),
+            },
+        })
+    );
+}
+
+#[test]
+fn a_free_question_has_no_format_and_its_own_limits() {
+    let body = encoded(&bounded());
+    assert_eq!(body["generationConfig"], json!({"temperature": 0.9, "maxOutputTokens": 64}));
+    assert_eq!(body.get("systemInstruction"), None);
+    assert_eq!(body.get("tools"), None);
+}
+
+#[test]
+fn a_repair_follows_as_two_turns() {
+    let contents = &encoded(&repairing())["contents"];
+    assert_eq!(contents[1], json!({"role": "model", "parts": [{"text": "{\"title\":1}"}]}));
+    assert_eq!(contents[2], json!({"role": "user", "parts": [{"text": "title: not a string"}]}));
+}
+
+#[test]
+fn files_travel_inline_and_addresses_as_text_with_the_tool_that_reads_them() {
+    let mut parts = parts();
+    parts.push(Part::Url(Arc::from("https://example.org/other")));
+    let body = encoded(&Request { parts, ..Request::new("What is it?") });
+    let text = "Document \"notes.md\":\n~~~~~\n# Notes\n~~~~~\n\nWhat is it?\n\n\
+                Web pages to read:\n- https://example.org/page\n- https://example.org/other";
+    assert_eq!(
+        body["contents"][0]["parts"],
+        json!([
+            {"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}},
+            {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}},
+            {"text": text},
+        ])
+    );
+    assert_eq!(body["tools"], json!([{"urlContext": {}}]));
+}
+
+#[test]
+fn the_name_of_a_model_may_have_its_prefix_and_cannot_change_the_address() {
+    for (model, path) in [
+        ("models/gemini-x", "/v1beta/models/gemini-x:generateContent"),
+        ("../../evil?x=", "/v1beta/models/..%2F..%2Fevil%3Fx=:generateContent"),
+    ] {
+        let target = Target { model: Arc::from(model), ..gemini() };
+        let url = Gemini.encode(&target, &Request::new("?")).unwrap().url;
+        assert_eq!((url.path(), url.query()), (path, None));
+    }
+}
+
+#[test]
+fn without_a_key_nothing_is_sent() {
+    for key in [None, Some(""), Some("  ")] {
+        let target = target(Provider::Gemini, "https://h/v1beta", key);
+        for outcome in [Gemini.encode(&target, &Request::new("?")), Gemini.models_request(&target)] {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotConfigured);
+            assert!(error.message().contains("gemini_api_key or GOOGLE_API_KEY"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_is_its_spoken_parts_and_its_counts_add_up() {
+    let reply = decode(&gemini(), &structured(), THINKING).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), json!({"title": "Moss walls", "score": 7.5}));
+    assert_eq!(reply.model.as_deref(), Some("gemini-3-flash-preview"));
+    assert_eq!(reply.finish, FinishReason::Stop);
+    assert_eq!(reply.usage, Usage { input: 104, cached_input: 2048, output: 96, reasoning: 422, tool: 11364 });
+    assert_eq!(reply.usage.total(), 14034, "the provider's own total");
+}
+
+#[test]
+fn more_cached_tokens_than_the_prompt_has_do_not_underflow() {
+    let usage = UsageMetadata {
+        prompt_token_count: Count(5),
+        cached_content_token_count: Count(9),
+        ..UsageMetadata::default()
+    };
+    assert_eq!(usage.disjoint(), Usage { cached_input: 5, ..Usage::default() });
+}
+
+#[test]
+fn thoughts_that_ate_the_limit_are_named() {
+    let hint = "64 went into thoughts, 0 into the answer";
+    let error = assert_fails(decode(&gemini(), &bounded(), THOUGHTS_ATE_IT), ErrorKind::Truncated, hint);
+    assert_eq!(error.usage().total(), 76);
+}
+
+#[test]
+fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
+    let cut = THINKING.replace("\"STOP\"", "\"MAX_TOKENS\"");
+    assert_eq!(decode(&gemini(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
+    assert_fails(decode(&gemini(), &structured(), &cut), ErrorKind::Truncated, "cut at the limit");
+    assert_fails(decode(&gemini(), &Request::new("?"), &cut), ErrorKind::Truncated, "cut at the limit");
+}
+
+#[test]
+fn a_blocked_prompt_is_a_refusal() {
+    let error =
+        assert_fails(decode(&gemini(), &structured(), BLOCKED_PROMPT), ErrorKind::Refused, "PROHIBITED_CONTENT");
+    assert_eq!(error.usage().input, 31);
+}
+
+#[test]
+fn finish_reasons_have_classes() {
+    for (reason, kind) in [
+        ("SAFETY", ErrorKind::Refused),
+        ("RECITATION", ErrorKind::Refused),
+        ("BLOCKLIST", ErrorKind::Refused),
+        ("PROHIBITED_CONTENT", ErrorKind::Refused),
+        ("SPII", ErrorKind::Refused),
+        ("IMAGE_SAFETY", ErrorKind::Refused),
+        ("STOP", ErrorKind::EmptyReply),
+        ("LANGUAGE", ErrorKind::EmptyReply),
+        ("MALFORMED_FUNCTION_CALL", ErrorKind::EmptyReply),
+        ("OTHER", ErrorKind::EmptyReply),
+        ("A_NEW_ONE", ErrorKind::EmptyReply),
+        ("MAX_TOKENS", ErrorKind::Truncated),
+    ] {
+        let envelope =
+            |parts: Value| json!({"candidates": [{"content": {"parts": parts}, "finishReason": reason}]}).to_string();
+        let hint = if kind == ErrorKind::Truncated { "cut" } else { reason };
+        assert_fails(decode(&gemini(), &bounded(), &envelope(json!([]))), kind, hint);
+        let spoken = decode(&gemini(), &bounded(), &envelope(json!([{"text": "Half of"}])));
+        assert_eq!(spoken.is_err(), kind == ErrorKind::Refused, "{reason}: text before a block is no answer");
+    }
+}
+
+#[test]
+fn envelopes_without_text_tell_what_they_are() {
+    for (reply, kind) in [
+        (r#"{"candidates":[]}"#, ErrorKind::EmptyReply),
+        (r#"{"usageMetadata":{"promptTokenCount":3}}"#, ErrorKind::EmptyReply),
+        (r#"{"candidates":[{"content":{"parts":[{"text":"hm","thought":true}]}}]}"#, ErrorKind::EmptyReply),
+        (r#"{"choices":[]}"#, ErrorKind::MalformedReply),
+        (r#"{"error":{"message":"upstream is gone"}}"#, ErrorKind::Server),
+    ] {
+        assert_fails(decode(&gemini(), &Request::new("?"), reply), kind, "");
+    }
+}
+
+#[test]
+fn an_exhausted_quota_tells_when_to_come_back() {
+    let error = error(&gemini(), 429, QUOTA);
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.retry_after(), Some(Duration::from_nanos(45_837_906_927)));
+    assert!(error.message().starts_with("the quota of the day is used up: You exceeded"), "{error}");
+}
+
+#[test]
+fn a_quota_of_the_minute_is_not_one_of_the_day() {
+    let error = error(&gemini(), 429, &QUOTA.replace("PerDay", "PerMinute"));
+    assert!(error.message().starts_with("You exceeded"), "{error}");
+}
+
+#[test]
+fn errors_have_classes() {
+    for (status, reply, kind) in [
+        (400, WRONG_KEY, ErrorKind::Unauthorized),
+        (400, r#"{"error":{"message":"Invalid API key"}}"#, ErrorKind::Unauthorized),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"Invalid JSON payload received.","status":"INVALID_ARGUMENT"}}"#,
+            ErrorKind::Rejected,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#,
+            ErrorKind::Rejected,
+        ),
+        (401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#, ErrorKind::Unauthorized),
+        (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#, ErrorKind::Forbidden),
+        (
+            404,
+            r#"{"error":{"code":404,"message":"models/the-model is not found for API version v1beta","status":"NOT_FOUND"}}"#,
+            ErrorKind::ModelMissing,
+        ),
+        (404, "", ErrorKind::Rejected),
+        (500, r#"{"error":{"code":500,"status":"INTERNAL"}}"#, ErrorKind::Server),
+        (
+            503,
+            r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#,
+            ErrorKind::Overloaded,
+        ),
+        (504, r#"{"error":{"code":504,"status":"DEADLINE_EXCEEDED"}}"#, ErrorKind::Server),
+    ] {
+        assert_eq!(error(&gemini(), status, reply).kind(), kind, "{status} {reply}");
+    }
+}
+
+#[test]
+fn a_delay_is_read_only_from_seconds() {
+    let delay = |text: &str| retry_delay(&json!({"retryDelay": text}));
+    assert_eq!(delay("3s"), Some(Duration::from_secs(3)));
+    assert_eq!(delay("0.5s"), Some(Duration::from_millis(500)));
+    for nonsense in ["3", "-1s", "NaNs", "s", "1e300s"] {
+        assert_eq!(delay(nonsense), None, "{nonsense}");
+    }
+}
+
+#[test]
+fn models_are_listed_by_name() {
+    let wire = Gemini.models_request(&gemini()).unwrap();
+    assert_eq!(wire.url.as_str(), "https://generativelanguage.googleapis.com/v1beta/models?pageSize=1000");
+    assert_key_is_hidden(&wire);
+    let models = Gemini.decode_models(&Bytes::from_static(MODELS.as_bytes())).unwrap();
+    assert_eq!(models, ["models/gemini-3-flash-preview", "models/gemini-embedding-001"]);
+}

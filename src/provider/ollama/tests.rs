@@ -1,0 +1,156 @@
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, repairing, structured, target};
+use super::*;
+use crate::config::Provider;
+
+const CHAT: &str = include_str!("../../../tests/core/fixtures/wire/ollama/chat.json");
+const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/ollama/thinking.json");
+const TAGS: &str = include_str!("../../../tests/core/fixtures/wire/ollama/tags.json");
+
+fn ollama() -> Target {
+    target(Provider::Ollama, "http://localhost:11434", None)
+}
+
+fn encoded(request: &Request) -> Value {
+    body(&Ollama.encode(&ollama(), request).unwrap())
+}
+
+#[test]
+fn a_structured_question_carries_the_lowered_schema() {
+    let request = structured();
+    let wire = Ollama.encode(&ollama(), &request).unwrap();
+    assert_eq!(wire.url.as_str(), "http://localhost:11434/api/chat");
+    assert_eq!(wire.method, "POST");
+    assert_eq!(
+        body(&wire),
+        json!({
+            "model": "the-model",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Name an idea."},
+            ],
+            "stream": false,
+            "truncate": false,
+            "shift": false,
+            "format": request.schema.as_ref().unwrap().lower(Dialect::Ollama).document(),
+            "options": {"temperature": 0.0},
+        })
+    );
+}
+
+#[test]
+fn a_free_question_has_no_format_and_its_own_limits() {
+    let body = encoded(&bounded());
+    assert_eq!(body.get("format"), None);
+    assert_eq!(body["messages"], json!([{"role": "user", "content": "Tell me more."}]));
+    assert_eq!(body["options"], json!({"temperature": 0.9, "num_predict": 64}));
+}
+
+#[test]
+fn a_repair_follows_as_two_turns() {
+    let messages = &encoded(&repairing())["messages"];
+    assert_eq!(messages[2], json!({"role": "assistant", "content": "{\"title\":1}"}));
+    assert_eq!(messages[3], json!({"role": "user", "content": "title: not a string"}));
+}
+
+#[test]
+fn documents_become_text_and_images_base64() {
+    let request = Request { parts: parts().into_iter().take(2).collect(), ..Request::new("What is it?") };
+    assert_eq!(
+        encoded(&request)["messages"],
+        json!([{
+            "role": "user",
+            "content": "Document \"notes.md\":\n~~~~~\n# Notes\n~~~~~\n\nWhat is it?",
+            "images": ["iVBORw=="],
+        }])
+    );
+}
+
+#[test]
+fn a_key_is_never_sent() {
+    let target = target(Provider::Ollama, "http://localhost:11434", Some(KEY));
+    assert!(Ollama.encode(&target, &structured()).unwrap().headers.is_empty());
+}
+
+#[test]
+fn a_reply_gives_text_model_and_counts() {
+    let reply = decode(&ollama(), &structured(), CHAT).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), json!({"title": "Moss walls", "score": 7.5}));
+    assert_eq!(reply.model.as_deref(), Some("gemma3:12b"));
+    assert_eq!(reply.finish, FinishReason::Stop);
+    assert_eq!(reply.usage, Usage { input: 26, output: 298, ..Usage::default() });
+}
+
+#[test]
+fn thoughts_are_left_out_and_an_absent_count_is_zero() {
+    let reply = decode(&ollama(), &Request::new("?"), THINKING).unwrap();
+    assert_eq!(reply.text, "Moss walls cool a street.");
+    assert_eq!(reply.usage, Usage { output: 41, ..Usage::default() });
+}
+
+#[test]
+fn a_reply_cut_at_the_limit_is_taken_only_where_the_caller_set_the_limit() {
+    let cut = CHAT.replace("\"stop\"", "\"length\"");
+    assert_eq!(decode(&ollama(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
+    for request in [structured(), Request { max_tokens: Some(9), ..structured() }, Request::new("?")] {
+        let error = assert_fails(decode(&ollama(), &request, &cut), ErrorKind::Truncated, "cut at the limit");
+        assert_eq!(error.usage().total(), 324, "what was cut was paid for");
+    }
+    let empty = r#"{"message":{"content":" "},"done":true,"done_reason":"length"}"#;
+    assert_fails(decode(&ollama(), &bounded(), empty), ErrorKind::Truncated, "cut at the limit");
+}
+
+#[test]
+fn replies_without_text_tell_why() {
+    for (reply, kind, hint) in [
+        (r#"{"message":{"content":""},"done_reason":"load"}"#, ErrorKind::EmptyReply, "(load)"),
+        (r#"{"message":{"content":null,"thinking":"hm"},"done_reason":"stop"}"#, ErrorKind::EmptyReply, "(stop)"),
+        (r#"{"message":{"role":"assistant"}}"#, ErrorKind::EmptyReply, "no reason"),
+        (r#"{"response":"hello","done":true}"#, ErrorKind::MalformedReply, "no message"),
+        (r#"{"error":{"message":"model runner has stopped"}}"#, ErrorKind::Server, "model runner has stopped"),
+    ] {
+        assert_fails(decode(&ollama(), &Request::new("?"), reply), kind, hint);
+    }
+}
+
+#[test]
+fn errors_have_classes() {
+    for (status, reply, kind, hint) in [
+        (404, r#"{"error":"model 'the-model' not found"}"#, ErrorKind::ModelMissing, "`ollama pull the-model`"),
+        (
+            404,
+            r#"{"error":{"message":"model \"x\" not found, try pulling it first"}}"#,
+            ErrorKind::ModelMissing,
+            "pull",
+        ),
+        (404, "404 page not found", ErrorKind::Rejected, "404 page not found"),
+        (400, r#"{"error":"\"the-model\" does not support thinking"}"#, ErrorKind::Rejected, "does not support"),
+        (401, r#"{"error":"unauthorized","signin_url":"https://ollama.com/connect"}"#, ErrorKind::Unauthorized, "una"),
+        (429, r#"{"error":"you have reached your hourly usage limit"}"#, ErrorKind::RateLimited, "hourly"),
+        (500, r#"{"error":{"message":"model requires more system memory"}}"#, ErrorKind::Server, "more system memory"),
+        (502, r#"{"error":"cloud unreachable"}"#, ErrorKind::Server, "unreachable"),
+        (503, r#"{"error":"server busy, please try again."}"#, ErrorKind::Overloaded, "server busy"),
+        (
+            400,
+            r#"{"error":"{\"error\":{\"code\":400,\"message\":\"request (8889 tokens) exceeds the available context size (4096 tokens), try increasing it\",\"type\":\"exceed_context_size_error\"}}"}"#,
+            ErrorKind::Rejected,
+            "OLLAMA_CONTEXT_LENGTH",
+        ),
+    ] {
+        let error = error(&ollama(), status, reply);
+        assert_eq!(error.kind(), kind, "{status} {reply}");
+        assert!(error.message().contains(hint), "{hint:?} in {error}");
+    }
+}
+
+#[test]
+fn models_are_listed_by_name() {
+    let models = |body: &'static str| Ollama.decode_models(&Bytes::from_static(body.as_bytes())).unwrap();
+    assert_eq!(models(TAGS), ["gemma3:4b", "gpt-oss:120b-cloud"]);
+    assert!(models(r#"{"models":null}"#).is_empty());
+    let proxied = Target { base_url: Arc::from("https://h/ollama/"), ..ollama() };
+    assert_eq!(Ollama.models_request(&proxied).unwrap().url.as_str(), "https://h/ollama/api/tags");
+}

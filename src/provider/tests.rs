@@ -1,0 +1,184 @@
+//! What the tests of the protocols share, and what holds for all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use super::{Adapter, Target, adapter};
+use crate::config::{Provider, Secret};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{FinishReason, Part, Repair, Reply, Request};
+use crate::schema::Schema;
+use crate::transport::WireRequest;
+
+/// The key of every target under test.
+pub(super) const KEY: &str = "key-0123456789-abcdef";
+
+/// The model `the-model` at `base`.
+pub(super) fn target(provider: Provider, base: &str, key: Option<&str>) -> Target {
+    Target {
+        provider,
+        model: Arc::from("the-model"),
+        base_url: Arc::from(base),
+        key: key.map(Secret::new),
+        timeout: Duration::from_secs(1),
+    }
+}
+
+/// A question with a system instruction and a schema.
+pub(super) fn structured() -> Request {
+    let document = json!({
+        "type": "object",
+        "properties": {"title": {"type": "string"}, "score": {"type": "number"}},
+        "required": ["title", "score"],
+        "additionalProperties": false,
+    });
+    let schema = Schema::new("Idea", document).unwrap();
+    Request { system: Arc::from("Be brief."), schema: Some(Arc::new(schema)), ..Request::new("Name an idea.") }
+}
+
+/// A question for free text, with an upper bound of the answer.
+pub(super) fn bounded() -> Request {
+    Request { max_tokens: Some(64), temperature: 0.9, ..Request::new("Tell me more.") }
+}
+
+/// A second try after a rejected reply.
+pub(super) fn repairing() -> Request {
+    let repair = Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string") };
+    Request { repair: Some(repair), ..structured() }
+}
+
+/// One of each kind of part.
+pub(super) fn parts() -> Vec<Part> {
+    vec![
+        Part::Text { name: Arc::from("notes.md"), text: Arc::from("# Notes") },
+        Part::Image { mime: "image/png", data: Bytes::from_static(b"\x89PNG") },
+        Part::Pdf { name: Arc::from("paper.pdf"), data: Bytes::from_static(b"%PDF-") },
+        Part::Url(Arc::from("https://example.org/page")),
+    ]
+}
+
+/// The body of `wire` as JSON.
+pub(super) fn body(wire: &WireRequest) -> Value {
+    serde_json::from_slice(&wire.body).unwrap()
+}
+
+/// Decodes `reply` as the answer of `target`.
+pub(super) fn decode(target: &Target, request: &Request, reply: &str) -> Result<Reply> {
+    adapter(target.provider).unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
+}
+
+/// The error in `reply`.
+pub(super) fn error(target: &Target, status: u16, reply: &str) -> Error {
+    let body = Bytes::copy_from_slice(reply.as_bytes());
+    let error = adapter(target.provider).unwrap().decode_error(target, status, &HeaderMap::new(), &body);
+    assert_eq!((error.provider(), error.model()), (Some(target.provider), Some("the-model")));
+    assert_eq!(error.status(), Some(status));
+    error
+}
+
+/// Asserts that `outcome` failed at `target` with `kind` and words that contain `hint`.
+pub(super) fn assert_fails(outcome: Result<Reply>, kind: ErrorKind, hint: &str) -> Error {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.message().contains(hint), "{hint:?} in {error}");
+    assert!(error.provider().is_some(), "{error}");
+    error
+}
+
+/// Asserts that the key is in one header, marked sensitive, and nowhere else.
+pub(super) fn assert_key_is_hidden(wire: &WireRequest) {
+    let holders: Vec<_> = wire.headers.iter().filter(|(_, value)| value.as_bytes().ends_with(KEY.as_bytes())).collect();
+    assert!(matches!(holders[..], [(_, value)] if value.is_sensitive()), "{holders:?}");
+    assert!(!format!("{wire:?}").contains(KEY));
+    assert!(!wire.url.as_str().contains(KEY));
+    assert!(!String::from_utf8_lossy(&wire.body).contains(KEY));
+}
+
+fn wired() -> impl Iterator<Item = (Target, &'static dyn Adapter)> {
+    Provider::ALL
+        .into_iter()
+        .filter_map(|provider| Some((target(provider, "http://h:1/base", Some(KEY)), adapter(provider)?)))
+}
+
+#[test]
+fn what_a_protocol_takes_it_encodes_and_what_it_does_not_take_it_refuses() {
+    for (mut target, adapter) in wired() {
+        target.base_url = Arc::from("https://api.openai.com/v1");
+        for part in parts() {
+            let request = Request { parts: vec![part.clone()], ..Request::new("Look.") };
+            match adapter.encode(&target, &request) {
+                Ok(_) => assert!(adapter.takes(&part), "{} {part:?}", target.provider),
+                Err(error) => {
+                    assert!(!adapter.takes(&part), "{} {part:?}", target.provider);
+                    assert_eq!(error.kind(), ErrorKind::Unsupported);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_structured_reply_is_restored_from_the_json_within_it() {
+    use crate::schema::{Dialect, json_text};
+    let request = structured();
+    let text = "\n{\"title\": \"Moss\", \"score\": 7}\n";
+    let envelopes = [
+        (Provider::Ollama, Dialect::Ollama, json!({"message": {"content": text}, "done": true, "done_reason": "stop"})),
+        (
+            Provider::Gemini,
+            Dialect::Gemini,
+            json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]}),
+        ),
+        (
+            Provider::OpenAi,
+            Dialect::OpenAiStrict,
+            json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
+        ),
+    ];
+    for (provider, dialect, envelope) in envelopes {
+        let target = target(provider, "http://h", Some(KEY));
+        let reply = decode(&target, &request, &envelope.to_string()).unwrap();
+        let schema = request.schema.as_ref().unwrap();
+        assert_eq!(reply.text, schema.lower(dialect).restore(json_text(text).unwrap().to_owned()), "{provider}");
+        assert_eq!(reply.finish, FinishReason::Stop, "{provider}");
+        let free = decode(&target, &Request::new("?"), &envelope.to_string()).unwrap();
+        assert_eq!(free.text, text, "{provider}: free text stays as it is");
+    }
+}
+
+#[test]
+fn retry_after_reaches_the_error() {
+    let mut headers = HeaderMap::new();
+    headers.insert("retry-after", "12".parse().unwrap());
+    for (target, adapter) in wired() {
+        let error = adapter.decode_error(&target, 429, &headers, &Bytes::from_static(b"{\"error\":\"slow down\"}"));
+        assert_eq!(error.kind(), ErrorKind::RateLimited, "{}", target.provider);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(12)), "{}", target.provider);
+    }
+}
+
+#[test]
+fn a_server_that_repeats_the_key_does_not_leak_it() {
+    let body = json!({"error": {"message": format!("the key {KEY} is wrong"), "type": KEY, "code": KEY}}).to_string();
+    for (target, _) in wired() {
+        for status in [400, 401, 403, 404, 429, 500, 503] {
+            assert!(!format!("{0} {0:?}", error(&target, status, &body)).contains(KEY), "{} {status}", target.provider);
+        }
+    }
+}
+
+#[test]
+fn other_servers_json_and_web_pages_are_malformed_replies() {
+    for (target, adapter) in wired() {
+        for reply in ["<!doctype html><title>Sign in</title>", "{\"ok\":true}", "[]", "", "null"] {
+            let error = decode(&target, &Request::new("?"), reply).unwrap_err();
+            let expected = [ErrorKind::MalformedReply, ErrorKind::EmptyReply];
+            assert!(expected.contains(&error.kind()), "{} {reply}: {error}", target.provider);
+            assert!(adapter.decode_models(&Bytes::from_static(b"{\"ok\":true}")).is_err(), "{}", target.provider);
+        }
+    }
+}

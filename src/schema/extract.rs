@@ -1,0 +1,328 @@
+//! Finding the JSON text inside a model's reply.
+//!
+//! A reply is looked through once. What starts like JSON is a candidate; the one the model meant is the largest, and one
+//! that opens a code fence goes before one in the prose. A candidate that is cut or broken competes like the others:
+//! where it wins, the reply holds no JSON, because a smaller value beside or inside it is not what was meant.
+
+use super::scan::{self, Stop};
+
+/// The JSON text inside a reply: the reply itself, or what stands in its code fence or between its prose.
+/// `None` where there is no complete JSON value. Takes time linear in the length of the reply.
+///
+/// # Example
+///
+/// ```
+/// use madspark::schema::json_text;
+///
+/// assert_eq!(json_text("Here it is:\n```json\n{\"a\": 1}\n```\nEnjoy!"), Some("{\"a\": 1}"));
+/// assert_eq!(json_text("{\"a\": [1, 2"), None);
+/// ```
+pub fn json_text(reply: &str) -> Option<&str> {
+    let reply = trim(reply);
+    if is_value(reply) {
+        return Some(reply);
+    }
+    let Some(answer) = after_thoughts(reply) else { return largest(reply) };
+    let answer = trim(answer);
+    let fenced = inside_fence(answer);
+    [answer, fenced].into_iter().find(|text| is_value(text)).or_else(|| largest(answer))
+}
+
+/// A stretch of the reply that starts like JSON.
+struct Candidate {
+    start: usize,
+    end: usize,
+    whole: bool,
+    fenced: bool,
+}
+
+/// What follows the model's thoughts: all of the reply where it has none, nothing where they do not end.
+/// `None` where `</think>` may be a part of the text itself and nothing usable follows it.
+fn after_thoughts(reply: &str) -> Option<&str> {
+    const OPEN: &str = "<think>";
+    const CLOSE: &str = "</think>";
+    if let Some(thoughts) = reply.strip_prefix(OPEN) {
+        return Some(thoughts.split_once(CLOSE).map_or("", |(_, answer)| answer));
+    }
+    // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
+    match reply.split_once(CLOSE) {
+        Some((thoughts, answer)) if !thoughts.contains(OPEN) => {
+            let answer = trim(answer);
+            (is_value(answer) || is_value(inside_fence(answer)) || largest(answer).is_some()).then_some(answer)
+        }
+        _ => Some(reply),
+    }
+}
+
+/// The content of the code fence that `text` is, or `text`.
+fn inside_fence(text: &str) -> &str {
+    let fenced = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
+    fenced.and_then(|text| text.split_once('\n')).map_or(text, |(_, content)| trim(content))
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+/// True where the whole of `text` is one JSON value.
+fn is_value(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes.first() {
+        Some(b'{' | b'[') => matches!(walk(bytes, 0), Walk::Whole(end) if end == bytes.len()),
+        _ => scan::scalar(bytes, 0) == Ok(bytes.len()),
+    }
+}
+
+/// The best candidate in `text`, where it is whole.
+fn largest(text: &str) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let mut best: Option<Candidate> = None;
+    let mut at = 0;
+    while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
+        let start = at + offset;
+        let (end, whole) = match walk(bytes, start) {
+            Walk::Whole(end) => (end, true),
+            Walk::Broken(end) => (end, false),
+            Walk::Prose(next) => {
+                at = next;
+                continue;
+            }
+        };
+        let found = Candidate { start, end, whole, fenced: opens_fence(&text[..start]) };
+        let rank = |candidate: &Candidate| (candidate.fenced, candidate.end - candidate.start);
+        if best.as_ref().is_none_or(|best| rank(&found) > rank(best)) {
+            best = Some(found);
+        }
+        at = end;
+    }
+    best.filter(|best| best.whole).map(|best| &text[best.start..best.end])
+}
+
+/// True where `before` ends with the opening line of a code fence.
+fn opens_fence(before: &str) -> bool {
+    const LONGEST_TAG: usize = 16;
+    let before = before.trim_end().as_bytes();
+    let tag = before.iter().rev().take(LONGEST_TAG).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    before[..before.len() - tag].ends_with(b"```")
+}
+
+/// What an opening bracket turned out to be.
+enum Walk {
+    /// A JSON value that ends at this position.
+    Whole(usize),
+    /// JSON with a mistake in it, or cut; its brackets end at this position.
+    Broken(usize),
+    /// No JSON; the search goes on at this position.
+    Prose(usize),
+}
+
+/// What may come next.
+#[derive(Clone, Copy, PartialEq)]
+enum Expect {
+    Value,
+    ValueOrClose,
+    Key,
+    KeyOrClose,
+    CommaOrClose,
+}
+
+/// Follows the value whose opening bracket stands at `start`.
+///
+/// What fails before it has shown more than flat numbers, or one string, is taken for prose ("see [1, page 4]"). The
+/// search resumes where it failed, or inside its string, whose quote may have been one of the prose. No byte is
+/// thereby looked at more than a fixed number of times.
+fn walk(text: &[u8], start: usize) -> Walk {
+    let mut open: Vec<u8> = Vec::new();
+    let mut expect = Expect::Value;
+    let mut at = start;
+    let mut quote = None;
+    let mut is_json = false;
+    let stop = loop {
+        at = scan::skip_space(text, at);
+        let Some(&byte) = text.get(at) else { break Stop::End };
+        let in_object = open.last() == Some(&b'{');
+        match (byte, expect) {
+            (b'{' | b'[', Expect::Value | Expect::ValueOrClose) => {
+                open.push(byte);
+                expect = if byte == b'{' { Expect::KeyOrClose } else { Expect::ValueOrClose };
+                at += 1;
+            }
+            (b'}', Expect::KeyOrClose | Expect::CommaOrClose) if in_object => at += 1,
+            (b']', Expect::ValueOrClose | Expect::CommaOrClose) if !in_object => at += 1,
+            (b',', Expect::CommaOrClose) => {
+                expect = if in_object { Expect::Key } else { Expect::Value };
+                is_json |= quote.is_some();
+                at += 1;
+            }
+            (b'"', Expect::Key | Expect::KeyOrClose) => {
+                quote.get_or_insert(at);
+                match scan::string(text, at) {
+                    Ok(end) => at = scan::skip_space(text, end),
+                    Err(stop) => break stop,
+                }
+                match text.get(at) {
+                    Some(b':') => at += 1,
+                    Some(_) => break Stop::At(at),
+                    None => break Stop::End,
+                }
+                is_json = true;
+                expect = Expect::Value;
+            }
+            (_, Expect::Value | Expect::ValueOrClose) => {
+                if byte == b'"' {
+                    quote.get_or_insert(at);
+                }
+                match scan::scalar(text, at) {
+                    Ok(end) => at = end,
+                    Err(stop) => break stop,
+                }
+                expect = Expect::CommaOrClose;
+            }
+            _ => break Stop::At(at),
+        }
+        if matches!(byte, b'}' | b']') {
+            open.pop();
+            if open.is_empty() {
+                return Walk::Whole(at);
+            }
+            is_json = true;
+            expect = Expect::CommaOrClose;
+        }
+    };
+    match stop {
+        Stop::End if is_json => Walk::Broken(text.len()),
+        Stop::At(at) if is_json => Walk::Broken(end_of_brackets(text, at, open.len())),
+        Stop::End => Walk::Prose(quote.map_or(text.len(), |quote| quote + 1)),
+        Stop::At(at) => Walk::Prose(quote.map_or(at, |quote| quote + 1).max(start + 1)),
+    }
+}
+
+/// Where `depth` open brackets are closed, in text that is not quite JSON.
+fn end_of_brackets(text: &[u8], mut at: usize, mut depth: usize) -> usize {
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = match scan::string(text, at) {
+                    Ok(end) | Err(Stop::At(end)) => end,
+                    Err(Stop::End) => return text.len(),
+                };
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_is_json_comes_back_whole() {
+        for reply in [r#"{"a": 1}"#, "[1, 2]", "42", "-1.50", r#""text""#, "null", "true", "{}", "[]"] {
+            assert_eq!(json_text(reply), Some(reply));
+            assert_eq!(json_text(&format!("\u{feff}  {reply}\n")), Some(reply));
+        }
+    }
+
+    #[test]
+    fn fences_and_prose_are_cut_off() {
+        let json = r#"{"a": "``` [not a fence] }"}"#;
+        for reply in [
+            format!("```json\n{json}\n```"),
+            format!("```\n{json}```"),
+            format!("Sure! Here is [the result], see {{note}} (1):\n\n```JSON\n{json}\n```\n\nShall I [go on]?"),
+            format!("The answer: {json}"),
+            format!("{json}\n\nHope that helps :}}"),
+            format!("As [1] says, a \"{{\" opens. {json} [2]"),
+        ] {
+            assert_eq!(json_text(&reply), Some(json), "{reply}");
+        }
+        assert_eq!(json_text("```json\n42\n```"), Some("42"));
+    }
+
+    #[test]
+    fn thoughts_are_not_the_answer() {
+        assert_eq!(json_text("<think>{\"draft\": [1, 2, 3, 4]}</think>\n{\"a\": 1}"), Some("{\"a\": 1}"));
+        assert_eq!(json_text("maybe {\"draft\": [1, 2, 3, 4]}</think>\n\n[1]"), Some("[1]"));
+        assert_eq!(json_text("<think>so it is</think> 42"), Some("42"));
+        assert_eq!(json_text("<think>{\"draft\": 1}</think> I cannot."), None);
+        assert_eq!(json_text("<think>{\"draft\": 1} and then"), None);
+        assert_eq!(json_text("Here: {\"tag\": \"</think>\"}"), Some("{\"tag\": \"</think>\"}"));
+        assert_eq!(json_text("{\"tag\": \"<think></think>\"}"), Some("{\"tag\": \"<think></think>\"}"));
+    }
+
+    #[test]
+    fn of_several_values_the_largest_is_meant() {
+        assert_eq!(json_text("{\"a\": 1}\n{\"a\": 1, \"b\": 2}\n[3]"), Some("{\"a\": 1, \"b\": 2}"));
+        assert_eq!(json_text("[1] [2]"), Some("[1]"));
+        let fenced = "The schema was {\"type\": \"object\", \"properties\": {}}.\n```json\n{\"a\": 1}\n```";
+        assert_eq!(json_text(fenced), Some("{\"a\": 1}"));
+    }
+
+    #[test]
+    fn a_cut_or_broken_value_is_none_and_so_are_its_parts() {
+        for reply in [
+            r#"{"ideas": [{"a": 1}, {"a": 2}, {"a":"#,
+            r#"{"ideas": [{"a": 1}, {"a": 2,}, {"a": 3}]}"#,
+            r#"[{"a": 1} {"a": 2}]"#,
+            r#"["one", "two" three, {"a": 1}]"#,
+            r#"{"a": "text that was c"#,
+            r#"{"a": 1"#,
+            "[[1, 2], [3, x], [4, 5]]",
+            "[1, 2",
+            "```json\n[{\"a\": 1}, {\"a\"",
+            "{\"a\": 'single'}",
+            "{a: 1}",
+            "{\"a\": \"line\nbreak\"}",
+            "No JSON here.",
+            "",
+            "```json\n```",
+        ] {
+            assert_eq!(json_text(reply), None, "{reply}");
+        }
+    }
+
+    /// Quadratic time would be about 10^12 steps, which no test run survives.
+    #[test]
+    fn megabytes_of_brackets_take_linear_time() {
+        for piece in [
+            "{",
+            "[",
+            "[{",
+            "{\"",
+            "[\"",
+            "{\"a\":",
+            "[\"a\",",
+            "[\"a\" x",
+            "[1,",
+            "{\"a\":1 ",
+            "[]x[",
+            "```json\n[",
+            "[x",
+            "\\\"[",
+            "[[1]",
+            "[\"[[[[\" x",
+            "}",
+            "]",
+            "\"",
+            "<think>",
+            "</think>",
+            "</think>[",
+        ] {
+            let reply = piece.repeat((1 << 20) / piece.len());
+            let found = json_text(&reply);
+            assert!(found.is_none_or(is_value), "{piece}");
+        }
+        assert_eq!(json_text(&"[".repeat(1 << 20)), None);
+        let deep = "[".repeat(1 << 19) + &"]".repeat(1 << 19);
+        assert_eq!(json_text(&deep), Some(&*deep));
+    }
+}

@@ -1,0 +1,164 @@
+//! A schema document read into a graph of nodes, each of one shape: what every lowering and the way back start from.
+//!
+//! JSON Schema says one thing in many ways: `allOf` beside keywords, `$ref` with siblings, lists of types, `const` or a
+//! list of one. The graph knows one way for each, so that a dialect is one `match`. Where a document says more than the
+//! graph can hold (`not`, `if`, `dependentRequired`), the graph allows more than the document, never less.
+
+mod merge;
+mod read;
+
+use serde_json::{Map, Value};
+
+/// The whole schema: a root, and the definitions its references name. Every reference resolves, and none leads back to
+/// itself without passing through an object or an array.
+#[derive(Debug)]
+pub(super) struct Graph {
+    pub(super) root: Node,
+    pub(super) definitions: Vec<Definition>,
+}
+
+/// A part of the schema that is referred to by name.
+#[derive(Debug)]
+pub(super) struct Definition {
+    /// Unique, of letters, digits, `_`, `.` and `-`.
+    pub(super) name: String,
+    pub(super) node: Node,
+}
+
+/// An index into [`Graph::definitions`].
+pub(super) type DefinitionId = usize;
+
+/// One place in the schema.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) description: Option<String>,
+    pub(super) shape: Shape,
+    /// Keywords that narrow the shape without changing it: bounds, `pattern`, `format`, `uniqueItems`, …
+    pub(super) limits: Map<String, Value>,
+}
+
+/// What kind of value stands at a place.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shape {
+    Any,
+    Null,
+    Boolean,
+    Integer,
+    Number,
+    String,
+    /// One of these values; never empty.
+    Enum(Vec<Value>),
+    /// `prefix` first, then `rest`.
+    Array {
+        prefix: Vec<Node>,
+        rest: Rest,
+    },
+    Object {
+        properties: Vec<Property>,
+        rest: Rest,
+    },
+    /// At least two branches, none of which is an `AnyOf` without a description.
+    AnyOf(Vec<Node>),
+    Ref(DefinitionId),
+}
+
+/// A named member of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Property {
+    pub(super) name: String,
+    pub(super) required: bool,
+    pub(super) node: Node,
+}
+
+/// What an array or an object may hold beside what is named.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Rest {
+    /// The document does not say, beside members that it does name.
+    Unstated,
+    Closed,
+    Any,
+    Of(Box<Node>),
+}
+
+impl Graph {
+    /// The node `node` stands for, behind its references.
+    pub(super) fn resolve<'a>(&'a self, mut node: &'a Node) -> &'a Node {
+        while let Shape::Ref(id) = node.shape {
+            node = &self.definitions[id].node;
+        }
+        node
+    }
+
+    /// True where `null` is a value of `node`.
+    pub(super) fn admits_null(&self, node: &Node) -> bool {
+        match &self.resolve(node).shape {
+            Shape::Any | Shape::Null => true,
+            Shape::Enum(values) => values.contains(&Value::Null),
+            Shape::AnyOf(branches) => branches.iter().any(|branch| self.admits_null(branch)),
+            _ => false,
+        }
+    }
+
+    /// For each definition, which definitions it reaches over references.
+    pub(super) fn reach(&self) -> Vec<Vec<bool>> {
+        let direct: Vec<Vec<DefinitionId>> = self
+            .definitions
+            .iter()
+            .map(|definition| {
+                let mut ids = Vec::new();
+                definition.node.visit(&mut |node| {
+                    if let Shape::Ref(id) = node.shape {
+                        ids.push(id);
+                    }
+                });
+                ids
+            })
+            .collect();
+        direct
+            .iter()
+            .map(|first| {
+                let mut reached = vec![false; direct.len()];
+                let mut left = first.clone();
+                while let Some(id) = left.pop() {
+                    if !std::mem::replace(&mut reached[id], true) {
+                        left.extend(&direct[id]);
+                    }
+                }
+                reached
+            })
+            .collect()
+    }
+}
+
+impl Node {
+    pub(super) fn new(shape: Shape) -> Self {
+        Self { description: None, shape, limits: Map::new() }
+    }
+
+    /// Calls `see` with this node and every node inside it. References are not followed.
+    pub(super) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        see(self);
+        self.children().for_each(|child| child.visit(see));
+    }
+
+    /// The nodes directly inside this one.
+    pub(super) fn children(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
+        match &self.shape {
+            Shape::Array { prefix, rest } => Box::new(prefix.iter().chain(rest.node())),
+            Shape::Object { properties, rest } => {
+                Box::new(properties.iter().map(|property| &property.node).chain(rest.node()))
+            }
+            Shape::AnyOf(branches) => Box::new(branches.iter()),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+}
+
+impl Rest {
+    pub(super) fn node(&self) -> Option<&Node> {
+        match self {
+            Self::Of(node) => Some(node),
+            _ => None,
+        }
+    }
+}

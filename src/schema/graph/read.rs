@@ -1,0 +1,491 @@
+//! Reading a document into a [`Graph`].
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::merge::merge;
+use super::{Definition, DefinitionId, Graph, Node, Property, Rest, Shape};
+use crate::error::{Error, Result};
+
+/// Deeper documents would exhaust the stack. `serde_json` parses no deeper text either.
+const MAX_DEPTH: usize = 128;
+
+/// Keywords that say what a value is; the others only describe it.
+const STRUCTURE: [&str; 29] = [
+    "type",
+    "enum",
+    "const",
+    "nullable",
+    "properties",
+    "required",
+    "additionalProperties",
+    "patternProperties",
+    "minProperties",
+    "maxProperties",
+    "items",
+    "prefixItems",
+    "additionalItems",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "$ref",
+];
+
+/// The limits of a shape that a lowering may keep, by the type they belong to.
+const NUMBER_LIMITS: [&str; 6] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
+const STRING_LIMITS: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
+const ARRAY_LIMITS: [&str; 3] = ["minItems", "maxItems", "uniqueItems"];
+const OBJECT_LIMITS: [&str; 2] = ["minProperties", "maxProperties"];
+
+impl Graph {
+    /// Reads `document`.
+    ///
+    /// Fails with `InvalidInput` where it is not a JSON Schema, refers to something outside itself or to nothing, or
+    /// allows no value.
+    pub(in crate::schema) fn read(document: &Value) -> Result<Self> {
+        if !document.is_object() {
+            return Err(invalid("#", "a schema must be a JSON object"));
+        }
+        let mut reader =
+            Reader { document, ids: HashMap::new(), names: Vec::new(), nodes: Vec::new(), merging: Vec::new() };
+        let root = reader.required_node(document, "#", 0)?;
+        // A definition is read when it is first referred to, which may find further ones.
+        while let Some(pointer) = reader.names.get(reader.nodes.len()).map(|(_, pointer)| pointer.clone()) {
+            let target = reader.target(&pointer, &pointer)?;
+            let node = reader.required_node(target, &pointer, 0)?;
+            reader.nodes.push(node);
+        }
+        let definitions =
+            reader.names.into_iter().zip(reader.nodes).map(|((name, _), node)| Definition { name, node }).collect();
+        let graph = Self { root, definitions };
+        graph.reject_circles()?;
+        Ok(graph)
+    }
+
+    /// Fails where a definition is made of itself alone, which no finite value fits.
+    fn reject_circles(&self) -> Result<()> {
+        for start in 0..self.definitions.len() {
+            let mut seen = vec![false; self.definitions.len()];
+            let mut left = vec![&self.definitions[start].node];
+            while let Some(node) = left.pop() {
+                match &node.shape {
+                    Shape::Ref(id) if *id == start => {
+                        let name = &self.definitions[start].name;
+                        return Err(Error::invalid_input(format!(
+                            "invalid JSON Schema: {name:?} refers to itself alone"
+                        )));
+                    }
+                    Shape::Ref(id) if !std::mem::replace(&mut seen[*id], true) => {
+                        left.push(&self.definitions[*id].node)
+                    }
+                    Shape::AnyOf(branches) => left.extend(branches),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'a> {
+    document: &'a Value,
+    /// By JSON pointer.
+    ids: HashMap<String, DefinitionId>,
+    /// Name and JSON pointer of each definition found so far.
+    names: Vec<(String, String)>,
+    /// The definitions read so far, in the same order.
+    nodes: Vec<Node>,
+    /// References being replaced by what they refer to, so that recursion ends.
+    merging: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn required_node(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Node> {
+        self.node(schema, path, depth)?.ok_or_else(|| invalid(path, "no value fits this schema"))
+    }
+
+    /// The node `schema` stands for; `None` where no value fits it. `path` is for messages.
+    fn node(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Option<Node>> {
+        if depth > MAX_DEPTH {
+            return Err(invalid(path, "nested too deeply"));
+        }
+        let map = match schema {
+            Value::Bool(true) => return Ok(Some(Node::new(Shape::Any))),
+            Value::Bool(false) => return Ok(None),
+            Value::Object(map) => self.flatten(map, path, depth)?,
+            _ => return Err(invalid(path, "a schema must be an object or a boolean")),
+        };
+        let Some(mut node) = self.shape(map.clone(), path, depth)? else { return Ok(None) };
+        if let Some(text) = map.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+            node.description = Some(text.to_owned());
+        }
+        Ok(Some(node))
+    }
+
+    /// `map` without `allOf`, and without anything that narrows a `$ref` beside it.
+    fn flatten(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
+        if depth > MAX_DEPTH {
+            return Err(invalid(path, "nested too deeply"));
+        }
+        let mut rest = map.clone();
+        let Some(parts) = rest.shift_remove("allOf") else { return self.flatten_reference(rest, path, depth) };
+        let parts = list(&parts, "allOf", path)?;
+        let mut whole = self.flatten_reference(rest, path, depth)?;
+        for part in parts {
+            let mut part = match part {
+                Value::Bool(true) => continue,
+                Value::Bool(false) => return Ok(nothing()),
+                Value::Object(part) => self.flatten(part, path, depth + 1)?,
+                _ => return Err(invalid(path, "a schema must be an object or a boolean")),
+            };
+            if structure(&whole).next().is_none() {
+                whole = merge(whole, &part);
+                continue;
+            }
+            if structure(&part).next().is_none() {
+                continue;
+            }
+            whole = self.replace_reference(whole, path, depth)?;
+            part = self.replace_reference(part, path, depth)?;
+            whole = merge(whole, &part);
+        }
+        Ok(whole)
+    }
+
+    fn flatten_reference(&mut self, map: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
+        let narrowed = map.contains_key("$ref") && structure(&map).count() > 1;
+        if narrowed { self.replace_reference(map, path, depth) } else { Ok(map) }
+    }
+
+    /// `map` with its `$ref`, if any, replaced by what that refers to.
+    fn replace_reference(
+        &mut self,
+        mut map: Map<String, Value>,
+        path: &str,
+        depth: usize,
+    ) -> Result<Map<String, Value>> {
+        let Some(pointer) = map.get("$ref") else { return Ok(map) };
+        let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?.to_owned();
+        if self.merging.contains(&pointer) {
+            // What is beside a reference to the schema being replaced is given up.
+            map.retain(|keyword, _| keyword == "$ref" || !STRUCTURE.contains(&keyword.as_str()));
+            return Ok(map);
+        }
+        map.shift_remove("$ref");
+        let target = self.target(&pointer, path)?;
+        self.merging.push(pointer.clone());
+        let target = match target {
+            Value::Object(target) => {
+                let target = self.flatten(target, &pointer, depth + 1)?;
+                self.replace_reference(target, &pointer, depth + 1)?
+            }
+            Value::Bool(false) => nothing(),
+            _ => Map::new(),
+        };
+        self.merging.pop();
+        Ok(merge(map, &target))
+    }
+
+    fn shape(&mut self, mut map: Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
+        if let Some(pointer) = map.get("$ref") {
+            let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?;
+            return Ok(Some(Node::new(Shape::Ref(self.definition(pointer, path)?))));
+        }
+        if map.shift_remove("nullable") == Some(Value::Bool(true)) {
+            let branches = [self.shape(map, path, depth)?, Some(Node::new(Shape::Null))];
+            return Ok(union(branches.into_iter().flatten().collect()));
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            if let Some(branches) = map.shift_remove(keyword) {
+                // Of `anyOf` beside `oneOf` one is enough: the graph may allow more than the document.
+                map.shift_remove("oneOf");
+                return self.branches(list(&branches, keyword, path)?, &map, &format!("{path}/{keyword}"), depth);
+            }
+        }
+        if let Some(value) = map.get("const") {
+            return Ok(enumeration(std::slice::from_ref(value), map.get("type")));
+        }
+        if let Some(values) = map.get("enum") {
+            let values = values.as_array().ok_or_else(|| invalid(path, "enum must be an array"))?;
+            return Ok(enumeration(values, map.get("type")));
+        }
+        let types = match map.get("type") {
+            None => inferred_type(&map).into_iter().collect(),
+            Some(Value::String(name)) => vec![name.clone()],
+            Some(Value::Array(names)) => {
+                let names: Vec<String> = names.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                if names.is_empty() {
+                    return Ok(None);
+                }
+                names
+            }
+            Some(_) => return Err(invalid(path, "type must be a string or an array of strings")),
+        };
+        if types.is_empty() {
+            return Ok(Some(Node::new(Shape::Any)));
+        }
+        let mut branches = Vec::new();
+        for name in types {
+            branches.extend(self.typed(&name, &map, path, depth)?);
+        }
+        Ok(union(branches))
+    }
+
+    /// `anyOf` with the keywords beside it made a part of each branch.
+    fn branches(
+        &mut self,
+        branches: &[Value],
+        beside: &Map<String, Value>,
+        path: &str,
+        depth: usize,
+    ) -> Result<Option<Node>> {
+        let base: Map<String, Value> = structure(beside).map(|(key, value)| (key.clone(), value.clone())).collect();
+        // A bare type beside a reference says nothing that its target does not; leaving it out keeps recursion whole.
+        let narrows = base.keys().any(|keyword| keyword != "type");
+        let mut nodes = Vec::new();
+        for (index, branch) in branches.iter().enumerate() {
+            let path = format!("{path}/{index}");
+            let merged = match branch {
+                Value::Object(branch) if narrows || (!base.is_empty() && !branch.contains_key("$ref")) => {
+                    let flat = self.flatten(branch, &path, depth + 1)?;
+                    let flat = self.replace_reference(flat, &path, depth + 1)?;
+                    Value::Object(merge(base.clone(), &flat))
+                }
+                Value::Bool(true) => Value::Object(base.clone()),
+                other => other.clone(),
+            };
+            nodes.extend(self.node(&merged, &path, depth + 1)?);
+        }
+        Ok(union(nodes))
+    }
+
+    /// A node of one type.
+    fn typed(&mut self, name: &str, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
+        let (shape, limits): (Shape, &[&str]) = match name {
+            "null" => (Shape::Null, &[]),
+            "boolean" => (Shape::Boolean, &[]),
+            "integer" => (Shape::Integer, &NUMBER_LIMITS),
+            "number" => (Shape::Number, &NUMBER_LIMITS),
+            "string" => (Shape::String, &STRING_LIMITS),
+            "array" => (self.array(map, path, depth)?, &ARRAY_LIMITS),
+            "object" => (self.object(map, path, depth)?, &OBJECT_LIMITS),
+            _ => return Err(invalid(path, &format!("{name:?} is not a type"))),
+        };
+        let limits = limits
+            .iter()
+            .filter_map(|limit| map.get_key_value(*limit))
+            .map(|(keyword, value)| (keyword.clone(), value.clone()))
+            .collect();
+        Ok(Some(Node { description: None, shape, limits }))
+    }
+
+    fn array(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Shape> {
+        // Before 2020-12 a tuple was a list in `items`, and `additionalItems` what follows it.
+        let (tuple, items) = match map.get("items") {
+            Some(tuple @ Value::Array(_)) => (Some(tuple), map.get("additionalItems")),
+            items => (map.get("prefixItems"), items),
+        };
+        let mut prefix = Vec::new();
+        if let Some(tuple) = tuple {
+            for (index, item) in list(tuple, "prefixItems", path)?.iter().enumerate() {
+                prefix.push(self.required_node(item, &format!("{path}/prefixItems/{index}"), depth + 1)?);
+            }
+        }
+        let rest = match items {
+            None if prefix.is_empty() => Rest::Any,
+            None => match map.get("maxItems").and_then(Value::as_u64) {
+                Some(most) if most <= prefix.len() as u64 => Rest::Closed,
+                _ => Rest::Unstated,
+            },
+            Some(items) => self.rest(items, &format!("{path}/items"), depth)?,
+        };
+        Ok(Shape::Array { prefix, rest })
+    }
+
+    fn object(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Shape> {
+        let no_names = Vec::new();
+        let required = match map.get("required") {
+            None => &no_names,
+            Some(names) => names.as_array().ok_or_else(|| invalid(path, "required must be an array"))?,
+        };
+        let mut properties = Vec::new();
+        if let Some(named) = map.get("properties") {
+            let named = named.as_object().ok_or_else(|| invalid(path, "properties must be an object"))?;
+            for (name, schema) in named {
+                let required = required.iter().any(|other| other == name);
+                match self.node(schema, &format!("{path}/properties/{name}"), depth + 1)? {
+                    Some(node) => properties.push(Property { name: name.clone(), required, node }),
+                    None if required => return Err(invalid(path, &format!("no value fits the required {name:?}"))),
+                    None => {}
+                }
+            }
+        }
+        let patterns = map.get("patternProperties").and_then(Value::as_object).filter(|patterns| !patterns.is_empty());
+        let rest = match (map.get("additionalProperties"), patterns) {
+            (None, None) if map.contains_key("properties") => Rest::Unstated,
+            (None, None) => Rest::Any,
+            (Some(schema), None) => self.rest(schema, &format!("{path}/additionalProperties"), depth)?,
+            (others, Some(patterns)) => {
+                let others = others.filter(|schema| **schema != Value::Bool(false));
+                let schemas: Vec<&Value> = patterns.values().chain(others).collect();
+                self.rest(&json!({"anyOf": schemas}), &format!("{path}/patternProperties"), depth)?
+            }
+        };
+        Ok(Shape::Object { properties, rest })
+    }
+
+    fn rest(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Rest> {
+        Ok(match self.node(schema, path, depth + 1)? {
+            None => Rest::Closed,
+            Some(Node { shape: Shape::Any, description: None, .. }) => Rest::Any,
+            Some(node) => Rest::Of(Box::new(node)),
+        })
+    }
+
+    /// The definition `pointer` names, noted for reading where it is new.
+    fn definition(&mut self, pointer: &str, path: &str) -> Result<DefinitionId> {
+        if let Some(id) = self.ids.get(pointer) {
+            return Ok(*id);
+        }
+        self.target(pointer, path)?;
+        let last = pointer.rsplit('/').next().unwrap_or_default().replace("~1", "_").replace("~0", "_");
+        let mut name: String =
+            last.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
+        if name.chars().all(|c| c == '_') {
+            name = if pointer == "#" { "Root".to_owned() } else { format!("Type{name}") };
+        }
+        while self.names.iter().any(|(other, _)| *other == name) {
+            name.push('_');
+        }
+        let id = self.names.len();
+        self.names.push((name, pointer.to_owned()));
+        self.ids.insert(pointer.to_owned(), id);
+        Ok(id)
+    }
+
+    /// What `pointer` refers to.
+    fn target(&self, pointer: &str, path: &str) -> Result<&'a Value> {
+        let Some(fragment) = pointer.strip_prefix('#') else {
+            return Err(invalid(path, &format!("$ref {pointer:?} leads outside the document")));
+        };
+        let decoded = percent_decoded(fragment);
+        self.document.pointer(&decoded).ok_or_else(|| invalid(path, &format!("$ref {pointer:?} leads nowhere")))
+    }
+}
+
+/// The keywords of `map` that say what the value is.
+fn structure(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    map.iter().filter(|(keyword, _)| STRUCTURE.contains(&keyword.as_str()))
+}
+
+/// Keywords that no value fits.
+fn nothing() -> Map<String, Value> {
+    Map::from_iter([("type".to_owned(), json!([]))])
+}
+
+fn list<'v>(value: &'v Value, keyword: &str, path: &str) -> Result<&'v [Value]> {
+    match value {
+        Value::Array(values) if !values.is_empty() => Ok(values),
+        _ => Err(invalid(path, &format!("{keyword} must be an array with at least one schema"))),
+    }
+}
+
+/// One node for all of `branches`; `None` where there is none.
+fn union(branches: Vec<Node>) -> Option<Node> {
+    let mut flat: Vec<Node> = Vec::new();
+    for branch in branches {
+        let parts = match branch {
+            Node { shape: Shape::AnyOf(parts), description: None, .. } => parts,
+            one => vec![one],
+        };
+        for part in parts {
+            if !flat.contains(&part) {
+                flat.push(part);
+            }
+        }
+    }
+    match flat.len() {
+        0 | 1 => flat.pop(),
+        _ => Some(Node::new(Shape::AnyOf(flat))),
+    }
+}
+
+fn enumeration(values: &[Value], types: Option<&Value>) -> Option<Node> {
+    let fits = |value: &&Value| match types {
+        None => true,
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(|name| is_of_type(value, name)),
+        Some(name) => name.as_str().is_some_and(|name| is_of_type(value, name)),
+    };
+    let values: Vec<Value> = values.iter().filter(fits).cloned().collect();
+    match values.as_slice() {
+        [] => None,
+        [Value::Null] => Some(Node::new(Shape::Null)),
+        _ => Some(Node::new(Shape::Enum(values))),
+    }
+}
+
+fn is_of_type(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Null => name == "null",
+        Value::Bool(_) => name == "boolean",
+        Value::Number(number) => {
+            name == "number" || (name == "integer" && number.as_f64().is_some_and(|number| number.fract() == 0.0))
+        }
+        Value::String(_) => name == "string",
+        Value::Array(_) => name == "array",
+        Value::Object(_) => name == "object",
+    }
+}
+
+/// The type that a schema without `type` must mean.
+fn inferred_type(map: &Map<String, Value>) -> Option<String> {
+    const CLUES: [(&str, &str); 10] = [
+        ("properties", "object"),
+        ("additionalProperties", "object"),
+        ("patternProperties", "object"),
+        ("required", "object"),
+        ("items", "array"),
+        ("prefixItems", "array"),
+        ("pattern", "string"),
+        ("minLength", "string"),
+        ("minimum", "number"),
+        ("maximum", "number"),
+    ];
+    CLUES.iter().find(|(keyword, _)| map.contains_key(*keyword)).map(|(_, name)| (*name).to_owned())
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut left = text.as_bytes();
+    while let [first, rest @ ..] = left {
+        let code = rest.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (first, code) {
+            (b'%', Some(code)) => {
+                bytes.push(code);
+                left = &rest[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                left = rest;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn invalid(path: &str, fault: &str) -> Error {
+    Error::invalid_input(format!("invalid JSON Schema at {path}: {fault}"))
+}

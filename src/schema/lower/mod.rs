@@ -1,0 +1,188 @@
+//! Writing a [`Graph`] as a document in a provider's subset of JSON Schema.
+
+mod gemini;
+mod ollama;
+mod openai;
+
+use serde_json::{Map, Number, Value, json};
+
+use super::Dialect;
+use super::graph::{DefinitionId, Graph, Node, Shape};
+
+/// What a lowering made of a schema.
+#[derive(Debug)]
+pub(super) struct Lowering {
+    pub(super) document: Value,
+    /// Whether the document keeps every rule of `OpenAI`'s strict mode.
+    pub(super) strict: bool,
+    /// Whether the root stands as the property `value` of an object.
+    pub(super) wrapped: bool,
+    /// Whether `null` stands for an absent property somewhere.
+    pub(super) nullable: bool,
+}
+
+/// The name of the one property of a wrapped root.
+pub(super) const WRAPPER: &str = "value";
+
+pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
+    match dialect {
+        Dialect::Ollama => ollama::lower(graph),
+        Dialect::Gemini => gemini::lower(graph),
+        Dialect::OpenAiStrict => openai::lower(graph),
+    }
+}
+
+/// Writes nodes in one dialect, and notes the definitions it refers to.
+trait Writer {
+    fn graph(&self) -> &Graph;
+
+    /// The definitions referred to so far, in that order.
+    fn references(&mut self) -> &mut Vec<DefinitionId>;
+
+    fn node(&mut self, node: &Node) -> Value;
+
+    /// `node` as a definition of the document.
+    fn definition(&mut self, id: DefinitionId) -> Value;
+
+    /// A reference to the definition `id`.
+    fn reference(&mut self, id: DefinitionId) -> Value {
+        if !self.references().contains(&id) {
+            self.references().push(id);
+        }
+        json!({ "$ref": format!("#/$defs/{}", self.graph().definitions[id].name) })
+    }
+
+    /// `root` with the definitions that it, or one of them, refers to.
+    fn document(&mut self, mut root: Value) -> Value {
+        let mut definitions = Map::new();
+        let mut written = 0;
+        while let Some(id) = self.references().get(written).copied() {
+            let definition = self.definition(id);
+            definitions.insert(self.graph().definitions[id].name.clone(), definition);
+            written += 1;
+        }
+        if !definitions.is_empty() {
+            root["$defs"] = Value::Object(definitions);
+        }
+        root
+    }
+}
+
+/// The root without a reference in its place: some providers take none there.
+fn root(graph: &Graph) -> Node {
+    let mut root = graph.resolve(&graph.root).clone();
+    if graph.root.description.is_some() {
+        root.description.clone_from(&graph.root.description);
+    }
+    root
+}
+
+/// `schema` with the description of `node`, and behind it the limits that its keywords do not state.
+fn describe(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
+    let notes: Vec<String> = limits.iter().map(|(keyword, value)| format!("{keyword}: {}", plain(value))).collect();
+    let notes = if notes.is_empty() { None } else { Some(format!("({})", notes.join(", "))) };
+    let parts: Vec<&str> = node.description.as_deref().into_iter().chain(notes.as_deref()).collect();
+    if !parts.is_empty() {
+        schema["description"] = Value::String(parts.join(" "));
+    }
+    schema
+}
+
+/// A value as a note shows it: a string without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// One schema for all of `branches`; an optional scalar becomes a list of two types.
+fn any_of(mut branches: Vec<Value>) -> Value {
+    match branches.as_slice() {
+        [_] => branches.remove(0),
+        [scalar, null] if is_null(null) && is_plain_scalar(scalar) => with_null_type(scalar.clone()),
+        [null, scalar] if is_null(null) && is_plain_scalar(scalar) => with_null_type(scalar.clone()),
+        _ => json!({ "anyOf": branches }),
+    }
+}
+
+fn is_null(schema: &Value) -> bool {
+    *schema == json!({"type": "null"})
+}
+
+fn is_plain_scalar(schema: &Value) -> bool {
+    schema.get("enum").is_none()
+        && schema.get("type").and_then(Value::as_str).is_some_and(|name| !matches!(name, "object" | "array" | "null"))
+}
+
+fn with_null_type(mut schema: Value) -> Value {
+    schema["type"] = json!([schema["type"], "null"]);
+    schema
+}
+
+/// The schemas of an enumeration, one for each type among its values.
+fn enumeration(values: &[Value]) -> Vec<Value> {
+    let mut groups: Vec<(&str, Vec<Value>)> = Vec::new();
+    for value in values {
+        let name = type_of(value);
+        match groups.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, group)) => group.push(value.clone()),
+            None => groups.push((name, vec![value.clone()])),
+        }
+    }
+    let schema = |(name, values)| match name {
+        "null" => json!({"type": "null"}),
+        _ => json!({"type": name, "enum": values}),
+    };
+    groups.into_iter().map(schema).collect()
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Writes the bounds of an integer as `minimum` and `maximum`; those an `i64` cannot hold are left out.
+fn write_integer_bounds(schema: &mut Value, node: &Node) {
+    let bound = |keyword: &str| node.limits.get(keyword).and_then(Value::as_number);
+    let least = [
+        bound("minimum").and_then(|number| whole(number, f64::ceil)),
+        bound("exclusiveMinimum").and_then(|number| whole(number, f64::floor)?.checked_add(1)),
+    ];
+    let most = [
+        bound("maximum").and_then(|number| whole(number, f64::floor)),
+        bound("exclusiveMaximum").and_then(|number| whole(number, f64::ceil)?.checked_sub(1)),
+    ];
+    if let Some(least) = least.into_iter().flatten().max() {
+        schema["minimum"] = json!(least);
+    }
+    if let Some(most) = most.into_iter().flatten().min() {
+        schema["maximum"] = json!(most);
+    }
+}
+
+fn whole(number: &Number, round: fn(f64) -> f64) -> Option<i64> {
+    /// Beyond 2^53 a float stands for more than one integer.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    number.as_i64().or_else(|| {
+        let rounded = round(number.as_f64()?);
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number within ±2^53")]
+        (rounded.abs() <= EXACT).then_some(rounded as i64)
+    })
+}
+
+/// The names of the required properties of `node`, where it is an object.
+fn required(node: &Node, keep: impl Fn(&Node) -> bool) -> Vec<&str> {
+    match &node.shape {
+        Shape::Object { properties, .. } => properties
+            .iter()
+            .filter(|property| property.required && keep(&property.node))
+            .map(|property| property.name.as_str())
+            .collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,154 @@
+//! Ollama's `format`: llama.cpp turns it into a grammar, and never shows it to the model.
+//!
+//! The grammar knows no `pattern` that is not anchored, grows with every bounded repetition, reads `{}` as "an object",
+//! fails on a node without a type, and resolves references late. So references are inlined, length limits are dropped,
+//! and every node has a type. What is dropped here is judged when the reply is.
+
+use serde_json::{Map, Value, json};
+
+use super::{Lowering, Writer, any_of, describe, enumeration, required, root, write_integer_bounds};
+use crate::schema::graph::{DefinitionId, Graph, Node, Rest, Shape};
+
+/// Longer repetitions make grammars that take seconds to build or are refused.
+const MAX_ITEMS: u64 = 100;
+/// Above this many nodes, or levels, inlining costs more than references do.
+const MAX_INLINED: Size = Size { nodes: 4000, levels: 100 };
+/// The formats the grammar has rules for.
+const FORMATS: [&str; 8] = ["date", "time", "date-time", "uuid", "uuid1", "uuid3", "uuid4", "uuid5"];
+
+pub(super) fn lower(graph: &Graph) -> Lowering {
+    let mut inline: Vec<bool> = graph.reach().iter().enumerate().map(|(id, reached)| !reached[id]).collect();
+    let size = Size::of(graph, &root(graph), &inline, &mut vec![None; inline.len()]);
+    if size.nodes > MAX_INLINED.nodes || size.levels > MAX_INLINED.levels {
+        inline.fill(false);
+    }
+    let mut writer = Ollama { graph, inline, references: Vec::new() };
+    let root = writer.node(&root(graph));
+    Lowering { document: writer.document(root), strict: false, wrapped: false, nullable: false }
+}
+
+struct Ollama<'a> {
+    graph: &'a Graph,
+    /// Which definitions are written where they are used.
+    inline: Vec<bool>,
+    references: Vec<DefinitionId>,
+}
+
+impl Writer for Ollama<'_> {
+    fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    fn references(&mut self) -> &mut Vec<DefinitionId> {
+        &mut self.references
+    }
+
+    fn definition(&mut self, id: DefinitionId) -> Value {
+        self.node(&self.graph.definitions[id].node)
+    }
+
+    fn node(&mut self, node: &Node) -> Value {
+        let schema = match &node.shape {
+            Shape::Any => any(),
+            Shape::Null => json!({"type": "null"}),
+            Shape::Boolean => json!({"type": "boolean"}),
+            Shape::Number => json!({"type": "number"}),
+            Shape::Integer => {
+                let mut schema = json!({"type": "integer"});
+                write_integer_bounds(&mut schema, node);
+                schema
+            }
+            Shape::String => match node.limits.get("format") {
+                Some(format) if FORMATS.iter().any(|known| format == known) => {
+                    json!({"type": "string", "format": format})
+                }
+                _ => json!({"type": "string"}),
+            },
+            Shape::Enum(values) => any_of(enumeration(values)),
+            Shape::Array { prefix, rest } => self.array(node, prefix, rest),
+            Shape::Object { properties, rest } => {
+                let properties: Map<String, Value> =
+                    properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
+                let mut schema = json!({"type": "object"});
+                if !properties.is_empty() || matches!(rest, Rest::Unstated | Rest::Closed) {
+                    schema["properties"] = Value::Object(properties);
+                    schema["required"] = json!(required(node, |_| true));
+                }
+                match rest {
+                    Rest::Unstated => {}
+                    Rest::Closed => schema["additionalProperties"] = json!(false),
+                    Rest::Any => schema["additionalProperties"] = json!(true),
+                    Rest::Of(values) => schema["additionalProperties"] = self.node(values),
+                }
+                schema
+            }
+            Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
+            Shape::Ref(id) if self.inline[*id] => self.definition(*id),
+            Shape::Ref(id) => self.reference(*id),
+        };
+        describe(schema, node, &[])
+    }
+}
+
+impl Ollama<'_> {
+    fn array(&mut self, node: &Node, prefix: &[Node], rest: &Rest) -> Value {
+        let length = prefix.len() as u64;
+        let least = node.limits.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+        let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
+        if !prefix.is_empty() && *rest == Rest::Closed && least == length {
+            return json!({"type": "array", "prefixItems": items, "minItems": length, "maxItems": length});
+        }
+        match rest {
+            // The grammar has no tuple with an open end: its items may come in any order.
+            Rest::Of(rest) => items.push(self.node(rest)),
+            Rest::Any | Rest::Unstated => items = vec![any()],
+            Rest::Closed if prefix.is_empty() => return json!({"type": "array", "items": any(), "maxItems": 0}),
+            Rest::Closed => {}
+        }
+        items.dedup();
+        let mut schema = json!({"type": "array", "items": any_of(items)});
+        for keyword in ["minItems", "maxItems"] {
+            if let Some(limit) = node.limits.get(keyword).filter(|limit| limit.as_u64().is_some_and(|n| n <= MAX_ITEMS))
+            {
+                schema[keyword] = limit.clone();
+            }
+        }
+        schema
+    }
+}
+
+fn any() -> Value {
+    json!({"type": ["string", "number", "boolean", "null", "array", "object"]})
+}
+
+/// How large a node becomes with its references inlined.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    nodes: usize,
+    levels: usize,
+}
+
+impl Size {
+    fn of(graph: &Graph, node: &Node, inline: &[bool], known: &mut Vec<Option<Self>>) -> Self {
+        let mut size = Self { nodes: 1, levels: 1 };
+        if let Shape::Ref(id) = node.shape {
+            if !inline[id] {
+                return size;
+            }
+            return match known[id] {
+                Some(size) => size,
+                None => {
+                    let size = Self::of(graph, &graph.definitions[id].node, inline, known);
+                    known[id] = Some(size);
+                    size
+                }
+            };
+        }
+        for child in node.children() {
+            let child = Self::of(graph, child, inline, known);
+            size.nodes = size.nodes.saturating_add(child.nodes);
+            size.levels = size.levels.max(child.levels + 1);
+        }
+        size
+    }
+}

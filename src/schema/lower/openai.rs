@@ -1,0 +1,219 @@
+//! `OpenAI`'s `json_schema`, with `strict: true` where the schema allows it.
+//!
+//! Strict mode takes objects whose properties are all required and all known. An optional property is therefore one
+//! that may be `null`, and a root that is no object becomes the one property of one. Bounds and lengths are told in the
+//! description: servers that copy this interface refuse the keywords. An object with free keys, or a value of any type,
+//! cannot be said in strict mode; the document then keeps what it says, and `strict` is false.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_null, is_plain_scalar, required, root, with_null_type,
+};
+use crate::schema::graph::{DefinitionId, Graph, Node, Rest, Shape};
+
+const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
+/// Documented limits of a strict schema.
+const MAX_PROPERTIES: usize = 5000;
+const MAX_ENUM_VALUES: usize = 1000;
+const MAX_LEVELS: usize = 10;
+
+pub(super) fn lower(graph: &Graph) -> Lowering {
+    if is_strict(&graph.root) && graph.definitions.iter().all(|definition| is_strict(&definition.node)) {
+        let lowering = lower_as(graph, true);
+        if Count::of(&lowering.document, 0).is_allowed() {
+            return lowering;
+        }
+    }
+    lower_as(graph, false)
+}
+
+fn lower_as(graph: &Graph, strict: bool) -> Lowering {
+    let mut writer = OpenAi { graph, strict, nullable: false, references: Vec::new() };
+    let root = root(graph);
+    let wrapped = !matches!(root.shape, Shape::Object { .. });
+    let mut schema = writer.node(&root);
+    if wrapped {
+        schema = json!({
+            "type": "object",
+            "properties": { WRAPPER: schema },
+            "required": [WRAPPER],
+            "additionalProperties": false,
+        });
+    }
+    let document = writer.document(schema);
+    Lowering { document, strict, wrapped, nullable: writer.nullable }
+}
+
+/// True where strict mode can say `node`, its references aside.
+fn is_strict(node: &Node) -> bool {
+    let mut strict = true;
+    node.visit(&mut |node| {
+        strict &= match &node.shape {
+            Shape::Any => false,
+            Shape::Object { rest, .. } => matches!(rest, Rest::Unstated | Rest::Closed),
+            Shape::Array { prefix, rest } => match rest {
+                Rest::Any | Rest::Unstated => false,
+                Rest::Closed => !prefix.is_empty(),
+                Rest::Of(_) => true,
+            },
+            Shape::Enum(values) => !values.iter().any(|value| value.is_object() || value.is_array()),
+            _ => true,
+        }
+    });
+    strict
+}
+
+struct OpenAi<'a> {
+    graph: &'a Graph,
+    strict: bool,
+    /// Whether a property was made nullable.
+    nullable: bool,
+    references: Vec<DefinitionId>,
+}
+
+impl Writer for OpenAi<'_> {
+    fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    fn references(&mut self) -> &mut Vec<DefinitionId> {
+        &mut self.references
+    }
+
+    fn definition(&mut self, id: DefinitionId) -> Value {
+        self.node(&self.graph.definitions[id].node)
+    }
+
+    fn node(&mut self, node: &Node) -> Value {
+        let mut schema = match &node.shape {
+            Shape::Any => json!({}),
+            Shape::Null => json!({"type": "null"}),
+            Shape::Boolean => json!({"type": "boolean"}),
+            Shape::Integer => json!({"type": "integer"}),
+            Shape::Number => json!({"type": "number"}),
+            Shape::String => json!({"type": "string"}),
+            Shape::Enum(values) => any_of(enumeration(values)),
+            Shape::Array { prefix, rest } => self.array(prefix, rest),
+            Shape::Object { .. } => self.object(node),
+            Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
+            // Nothing may stand beside a reference.
+            Shape::Ref(id) if node.description.is_some() => json!({"anyOf": [self.reference(*id)]}),
+            Shape::Ref(id) => self.reference(*id),
+        };
+        let mut told = Vec::new();
+        for (keyword, value) in &node.limits {
+            let is_format = keyword == "format";
+            let is_known = is_format && node.shape == Shape::String && FORMATS.iter().any(|known| value == known);
+            if !self.strict || is_known {
+                schema[keyword] = value.clone();
+            } else if !is_format || node.shape == Shape::String {
+                told.push((keyword.as_str(), value));
+            }
+        }
+        describe(schema, node, &told)
+    }
+}
+
+impl OpenAi<'_> {
+    fn array(&mut self, prefix: &[Node], rest: &Rest) -> Value {
+        let mut schema = json!({"type": "array"});
+        let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
+        if self.strict {
+            // Strict mode has no tuples: the kinds of items are known, their places are not.
+            items.extend(rest.node().map(|rest| self.node(rest)));
+            items.dedup();
+            schema["items"] = any_of(items);
+            return schema;
+        }
+        if !items.is_empty() {
+            schema["prefixItems"] = Value::Array(items);
+        }
+        match rest {
+            Rest::Of(rest) => schema["items"] = self.node(rest),
+            Rest::Closed => schema["items"] = json!(false),
+            Rest::Any => schema["items"] = json!({}),
+            Rest::Unstated => {}
+        }
+        schema
+    }
+
+    fn object(&mut self, node: &Node) -> Value {
+        let Shape::Object { properties, rest } = &node.shape else { return json!({}) };
+        let mut members = Map::new();
+        for property in properties {
+            let mut schema = self.node(&property.node);
+            if self.strict && !property.required && !self.graph.admits_null(&property.node) {
+                self.nullable = true;
+                schema = or_null(schema);
+            }
+            members.insert(property.name.clone(), schema);
+        }
+        let required: Vec<&str> = match self.strict {
+            true => properties.iter().map(|property| property.name.as_str()).collect(),
+            false => required(node, |_| true),
+        };
+        let mut schema = json!({"type": "object", "properties": members, "required": required});
+        match rest {
+            Rest::Unstated if !self.strict => {}
+            Rest::Unstated | Rest::Closed => schema["additionalProperties"] = json!(false),
+            Rest::Any => schema["additionalProperties"] = json!(true),
+            Rest::Of(values) => schema["additionalProperties"] = self.node(values),
+        }
+        schema
+    }
+}
+
+/// `schema`, or `null`.
+fn or_null(mut schema: Value) -> Value {
+    if is_plain_scalar(&schema) {
+        return with_null_type(schema);
+    }
+    let null = json!({"type": "null"});
+    if let Some(branches) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        if !branches.iter().any(is_null) {
+            branches.push(null);
+        }
+        return schema;
+    }
+    let description = schema.as_object_mut().and_then(|schema| schema.shift_remove("description"));
+    let mut schema = json!({"anyOf": [schema, null]});
+    if let Some(description) = description {
+        schema["description"] = description;
+    }
+    schema
+}
+
+/// How much of the documented limits a document uses.
+#[derive(Debug, Default)]
+struct Count {
+    properties: usize,
+    values: usize,
+    levels: usize,
+}
+
+impl Count {
+    fn of(schema: &Value, level: usize) -> Self {
+        let mut count = Self { levels: level, ..Self::default() };
+        let Some(schema) = schema.as_object() else { return count };
+        count.values = schema.get("enum").and_then(Value::as_array).map_or(0, Vec::len);
+        let maps = ["properties", "$defs"].into_iter().filter_map(|keyword| {
+            let children = schema.get(keyword)?.as_object()?;
+            Some(children.values().map(move |child| (child, level + usize::from(keyword == "properties"))))
+        });
+        let branches = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+        let others = branches.chain(schema.get("items")).map(|child| (child, level));
+        count.properties = schema.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+        for (child, level) in maps.flatten().chain(others) {
+            let child = Self::of(child, level);
+            count.properties += child.properties;
+            count.values += child.values;
+            count.levels = count.levels.max(child.levels);
+        }
+        count
+    }
+
+    fn is_allowed(&self) -> bool {
+        self.properties <= MAX_PROPERTIES && self.values <= MAX_ENUM_VALUES && self.levels <= MAX_LEVELS
+    }
+}

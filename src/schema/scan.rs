@@ -1,0 +1,149 @@
+//! The lexical grammar of JSON (RFC 8259), as functions from a position to the position behind a token.
+//!
+//! They look at bytes and keep none, so that callers can cut the text without rewriting what they leave in.
+
+/// Why no token ends where one should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The text ends inside the token.
+    End,
+    /// The byte at this position fits no token.
+    At(usize),
+}
+
+/// The first position at or after `at` that holds no white space.
+pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// The end of the string whose opening quote stands at `at`.
+pub(super) fn string(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let mut at = at + 1;
+    loop {
+        match *text.get(at).ok_or(Stop::End)? {
+            b'"' => return Ok(at + 1),
+            b'\\' => match *text.get(at + 1).ok_or(Stop::End)? {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                b'u' => {
+                    for digit in at + 2..at + 6 {
+                        if !text.get(digit).ok_or(Stop::End)?.is_ascii_hexdigit() {
+                            return Err(Stop::At(digit));
+                        }
+                    }
+                    at += 6;
+                }
+                _ => return Err(Stop::At(at + 1)),
+            },
+            0..0x20 => return Err(Stop::At(at)),
+            _ => at += 1,
+        }
+    }
+}
+
+/// The end of the string, number, `true`, `false` or `null` that starts at `at`.
+pub(super) fn scalar(text: &[u8], at: usize) -> Result<usize, Stop> {
+    match *text.get(at).ok_or(Stop::End)? {
+        b'"' => string(text, at),
+        b't' => word(text, at, b"true"),
+        b'f' => word(text, at, b"false"),
+        b'n' => word(text, at, b"null"),
+        b'-' | b'0'..=b'9' => number(text, at),
+        _ => Err(Stop::At(at)),
+    }
+}
+
+fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Stop> {
+    for (offset, expected) in word.iter().enumerate() {
+        if text.get(at + offset).ok_or(Stop::End)? != expected {
+            return Err(Stop::At(at + offset));
+        }
+    }
+    Ok(at + word.len())
+}
+
+fn number(text: &[u8], mut at: usize) -> Result<usize, Stop> {
+    if text[at] == b'-' {
+        at += 1;
+    }
+    at = match text.get(at) {
+        Some(b'0') => at + 1,
+        _ => digits(text, at)?,
+    };
+    if text.get(at) == Some(&b'.') {
+        at = digits(text, at + 1)?;
+    }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        at += 1;
+        if matches!(text.get(at), Some(b'+' | b'-')) {
+            at += 1;
+        }
+        at = digits(text, at)?;
+    }
+    Ok(at)
+}
+
+/// The end of one digit or more.
+fn digits(text: &[u8], start: usize) -> Result<usize, Stop> {
+    let mut at = start;
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    match at > start {
+        true => Ok(at),
+        false if at >= text.len() => Err(Stop::End),
+        false => Err(Stop::At(at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scalar_is_one_exactly_where_serde_json_says_so() {
+        let texts = [
+            "0",
+            "-0",
+            "12",
+            "1.10",
+            "1e5",
+            "1E-5",
+            "-1.5e+10",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "true",
+            "tru",
+            "truth",
+            "null",
+            "nul",
+            "NaN",
+            r#""""#,
+            r#""a\"b""#,
+            r#""\u00e9""#,
+            r#""\u00g9""#,
+            r#""\x""#,
+            "\"a\nb\"",
+            "\"a",
+            "\"\\",
+        ];
+        for text in texts {
+            let ours = scalar(text.as_bytes(), 0) == Ok(text.len());
+            assert_eq!(ours, serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cut_token_is_told_from_a_wrong_one() {
+        assert_eq!(scalar(b"\"abc", 0), Err(Stop::End));
+        assert_eq!(scalar(b"tru", 0), Err(Stop::End));
+        assert_eq!(scalar(b"trux", 0), Err(Stop::At(3)));
+        assert_eq!(scalar(b"1.x", 0), Err(Stop::At(2)));
+    }
+}

@@ -1,0 +1,249 @@
+//! Against servers of a few lines that misbehave on purpose.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// Long enough never to matter.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn listen() -> (TcpListener, Url) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://user:passw0rd@{}/path?token=s3cret", listener.local_addr().unwrap());
+    (listener, Url::parse(&url).unwrap())
+}
+
+fn post(url: Url) -> WireRequest {
+    WireRequest { method: Method::POST, url, headers: Vec::new(), body: Bytes::from_static(b"{\"a\":1}") }
+}
+
+/// Reads one request whose body is `{"a":1}`; gives back its text.
+async fn request_of(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut buffer = vec![0; 4096];
+    while !text.ends_with("{\"a\":1}") {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "closed within the request: {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    text
+}
+
+/// Sends one request to a server that answers it with `answer` and closes. Gives back the request and the outcome.
+async fn answered_with(answer: &[u8]) -> (String, Result<WireReply>) {
+    let (listener, url) = listen().await;
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let request = request_of(&mut stream).await;
+        stream.write_all(answer).await.unwrap();
+        request
+    };
+    let http = Http::default();
+    tokio::join!(serve, http.send(post(url), PATIENCE))
+}
+
+async fn failure_of(answer: &[u8]) -> Error {
+    answered_with(answer).await.1.unwrap_err()
+}
+
+fn assert_leaks_nothing(error: &Error) {
+    let told = format!("{error} {error:?}");
+    for secret in ["passw0rd", "s3cret", "token", "/path"] {
+        assert!(!told.contains(secret), "{secret} in {told}");
+    }
+    assert!(error.message().contains("127.0.0.1:"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reply_arrives_whole_with_its_status_and_headers() {
+    let answer = b"HTTP/1.1 418 I'm a teapot\r\nretry-after: 3\r\ncontent-length: 5\r\n\r\nhello";
+    let (request, outcome) = answered_with(answer).await;
+    let reply = outcome.unwrap();
+    assert_eq!((reply.status, &*reply.body), (418, &b"hello"[..]));
+    assert_eq!(retry_after(&reply.headers), Some(Duration::from_secs(3)));
+    let request = request.to_ascii_lowercase();
+    assert!(request.starts_with("post /path?token=s3cret http/1.1\r\n"), "{request}");
+    assert!(request.contains("content-type: application/json\r\n"), "{request}");
+    assert!(request.contains(&format!("user-agent: {USER_AGENT}\r\n")), "{request}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_reply_and_is_not_followed() {
+    let answer = b"HTTP/1.1 307 Away\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(answered_with(answer).await.1.unwrap().status, 307);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_connect() {
+    let (listener, url) = listen().await;
+    drop(listener);
+    let error = Http::default().send(post(url), PATIENCE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert!(error.message().contains("refused"), "{error}");
+    assert_leaks_nothing(&error);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_connect() {
+    let url = Url::parse("http://no-such-host.invalid:8080/").unwrap();
+    let error = Http::default().send(post(url), PATIENCE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert!(error.message().contains("no-such-host.invalid:8080"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plain_server_behind_https_is_connect() {
+    let (listener, mut url) = listen().await;
+    url.set_scheme("https").unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        stream
+    };
+    let http = Http::default();
+    let (_stream, outcome) = tokio::join!(serve, http.send(post(url), PATIENCE));
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_leaks_nothing(&error);
+}
+
+#[tokio::test]
+async fn a_connection_cut_before_or_within_the_body_is_disconnected() {
+    let cuts: [&[u8]; 4] = [
+        b"",
+        b"HTTP/1.1 200 OK\r\nconte",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"half\":",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ];
+    for cut in cuts {
+        let error = failure_of(cut).await;
+        assert_eq!(error.kind(), ErrorKind::Disconnected, "{:?}: {error}", String::from_utf8_lossy(cut));
+        assert_leaks_nothing(&error);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_http_are_malformed() {
+    let broken: [&[u8]; 2] = [
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 24\r\n\r\nthis was never gzipped!!",
+    ];
+    for answer in broken {
+        let error = failure_of(answer).await;
+        assert_eq!(error.kind(), ErrorKind::MalformedReply, "{error}");
+        assert_leaks_nothing(&error);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_malformed_with_or_without_a_length() {
+    let bodies = [
+        "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n123456",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n123\r\n3\r\n456\r\n0\r\n\r\n",
+    ];
+    for (limit, fits) in [(5, false), (6, true)] {
+        for answer in bodies {
+            let (listener, url) = listen().await;
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                request_of(&mut stream).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream
+            };
+            let client = build().unwrap();
+            let (_stream, outcome) = tokio::join!(serve, exchange(&client, post(url), limit, "there"));
+            match outcome {
+                Ok(reply) => assert!(fits && *reply.body == *b"123456"),
+                Err(error) => assert!(!fits && error.kind() == ErrorKind::MalformedReply, "{error}"),
+            }
+        }
+    }
+}
+
+/// A server that answers with `start` and then says nothing more, until the client hangs up.
+async fn stall(listener: TcpListener, start: &[u8], arrived: oneshot::Sender<()>) -> usize {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    request_of(&mut stream).await;
+    stream.write_all(start).await.unwrap();
+    arrived.send(()).unwrap();
+    stream.read(&mut [0; 16]).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_is_a_timeout_and_its_socket_is_closed() {
+    for start in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"half\":"] {
+        let (listener, url) = listen().await;
+        let (arrived, _keep) = oneshot::channel();
+        let http = Http::default();
+        let send = http.send(post(url), Duration::from_millis(200));
+        let (read, outcome) = tokio::join!(within_patience(stall(listener, start, arrived)), send);
+        let error = outcome.unwrap_err();
+        assert_eq!((error.kind(), read), (ErrorKind::Timeout, 0), "{error}");
+        assert!(error.message().contains("within 0.2 s"), "{error}");
+        assert_leaks_nothing(&error);
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_call_closes_its_socket() {
+    for start in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"half\":"] {
+        let (listener, url) = listen().await;
+        let (arrived, has_arrived) = oneshot::channel();
+        let http = Http::default();
+        let call = async {
+            tokio::select! {
+                outcome = http.send(post(url), PATIENCE) => panic!("ended by itself: {outcome:?}"),
+                _ = has_arrived => {}
+            }
+        };
+        let (read, ()) = tokio::join!(within_patience(stall(listener, start, arrived)), call);
+        assert_eq!(read, 0, "the server saw the end of the connection");
+    }
+}
+
+#[tokio::test]
+async fn calls_one_after_another_share_a_connection() {
+    let (listener, url) = listen().await;
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 0..3 {
+            request_of(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    };
+    let http = Http::default();
+    let calls = async {
+        for _ in 0..3 {
+            http.send(post(url.clone()), PATIENCE).await.unwrap();
+        }
+    };
+    within_patience(async { tokio::join!(serve, calls) }).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_closed_costs_no_failure() {
+    let (listener, url) = listen().await;
+    let http = Http::default();
+    for round in 0..20 {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request_of(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            stream.shutdown().await.unwrap();
+            // The client hangs up once it has seen the end of the connection.
+            assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
+        };
+        let (outcome, ()) =
+            within_patience(async { tokio::join!(http.send(post(url.clone()), PATIENCE), serve) }).await;
+        assert_eq!(outcome.unwrap().status, 200, "round {round}");
+    }
+}
+
+async fn within_patience<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("it came to an end")
+}
