@@ -42,8 +42,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     run = parser.add_argument_group("the run")
     run.add_argument("--top", type=int, choices=range(1, 6), default=3, metavar="N", help="ideas to keep, 1-5 (3)")
     run.add_argument("--enhanced", action="store_true", help="let an advocate and a skeptic argue about each idea")
-    run.add_argument("--file", action="append", default=[], type=_file, metavar="PATH", help="attach it; repeatable")
-    run.add_argument("--url", action="append", default=[], type=_url, metavar="URL", help="attach it; repeatable")
+    run.add_argument(
+        "--file", action="append", default=[], type=_file, metavar="PATH", help="attach a file; repeatable"
+    )
+    run.add_argument("--url", action="append", default=[], type=_url, metavar="URL", help="attach a page; repeatable")
     run.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S", help="seconds for the run (1200)")
     run.add_argument("--no-novelty-filter", action="store_true", help="keep ideas that resemble each other")
     run.add_argument(

@@ -60,7 +60,7 @@ def without_password(url: str) -> str:
 
 def _explained(error: BaseException, hosts: Mapping[str, str]) -> str:
     if isinstance(error, WorkflowTimeoutError):
-        return f"{error}: pass a longer --timeout"
+        return f"{error}: try --tier fast or a longer --timeout"
     if isinstance(error, InternalError):
         return f"defect in madspark, please report it: {error}"
     if isinstance(error, LLMProviderError):
@@ -125,7 +125,7 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case "not_configured" if provider == "gemini":
             return f"{name} needs an API key: set {_KEYS[provider]}"
         case "not_configured" if provider == "openai":
-            return f"{name} needs a model and, where it asks for one, a key: pass --openai-model, set {_KEYS[provider]}"
+            return f"{name} needs the name of a model: pass --openai-model or set OPENAI_MODEL"
         case "unauthorized" | "forbidden" if provider in _KEYS:
             return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
         case "model_missing" if provider == "ollama":

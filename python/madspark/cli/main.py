@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
@@ -44,15 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from madspark.llm.config import LLMConfig
 
-    if args.verbose:
-        import logging
-
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="madspark: %(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="madspark: %(message)s"
+    )
     try:
         config = LLMConfig.from_env().replace(**config_changes(args))
     except ValueError as error:
         _tell(explain(error, {}))
         return WRONG_USAGE
+    if not args.verbose:
+        # Each failed attempt is logged when it happens. What became of it stands in the last line or in the result.
+        logging.getLogger("madspark").setLevel(logging.ERROR)
 
     from madspark.llm.router import LLMRouter
 
