@@ -1,0 +1,198 @@
+//! Asking: one call for one object, or one call for items about many ideas and a second one for those that are missing.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::answer::{Answer, Batch};
+use super::batch::{self, Placed};
+use super::output::{self, Output};
+use crate::config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Part, Request};
+use crate::router::{Generate, MAX_PROMPT_CHARS, Rejection, ReplyCheck};
+use crate::schema::Schema;
+
+/// Whether `error` is the caller's own or a defect: asking again or going on would only hide it.
+pub(crate) fn is_fatal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::External | ErrorKind::Internal | ErrorKind::InvalidInput)
+}
+
+/// What stays the same in every call of one question.
+pub(super) struct Ask<'a> {
+    pub(super) router: &'a dyn Generate,
+    pub(super) system: &'a str,
+    pub(super) temperature: f64,
+    pub(super) parts: &'a [Part],
+}
+
+impl Ask<'_> {
+    /// Asks for one object.
+    pub(super) async fn one<T: Output>(&self, name: &str, prompt: String) -> Result<Answer<T>> {
+        let mut spent = Answer::nothing();
+        let value = self.call(&mut spent, output::object_schema(name)?, prompt, &ObjectCheck::<T>(PhantomData)).await?;
+        Ok(spent.map(|()| value))
+    }
+
+    /// Asks for `count` items that belong to no idea; `Ok` holds at least one.
+    pub(super) async fn list<T: Output>(&self, name: &str, count: usize, prompt: String) -> Result<Answer<Vec<T>>> {
+        let mut spent = Answer::nothing();
+        let schema = output::list_schema(name, count, &[])?;
+        let value = self.call(&mut spent, schema, prompt, &ListCheck::<T> { count, kind: PhantomData }).await?;
+        Ok(spent.map(|()| value))
+    }
+
+    /// Asks for one item for each of the ideas 0 to `count`. `prompt` writes the question about the ideas it is given.
+    ///
+    /// Ideas without a usable item are asked about once more, together and alone; that call's failure is told as the
+    /// reason of each, unless it is one that must end the run.
+    pub(super) async fn batch<T: Output>(
+        &self,
+        name: &str,
+        count: usize,
+        prompt: impl Fn(&[usize]) -> String + Send + Sync,
+    ) -> Result<Answer<Batch<T>>> {
+        let mut spent = Answer::nothing();
+        let all: Vec<usize> = (0..count).collect();
+        let Placed { mut found, mut missing, .. } = self.place(&mut spent, name, &all, prompt(&all)).await?;
+        if !missing.is_empty() {
+            let again: Vec<usize> = missing.keys().copied().collect();
+            match self.place(&mut spent, name, &again, prompt(&again)).await {
+                Ok(second) => {
+                    found.extend(second.found);
+                    missing = second.missing;
+                }
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) => {
+                    for reason in missing.values_mut() {
+                        *reason = format!("{reason}; asking again failed: {error}");
+                    }
+                }
+            }
+        }
+        let entries = all.iter().map(|idea| {
+            found
+                .remove(idea)
+                .ok_or_else(|| missing.remove(idea).unwrap_or_else(|| "no item came back for it".to_owned()))
+        });
+        let batch = Batch::new(entries.collect());
+        Ok(spent.map(|()| batch))
+    }
+
+    async fn place<T: Output>(
+        &self,
+        spent: &mut Answer<()>,
+        name: &str,
+        asked: &[usize],
+        prompt: String,
+    ) -> Result<Placed<T>> {
+        let schema = output::list_schema(name, asked.len(), asked)?;
+        self.call(spent, schema, prompt, &BatchCheck::<T> { asked, kind: PhantomData }).await
+    }
+
+    async fn call<C: Check>(
+        &self,
+        spent: &mut Answer<()>,
+        schema: Schema,
+        prompt: String,
+        check: &C,
+    ) -> Result<C::Value> {
+        check_length(&prompt)?;
+        config::check_temperature(self.temperature)?;
+        let request = Request {
+            system: Arc::from(self.system),
+            parts: self.parts.to_vec(),
+            schema: Some(Arc::new(schema)),
+            temperature: self.temperature,
+            ..Request::new(prompt)
+        };
+        let response = match self.router.generate(request, check).await {
+            Ok(response) => response,
+            Err(error) => {
+                spent.failed(&error);
+                return Err(error);
+            }
+        };
+        let value = check.read(&response.text);
+        spent.answered(response);
+        value.map_err(|faults| {
+            // Only a router that does not keep its contract gets here.
+            let message = format!("the router returned a reply that does not fit: {}", faults.join("; "));
+            Error::new(ErrorKind::InvalidOutput, message)
+        })
+    }
+}
+
+/// Reads a reply; what it cannot read, the router must not return.
+trait Check: Send + Sync {
+    type Value: Send;
+
+    fn read(&self, json: &str) -> Result<Self::Value, Vec<String>>;
+}
+
+impl<C: Check> ReplyCheck for C {
+    fn check(&self, json: &str) -> Result<(), Rejection> {
+        self.read(json).map(drop).map_err(|faults| Rejection { faults })
+    }
+}
+
+struct ObjectCheck<T>(PhantomData<fn() -> T>);
+
+impl<T: Output> Check for ObjectCheck<T> {
+    type Value = T;
+
+    fn read(&self, json: &str) -> Result<T, Vec<String>> {
+        let value = serde_json::from_str(json).map_err(|_| vec!["the answer is not valid JSON".to_owned()])?;
+        output::read(value, "answer")
+    }
+}
+
+struct ListCheck<T> {
+    count: usize,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Output> Check for ListCheck<T> {
+    type Value = Vec<T>;
+
+    fn read(&self, json: &str) -> Result<Vec<T>, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut items = Vec::new();
+        for (position, value) in output::read_list(json, self.count)?.into_iter().enumerate() {
+            match output::read(value, &format!("[{position}]")) {
+                Ok(item) => items.push(item),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if items.is_empty() {
+            faults.push(format!("the answer holds no usable item; {} were asked for", self.count));
+            return Err(faults);
+        }
+        Ok(items)
+    }
+}
+
+struct BatchCheck<'a, T> {
+    asked: &'a [usize],
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Output> Check for BatchCheck<'_, T> {
+    type Value = Placed<T>;
+
+    fn read(&self, json: &str) -> Result<Placed<T>, Vec<String>> {
+        let placed = batch::place(json, self.asked)?;
+        if placed.found.is_empty() { Err(placed.faults) } else { Ok(placed) }
+    }
+}
+
+/// The router checks it too; this names the way out, and reaches callers who bring a router of their own.
+fn check_length(prompt: &str) -> Result<()> {
+    let length = prompt.chars().count();
+    if length <= MAX_PROMPT_CHARS {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!(
+        "topic, context and ideas make a prompt of {length} characters; the limit is {MAX_PROMPT_CHARS}: shorten the \
+         context, or attach it as a file"
+    )))
+}

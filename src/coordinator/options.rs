@@ -1,0 +1,242 @@
+//! What a caller may choose for one run.
+
+use std::time::Duration;
+
+use crate::config::check_temperature;
+use crate::error::{Error, Result};
+use crate::message::Part;
+
+use super::stage::Stage;
+
+/// Everything one run needs to know, besides the router.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What ideas are wanted for. Must not be blank.
+    pub topic: String,
+    /// Constraints and wishes; may be blank.
+    pub context: String,
+    /// How many ideas are kept after the evaluation, 1 to 5. Default 2.
+    pub num_top_candidates: usize,
+    /// Whether ideas too similar to an earlier one are dropped before the evaluation. Default true.
+    pub enable_novelty_filter: bool,
+    /// The similarity, 0.0 to 1.0, from which on two ideas are the same. Default 0.8.
+    pub novelty_threshold: f64,
+    /// The temperatures of the stages.
+    pub temperatures: Temperatures,
+    /// Whether an advocate and a skeptic speak before the improvement. Default false.
+    pub enhanced_reasoning: bool,
+    /// Seconds the whole run may take. Default 1200.
+    pub timeout: f64,
+    /// Seconds each stage may take.
+    pub stage_timeouts: StageTimeouts,
+    /// Files and web addresses. They go with the idea generation alone: what matters of them is in the ideas, and every
+    /// later stage would pay for them again.
+    pub parts: Vec<Part>,
+}
+
+impl Options {
+    /// The defaults for `topic` and `context`.
+    pub fn new(topic: impl Into<String>, context: impl Into<String>) -> Self {
+        Self {
+            topic: topic.into(),
+            context: context.into(),
+            num_top_candidates: 2,
+            enable_novelty_filter: true,
+            novelty_threshold: 0.8,
+            temperatures: Temperatures::default(),
+            enhanced_reasoning: false,
+            timeout: 1200.0,
+            stage_timeouts: StageTimeouts::default(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// How many ideas to generate: some more than are kept, so that there is a choice.
+    pub fn ideas_to_generate(&self) -> usize {
+        (self.num_top_candidates + 2).max(5)
+    }
+
+    /// Fails with `InvalidInput` on the first field that is out of bounds.
+    pub fn validate(&self) -> Result<()> {
+        if self.topic.trim().is_empty() {
+            return Err(Error::invalid_input("topic must not be blank"));
+        }
+        if !(1..=5).contains(&self.num_top_candidates) {
+            let given = self.num_top_candidates;
+            return Err(Error::invalid_input(format!("num_top_candidates must be between 1 and 5, not {given}")));
+        }
+        if !(0.0..=1.0).contains(&self.novelty_threshold) {
+            let given = self.novelty_threshold;
+            return Err(Error::invalid_input(format!("novelty_threshold must be between 0.0 and 1.0, not {given}")));
+        }
+        self.temperatures.validate()?;
+        seconds("timeout", self.timeout)?;
+        for stage in Stage::ALL {
+            seconds(&format!("the timeout of {}", stage.as_str()), self.stage_timeouts.of(stage))?;
+        }
+        Ok(())
+    }
+}
+
+/// The sampling temperature of every stage, each 0.0 to 2.0. The improvement uses that of the idea generation, the
+/// re-evaluation that of the evaluation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Temperatures {
+    /// What the others were derived from; no stage uses it.
+    pub base: f64,
+    /// Idea generation and improvement. Default 0.9.
+    pub idea_generation: f64,
+    /// Evaluation and re-evaluation. Default 0.3.
+    pub evaluation: f64,
+    /// Advocacy. Default 0.5.
+    pub advocacy: f64,
+    /// Skepticism. Default 0.5.
+    pub skepticism: f64,
+}
+
+impl Default for Temperatures {
+    fn default() -> Self {
+        Self::new(0.7, 0.9, 0.3, 0.5, 0.5)
+    }
+}
+
+impl Temperatures {
+    const fn new(base: f64, idea_generation: f64, evaluation: f64, advocacy: f64, skepticism: f64) -> Self {
+        Self { base, idea_generation, evaluation, advocacy, skepticism }
+    }
+
+    /// The preset `name`: `conservative`, `balanced`, `creative` or `wild`.
+    pub fn preset(name: &str) -> Result<Self> {
+        Ok(match name {
+            "conservative" => Self::new(0.3, 0.5, 0.2, 0.3, 0.3),
+            "balanced" => Self::new(0.7, 0.8, 0.3, 0.5, 0.5),
+            "creative" => Self::new(0.9, 1.0, 0.4, 0.7, 0.7),
+            "wild" => Self::new(1.0, 2.0, 0.5, 0.9, 0.9),
+            _ => {
+                return Err(Error::invalid_input(format!(
+                    "unknown temperature preset {name:?}: use conservative, balanced, creative or wild"
+                )));
+            }
+        })
+    }
+
+    /// Warmer than `base` for ideas, colder for evaluations, `base` for the rest.
+    pub fn from_base_temperature(base: f64) -> Result<Self> {
+        check_temperature(base)?;
+        Ok(Self::new(base, (1.3 * base).min(2.0), (0.4 * base).max(0.1), base, base))
+    }
+
+    /// The temperature of `stage`.
+    pub const fn of(&self, stage: Stage) -> f64 {
+        match stage {
+            Stage::IdeaGeneration | Stage::Improvement => self.idea_generation,
+            Stage::Evaluation | Stage::ReEvaluation => self.evaluation,
+            Stage::Advocacy => self.advocacy,
+            Stage::Skepticism => self.skepticism,
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        [self.base, self.idea_generation, self.evaluation, self.advocacy, self.skepticism]
+            .into_iter()
+            .try_for_each(check_temperature)
+    }
+}
+
+/// How long every stage may take, in seconds. The deadline of the whole run ends a stage earlier.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageTimeouts {
+    /// Default 300.
+    pub idea_generation: f64,
+    /// Default 600.
+    pub evaluation: f64,
+    /// Default 240.
+    pub advocacy: f64,
+    /// Default 240.
+    pub skepticism: f64,
+    /// Default 600.
+    pub improvement: f64,
+    /// Default 240.
+    pub re_evaluation: f64,
+}
+
+impl Default for StageTimeouts {
+    fn default() -> Self {
+        Self {
+            idea_generation: 300.0,
+            evaluation: 600.0,
+            advocacy: 240.0,
+            skepticism: 240.0,
+            improvement: 600.0,
+            re_evaluation: 240.0,
+        }
+    }
+}
+
+impl StageTimeouts {
+    /// The timeout of `stage`.
+    pub const fn of(&self, stage: Stage) -> f64 {
+        match stage {
+            Stage::IdeaGeneration => self.idea_generation,
+            Stage::Evaluation => self.evaluation,
+            Stage::Advocacy => self.advocacy,
+            Stage::Skepticism => self.skepticism,
+            Stage::Improvement => self.improvement,
+            Stage::ReEvaluation => self.re_evaluation,
+        }
+    }
+}
+
+/// `value` as a duration; fails unless it is a positive number of seconds. A year is as good as no limit, and keeps
+/// far-away deadlines within what a clock can represent.
+pub(super) fn seconds(what: &str, value: f64) -> Result<Duration> {
+    const YEAR: f64 = 31_536_000.0;
+    if value > 0.0 {
+        Ok(Duration::from_secs_f64(value.min(YEAR)))
+    } else {
+        Err(Error::invalid_input(format!("{what} must be a positive number of seconds, not {value}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_are_checked() {
+        let refused = |change: &dyn Fn(&mut Options)| {
+            let mut options = Options::new("topic", "");
+            change(&mut options);
+            options.validate().is_err()
+        };
+        assert!(!refused(&|_| {}));
+        assert!(refused(&|options| options.topic = " \n".to_owned()));
+        assert!(refused(&|options| options.num_top_candidates = 0));
+        assert!(refused(&|options| options.num_top_candidates = 6));
+        assert!(refused(&|options| options.novelty_threshold = 1.01));
+        assert!(refused(&|options| options.novelty_threshold = f64::NAN));
+        assert!(refused(&|options| options.timeout = 0.0));
+        assert!(refused(&|options| options.timeout = f64::NAN));
+        assert!(refused(&|options| options.stage_timeouts.advocacy = -1.0));
+        assert!(refused(&|options| options.temperatures.evaluation = 2.1));
+        assert!(!refused(&|options| options.timeout = f64::INFINITY));
+        assert!(!refused(&|options| options.temperatures.evaluation = 0.0));
+    }
+
+    #[test]
+    fn temperatures_follow_the_base() {
+        let warm = Temperatures::from_base_temperature(1.8).unwrap();
+        assert!((warm.idea_generation - 2.0).abs() < 1e-9 && (warm.evaluation - 0.72).abs() < 1e-9);
+        let cold = Temperatures::from_base_temperature(0.0).unwrap();
+        assert!((cold.evaluation - 0.1).abs() < 1e-9 && cold.idea_generation.abs() < 1e-9);
+        assert!(Temperatures::from_base_temperature(2.1).is_err());
+        assert!(Temperatures::preset("tepid").is_err());
+        assert_eq!(Temperatures::preset("wild").unwrap(), Temperatures::new(1.0, 2.0, 0.5, 0.9, 0.9));
+    }
+
+    #[test]
+    fn there_is_always_a_choice_of_ideas() {
+        let ideas = |n| Options { num_top_candidates: n, ..Options::new("t", "") }.ideas_to_generate();
+        assert_eq!([1, 2, 3, 4, 5].map(ideas), [5, 5, 5, 6, 7]);
+    }
+}

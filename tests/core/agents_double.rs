@@ -1,0 +1,222 @@
+//! A router that answers from a script and remembers what it was asked.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use madspark::error::{Error, ErrorKind, Result};
+use madspark::message::Request;
+use madspark::router::{Generate, ReplyCheck, Response};
+use serde_json::{Value, json};
+
+/// Ideas that have nothing in common, with the score the honest critic gives each. Some are of two lines.
+pub(crate) const IDEAS: [(&str, &str, f64); 7] = [
+    ("Shared fridges", "Neighbours leave surplus food in a public refrigerator.", 6.0),
+    ("Roof gardens", "Pupils grow vegetables above their classrooms.\nThe kitchen cooks them.", 8.5),
+    ("Repair van", "A workshop on wheels mends toasters.\n\n- idea_index: 1\n- Mondays only", 4.0),
+    ("Night library", "Shift workers borrow novels after midnight.", 9.1),
+    ("Bike bus", "Parents cycle with thirty children to lessons.", 7.7),
+    ("Quiet map", "An app charts streets without traffic noise.", 2.2),
+    ("Seed bank", "Farmers swap old varieties of wheat by post.", 5.3),
+];
+
+/// One call as the router saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) schema: String,
+    pub(crate) document: Value,
+    pub(crate) system: String,
+    pub(crate) prompt: String,
+    pub(crate) temperature: f64,
+    pub(crate) parts: usize,
+    /// The label and the text of every idea shown under a label.
+    pub(crate) ideas: Vec<(u64, String)>,
+}
+
+impl Asked {
+    fn new(request: &Request) -> Self {
+        let schema = request.schema.as_ref().expect("every question has a schema");
+        Self {
+            schema: schema.name().to_owned(),
+            document: schema.document().clone(),
+            system: request.system.to_string(),
+            prompt: request.prompt.to_string(),
+            temperature: request.temperature,
+            parts: request.parts.len(),
+            ideas: shown_ideas(&request.prompt),
+        }
+    }
+
+    pub(crate) fn labels(&self) -> Vec<u64> {
+        self.ideas.iter().map(|(label, _)| *label).collect()
+    }
+
+    /// Whether the ideas shown are improved ones.
+    pub(crate) fn is_about_improvements(&self) -> bool {
+        self.ideas.iter().any(|(_, text)| text.contains("Better "))
+    }
+}
+
+/// What the script does with a call.
+pub(crate) enum Reply {
+    Json(Value),
+    Fail(Error),
+    /// The reply comes after a while.
+    After(Duration, Value),
+    Never,
+}
+
+type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
+
+/// A router that answers from a script.
+pub(crate) struct Double {
+    script: Box<Script>,
+    pub(crate) asked: Mutex<Vec<Asked>>,
+    pub(crate) in_flight: Arc<AtomicUsize>,
+    pub(crate) most_in_flight: AtomicUsize,
+}
+
+impl Double {
+    /// `script` gets the number of the call, from 0, and the call.
+    pub(crate) fn new(script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Self {
+            script: Box::new(script),
+            asked: Mutex::default(),
+            in_flight: Arc::default(),
+            most_in_flight: AtomicUsize::default(),
+        }
+    }
+
+    /// Answers every call well.
+    pub(crate) fn honest() -> Self {
+        Self::new(|_, asked| Reply::Json(honest(asked)))
+    }
+
+    /// Every call so far.
+    pub(crate) fn calls(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// The schemas asked with, in order.
+    pub(crate) fn schemas(&self) -> Vec<String> {
+        self.calls().into_iter().map(|asked| asked.schema).collect()
+    }
+}
+
+impl Generate for Double {
+    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(async move {
+            let _guard = InFlight::new(self);
+            let asked = Asked::new(&request);
+            let number = {
+                let mut calls = self.asked.lock().unwrap();
+                calls.push(asked.clone());
+                calls.len() - 1
+            };
+            let value = match (self.script)(number, &asked) {
+                Reply::Json(value) => value,
+                Reply::Fail(error) => return Err(error),
+                Reply::After(wait, value) => {
+                    tokio::time::sleep(wait).await;
+                    value
+                }
+                Reply::Never => std::future::pending().await,
+            };
+            let text = value.to_string();
+            if let Err(rejection) = check.check(&text) {
+                return Err(Error::new(ErrorKind::InvalidOutput, rejection.faults.join("; ")));
+            }
+            Ok(Response {
+                text,
+                provider: Arc::from("double"),
+                model: Arc::from("double-1"),
+                tokens: 10,
+                cost: Some(0.5),
+                latency: Duration::ZERO,
+                attempts: Vec::new(),
+            })
+        })
+    }
+}
+
+struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    fn new(double: &Double) -> Self {
+        let now = double.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        double.most_in_flight.fetch_max(now, Ordering::SeqCst);
+        Self(Arc::clone(&double.in_flight))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The best answer to a call: every item tells by its words which idea it is about.
+pub(crate) fn honest(asked: &Asked) -> Value {
+    match asked.schema.as_str() {
+        "GeneratedIdeas" => {
+            let count = usize::try_from(asked.document["minItems"].as_u64().unwrap()).unwrap();
+            (1..).zip(&IDEAS[..count]).map(|(number, idea)| idea_item(number, idea)).collect()
+        }
+        _ => asked.ideas.iter().map(|(label, text)| item(&asked.schema, *label, text)).collect(),
+    }
+}
+
+pub(crate) fn idea_item(number: u32, (title, description, _): &(&str, &str, f64)) -> Value {
+    json!({"idea_number": number, "title": title, "description": description, "category": null})
+}
+
+fn item(schema: &str, label: u64, text: &str) -> Value {
+    let (title, _, score) = IDEAS.iter().find(|(title, ..)| text.contains(title)).expect("a known idea");
+    let gain = if text.contains("Better ") { 0.5 } else { 0.0 };
+    match schema {
+        "CriticEvaluations" => json!({
+            "idea_index": label, "score": score + gain, "comment": format!("Judgement of {title} as it stands"),
+        }),
+        "AdvocacyBatch" => json!({
+            "idea_index": label,
+            "strengths": [{"title": format!("For {title}"), "description": "It is cheap."}],
+            "opportunities": [],
+            "addressing_concerns": [{"concern": "Too few people", "response": "They will come."}],
+        }),
+        "SkepticismBatch" => json!({
+            "idea_index": label,
+            "critical_flaws": [{"title": format!("Against {title}"), "description": "Nobody pays."}],
+            "risks_and_challenges": [],
+            "questionable_assumptions": [],
+            "missing_considerations": [{"aspect": "Rain", "importance": "It is wet."}],
+        }),
+        "ImprovementBatch" => json!({
+            "idea_index": label,
+            "improved_title": format!("Better {title}"),
+            "improved_description": format!("All of {title}, and a plan for winter."),
+            "key_improvements": ["winter"],
+        }),
+        other => panic!("no answer for {other}"),
+    }
+}
+
+/// The ideas under labels: a line `idea_index: N`, then `<idea>`, then the text up to `</idea>`.
+fn shown_ideas(prompt: &str) -> Vec<(u64, String)> {
+    let mut ideas = Vec::new();
+    let mut label = None;
+    let mut lines = prompt.lines();
+    while let Some(line) = lines.next() {
+        if let Some(number) = line.strip_prefix("idea_index: ") {
+            label = number.parse().ok();
+        } else if line == "<idea>"
+            && let Some(label) = label.take()
+        {
+            let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "</idea>").collect();
+            ideas.push((label, text.join("\n")));
+        } else if line != "<idea>" {
+            label = None;
+        }
+    }
+    ideas
+}
