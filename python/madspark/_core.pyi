@@ -5,16 +5,30 @@ from collections.abc import Callable, Coroutine, Sequence
 from os import PathLike
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
+from typing_extensions import disjoint_base
+
 from madspark.llm.response import LLMResponse
 from madspark.llm.tiers import ModelTier
+
+__all__ = [
+    "Call",
+    "Coordinator",
+    "LLMConfig",
+    "Pending",
+    "RecordedRequest",
+    "Router",
+    "Schema",
+    "Simulator",
+    "__version__",
+    "arun_agent",
+    "run_agent",
+]
 
 _T_co = TypeVar("_T_co", covariant=True)
 
 _File: TypeAlias = str | PathLike[str] | bytes
 
-_Fault: TypeAlias = Literal[
-    "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"
-]
+_Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"]
 
 # A router of ours, or a function that makes the coroutine that asks the caller's own.
 _Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
@@ -25,7 +39,7 @@ __version__: str
 class LLMConfig:
     """The immutable configuration of one request.
 
-    Every argument is optional and keyword or positional in the order shown. Reads no environment: see `from_env()`.
+    Every argument is optional. Reads no environment: see `from_env()`.
     Raises ValueError for a value that cannot work.
     """
 
@@ -41,6 +55,7 @@ class LLMConfig:
         gemini_api_key: str | None = None,
         gemini_model: str | None = None,
         default_temperature: float | None = None,
+        *,
         gemini_base_url: str | None = None,
         openai_api_key: str | None = None,
         openai_model: str | None = None,
@@ -129,12 +144,12 @@ class Router:
         prompt: str,
         system: str,
         temperature: float,
-        max_tokens: int | None = None,
-        schema: Schema | None = None,
-        files: Sequence[_File] = [],
-        images: Sequence[_File] = [],
-        urls: Sequence[str] = [],
-        force_provider: str | None = None,
+        max_tokens: int | None,
+        schema: Schema | None,
+        files: Sequence[_File],
+        images: Sequence[_File],
+        urls: Sequence[str],
+        force_provider: str | None,
     ) -> Call: ...
     def metrics(self) -> dict[str, Any]: ...
     def reset_metrics(self) -> None: ...
@@ -163,12 +178,13 @@ class Coordinator:
         emit: Callable[[str, float], object],
     ) -> Pending[str]: ...
 
-def run_agent(router: Router, task: str, files: Sequence[_File] = [], urls: Sequence[str] = []) -> str:
+def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[str]) -> str:
     """Run one agent to its end; blocks. Returns the outcome as JSON text."""
 
-def arun_agent(router: _Source, task: str, files: Sequence[_File] = [], urls: Sequence[str] = []) -> Pending[str]:
+def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
 
+@disjoint_base
 class Simulator:
     """An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI."""
 

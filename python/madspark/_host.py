@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from madspark.llm.router import LLMRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from madspark import _core
     from madspark.llm.router import File
 
-    Source = _core.Router | Callable[..., Awaitable[tuple[str, str, str, int, float | None, float]]]
+    Source = _core.Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
 
 _OVERRIDABLE = ("generate_structured", "agenerate_structured")
 

@@ -39,7 +39,6 @@ impl Source<'_> {
 
 /// Runs one agent to its end; blocks. Returns the outcome as JSON text.
 #[pyfunction]
-#[pyo3(signature = (router, task, files = Vec::new(), urls = Vec::new()))]
 pub(super) fn run_agent(
     py: Python<'_>,
     router: &Bound<'_, Router>,
@@ -55,7 +54,6 @@ pub(super) fn run_agent(
 
 /// Runs one agent; its result is the outcome as JSON text.
 #[pyfunction]
-#[pyo3(signature = (router, task, files = Vec::new(), urls = Vec::new()))]
 pub(super) fn arun_agent(
     py: Python<'_>,
     router: Source<'_>,

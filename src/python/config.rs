@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// The immutable configuration of one request.
 ///
-/// Every argument is optional and keyword or positional in the order shown. Reads no environment: see `from_env()`.
+/// Every argument is optional. Reads no environment: see `from_env()`.
 /// Raises ValueError for a value that cannot work.
 #[pyclass(frozen, eq, name = "LLMConfig", module = "madspark")]
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ impl LLMConfig {
     #[pyo3(signature = (
         default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
         ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
-        default_temperature = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
+        default_temperature = None, *, gemini_base_url = None, openai_api_key = None, openai_model = None,
         openai_base_url = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field, as users know it")]

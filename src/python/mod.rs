@@ -19,6 +19,7 @@ mod lane;
 mod log;
 mod router;
 mod runtime;
+mod simulator;
 
 use pyo3::prelude::*;
 
@@ -35,6 +36,8 @@ mod _core {
     use super::coordinator::Coordinator;
     #[pymodule_export]
     use super::router::{Call, Router, Schema};
+    #[pymodule_export]
+    use super::simulator::{RecordedRequest, Simulator};
     use super::{Bound, PyModule, PyResult, runtime};
 
     #[pymodule_init]

@@ -82,10 +82,6 @@ impl Router {
     }
 
     /// Prepares a call; nothing is sent before `next()` or `anext()`.
-    #[pyo3(signature = (
-        prompt, system, temperature, max_tokens = None, schema = None, files = Vec::new(), images = Vec::new(),
-        urls = Vec::new(), force_provider = None
-    ))]
     #[expect(clippy::too_many_arguments, reason = "the fields of one call, named by the one caller")]
     fn begin(
         &self,

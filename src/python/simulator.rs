@@ -106,7 +106,9 @@ impl Simulator {
         json: Option<&Bound<'_, PyAny>>,
         fault: Option<&str>,
     ) -> PyResult<()> {
-        let headers = headers.map(|headers| headers.iter().map(|pair| pair.extract()).collect::<PyResult<_>>());
+        let headers = headers.map(|headers| {
+            headers.iter().map(|(name, value)| Ok((name.extract()?, value.extract()?))).collect::<PyResult<Vec<_>>>()
+        });
         let body = body.map(raw).transpose()?;
         let json = json.map(|value| to_json(value)).transpose()?;
         let rule = || -> Result<Rule> {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
@@ -55,17 +55,19 @@ def judge_of(model: type[_Model]) -> Judge[_Model]:
     Raises:
         TypeError: `model` is not a pydantic model class.
     """
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+    known: object = model
+    if not (isinstance(known, type) and issubclass(known, BaseModel)):
         message = f"schema must be a pydantic BaseModel or RootModel class, not {model!r}"
         raise TypeError(message)
-    judge: Judge[_Model] | None = _judges.get(model)
+    judge = _judges.get(model)
     if judge is None:
         judge = _judges[model] = Judge(model)
     return judge
 
 
-# Two threads may make the same judge at once; the last one stays, and both are right.
-_judges: WeakKeyDictionary[type[BaseModel], Judge[BaseModel]] = WeakKeyDictionary()  # type: ignore[type-arg]
+# Two threads may make the same judge at once; the last one stays, and both are right. Each value is the judge of its
+# key, which no type can say.
+_judges: WeakKeyDictionary[type[BaseModel], Judge[Any]] = WeakKeyDictionary()
 
 
 def _faults(error: ValidationError) -> list[str]:

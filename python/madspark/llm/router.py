@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -57,8 +58,8 @@ class LLMRouter:
         self,
         primary_provider: str | None = None,
         fallback_enabled: bool | None = None,
-        config: LLMConfig | None = None,
         *,
+        config: LLMConfig | None = None,
         model_tier: ModelTier | str | None = None,
     ) -> None:
         self._config = LLMConfig.from_env() if config is None else config
@@ -132,6 +133,7 @@ class LLMRouter:
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
+        *,
         token_budget: int | None = None,
     ) -> tuple[_Model, LLMResponse]:
         """Answer `prompt` with an instance of `schema`.
@@ -176,6 +178,7 @@ class LLMRouter:
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
+        *,
         token_budget: int | None = None,
     ) -> tuple[_Model, LLMResponse]:
         """Do as `generate_structured`, as a coroutine; cancelling it closes the connection."""
@@ -195,6 +198,7 @@ class LLMRouter:
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
+        *,
         token_budget: int | None = None,
     ) -> tuple[list[_Model], LLMResponse]:
         """Answer every prompt with an instance of `schema`, several at once.
@@ -213,7 +217,15 @@ class LLMRouter:
         """
         return run_sync(
             lambda: self.agenerate_structured_batch(
-                prompts, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+                prompts,
+                schema,
+                system_instruction,
+                temperature,
+                files,
+                urls,
+                images,
+                force_provider,
+                token_budget=token_budget,
             )
         )
 
@@ -227,6 +239,7 @@ class LLMRouter:
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
+        *,
         token_budget: int | None = None,
     ) -> tuple[list[_Model], LLMResponse]:
         """Do as `generate_structured_batch`, as a coroutine; cancelling it cancels every call."""
@@ -236,8 +249,17 @@ class LLMRouter:
         started = perf_counter()
         answers = await gather(
             [
-                lambda prompt=prompt: self.agenerate_structured(
-                    prompt, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+                functools.partial(
+                    self.agenerate_structured,
+                    prompt,
+                    schema,
+                    system_instruction,
+                    temperature,
+                    files,
+                    urls,
+                    images,
+                    force_provider,
+                    token_budget=token_budget,
                 )
                 for prompt in prompts
             ],
@@ -282,7 +304,7 @@ class LLMRouter:
         self, prompt: str, system: str, temperature: float | None, max_tokens: int | None, force: str | None
     ) -> Generator[tuple[Call, list[str] | None], str, tuple[str, LLMResponse]]:
         chosen = self._config.default_temperature if temperature is None else temperature
-        call = self._core.begin(prompt, system, chosen, max_tokens, force_provider=force)
+        call = self._core.begin(prompt, system, chosen, max_tokens, None, (), (), (), force)
         try:
             text = yield call, None
         except AllProvidersFailedError as error:
