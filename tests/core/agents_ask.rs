@@ -193,6 +193,13 @@ async fn a_second_call_that_fails_is_the_reason_of_the_missing() {
     assert!(batch.get(0).unwrap().is_ok());
     let reason = batch.get(1).unwrap().unwrap_err();
     assert_eq!(reason, "no item came back for it; asking again failed: quota exceeded");
+
+    let double = Double::new(|call, asked| match call {
+        0 => Reply::Json(honest(asked).as_array().unwrap()[..1].to_vec().into()),
+        _ => Reply::Fail(Error::new(ErrorKind::External, "the caller's router raised")),
+    });
+    let error = Critic { router: &double }.evaluate(&ideas(2), &BRIEF).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::External, "the caller's own failure is no reason, but the end");
 }
 
 #[tokio::test]
