@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
 use super::ask::Ask;
-use super::language::Language;
+use super::language::Heading;
 use super::output::{self, Output, Point};
 use super::prompt::{self, Brief};
 use crate::error::Result;
@@ -53,16 +53,15 @@ impl Output for Advocacy {
 }
 
 impl Advocacy {
-    /// The case as bullet text under headings; empty sections are left out. Headings are Chinese, German or Japanese
-    /// where that is the language, otherwise English.
-    pub fn formatted(&self, language: Option<Language>) -> String {
-        let headings = Language::headings(language);
-        let mut text = String::new();
-        output::section(&mut text, headings.strengths, self.strengths.iter().map(Point::pair));
-        output::section(&mut text, headings.opportunities, self.opportunities.iter().map(Point::pair));
-        let concerns = self.addressing_concerns.iter().map(|item| (&*item.concern, &*item.response));
-        output::section(&mut text, headings.addressing_concerns, concerns);
-        text
+    /// The case as bullet text under headings, in the language of the case where that is Chinese, German or Japanese,
+    /// otherwise in English; empty sections are left out.
+    pub fn formatted(&self) -> String {
+        let concerns = self.addressing_concerns.iter().map(|item| (&*item.concern, &*item.response)).collect();
+        output::formatted(&[
+            (Heading::Strengths, Point::pairs(&self.strengths)),
+            (Heading::Opportunities, Point::pairs(&self.opportunities)),
+            (Heading::AddressingConcerns, concerns),
+        ])
     }
 }
 

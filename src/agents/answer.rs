@@ -116,7 +116,7 @@ impl<T> IntoIterator for Batch<T> {
 /// An item of a batch with the index of the idea it belongs to: the form in which batches travel as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Labelled<T> {
-    /// The `idea_index` of the idea this item is about, exactly as given.
+    /// The number that stands above the idea this item is about, exactly as given.
     pub idea_index: u32,
     /// What was said about the idea.
     #[serde(flatten)]

@@ -42,15 +42,6 @@ impl Language {
             other => other.eng_name(),
         }
     }
-
-    pub(super) fn headings(language: Option<Self>) -> &'static Headings {
-        match language.map(|language| language.0) {
-            Some(Lang::Cmn) => &CHINESE_HEADINGS,
-            Some(Lang::Deu) => &GERMAN_HEADINGS,
-            Some(Lang::Jpn) => &JAPANESE_HEADINGS,
-            _ => &ENGLISH_HEADINGS,
-        }
-    }
 }
 
 impl fmt::Display for Language {
@@ -59,56 +50,46 @@ impl fmt::Display for Language {
     }
 }
 
-/// The headings of formatted arguments.
-pub(super) struct Headings {
-    pub(super) strengths: &'static str,
-    pub(super) opportunities: &'static str,
-    pub(super) addressing_concerns: &'static str,
-    pub(super) critical_flaws: &'static str,
-    pub(super) risks_and_challenges: &'static str,
-    pub(super) questionable_assumptions: &'static str,
-    pub(super) missing_considerations: &'static str,
+/// A heading of a formatted argument.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heading {
+    Strengths,
+    Opportunities,
+    AddressingConcerns,
+    CriticalFlaws,
+    RisksAndChallenges,
+    QuestionableAssumptions,
+    MissingConsiderations,
 }
 
-const ENGLISH_HEADINGS: Headings = Headings {
-    strengths: "STRENGTHS",
-    opportunities: "OPPORTUNITIES",
-    addressing_concerns: "ADDRESSING CONCERNS",
-    critical_flaws: "CRITICAL FLAWS",
-    risks_and_challenges: "RISKS & CHALLENGES",
-    questionable_assumptions: "QUESTIONABLE ASSUMPTIONS",
-    missing_considerations: "MISSING CONSIDERATIONS",
-};
-
-const GERMAN_HEADINGS: Headings = Headings {
-    strengths: "STÄRKEN",
-    opportunities: "CHANCEN",
-    addressing_concerns: "ANTWORTEN AUF BEDENKEN",
-    critical_flaws: "ENTSCHEIDENDE SCHWÄCHEN",
-    risks_and_challenges: "RISIKEN & HERAUSFORDERUNGEN",
-    questionable_assumptions: "FRAGWÜRDIGE ANNAHMEN",
-    missing_considerations: "FEHLENDE ÜBERLEGUNGEN",
-};
-
-const JAPANESE_HEADINGS: Headings = Headings {
-    strengths: "強み",
-    opportunities: "機会",
-    addressing_concerns: "懸念への回答",
-    critical_flaws: "重大な欠陥",
-    risks_and_challenges: "リスクと課題",
-    questionable_assumptions: "疑わしい前提",
-    missing_considerations: "見落とされている点",
-};
-
-const CHINESE_HEADINGS: Headings = Headings {
-    strengths: "优势",
-    opportunities: "机会",
-    addressing_concerns: "对疑虑的回应",
-    critical_flaws: "关键缺陷",
-    risks_and_challenges: "风险与挑战",
-    questionable_assumptions: "存疑的假设",
-    missing_considerations: "遗漏的考虑",
-};
+impl Heading {
+    /// Its words in `language`; in English where there are none.
+    pub(super) fn text(self, language: Option<Language>) -> &'static str {
+        let [english, chinese, german, japanese] = match self {
+            Self::Strengths => ["STRENGTHS", "优势", "STÄRKEN", "強み"],
+            Self::Opportunities => ["OPPORTUNITIES", "机会", "CHANCEN", "機会"],
+            Self::AddressingConcerns => {
+                ["ADDRESSING CONCERNS", "对疑虑的回应", "ANTWORTEN AUF BEDENKEN", "懸念への回答"]
+            }
+            Self::CriticalFlaws => ["CRITICAL FLAWS", "关键缺陷", "ENTSCHEIDENDE SCHWÄCHEN", "重大な欠陥"],
+            Self::RisksAndChallenges => {
+                ["RISKS & CHALLENGES", "风险与挑战", "RISIKEN & HERAUSFORDERUNGEN", "リスクと課題"]
+            }
+            Self::QuestionableAssumptions => {
+                ["QUESTIONABLE ASSUMPTIONS", "存疑的假设", "FRAGWÜRDIGE ANNAHMEN", "疑わしい前提"]
+            }
+            Self::MissingConsiderations => {
+                ["MISSING CONSIDERATIONS", "遗漏的考虑", "FEHLENDE ÜBERLEGUNGEN", "見落とされている点"]
+            }
+        };
+        match language.map(|language| language.0) {
+            Some(Lang::Cmn) => chinese,
+            Some(Lang::Deu) => german,
+            Some(Lang::Jpn) => japanese,
+            _ => english,
+        }
+    }
+}
 
 /// Han characters alone do not tell Chinese from Japanese.
 fn han(topic: &str, context: &str) -> Option<Language> {

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::language::{Heading, Language};
 use super::{Advocacy, CriticEvaluation, IdeaItem, Improvement, Labelled, Skepticism};
 use crate::error::Result;
 use crate::schema::Schema;
@@ -44,8 +45,8 @@ pub struct Point {
 }
 
 impl Point {
-    pub(super) fn pair(&self) -> (&str, &str) {
-        (&self.title, &self.description)
+    pub(super) fn pairs(points: &[Self]) -> Vec<(&str, &str)> {
+        points.iter().map(|point| (&*point.title, &*point.description)).collect()
     }
 }
 
@@ -54,7 +55,13 @@ impl Point {
 /// The names are `GeneratedIdeas`, `CriticEvaluations`, `AdvocacyBatch`, `SkepticismBatch` and `ImprovementBatch` (root
 /// arrays), `Advocacy`, `Skepticism` and `Improvement` (objects). `None` for any other name.
 pub fn schema_of(name: &str) -> Option<Value> {
-    let array = |items: Value| json!({ "title": name, "type": "array", "items": items, "minItems": 1 });
+    let array = |mut items: Value| {
+        if let Some(items) = items.as_object_mut() {
+            // The name and the description of a Rust type tell a model nothing.
+            items.retain(|key, _| key != "title" && key != "description");
+        }
+        json!({ "title": name, "type": "array", "items": items, "minItems": 1 })
+    };
     Some(match name {
         "GeneratedIdeas" => array(document::<IdeaItem>()),
         "CriticEvaluations" => array(document::<Labelled<CriticEvaluation>>()),
@@ -119,17 +126,21 @@ pub(super) fn read_list(json: &str, count: usize) -> Result<Vec<Value>, Vec<Stri
     }
 }
 
-/// Appends a heading and one bullet per pair to `text`; nothing where there are no pairs.
-pub(super) fn section<'a>(text: &mut String, heading: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
-    let mut pairs = pairs.peekable();
-    if pairs.peek().is_none() {
-        return;
+/// An argument as bullet text, a heading over each section; empty sections are left out. The headings are in the
+/// language of the argument where that is Chinese, German or Japanese, otherwise in English.
+pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)]) -> String {
+    let words: Vec<&str> =
+        sections.iter().flat_map(|(_, pairs)| pairs).flat_map(|(lead, detail)| [*lead, *detail]).collect();
+    let language = Language::of(&words.join("\n"), "");
+    let mut text = String::new();
+    for (heading, pairs) in sections.iter().filter(|(_, pairs)| !pairs.is_empty()) {
+        let gap = if text.is_empty() { "" } else { "\n\n" };
+        let _ = write!(text, "{gap}{}:", heading.text(language));
+        for (lead, detail) in pairs {
+            let _ = write!(text, "\n• {lead}: {detail}");
+        }
     }
-    let gap = if text.is_empty() { "" } else { "\n\n" };
-    let _ = write!(text, "{gap}{heading}:");
-    for (lead, detail) in pairs {
-        let _ = write!(text, "\n• {lead}: {detail}");
-    }
+    text
 }
 
 fn document<T: JsonSchema>() -> Value {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
 use super::ask::Ask;
-use super::language::Language;
+use super::language::Heading;
 use super::output::{self, Output, Point};
 use super::prompt::{self, Brief};
 use crate::error::Result;
@@ -71,18 +71,18 @@ impl Output for Skepticism {
 }
 
 impl Skepticism {
-    /// The case as bullet text under headings; empty sections are left out. Headings are Chinese, German or Japanese
-    /// where that is the language, otherwise English.
-    pub fn formatted(&self, language: Option<Language>) -> String {
-        let headings = Language::headings(language);
-        let mut text = String::new();
-        output::section(&mut text, headings.critical_flaws, self.critical_flaws.iter().map(Point::pair));
-        output::section(&mut text, headings.risks_and_challenges, self.risks_and_challenges.iter().map(Point::pair));
-        let assumptions = self.questionable_assumptions.iter().map(|item| (&*item.assumption, &*item.concern));
-        output::section(&mut text, headings.questionable_assumptions, assumptions);
-        let missing = self.missing_considerations.iter().map(|item| (&*item.aspect, &*item.importance));
-        output::section(&mut text, headings.missing_considerations, missing);
-        text
+    /// The case as bullet text under headings, in the language of the case where that is Chinese, German or Japanese,
+    /// otherwise in English; empty sections are left out.
+    pub fn formatted(&self) -> String {
+        let assumptions =
+            self.questionable_assumptions.iter().map(|item| (&*item.assumption, &*item.concern)).collect();
+        let missing = self.missing_considerations.iter().map(|item| (&*item.aspect, &*item.importance)).collect();
+        output::formatted(&[
+            (Heading::CriticalFlaws, Point::pairs(&self.critical_flaws)),
+            (Heading::RisksAndChallenges, Point::pairs(&self.risks_and_challenges)),
+            (Heading::QuestionableAssumptions, assumptions),
+            (Heading::MissingConsiderations, missing),
+        ])
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::agents::{
     Advocate, AdvocateCase, Answer, Batch, Brief, Critic, CriticEvaluation, GenerateIdeas, IdeaGenerator, IdeaItem,
-    ImproveCase, Language, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
+    ImproveCase, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::ProgressSink;
@@ -124,19 +124,12 @@ struct Run<'a> {
     permits: &'a Semaphore,
     options: &'a Options,
     deadline: Deadline,
-    language: Option<Language>,
 }
 
 impl<'a> Run<'a> {
     fn new(router: &'a dyn Generate, permits: &'a Semaphore, options: &'a Options) -> Result<Self> {
         options.validate()?;
-        Ok(Self {
-            router,
-            permits,
-            options,
-            deadline: Deadline::new(options::seconds("timeout", options.timeout)?),
-            language: Language::of(&options.topic, &options.context),
-        })
+        Ok(Self { router, permits, options, deadline: Deadline::new(options::seconds("timeout", options.timeout)?) })
     }
 
     async fn generate(&self) -> Result<Vec<String>> {
@@ -169,7 +162,7 @@ impl<'a> Run<'a> {
         let router = self.bounded(Stage::Advocacy)?;
         let answer = Advocate { router: &router }.advocate_batch(&cases, &self.brief(Stage::Advocacy)).await;
         settle(Stage::Advocacy, answer, candidates, |candidate, advocacy| {
-            candidate.advocacy = Some(advocacy.formatted(self.language));
+            candidate.advocacy = Some(advocacy.formatted());
         })
     }
 
@@ -185,7 +178,7 @@ impl<'a> Run<'a> {
         let router = self.bounded(Stage::Skepticism)?;
         let answer = Skeptic { router: &router }.criticize_batch(&cases, &self.brief(Stage::Skepticism)).await;
         settle(Stage::Skepticism, answer, candidates, |candidate, skepticism| {
-            candidate.skepticism = Some(skepticism.formatted(self.language));
+            candidate.skepticism = Some(skepticism.formatted());
         })
     }
 

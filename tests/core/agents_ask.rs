@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use double::{Double, IDEAS, Reply, honest, idea_item};
 use madspark::agents::{
-    Advocate, AdvocateCase, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Language, Skeptic, SkepticCase,
-    StructuredIdeaGenerator,
+    Advocacy, Advocate, AdvocateCase, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Point, Skeptic,
+    SkepticCase, StructuredIdeaGenerator,
 };
 use madspark::error::{Error, ErrorKind};
 use madspark::message::Part;
@@ -193,6 +193,13 @@ async fn a_second_call_that_fails_is_the_reason_of_the_missing() {
     assert!(batch.get(0).unwrap().is_ok());
     let reason = batch.get(1).unwrap().unwrap_err();
     assert_eq!(reason, "no item came back for it; asking again failed: quota exceeded");
+
+    let double = Double::new(|call, asked| match call {
+        0 => Reply::Json(honest(asked).as_array().unwrap()[..1].to_vec().into()),
+        _ => Reply::Fail(Error::new(ErrorKind::External, "the caller's router raised")),
+    });
+    let error = Critic { router: &double }.evaluate(&ideas(2), &BRIEF).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::External, "the caller's own failure is no reason, but the end");
 }
 
 #[tokio::test]
@@ -232,14 +239,11 @@ async fn single_forms_answer_with_one_object() {
     let idea = ideas(1).remove(0);
     let case = AdvocateCase { idea: idea.clone(), evaluation: "Score: 6 of 10".to_owned() };
     let advocacy = Advocate { router: &double }.advocate(&case, &BRIEF).await.unwrap().value;
-    assert_eq!(advocacy.formatted(None), "STRENGTHS:\n• Cheap: because\n\nADDRESSING CONCERNS:\n• Dirt: Soap");
-    let german = Language::of("Wie können wir Lebensmittelabfälle in unserer Stadt verringern?", "");
-    assert!(advocacy.formatted(german).starts_with("STÄRKEN:\n"));
-
-    let case = SkepticCase { idea: idea.clone(), advocacy: advocacy.formatted(None) };
+    assert_eq!(advocacy.formatted(), "STRENGTHS:\n• Cheap: because\n\nADDRESSING CONCERNS:\n• Dirt: Soap");
+    let case = SkepticCase { idea: idea.clone(), advocacy: advocacy.formatted() };
     let skepticism = Skeptic { router: &double }.criticize(&case, &BRIEF).await.unwrap().value;
     assert_eq!(
-        skepticism.formatted(None),
+        skepticism.formatted(),
         "CRITICAL FLAWS:\n• Smell: because\n\nRISKS & CHALLENGES:\n• Law: because\n\n\
          QUESTIONABLE ASSUMPTIONS:\n• People care: Do they?\n\nMISSING CONSIDERATIONS:\n• Winter: Ice"
     );
@@ -247,6 +251,21 @@ async fn single_forms_answer_with_one_object() {
     let improvement = StructuredIdeaGenerator { router: &double }.improve(&case, &BRIEF).await.unwrap().value;
     assert_eq!(improvement.text(), "New: A better fridge");
     assert_eq!(double.schemas(), ["Advocacy", "Skepticism", "Improvement"]);
+}
+
+#[test]
+fn headings_are_in_the_language_of_the_argument() {
+    for (title, description, heading) in [
+        ("Günstig", "Der Kühlschrank wird gespendet und kostet die Stadt nichts.", "STÄRKEN:\n• Günstig"),
+        ("安い", "冷蔵庫は寄付されたものを使う", "強み:\n• 安い"),
+        ("便宜", "冰箱是居民捐赠的，这样不花钱", "优势:\n• 便宜"),
+        ("Cheap", "The fridge is a gift and costs the town nothing.", "STRENGTHS:\n• Cheap"),
+        ("Barato", "El frigorífico es un regalo y no cuesta nada a la ciudad.", "STRENGTHS:\n• Barato"),
+    ] {
+        let point = Point { title: title.to_owned(), description: description.to_owned() };
+        let advocacy = Advocacy { strengths: vec![point], opportunities: Vec::new(), addressing_concerns: Vec::new() };
+        assert_eq!(advocacy.formatted(), format!("{heading}: {description}"));
+    }
 }
 
 #[tokio::test]
