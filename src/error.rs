@@ -2,7 +2,7 @@
 //!
 //! An [`Error`] carries data (what class of failure, which provider and model, which HTTP status, how long to wait);
 //! its `Display` is text for people. What happens after a failure is decided from [`ErrorKind`] by
-//! [`router::policy`](crate::router::policy), never from the text.
+//! the router's policy table, never from the text.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -21,6 +21,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The caller's argument is wrong (blank prompt, prompt too long, bad number). No request was sent.
     InvalidInput,
+    /// The prompt is longer than the library sends. No request was sent.
+    PromptTooLong,
     /// A file named by the caller does not exist.
     FileNotFound,
     /// The target lacks a setting it needs, for example an API key or a model name. No request was sent.
@@ -72,6 +74,7 @@ impl ErrorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
+            Self::PromptTooLong => "prompt_too_long",
             Self::FileNotFound => "file_not_found",
             Self::NotConfigured => "not_configured",
             Self::Unsupported => "unsupported",

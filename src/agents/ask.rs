@@ -240,8 +240,9 @@ fn check_length(prompt: &str) -> Result<()> {
     if length <= MAX_PROMPT_CHARS {
         return Ok(());
     }
-    Err(Error::invalid_input(format!(
+    let message = format!(
         "topic, context and ideas make a prompt of {length} characters; the limit is {MAX_PROMPT_CHARS}: shorten the \
          context, or attach it as a file"
-    )))
+    );
+    Err(Error::new(ErrorKind::PromptTooLong, message))
 }

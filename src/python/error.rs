@@ -29,7 +29,7 @@ pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         return raised.0.clone_ref(py);
     }
     match error.kind() {
-        ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
+        ErrorKind::InvalidInput | ErrorKind::PromptTooLong => PyValueError::new_err(error.to_string()),
         ErrorKind::FileNotFound => PyFileNotFoundError::new_err(error.message().to_owned()),
         _ => build(py, error).unwrap_or_else(|failure| failure),
     }

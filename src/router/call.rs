@@ -230,9 +230,10 @@ fn check(request: &Request) -> Result<()> {
     }
     let length = request.prompt.chars().count();
     if length > MAX_PROMPT_CHARS {
-        return Err(Error::invalid_input(format!(
+        let message = format!(
             "the prompt has {length} characters; the limit is {MAX_PROMPT_CHARS}: shorten it or attach it as a file"
-        )));
+        );
+        return Err(Error::new(ErrorKind::PromptTooLong, message));
     }
     if request.max_tokens == Some(0) {
         return Err(Error::invalid_input("the limit of output tokens must be at least 1"));

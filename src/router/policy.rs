@@ -35,6 +35,7 @@ pub(super) const fn after(kind: ErrorKind) -> Step {
         // A refusal is an answer. Shopping it around other models is the caller's decision, not ours.
         ErrorKind::Refused
         | ErrorKind::InvalidInput
+        | ErrorKind::PromptTooLong
         | ErrorKind::FileNotFound
         | ErrorKind::AllTargetsFailed
         | ErrorKind::DeadlineExceeded

@@ -122,7 +122,7 @@ async fn an_overlong_prompt_names_the_way_out() {
     let context = "x".repeat(MAX_PROMPT_CHARS);
     let brief = Brief { context: &context, ..BRIEF };
     let error = Critic { router: &double }.evaluate(&ideas(2), &brief).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.kind(), ErrorKind::PromptTooLong);
     assert!(error.message().contains("shorten the context"), "{error}");
     assert!(double.calls().is_empty());
 }

@@ -245,6 +245,24 @@ async fn the_callers_own_failures_end_the_run_in_every_stage() {
 }
 
 #[tokio::test]
+async fn a_model_that_writes_too_much_to_be_quoted_costs_its_own_candidate_alone() {
+    let double = Double::new(|_, asked| {
+        let mut reply = honest(asked);
+        if asked.schema == "AdvocacyBatch" {
+            let point = json!({ "concern": "c", "response": "r".repeat(1000) });
+            reply[1]["addressing_concerns"] = Value::Array(vec![point; 120]);
+        }
+        Reply::Json(reply)
+    });
+    let candidates = run(&double, &options()).await.unwrap();
+    let degraded: Vec<_> = candidates.iter().filter(|candidate| candidate.status == Status::Degraded).collect();
+    assert_eq!(degraded.len(), 1);
+    assert_eq!(failed_stages(degraded[0]), [Stage::Skepticism, Stage::Improvement]);
+    assert!(degraded[0].problems[0].reason.contains("100000"), "{:?}", degraded[0].problems);
+    assert_eq!(candidates.iter().filter(|candidate| candidate.improved_score.is_some()).count(), 2);
+}
+
+#[tokio::test]
 async fn nothing_is_asked_after_a_failed_evaluation() {
     let double = failing("CriticEvaluations", false, ErrorKind::Overloaded);
     let candidates = run(&double, &options()).await.unwrap();
