@@ -12,9 +12,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 _File: TypeAlias = str | PathLike[str] | bytes
 
-_Fault: TypeAlias = Literal[
-    "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"
-]
+_Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"]
 
 # A router of ours, or a function that makes the coroutine that asks the caller's own.
 _Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
