@@ -1,5 +1,6 @@
-//! Asking: one call for one object, or one call for items about many ideas and a second one for those that are missing.
+//! Asking: for one object, for a list, or for an item about each of many ideas and once more for those that are missing.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -43,8 +44,8 @@ impl Ask<'_> {
 
     /// Asks for one item for each of the ideas 0 to `count`. `prompt` writes the question about the ideas it is given.
     ///
-    /// Ideas without a usable item are asked about once more, together and alone; that call's failure is told as the
-    /// reason of each, unless it is one that must end the run.
+    /// Ideas without a usable item are asked about once more, together and alone; where that fails, its error is told
+    /// as their reason. Fails where the first round gave nothing, and at once on an error that must end the run.
     pub(super) async fn batch<T: Output>(
         &self,
         name: &str,
@@ -53,29 +54,57 @@ impl Ask<'_> {
     ) -> Result<Answer<Batch<T>>> {
         let mut spent = Answer::nothing();
         let all: Vec<usize> = (0..count).collect();
-        let Placed { mut found, mut missing, .. } = self.place(&mut spent, name, &all, prompt(&all)).await?;
+        let Round { mut found, mut missing, error } = self.round(&mut spent, name, &all, &prompt).await?;
+        if let Some(error) = error.filter(|_| found.is_empty()) {
+            return Err(error);
+        }
         if !missing.is_empty() {
             let again: Vec<usize> = missing.keys().copied().collect();
-            match self.place(&mut spent, name, &again, prompt(&again)).await {
-                Ok(second) => {
-                    found.extend(second.found);
-                    missing = second.missing;
-                }
-                Err(error) if is_fatal(&error) => return Err(error),
-                Err(error) => {
-                    for reason in missing.values_mut() {
-                        *reason = format!("{reason}; asking again failed: {error}");
-                    }
-                }
-            }
+            let second = self.round(&mut spent, name, &again, &prompt).await?;
+            found.extend(second.found);
+            missing = match second.error {
+                None => second.missing,
+                Some(_) => second
+                    .missing
+                    .into_iter()
+                    .map(|(idea, reason)| {
+                        let first = missing.remove(&idea).unwrap_or_default();
+                        (idea, format!("{first}; asking again failed: {reason}"))
+                    })
+                    .collect(),
+            };
         }
         let entries = all.iter().map(|idea| {
-            found
-                .remove(idea)
-                .ok_or_else(|| missing.remove(idea).unwrap_or_else(|| "no item came back for it".to_owned()))
+            let reason = || missing.get(idea).cloned().unwrap_or_else(|| "no item came back for it".to_owned());
+            found.remove(idea).ok_or_else(reason)
         });
         let batch = Batch::new(entries.collect());
         Ok(spent.map(|()| batch))
+    }
+
+    /// Asks about every idea of `asked` once: in one call, or in several where one prompt would be too long.
+    async fn round<T: Output>(
+        &self,
+        spent: &mut Answer<()>,
+        name: &str,
+        asked: &[usize],
+        prompt: &(impl Fn(&[usize]) -> String + Send + Sync),
+    ) -> Result<Round<T>> {
+        let mut round = Round { found: BTreeMap::new(), missing: BTreeMap::new(), error: None };
+        for (group, text) in fitting(asked, prompt) {
+            match self.place(spent, name, group, text).await {
+                Ok(placed) => {
+                    round.found.extend(placed.found);
+                    round.missing.extend(placed.missing);
+                }
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) => {
+                    round.missing.extend(group.iter().map(|idea| (*idea, error.to_string())));
+                    round.error = Some(error);
+                }
+            }
+        }
+        Ok(round)
     }
 
     async fn place<T: Output>(
@@ -120,6 +149,26 @@ impl Ask<'_> {
             Error::new(ErrorKind::InvalidOutput, message)
         })
     }
+}
+
+/// What one round of calls gave.
+struct Round<T> {
+    found: BTreeMap<usize, T>,
+    missing: BTreeMap<usize, String>,
+    /// The error of the last call that failed.
+    error: Option<Error>,
+}
+
+/// The ideas `asked` in as few groups as have prompts within the limit; a lone idea is a group whatever its length.
+fn fitting<'a>(asked: &'a [usize], prompt: &impl Fn(&[usize]) -> String) -> Vec<(&'a [usize], String)> {
+    let text = prompt(asked);
+    if asked.len() <= 1 || text.chars().count() <= MAX_PROMPT_CHARS {
+        return vec![(asked, text)];
+    }
+    let (first, second) = asked.split_at(asked.len() / 2);
+    let mut groups = fitting(first, prompt);
+    groups.extend(fitting(second, prompt));
+    groups
 }
 
 /// Reads a reply; what it cannot read, the router must not return.

@@ -88,7 +88,7 @@ fn labelled<T: Output>(values: Vec<Value>, asked: &[usize], faults: &mut Vec<Str
         let label = value.as_object_mut().and_then(|object| object.shift_remove("idea_index"));
         let label = match label {
             None | Some(Value::Null) => alone,
-            Some(label) => label.as_u64().and_then(|label| usize::try_from(label).ok()),
+            Some(label) => number(&label),
         };
         match label {
             Some(label) => items.push(Item { label, content: output::read(value, &format!("[{position}]")) }),
@@ -96,6 +96,16 @@ fn labelled<T: Output>(values: Vec<Value>, asked: &[usize], faults: &mut Vec<Str
         }
     }
     items
+}
+
+/// A label as a number, also where it was written as text or with a decimal point.
+fn number(label: &Value) -> Option<usize> {
+    let text = match label {
+        Value::String(text) => text.trim(),
+        Value::Number(number) => &number.to_string(),
+        _ => return None,
+    };
+    text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 
 /// What to take off every label: 0 or 1; `None` where the labels are not to be trusted.
@@ -185,6 +195,15 @@ mod tests {
         assert!(placed(&[bare(0)], &[0, 1]).found.is_empty());
         let lone: Placed<CriticEvaluation> = place(&bare(0).to_string(), &[0]).unwrap();
         assert_eq!(abouts(&lone), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_label_may_be_written_as_text() {
+        let mut items = [item(0, 0), item(1, 1), item(2, 2), item(3, 3)];
+        items[1]["idea_index"] = json!("1");
+        items[2]["idea_index"] = json!(2.0);
+        items[3]["idea_index"] = json!(-3);
+        assert_eq!(abouts(&placed(&items, &[0, 1, 2, 3])), [(0, 0), (1, 1), (2, 2)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer::Answer;
 use super::ask::{self, Ask};
@@ -19,6 +19,7 @@ const ROLE: &str = "You are an inventor who knows many fields. You propose ideas
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct IdeaItem {
     /// The idea's number, counting from 1.
+    #[serde(deserialize_with = "number")]
     #[garde(range(min = 1))]
     pub idea_number: u32,
     /// The idea in a few words.
@@ -102,6 +103,12 @@ impl IdeaGenerator<'_> {
         }
         Ok(answer)
     }
+}
+
+/// Ideas are numbered anew: a wrong number, such as a first 0, must not lose an idea.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(1).max(1))
 }
 
 fn ideas_prompt(wanted: &GenerateIdeas<'_>, count: usize, existing: &[IdeaItem]) -> String {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::config::check_temperature;
 use crate::error::{Error, Result};
 use crate::message::Part;
@@ -9,7 +11,8 @@ use crate::message::Part;
 use super::stage::Stage;
 
 /// Everything one run needs to know, besides the router.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// What ideas are wanted for. Must not be blank.
     pub topic: String,
@@ -31,7 +34,15 @@ pub struct Options {
     pub stage_timeouts: StageTimeouts,
     /// Files and web addresses. They go with the idea generation alone: what matters of them is in the ideas, and every
     /// later stage would pay for them again.
+    #[serde(skip)]
     pub parts: Vec<Part>,
+}
+
+impl Default for Options {
+    /// Not valid as it is: the topic is blank.
+    fn default() -> Self {
+        Self::new("", "")
+    }
 }
 
 impl Options {
@@ -80,7 +91,8 @@ impl Options {
 
 /// The sampling temperature of every stage, each 0.0 to 2.0. The improvement uses that of the idea generation, the
 /// re-evaluation that of the evaluation.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Temperatures {
     /// What the others were derived from; no stage uses it.
     pub base: f64,
@@ -144,7 +156,8 @@ impl Temperatures {
 }
 
 /// How long every stage may take, in seconds. The deadline of the whole run ends a stage earlier.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct StageTimeouts {
     /// Default 300.
     pub idea_generation: f64,

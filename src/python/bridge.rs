@@ -10,12 +10,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::error;
-use super::lane::{EventLoop, Lane, Run};
+use super::lane::{EventLoop, Lane};
 use super::runtime::Process;
 use crate::error::{Error, ErrorKind};
 
@@ -74,21 +73,6 @@ where
     W: Future<Output = Result<T, Error>> + Send,
     T: Send,
 {
-    let (_, nothing) = mpsc::unbounded_channel();
-    block_serving(py, process, work, nothing)
-}
-
-/// [`block`], running the `jobs` that `work` sends to the calling thread, in order, the last ones before it returns.
-pub(super) fn block_serving<W, T>(
-    py: Python<'_>,
-    process: &Process,
-    work: W,
-    mut jobs: mpsc::UnboundedReceiver<Run>,
-) -> PyResult<T>
-where
-    W: Future<Output = Result<T, Error>> + Send,
-    T: Send,
-{
     if Handle::try_current().is_ok() {
         return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
     }
@@ -98,22 +82,17 @@ where
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let work = guarded(work);
             tokio::pin!(work);
-            let outcome = loop {
+            loop {
                 tokio::select! {
                     biased;
-                    Some(run) = jobs.recv() => Python::attach(run),
-                    outcome = &mut work => break outcome,
+                    outcome = &mut work => return Ok(outcome),
                     () = process.ended() => {
                         return Err(PyRuntimeError::new_err("the interpreter is ending; the call was cancelled"));
                     }
                     // The caller's own thread: it may attach.
                     _ = tick.tick() => Python::attach(|py| py.check_signals())?,
                 }
-            };
-            while let Ok(run) = jobs.try_recv() {
-                Python::attach(run);
             }
-            Ok(outcome)
         })
     })?;
     outcome.map_err(|error| error::to_python(py, &error))

@@ -1,6 +1,6 @@
 //! Python code that the core calls: routers of the caller's own, and progress callbacks.
 //!
-//! It runs on the caller's event loop, or on the caller's own thread during a synchronous call, never on a thread of ours.
+//! It runs on the caller's event loop, never on a thread of ours.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::lane::{EventLoop, Lane, Run};
+use super::lane::{EventLoop, Lane};
 use super::{bridge, error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -170,44 +170,28 @@ fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Told> {
     if exception.is_none() { task.call_method0("result")?.extract() } else { Err(PyErr::from_value(exception)) }
 }
 
-/// Progress to a Python callable `emit(message, fraction)` that returns at once.
+/// Progress to a Python callable `emit(message, fraction)` on its event loop's thread; it returns at once.
 pub(super) struct Progress {
-    to: Recipient,
+    lane: Lane,
+    event_loop: EventLoop,
     emit: Arc<Py<PyAny>>,
-}
-
-enum Recipient {
-    /// The loop of the coroutine that runs the workflow.
-    EventLoop(Lane, EventLoop),
-    /// The thread blocked in a synchronous call.
-    Caller(mpsc::UnboundedSender<Run>),
 }
 
 impl Progress {
     /// To the loop that runs now.
-    pub(super) fn on_loop(py: Python<'_>, lane: &Lane, emit: Py<PyAny>) -> PyResult<Self> {
+    pub(super) fn new(py: Python<'_>, lane: &Lane, emit: Py<PyAny>) -> PyResult<Self> {
         let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
-        Ok(Self { to: Recipient::EventLoop(lane.clone(), event_loop), emit: Arc::new(emit) })
-    }
-
-    /// To the thread that serves the other end of `jobs`.
-    pub(super) fn to_caller(jobs: mpsc::UnboundedSender<Run>, emit: Py<PyAny>) -> Self {
-        Self { to: Recipient::Caller(jobs), emit: Arc::new(emit) }
+        Ok(Self { lane: lane.clone(), event_loop, emit: Arc::new(emit) })
     }
 }
 
 impl ProgressSink for Progress {
     fn emit(&self, message: &str, fraction: f64) {
         let (emit, message) = (Arc::clone(&self.emit), message.to_owned());
-        let run = move |py: Python<'_>| {
+        self.lane.on_loop(Arc::clone(&self.event_loop), move |py| {
             if let Err(error) = emit.call1(py, (message, fraction)) {
                 error.write_unraisable(py, Some(emit.bind(py)));
             }
-        };
-        match &self.to {
-            Recipient::EventLoop(lane, event_loop) => lane.on_loop(Arc::clone(event_loop), run),
-            // The caller stopped listening only where it was interrupted.
-            Recipient::Caller(jobs) => drop(jobs.send(Box::new(run))),
-        }
+        });
     }
 }

@@ -5,11 +5,13 @@
 //! * `bridge` is the door: `submit` for coroutines, `block` for synchronous calls.
 //! * the rest wraps one core type a file.
 
+mod agents;
 mod attachments;
 mod bridge;
 mod callback;
 mod config;
 mod convert;
+mod coordinator;
 mod error;
 mod lane;
 mod log;
@@ -22,9 +24,13 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::agents::{arun_agent, run_agent};
+    #[pymodule_export]
     use super::bridge::Pending;
     #[pymodule_export]
     use super::config::LLMConfig;
+    #[pymodule_export]
+    use super::coordinator::Coordinator;
     #[pymodule_export]
     use super::router::{Call, Router, Schema};
     use super::{Bound, PyModule, PyResult, runtime};

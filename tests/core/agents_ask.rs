@@ -41,7 +41,7 @@ async fn the_number_of_ideas_reaches_prompt_and_schema() {
 
 #[tokio::test]
 async fn too_many_ideas_are_cut_and_numbered_anew() {
-    let double = Double::new(|_, _| Reply::Json(IDEAS.iter().map(|idea| idea_item(9, idea)).collect()));
+    let double = Double::new(|_, _| Reply::Json(IDEAS.iter().map(|idea| idea_item(0, idea)).collect()));
     let answer = IdeaGenerator { router: &double }.generate(&generate(5, 2)).await.unwrap();
     assert_eq!(answer.value.iter().map(|idea| idea.idea_number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     assert_eq!(answer.value[1].text(), format!("{}: {}", IDEAS[1].0, IDEAS[1].1));
@@ -156,6 +156,31 @@ async fn only_the_missing_ideas_are_asked_about_again() {
     assert!(batch.get(4).is_none());
     assert_eq!(answer.tokens, 20);
     assert_eq!(batch.labelled().map(|item| item.idea_index).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn ideas_too_long_for_one_prompt_are_asked_about_in_several() {
+    let context = "x".repeat(MAX_PROMPT_CHARS - 9_000);
+    let brief = Brief { context: &context, ..BRIEF };
+    let filler = "y".repeat(3_000);
+    let long: Vec<String> = ideas(5).iter().map(|idea| format!("{idea} {filler}")).collect();
+    let double = Double::honest();
+    let answer = Critic { router: &double }.evaluate(&long, &brief).await.unwrap();
+    let groups: Vec<Vec<u64>> = double.calls().iter().map(double::Asked::labels).collect();
+    assert_eq!(groups, [vec![0, 1], vec![2], vec![3, 4]]);
+    for (entry, (title, ..)) in answer.value.into_iter().zip(IDEAS) {
+        assert!(entry.unwrap().comment.contains(title));
+    }
+
+    // One call of three fails twice: the ideas of the others keep what they have.
+    let double = Double::new(|_, asked| match asked.labels()[0] {
+        3 => Reply::Fail(Error::new(ErrorKind::Server, "down")),
+        _ => Reply::Json(honest(asked)),
+    });
+    let batch = Critic { router: &double }.evaluate(&long, &brief).await.unwrap().value;
+    assert!((0..3).all(|index| batch.get(index).unwrap().is_ok()));
+    assert_eq!(batch.get(4).unwrap().unwrap_err(), "down; asking again failed: down");
+    assert_eq!(double.calls().len(), 4);
 }
 
 #[tokio::test]

@@ -1,0 +1,212 @@
+//! The agents, as the Python package drives them: a task in JSON, an outcome in JSON.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::attachments::{Attachments, Given};
+use super::bridge::{self, Pending};
+use super::callback::PythonRouter;
+use super::router::Router;
+use super::runtime::Process;
+use crate::agents::{
+    Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Language, Skeptic,
+    SkepticCase, StructuredIdeaGenerator,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Part;
+use crate::router::{Generate, Routed};
+
+/// Whom agents ask: a router of ours, or a function that makes the coroutine that asks the caller's own.
+#[derive(FromPyObject)]
+pub(super) enum Source<'py> {
+    Native(Bound<'py, Router>),
+    Python(Bound<'py, PyAny>),
+}
+
+impl Source<'_> {
+    /// The core's view of it. A Python one is bound to the running event loop.
+    pub(super) fn generate(self, py: Python<'_>, process: &Process) -> PyResult<Arc<dyn Generate>> {
+        Ok(match self {
+            Self::Native(router) => Arc::new(routed(&router, process)),
+            Self::Python(ask) => Arc::new(PythonRouter::new(py, &process.lane, ask.unbind())?),
+        })
+    }
+}
+
+/// Runs one agent to its end; blocks. Returns the outcome as JSON text.
+#[pyfunction]
+#[pyo3(signature = (router, task, files = Vec::new(), urls = Vec::new()))]
+pub(super) fn run_agent(
+    py: Python<'_>,
+    router: &Bound<'_, Router>,
+    task: &str,
+    files: Vec<Given>,
+    urls: Vec<String>,
+) -> PyResult<String> {
+    let process = Process::get(py)?;
+    let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
+    let routed = routed(router, &process);
+    bridge::block(py, &process, async move { task.run(&routed, &attachments.load().await?).await })
+}
+
+/// Runs one agent; its result is the outcome as JSON text.
+#[pyfunction]
+#[pyo3(signature = (router, task, files = Vec::new(), urls = Vec::new()))]
+pub(super) fn arun_agent(
+    py: Python<'_>,
+    router: Source<'_>,
+    task: &str,
+    files: Vec<Given>,
+    urls: Vec<String>,
+) -> PyResult<Pending> {
+    let process = Process::get(py)?;
+    let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
+    let router = router.generate(py, &process)?;
+    let work = async move { task.run(&*router, &attachments.load().await?).await };
+    bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
+}
+
+/// One question to one agent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Task {
+    agent: Agent,
+    topic: String,
+    context: String,
+    temperature: f64,
+    /// How many ideas to generate.
+    #[serde(default)]
+    count: usize,
+    /// What the other agents speak about; the single forms about the first alone.
+    #[serde(default)]
+    cases: Vec<Case>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Agent {
+    Generate,
+    Evaluate,
+    Advocate,
+    AdvocateBatch,
+    Criticize,
+    CriticizeBatch,
+    Improve,
+    ImproveBatch,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Case {
+    idea: String,
+    evaluation: String,
+    advocacy: String,
+    skepticism: String,
+}
+
+impl Task {
+    async fn run(&self, router: &dyn Generate, parts: &[Part]) -> Result<String> {
+        let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature };
+        let language = Language::of(&self.topic, &self.context);
+        match self.agent {
+            Agent::Generate => {
+                let wanted = GenerateIdeas { brief, count: self.count, minimum: 0, parts };
+                outcome(IdeaGenerator { router }.generate(&wanted).await?, |ideas| to_value(&ideas))
+            }
+            Agent::Evaluate => {
+                let ideas: Vec<String> = self.cases.iter().map(|case| case.idea.clone()).collect();
+                outcome(Critic { router }.evaluate(&ideas, &brief).await?, |batch| {
+                    to_value(&batch.labelled().collect::<Vec<_>>())
+                })
+            }
+            Agent::Advocate => {
+                outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
+                    with_text(to_value(&advocacy)?, &advocacy.formatted(language))
+                })
+            }
+            Agent::AdvocateBatch => {
+                let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
+                outcome(answer, |batch| {
+                    batch.labelled().map(|one| with_text(to_value(&one)?, &one.item.formatted(language))).collect()
+                })
+            }
+            Agent::Criticize => {
+                outcome(Skeptic { router }.criticize(&self.first()?.into(), &brief).await?, |skepticism| {
+                    with_text(to_value(&skepticism)?, &skepticism.formatted(language))
+                })
+            }
+            Agent::CriticizeBatch => {
+                let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
+                outcome(answer, |batch| {
+                    batch.labelled().map(|one| with_text(to_value(&one)?, &one.item.formatted(language))).collect()
+                })
+            }
+            Agent::Improve => {
+                let answer = StructuredIdeaGenerator { router }.improve(&self.first()?.into(), &brief).await?;
+                outcome(answer, |improvement| to_value(&improvement))
+            }
+            Agent::ImproveBatch => {
+                let answer = StructuredIdeaGenerator { router }.improve_batch(&self.cases(), &brief).await?;
+                outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
+            }
+        }
+    }
+
+    fn first(&self) -> Result<Case> {
+        self.cases.first().cloned().ok_or_else(|| Error::invalid_input("there is no idea to speak about"))
+    }
+
+    fn cases<T: From<Case>>(&self) -> Vec<T> {
+        self.cases.iter().cloned().map(T::from).collect()
+    }
+}
+
+impl From<Case> for AdvocateCase {
+    fn from(case: Case) -> Self {
+        Self { idea: case.idea, evaluation: case.evaluation }
+    }
+}
+
+impl From<Case> for SkepticCase {
+    fn from(case: Case) -> Self {
+        Self { idea: case.idea, advocacy: case.advocacy }
+    }
+}
+
+impl From<Case> for ImproveCase {
+    fn from(case: Case) -> Self {
+        let Case { idea, evaluation, advocacy, skepticism } = case;
+        Self { idea, evaluation, advocacy, skepticism }
+    }
+}
+
+pub(super) fn routed(router: &Bound<'_, Router>, process: &Process) -> Routed {
+    Routed { router: Arc::clone(&router.get().router), engine: Arc::clone(&process.engine) }
+}
+
+fn parse(task: &str) -> PyResult<Task> {
+    serde_json::from_str(task).map_err(|failure| PyValueError::new_err(failure.to_string()))
+}
+
+/// The outcome as JSON text: the value, and what it took to get it.
+fn outcome<T>(answer: Answer<T>, shape: impl FnOnce(T) -> Result<Value>) -> Result<String> {
+    let (tokens, cost, calls) = (answer.tokens, answer.cost, answer.calls);
+    let value = shape(answer.value)?;
+    Ok(json!({ "value": value, "tokens": tokens, "cost": cost, "calls": calls }).to_string())
+}
+
+fn to_value(value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|failure| Error::new(ErrorKind::Internal, failure.to_string()))
+}
+
+/// Adds the bullet text that people read.
+fn with_text(mut value: Value, text: &str) -> Result<Value> {
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("formatted".to_owned(), Value::from(text));
+    }
+    Ok(value)
+}
