@@ -49,8 +49,8 @@ pub(super) fn run_agent(
 ) -> PyResult<String> {
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
-    let routed = routed(router, &process);
-    bridge::block(py, &process, async move { task.run(&routed, &attachments.load().await?).await })
+    let native = routed(router, &process);
+    bridge::block(py, &process, async move { task.run(&native, &attachments.load().await?).await })
 }
 
 /// Runs one agent; its result is the outcome as JSON text.
@@ -125,24 +125,24 @@ impl Task {
             }
             Agent::Advocate => {
                 outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
-                    with_text(to_value(&advocacy)?, &advocacy.formatted(language))
+                    with_text(&advocacy, &advocacy.formatted(language))
                 })
             }
             Agent::AdvocateBatch => {
                 let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
                 outcome(answer, |batch| {
-                    batch.labelled().map(|one| with_text(to_value(&one)?, &one.item.formatted(language))).collect()
+                    batch.labelled().map(|one| with_text(&one, &one.item.formatted(language))).collect()
                 })
             }
             Agent::Criticize => {
                 outcome(Skeptic { router }.criticize(&self.first()?.into(), &brief).await?, |skepticism| {
-                    with_text(to_value(&skepticism)?, &skepticism.formatted(language))
+                    with_text(&skepticism, &skepticism.formatted(language))
                 })
             }
             Agent::CriticizeBatch => {
                 let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
                 outcome(answer, |batch| {
-                    batch.labelled().map(|one| with_text(to_value(&one)?, &one.item.formatted(language))).collect()
+                    batch.labelled().map(|one| with_text(&one, &one.item.formatted(language))).collect()
                 })
             }
             Agent::Improve => {
@@ -204,7 +204,8 @@ fn to_value(value: &impl Serialize) -> Result<Value> {
 }
 
 /// Adds the bullet text that people read.
-fn with_text(mut value: Value, text: &str) -> Result<Value> {
+fn with_text(value: &impl Serialize, text: &str) -> Result<Value> {
+    let mut value = to_value(value)?;
     if let Some(fields) = value.as_object_mut() {
         fields.insert("formatted".to_owned(), Value::from(text));
     }

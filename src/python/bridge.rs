@@ -68,6 +68,7 @@ where
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
 /// 0.1 s of Ctrl-C; the work is dropped then.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method's path is not general over lifetimes")]
 pub(super) fn block<W, T>(py: Python<'_>, process: &Process, work: W) -> PyResult<T>
 where
     W: Future<Output = Result<T, Error>> + Send,

@@ -1,4 +1,4 @@
-//! The core's events in Python's `logging`, under the logger `madspark`.
+//! The core's events in Python's `logging`, under the logger `madspark.core`.
 //!
 //! An event is sent to the lane, so no worker waits for the interpreter. The logger's level is looked up when a call
 //! begins: events below it cost one atomic load.

@@ -5,6 +5,8 @@
 //! * `bridge` is the door: `submit` for coroutines, `block` for synchronous calls.
 //! * the rest wraps one core type a file.
 
+#![expect(clippy::doc_markdown, reason = "the documentation of Python items is read in Python")]
+
 mod agents;
 mod attachments;
 mod bridge;

@@ -157,6 +157,7 @@ pub(super) struct Call {
     state: Arc<Mutex<State>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly every call is running from its start")]
 enum State {
     Prepared(Prepared),
     Running(router::Call),

@@ -113,7 +113,7 @@ impl Call {
         if self.request.schema.is_some() {
             match schema::json_text(&reply.text) {
                 Some(json) if json.len() == reply.text.len() => {}
-                Some(json) => reply.text = json.to_owned(),
+                Some(json) => reply.text = String::from(json),
                 None => usable = false,
             }
         }
@@ -215,9 +215,9 @@ fn cost_of(attempt: &Attempt) -> Option<f64> {
 }
 
 fn repair(reply: &str, rejection: &Rejection) -> Repair {
-    let faults: String = rejection.faults.iter().map(|fault| format!("- {fault}\n")).collect();
+    let faults = rejection.faults.join("\n- ");
     let instruction = format!(
-        "Your answer could not be used. What is wrong with it:\n{faults}\
+        "Your answer could not be used. What is wrong with it:\n- {faults}\n\
          Answer again with the corrected JSON alone, keeping everything that was right."
     );
     Repair { reply: Arc::from(reply), instruction: Arc::from(instruction) }

@@ -19,11 +19,12 @@ pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
         (Some(Provider::Ollama), _) => &[Provider::Ollama],
         (Some(Provider::Gemini), _) => &[Provider::Gemini],
         (Some(Provider::OpenAi), _) => &[Provider::OpenAi],
-        (None, ProviderChoice::Pinned(Provider::Ollama)) => &[Provider::Ollama, Provider::Gemini],
         (None, ProviderChoice::Pinned(Provider::Gemini)) => &[Provider::Gemini, Provider::Ollama],
         (None, ProviderChoice::Pinned(Provider::OpenAi)) => &[Provider::OpenAi, Provider::Ollama, Provider::Gemini],
         (None, ProviderChoice::Auto) if prefers_gemini(router) => &[Provider::Gemini, Provider::Ollama],
-        (None, ProviderChoice::Auto) => &[Provider::Ollama, Provider::Gemini],
+        (None, ProviderChoice::Auto | ProviderChoice::Pinned(Provider::Ollama)) => {
+            &[Provider::Ollama, Provider::Gemini]
+        }
     };
     let count = if router.fallback_enabled() { order.len() } else { 1 };
     order[..count].iter().map(|provider| target(config, router.tier(), *provider)).collect()
