@@ -10,7 +10,7 @@ TEST_VENV ?= .venv-test
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint lint-rust lint-python test-rust test-python tools clean
 
-RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml
+RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock rust-toolchain.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
 
 INSTALLED := $(VENV)/.installed

@@ -35,6 +35,7 @@ def main() -> int:
         print("$ " + subprocess.list2cmdline(["madspark", *arguments]), flush=True)
         # `-m madspark` is the command `madspark`, of this very interpreter.
         done = subprocess.run([sys.executable, "-m", "madspark", *arguments], env=environment, check=False)  # noqa: S603  # our own command
+        print(f"\n{len(simulator.requests)} requests went to the simulated Ollama at {simulator.ollama_url}")
     return done.returncode
 
 

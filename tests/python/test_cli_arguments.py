@@ -209,6 +209,8 @@ def test_degraded_ideas_are_named_with_stage_and_reason() -> None:
     assert degraded([RESULT]) == []
     (line,) = degraded([RESULT, degraded_result()])
     assert line == "idea 2 (Roof farm: beds on flat roofs) is degraded: advocacy: rate_limited"
+    (line,) = degraded([{**RESULT, "status": "failed", "problems": [{"stage": "evaluation", "reason": "a\nb"}]}])
+    assert line.endswith("failed: evaluation: a b")
 
 
 @pytest.mark.parametrize(
@@ -244,10 +246,11 @@ async def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal() -> None:
     plain, terminal, silent = io.StringIO(), Terminal(), Terminal()
     for stream, quiet in ((plain, False), (terminal, False), (silent, True)):
         progress = Progress(stream, quiet=quiet)
+        await progress.show("Starting", 0.0)
         await progress.show("Generating", 0.1)
         await progress.show("Done", 1.0)
         progress.close()
-    assert plain.getvalue() == "[ 10%] Generating\n[100%] Done\n"
+    assert plain.getvalue() == "[  0%] Starting\n[ 10%] Generating\n[100%] Done\n"
     assert "\n" not in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[2K")
     assert silent.getvalue() == ""

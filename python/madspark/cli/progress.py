@@ -28,13 +28,13 @@ class Progress:
         """Show one event. A coroutine function, so that it runs on the loop and never beside the final output."""
         if self._quiet:
             return
-        line = f"[{fraction:4.0%}] {message}"
+        share = f"[{fraction:4.0%}] "
         if self._rewrites:
             columns = shutil.get_terminal_size().columns
-            self._stream.write(_CLEAR + shorten(line, columns - 1))
+            self._stream.write(_CLEAR + share + shorten(message, columns - len(share) - 1))
             self._open = True
         else:
-            self._stream.write(shorten(line, 200) + "\n")
+            self._stream.write(share + shorten(message, 200) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

@@ -34,7 +34,9 @@ def degraded(results: Sequence[Mapping[str, Any]]) -> list[str]:
             continue
         reasons = "; ".join(f"{problem['stage']}: {problem['reason']}" for problem in result.get("problems") or ())
         title = shorten(str(result["idea"]), 50)
-        lines.append(" ".join(clean(f"idea {number} ({title}) is {status}: {reasons or 'no reason given'}").split()))
+        outcome = "failed" if status == "failed" else f"is {status}"
+        line = f"idea {number} ({title}) {outcome}: {reasons or 'no reason given'}"
+        lines.append(" ".join(clean(line).split()))
     return lines
 
 

@@ -1,0 +1,138 @@
+"""The command as a process: codes, streams, Ctrl-C and closed pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+# What the developer's shell has set for real providers has no part here.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_"))
+}
+COMMAND = [sys.executable, "-m", "madspark"]
+# Long enough for a loaded machine; only a hang reaches it.
+LIMIT = 60
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own command
+        [*COMMAND, *arguments],
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=LIMIT,
+    )
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("madspark ")
+
+
+def test_a_bad_flag_is_one_line() -> None:
+    for flag in (["--top", "9"], ["--ollama-host", "ftp://box"]):
+        done = run("topic", *flag)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_malformed_variable_is_told_and_no_secret_of_the_environment() -> None:
+    done = run(
+        "topic",
+        "--provider",
+        "gemini",
+        "--no-fallback",
+        "--gemini-base-url",
+        f"http://user:hunter2@127.0.0.1:{closed_port()}",
+        MADSPARK_MODEL_TIER="best",
+        GOOGLE_API_KEY="AIza-hunter2-hunter2-hunter2",
+    )
+    assert done.returncode == 1
+    assert "MADSPARK_MODEL_TIER" in done.stderr
+    assert "cannot reach Gemini at http://127.0.0.1:" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_without_a_server_one_line_says_what_to_do() -> None:
+    done = run("topic", "--provider", "ollama", "--no-fallback", "--quiet", "--ollama-host", f":{closed_port()}")
+    assert done.returncode == 2
+    done = run("topic", "--provider", "ollama", "--no-fallback", "--quiet", OLLAMA_HOST=f"127.0.0.1:{closed_port()}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "start it with `ollama serve`" in done.stderr
+
+
+def test_a_whole_run_prints_json_on_stdout_and_progress_on_stderr() -> None:
+    done = run("屋上の野菜", "small budget", "--provider", "mock", "--top", "2", "--enhanced", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [result["status"] for result in answer["results"]] == ["ok", "ok"]
+    assert all(result["advocacy"] and result["skepticism"] for result in answer["results"])
+    assert answer["metrics"]["total_requests"] > 0
+    assert done.stderr.startswith("[  0%]")
+    assert done.stderr.splitlines()[-1].startswith("[100%]")
+
+
+def test_a_whole_run_is_readable_and_quiet() -> None:
+    done = run("city farming", "--provider", "mock", "--top", "1", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1. score ")
+    assert "Improved" in done.stdout
+
+
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(  # noqa: S603  # our own command
+            [*COMMAND, "city farming", "--provider", "mock", "--quiet"],
+            env=ENVIRONMENT,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+            encoding="utf-8",
+            timeout=LIMIT,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_the_run_and_hangs_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LIMIT)
+        host = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with subprocess.Popen(  # noqa: S603  # our own command
+            [*COMMAND, "city farming", "--provider", "ollama", "--no-fallback", "--quiet", "--ollama-host", host],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as process:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(LIMIT)
+                # The model call is under way, and never answered.
+                assert connection.recv(1)
+                process.send_signal(signal.SIGINT)
+                while connection.recv(65536):
+                    pass
+            out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out, err) == (130, "", "madspark: cancelled\n")
