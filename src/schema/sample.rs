@@ -1,8 +1,436 @@
 //! Deterministic instances of a schema.
+//!
+//! The same schema and prompt always give the same value: choices come from a hash of the prompt and of the path inside
+//! the value, never from a random source. Schemas that are hard to satisfy (`not`, `oneOf`, `if`) are met by trying a few
+//! values and checking them; one that no try meets gets the first try, so a contradictory schema still gets an answer.
 
-use serde_json::Value;
+mod array;
+mod check;
+mod lexicon;
+mod merge;
+mod number;
+mod object;
+mod pattern;
+mod prompt;
+mod string;
+mod text;
+
+use std::cell::Cell;
+
+use serde_json::{Map, Value};
+
+use self::prompt::Prompt;
+use self::text::Words;
+
+/// How often a schema that needs checking is tried. The later half of the tries leaves optional parts out.
+const TRIES: u64 = 16;
+/// How often one definition may stand inside itself before optional parts are left out.
+const MAX_RECURSION: usize = 3;
+/// Nesting at which a value is cut off: only schemas without a finite instance get there.
+const MAX_DEPTH: usize = 96;
+/// Values made for one sample before optional parts are left out everywhere.
+const MAX_NODES: usize = 20_000;
 
 /// A valid, deterministic, plausible instance of `schema`, its words drawn from `prompt`.
-pub fn sample(_schema: &Value, _prompt: &str) -> Value {
-    Value::Null
+///
+/// Texts use the prompt's own words and script, those of fenced data (`<topic>…</topic>`) before instructions. Lists have
+/// as many items as the schema fixes, as the prompt asks for, or as it labels (`idea_index: 3`); three where nothing says.
+/// Every property is filled, optional ones too, unless a definition stands inside itself more than three times.
+pub fn sample(schema: &Value, prompt: &str) -> Value {
+    let prompt = Prompt::read(prompt);
+    let words = prompt.words();
+    let sampler = Sampler { root: schema, prompt: &prompt, nodes: Cell::new(0) };
+    sampler.value(schema, &Place::root(prompt.seed(), &words))
+}
+
+/// What stays the same for one whole sample.
+struct Sampler<'s> {
+    root: &'s Value,
+    prompt: &'s Prompt<'s>,
+    nodes: Cell<usize>,
+}
+
+/// Where in the value the sampler is.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    /// Hash of the prompt and the whole path.
+    seed: u64,
+    /// The same without the position in the nearest list, so that numbers of one list can be spaced out.
+    family: u64,
+    /// The nearest property's name.
+    name: &'p str,
+    /// The position in the nearest list.
+    ordinal: usize,
+    /// Lists around this place.
+    lists: usize,
+    depth: usize,
+    /// The label of the nearest labelled list item.
+    label: Option<i64>,
+    words: &'p Words,
+    refs: Option<&'p Frame<'p>>,
+    /// Leave optional parts out.
+    tight: bool,
+}
+
+/// One `$ref` on the way from the root.
+struct Frame<'p> {
+    target: &'p str,
+    up: Option<&'p Frame<'p>>,
+}
+
+impl<'p> Place<'p> {
+    fn root(seed: u64, words: &'p Words) -> Self {
+        Self {
+            seed,
+            family: seed,
+            name: "",
+            ordinal: 0,
+            lists: 0,
+            depth: 0,
+            label: None,
+            words,
+            refs: None,
+            tight: false,
+        }
+    }
+
+    fn property(&self, name: &'p str) -> Self {
+        let step = hash(name);
+        Self { seed: mix(self.seed, step), family: mix(self.family, step), name, depth: self.depth + 1, ..*self }
+    }
+
+    fn item(&self, ordinal: usize) -> Self {
+        Self {
+            seed: mix(self.seed, ordinal as u64 + 1),
+            family: mix(self.seed, 0x17e4),
+            ordinal,
+            lists: self.lists + 1,
+            depth: self.depth + 1,
+            label: None,
+            ..*self
+        }
+    }
+
+    fn retry(&self, salt: u64) -> Self {
+        if salt == 0 {
+            return *self;
+        }
+        Self {
+            seed: mix(self.seed, salt),
+            family: mix(self.family, salt),
+            tight: self.tight || salt >= TRIES / 2,
+            ..*self
+        }
+    }
+
+    fn times_inside(&self, target: &str) -> usize {
+        std::iter::successors(self.refs, |frame| frame.up).filter(|frame| frame.target == target).count()
+    }
+}
+
+impl Sampler<'_> {
+    fn value(&self, schema: &Value, place: &Place<'_>) -> Value {
+        let Value::Object(keywords) = schema else {
+            return if *schema == Value::Bool(false) { Value::Null } else { string::plain(place).into() };
+        };
+        self.nodes.set(self.nodes.get() + 1);
+        if place.depth > MAX_DEPTH {
+            return Value::Null;
+        }
+        let place = Place { tight: place.tight || self.nodes.get() > MAX_NODES, ..*place };
+        if !needs_check(keywords) {
+            return self.attempt(keywords, &place, 0);
+        }
+        let mut first = None;
+        for salt in 0..TRIES {
+            let value = self.attempt(keywords, &place.retry(salt), salt);
+            if check::fits(self.root, schema, &value) {
+                return value;
+            }
+            first.get_or_insert(value);
+            if self.nodes.get() > 2 * MAX_NODES {
+                break;
+            }
+        }
+        first.unwrap_or(Value::Null)
+    }
+
+    fn attempt(&self, keywords: &Map<String, Value>, place: &Place<'_>, salt: u64) -> Value {
+        if let Some(Value::String(target)) = keywords.get("$ref") {
+            return self.referenced(keywords, target, place);
+        }
+        if let Some(constant) = keywords.get("const") {
+            return constant.clone();
+        }
+        if let Some(Value::Array(choices)) = keywords.get("enum") {
+            return self.choice(keywords, choices, place);
+        }
+        // What is merged below may lead back to itself.
+        let place = &Place { depth: place.depth + 1, ..*place };
+        if keywords.contains_key("if") {
+            let (branch, rest) = merge::conditional(keywords, salt);
+            return self.value(&merge::both(&rest, &branch), place);
+        }
+        for key in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(branches)) = keywords.get(key)
+                && let Some(branch) = self.branch(branches, place, salt)
+            {
+                let rest = merge::without(keywords, &[key]);
+                return if merge::is_bare(&rest) {
+                    self.value(branch, place)
+                } else {
+                    self.value(&merge::both(&Value::Object(rest), branch), place)
+                };
+            }
+        }
+        if let Some(Value::Array(parts)) = keywords.get("allOf") {
+            let rest = Value::Object(merge::without(keywords, &["allOf"]));
+            let merged = parts.iter().fold(rest, |whole, part| merge::both(&whole, &self.resolved(part, place)));
+            return self.value(&merged, place);
+        }
+        self.typed(keywords, place, salt)
+    }
+
+    fn typed(&self, keywords: &Map<String, Value>, place: &Place<'_>, salt: u64) -> Value {
+        match kind(keywords, salt) {
+            Kind::Object => self.object(keywords, place),
+            Kind::Array => self.array(keywords, place),
+            Kind::Integer => number::integer(keywords, place, self.prompt),
+            Kind::Number => number::number(keywords, place),
+            Kind::Boolean => Value::Bool(place.seed & 4 == 0),
+            Kind::Null => Value::Null,
+            Kind::String => string::string(keywords, place).into(),
+        }
+    }
+
+    fn referenced(&self, keywords: &Map<String, Value>, target: &str, place: &Place<'_>) -> Value {
+        let Some(schema) = resolve(self.root, target) else { return string::plain(place).into() };
+        let frame = Frame { target, up: place.refs };
+        let tight = place.tight || place.times_inside(target) >= MAX_RECURSION;
+        let place = Place { refs: Some(&frame), depth: place.depth + 1, tight, ..*place };
+        let rest = merge::without(keywords, &["$ref"]);
+        if merge::is_bare(&rest) {
+            self.value(schema, &place)
+        } else {
+            self.value(&merge::both(schema, &Value::Object(rest)), &place)
+        }
+    }
+
+    /// A part of `allOf` is merged with its siblings, for which it has to be looked up first. A definition that is
+    /// already being made stays a reference: merging it again would never end.
+    fn resolved(&self, part: &Value, place: &Place<'_>) -> Value {
+        match part.get("$ref").and_then(Value::as_str) {
+            Some(target) if place.times_inside(target) == 0 => match resolve(self.root, target) {
+                Some(schema) => {
+                    let rest = part.as_object().map(|part| merge::without(part, &["$ref"])).unwrap_or_default();
+                    merge::both(schema, &Value::Object(rest))
+                }
+                None => part.clone(),
+            },
+            _ => part.clone(),
+        }
+    }
+
+    fn choice(&self, keywords: &Map<String, Value>, choices: &[Value], place: &Place<'_>) -> Value {
+        let rest = Value::Object(merge::without(keywords, &["enum"]));
+        let fitting: Vec<_> = choices.iter().filter(|choice| check::fits(self.root, &rest, choice)).collect();
+        let named: Vec<_> = fitting.iter().copied().filter(|choice| !choice.is_null()).collect();
+        let pool = if named.is_empty() { fitting } else { named };
+        let at = pick(place.family, pool.len()) + place.ordinal;
+        pool.get(at % pool.len().max(1)).map_or(Value::Null, |choice| (*choice).clone())
+    }
+
+    fn branch<'b>(&self, branches: &'b [Value], place: &Place<'_>, salt: u64) -> Option<&'b Value> {
+        if place.tight {
+            let mut ranked: Vec<_> = branches.iter().collect();
+            ranked.sort_by_key(|branch| self.weight(branch, place));
+            return ranked.get(usize::try_from(salt).unwrap_or(0) % ranked.len().max(1)).copied();
+        }
+        let mut ranked: Vec<_> = branches.iter().filter(|branch| !is_null(branch)).collect();
+        let turn = pick(place.seed, ranked.len()) + usize::try_from(salt).unwrap_or(0);
+        if salt > 0 || ranked.is_empty() {
+            ranked.extend(branches.iter().filter(|branch| is_null(branch)));
+        }
+        ranked.get(turn % ranked.len().max(1)).copied()
+    }
+
+    /// How much a branch leads on: what ends the value comes first.
+    fn weight(&self, branch: &Value, place: &Place<'_>) -> usize {
+        if let Some(target) = branch.get("$ref").and_then(Value::as_str) {
+            if place.times_inside(target) > 0 {
+                return 5;
+            }
+            return resolve(self.root, target).map_or(4, |schema| 1 + self.weight_of_type(schema));
+        }
+        self.weight_of_type(branch)
+    }
+
+    fn weight_of_type(&self, schema: &Value) -> usize {
+        let Some(keywords) = schema.as_object() else { return 1 };
+        if keywords.contains_key("const") || keywords.contains_key("enum") {
+            return 0;
+        }
+        if keywords.contains_key("anyOf") || keywords.contains_key("oneOf") || keywords.contains_key("allOf") {
+            return 3;
+        }
+        match kind(keywords, 0) {
+            Kind::Array => 1,
+            Kind::Object => 2,
+            _ => 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+    Null,
+}
+
+/// The type to make. Gemini's own schemas write types in capitals.
+fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
+    const KINDS: [(&str, Kind); 7] = [
+        ("object", Kind::Object),
+        ("array", Kind::Array),
+        ("string", Kind::String),
+        ("integer", Kind::Integer),
+        ("number", Kind::Number),
+        ("boolean", Kind::Boolean),
+        ("null", Kind::Null),
+    ];
+    const HINTS: [(&str, Kind); 14] = [
+        ("properties", Kind::Object),
+        ("required", Kind::Object),
+        ("additionalProperties", Kind::Object),
+        ("patternProperties", Kind::Object),
+        ("items", Kind::Array),
+        ("prefixItems", Kind::Array),
+        ("minItems", Kind::Array),
+        ("contains", Kind::Array),
+        ("minimum", Kind::Number),
+        ("maximum", Kind::Number),
+        ("exclusiveMinimum", Kind::Number),
+        ("exclusiveMaximum", Kind::Number),
+        ("multipleOf", Kind::Number),
+        ("minProperties", Kind::Object),
+    ];
+    let named = |name: &Value| {
+        let name = name.as_str()?;
+        KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+    };
+    let turn = usize::try_from(salt).unwrap_or(0);
+    match keywords.get("type") {
+        Some(Value::Array(names)) => {
+            let mut kinds: Vec<_> = names.iter().filter_map(named).filter(|kind| *kind != Kind::Null).collect();
+            if kinds.is_empty() || salt > 0 {
+                kinds.push(Kind::Null);
+            }
+            kinds.get(turn % kinds.len()).copied().unwrap_or(Kind::Null)
+        }
+        Some(name) => named(name).unwrap_or(Kind::String),
+        None => match HINTS.iter().find(|(keyword, _)| keywords.contains_key(*keyword)) {
+            Some((_, kind)) => *kind,
+            None if salt == 0 => Kind::String,
+            None => KINDS.get((turn + 2) % KINDS.len()).map_or(Kind::String, |(_, kind)| *kind),
+        },
+    }
+}
+
+fn is_null(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "null" || kind == "NULL") || schema.get("const") == Some(&Value::Null)
+}
+
+/// Whether making a value keyword by keyword may miss what the keywords ask for together.
+fn needs_check(keywords: &Map<String, Value>) -> bool {
+    const HARD: [&str; 9] = [
+        "oneOf",
+        "allOf",
+        "not",
+        "if",
+        "contains",
+        "dependentSchemas",
+        "dependentRequired",
+        "patternProperties",
+        "propertyNames",
+    ];
+    HARD.iter().any(|keyword| keywords.contains_key(*keyword))
+        || (["$ref", "anyOf"].iter().any(|keyword| keywords.contains_key(*keyword))
+            && keywords.keys().filter(|keyword| !merge::is_annotation(keyword)).count() > 1)
+}
+
+/// The schema a local reference points at: `#`, `#/json/pointer` or `#anchor`.
+fn resolve<'s>(root: &'s Value, target: &str) -> Option<&'s Value> {
+    let fragment = target.strip_prefix('#')?;
+    if fragment.is_empty() {
+        return Some(root);
+    }
+    if fragment.starts_with('/') {
+        return match root.pointer(fragment) {
+            Some(schema) => Some(schema),
+            None => root.pointer(&percent_decoded(fragment)),
+        };
+    }
+    ["$defs", "definitions"]
+        .iter()
+        .filter_map(|key| root.get(*key)?.as_object())
+        .flat_map(Map::values)
+        .find(|schema| schema.get("$anchor").is_some_and(|anchor| anchor == fragment))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (byte, hex) {
+            (b'%', Some(decoded)) => {
+                bytes.push(decoded);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// FNV-1a: stable across compilers, unlike the standard library's hasher.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// SplitMix64's finaliser over two numbers.
+fn mix(left: u64, right: u64) -> u64 {
+    let mut bits = left ^ right.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// A choice among `count` things.
+fn pick(seed: u64, count: usize) -> usize {
+    if count == 0 { 0 } else { usize::try_from(seed % count as u64).unwrap_or(0) }
+}
+
+/// A non-negative integer keyword. Gemini writes its int64 limits as strings.
+fn limit(keywords: &Map<String, Value>, keyword: &str) -> Option<usize> {
+    let value = keywords.get(keyword)?;
+    let number = match value {
+        Value::String(digits) => digits.parse().ok()?,
+        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?))?,
+        _ => return None,
+    };
+    usize::try_from(number).ok()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+fn whole(number: f64) -> Option<u64> {
+    (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64)
 }

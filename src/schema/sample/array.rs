@@ -1,0 +1,124 @@
+//! Lists: how many items, and what labels them.
+
+use serde_json::{Map, Value};
+
+use super::prompt::is_label_name;
+use super::{Place, Sampler, limit, merge, resolve};
+
+/// Items of a list whose length nothing states.
+const ITEMS: usize = 3;
+/// Bounds what a prompt can ask for; a schema may ask for more.
+const MAX_ASKED: usize = 1000;
+
+impl Sampler<'_> {
+    pub(super) fn array(&self, keywords: &Map<String, Value>, place: &Place<'_>) -> Value {
+        let any = Value::Bool(true);
+        let (first, rest) = match (keywords.get("prefixItems"), keywords.get("items")) {
+            (Some(Value::Array(first)), rest) => (first.as_slice(), rest),
+            (_, Some(Value::Array(first))) => (first.as_slice(), keywords.get("additionalItems")),
+            (_, rest) => (&[][..], rest),
+        };
+        let labels = rest.map(|item| self.labels(item)).unwrap_or_default();
+        let mut count = self.count(keywords, place, first.len(), rest, &labels);
+        let contained = keywords.get("contains").filter(|_| limit(keywords, "minContains") != Some(0));
+        let must_contain = contained.map_or(0, |_| limit(keywords, "minContains").unwrap_or(1));
+        count = count.max(must_contain).min(limit(keywords, "maxItems").unwrap_or(usize::MAX));
+
+        let unique = keywords.get("uniqueItems") == Some(&Value::Bool(true));
+        let mut items: Vec<Value> = Vec::with_capacity(count);
+        for ordinal in 0..count {
+            let schema = first.get(ordinal).or(rest).unwrap_or(&any);
+            let label = labels.get(ordinal).copied();
+            let own_words = label.and_then(|label| self.prompt.words_of(label));
+            let mut here = place.item(ordinal);
+            here.label = label;
+            if let Some(words) = &own_words {
+                here.words = words;
+            }
+            let wanted = match contained {
+                Some(contained) if ordinal >= first.len() && ordinal < first.len() + must_contain => {
+                    &merge::both(schema, contained)
+                }
+                _ => schema,
+            };
+            let item = self.value(wanted, &here);
+            if unique && items.contains(&item) {
+                match self.another(wanted, &here, &items) {
+                    Some(item) => items.push(item),
+                    // A small set of values may be used up; a shorter list is valid where the minimum allows.
+                    None if items.len() >= limit(keywords, "minItems").unwrap_or(0) => break,
+                    None => items.push(item),
+                }
+            } else {
+                items.push(item);
+            }
+        }
+        Value::Array(items)
+    }
+
+    /// A value unlike all of `items`: other positions first, because positions run through choices in order.
+    fn another(&self, schema: &Value, place: &Place<'_>, items: &[Value]) -> Option<Value> {
+        (1..256)
+            .map(|turn| {
+                let here = Place { ordinal: place.ordinal + turn, seed: super::mix(place.seed, turn as u64), ..*place };
+                self.value(schema, &here)
+            })
+            .find(|item| !items.contains(item))
+    }
+
+    fn count(
+        &self,
+        keywords: &Map<String, Value>,
+        place: &Place<'_>,
+        first: usize,
+        rest: Option<&Value>,
+        labels: &[i64],
+    ) -> usize {
+        let least = limit(keywords, "minItems").unwrap_or(0);
+        let most = limit(keywords, "maxItems").unwrap_or(usize::MAX);
+        if place.tight {
+            return least.max(first).min(most);
+        }
+        if first > 0 && rest.is_none_or(|rest| *rest == Value::Bool(false)) {
+            return first.max(least).min(most);
+        }
+        if rest == Some(&Value::Bool(false)) {
+            return 0;
+        }
+        let inside_itself = place.refs.is_some_and(|frame| place.times_inside(frame.target) > 1);
+        let default = if inside_itself { 1 } else { ITEMS };
+        let asked = self.prompt.asked(place.name, place.lists == 0).map(|asked| asked.min(MAX_ASKED));
+        let wanted = match (labels.len(), asked) {
+            (0, asked) => asked.unwrap_or(default),
+            (labelled, asked) => asked.map_or(labelled, |asked| asked.min(labelled)),
+        };
+        wanted.max(first).max(least).min(most)
+    }
+
+    /// The labels of the prompt that fit the items' own index property.
+    fn labels(&self, item: &Value) -> Vec<i64> {
+        let mut item = item;
+        for _ in 0..8 {
+            match item.get("$ref").and_then(Value::as_str).and_then(|target| resolve(self.root, target)) {
+                Some(target) => item = target,
+                None => break,
+            }
+        }
+        let Some(properties) = item.get("properties").and_then(Value::as_object) else { return Vec::new() };
+        properties
+            .iter()
+            .filter(|(name, schema)| is_label_name(name) && takes_integers(schema))
+            .map(|(name, _)| self.prompt.labels(name))
+            .find(|labels| !labels.is_empty())
+            .unwrap_or_default()
+    }
+}
+
+fn takes_integers(schema: &Value) -> bool {
+    let is_integer = |kind: &Value| kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("integer"));
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(is_integer),
+        Some(kind) => is_integer(kind),
+        None => schema.get("anyOf").and_then(Value::as_array).is_some_and(|all| all.iter().any(takes_integers)),
+    }
+}

@@ -1,0 +1,182 @@
+//! The Gemini Developer API, as a server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::HeaderMap;
+use serde_json::{Value, json};
+
+use super::dialect::{
+    Answer, Cause, Dialect, Failure, Operation, Question, Streaming, add_user, append, event, pieces, take_text,
+    token_limit,
+};
+
+pub(super) struct Gemini;
+
+impl Dialect for Gemini {
+    fn default_models(&self) -> &'static [&'static str] {
+        &["gemini-3-flash-preview"]
+    }
+
+    fn read(&self, operation: &Operation, mut body: Value) -> Question {
+        let mut question = Question::default();
+        if let Operation::Complete { model, streaming } = operation {
+            question.model.clone_from(model);
+            question.stream = *streaming != Streaming::Never;
+        }
+        // JSON of protocol buffers may be written in either case.
+        let system = ["systemInstruction", "system_instruction"].iter().find(|key| body.get(**key).is_some());
+        if let Some(system) = system.and_then(|key| body.get_mut(*key)) {
+            question.system = text(system);
+        }
+        let contents = body.get_mut("contents").map(Value::take);
+        match contents {
+            Some(Value::Array(mut turns)) if !turns.is_empty() => {
+                for turn in &mut turns {
+                    if turn.get("role").and_then(Value::as_str).is_none_or(|role| role == "user") {
+                        let text = text(turn);
+                        add_user(&mut question, text);
+                    }
+                }
+            }
+            _ => {
+                let message = "* GenerateContentRequest.contents: contents is not specified\n";
+                question.mistake = Some(message.to_owned());
+            }
+        }
+        if let Some(config) = body.get_mut("generationConfig") {
+            let schema = ["responseJsonSchema", "responseSchema"].iter().find(|key| config.get(**key).is_some());
+            question.schema = schema.and_then(|key| config.get_mut(*key)).map(|schema| Arc::new(schema.take()));
+            question.wants_json = config.get("responseMimeType").is_some_and(|mime| mime == "application/json");
+            question.max_tokens = token_limit(config.get("maxOutputTokens"));
+        }
+        question
+    }
+
+    fn whole(&self, _operation: &Operation, question: &Question, answer: Answer) -> Value {
+        let reason = finish(&answer);
+        let (usage, id) = (usage(&answer), id(&answer));
+        reply(question, answer.text, Some(reason), usage, id)
+    }
+
+    fn stream(&self, operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
+        let pieces: Vec<&str> = pieces(&answer.text).collect();
+        let last = pieces.len().saturating_sub(1);
+        let chunks = pieces.iter().enumerate().map(|(at, piece)| {
+            let reason = (at == last).then(|| finish(answer));
+            reply(question, (*piece).to_owned(), reason, usage(answer), id(answer))
+        });
+        if matches!(operation, Operation::Complete { streaming: Streaming::Events, .. }) {
+            return (chunks.map(|chunk| event(&chunk)).collect(), "text/event-stream");
+        }
+        let element = |(at, chunk): (usize, Value)| {
+            let before = if at == 0 { "[" } else { ",\r\n" };
+            let after = if at == last { "]" } else { "" };
+            Bytes::from(format!("{before}{chunk}{after}"))
+        };
+        (chunks.enumerate().map(element).collect(), "application/json")
+    }
+
+    fn list(&self, operation: &Operation, models: &[String]) -> Value {
+        let model = |name: &str| {
+            json!({
+                "name": format!("models/{name}"), "version": "001", "displayName": name,
+                "inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536,
+                "supportedGenerationMethods": ["generateContent", "countTokens"],
+            })
+        };
+        match operation {
+            Operation::ShowModel(Some(name)) => model(name),
+            _ => json!({"models": models.iter().map(|name| model(name)).collect::<Vec<_>>()}),
+        }
+    }
+
+    fn key<'h>(&self, headers: &'h HeaderMap, query: Option<&'h str>) -> Option<&'h str> {
+        let header = headers.get("x-goog-api-key").and_then(|value| value.to_str().ok());
+        let pair = || query?.split('&').find_map(|pair| pair.strip_prefix("key="));
+        header.or_else(pair).filter(|key| !key.is_empty())
+    }
+
+    fn wants_key(&self) -> bool {
+        true
+    }
+
+    fn refuse(&self, cause: Cause, model: &str) -> Failure {
+        let (status, message) = match cause {
+            Cause::UnknownModel => (
+                404,
+                format!("models/{model} is not found for API version v1beta, or is not supported for generateContent."),
+            ),
+            Cause::WrongKey => (400, "API key not valid. Please pass a valid API key.".to_owned()),
+            Cause::MissingKey | Cause::Status => (
+                403,
+                "Method doesn't allow unregistered callers (callers without established identity). Please use API Key \
+                 or other form of API consumer identity to call this API."
+                    .to_owned(),
+            ),
+        };
+        Failure { status, message, cause }
+    }
+
+    fn error(&self, failure: &Failure) -> Value {
+        let status = match failure.status {
+            400 => "INVALID_ARGUMENT",
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
+            409 => "ABORTED",
+            429 => "RESOURCE_EXHAUSTED",
+            499 => "CANCELLED",
+            500 => "INTERNAL",
+            501 => "UNIMPLEMENTED",
+            503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            _ => "UNKNOWN",
+        };
+        let mut error = json!({"code": failure.status, "message": failure.message, "status": status});
+        if failure.cause == Cause::WrongKey {
+            error["details"] = json!([{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "API_KEY_INVALID",
+                "domain": "googleapis.com",
+            }]);
+        }
+        json!({"error": error})
+    }
+}
+
+/// The text parts of a turn.
+fn text(turn: &mut Value) -> String {
+    let mut whole = String::new();
+    if let Some(parts) = turn.get_mut("parts").and_then(Value::as_array_mut) {
+        for text in parts.iter_mut().filter_map(|part| take_text(part, "text")) {
+            append(&mut whole, &text);
+        }
+    }
+    whole
+}
+
+fn reply(question: &Question, text: String, finish: Option<&str>, usage: Value, id: String) -> Value {
+    let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
+    if let Some(finish) = finish {
+        candidate["finishReason"] = finish.into();
+    }
+    json!({"candidates": [candidate], "usageMetadata": usage, "modelVersion": question.model, "responseId": id})
+}
+
+fn finish(answer: &Answer) -> &'static str {
+    if answer.is_cut { "MAX_TOKENS" } else { "STOP" }
+}
+
+fn id(answer: &Answer) -> String {
+    format!("sim{:012}", answer.number)
+}
+
+fn usage(answer: &Answer) -> Value {
+    json!({
+        "promptTokenCount": answer.prompt_tokens,
+        "candidatesTokenCount": answer.output_tokens,
+        "totalTokenCount": answer.prompt_tokens + answer.output_tokens,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": answer.prompt_tokens}],
+    })
+}

@@ -1,0 +1,185 @@
+//! OpenAI's chat completions, as a server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use serde_json::{Value, json};
+
+use super::dialect::{
+    Answer, Cause, Dialect, Failure, Operation, Question, add_user, append, event, pieces, take_text, token_limit,
+    unix_seconds,
+};
+
+pub(super) struct OpenAi;
+
+impl Dialect for OpenAi {
+    fn default_models(&self) -> &'static [&'static str] {
+        &["sim-model"]
+    }
+
+    fn read(&self, _operation: &Operation, mut body: Value) -> Question {
+        let mut question = Question { model: take_text(&mut body, "model"), ..Question::default() };
+        let has_messages = body.get("messages").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
+        if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
+            for message in messages {
+                let text = content(message);
+                match message.get("role").and_then(Value::as_str) {
+                    Some("system" | "developer") => append(&mut question.system, &text),
+                    Some("user") => add_user(&mut question, text),
+                    _ => {}
+                }
+            }
+        }
+        if let Some(format) = body.get_mut("response_format") {
+            match format.get("type").and_then(Value::as_str) {
+                Some("json_schema") => {
+                    question.schema = format.pointer_mut("/json_schema/schema").map(|schema| Arc::new(schema.take()));
+                }
+                // Servers built on llama.cpp take a schema here too.
+                Some("json_object") => match format.get_mut("schema") {
+                    Some(schema) => question.schema = Some(Arc::new(schema.take())),
+                    None => question.wants_json = true,
+                },
+                _ => {}
+            }
+        }
+        question.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+        question.wants_usage = body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
+        question.max_tokens = token_limit(body.get("max_completion_tokens").or_else(|| body.get("max_tokens")));
+        question.mistake = if question.model.as_deref().is_none_or(str::is_empty) {
+            Some("you must provide a model parameter".to_owned())
+        } else if has_messages {
+            None
+        } else {
+            Some("Missing required parameter: 'messages'.".to_owned())
+        };
+        question
+    }
+
+    fn whole(&self, _operation: &Operation, question: &Question, answer: Answer) -> Value {
+        let usage = usage(&answer);
+        json!({
+            "id": id(&answer),
+            "object": "chat.completion",
+            "created": unix_seconds(),
+            "model": question.model,
+            "choices": [{
+                "index": 0,
+                "message": {"role": "assistant", "content": answer.text, "refusal": null},
+                "logprobs": null,
+                "finish_reason": finish(answer.is_cut),
+            }],
+            "usage": usage,
+        })
+    }
+
+    fn stream(&self, _operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
+        let (id, created) = (id(answer), unix_seconds());
+        let chunk = |choices: Value| {
+            let mut chunk = json!({
+                "id": id, "object": "chat.completion.chunk", "created": created, "model": question.model,
+                "choices": choices,
+            });
+            if question.wants_usage {
+                chunk["usage"] = Value::Null;
+            }
+            chunk
+        };
+        let delta = |delta: Value, finish: Option<&str>| {
+            event(&chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}])))
+        };
+        let mut events = vec![delta(json!({"role": "assistant", "content": ""}), None)];
+        events.extend(pieces(&answer.text).map(|piece| delta(json!({"content": piece}), None)));
+        events.push(delta(json!({}), Some(finish(answer.is_cut))));
+        if question.wants_usage {
+            let mut last = chunk(json!([]));
+            last["usage"] = usage(answer);
+            events.push(event(&last));
+        }
+        events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+        (events, "text/event-stream")
+    }
+
+    fn list(&self, operation: &Operation, models: &[String]) -> Value {
+        let model =
+            |name: &str| json!({"id": name, "object": "model", "created": 1_767_225_600, "owned_by": "simulator"});
+        match operation {
+            Operation::ShowModel(Some(name)) => model(name),
+            _ => json!({"object": "list", "data": models.iter().map(|name| model(name)).collect::<Vec<_>>()}),
+        }
+    }
+
+    fn key<'h>(&self, headers: &'h HeaderMap, _query: Option<&'h str>) -> Option<&'h str> {
+        bearer(headers)
+    }
+
+    fn wants_key(&self) -> bool {
+        false
+    }
+
+    fn refuse(&self, cause: Cause, model: &str) -> Failure {
+        let (status, message) = match cause {
+            Cause::UnknownModel => {
+                (404, format!("The model `{model}` does not exist or you do not have access to it."))
+            }
+            Cause::WrongKey => (401, "Incorrect API key provided.".to_owned()),
+            Cause::MissingKey | Cause::Status => (401, "You didn't provide an API key.".to_owned()),
+        };
+        Failure { status, message, cause }
+    }
+
+    fn error(&self, failure: &Failure) -> Value {
+        let kind = match failure.status {
+            429 => "rate_limit_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        };
+        let code = match (failure.cause, failure.status) {
+            (Cause::UnknownModel, _) => Some("model_not_found"),
+            (Cause::WrongKey, _) => Some("invalid_api_key"),
+            (_, 429) => Some("rate_limit_exceeded"),
+            _ => None,
+        };
+        json!({"error": {"message": failure.message, "type": kind, "param": null, "code": code}})
+    }
+}
+
+/// The key after `Bearer`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::trim).filter(|key| !key.is_empty())
+}
+
+/// A message's text: a string, or the text parts of a list.
+fn content(message: &mut Value) -> String {
+    match message.get_mut("content").map(Value::take) {
+        Some(Value::String(text)) => text,
+        Some(Value::Array(mut parts)) => {
+            let mut whole = String::new();
+            for text in parts.iter_mut().filter_map(|part| take_text(part, "text")) {
+                append(&mut whole, &text);
+            }
+            whole
+        }
+        _ => String::new(),
+    }
+}
+
+fn id(answer: &Answer) -> String {
+    format!("chatcmpl-{:012}", answer.number)
+}
+
+fn finish(is_cut: bool) -> &'static str {
+    if is_cut { "length" } else { "stop" }
+}
+
+fn usage(answer: &Answer) -> Value {
+    json!({
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.output_tokens,
+        "total_tokens": answer.prompt_tokens + answer.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    })
+}
