@@ -41,8 +41,12 @@ struct Candidate {
 fn after_thoughts(reply: &str) -> Option<&str> {
     const OPEN: &str = "<think>";
     const CLOSE: &str = "</think>";
-    if let Some(thoughts) = reply.strip_prefix(OPEN) {
-        return Some(thoughts.split_once(CLOSE).map_or("", |(_, answer)| answer));
+    if reply.starts_with(OPEN) {
+        let mut answer = reply;
+        while let Some(thoughts) = answer.strip_prefix(OPEN) {
+            answer = trim(thoughts.split_once(CLOSE).map_or("", |(_, answer)| answer));
+        }
+        return Some(answer);
     }
     // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
     match reply.split_once(CLOSE) {
@@ -253,6 +257,7 @@ mod tests {
         assert_eq!(json_text("<think>{\"draft\": [1, 2, 3, 4]}</think>\n{\"a\": 1}"), Some("{\"a\": 1}"));
         assert_eq!(json_text("maybe {\"draft\": [1, 2, 3, 4]}</think>\n\n[1]"), Some("[1]"));
         assert_eq!(json_text("<think>so it is</think> 42"), Some("42"));
+        assert_eq!(json_text("<think></think>\n<think>[1, 2, 3]</think> [4]"), Some("[4]"));
         assert_eq!(json_text("<think>{\"draft\": 1}</think> I cannot."), None);
         assert_eq!(json_text("<think>{\"draft\": 1} and then"), None);
         assert_eq!(json_text("Here: {\"tag\": \"</think>\"}"), Some("{\"tag\": \"</think>\"}"));

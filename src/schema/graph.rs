@@ -4,6 +4,7 @@
 //! list of one. The graph knows one way for each, so that a dialect is one `match`. Where a document says more than the
 //! graph can hold (`not`, `if`, `dependentRequired`), the graph allows more than the document, never less.
 
+mod flatten;
 mod merge;
 mod read;
 
@@ -135,6 +136,41 @@ impl Node {
         Self { description: None, shape, limits: Map::new() }
     }
 
+    /// One node for all of `branches`; `None` where there is none.
+    pub(super) fn any_of(branches: Vec<Self>) -> Option<Self> {
+        let mut flat: Vec<Self> = Vec::new();
+        for branch in branches {
+            let parts = match branch {
+                Self { shape: Shape::AnyOf(parts), description: None, .. } => parts,
+                one => vec![one],
+            };
+            for part in parts {
+                if !flat.contains(&part) {
+                    flat.push(part);
+                }
+            }
+        }
+        match flat.len() {
+            0 | 1 => flat.pop(),
+            _ => Some(Self::new(Shape::AnyOf(flat))),
+        }
+    }
+
+    /// One of those of `values` that are of one of `types`; `None` where none is.
+    pub(super) fn one_of(values: &[Value], types: Option<&Value>) -> Option<Self> {
+        let fits = |value: &&Value| match types {
+            None => true,
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(|name| is_of_type(value, name)),
+            Some(name) => name.as_str().is_some_and(|name| is_of_type(value, name)),
+        };
+        let values: Vec<Value> = values.iter().filter(fits).cloned().collect();
+        match values.as_slice() {
+            [] => None,
+            [Value::Null] => Some(Self::new(Shape::Null)),
+            _ => Some(Self::new(Shape::Enum(values))),
+        }
+    }
+
     /// Calls `see` with this node and every node inside it. References are not followed.
     pub(super) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
         see(self);
@@ -160,5 +196,18 @@ impl Rest {
             Self::Of(node) => Some(node),
             _ => None,
         }
+    }
+}
+
+fn is_of_type(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Null => name == "null",
+        Value::Bool(_) => name == "boolean",
+        Value::Number(number) => {
+            name == "number" || (name == "integer" && number.as_f64().is_some_and(|number| number.fract() == 0.0))
+        }
+        Value::String(_) => name == "string",
+        Value::Array(_) => name == "array",
+        Value::Object(_) => name == "object",
     }
 }

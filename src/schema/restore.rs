@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::graph::{Graph, Node, Property, Rest, Shape};
 use super::lower::WRAPPER;
@@ -73,12 +73,19 @@ impl Json<'_> {
     }
 }
 
+/// What a `null` says where the original has an optional property that is not nullable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Nulls {
+    Meant,
+    MayBeAbsent,
+}
+
 /// Decides which parts of the schema a value fits.
 struct Judge<'g> {
     graph: &'g Graph,
     nullable: bool,
-    /// What was found out, by where the value starts and which node was asked; keeps unions of unions linear.
-    known: HashMap<(usize, *const Node), bool>,
+    /// What was found out, by where the value starts, which node was asked, and how; keeps unions of unions linear.
+    known: HashMap<(usize, *const Node, Nulls), bool>,
 }
 
 impl<'g> Judge<'g> {
@@ -87,15 +94,19 @@ impl<'g> Judge<'g> {
         let Kind::Object(members) = &document.kind else { return document };
         let [Member { name, value, .. }] = members.as_slice() else { return document };
         let root = &self.graph.root;
-        let is_wrapper = name == WRAPPER && (self.fits(value, root) || !self.fits(document, root));
+        let is_wrapper = name == WRAPPER
+            && (!self.fits(document, root, Nulls::MayBeAbsent) || self.fits(value, root, Nulls::MayBeAbsent));
         if is_wrapper { value } else { document }
     }
 
     /// Notes in `cuts` the parts of the text to leave out, in their order.
     fn cut(&mut self, json: &Json<'_>, node: &'g Node, cuts: &mut Vec<Range<usize>>) {
         match (&self.graph.resolve(node).shape, &json.kind) {
-            (Shape::AnyOf(branches), Kind::Array(_) | Kind::Object(_)) => {
-                if let Some(branch) = branches.iter().find(|branch| self.fits(json, branch)) {
+            // Where the value fits a branch as it is, its nulls are meant.
+            (Shape::AnyOf(branches), Kind::Array(_) | Kind::Object(_))
+                if !branches.iter().any(|branch| self.fits(json, branch, Nulls::Meant)) =>
+            {
+                if let Some(branch) = branches.iter().find(|branch| self.fits(json, branch, Nulls::MayBeAbsent)) {
                     self.cut(json, branch, cuts);
                 }
             }
@@ -131,23 +142,26 @@ impl<'g> Judge<'g> {
         self.nullable && !property.required && value.is_null() && !self.graph.admits_null(&property.node)
     }
 
-    /// True where `json` has the types, values and members that `node` asks for. Bounds, lengths and patterns are not
-    /// looked at.
-    fn fits(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
-        let key = (json.span.start, std::ptr::from_ref(node));
+    /// True where `json` is what `node` asks for. Patterns, formats and multiples are not looked at.
+    fn fits(&mut self, json: &Json<'_>, node: &'g Node, nulls: Nulls) -> bool {
+        let key = (json.span.start, std::ptr::from_ref(node), nulls);
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
-        let fits = self.fits_anew(json, node);
+        let fits = self.fits_anew(json, node, nulls);
         self.known.insert(key, fits);
         fits
     }
 
-    fn fits_anew(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
+    fn fits_anew(&mut self, json: &Json<'_>, node: &'g Node, nulls: Nulls) -> bool {
         let first = json.text.as_bytes()[json.span.start];
-        match (&self.graph.resolve(node).shape, &json.kind) {
+        let node = self.graph.resolve(node);
+        if !is_within(&node.limits, json) {
+            return false;
+        }
+        match (&node.shape, &json.kind) {
             (Shape::Any, _) => true,
-            (Shape::AnyOf(branches), _) => branches.iter().any(|branch| self.fits(json, branch)),
+            (Shape::AnyOf(branches), _) => branches.iter().any(|branch| self.fits(json, branch, nulls)),
             (Shape::Enum(values), _) => values.iter().any(|value| is_literal(value, json.literal())),
             (Shape::Null, Kind::Scalar) => first == b'n',
             (Shape::Boolean, Kind::Scalar) => matches!(first, b't' | b'f'),
@@ -156,7 +170,7 @@ impl<'g> Judge<'g> {
             (Shape::Integer, Kind::Scalar) => json.literal().parse().is_ok_and(|number: f64| number.fract() == 0.0),
             (Shape::Array { prefix, rest }, Kind::Array(items)) => {
                 items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(rest.node()) {
-                    Some(node) => self.fits(item, node),
+                    Some(node) => self.fits(item, node, nulls),
                     None => *rest != Rest::Closed,
                 })
             }
@@ -169,10 +183,11 @@ impl<'g> Judge<'g> {
                     && members.iter().all(|Member { name, value, .. }| {
                         match properties.iter().find(|property| property.name == *name) {
                             Some(property) => {
-                                self.stands_for_absent(value, property) || self.fits(value, &property.node)
+                                (nulls == Nulls::MayBeAbsent && self.stands_for_absent(value, property))
+                                    || self.fits(value, &property.node, nulls)
                             }
                             None => match rest {
-                                Rest::Of(node) => self.fits(value, node),
+                                Rest::Of(node) => self.fits(value, node, nulls),
                                 Rest::Closed => false,
                                 Rest::Any | Rest::Unstated => true,
                             },
@@ -182,6 +197,39 @@ impl<'g> Judge<'g> {
             _ => false,
         }
     }
+}
+
+/// True where `json` keeps to the bounds and lengths in `limits`.
+fn is_within(limits: &Map<String, Value>, json: &Json<'_>) -> bool {
+    if limits.is_empty() {
+        return true;
+    }
+    let literal = json.literal();
+    let measure = match &json.kind {
+        Kind::Array(items) => Some(count(items.len())),
+        Kind::Object(_) => None,
+        Kind::Scalar => match serde_json::from_str::<Value>(literal) {
+            Ok(Value::Number(number)) => number.as_f64(),
+            Ok(Value::String(text)) => Some(count(text.chars().count())),
+            _ => None,
+        },
+    };
+    let Some(measure) = measure else { return true };
+    limits.iter().all(|(keyword, limit)| {
+        let Some(limit) = limit.as_f64() else { return true };
+        match keyword.as_str() {
+            "minimum" | "minLength" | "minItems" => measure >= limit,
+            "maximum" | "maxLength" | "maxItems" => measure <= limit,
+            "exclusiveMinimum" => measure > limit,
+            "exclusiveMaximum" => measure < limit,
+            _ => true,
+        }
+    })
+}
+
+/// More than a `u32` holds is more than any limit.
+fn count(length: usize) -> f64 {
+    u32::try_from(length).map_or(f64::MAX, f64::from)
 }
 
 /// True where `literal` is `value` written as JSON; 1 and 1.0 are the same.

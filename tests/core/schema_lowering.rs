@@ -1,5 +1,7 @@
 //! Lowered schemas keep their provider's rules, and take every value the original takes.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
+
 mod schema_fixtures;
 
 use madspark::schema::{Dialect, Schema};
@@ -426,4 +428,126 @@ fn what_is_no_schema_is_refused_with_the_place() {
         deep = json!({"type": "array", "items": deep});
     }
     assert!(refused(deep).message().contains("deep"));
+}
+
+#[test]
+fn what_outgrows_strict_mode_is_sent_without_it() {
+    let strict = |document: Value| Schema::new("S", document).unwrap().lower(Dialect::OpenAiStrict).is_strict();
+    let values =
+        |count: usize| json!({"type": "object", "properties": {"a": {"enum": (0..count).collect::<Vec<_>>()}}});
+    assert!(strict(values(1000)));
+    assert!(!strict(values(1001)));
+    let nested = |levels: usize| {
+        (0..levels).fold(json!({"type": "string"}), |inner, _| json!({"type": "object", "properties": {"a": inner}}))
+    };
+    assert!(strict(nested(10)));
+    assert!(!strict(nested(11)));
+    let wide = |count: usize| {
+        let properties: Map<String, Value> = (0..count).map(|n| (format!("p{n}"), json!({"type": "null"}))).collect();
+        json!({"type": "object", "properties": properties})
+    };
+    assert!(strict(wide(5000)));
+    assert!(!strict(wide(5001)));
+}
+
+/// Types as the agents define theirs.
+mod types {
+    #![expect(dead_code, clippy::struct_field_names, reason = "only their schemas are used")]
+
+    use std::collections::BTreeMap;
+
+    use schemars::JsonSchema;
+
+    /// An idea.
+    #[derive(JsonSchema)]
+    #[schemars(deny_unknown_fields)]
+    pub(crate) struct Idea {
+        /// Which idea this is.
+        pub(crate) idea_index: u32,
+        #[schemars(range(min = 0.0, max = 10.0))]
+        pub(crate) score: f64,
+        #[schemars(length(min = 1, max = 5))]
+        pub(crate) points: Vec<String>,
+        #[serde(default)]
+        pub(crate) note: String,
+        pub(crate) parent: Option<Box<Self>>,
+        pub(crate) verdict: Verdict,
+        #[serde(flatten)]
+        pub(crate) place: Place,
+    }
+
+    #[derive(JsonSchema)]
+    pub(crate) struct Place {
+        pub(crate) pair: (u8, String),
+        pub(crate) letter: Option<char>,
+    }
+
+    #[derive(JsonSchema)]
+    #[serde(tag = "kind", rename_all = "snake_case")]
+    pub(crate) enum Verdict {
+        /// Good as it is.
+        Keep,
+        Change {
+            how: String,
+            cost: Option<i64>,
+        },
+        Split(Halves),
+    }
+
+    #[derive(JsonSchema)]
+    pub(crate) struct Halves {
+        pub(crate) first: Level,
+        pub(crate) second: Option<Level>,
+    }
+
+    #[derive(JsonSchema)]
+    pub(crate) enum Level {
+        Low,
+        /// The highest.
+        High,
+        Custom(f32),
+    }
+
+    #[derive(JsonSchema)]
+    pub(crate) struct Report {
+        pub(crate) by_name: BTreeMap<String, Halves>,
+        pub(crate) anything: serde_json::Value,
+    }
+}
+
+#[test]
+fn rust_types_are_lowered_by_the_same_rules() {
+    let halves = json!({"first": "Low", "second": {"Custom": 1.5}});
+    let idea = json!({
+        "idea_index": 0, "score": 1.5, "points": ["a"], "note": "", "parent": null, "verdict": {"kind": "keep"},
+        "pair": [1, "x"], "letter": "c",
+    });
+    let mut split = idea.clone();
+    split["verdict"] = json!({"kind": "split", "first": "High", "second": null});
+    let mut change = idea.clone();
+    change["verdict"] = json!({"kind": "change", "how": "so", "cost": 3});
+    change["parent"] = idea.clone();
+    for (name, schema, strict, values) in [
+        ("Idea", schemars::schema_for!(types::Idea), true, vec![idea.clone(), split, change]),
+        ("Ideas", schemars::schema_for!(Vec<types::Idea>), true, vec![json!([idea]), json!([])]),
+        ("Verdict", schemars::schema_for!(types::Verdict), true, vec![json!({"kind": "keep"})]),
+        (
+            "Report",
+            schemars::schema_for!(types::Report),
+            false,
+            vec![json!({"by_name": {"a": halves}, "anything": [1, {}]})],
+        ),
+    ] {
+        let schema = Schema::new(name, schema.to_value()).unwrap();
+        let openai = schema.lower(Dialect::OpenAiStrict);
+        check_ollama(name, schema.lower(Dialect::Ollama).document());
+        check_gemini(name, schema.lower(Dialect::Gemini).document());
+        check_openai(name, openai.document(), openai.is_strict());
+        assert_eq!(openai.is_strict(), strict, "{name}");
+        for value in values {
+            assert_valid(name, schema.document(), &value);
+            assert_valid(name, schema.lower(Dialect::Ollama).document(), &value);
+            assert_valid(name, schema.lower(Dialect::Gemini).document(), &value);
+        }
+    }
 }

@@ -1,48 +1,20 @@
 //! Replies to lowered schemas come back as values of the original, to the letter.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
+
 mod schema_fixtures;
+mod schema_strict;
 
 use std::sync::Arc;
 
 use madspark::schema::{Dialect, Lowered, Schema};
 use proptest::prelude::*;
 use schema_fixtures::{all, assert_valid};
-use serde_json::{Map, Value, json};
+use schema_strict::as_strict;
+use serde_json::{Value, json};
 
 fn openai(document: Value) -> Arc<Lowered> {
     Schema::new("S", document).unwrap().lower(Dialect::OpenAiStrict)
-}
-
-/// What a model bound to the strict `schema` writes for `value`: every property there, the absent ones as null.
-/// Reads the lowered document alone.
-fn as_strict(document: &Value, schema: &Value, value: &Value) -> Option<Value> {
-    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-        return as_strict(document, document.pointer(&reference[1..]).unwrap(), value);
-    }
-    if let Some(branches) = schema.get("anyOf").and_then(Value::as_array) {
-        return branches.iter().find_map(|branch| as_strict(document, branch, value));
-    }
-    let written = match (value, schema["type"].as_str()) {
-        (Value::Object(members), Some("object")) => {
-            let properties = schema["properties"].as_object().unwrap();
-            if members.keys().any(|name| !properties.contains_key(name)) {
-                return None;
-            }
-            let mut written = Map::new();
-            for (name, schema) in properties {
-                let member = members.get(name).unwrap_or(&Value::Null);
-                written.insert(name.clone(), as_strict(document, schema, member)?);
-            }
-            Value::Object(written)
-        }
-        (Value::Array(items), Some("array")) => {
-            items.iter().map(|item| as_strict(document, &schema["items"], item)).collect::<Option<Value>>()?
-        }
-        _ => value.clone(),
-    };
-    let mut alone = schema.clone();
-    alone["$defs"] = document.get("$defs").cloned().unwrap_or_else(|| json!({}));
-    jsonschema::is_valid(&alone, &written).then_some(written)
 }
 
 fn without_nulls(value: &Value) -> Value {
@@ -145,6 +117,21 @@ fn the_branch_the_value_fits_decides() {
     ]}));
     assert_eq!(restore(&lowered, r#"{"value":{"kind":"a","note":null}}"#), r#"{"kind":"a"}"#);
     assert_eq!(restore(&lowered, r#"{"value":{"kind":"b","note":null}}"#), r#"{"kind":"b","note":null}"#);
+}
+
+#[test]
+fn a_null_is_kept_where_a_branch_means_it() {
+    let lowered = openai(json!({"anyOf": [
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "^x"}, "b": {"type": "integer"}}, "required": ["a"]},
+        {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": ["integer", "null"]}}, "required": ["a", "b"]},
+    ]}));
+    assert_eq!(restore(&lowered, r#"{"value":{"a":"y","b":null}}"#), r#"{"a":"y","b":null}"#);
+    let bounded = openai(json!({"anyOf": [
+        {"type": "object", "properties": {"a": {"type": "integer", "maximum": 1}, "b": {"type": ["integer", "null"]}}, "required": ["a"]},
+        {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]},
+    ]}));
+    assert_eq!(restore(&bounded, r#"{"value":{"a":2,"b":null}}"#), r#"{"a":2}"#);
+    assert_eq!(restore(&bounded, r#"{"value":{"a":1,"b":null}}"#), r#"{"a":1,"b":null}"#);
 }
 
 #[test]

@@ -6,16 +6,18 @@ use serde_json::{Map, Value, json};
 ///
 /// Of two `anyOf` that of `base` is kept: the outcome allows more than both, never less.
 pub(super) fn merge(mut base: Map<String, Value>, other: &Map<String, Value>) -> Map<String, Value> {
+    if let Some(properties) = merge_properties(&base, other) {
+        base.insert("properties".to_owned(), properties);
+    }
     for (keyword, theirs) in other {
         let Some(ours) = base.get_mut(keyword) else {
             base.insert(keyword.clone(), theirs.clone());
             continue;
         };
-        if ours == theirs {
+        if ours == theirs || keyword == "properties" {
             continue;
         }
         match keyword.as_str() {
-            "properties" => merge_properties(ours, theirs),
             "required" => {
                 if let (Value::Array(ours), Value::Array(theirs)) = (ours, theirs) {
                     ours.extend(theirs.iter().filter(|name| !ours.contains(name)).cloned().collect::<Vec<_>>());
@@ -45,16 +47,28 @@ pub(super) fn merge(mut base: Map<String, Value>, other: &Map<String, Value>) ->
     base
 }
 
-fn merge_properties(ours: &mut Value, theirs: &Value) {
-    let (Value::Object(ours), Value::Object(theirs)) = (ours, theirs) else { return };
-    for (name, theirs) in theirs {
-        match ours.get_mut(name) {
-            Some(ours) => *ours = both(ours, theirs),
-            None => {
-                ours.insert(name.clone(), theirs.clone());
-            }
-        }
+/// The properties of both. What only one names must also be what the other allows beside its own.
+fn merge_properties(ours: &Map<String, Value>, theirs: &Map<String, Value>) -> Option<Value> {
+    let named = |keywords: &Map<String, Value>| keywords.get("properties").and_then(Value::as_object).cloned();
+    let (our_names, their_names) = (named(ours), named(theirs));
+    if our_names.is_none() && their_names.is_none() {
+        return None;
     }
+    let beside = |keywords: &Map<String, Value>, schema: Value| match keywords.get("additionalProperties") {
+        Some(others) if !keywords.contains_key("patternProperties") => both(&schema, others),
+        _ => schema,
+    };
+    let (our_names, mut their_names) = (our_names.unwrap_or_default(), their_names.unwrap_or_default());
+    let mut merged = Map::new();
+    for (name, schema) in our_names {
+        let schema = match their_names.shift_remove(&name) {
+            Some(other) => both(&schema, &other),
+            None => beside(theirs, schema),
+        };
+        merged.insert(name, schema);
+    }
+    merged.extend(their_names.into_iter().map(|(name, schema)| (name, beside(ours, schema))));
+    Some(Value::Object(merged))
 }
 
 /// The schema of a value that fits both schemas.

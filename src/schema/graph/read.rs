@@ -4,45 +4,13 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::flatten::structure;
 use super::merge::merge;
 use super::{Definition, DefinitionId, Graph, Node, Property, Rest, Shape};
 use crate::error::{Error, Result};
 
 /// Deeper documents would exhaust the stack. `serde_json` parses no deeper text either.
-const MAX_DEPTH: usize = 128;
-
-/// Keywords that say what a value is; the others only describe it.
-const STRUCTURE: [&str; 29] = [
-    "type",
-    "enum",
-    "const",
-    "nullable",
-    "properties",
-    "required",
-    "additionalProperties",
-    "patternProperties",
-    "minProperties",
-    "maxProperties",
-    "items",
-    "prefixItems",
-    "additionalItems",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-    "minLength",
-    "maxLength",
-    "pattern",
-    "format",
-    "anyOf",
-    "oneOf",
-    "allOf",
-    "$ref",
-];
+pub(super) const MAX_DEPTH: usize = 128;
 
 /// The limits of a shape that a lowering may keep, by the type they belong to.
 const NUMBER_LIMITS: [&str; 6] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
@@ -100,8 +68,8 @@ impl Graph {
     }
 }
 
-struct Reader<'a> {
-    document: &'a Value,
+pub(super) struct Reader<'a> {
+    pub(super) document: &'a Value,
     /// By JSON pointer.
     ids: HashMap<String, DefinitionId>,
     /// Name and JSON pointer of each definition found so far.
@@ -109,10 +77,10 @@ struct Reader<'a> {
     /// The definitions read so far, in the same order.
     nodes: Vec<Node>,
     /// References being replaced by what they refer to, so that recursion ends.
-    merging: Vec<String>,
+    pub(super) merging: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn required_node(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Node> {
         self.node(schema, path, depth)?.ok_or_else(|| invalid(path, "no value fits this schema"))
     }
@@ -135,70 +103,6 @@ impl<'a> Reader<'a> {
         Ok(Some(node))
     }
 
-    /// `map` without `allOf`, and without anything that narrows a `$ref` beside it.
-    fn flatten(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
-        if depth > MAX_DEPTH {
-            return Err(invalid(path, "nested too deeply"));
-        }
-        let mut rest = map.clone();
-        let Some(parts) = rest.shift_remove("allOf") else { return self.flatten_reference(rest, path, depth) };
-        let parts = list(&parts, "allOf", path)?;
-        let mut whole = self.flatten_reference(rest, path, depth)?;
-        for part in parts {
-            let mut part = match part {
-                Value::Bool(true) => continue,
-                Value::Bool(false) => return Ok(nothing()),
-                Value::Object(part) => self.flatten(part, path, depth + 1)?,
-                _ => return Err(invalid(path, "a schema must be an object or a boolean")),
-            };
-            if structure(&whole).next().is_none() {
-                whole = merge(whole, &part);
-                continue;
-            }
-            if structure(&part).next().is_none() {
-                continue;
-            }
-            whole = self.replace_reference(whole, path, depth)?;
-            part = self.replace_reference(part, path, depth)?;
-            whole = merge(whole, &part);
-        }
-        Ok(whole)
-    }
-
-    fn flatten_reference(&mut self, map: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
-        let narrowed = map.contains_key("$ref") && structure(&map).count() > 1;
-        if narrowed { self.replace_reference(map, path, depth) } else { Ok(map) }
-    }
-
-    /// `map` with its `$ref`, if any, replaced by what that refers to.
-    fn replace_reference(
-        &mut self,
-        mut map: Map<String, Value>,
-        path: &str,
-        depth: usize,
-    ) -> Result<Map<String, Value>> {
-        let Some(pointer) = map.get("$ref") else { return Ok(map) };
-        let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?.to_owned();
-        if self.merging.contains(&pointer) {
-            // What is beside a reference to the schema being replaced is given up.
-            map.retain(|keyword, _| keyword == "$ref" || !STRUCTURE.contains(&keyword.as_str()));
-            return Ok(map);
-        }
-        map.shift_remove("$ref");
-        let target = self.target(&pointer, path)?;
-        self.merging.push(pointer.clone());
-        let target = match target {
-            Value::Object(target) => {
-                let target = self.flatten(target, &pointer, depth + 1)?;
-                self.replace_reference(target, &pointer, depth + 1)?
-            }
-            Value::Bool(false) => nothing(),
-            _ => Map::new(),
-        };
-        self.merging.pop();
-        Ok(merge(map, &target))
-    }
-
     fn shape(&mut self, mut map: Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
         if let Some(pointer) = map.get("$ref") {
             let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?;
@@ -206,7 +110,7 @@ impl<'a> Reader<'a> {
         }
         if map.shift_remove("nullable") == Some(Value::Bool(true)) {
             let branches = [self.shape(map, path, depth)?, Some(Node::new(Shape::Null))];
-            return Ok(union(branches.into_iter().flatten().collect()));
+            return Ok(Node::any_of(branches.into_iter().flatten().collect()));
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = map.shift_remove(keyword) {
@@ -216,11 +120,11 @@ impl<'a> Reader<'a> {
             }
         }
         if let Some(value) = map.get("const") {
-            return Ok(enumeration(std::slice::from_ref(value), map.get("type")));
+            return Ok(Node::one_of(std::slice::from_ref(value), map.get("type")));
         }
         if let Some(values) = map.get("enum") {
             let values = values.as_array().ok_or_else(|| invalid(path, "enum must be an array"))?;
-            return Ok(enumeration(values, map.get("type")));
+            return Ok(Node::one_of(values, map.get("type")));
         }
         let types = match map.get("type") {
             None => inferred_type(&map).into_iter().collect(),
@@ -241,7 +145,7 @@ impl<'a> Reader<'a> {
         for name in types {
             branches.extend(self.typed(&name, &map, path, depth)?);
         }
-        Ok(union(branches))
+        Ok(Node::any_of(branches))
     }
 
     /// `anyOf` with the keywords beside it made a part of each branch.
@@ -269,19 +173,22 @@ impl<'a> Reader<'a> {
             };
             nodes.extend(self.node(&merged, &path, depth + 1)?);
         }
-        Ok(union(nodes))
+        Ok(Node::any_of(nodes))
     }
 
     /// A node of one type.
     fn typed(&mut self, name: &str, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
-        let (shape, limits): (Shape, &[&str]) = match name {
+        let (shape, limits): (_, &[&str]) = match name {
             "null" => (Shape::Null, &[]),
             "boolean" => (Shape::Boolean, &[]),
             "integer" => (Shape::Integer, &NUMBER_LIMITS),
             "number" => (Shape::Number, &NUMBER_LIMITS),
             "string" => (Shape::String, &STRING_LIMITS),
             "array" => (self.array(map, path, depth)?, &ARRAY_LIMITS),
-            "object" => (self.object(map, path, depth)?, &OBJECT_LIMITS),
+            "object" => match self.object(map, path, depth)? {
+                Some(shape) => (shape, &OBJECT_LIMITS),
+                None => return Ok(None),
+            },
             _ => return Err(invalid(path, &format!("{name:?} is not a type"))),
         };
         let limits = limits
@@ -315,7 +222,8 @@ impl<'a> Reader<'a> {
         Ok(Shape::Array { prefix, rest })
     }
 
-    fn object(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Shape> {
+    /// An object; `None` where no value fits one of its required properties.
+    fn object(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<Shape>> {
         let no_names = Vec::new();
         let required = match map.get("required") {
             None => &no_names,
@@ -328,7 +236,7 @@ impl<'a> Reader<'a> {
                 let required = required.iter().any(|other| other == name);
                 match self.node(schema, &format!("{path}/properties/{name}"), depth + 1)? {
                     Some(node) => properties.push(Property { name: name.clone(), required, node }),
-                    None if required => return Err(invalid(path, &format!("no value fits the required {name:?}"))),
+                    None if required => return Ok(None),
                     None => {}
                 }
             }
@@ -344,7 +252,7 @@ impl<'a> Reader<'a> {
                 self.rest(&json!({"anyOf": schemas}), &format!("{path}/patternProperties"), depth)?
             }
         };
-        Ok(Shape::Object { properties, rest })
+        Ok(Some(Shape::Object { properties, rest }))
     }
 
     fn rest(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Rest> {
@@ -375,78 +283,12 @@ impl<'a> Reader<'a> {
         self.ids.insert(pointer.to_owned(), id);
         Ok(id)
     }
-
-    /// What `pointer` refers to.
-    fn target(&self, pointer: &str, path: &str) -> Result<&'a Value> {
-        let Some(fragment) = pointer.strip_prefix('#') else {
-            return Err(invalid(path, &format!("$ref {pointer:?} leads outside the document")));
-        };
-        let decoded = percent_decoded(fragment);
-        self.document.pointer(&decoded).ok_or_else(|| invalid(path, &format!("$ref {pointer:?} leads nowhere")))
-    }
 }
 
-/// The keywords of `map` that say what the value is.
-fn structure(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    map.iter().filter(|(keyword, _)| STRUCTURE.contains(&keyword.as_str()))
-}
-
-/// Keywords that no value fits.
-fn nothing() -> Map<String, Value> {
-    Map::from_iter([("type".to_owned(), json!([]))])
-}
-
-fn list<'v>(value: &'v Value, keyword: &str, path: &str) -> Result<&'v [Value]> {
+pub(super) fn list<'v>(value: &'v Value, keyword: &str, path: &str) -> Result<&'v [Value]> {
     match value {
         Value::Array(values) if !values.is_empty() => Ok(values),
         _ => Err(invalid(path, &format!("{keyword} must be an array with at least one schema"))),
-    }
-}
-
-/// One node for all of `branches`; `None` where there is none.
-fn union(branches: Vec<Node>) -> Option<Node> {
-    let mut flat: Vec<Node> = Vec::new();
-    for branch in branches {
-        let parts = match branch {
-            Node { shape: Shape::AnyOf(parts), description: None, .. } => parts,
-            one => vec![one],
-        };
-        for part in parts {
-            if !flat.contains(&part) {
-                flat.push(part);
-            }
-        }
-    }
-    match flat.len() {
-        0 | 1 => flat.pop(),
-        _ => Some(Node::new(Shape::AnyOf(flat))),
-    }
-}
-
-fn enumeration(values: &[Value], types: Option<&Value>) -> Option<Node> {
-    let fits = |value: &&Value| match types {
-        None => true,
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(|name| is_of_type(value, name)),
-        Some(name) => name.as_str().is_some_and(|name| is_of_type(value, name)),
-    };
-    let values: Vec<Value> = values.iter().filter(fits).cloned().collect();
-    match values.as_slice() {
-        [] => None,
-        [Value::Null] => Some(Node::new(Shape::Null)),
-        _ => Some(Node::new(Shape::Enum(values))),
-    }
-}
-
-fn is_of_type(value: &Value, name: &str) -> bool {
-    match value {
-        Value::Null => name == "null",
-        Value::Bool(_) => name == "boolean",
-        Value::Number(number) => {
-            name == "number" || (name == "integer" && number.as_f64().is_some_and(|number| number.fract() == 0.0))
-        }
-        Value::String(_) => name == "string",
-        Value::Array(_) => name == "array",
-        Value::Object(_) => name == "object",
     }
 }
 
@@ -467,18 +309,6 @@ fn inferred_type(map: &Map<String, Value>) -> Option<String> {
     CLUES.iter().find(|(keyword, _)| map.contains_key(*keyword)).map(|(_, name)| (*name).to_owned())
 }
 
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut left = text.as_bytes();
-    while let [first, rest @ ..] = left {
-        let code = rest.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        let (byte, after) = code.filter(|_| *first == b'%').map_or((*first, rest), |code| (code, &rest[2..]));
-        bytes.push(byte);
-        left = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn invalid(path: &str, fault: &str) -> Error {
+pub(super) fn invalid(path: &str, fault: &str) -> Error {
     Error::invalid_input(format!("invalid JSON Schema at {path}: {fault}"))
 }

@@ -1,0 +1,137 @@
+//! Keywords that pull in other schemas (`allOf`, and `$ref` with siblings) replaced by what they pull in.
+
+use serde_json::{Map, Value, json};
+
+use super::merge::merge;
+use super::read::{MAX_DEPTH, Reader, invalid, list};
+use crate::error::Result;
+
+/// Keywords that say what a value is; the others only describe it.
+const STRUCTURE: [&str; 29] = [
+    "type",
+    "enum",
+    "const",
+    "nullable",
+    "properties",
+    "required",
+    "additionalProperties",
+    "patternProperties",
+    "minProperties",
+    "maxProperties",
+    "items",
+    "prefixItems",
+    "additionalItems",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "$ref",
+];
+
+impl<'a> Reader<'a> {
+    /// `map` without `allOf`, and without anything that narrows a `$ref` beside it.
+    pub(super) fn flatten(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
+        if depth > MAX_DEPTH {
+            return Err(invalid(path, "nested too deeply"));
+        }
+        let mut rest = map.clone();
+        let Some(parts) = rest.shift_remove("allOf") else { return self.flatten_reference(rest, path, depth) };
+        let parts = list(&parts, "allOf", path)?;
+        let mut whole = self.flatten_reference(rest, path, depth)?;
+        for part in parts {
+            let mut part = match part {
+                Value::Bool(true) => continue,
+                Value::Bool(false) => return Ok(nothing()),
+                Value::Object(part) => self.flatten(part, path, depth + 1)?,
+                _ => return Err(invalid(path, "a schema must be an object or a boolean")),
+            };
+            if structure(&whole).next().is_none() {
+                whole = merge(whole, &part);
+                continue;
+            }
+            if structure(&part).next().is_none() {
+                continue;
+            }
+            whole = self.replace_reference(whole, path, depth)?;
+            part = self.replace_reference(part, path, depth)?;
+            whole = merge(whole, &part);
+        }
+        Ok(whole)
+    }
+
+    fn flatten_reference(&mut self, map: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
+        let narrowed = map.contains_key("$ref") && structure(&map).count() > 1;
+        if narrowed { self.replace_reference(map, path, depth) } else { Ok(map) }
+    }
+
+    /// `map` with its `$ref`, if any, replaced by what that refers to.
+    pub(super) fn replace_reference(
+        &mut self,
+        mut map: Map<String, Value>,
+        path: &str,
+        depth: usize,
+    ) -> Result<Map<String, Value>> {
+        let Some(pointer) = map.get("$ref") else { return Ok(map) };
+        let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?.to_owned();
+        if self.merging.contains(&pointer) {
+            // What is beside a reference to the schema being replaced is given up.
+            map.retain(|keyword, _| keyword == "$ref" || !STRUCTURE.contains(&keyword.as_str()));
+            return Ok(map);
+        }
+        map.shift_remove("$ref");
+        let target = self.target(&pointer, path)?;
+        self.merging.push(pointer.clone());
+        let target = match target {
+            Value::Object(target) => {
+                let target = self.flatten(target, &pointer, depth + 1)?;
+                self.replace_reference(target, &pointer, depth + 1)?
+            }
+            Value::Bool(false) => nothing(),
+            _ => Map::new(),
+        };
+        self.merging.pop();
+        Ok(merge(map, &target))
+    }
+
+    /// What `pointer` refers to.
+    pub(super) fn target(&self, pointer: &str, path: &str) -> Result<&'a Value> {
+        let Some(fragment) = pointer.strip_prefix('#') else {
+            return Err(invalid(path, &format!("$ref {pointer:?} leads outside the document")));
+        };
+        let decoded = percent_decoded(fragment);
+        self.document.pointer(&decoded).ok_or_else(|| invalid(path, &format!("$ref {pointer:?} leads nowhere")))
+    }
+}
+
+/// The keywords of `map` that say what the value is.
+pub(super) fn structure(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    map.iter().filter(|(keyword, _)| STRUCTURE.contains(&keyword.as_str()))
+}
+
+/// Keywords that no value fits.
+fn nothing() -> Map<String, Value> {
+    Map::from_iter([("type".to_owned(), json!([]))])
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut left = text.as_bytes();
+    while let [first, rest @ ..] = left {
+        let code = rest.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let (byte, after) = code.filter(|_| *first == b'%').map_or((*first, rest), |code| (code, &rest[2..]));
+        bytes.push(byte);
+        left = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

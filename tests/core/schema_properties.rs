@@ -1,0 +1,152 @@
+//! For any schema: what the original takes, every lowered form takes, and a strict reply comes back to the original.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod schema_strict;
+
+use madspark::schema::{Dialect, Schema};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use schema_strict::as_strict;
+use serde_json::{Map, Value, json};
+
+/// Few names, so that schemas and values meet; not that of the wrapper.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn any_schema() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!({"type": "string"})),
+        Just(json!({"type": "string", "minLength": 2, "title": "T", "default": "x"})),
+        Just(json!({"type": "integer", "exclusiveMinimum": 0})),
+        Just(json!({"type": "number", "maximum": 1.5})),
+        Just(json!({"type": ["integer", "null"], "minimum": 1})),
+        Just(json!({"type": "boolean"})),
+        Just(json!({"type": "null"})),
+        Just(json!({"const": "x"})),
+        Just(json!({"enum": ["x", 1, null]})),
+        Just(json!({"enum": [true, 2]})),
+        select(vec!["#", "#/$defs/A", "#/$defs/B"]).prop_map(|target| json!({"$ref": target, "description": "D."})),
+        Just(json!({})),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            4 => any_object(inner.clone()),
+            2 => inner.clone().prop_map(|items| json!({"type": "array", "items": items, "maxItems": 2})),
+            1 => vec(inner.clone(), 1..3).prop_map(|items| {
+                json!({"type": "array", "minItems": items.len(), "maxItems": items.len(), "prefixItems": items})
+            }),
+            2 => (select(vec!["anyOf", "oneOf"]), vec(inner.clone(), 1..4)).prop_map(|(key, branches)| json!({key: branches})),
+            1 => (any_object(inner.clone()), vec(inner.clone(), 1..3)).prop_map(|(mut object, branches)| {
+                object["anyOf"] = json!(branches);
+                object
+            }),
+            1 => (any_object(inner.clone()), inner.clone()).prop_map(|(mut object, part)| {
+                object["allOf"] = json!([part]);
+                object
+            }),
+            1 => vec(inner, 1..3).prop_map(|parts| json!({"allOf": parts})),
+        ]
+    })
+}
+
+fn any_object(inner: impl Strategy<Value = Value> + Clone + 'static) -> impl Strategy<Value = Value> {
+    let properties = vec(inner.clone(), 3).prop_flat_map(|schemas| {
+        subsequence(NAMES.into_iter().map(str::to_owned).zip(schemas).collect::<Vec<_>>(), 0..=3)
+    });
+    let rest = prop_oneof![4 => Just(None), 2 => Just(Some(json!(false))), 1 => inner.prop_map(Some)];
+    (properties, subsequence(NAMES.to_vec(), 0..=2), rest).prop_map(|(properties, required, rest)| {
+        let required: Vec<&str> =
+            required.into_iter().filter(|name| properties.iter().any(|(other, _)| other == name)).collect();
+        let properties: Map<String, Value> = properties.into_iter().collect();
+        let mut schema = json!({"type": "object", "properties": properties, "required": required});
+        if let Some(rest) = rest {
+            schema["additionalProperties"] = rest;
+        }
+        schema
+    })
+}
+
+fn any_document() -> impl Strategy<Value = Value> {
+    (any_schema(), any_object(any_schema().boxed()), any_schema()).prop_map(|(mut root, a, b)| {
+        root["$defs"] = json!({"A": a, "B": b});
+        root
+    })
+}
+
+/// Lists no deeper than Gemini's form of a free value.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![select(vec![
+        json!("x"),
+        json!("long"),
+        json!(0),
+        json!(1),
+        json!(2),
+        json!(0.5),
+        json!(true),
+        Value::Null
+    ]),];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            1 => vec(inner.clone(), 0..3).prop_map(Value::from),
+            3 => (subsequence(NAMES.to_vec(), 0..=3), vec(inner, 3)).prop_map(|(names, values)| {
+                names.into_iter().map(str::to_owned).zip(values).collect::<Map<String, Value>>().into()
+            }),
+        ]
+    })
+}
+
+fn lists(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(lists).max().unwrap_or(0),
+        Value::Object(members) => members.values().map(lists).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lowering_never_narrows_and_strict_replies_come_back(document in any_document(), values in vec(any_value(), 12)) {
+        let Ok(original) = jsonschema::validator_for(&document) else { return Ok(()) };
+        let schema = match Schema::new("S", document.clone()) {
+            Ok(schema) => schema,
+            Err(error) if error.message().contains("refers to itself alone") => return Ok(()),
+            Err(error) => {
+                let fitting = values.iter().find(|value| original.is_valid(value));
+                prop_assert_eq!(fitting, None, "{}", error);
+                return Ok(());
+            }
+        };
+        let openai = schema.lower(Dialect::OpenAiStrict);
+        let is_wrapped = openai.document()["properties"].get("value").is_some();
+        for value in values {
+            if !original.is_valid(&value) {
+                continue;
+            }
+            for dialect in [Dialect::Ollama, Dialect::Gemini] {
+                if dialect == Dialect::Gemini && lists(&value) > 2 {
+                    continue;
+                }
+                let lowered = schema.lower(dialect);
+                prop_assert!(
+                    jsonschema::is_valid(lowered.document(), &value),
+                    "{dialect:?}: {value} does not fit {}", lowered.document()
+                );
+            }
+            // Branches that exclude each other only by `oneOf` are one to the graph.
+            if !openai.is_strict() || document.to_string().contains("\"oneOf\"") {
+                continue;
+            }
+            let reply = if is_wrapped { json!({"value": value}) } else { value.clone() };
+            if let Some(reply) = as_strict(openai.document(), openai.document(), &reply) {
+                let restored: Value = serde_json::from_str(&openai.restore(reply.to_string())).unwrap();
+                prop_assert!(
+                    original.is_valid(&restored),
+                    "{value} was written as {reply}, restored to {restored}; lowered {}", openai.document()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A model bound to a strict schema, without the model.
+
+use serde_json::{Map, Value, json};
+
+/// What a model bound to the strict `schema` writes for `value`: every property there, the absent ones as null.
+/// Reads the lowered document alone.
+pub(crate) fn as_strict(document: &Value, schema: &Value, value: &Value) -> Option<Value> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return as_strict(document, document.pointer(&reference[1..]).unwrap(), value);
+    }
+    if let Some(branches) = schema.get("anyOf").and_then(Value::as_array) {
+        return branches.iter().find_map(|branch| as_strict(document, branch, value));
+    }
+    let written = match (value, schema["type"].as_str()) {
+        (Value::Object(members), Some("object")) => {
+            let properties = schema["properties"].as_object().unwrap();
+            if members.keys().any(|name| !properties.contains_key(name)) {
+                return None;
+            }
+            let mut written = Map::new();
+            for (name, schema) in properties {
+                let member = members.get(name).unwrap_or(&Value::Null);
+                written.insert(name.clone(), as_strict(document, schema, member)?);
+            }
+            Value::Object(written)
+        }
+        (Value::Array(items), Some("array")) => {
+            items.iter().map(|item| as_strict(document, &schema["items"], item)).collect::<Option<Value>>()?
+        }
+        _ => value.clone(),
+    };
+    let mut alone = schema.clone();
+    alone["$defs"] = document.get("$defs").cloned().unwrap_or_else(|| json!({}));
+    jsonschema::is_valid(&alone, &written).then_some(written)
+}
