@@ -13,8 +13,8 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Language, Skeptic,
-    SkepticCase, StructuredIdeaGenerator,
+    Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic, SkepticCase,
+    StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
@@ -109,7 +109,6 @@ struct Case {
 impl Task {
     async fn run(&self, router: &dyn Generate, parts: &[Part]) -> Result<String> {
         let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature };
-        let language = Language::of(&self.topic, &self.context);
         match self.agent {
             Agent::Generate => {
                 let wanted = GenerateIdeas { brief, count: self.count, minimum: 0, parts };
@@ -123,25 +122,21 @@ impl Task {
             }
             Agent::Advocate => {
                 outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
-                    with_text(&advocacy, &advocacy.formatted(language))
+                    with_text(&advocacy, &advocacy.formatted())
                 })
             }
             Agent::AdvocateBatch => {
                 let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| {
-                    batch.labelled().map(|one| with_text(&one, &one.item.formatted(language))).collect()
-                })
+                outcome(answer, |batch| batch.labelled().map(|one| with_text(&one, &one.item.formatted())).collect())
             }
             Agent::Criticize => {
                 outcome(Skeptic { router }.criticize(&self.first()?.into(), &brief).await?, |skepticism| {
-                    with_text(&skepticism, &skepticism.formatted(language))
+                    with_text(&skepticism, &skepticism.formatted())
                 })
             }
             Agent::CriticizeBatch => {
                 let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| {
-                    batch.labelled().map(|one| with_text(&one, &one.item.formatted(language))).collect()
-                })
+                outcome(answer, |batch| batch.labelled().map(|one| with_text(&one, &one.item.formatted())).collect())
             }
             Agent::Improve => {
                 let answer = StructuredIdeaGenerator { router }.improve(&self.first()?.into(), &brief).await?;
