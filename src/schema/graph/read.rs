@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// A document can ask for exponentially many copies of its parts; none that people write comes near this.
-pub(super) const MAX_STEPS: usize = 200_000;
+pub(super) const MAX_STEPS: usize = 50_000;
 
 /// The limits of a shape that a lowering may keep, by the type they belong to.
 const NUMBER_LIMITS: [&str; 6] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
