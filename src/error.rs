@@ -114,6 +114,7 @@ struct Inner {
     status: Option<u16>,
     retry_after: Option<Duration>,
     usage: Usage,
+    partial: Option<Arc<str>>,
     causes: Vec<Error>,
     attempts: Vec<crate::router::Attempt>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -130,6 +131,7 @@ impl Error {
             status: None,
             retry_after: None,
             usage: Usage::default(),
+            partial: None,
             causes: Vec::new(),
             attempts: Vec::new(),
             source: None,
@@ -167,6 +169,13 @@ impl Error {
     #[must_use]
     pub fn with_usage(mut self, usage: Usage) -> Self {
         self.0.usage = usage;
+        self
+    }
+
+    /// The text that had been delivered of a stream when it failed. It is in no message.
+    #[must_use]
+    pub fn with_partial(mut self, text: impl Into<Arc<str>>) -> Self {
+        self.0.partial = Some(text.into());
         self
     }
 
@@ -224,6 +233,11 @@ impl Error {
     /// What the failed attempt cost all the same.
     pub fn usage(&self) -> Usage {
         self.0.usage
+    }
+
+    /// The text that had been delivered of a stream when it failed; `None` for every other failure.
+    pub fn partial(&self) -> Option<&str> {
+        self.0.partial.as_deref()
     }
 
     /// The errors this one sums up.

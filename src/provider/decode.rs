@@ -47,6 +47,19 @@ impl Draft {
     /// Fails with `EmptyReply` where there is no text. A text cut at a limit is a reply only where the caller set that
     /// limit and asked for free text; otherwise it is `Truncated`.
     pub(super) fn settle(self, target: &Target, request: &Request, dialect: Dialect) -> Result<Reply> {
+        self.check(target, request)?;
+        let text = match &request.schema {
+            None => self.text,
+            Some(schema) => match schema::json_text(&self.text) {
+                Some(json) => schema.lower(dialect).restore(json.to_owned()),
+                None => self.text,
+            },
+        };
+        Ok(Reply { text, model: self.model, finish: self.finish, usage: self.usage })
+    }
+
+    /// Whether it is a reply to `request`; see [`Draft::settle`].
+    pub(super) fn check(&self, target: &Target, request: &Request) -> Result<()> {
         let empty = self.text.trim().is_empty();
         if self.finish == FinishReason::Length && (empty || request.schema.is_some() || request.max_tokens.is_none()) {
             return Err(self.truncated(target));
@@ -56,14 +69,7 @@ impl Draft {
             let message = format!("the reply holds no text ({reason})");
             return Err(failure(target, ErrorKind::EmptyReply, &message).with_usage(self.usage));
         }
-        let text = match &request.schema {
-            None => self.text,
-            Some(schema) => match schema::json_text(&self.text) {
-                Some(json) => schema.lower(dialect).restore(json.to_owned()),
-                None => self.text,
-            },
-        };
-        Ok(Reply { text, model: self.model, finish: self.finish, usage: self.usage })
+        Ok(())
     }
 
     fn truncated(&self, target: &Target) -> Error {
@@ -141,6 +147,22 @@ impl Complaint {
         let told = |text: &str| text.to_ascii_lowercase().contains(needle);
         let codes = ["code", "type", "status"].into_iter().filter_map(|name| self.detail.get(name)?.as_str());
         told(&self.message) || codes.into_iter().any(told)
+    }
+
+    /// The HTTP status that the failure would have had, had it come before the headers of a stream: a number from 400 on
+    /// that stands as the code, else what the codes' names say, else 500.
+    pub(super) fn status(&self) -> u16 {
+        let code = self.detail.get("code");
+        let number = code.and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+        match number.and_then(|code| u16::try_from(code).ok()) {
+            Some(status) if (400..600).contains(&status) => status,
+            _ if self.mentions("rate_limit") || self.mentions("resource_exhausted") => 429,
+            _ if self.mentions("overloaded") || self.mentions("unavailable") => 503,
+            _ if self.mentions("authentication") || self.mentions("unauthenticated") => 401,
+            _ if self.mentions("permission") => 403,
+            _ if self.mentions("invalid_request") || self.mentions("invalid_argument") => 400,
+            _ => 500,
+        }
     }
 
     /// The error of `target` with these words.

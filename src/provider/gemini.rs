@@ -12,14 +12,15 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, user_text};
-use super::{Adapter, Target};
+use super::{Adapter, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
-use crate::transport::WireRequest;
+use crate::transport::{Framing, WireRequest};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-goog-api-key");
 
@@ -136,24 +137,7 @@ impl Adapter for Gemini {
     }
 
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        let key = key(target)?;
-        let model = target.model.strip_prefix("models/").unwrap_or(&target.model);
-        let url = endpoint(target, &["models", &format!("{model}:generateContent")])?;
-        let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Gemini));
-        let reads_pages = request.parts.iter().any(|part| matches!(part, Part::Url(_)));
-        let generate = Generate {
-            system_instruction: (!request.system.is_empty())
-                .then(|| Content { role: None, parts: vec![ContentPart::Text(Cow::Borrowed(&request.system))] }),
-            contents: contents(request),
-            tools: if reads_pages { vec![Tool::UrlContext {}] } else { Vec::new() },
-            generation_config: GenerationConfig {
-                temperature: request.temperature,
-                max_output_tokens: request.max_tokens,
-                response_mime_type: lowered.is_some().then_some("application/json"),
-                response_json_schema: lowered.as_ref().map(|lowered| lowered.document()),
-            },
-        };
-        post(url, vec![key], &generate, request)
+        generate(target, request, method(target, "generateContent")?)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -165,31 +149,16 @@ impl Adapter for Gemini {
             return Err(failure(target, ErrorKind::MalformedReply, "the reply has no candidates; is this Gemini?"));
         }
         let usage = generated.usage_metadata.unwrap_or_default().disjoint();
-        if let Some(reason) = generated.prompt_feedback.and_then(|feedback| feedback.block_reason) {
-            let message = format!("the prompt was blocked ({reason})");
+        if let Some(message) = generated.prompt_feedback.and_then(PromptFeedback::refusal) {
             return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
         }
         let candidate = generated.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
-        let reason = candidate.finish_reason.as_deref().unwrap_or_default();
-        if is_refusal(reason) {
-            let more = candidate.finish_message.unwrap_or_default();
-            let message = format!("the reply was blocked ({reason}) {more}");
-            return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
+        if let Some(refusal) = candidate.refusal() {
+            return Err(failure(target, ErrorKind::Refused, &refusal).with_usage(usage));
         }
-        let finish = match reason {
-            "STOP" => FinishReason::Stop,
-            "MAX_TOKENS" => FinishReason::Length,
-            _ => FinishReason::Other,
-        };
-        let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
-        let spoken = parts.into_iter().filter(|part| part.thought != Some(true)).filter_map(|part| part.text);
-        let draft = Draft {
-            text: spoken.collect(),
-            model: generated.model_version,
-            finish,
-            reason: candidate.finish_reason,
-            usage,
-        };
+        let finish = candidate.finish();
+        let reason = candidate.finish_reason.clone();
+        let draft = Draft { text: candidate.into_text(), model: generated.model_version, finish, reason, usage };
         draft.settle(target, request, Dialect::Gemini)
     }
 
@@ -209,6 +178,35 @@ impl Adapter for Gemini {
         if delay.is_some() { error.with_retry_after(delay) } else { error }
     }
 
+    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        let mut url = method(target, "streamGenerateContent")?;
+        url.query_pairs_mut().append_pair("alt", "sse");
+        generate(target, request, url)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
+        let generated: Generated = envelope(data).map_err(|error| target.locate(error))?;
+        if generated.error.is_some() {
+            return Err(self.decode_error(target, Complaint::read(200, data).status(), &HeaderMap::new(), data));
+        }
+        let blocked = generated.prompt_feedback.and_then(PromptFeedback::refusal);
+        let candidate = generated.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let reason = candidate.finish_reason.clone().filter(|reason| reason != "FINISH_REASON_UNSPECIFIED");
+        Ok(Event {
+            refusal: blocked.or_else(|| candidate.refusal()),
+            model: generated.model_version,
+            finish: reason.is_some().then(|| candidate.finish()),
+            is_last: reason.is_some(),
+            reason,
+            usage: generated.usage_metadata.map(|usage| usage.disjoint()),
+            text: Some(candidate.into_text()),
+        })
+    }
+
     fn models_request(&self, target: &Target) -> Result<WireRequest> {
         let key = key(target)?;
         let mut url = endpoint(target, &["models"])?;
@@ -219,6 +217,34 @@ impl Adapter for Gemini {
     fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
         let models: Models = envelope(body)?;
         Ok(models.models.into_iter().map(|model| model.name).collect())
+    }
+}
+
+impl PromptFeedback {
+    fn refusal(self) -> Option<String> {
+        self.block_reason.map(|reason| format!("the prompt was blocked ({reason})"))
+    }
+}
+
+impl Candidate {
+    fn refusal(&self) -> Option<String> {
+        let reason = self.finish_reason.as_deref().filter(|reason| is_refusal(reason))?;
+        let more = self.finish_message.as_deref().unwrap_or_default();
+        Some(format!("the reply was blocked ({reason}) {more}"))
+    }
+
+    fn finish(&self) -> FinishReason {
+        match self.finish_reason.as_deref() {
+            Some("STOP") => FinishReason::Stop,
+            Some("MAX_TOKENS") => FinishReason::Length,
+            _ => FinishReason::Other,
+        }
+    }
+
+    /// The text, thoughts left out.
+    fn into_text(self) -> String {
+        let parts = self.content.and_then(|content| content.parts).unwrap_or_default();
+        parts.into_iter().filter(|part| part.thought != Some(true)).filter_map(|part| part.text).collect()
     }
 }
 
@@ -235,6 +261,31 @@ impl UsageMetadata {
             tool: self.tool_use_prompt_token_count.0,
         }
     }
+}
+
+/// The address of `method` on the target's model.
+fn method(target: &Target, method: &str) -> Result<Url> {
+    let model = target.model.strip_prefix("models/").unwrap_or(&target.model);
+    endpoint(target, &["models", &format!("{model}:{method}")])
+}
+
+fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest> {
+    let key = key(target)?;
+    let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Gemini));
+    let reads_pages = request.parts.iter().any(|part| matches!(part, Part::Url(_)));
+    let generate = Generate {
+        system_instruction: (!request.system.is_empty())
+            .then(|| Content { role: None, parts: vec![ContentPart::Text(Cow::Borrowed(&request.system))] }),
+        contents: contents(request),
+        tools: if reads_pages { vec![Tool::UrlContext {}] } else { Vec::new() },
+        generation_config: GenerationConfig {
+            temperature: request.temperature,
+            max_output_tokens: request.max_tokens,
+            response_mime_type: lowered.is_some().then_some("application/json"),
+            response_json_schema: lowered.as_ref().map(|lowered| lowered.document()),
+        },
+    };
+    post(url, vec![key], &generate, request)
 }
 
 fn key(target: &Target) -> Result<(HeaderName, HeaderValue)> {

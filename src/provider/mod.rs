@@ -4,6 +4,7 @@
 
 mod decode;
 mod encode;
+mod event;
 mod gemini;
 mod mock;
 mod ollama;
@@ -20,8 +21,9 @@ use reqwest::header::HeaderMap;
 use crate::config::{Provider, Secret};
 use crate::error::{Error, Result};
 use crate::message::{Part, Reply, Request};
-use crate::transport::WireRequest;
+use crate::transport::{Framing, WireRequest};
 
+pub use event::{Event, Transcript};
 pub use mock::answer as mock_answer;
 
 /// One model at one address, with the key it is reached by.
@@ -41,7 +43,7 @@ pub struct Target {
 
 impl Target {
     /// `error` as one of this target.
-    fn locate(&self, error: Error) -> Error {
+    pub(crate) fn locate(&self, error: Error) -> Error {
         error.at(self.provider, Arc::clone(&self.model))
     }
 }
@@ -60,6 +62,18 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
 
     /// The error in a reply of another status. Never repeats a key.
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error;
+
+    /// The HTTP request that asks `request` of `target` for a streamed reply. Fails as [`Adapter::encode`] does.
+    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest>;
+
+    /// How the events of a streamed reply are told apart.
+    fn framing(&self) -> Framing;
+
+    /// What one event of a streamed reply tells.
+    ///
+    /// Fails with `MalformedReply` where `data` is no event of the protocol: the stream goes on after it. Every other
+    /// class is an error the provider reports within the stream, the same as [`Adapter::decode_error`] would give it.
+    fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event>;
 
     /// The request that lists the target's models, the cheapest sign of life.
     fn models_request(&self, target: &Target) -> Result<WireRequest>;

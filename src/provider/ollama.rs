@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
 use super::encode::{Base64, endpoint, get, post, unsupported, user_text};
-use super::{Adapter, Target};
+use super::{Adapter, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
-use crate::transport::WireRequest;
+use crate::transport::{Framing, WireRequest};
 
 /// The protocol.
 #[derive(Debug)]
@@ -53,10 +53,13 @@ struct Options {
     num_predict: Option<u32>,
 }
 
+/// A whole reply, or one line of a streamed one.
 #[derive(Deserialize)]
 struct ChatReply {
     model: Option<String>,
     message: Option<ReplyMessage>,
+    #[serde(default)]
+    done: bool,
     done_reason: Option<String>,
     error: Option<Value>,
     #[serde(default)]
@@ -89,17 +92,7 @@ impl Adapter for Ollama {
     }
 
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Ollama));
-        let chat = Chat {
-            model: &target.model,
-            messages: messages(self, target, request)?,
-            stream: false,
-            truncate: false,
-            shift: false,
-            format: lowered.as_ref().map(|lowered| lowered.document()),
-            options: Options { temperature: request.temperature, num_predict: request.max_tokens },
-        };
-        post(endpoint(target, &["api", "chat"])?, Vec::new(), &chat, request)
+        self.chat(target, request, false)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -107,21 +100,12 @@ impl Adapter for Ollama {
         if reply.error.is_some() {
             return Err(failure(target, ErrorKind::Server, &Complaint::read(200, body).message));
         }
+        let (finish, usage) = (reply.finish(), reply.usage());
         let Some(message) = reply.message else {
             return Err(failure(target, ErrorKind::MalformedReply, "the reply has no message; is this Ollama?"));
         };
-        let finish = match reply.done_reason.as_deref() {
-            Some("stop") => FinishReason::Stop,
-            Some("length") => FinishReason::Length,
-            _ => FinishReason::Other,
-        };
-        let draft = Draft {
-            text: message.content.unwrap_or_default(),
-            model: reply.model,
-            finish,
-            reason: reply.done_reason,
-            usage: Usage { input: reply.prompt_eval_count.0, output: reply.eval_count.0, ..Usage::default() },
-        };
+        let text = message.content.unwrap_or_default();
+        let draft = Draft { text, model: reply.model, finish, reason: reply.done_reason, usage };
         draft.settle(target, request, Dialect::Ollama)
     }
 
@@ -138,6 +122,32 @@ impl Adapter for Ollama {
         complaint.into_error(target, kind, status, headers)
     }
 
+    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        self.chat(target, request, true)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Ndjson
+    }
+
+    fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
+        let reply: ChatReply = envelope(data).map_err(|error| target.locate(error))?;
+        if reply.error.is_some() {
+            return Err(self.decode_error(target, Complaint::read(200, data).status(), &HeaderMap::new(), data));
+        }
+        let (finish, usage) = (reply.finish(), reply.usage());
+        Ok(Event {
+            text: reply.message.and_then(|message| message.content),
+            model: reply.model,
+            finish: reply.done.then_some(finish),
+            reason: reply.done_reason,
+            // The counts are on the last line alone.
+            usage: reply.done.then_some(usage),
+            is_last: reply.done,
+            ..Event::default()
+        })
+    }
+
     fn models_request(&self, target: &Target) -> Result<WireRequest> {
         Ok(get(endpoint(target, &["api", "tags"])?, Vec::new()))
     }
@@ -145,6 +155,36 @@ impl Adapter for Ollama {
     fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
         let tags: Tags = envelope(body)?;
         Ok(tags.models.unwrap_or_default().into_iter().filter_map(|tag| tag.name.or(tag.model)).collect())
+    }
+}
+
+impl Ollama {
+    fn chat(&self, target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
+        let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Ollama));
+        let chat = Chat {
+            model: &target.model,
+            messages: messages(self, target, request)?,
+            stream,
+            truncate: false,
+            shift: false,
+            format: lowered.as_ref().map(|lowered| lowered.document()),
+            options: Options { temperature: request.temperature, num_predict: request.max_tokens },
+        };
+        post(endpoint(target, &["api", "chat"])?, Vec::new(), &chat, request)
+    }
+}
+
+impl ChatReply {
+    fn finish(&self) -> FinishReason {
+        match self.done_reason.as_deref() {
+            Some("stop") => FinishReason::Stop,
+            Some("length") => FinishReason::Length,
+            _ => FinishReason::Other,
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { input: self.prompt_eval_count.0, output: self.eval_count.0, ..Usage::default() }
     }
 }
 

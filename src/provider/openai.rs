@@ -16,11 +16,11 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
 use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, unsupported, user_text};
-use super::{Adapter, Target};
+use super::{Adapter, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::schema::{Dialect, Lowered, Schema};
-use crate::transport::WireRequest;
+use crate::transport::{Framing, WireRequest};
 
 /// `OpenAI`'s own host.
 const OPENAI: &str = "api.openai.com";
@@ -30,6 +30,11 @@ const PDF_READERS: [&str; 2] = [OPENAI, "openrouter.ai"];
 
 /// Upper bound of a schema's name, in characters.
 const MAX_NAME: usize = 64;
+
+/// The reason of a reply that a filter cut off.
+const FILTERED: &str = "content_filter";
+
+const BLOCKED: &str = "the reply was blocked (content_filter)";
 
 /// The protocol.
 #[derive(Debug)]
@@ -46,6 +51,15 @@ struct Completion<'a> {
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -102,9 +116,11 @@ struct Completed {
     error: Option<Value>,
 }
 
+/// Of a whole reply, or of one event of a streamed one.
 #[derive(Deserialize)]
 struct Choice {
     message: Option<ReplyMessage>,
+    delta: Option<ReplyMessage>,
     finish_reason: Option<String>,
 }
 
@@ -167,21 +183,7 @@ impl Adapter for OpenAi {
     }
 
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        if target.model.trim().is_empty() {
-            return Err(not_configured(target, "there is no model: set openai_model or OPENAI_MODEL".to_owned()));
-        }
-        let url = endpoint(target, &["chat", "completions"])?;
-        let is_openai = url.host_str() == Some(OPENAI);
-        let lowered = request.schema.as_ref().map(|schema| (schema, schema.lower(Dialect::OpenAiStrict)));
-        let completion = Completion {
-            model: &target.model,
-            messages: messages(target, &url, request)?,
-            temperature: request.temperature,
-            max_completion_tokens: request.max_tokens.filter(|_| is_openai),
-            max_tokens: request.max_tokens.filter(|_| !is_openai),
-            response_format: lowered.as_ref().map(|(schema, lowered)| response_format(schema, lowered)),
-        };
-        post(url, key(target)?, &completion, request)
+        completion(target, request, false)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -189,8 +191,7 @@ impl Adapter for OpenAi {
         if completed.error.is_some() {
             // OpenRouter reports an upstream failure with status 200 and the real one as the code.
             let complaint = Complaint::read(200, body);
-            let code = complaint.detail.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
-            let kind = kind(code.filter(|code| *code >= 400).unwrap_or(500), &complaint);
+            let kind = kind(complaint.status(), &complaint);
             return Err(failure(target, kind, &complaint.message));
         }
         let Some(choices) = completed.choices else {
@@ -204,15 +205,10 @@ impl Adapter for OpenAi {
             let message = format!("the model refused: {refusal}");
             return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
         }
-        let finish = match reason.as_deref() {
-            Some("stop") => FinishReason::Stop,
-            Some("length") => FinishReason::Length,
-            Some("content_filter") => {
-                let message = "the reply was blocked (content_filter)";
-                return Err(failure(target, ErrorKind::Refused, message).with_usage(usage));
-            }
-            _ => FinishReason::Other,
-        };
+        if reason.as_deref() == Some(FILTERED) {
+            return Err(failure(target, ErrorKind::Refused, BLOCKED).with_usage(usage));
+        }
+        let finish = finish(reason.as_deref());
         let text = content.map_or_else(String::new, ReplyContent::into_text);
         Draft { text, model: completed.model, finish, reason, usage }.settle(target, request, Dialect::OpenAiStrict)
     }
@@ -224,6 +220,38 @@ impl Adapter for OpenAi {
             complaint.message.insert_str(0, "the account's quota is used up: ");
         }
         complaint.into_error(target, kind, status, headers)
+    }
+
+    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        completion(target, request, true)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(Event { is_last: true, ..Event::default() });
+        }
+        let completed: Completed = envelope(data).map_err(|error| target.locate(error))?;
+        if completed.error.is_some() {
+            return Err(self.decode_error(target, Complaint::read(200, data).status(), &HeaderMap::new(), data));
+        }
+        let choice = completed.choices.unwrap_or_default().into_iter().next();
+        let (delta, reason) = choice.map_or((None, None), |choice| (choice.delta, choice.finish_reason));
+        let (content, refusal) = delta.map_or((None, None), |delta| (delta.content, delta.refusal));
+        let blocked = (reason.as_deref() == Some(FILTERED)).then(|| BLOCKED.to_owned());
+        Ok(Event {
+            text: content.map(ReplyContent::into_text),
+            refusal: blocked.or(refusal),
+            model: completed.model,
+            finish: reason.as_deref().map(|reason| finish(Some(reason))),
+            reason,
+            usage: completed.usage.map(|usage| usage.disjoint()),
+            // The usage comes after the reason, and `[DONE]` last.
+            is_last: false,
+        })
     }
 
     fn models_request(&self, target: &Target) -> Result<WireRequest> {
@@ -258,6 +286,26 @@ impl CompletionUsage {
         let (cached_input, reasoning) = (cached.min(prompt), thoughts.min(completion));
         Usage { input: prompt - cached_input, cached_input, output: completion - reasoning, reasoning, tool: 0 }
     }
+}
+
+fn completion(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
+    if target.model.trim().is_empty() {
+        return Err(not_configured(target, "there is no model: set openai_model or OPENAI_MODEL".to_owned()));
+    }
+    let url = endpoint(target, &["chat", "completions"])?;
+    let is_openai = url.host_str() == Some(OPENAI);
+    let lowered = request.schema.as_ref().map(|schema| (schema, schema.lower(Dialect::OpenAiStrict)));
+    let completion = Completion {
+        model: &target.model,
+        messages: messages(target, &url, request)?,
+        temperature: request.temperature,
+        max_completion_tokens: request.max_tokens.filter(|_| is_openai),
+        max_tokens: request.max_tokens.filter(|_| !is_openai),
+        response_format: lowered.as_ref().map(|(schema, lowered)| response_format(schema, lowered)),
+        stream: stream.then_some(true),
+        stream_options: stream.then_some(StreamOptions { include_usage: true }),
+    };
+    post(url, key(target)?, &completion, request)
 }
 
 /// Local servers need no key.
@@ -319,6 +367,14 @@ fn name(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let name: String = name.chars().take(MAX_NAME).map(allowed).collect();
     if name.is_empty() { "reply".to_owned() } else { name }
+}
+
+fn finish(reason: Option<&str>) -> FinishReason {
+    match reason {
+        Some("stop") => FinishReason::Stop,
+        Some("length") => FinishReason::Length,
+        _ => FinishReason::Other,
+    }
 }
 
 fn kind(status: u16, complaint: &Complaint) -> ErrorKind {

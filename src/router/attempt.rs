@@ -7,7 +7,7 @@ use super::Engine;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
-use crate::provider::{self, Target};
+use crate::provider::{self, Adapter, Target};
 
 /// What happened at one target.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Attempt {
     pub latency: Duration,
     /// What the provider counted.
     pub usage: Usage,
+    /// Events of a streamed reply that could not be read and were left out.
+    pub skipped_events: u32,
 }
 
 impl Attempt {
@@ -47,6 +49,7 @@ impl Attempt {
             sent: target.provider != Provider::Mock,
             latency: started.elapsed(),
             usage: reply.usage,
+            skipped_events: 0,
         }
     }
 
@@ -61,30 +64,33 @@ impl Attempt {
             sent: was_sent(error.kind()),
             latency: started.elapsed(),
             usage: error.usage(),
+            skipped_events: 0,
         }
     }
 }
 
 /// Asks `target` once. Dropping the future closes the socket.
 pub(super) async fn ask(engine: &Engine, target: &Target, request: &Request) -> Result<Reply> {
-    let Some(adapter) = provider::adapter(target.provider) else {
+    let Some(adapter) = adapter_for(target, request)? else {
         return provider::mock_answer(request);
     };
-    if let Some(part) = request.parts.iter().find(|part| !adapter.takes(part)) {
-        let message = format!("does not take {}", part.describe());
-        return Err(Error::new(ErrorKind::Unsupported, message).at(target.provider, Arc::clone(&target.model)));
-    }
     let wire = adapter.encode(target, request)?;
-    let answer = engine
-        .http()
-        .send(wire, target.timeout)
-        .await
-        .map_err(|error| error.at(target.provider, Arc::clone(&target.model)))?;
+    let answer = engine.http().send(wire, target.timeout).await.map_err(|error| target.locate(error))?;
     if (200..300).contains(&answer.status) {
         adapter.decode(target, request, &answer.body)
     } else {
         Err(adapter.decode_error(target, answer.status, &answer.headers, &answer.body))
     }
+}
+
+/// The protocol of `target`, where it can carry `request`; `None` for the mock.
+pub(super) fn adapter_for(target: &Target, request: &Request) -> Result<Option<&'static dyn Adapter>> {
+    let Some(adapter) = provider::adapter(target.provider) else { return Ok(None) };
+    if let Some(part) = request.parts.iter().find(|part| !adapter.takes(part)) {
+        let message = format!("does not take {}", part.describe());
+        return Err(target.locate(Error::new(ErrorKind::Unsupported, message)));
+    }
+    Ok(Some(adapter))
 }
 
 /// Errors found before a socket was opened, or because none could be.

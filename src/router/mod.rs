@@ -2,12 +2,15 @@
 
 mod attempt;
 mod call;
+mod feed;
 mod generate;
 mod health;
 mod metrics;
 mod plan;
 mod policy;
 mod price;
+mod stream;
+mod walk;
 
 use std::sync::Arc;
 
@@ -21,6 +24,7 @@ pub use call::Call;
 pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
 pub use metrics::MetricsSnapshot;
+pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
 /// Upper bound of a prompt, in characters.
 pub const MAX_PROMPT_CHARS: usize = 100_000;
@@ -98,6 +102,19 @@ impl Router {
     /// Begins a call; nothing is sent before [`Call::next`]. `force` names the only provider that may answer.
     pub fn call(self: &Arc<Self>, engine: &Arc<Engine>, request: Request, force: Option<Provider>) -> Result<Call> {
         Call::new(Arc::clone(self), Arc::clone(engine), request, force)
+    }
+
+    /// Begins a streamed reply; nothing is sent before [`Stream::next`]. `force` names the only provider that may answer.
+    ///
+    /// Fails with `InvalidInput` where the request or a time limit cannot be used.
+    pub fn stream(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        request: Request,
+        force: Option<Provider>,
+        options: StreamOptions,
+    ) -> Result<Stream> {
+        Stream::new(Arc::clone(self), Arc::clone(engine), request, force, options)
     }
 
     /// What it has done so far.

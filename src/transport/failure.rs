@@ -25,6 +25,12 @@ pub(super) fn late(place: &str, timeout: Duration) -> Error {
     Error::new(ErrorKind::Timeout, message)
 }
 
+/// The headers of the reply took longer than `timeout`.
+pub(super) fn silent(place: &str, timeout: Duration) -> Error {
+    let message = format!("no reply from {place} within {} s", timeout.as_secs_f64());
+    Error::new(ErrorKind::Timeout, message)
+}
+
 /// The client could not be built; in practice the system has no usable certificates.
 pub(super) fn unbuilt(error: &reqwest::Error) -> Error {
     Error::new(ErrorKind::Connect, format!("no connection can be made: {}", root_cause(error)))

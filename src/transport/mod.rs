@@ -5,7 +5,12 @@
 //! behind a server's limit of streams per connection.
 
 mod failure;
+mod framer;
+mod incoming;
+mod lines;
+mod ndjson;
 mod retry_after;
+mod sse;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +25,8 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use framer::{Framer, Framing, MAX_EVENT};
+pub use incoming::Incoming;
 pub use retry_after::retry_after;
 
 /// How long the connection itself may take, the TLS handshake included.
@@ -108,17 +115,22 @@ fn build() -> Result<reqwest::Client> {
 }
 
 async fn exchange(client: &reqwest::Client, request: WireRequest, limit: usize, place: &str) -> Result<WireReply> {
+    let mut response = start(client, request, place).await?;
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    let body = read(response, limit, place).await.map_err(|error| error.with_status(status))?;
+    Ok(WireReply { status, headers, body })
+}
+
+/// Sends `request`; gives back the reply when its headers have arrived.
+async fn start(client: &reqwest::Client, request: WireRequest, place: &str) -> Result<reqwest::Response> {
     let mut headers: HeaderMap = request.headers.into_iter().collect();
     let mut builder = client.request(request.method, request.url);
     if !request.body.is_empty() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         builder = builder.body(request.body);
     }
-    let mut response = builder.headers(headers).send().await.map_err(|error| failure::classify(error, place))?;
-    let status = response.status().as_u16();
-    let headers = std::mem::take(response.headers_mut());
-    let body = read(response, limit, place).await.map_err(|error| error.with_status(status))?;
-    Ok(WireReply { status, headers, body })
+    builder.headers(headers).send().await.map_err(|error| failure::classify(error, place))
 }
 
 async fn read(mut response: reqwest::Response, limit: usize, place: &str) -> Result<Bytes> {

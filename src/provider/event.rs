@@ -1,0 +1,124 @@
+//! Streamed replies: what one event tells, and what all of them together amount to.
+
+use super::Target;
+use super::decode::{Draft, failure};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{FinishReason, Reply, Request, Usage};
+
+/// What one event of a stream tells. Role, thoughts and keep-alives tell nothing: the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Event {
+    /// A piece of the answer.
+    pub text: Option<String>,
+    /// A piece of a refusal, or the words of a filter.
+    pub refusal: Option<String>,
+    /// The model the provider says it uses.
+    pub model: Option<String>,
+    /// Why the model stopped, where it did.
+    pub finish: Option<FinishReason>,
+    /// What the provider calls that reason.
+    pub reason: Option<String>,
+    /// What the provider has counted so far, for the whole reply: the latest count stands, they are never added up.
+    pub usage: Option<Usage>,
+    /// True for the protocol's terminal marker: the reply is whole.
+    pub is_last: bool,
+}
+
+/// All that a stream has told.
+#[derive(Debug)]
+pub struct Transcript {
+    draft: Draft,
+    refusal: String,
+    has_content: bool,
+    has_finish: bool,
+    is_whole: bool,
+}
+
+impl Default for Transcript {
+    fn default() -> Self {
+        let usage = Usage::default();
+        Self {
+            draft: Draft { text: String::new(), model: None, finish: FinishReason::Other, reason: None, usage },
+            refusal: String::new(),
+            has_content: false,
+            has_finish: false,
+            is_whole: false,
+        }
+    }
+}
+
+impl Transcript {
+    /// Adds what `event` tells.
+    pub fn add(&mut self, event: Event) {
+        let Event { text, refusal, model, finish, reason, usage, is_last } = event;
+        if let Some(text) = text {
+            self.has_content |= !text.trim().is_empty();
+            self.draft.text.push_str(&text);
+        }
+        if let Some(refusal) = refusal {
+            self.refusal.push_str(&refusal);
+        }
+        if let Some(finish) = finish {
+            self.draft.finish = finish;
+            self.has_finish = true;
+        }
+        self.draft.reason = reason.or(self.draft.reason.take());
+        self.draft.model = model.or(self.draft.model.take());
+        self.draft.usage = usage.unwrap_or(self.draft.usage);
+        self.is_whole |= is_last;
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.draft.text
+    }
+
+    /// What the provider counted so far.
+    pub fn usage(&self) -> Usage {
+        self.draft.usage
+    }
+
+    /// Whether the text so far is more than white space: only then has an answer begun.
+    pub fn has_content(&self) -> bool {
+        self.has_content
+    }
+
+    /// Whether the terminal marker has come.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Whether it is the whole answer of `target` to `request`, now that no more will come. `failure` is what ended the
+    /// stream; `None` for a clean end.
+    ///
+    /// A refusal is `Refused` however the stream ended. After the terminal marker nothing can fail any more. A clean end
+    /// without it is as good where a finish reason has come, `Truncated` after content and `EmptyReply` before. A limit
+    /// of tokens is judged as in whole replies.
+    pub fn check(&self, target: &Target, request: &Request, failure: Option<Error>) -> Result<()> {
+        let outcome = match failure {
+            _ if !self.refusal.trim().is_empty() => Err(self.refused(target)),
+            Some(failure) if !self.is_whole => Err(target.locate(failure)),
+            None if !self.is_whole && !self.has_finish => Err(self.unfinished(target)),
+            _ => self.draft.check(target, request),
+        };
+        outcome.map_err(|error| error.with_usage(self.draft.usage))
+    }
+
+    /// The reply; call it after a [`Transcript::check`] that passed.
+    pub fn into_reply(self) -> Reply {
+        let Draft { text, model, finish, usage, .. } = self.draft;
+        Reply { text, model, finish, usage }
+    }
+
+    fn refused(&self, target: &Target) -> Error {
+        failure(target, ErrorKind::Refused, &format!("the answer was refused: {}", self.refusal))
+    }
+
+    fn unfinished(&self, target: &Target) -> Error {
+        if self.has_content {
+            failure(target, ErrorKind::Truncated, "the stream ended before the answer was complete")
+        } else {
+            failure(target, ErrorKind::EmptyReply, "the stream ended without any text")
+        }
+    }
+}

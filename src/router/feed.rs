@@ -1,0 +1,302 @@
+//! One streamed reply of one target: time limits, events and how it ended.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout};
+
+use super::Engine;
+use super::attempt::adapter_for;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Reply, Request};
+use crate::provider::{self, Adapter, Event, Target, Transcript};
+use crate::transport::{Framer, Framing, Incoming};
+
+/// How long a target's connection is listened to after the terminal marker: for the end of the body, so that the
+/// connection can be used again, and for a count of tokens that comes late.
+const AFTERMATH: Duration = Duration::from_millis(250);
+
+/// A piece of text is handed over at this size even where more has arrived.
+const MAX_PIECE: usize = 64 * 1024;
+
+/// Upper bound of one reply's text, in bytes.
+const MAX_TEXT: usize = 64 * 1024 * 1024;
+
+/// How long to wait for what. Only waiting counts: the consumer may take its time between two pulls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// For the first text, connecting included.
+    pub(super) first: Duration,
+    /// For the next event after the first text. Comments and events that cannot be read do not count as events.
+    pub(super) idle: Duration,
+    /// For the whole reply.
+    pub(super) total: Duration,
+}
+
+/// A streamed reply under way.
+#[derive(Debug)]
+pub(super) struct Feed {
+    target: Target,
+    /// `None` where the whole reply came at once.
+    wire: Option<Wire>,
+    transcript: Transcript,
+    /// How much of the text has been handed over.
+    told: usize,
+    skipped: u32,
+    /// How it ended, to be told after the text.
+    outcome: Option<Result<()>>,
+}
+
+impl Feed {
+    /// Asks `target` for a streamed reply to `request`; done when its headers are there.
+    pub(super) async fn open(engine: &Engine, target: &Target, request: &Request, limits: Limits) -> Result<Self> {
+        let Some(adapter) = adapter_for(target, request)? else {
+            return Ok(Self::whole(target, provider::mock_answer(request)?));
+        };
+        let started = Instant::now();
+        let patience = limits.first.min(limits.total);
+        let opening = engine.http().open(adapter.encode_stream(target, request)?, patience);
+        let incoming = opening.await.map_err(|error| target.locate(error))?;
+        if !(200..300).contains(&incoming.status) {
+            let (status, headers) = (incoming.status, incoming.headers.clone());
+            let body = body(incoming, target, patience.saturating_sub(started.elapsed())).await?;
+            return Err(adapter.decode_error(target, status, &headers, &body));
+        }
+        if adapter.framing() == Framing::Sse && is_document(&incoming.media_type()) {
+            // A server that cannot stream, or that does not speak the protocol at all.
+            let body = body(incoming, target, limits.total.saturating_sub(started.elapsed())).await?;
+            return Ok(Self::whole(target, adapter.decode(target, request, &body)?));
+        }
+        let wire = Wire {
+            framer: Framer::new(adapter.framing()),
+            adapter,
+            incoming,
+            limits,
+            waited: started.elapsed(),
+            idle: Duration::ZERO,
+            at_end: false,
+        };
+        Ok(Self { wire: Some(wire), outcome: None, ..Self::new(target) })
+    }
+
+    /// The text that has come since the last call; `None` at the end of a reply that is whole.
+    ///
+    /// White space before the first word is kept back until that comes. Cancel safety: nothing is lost where the future
+    /// is dropped.
+    pub(super) async fn next(&mut self, request: &Request) -> Result<Option<String>> {
+        while self.outcome.is_none() && self.untold() < MAX_PIECE {
+            let has_text = self.has_text();
+            let Some(wire) = &mut self.wire else { break };
+            let arrival = if has_text { wire.arrived().await } else { wire.next(&self.transcript).await.map(Some) };
+            match arrival {
+                Ok(Some(Some(data))) => self.take(&data, request),
+                Ok(Some(None)) => self.end(None, request),
+                Ok(None) => break,
+                Err(error) => self.end(Some(error), request),
+            }
+        }
+        if self.has_text() {
+            let piece = self.transcript.text()[self.told..].to_owned();
+            self.told += piece.len();
+            return Ok(Some(piece));
+        }
+        self.outcome.clone().unwrap_or(Ok(())).map(|()| None)
+    }
+
+    /// The text handed over so far.
+    pub(super) fn text(&self) -> &str {
+        &self.transcript.text()[..self.told]
+    }
+
+    /// How many events could not be read.
+    pub(super) fn skipped(&self) -> u32 {
+        self.skipped
+    }
+
+    /// The reply; call it at the end.
+    pub(super) fn into_reply(self) -> Reply {
+        self.transcript.into_reply()
+    }
+
+    fn new(target: &Target) -> Self {
+        let transcript = Transcript::default();
+        Self { target: target.clone(), wire: None, transcript, told: 0, skipped: 0, outcome: Some(Ok(())) }
+    }
+
+    fn whole(target: &Target, reply: Reply) -> Self {
+        let mut feed = Self::new(target);
+        let Reply { text, model, finish, usage } = reply;
+        let (text, finish, usage) = (Some(text), Some(finish), Some(usage));
+        feed.transcript.add(Event { text, model, finish, usage, is_last: true, ..Event::default() });
+        feed
+    }
+
+    fn untold(&self) -> usize {
+        self.transcript.text().len() - self.told
+    }
+
+    fn has_text(&self) -> bool {
+        self.transcript.has_content() && self.untold() > 0
+    }
+
+    fn take(&mut self, data: &Bytes, request: &Request) {
+        let Some(wire) = &mut self.wire else { return };
+        match wire.adapter.decode_event(&self.target, data) {
+            Ok(event) => {
+                wire.idle = Duration::ZERO;
+                self.transcript.add(event);
+                if self.transcript.text().len() > MAX_TEXT {
+                    let message = format!("the streamed text is longer than {MAX_TEXT} bytes");
+                    self.end(Some(Error::new(ErrorKind::MalformedReply, message)), request);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::MalformedReply => self.skip(&error),
+            Err(error) => self.end(Some(error), request),
+        }
+    }
+
+    /// One warning a stream: a server that garbles one event may garble thousands.
+    fn skip(&mut self, error: &Error) {
+        if self.skipped == 0 {
+            let (provider, model) = (self.target.provider.as_str(), &*self.target.model);
+            tracing::warn!(provider, model, "skipped an event of the stream: {}", error.message());
+        }
+        self.skipped = self.skipped.saturating_add(1);
+    }
+
+    fn end(&mut self, failure: Option<Error>, request: &Request) {
+        let outcome = self.transcript.check(&self.target, request, failure).map_err(|error| {
+            let error = match error.kind() {
+                ErrorKind::EmptyReply if self.skipped > 0 => {
+                    let message = "no event of the stream could be read; is the base URL right?";
+                    self.target.locate(Error::new(ErrorKind::MalformedReply, message)).with_usage(error.usage())
+                }
+                _ => error,
+            };
+            match &self.wire {
+                Some(wire) => error.with_status(wire.incoming.status),
+                None => error,
+            }
+        });
+        self.outcome = Some(outcome);
+        if self.outcome.as_ref().is_some_and(Result::is_err) {
+            // Nothing more is wanted from this connection.
+            self.wire = None;
+        }
+    }
+}
+
+/// The connection of a streamed reply, with its clocks.
+#[derive(Debug)]
+struct Wire {
+    adapter: &'static dyn Adapter,
+    incoming: Incoming,
+    framer: Framer,
+    limits: Limits,
+    /// Time spent waiting since the request was sent.
+    waited: Duration,
+    /// Time spent waiting since the last event.
+    idle: Duration,
+    at_end: bool,
+}
+
+impl Wire {
+    /// The next event; `None` at the end of the body.
+    async fn next(&mut self, transcript: &Transcript) -> Result<Option<Bytes>> {
+        loop {
+            if let Some(framed) = self.framed()? {
+                return Ok(framed);
+            }
+            let chunk = self.wait(transcript).await?;
+            self.push(chunk);
+        }
+    }
+
+    /// The next event, or the end, where it has arrived already; `None` where it has not.
+    async fn arrived(&mut self) -> Result<Option<Option<Bytes>>> {
+        loop {
+            if let Some(framed) = self.framed()? {
+                return Ok(Some(framed));
+            }
+            let mut chunk = self.incoming.chunk().now_or_never();
+            if chunk.is_none() {
+                // The client reads the socket in a task of its own, which may need a turn.
+                tokio::task::yield_now().await;
+                chunk = self.incoming.chunk().now_or_never();
+            }
+            match chunk {
+                Some(chunk) => self.push(chunk?),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// What the bytes so far hold: an event, the end, or neither.
+    fn framed(&mut self) -> Result<Option<Option<Bytes>>> {
+        if let Some(data) = self.framer.next()? {
+            return Ok(Some(Some(data)));
+        }
+        if self.at_end { self.framer.finish().map(Some) } else { Ok(None) }
+    }
+
+    fn push(&mut self, chunk: Option<Bytes>) {
+        match chunk {
+            Some(chunk) => self.framer.push(&chunk),
+            None => self.at_end = true,
+        }
+    }
+
+    async fn wait(&mut self, transcript: &Transcript) -> Result<Option<Bytes>> {
+        let (patience, late) = self.patience(transcript);
+        let started = Instant::now();
+        let outcome = timeout(patience, self.incoming.chunk()).await;
+        let waited = started.elapsed();
+        self.waited += waited;
+        self.idle += waited;
+        outcome.unwrap_or_else(|_| Err(late.error(self.incoming.place(), &self.limits)))
+    }
+
+    /// How long to wait for more, and what has run out then.
+    fn patience(&self, transcript: &Transcript) -> (Duration, Late) {
+        let total = self.limits.total.saturating_sub(self.waited);
+        let (patience, late) = if transcript.is_whole() {
+            (AFTERMATH, Late::Idle)
+        } else if transcript.has_content() {
+            (self.limits.idle.saturating_sub(self.idle), Late::Idle)
+        } else {
+            (self.limits.first.saturating_sub(self.waited), Late::First)
+        };
+        if total < patience { (total, Late::Total) } else { (patience, late) }
+    }
+}
+
+/// Which limit ran out.
+#[derive(Debug, Clone, Copy)]
+enum Late {
+    First,
+    Idle,
+    Total,
+}
+
+impl Late {
+    fn error(self, place: &str, limits: &Limits) -> Error {
+        let message = match self {
+            Self::First => format!("no text from {place} within {} s", limits.first.as_secs_f64()),
+            Self::Idle => format!("the stream from {place} stood still for {} s", limits.idle.as_secs_f64()),
+            Self::Total => format!("the stream from {place} was not complete within {} s", limits.total.as_secs_f64()),
+        };
+        Error::new(ErrorKind::Timeout, message)
+    }
+}
+
+/// Media types that are no stream of events.
+fn is_document(media_type: &str) -> bool {
+    matches!(media_type, "application/json" | "text/html")
+}
+
+async fn body(incoming: Incoming, target: &Target, patience: Duration) -> Result<Bytes> {
+    let late =
+        Error::new(ErrorKind::Timeout, format!("no complete reply from {} within the time limit", incoming.place()));
+    timeout(patience, incoming.body()).await.unwrap_or(Err(late)).map_err(|error| target.locate(error))
+}
