@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         SchemaValidationError,
         WorkflowTimeoutError,
     )
-    from madspark.llm.response import Attempt, LLMResponse
+    from madspark.llm.response import Attempt, LLMResponse, Restarted
     from madspark.llm.router import LLMRouter
+    from madspark.llm.stream import AsyncTextStream, TextStream
     from madspark.llm.tiers import ModelTier
 
     __version__: str
@@ -45,6 +46,7 @@ __all__ = [
     "AllProvidersUnauthorizedError",
     "AllProvidersUnavailableError",
     "AsyncCoordinator",
+    "AsyncTextStream",
     "Attempt",
     "AuthorizationError",
     "ContentRefusedError",
@@ -58,7 +60,9 @@ __all__ = [
     "ProviderTimeoutError",
     "ProviderUnavailableError",
     "RateLimitError",
+    "Restarted",
     "SchemaValidationError",
+    "TextStream",
     "WorkflowTimeoutError",
     "__version__",
 ]
@@ -66,12 +70,15 @@ __all__ = [
 # The module of each name; the names not listed are exceptions.
 _HOMES = {
     "AsyncCoordinator": "core.async_coordinator",
+    "AsyncTextStream": "llm.stream",
     "Attempt": "llm.response",
     "Coordinator": "core.coordinator",
     "LLMConfig": "llm.config",
     "LLMResponse": "llm.response",
     "LLMRouter": "llm.router",
     "ModelTier": "llm.tiers",
+    "Restarted": "llm.response",
+    "TextStream": "llm.stream",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
-from madspark.llm.response import LLMResponse
+from madspark.llm.response import LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Router",
     "Schema",
     "Simulator",
+    "Stream",
     "__version__",
     "arun_agent",
     "run_agent",
@@ -151,6 +152,18 @@ class Router:
         urls: Sequence[str],
         force_provider: str | None,
     ) -> Call: ...
+    def begin_stream(
+        self,
+        prompt: str,
+        system: str,
+        temperature: float,
+        max_tokens: int | None,
+        force_provider: str | None,
+        on_stream_error: str,
+        first_token_timeout: float | None,
+        idle_timeout: float | None,
+        total_timeout: float | None,
+    ) -> Stream: ...
     def metrics(self) -> dict[str, Any]: ...
     def reset_metrics(self) -> None: ...
     def health(self) -> dict[str, Any]: ...
@@ -163,6 +176,16 @@ class Call:
     def next(self, faults: list[str] | None = None) -> str: ...
     def anext(self, faults: list[str] | None = None) -> Pending[str]: ...
     def finish(self) -> LLMResponse: ...
+
+@final
+class Stream:
+    """A streamed call under way: pull text until None, then finish."""
+
+    def next(self) -> str | Restarted | None: ...
+    def anext(self) -> Pending[str | Restarted | None]: ...
+    def finish(self) -> LLMResponse: ...
+    def close(self) -> None:
+        """End the stream and close its socket. Safe to call again."""
 
 @final
 class Coordinator:
@@ -218,6 +241,7 @@ class Simulator:
         status: int | None = None,
         headers: dict[str, str] | None = None,
         body: Any = None,
+        pieces: Sequence[Any] | None = None,
         text: str | None = None,
         json: Any = None,
         fault: _Fault | None = None,
@@ -226,8 +250,8 @@ class Simulator:
 
         `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
         further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
-        `headers` and `body`, the model's `text` or `json` inside the usual reply, or a `fault`. Raises ValueError for
-        what cannot be sent.
+        `headers` and `body`, or `pieces` of a streamed body after which a fault comes, the model's `text` or `json`
+        inside the usual reply, or a `fault`. Raises ValueError for what cannot be sent.
         """
 
     def clear(self) -> None:

@@ -2,9 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::router::{Attempt, Health, MetricsSnapshot, Response};
+use crate::router::{Attempt, Health, MetricsSnapshot, Response, StreamEvent};
 
 /// `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
@@ -24,7 +24,23 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         attempt.message.as_deref(),
         attempt.latency.as_secs_f64() * 1000.0,
         usage,
+        attempt.skipped_events,
     ))
+}
+
+/// What a stream gives: `str`, `madspark.llm.response.Restarted`, or None at its end.
+pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    match event {
+        None => Ok(py.None().into_bound(py)),
+        Some(StreamEvent::Delta(text)) => Ok(PyString::new(py, text).into_any()),
+        Some(StreamEvent::Restarted(failed)) => CLASS.import(py, "madspark.llm.response", "Restarted")?.call1((
+            failed.provider.as_str(),
+            &*failed.model,
+            failed.error.map(crate::error::ErrorKind::as_str),
+            failed.message.as_deref(),
+        )),
+    }
 }
 
 /// `madspark.llm.response.LLMResponse`.

@@ -58,6 +58,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     } else {
         module.getattr(class_of(error.kind()))?.call((error.to_string(),), Some(&data))?
     };
+    if let Some(partial) = error.partial() {
+        exception.setattr("partial", partial)?;
+    }
     let raised = PyErr::from_value(exception);
     if let Some(cause) = error.causes().last() {
         raised.set_cause(py, Some(to_python(py, cause)));

@@ -20,6 +20,7 @@ mod log;
 mod router;
 mod runtime;
 mod simulator;
+mod stream;
 
 use pyo3::prelude::*;
 
@@ -38,6 +39,8 @@ mod _core {
     use super::router::{Call, Router, Schema};
     #[pymodule_export]
     use super::simulator::{RecordedRequest, Simulator};
+    #[pymodule_export]
+    use super::stream::Stream;
     use super::{Bound, PyModule, PyResult, runtime};
 
     #[pymodule_init]

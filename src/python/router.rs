@@ -10,11 +10,12 @@ use super::attachments::{Attachments, Given};
 use super::bridge::{self, Pending};
 use super::config::{self, LLMConfig};
 use super::runtime::Process;
+use super::stream::{self, Stream};
 use super::{convert, error};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
-use crate::router::{self, Overrides, Rejection};
+use crate::router::{self, Overrides, Rejection, StreamOptions};
 
 /// A JSON Schema, lowered once per provider.
 #[pyclass(frozen, module = "madspark._core")]
@@ -116,6 +117,36 @@ impl Router {
             .and_then(|prepared| prepared.begin_if_ready(&process))
             .map_err(|failure| error::to_python(py, &failure))?;
         Ok(Call { process, state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Prepares a streamed call; nothing is sent before `next()` or `anext()`.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one call, named by the one caller")]
+    fn begin_stream(
+        &self,
+        py: Python<'_>,
+        prompt: &str,
+        system: &str,
+        temperature: f64,
+        max_tokens: Option<u32>,
+        force_provider: Option<&str>,
+        on_stream_error: &str,
+        first_token_timeout: Option<f64>,
+        idle_timeout: Option<f64>,
+        total_timeout: Option<f64>,
+    ) -> PyResult<Stream> {
+        let process = Process::get(py)?;
+        let begin = || {
+            let request = Request { system: Arc::from(system), temperature, max_tokens, ..Request::new(prompt) };
+            let options = StreamOptions {
+                on_error: on_stream_error.parse()?,
+                first: stream::limit("first_token_timeout", first_token_timeout)?,
+                idle: stream::limit("idle_timeout", idle_timeout)?,
+                total: stream::limit("total_timeout", total_timeout)?,
+            };
+            self.router.stream(&process.engine, request, config::parse::<Provider>(force_provider)?, options)
+        };
+        let begun = begin().map_err(|failure| error::to_python(py, &failure))?;
+        Ok(Stream::new(process, begun))
     }
 
     /// The contract's counters.

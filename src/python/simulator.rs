@@ -83,11 +83,12 @@ impl Simulator {
     ///
     /// `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
     /// further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
-    /// `headers` and `body`, the model's `text` or `json` inside the usual reply, or a `fault`: "malformed", "truncate",
-    /// "stall", "stall_after_headers", "stall_mid_body", "disconnect". Raises ValueError for what cannot be sent.
+    /// `headers` and `body`, or `pieces` of a streamed body after which a fault comes, the model's `text` or `json`
+    /// inside the usual reply, or a `fault`: "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body",
+    /// "disconnect". Raises ValueError for what cannot be sent.
     #[pyo3(signature = (
         route = None, *, contains = None, model = None, times = None, latency = None, tokens_per_second = None,
-        status = None, headers = None, body = None, text = None, json = None, fault = None
+        status = None, headers = None, body = None, pieces = None, text = None, json = None, fault = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword per field of a rule")]
     fn on(
@@ -102,6 +103,7 @@ impl Simulator {
         status: Option<u16>,
         headers: Option<&Bound<'_, PyDict>>,
         body: Option<&Bound<'_, PyAny>>,
+        pieces: Option<Vec<Bound<'_, PyAny>>>,
         text: Option<String>,
         json: Option<&Bound<'_, PyAny>>,
         fault: Option<&str>,
@@ -110,6 +112,7 @@ impl Simulator {
             headers.iter().map(|(name, value)| Ok((name.extract()?, value.extract()?))).collect::<PyResult<Vec<_>>>()
         });
         let body = body.map(raw).transpose()?;
+        let pieces = pieces.map(|pieces| pieces.iter().map(raw).collect::<PyResult<_>>()).transpose()?;
         let json = json.map(|value| to_json(value)).transpose()?;
         let rule = || -> Result<Rule> {
             Ok(Rule {
@@ -122,6 +125,7 @@ impl Simulator {
                 status,
                 headers: Vec::new(),
                 body,
+                pieces,
                 text,
                 json: json
                     .map(|text| serde_json::from_str::<Value>(&text))

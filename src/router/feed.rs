@@ -88,11 +88,11 @@ impl Feed {
         while self.outcome.is_none() && self.untold() < MAX_PIECE {
             let has_text = self.has_text();
             let Some(wire) = &mut self.wire else { break };
-            let arrival = if has_text { wire.arrived().await } else { wire.next(&self.transcript).await.map(Some) };
+            let arrival = if has_text { wire.arrived().await } else { wire.next(&self.transcript).await };
             match arrival {
-                Ok(Some(Some(data))) => self.take(&data, request),
-                Ok(Some(None)) => self.end(None, request),
-                Ok(None) => break,
+                Ok(Arrival::Event(data)) => self.take(&data, request),
+                Ok(Arrival::End) => self.end(None, request),
+                Ok(Arrival::Nothing) => break,
                 Err(error) => self.end(Some(error), request),
             }
         }
@@ -187,6 +187,16 @@ impl Feed {
     }
 }
 
+/// What a connection has to give.
+#[derive(Debug)]
+enum Arrival {
+    Event(Bytes),
+    /// The body has ended.
+    End,
+    /// More bytes are needed.
+    Nothing,
+}
+
 /// The connection of a streamed reply, with its clocks.
 #[derive(Debug)]
 struct Wire {
@@ -202,22 +212,25 @@ struct Wire {
 }
 
 impl Wire {
-    /// The next event; `None` at the end of the body.
-    async fn next(&mut self, transcript: &Transcript) -> Result<Option<Bytes>> {
+    /// Waits for the next event or the end.
+    async fn next(&mut self, transcript: &Transcript) -> Result<Arrival> {
         loop {
-            if let Some(framed) = self.framed()? {
-                return Ok(framed);
+            match self.framed()? {
+                Arrival::Nothing => {
+                    let chunk = self.wait(transcript).await?;
+                    self.push(chunk);
+                }
+                arrival => return Ok(arrival),
             }
-            let chunk = self.wait(transcript).await?;
-            self.push(chunk);
         }
     }
 
-    /// The next event, or the end, where it has arrived already; `None` where it has not.
-    async fn arrived(&mut self) -> Result<Option<Option<Bytes>>> {
+    /// The next event or the end, where it has arrived already.
+    async fn arrived(&mut self) -> Result<Arrival> {
         loop {
-            if let Some(framed) = self.framed()? {
-                return Ok(Some(framed));
+            match self.framed()? {
+                Arrival::Nothing => {}
+                arrival => return Ok(arrival),
             }
             let mut chunk = self.incoming.chunk().now_or_never();
             if chunk.is_none() {
@@ -227,17 +240,20 @@ impl Wire {
             }
             match chunk {
                 Some(chunk) => self.push(chunk?),
-                None => return Ok(None),
+                None => return Ok(Arrival::Nothing),
             }
         }
     }
 
-    /// What the bytes so far hold: an event, the end, or neither.
-    fn framed(&mut self) -> Result<Option<Option<Bytes>>> {
-        if let Some(data) = self.framer.next()? {
-            return Ok(Some(Some(data)));
-        }
-        if self.at_end { self.framer.finish().map(Some) } else { Ok(None) }
+    /// What the bytes so far hold.
+    fn framed(&mut self) -> Result<Arrival> {
+        let event = self.framer.next()?;
+        let event = if event.is_none() && self.at_end { self.framer.finish()? } else { event };
+        Ok(match event {
+            Some(data) => Arrival::Event(data),
+            None if self.at_end => Arrival::End,
+            None => Arrival::Nothing,
+        })
     }
 
     fn push(&mut self, chunk: Option<Bytes>) {

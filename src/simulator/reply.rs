@@ -54,6 +54,15 @@ pub(super) fn draft(received: Received<'_>, rule: Option<&Rule>, settings: &Chec
             output_tokens: 0,
         };
     }
+    if let Some(pieces) = rule.and_then(|rule| rule.pieces.clone()) {
+        let is_ollama = received.provider == Some(Provider::Ollama);
+        return Draft {
+            status: status.unwrap_or(200),
+            content_type: if is_ollama { "application/x-ndjson" } else { "text/event-stream" },
+            content: Content::Stream(pieces),
+            output_tokens: 0,
+        };
+    }
     if let Some(status) = status.filter(|status| *status >= 400) {
         let message = reason(status).to_owned();
         return failure(dialect, &Failure { status, message, cause: Cause::Status });

@@ -37,6 +37,8 @@ pub struct Rule {
     pub headers: Vec<(String, String)>,
     /// The body as it is, in place of the dialect's.
     pub body: Option<Bytes>,
+    /// The body as it is, sent piece by piece as a stream. A fault then comes after the last piece.
+    pub pieces: Option<Vec<Bytes>>,
     /// What the model says, inside the dialect's usual reply.
     pub text: Option<String>,
     /// The same as a JSON value.

@@ -232,6 +232,7 @@ fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket:
     ticket.status(status.as_u16());
     let fault = scripted.and_then(|scripted| scripted.rule.fault);
     let is_stream = matches!(draft.content, Content::Stream(_));
+    let is_scripted = scripted.is_some_and(|scripted| scripted.rule.pieces.is_some());
     let (mut pieces, mut length) = match draft.content {
         Content::Whole(body) => {
             let length = body.len() as u64;
@@ -246,7 +247,9 @@ fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket:
             Ending::Complete
         }
         Some(Fault::Truncate) => {
-            keep_half(&mut pieces, is_stream);
+            if !is_scripted {
+                keep_half(&mut pieces, is_stream);
+            }
             Ending::Cut
         }
         Some(Fault::StallAfterHeaders) => {
@@ -254,7 +257,9 @@ fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket:
             Ending::Stall
         }
         Some(Fault::StallMidBody) => {
-            keep_half(&mut pieces, is_stream);
+            if !is_scripted {
+                keep_half(&mut pieces, is_stream);
+            }
             Ending::Stall
         }
         _ => Ending::Complete,

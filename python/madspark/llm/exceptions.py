@@ -40,7 +40,11 @@ class LLMProviderError(Exception):
 
     ``provider`` and ``model`` name the target, ``status`` is its HTTP status, ``retry_after`` the seconds it asked to
     be left alone; each is ``None`` where it is not known. ``attempts`` lists every attempt of the call, in order.
+    ``partial`` is the text that a stream had given before it failed; ``None`` where it had given none, and for every
+    call that is no stream.
     """
+
+    partial: str | None = None
 
     def __init__(
         self,

@@ -12,18 +12,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, NoReturn, Self
 
-__all__ = ["Attempt", "LLMResponse"]
+__all__ = ["Attempt", "LLMResponse", "Restarted"]
 
 
-class Attempt:
+class _Record:
+    """Something that happened. Immutable: its values are those of `to_dict()`, which its constructor takes in turn."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in it, as values that `json` can write."""
+        raise NotImplementedError
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"cannot set {name!r}: {_described(self)} is a record of the past")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"cannot delete {name!r}: {_described(self)} is a record of the past")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), tuple(self.to_dict().values())
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def _described(record: _Record) -> str:
+    return type(record).__name__
+
+
+class Attempt(_Record):
     """What happened at one target. Immutable.
 
     ``error`` is the class of the failure in snake case, such as ``"rate_limited"``, and ``message`` the failure in
     words; both are ``None`` where ``ok``. ``status`` is the HTTP status where one came back. ``usage`` holds the
-    token counts the provider told, also those of a failed attempt.
+    token counts the provider told, also those of a failed attempt. ``skipped_events`` counts the events of a stream
+    that could not be read and were left out.
     """
 
-    __slots__ = ("error", "latency_ms", "message", "model", "ok", "provider", "status", "usage")
+    __slots__ = ("error", "latency_ms", "message", "model", "ok", "provider", "skipped_events", "status", "usage")
 
     provider: str
     model: str
@@ -33,6 +63,7 @@ class Attempt:
     message: str | None
     latency_ms: float
     usage: dict[str, int]
+    skipped_events: int
 
     def __init__(
         self,
@@ -44,6 +75,7 @@ class Attempt:
         message: str | None = None,
         latency_ms: float = 0.0,
         usage: Mapping[str, int] | None = None,
+        skipped_events: int = 0,
     ) -> None:
         assign = object.__setattr__
         assign(self, "provider", provider)
@@ -54,21 +86,7 @@ class Attempt:
         assign(self, "message", message)
         assign(self, "latency_ms", latency_ms)
         assign(self, "usage", dict(usage or {}))
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"cannot set {name!r}: an attempt is a record of the past")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"cannot delete {name!r}: an attempt is a record of the past")
-
-    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        return type(self), self._values()
-
-    def __eq__(self, other: object) -> bool:
-        return self._values() == other._values() if isinstance(other, Attempt) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((self.provider, self.model, self.ok, self.status, self.error, self.message, self.latency_ms))
+        assign(self, "skipped_events", skipped_events)
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
@@ -85,10 +103,37 @@ class Attempt:
             "message": self.message,
             "latency_ms": self.latency_ms,
             "usage": dict(self.usage),
+            "skipped_events": self.skipped_events,
         }
 
-    def _values(self) -> tuple[object, ...]:
-        return tuple(self.to_dict().values())
+
+class Restarted(_Record):
+    """A stream failed after its first text, and the next target starts anew: drop the text so far. Immutable.
+
+    ``provider`` and ``model`` name who failed, ``error`` is the class of the failure in snake case, such as
+    ``"disconnected"``, ``reason`` the failure in words.
+    """
+
+    __slots__ = ("error", "model", "provider", "reason")
+
+    provider: str
+    model: str
+    error: str
+    reason: str
+
+    def __init__(self, provider: str, model: str, error: str, reason: str) -> None:
+        assign = object.__setattr__
+        assign(self, "provider", provider)
+        assign(self, "model", model)
+        assign(self, "error", error)
+        assign(self, "reason", reason)
+
+    def __repr__(self) -> str:
+        return f"Restarted({self.provider!r}, {self.model!r}, {self.error!r}, {self.reason!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in it, as values that `json` can write."""
+        return {"provider": self.provider, "model": self.model, "error": self.error, "reason": self.reason}
 
 
 class LLMResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from madspark import _core
 from madspark._drive import adrive, drive, finish, run_sync
@@ -14,12 +14,13 @@ from madspark.llm.exceptions import AllProvidersFailedError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from os import PathLike
-    from typing import Any
+    from typing import Any, Literal
 
     from pydantic import BaseModel
 
-    from madspark._core import Call
-    from madspark.llm.response import LLMResponse
+    from madspark._core import Call, Stream
+    from madspark.llm.response import LLMResponse, Restarted
+    from madspark.llm.stream import AsyncTextStream, TextStream
     from madspark.llm.tiers import ModelTier
 
     File = str | PathLike[str] | bytes
@@ -122,6 +123,140 @@ class LLMRouter:
     ) -> tuple[str, LLMResponse]:
         """Do as `generate`, as a coroutine; cancelling it closes the connection."""
         return await adrive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider))
+
+    @overload
+    def stream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+        on_stream_error: Literal["fail"] = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> TextStream[str]: ...
+    @overload
+    def stream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+        on_stream_error: str = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> TextStream[str | Restarted]: ...
+    def stream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+        on_stream_error: str = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> TextStream[Any]:
+        """Answer `prompt` with text as it comes.
+
+        The other arguments are those of `generate`. Before the first text a failing provider is replaced by the next
+        one unnoticed. The time limits hold for one provider each, and only the time spent waiting for it counts.
+
+        Args:
+            on_stream_error: What happens when a provider fails after its first text: "fail" raises the error, with the
+                text so far in its `partial`; "restart" goes on with the next provider, where there is one, after
+                giving a `Restarted`, which tells to drop the text so far.
+            first_token_timeout: Seconds to the first text; None means 120, for Ollama the config's `ollama_timeout`.
+            idle_timeout: Seconds that a stream may stand still; None means 60.
+            total_timeout: Seconds for the whole answer; None means 600, for Ollama the config's `ollama_timeout`.
+
+        Returns:
+            An iterator and context manager; nothing is sent before the first `next()`.
+
+        Raises:
+            ValueError: For a wrong argument; nothing was sent.
+        """
+        from madspark.llm.stream import TextStream
+
+        return TextStream(
+            *self._begin_stream(
+                prompt,
+                system_instruction,
+                temperature,
+                max_tokens,
+                force_provider,
+                on_stream_error,
+                first_token_timeout,
+                idle_timeout,
+                total_timeout,
+            )
+        )
+
+    @overload
+    def astream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+        on_stream_error: Literal["fail"] = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> AsyncTextStream[str]: ...
+    @overload
+    def astream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+        on_stream_error: str = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> AsyncTextStream[str | Restarted]: ...
+    def astream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: str | None = None,
+        on_stream_error: str = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> AsyncTextStream[Any]:
+        """Do as `stream`, for `async for` and `async with`; cancelling it closes the connection."""
+        from madspark.llm.stream import AsyncTextStream
+
+        return AsyncTextStream(
+            *self._begin_stream(
+                prompt,
+                system_instruction,
+                temperature,
+                max_tokens,
+                force_provider,
+                on_stream_error,
+                first_token_timeout,
+                idle_timeout,
+                total_timeout,
+            )
+        )
 
     def generate_structured(
         self,
@@ -311,6 +446,22 @@ class LLMRouter:
             error.prompt = prompt
             raise
         return text, call.finish()
+
+    def _begin_stream(
+        self,
+        prompt: str,
+        system: str,
+        temperature: float | None,
+        max_tokens: int | None,
+        force: str | None,
+        on_stream_error: str,
+        first: float | None,
+        idle: float | None,
+        total: float | None,
+    ) -> tuple[Stream, str]:
+        chosen = self._config.default_temperature if temperature is None else temperature
+        stream = self._core.begin_stream(prompt, system, chosen, max_tokens, force, on_stream_error, first, idle, total)
+        return stream, prompt
 
     def _structured(
         self,
