@@ -1,5 +1,8 @@
 //! Streamed replies: what one event tells, and what all of them together amount to.
 
+#[cfg(test)]
+mod tests;
+
 use super::Target;
 use super::decode::{Draft, failure};
 use crate::error::{Error, ErrorKind, Result};

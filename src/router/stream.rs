@@ -71,8 +71,7 @@ pub enum StreamEvent {
     Restarted(Box<Attempt>),
 }
 
-/// A streamed call under way. It reads only when it is pulled. Dropping it, or the future of [`Stream::next`], ends it
-/// and closes its socket.
+/// A streamed call under way. It reads only when it is pulled. Dropping it ends it and closes its socket.
 #[derive(Debug)]
 pub struct Stream {
     walk: Walk,
@@ -111,6 +110,9 @@ impl Stream {
     /// Fails when no target is left, at once on an error that no other target would answer differently, and after the
     /// first text as [`OnStreamError`] says; [`Error::partial`] is the text so far then. After an error the stream has
     /// ended.
+    ///
+    /// Cancel safety: a dropped future loses no text. A request whose headers had not arrived is dropped with it, and sent
+    /// anew by the next call.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>> {
         while !self.has_ended {
             if let Some(Reading { feed, .. }) = &mut self.reading {

@@ -1,0 +1,172 @@
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::super::tests::{KEY, body, bounded, target};
+use super::super::{Adapter, adapter};
+use super::*;
+use crate::config::Provider;
+
+const PROVIDERS: [Provider; 3] = [Provider::Ollama, Provider::Gemini, Provider::OpenAi];
+
+fn protocol(provider: Provider) -> (&'static dyn Adapter, Target) {
+    (adapter(provider).unwrap(), target(provider, "http://h/base", Some(KEY)))
+}
+
+fn event(provider: Provider, data: &Value) -> Result<Event> {
+    let (adapter, target) = protocol(provider);
+    adapter.decode_event(&target, &Bytes::from(data.to_string()))
+}
+
+fn text(text: &str) -> Event {
+    Event { text: Some(text.to_owned()), ..Event::default() }
+}
+
+#[test]
+fn a_streamed_request_is_the_whole_one_with_the_wish_to_stream() {
+    for (provider, path, wish) in [
+        (Provider::Ollama, "/base/api/chat", json!({"stream": true})),
+        (Provider::Gemini, "/base/models/the-model:streamGenerateContent?alt=sse", json!({})),
+        (
+            Provider::OpenAi,
+            "/base/chat/completions",
+            json!({"stream": true, "stream_options": {"include_usage": true}}),
+        ),
+    ] {
+        let (adapter, target) = protocol(provider);
+        let whole = adapter.encode(&target, &bounded()).unwrap();
+        let streamed = adapter.encode_stream(&target, &bounded()).unwrap();
+        let mut expected = body(&whole);
+        expected.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
+        assert_eq!(body(&streamed), expected, "{provider}");
+        assert!(streamed.url.as_str().ends_with(path), "{}", streamed.url);
+        assert_eq!(streamed.headers, whole.headers, "{provider}");
+    }
+}
+
+#[test]
+fn ollama_says_text_line_by_line_and_counts_on_the_last() {
+    let line = json!({"model": "m", "message": {"role": "assistant", "content": "Hel"}, "done": false});
+    assert_eq!(event(Provider::Ollama, &line).unwrap(), Event { model: Some("m".to_owned()), ..text("Hel") });
+    let thinking = json!({"message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": false});
+    assert_eq!(event(Provider::Ollama, &thinking).unwrap(), text(""));
+    let last = json!({"message": {"content": ""}, "done": true, "done_reason": "length",
+        "prompt_eval_count": 3, "eval_count": 4});
+    let last = event(Provider::Ollama, &last).unwrap();
+    assert!(last.is_last);
+    assert_eq!((last.finish, last.usage.unwrap().total()), (Some(FinishReason::Length), 7));
+}
+
+#[test]
+fn gemini_leaves_out_thoughts_and_ends_with_its_reason() {
+    let chunk = json!({"candidates": [{"content": {"parts": [{"text": "hm", "thought": true}, {"text": "Hel"}]}}],
+        "usageMetadata": {"promptTokenCount": 3, "thoughtsTokenCount": 5}, "modelVersion": "m-1"});
+    let usage = Some(Usage { input: 3, reasoning: 5, ..Usage::default() });
+    let expected = Event { model: Some("m-1".to_owned()), usage, ..text("Hel") };
+    assert_eq!(event(Provider::Gemini, &chunk).unwrap(), expected);
+    let last = json!({"candidates": [{"content": {"parts": [{"text": "lo"}]}, "finishReason": "MAX_TOKENS"}]});
+    let last = event(Provider::Gemini, &last).unwrap();
+    assert_eq!((last.text.as_deref(), last.finish, last.is_last), (Some("lo"), Some(FinishReason::Length), true));
+    let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}});
+    assert!(event(Provider::Gemini, &blocked).unwrap().refusal.unwrap().contains("SAFETY"));
+    let cut = json!({"candidates": [{"finishReason": "RECITATION"}]});
+    assert!(event(Provider::Gemini, &cut).unwrap().refusal.unwrap().contains("RECITATION"));
+}
+
+#[test]
+fn openai_goes_on_after_the_reason_until_done() {
+    let role = json!({"model": "m", "choices": [{"delta": {"role": "assistant", "content": null}}], "usage": null});
+    assert_eq!(event(Provider::OpenAi, &role).unwrap(), Event { model: Some("m".to_owned()), ..Event::default() });
+    let reasoning = json!({"choices": [{"delta": {"reasoning_content": "hm"}}]});
+    assert_eq!(event(Provider::OpenAi, &reasoning).unwrap(), Event::default());
+    let stop = event(Provider::OpenAi, &json!({"choices": [{"delta": {}, "finish_reason": "stop"}]})).unwrap();
+    assert_eq!((stop.finish, stop.is_last), (Some(FinishReason::Stop), false));
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
+    assert_eq!(event(Provider::OpenAi, &usage).unwrap().usage.unwrap().total(), 7);
+    let (adapter, target) = protocol(Provider::OpenAi);
+    assert!(adapter.decode_event(&target, &Bytes::from_static(b"[DONE]")).unwrap().is_last);
+    let filtered = json!({"choices": [{"delta": {}, "finish_reason": "content_filter"}]});
+    assert!(event(Provider::OpenAi, &filtered).unwrap().refusal.is_some());
+}
+
+#[test]
+fn an_error_within_a_stream_has_the_class_it_would_have_had_before() {
+    let told =
+        |code: Value, name: &str| json!({"error": {"code": code, "status": name, "type": name, "message": "no"}});
+    for (data, kind) in [
+        (told(json!(429), "RESOURCE_EXHAUSTED"), ErrorKind::RateLimited),
+        (told(json!("503"), "UNAVAILABLE"), ErrorKind::Overloaded),
+        (told(Value::Null, "rate_limit_exceeded"), ErrorKind::RateLimited),
+        (told(Value::Null, "overloaded_error"), ErrorKind::Overloaded),
+        (told(Value::Null, "authentication_error"), ErrorKind::Unauthorized),
+        (told(Value::Null, "invalid_request_error"), ErrorKind::Rejected),
+        (told(Value::Null, "server_error"), ErrorKind::Server),
+        (told(json!(7), ""), ErrorKind::Server),
+        (json!({"error": "an error was encountered while running the model"}), ErrorKind::Server),
+    ] {
+        for provider in PROVIDERS {
+            let error = event(provider, &data).unwrap_err();
+            assert_eq!((error.kind(), error.provider()), (kind, Some(provider)), "{data}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_event_is_malformed_and_what_is_unknown_is_nothing() {
+    for provider in PROVIDERS {
+        let (adapter, target) = protocol(provider);
+        for garbled in ["{\"choices\":[{\"del", "\u{fffd}", "7", "[]]", "<html>"] {
+            let error = adapter.decode_event(&target, &Bytes::from_static(garbled.as_bytes())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MalformedReply, "{provider}: {garbled}");
+        }
+        let ping = event(provider, &json!({"type": "ping"})).unwrap();
+        assert!(ping.text.unwrap_or_default().is_empty() && !ping.is_last && ping.finish.is_none(), "{provider}");
+    }
+}
+
+fn heard(events: impl IntoIterator<Item = Event>) -> Transcript {
+    let mut transcript = Transcript::default();
+    events.into_iter().for_each(|event| transcript.add(event));
+    transcript
+}
+
+fn last(finish: FinishReason) -> Event {
+    Event { finish: Some(finish), is_last: true, ..Event::default() }
+}
+
+#[test]
+fn the_latest_count_stands_and_is_never_added_up() {
+    let count = |output| Event { usage: Some(Usage { input: 10, output, ..Usage::default() }), ..text("x") };
+    let transcript = heard([count(1), count(2), count(3), last(FinishReason::Stop)]);
+    assert_eq!(transcript.usage().total(), 13);
+    let (_, target) = protocol(Provider::OpenAi);
+    let cut = heard([count(5)]).check(&target, &Request::new("p"), None).unwrap_err();
+    assert_eq!((cut.kind(), cut.usage().total()), (ErrorKind::Truncated, 15));
+}
+
+#[test]
+fn every_end_has_its_class() {
+    let (_, target) = protocol(Provider::Gemini);
+    let plain = Request::new("p");
+    let lost = || Some(Error::new(ErrorKind::Disconnected, "gone"));
+    let refused = Event { refusal: Some("no".to_owned()), ..Event::default() };
+    let finished = Event { finish: Some(FinishReason::Stop), ..Event::default() };
+    for (events, request, failure, expected) in [
+        (vec![text("a"), last(FinishReason::Stop)], &plain, None, None),
+        (vec![text("a"), last(FinishReason::Stop)], &plain, lost(), None),
+        (vec![text("a"), finished.clone()], &plain, None, None),
+        (vec![text("a"), finished], &plain, lost(), Some(ErrorKind::Disconnected)),
+        (vec![text("a")], &plain, None, Some(ErrorKind::Truncated)),
+        (vec![text("a")], &plain, lost(), Some(ErrorKind::Disconnected)),
+        (vec![text(" ")], &plain, None, Some(ErrorKind::EmptyReply)),
+        (vec![text(" "), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::EmptyReply)),
+        (vec![text("a"), last(FinishReason::Length)], &plain, None, Some(ErrorKind::Truncated)),
+        (vec![text("a"), last(FinishReason::Length)], &bounded(), None, None),
+        (vec![last(FinishReason::Length)], &bounded(), None, Some(ErrorKind::Truncated)),
+        (vec![text("a"), refused.clone(), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::Refused)),
+        (vec![refused], &plain, lost(), Some(ErrorKind::Refused)),
+    ] {
+        let told = format!("{events:?} then {failure:?}");
+        let outcome = heard(events).check(&target, request, failure);
+        assert_eq!(outcome.err().map(|error| error.kind()), expected, "{told}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Events of streamed replies, whatever pieces the bytes arrive in.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
+
+use madspark::ErrorKind;
+use madspark::transport::{Framer, Framing, MAX_EVENT};
+use proptest::prelude::*;
+
+/// The events of a body that arrives in `pieces`.
+fn events_of<'p>(framing: Framing, pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<String> {
+    let mut framer = Framer::new(framing);
+    let mut events = Vec::new();
+    for piece in pieces {
+        framer.push(piece);
+        while let Some(event) = framer.next().unwrap() {
+            events.push(String::from_utf8_lossy(&event).into_owned());
+        }
+    }
+    events.extend(framer.finish().unwrap().map(|event| String::from_utf8_lossy(&event).into_owned()));
+    events
+}
+
+fn sse(body: &str) -> Vec<String> {
+    events_of(Framing::Sse, [body.as_bytes()])
+}
+
+fn ndjson(body: &str) -> Vec<String> {
+    events_of(Framing::Ndjson, [body.as_bytes()])
+}
+
+/// `body` cut at `cuts`.
+fn pieces<'b>(body: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
+    let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+    at.extend([0, body.len()]);
+    at.sort_unstable();
+    at.windows(2).map(|ends| &body[ends[0]..ends[1]]).collect()
+}
+
+#[test]
+fn the_examples_of_the_standard_are_read_as_it_says() {
+    assert_eq!(sse("data: YHOO\ndata: +2\ndata: 10\n\n"), ["YHOO\n+2\n10"]);
+    assert_eq!(
+        sse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n"),
+        ["first event", "second event"]
+    );
+    assert_eq!(sse("data:test\n\ndata: test\n\ndata:  two spaces\n\n"), ["test", "test", " two spaces"]);
+    assert_eq!(sse("event: ping\nretry: 3\n\ndatabase: no\n\ndata: x\n\n"), ["x"]);
+}
+
+#[test]
+fn every_line_end_ends_a_line() {
+    for end in ["\n", "\r", "\r\n"] {
+        assert_eq!(sse(&format!("data: a{end}data: b{end}{end}data: c{end}{end}")), ["a\nb", "c"], "{end:?}");
+    }
+    assert_eq!(sse("data: a\r\n\ndata: b\r\r\ndata: c\n\r\n"), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_taken_off_the_start_alone() {
+    assert_eq!(sse("\u{feff}data: a\n\n\u{feff}data: b\n\n"), ["a"]);
+}
+
+#[test]
+fn the_last_event_may_lack_its_blank_line_or_its_line_end() {
+    assert_eq!(sse("data: a\n\ndata: b\n"), ["a", "b"]);
+    assert_eq!(sse("data: a\n\ndata: b"), ["a", "b"]);
+    assert_eq!(ndjson("{\"a\":1}\n{\"b\":2}"), ["{\"a\":1}", "{\"b\":2}"]);
+}
+
+#[test]
+fn data_without_content_and_blank_lines_are_no_events() {
+    assert_eq!(sse("data\n\ndata:\n\n\n\ndata: \n\n"), [""; 0]);
+    assert_eq!(ndjson("\n \r\n{}\n\n"), ["{}"]);
+}
+
+#[test]
+fn a_carriage_return_within_json_is_white_space() {
+    assert_eq!(ndjson("{\"a\":\r1}\r\n{}\n"), ["{\"a\":\r1}\r", "{}"]);
+}
+
+#[test]
+fn an_event_over_the_limit_is_malformed_before_it_is_complete() {
+    let piece = vec![b'x'; 1024 * 1024];
+    for (framing, start, between) in
+        [(Framing::Ndjson, "", ""), (Framing::Sse, "data: ", ""), (Framing::Sse, "data: ", "\ndata: ")]
+    {
+        let mut framer = Framer::new(framing);
+        framer.push(start.as_bytes());
+        let mut taken = 0;
+        let error = loop {
+            framer.push(&piece);
+            framer.push(between.as_bytes());
+            taken += piece.len();
+            match framer.next() {
+                Ok(event) => assert_eq!(event, None),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::MalformedReply, "{framing:?}");
+        assert!(taken <= MAX_EVENT + piece.len(), "{framing:?}: {taken} bytes were kept");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_the_bytes_gives_the_same_events(
+        tokens in prop::collection::vec(
+            prop::sample::select(vec![
+                "data: ", "data:", "data", ":", " ", "\n", "\r", "\r\n", "\n\n", "é", "日本", "🦀", "{\"a\":1}",
+                "event: x", ": keep-alive", "\u{feff}", "[DONE]",
+            ]),
+            0..40,
+        ),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let body = tokens.concat();
+        for framing in [Framing::Sse, Framing::Ndjson] {
+            let whole = events_of(framing, [body.as_bytes()]);
+            prop_assert_eq!(&events_of(framing, pieces(body.as_bytes(), &cuts)), &whole);
+            prop_assert_eq!(&events_of(framing, body.as_bytes().chunks(1)), &whole);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read(
+        events in prop::collection::vec("[ -~é日🦀]{1,12}(\n[ -~é日🦀]{0,6}){0,2}", 0..6),
+        end in prop::sample::select(vec!["\n", "\r", "\r\n"]),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let mut body = format!(": hello{end}");
+        for event in &events {
+            for line in event.split('\n') {
+                body.push_str(&format!("data: {line}{end}"));
+            }
+            body.push_str(&format!("id: 7{end}{end}: keep-alive{end}{end}"));
+        }
+        prop_assert_eq!(events_of(Framing::Sse, pieces(body.as_bytes(), &cuts)), events);
+    }
+}
