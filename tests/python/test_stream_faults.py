@@ -1,0 +1,241 @@
+"""What goes wrong with streams: each fault before and after the first text, with its one outcome.
+
+OpenAI's stream is the faulty one; Ollama comes next in the plan and is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from madspark import (
+    ContentRefusedError,
+    LLMProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    Restarted,
+    SchemaValidationError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark import LLMRouter
+    from madspark.testing import Simulator
+
+QUESTION = "Why do rivers bend?"
+COMPLETE = "complete"
+"""The outcome of what is no failure at all."""
+
+MEGABYTE = 1024 * 1024
+
+
+def chunk(**fields: Any) -> str:
+    return f"data: {json.dumps(fields)}\n\n"
+
+
+def delta(text: str, **fields: Any) -> str:
+    return chunk(choices=[{"index": 0, "delta": {"content": text}}], **fields)
+
+
+def finish(reason: str) -> str:
+    return chunk(choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+
+
+def usage(output: int) -> dict[str, int]:
+    return {"prompt_tokens": 10, "completion_tokens": output, "total_tokens": 10 + output}
+
+
+ROLE = chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
+DONE = "data: [DONE]\n\n"
+END = [finish("stop"), DONE]
+BEGINNING = "Once upon"
+
+
+@dataclass
+class Fault:
+    """Pieces after the beginning, how the body ends, and what comes of it before and after the first text."""
+
+    pieces: list[str]
+    before: str
+    after: str
+    raises: type[LLMProviderError] = LLMProviderError
+    rule: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+FAULTS = {
+    "connection cut": Fault([], "disconnected", "disconnected", ProviderUnavailableError, {"fault": "truncate"}),
+    "stall": Fault(
+        [],
+        "timeout",
+        "timeout",
+        ProviderTimeoutError,
+        {"fault": "stall_mid_body"},
+        {"first_token_timeout": 0.2, "idle_timeout": 0.2},
+    ),
+    "comments without end": Fault(
+        [": keep-alive\n\n"] * 500,
+        "timeout",
+        "timeout",
+        ProviderTimeoutError,
+        {"tokens_per_second": 100},
+        {"first_token_timeout": 0.2, "idle_timeout": 0.2},
+    ),
+    "events without end": Fault(
+        [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 0.2}
+    ),
+    "no terminal marker": Fault([ROLE], "empty_reply", "truncated", SchemaValidationError),
+    "error after status 200": Fault(
+        [chunk(error={"code": 503, "message": "busy"})], "overloaded", "overloaded", ProviderUnavailableError
+    ),
+    "garbled event": Fault(['data: {"choices":[{"del\n\n', delta(" a time"), *END], COMPLETE, COMPLETE),
+    "event over 8 MiB": Fault(
+        [f"data: {'x' * MEGABYTE}", *["x" * MEGABYTE] * 8, "\n\n"],
+        "malformed_reply",
+        "malformed_reply",
+        SchemaValidationError,
+    ),
+    "nothing but white space": Fault([delta(" \n"), *END], "empty_reply", COMPLETE),
+    "limit of tokens": Fault([finish("length"), DONE], "truncated", "truncated", SchemaValidationError),
+    "usage on every event": Fault(
+        [delta(word, usage=usage(number)) for number, word in enumerate(["", " a", " time"])] + END,
+        COMPLETE,
+        COMPLETE,
+    ),
+    "refusal": Fault([finish("content_filter"), DONE], "refused", "refused", ContentRefusedError),
+}
+
+assert len(FAULTS) == 12
+
+STOPS = {"refused"}
+"""Answers that no other provider is asked to change."""
+
+
+@dataclass
+class Outcome:
+    events: list[str | Restarted]
+    text: str
+    response: Any = None
+    error: LLMProviderError | None = None
+
+
+@pytest.fixture
+def play(
+    madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
+) -> Callable[[Fault, bool, str], tuple[Outcome, LLMRouter]]:
+    """Stream through a fault, before or after the first text."""
+
+    async def read(router: LLMRouter, fault: Fault, mode: str) -> Outcome:
+        events: list[str | Restarted] = []
+        async with asyncio.timeout(10), router.astream(QUESTION, on_stream_error=mode, **fault.limits) as stream:
+            try:
+                async for event in stream:
+                    events.append(event)  # noqa: PERF401  (they are wanted where it fails, too)
+            except LLMProviderError as error:
+                return Outcome(events, stream.text, error=error)
+            return Outcome(events, stream.text, stream.response)
+
+    def play(fault: Fault, begun: bool, mode: str) -> tuple[Outcome, LLMRouter]:
+        pieces = [ROLE, *([delta(BEGINNING)] if begun else []), *fault.pieces]
+        madspark_simulator.on("openai", pieces=pieces, **fault.rule)
+        router = madspark_router(primary_provider="openai")
+        return asyncio.run(read(router, fault, mode)), router
+
+    return play
+
+
+def asked(simulator: Simulator) -> list[str | None]:
+    return [request.provider for request in simulator.requests]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("mode", ["fail", "restart"])
+def test_before_the_first_text(name: str, mode: str, play: Any, madspark_simulator: Simulator) -> None:
+    fault = FAULTS[name]
+    outcome, router = play(fault, False, mode)
+    if fault.before == COMPLETE:
+        assert outcome.response.provider == "openai"
+        assert outcome.response.text.strip() == outcome.text.strip() != ""
+    elif fault.before in STOPS:
+        assert isinstance(outcome.error, fault.raises)
+        assert outcome.error.partial is None
+        assert asked(madspark_simulator) == ["openai"]
+    else:
+        # The fallback always fires, and the consumer notices nothing.
+        assert outcome.response.provider == "ollama"
+        assert outcome.response.text == outcome.text == "".join(str(event) for event in outcome.events)
+        first, second = outcome.response.attempts
+        assert (first.provider, first.error, first.status, second.ok) == ("openai", fault.before, 200, True)
+        assert asked(madspark_simulator) == ["openai", "ollama"]
+        assert router.get_metrics()["fallback_triggers"] == 1
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_after_the_first_text(name: str, play: Any, madspark_simulator: Simulator) -> None:
+    fault = FAULTS[name]
+    outcome, router = play(fault, True, "fail")
+    assert asked(madspark_simulator) == ["openai"]
+    assert outcome.text.startswith(BEGINNING)
+    if fault.after == COMPLETE:
+        assert outcome.response.text == outcome.text
+    else:
+        error = outcome.error
+        assert isinstance(error, fault.raises)
+        assert error.partial == outcome.text == BEGINNING
+        assert BEGINNING not in str(error)
+        assert [attempt.error for attempt in error.attempts] == [fault.after]
+        assert (error.provider, error.status) == ("openai", 200)
+        assert router.get_metrics()["failed_requests"] == 1
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_after_the_first_text_with_restart(name: str, play: Any, madspark_simulator: Simulator) -> None:
+    fault = FAULTS[name]
+    outcome, router = play(fault, True, "restart")
+    restarts = [event for event in outcome.events if isinstance(event, Restarted)]
+    if fault.after == COMPLETE or fault.after in STOPS:
+        assert restarts == []
+        assert asked(madspark_simulator) == ["openai"]
+        return
+    assert [(event.provider, event.model, event.error) for event in restarts] == [("openai", "simulated", fault.after)]
+    assert outcome.events[0] == BEGINNING
+    assert isinstance(outcome.events[1], Restarted)
+    assert outcome.events[1].reason
+    assert outcome.response.provider == "ollama"
+    assert outcome.response.text == outcome.text == "".join(str(event) for event in outcome.events[2:])
+    assert [attempt.error for attempt in outcome.response.attempts] == [fault.after, None]
+    assert router.get_metrics()["fallback_triggers"] == 1
+
+
+def test_a_garbled_event_is_counted(play: Any) -> None:
+    outcome, _ = play(FAULTS["garbled event"], True, "fail")
+    assert outcome.text == BEGINNING + " a time"
+    assert [attempt.skipped_events for attempt in outcome.response.attempts] == [1]
+
+
+def test_the_last_usage_counts_alone(play: Any) -> None:
+    outcome, router = play(FAULTS["usage on every event"], True, "fail")
+    assert outcome.response.tokens_used == 12
+    assert outcome.response.attempts[0].usage["output"] == 2
+    assert router.get_metrics()["total_tokens"] == 12
+
+
+def test_the_usage_of_a_failed_stream_is_kept(play: Any) -> None:
+    counted = Fault([delta(" a", usage=usage(5))], "", "disconnected", rule={"fault": "truncate"})
+    outcome, router = play(counted, True, "restart")
+    failed, answered = outcome.response.attempts
+    assert (failed.usage["input"], failed.usage["output"]) == (10, 5)
+    assert outcome.response.tokens_used == 15 + sum(answered.usage.values()) == router.get_metrics()["total_tokens"]
+
+
+def test_a_limit_the_caller_set_is_no_failure(
+    madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
+) -> None:
+    madspark_simulator.on("openai", pieces=[delta(BEGINNING), finish("length"), DONE])
+    router = madspark_router(primary_provider="openai")
+    assert "".join(router.stream(QUESTION, max_tokens=2)) == BEGINNING
