@@ -12,7 +12,7 @@
 //!
 //! # The scopes
 //!
-//! * A **call** ([`router::Call`]) holds its prompt, its attempts and its deadline.
+//! * A **call** ([`router::Call`], streamed [`router::Stream`]) holds its prompt, its attempts and its deadline.
 //! * A **request** is one [`router::Router`]: an immutable [`config::Config`] and its own metrics. Building one does no I/O.
 //! * The **process** has one [`router::Engine`]: the connection pools. It knows no request's choice.
 

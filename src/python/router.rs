@@ -135,7 +135,7 @@ impl Router {
         total_timeout: Option<f64>,
     ) -> PyResult<Stream> {
         let process = Process::get(py)?;
-        let begin = || {
+        let prepare = || {
             let request = Request { system: Arc::from(system), temperature, max_tokens, ..Request::new(prompt) };
             let options = StreamOptions {
                 on_error: on_stream_error.parse()?,
@@ -145,8 +145,8 @@ impl Router {
             };
             self.router.stream(&process.engine, request, config::parse::<Provider>(force_provider)?, options)
         };
-        let begun = begin().map_err(|failure| error::to_python(py, &failure))?;
-        Ok(Stream::new(process, begun))
+        let stream = prepare().map_err(|failure| error::to_python(py, &failure))?;
+        Ok(Stream::new(process, stream))
     }
 
     /// The contract's counters.

@@ -1,38 +1,23 @@
-//! One streamed reply of one target: time limits, events and how it ended.
+//! One streamed reply of one target: its text as it comes, and how it ended.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
 use super::Engine;
 use super::attempt::adapter_for;
+use super::wire::{Arrival, Limits, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
-use crate::provider::{self, Adapter, Event, Target, Transcript};
-use crate::transport::{Framer, Framing, Incoming};
-
-/// How long a target's connection is listened to after the terminal marker: for the end of the body, so that the
-/// connection can be used again, and for a count of tokens that comes late.
-const AFTERMATH: Duration = Duration::from_millis(250);
+use crate::provider::{self, Event, Target, Transcript};
+use crate::transport::{Framing, Incoming};
 
 /// A piece of text is handed over at this size even where more has arrived.
 const MAX_PIECE: usize = 64 * 1024;
 
 /// Upper bound of one reply's text, in bytes.
 const MAX_TEXT: usize = 64 * 1024 * 1024;
-
-/// How long to wait for what. Only waiting counts: the consumer may take its time between two pulls.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// For the first text, connecting included.
-    pub(super) first: Duration,
-    /// For the next event after the first text. Comments and events that cannot be read do not count as events.
-    pub(super) idle: Duration,
-    /// For the whole reply.
-    pub(super) total: Duration,
-}
 
 /// A streamed reply under way.
 #[derive(Debug)]
@@ -68,15 +53,7 @@ impl Feed {
             let body = body(incoming, target, limits.total.saturating_sub(started.elapsed())).await?;
             return Ok(Self::whole(target, adapter.decode(target, request, &body)?));
         }
-        let wire = Wire {
-            framer: Framer::new(adapter.framing()),
-            adapter,
-            incoming,
-            limits,
-            waited: started.elapsed(),
-            idle: Duration::ZERO,
-            at_end: false,
-        };
+        let wire = Wire::new(incoming, adapter.framing(), limits, started.elapsed());
         Ok(Self { wire: Some(wire), outcome: None, ..Self::new(target) })
     }
 
@@ -85,7 +62,7 @@ impl Feed {
     /// White space before the first word is kept back until that comes. Cancel safety: nothing is lost where the future
     /// is dropped.
     pub(super) async fn next(&mut self, request: &Request) -> Result<Option<String>> {
-        while self.outcome.is_none() && self.untold() < MAX_PIECE {
+        while self.outcome.is_none() {
             let has_text = self.has_text();
             let Some(wire) = &mut self.wire else { break };
             let arrival = if has_text { wire.arrived().await } else { wire.next(&self.transcript).await };
@@ -95,6 +72,12 @@ impl Feed {
                 Ok(Arrival::Nothing) => break,
                 Err(error) => self.end(Some(error), request),
             }
+            if self.has_text() && self.untold() >= MAX_PIECE {
+                break;
+            }
+        }
+        if let Some(wire) = &mut self.wire {
+            wire.rest();
         }
         if self.has_text() {
             let piece = self.transcript.text()[self.told..].to_owned();
@@ -141,10 +124,10 @@ impl Feed {
     }
 
     fn take(&mut self, data: &Bytes, request: &Request) {
-        let Some(wire) = &mut self.wire else { return };
-        match wire.adapter.decode_event(&self.target, data) {
+        let (Some(wire), Some(adapter)) = (&mut self.wire, provider::adapter(self.target.provider)) else { return };
+        match adapter.decode_event(&self.target, data) {
             Ok(event) => {
-                wire.idle = Duration::ZERO;
+                wire.alive();
                 self.transcript.add(event);
                 if self.transcript.text().len() > MAX_TEXT {
                     let message = format!("the streamed text is longer than {MAX_TEXT} bytes");
@@ -175,7 +158,7 @@ impl Feed {
                 _ => error,
             };
             match &self.wire {
-                Some(wire) => error.with_status(wire.incoming.status),
+                Some(wire) => error.with_status(wire.status()),
                 None => error,
             }
         });
@@ -184,125 +167,6 @@ impl Feed {
             // Nothing more is wanted from this connection.
             self.wire = None;
         }
-    }
-}
-
-/// What a connection has to give.
-#[derive(Debug)]
-enum Arrival {
-    Event(Bytes),
-    /// The body has ended.
-    End,
-    /// More bytes are needed.
-    Nothing,
-}
-
-/// The connection of a streamed reply, with its clocks.
-#[derive(Debug)]
-struct Wire {
-    adapter: &'static dyn Adapter,
-    incoming: Incoming,
-    framer: Framer,
-    limits: Limits,
-    /// Time spent waiting since the request was sent.
-    waited: Duration,
-    /// Time spent waiting since the last event.
-    idle: Duration,
-    at_end: bool,
-}
-
-impl Wire {
-    /// Waits for the next event or the end.
-    async fn next(&mut self, transcript: &Transcript) -> Result<Arrival> {
-        loop {
-            match self.framed()? {
-                Arrival::Nothing => {
-                    let chunk = self.wait(transcript).await?;
-                    self.push(chunk);
-                }
-                arrival => return Ok(arrival),
-            }
-        }
-    }
-
-    /// The next event or the end, where it has arrived already.
-    async fn arrived(&mut self) -> Result<Arrival> {
-        loop {
-            match self.framed()? {
-                Arrival::Nothing => {}
-                arrival => return Ok(arrival),
-            }
-            let mut chunk = self.incoming.chunk().now_or_never();
-            if chunk.is_none() {
-                // The client reads the socket in a task of its own, which may need a turn.
-                tokio::task::yield_now().await;
-                chunk = self.incoming.chunk().now_or_never();
-            }
-            match chunk {
-                Some(chunk) => self.push(chunk?),
-                None => return Ok(Arrival::Nothing),
-            }
-        }
-    }
-
-    /// What the bytes so far hold.
-    fn framed(&mut self) -> Result<Arrival> {
-        let event = self.framer.next()?;
-        let event = if event.is_none() && self.at_end { self.framer.finish()? } else { event };
-        Ok(match event {
-            Some(data) => Arrival::Event(data),
-            None if self.at_end => Arrival::End,
-            None => Arrival::Nothing,
-        })
-    }
-
-    fn push(&mut self, chunk: Option<Bytes>) {
-        match chunk {
-            Some(chunk) => self.framer.push(&chunk),
-            None => self.at_end = true,
-        }
-    }
-
-    async fn wait(&mut self, transcript: &Transcript) -> Result<Option<Bytes>> {
-        let (patience, late) = self.patience(transcript);
-        let started = Instant::now();
-        let outcome = timeout(patience, self.incoming.chunk()).await;
-        let waited = started.elapsed();
-        self.waited += waited;
-        self.idle += waited;
-        outcome.unwrap_or_else(|_| Err(late.error(self.incoming.place(), &self.limits)))
-    }
-
-    /// How long to wait for more, and what has run out then.
-    fn patience(&self, transcript: &Transcript) -> (Duration, Late) {
-        let total = self.limits.total.saturating_sub(self.waited);
-        let (patience, late) = if transcript.is_whole() {
-            (AFTERMATH, Late::Idle)
-        } else if transcript.has_content() {
-            (self.limits.idle.saturating_sub(self.idle), Late::Idle)
-        } else {
-            (self.limits.first.saturating_sub(self.waited), Late::First)
-        };
-        if total < patience { (total, Late::Total) } else { (patience, late) }
-    }
-}
-
-/// Which limit ran out.
-#[derive(Debug, Clone, Copy)]
-enum Late {
-    First,
-    Idle,
-    Total,
-}
-
-impl Late {
-    fn error(self, place: &str, limits: &Limits) -> Error {
-        let message = match self {
-            Self::First => format!("no text from {place} within {} s", limits.first.as_secs_f64()),
-            Self::Idle => format!("the stream from {place} stood still for {} s", limits.idle.as_secs_f64()),
-            Self::Total => format!("the stream from {place} was not complete within {} s", limits.total.as_secs_f64()),
-        };
-        Error::new(ErrorKind::Timeout, message)
     }
 }
 

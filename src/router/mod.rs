@@ -11,6 +11,7 @@ mod policy;
 mod price;
 mod stream;
 mod walk;
+mod wire;
 
 use std::sync::Arc;
 

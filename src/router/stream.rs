@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
-use super::feed::{Feed, Limits};
+use super::feed::Feed;
 use super::policy::{self, Step};
 use super::walk::{Sending, Walk};
+use super::wire::Limits;
 use super::{Engine, Response, Router};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -203,5 +204,26 @@ impl StreamOptions {
             idle: self.idle.unwrap_or(IDLE),
             total: self.total.unwrap_or(target.timeout),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ModelTier};
+    use crate::router::plan;
+
+    #[test]
+    fn a_local_server_may_take_its_whole_timeout_to_load_a_model() {
+        let config = Config { ollama_timeout: 300.0, ..Config::default() };
+        let seconds = |provider, options: StreamOptions| {
+            let limits = options.limits(&plan::target(&config, ModelTier::Fast, provider));
+            [limits.first, limits.idle, limits.total].map(|limit| limit.as_secs())
+        };
+        assert_eq!(seconds(Provider::Ollama, StreamOptions::default()), [300, 60, 300]);
+        assert_eq!(seconds(Provider::Gemini, StreamOptions::default()), [120, 60, 600]);
+        let second = Some(Duration::from_secs(1));
+        let chosen = StreamOptions { first: second, idle: second, total: second, ..StreamOptions::default() };
+        assert_eq!(seconds(Provider::Ollama, chosen), [1, 1, 1]);
     }
 }

@@ -98,6 +98,32 @@ async fn raw_bodies_and_json_replies_are_sent_as_given() {
 }
 
 #[tokio::test]
+async fn scripted_pieces_are_streamed_and_a_fault_comes_after_the_last() {
+    for (is_ollama, kind) in [(true, "application/x-ndjson"), (false, "text/event-stream")] {
+        for fault in [None, Some(Fault::Truncate), Some(Fault::StallMidBody)] {
+            let simulator = Simulator::start().unwrap();
+            let pieces = Some(vec!["one ".into(), "two ".into(), "three".into()]);
+            simulator.on(Rule { pieces, fault, ..Rule::default() }).unwrap();
+            let ollama = simulator.ollama_url() + "/api/chat";
+            let url = if is_ollama { ollama } else { simulator.openai_url() + "/chat/completions" };
+            let mut response = Client::new().post(url).body("{}").send().await.unwrap();
+            assert_eq!(response.headers()["content-type"], kind);
+            let mut text = String::new();
+            while text.len() < 13 {
+                text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+            }
+            assert_eq!(text, "one two three");
+            let end = tokio::time::timeout(Duration::from_millis(100), response.chunk()).await;
+            match fault {
+                None => assert!(end.unwrap().unwrap().is_none()),
+                Some(Fault::Truncate) => assert!(end.unwrap().is_err()),
+                _ => assert!(end.is_err()),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_malformed_body_is_complete_http_and_no_json() {
     let simulator = with(Fault::Malformed);
     let response = ask(&simulator).await.unwrap();

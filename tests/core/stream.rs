@@ -1,103 +1,14 @@
 //! Streams over HTTP: what a consumer sees, which target is asked, and what the books say.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
-
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "stream_setting.rs"]
+mod stream_setting;
 
 use bytes::Bytes;
 use madspark::message::Request;
-use madspark::router::{OnStreamError, Overrides, Response, Stream, StreamEvent, StreamOptions};
-use madspark::simulator::{Fault, Route, Rule, Simulator};
-use madspark::{Config, Engine, Error, ErrorKind, Provider, ProviderChoice, Router, Secret};
-
-/// Long enough never to matter.
-const LONG: Duration = Duration::from_secs(20);
-
-/// Short enough to be waited for.
-const SHORT: Duration = Duration::from_millis(150);
-
-const QUESTION: &str = "Why do rivers bend?";
-
-struct Setting {
-    simulator: Simulator,
-    engine: Arc<Engine>,
-    router: Arc<Router>,
-}
-
-impl Setting {
-    /// OpenAI first, then Ollama and Gemini.
-    fn new() -> Self {
-        Self::asking(Provider::OpenAi, true)
-    }
-
-    fn asking(provider: Provider, fallback: bool) -> Self {
-        let simulator = Simulator::start().unwrap();
-        let config = Config {
-            ollama_host: simulator.ollama_url(),
-            gemini_base_url: simulator.gemini_url(),
-            gemini_api_key: Some(Secret::new("a-key-of-no-worth")),
-            openai_base_url: simulator.openai_url(),
-            openai_model: Some("simulated".to_owned()),
-            ..Config::default()
-        };
-        let primary_provider = Some(ProviderChoice::Pinned(provider));
-        let overrides = Overrides { primary_provider, fallback_enabled: Some(fallback), ..Overrides::default() };
-        let router = Arc::new(Router::new(Arc::new(config), overrides));
-        Self { simulator, engine: Arc::new(Engine::new()), router }
-    }
-
-    fn stream(&self, options: StreamOptions) -> Stream {
-        self.router.stream(&self.engine, Request::new(QUESTION), None, options).unwrap()
-    }
-
-    /// Scripts what OpenAI's stream consists of, and how it ends.
-    fn script(&self, provider: Provider, pieces: &[&str], fault: Option<Fault>) {
-        let pieces = pieces.iter().map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
-        let route = Route::Provider(provider);
-        self.simulator.on(Rule { route, pieces: Some(pieces), fault, ..Rule::default() }).unwrap();
-    }
-
-    fn asked(&self) -> Vec<Provider> {
-        self.simulator.requests().iter().filter_map(|request| request.provider).collect()
-    }
-}
-
-/// The text after the last restart, the number of restarts, and how it ended.
-async fn read(mut stream: Stream) -> (String, usize, Result<Response, Error>) {
-    let (mut text, mut restarts) = (String::new(), 0);
-    loop {
-        match tokio::time::timeout(LONG, stream.next()).await.unwrap() {
-            Ok(Some(StreamEvent::Delta(piece))) => {
-                assert!(!piece.is_empty());
-                text.push_str(&piece);
-            }
-            Ok(Some(StreamEvent::Restarted(failed))) => {
-                assert!(!failed.ok());
-                text.clear();
-                restarts += 1;
-            }
-            Ok(None) => {
-                // The end stays the end.
-                assert!(stream.next().await.unwrap().is_none());
-                return (text, restarts, stream.finish());
-            }
-            Err(error) => {
-                assert!(stream.next().await.unwrap().is_none());
-                assert_eq!(stream.finish().unwrap_err().kind(), ErrorKind::Internal);
-                return (text, restarts, Err(error));
-            }
-        }
-    }
-}
-
-fn delta(text: &str) -> String {
-    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text:?}}}}}]}}\n\n")
-}
-
-const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
-const STOP: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-const DONE: &str = "data: [DONE]\n\n";
+use madspark::router::{OnStreamError, StreamOptions};
+use madspark::simulator::{Fault, Rule};
+use madspark::{ErrorKind, Provider};
+use stream_setting::{DONE, QUESTION, ROLE, STOP, Setting, delta, read};
 
 #[tokio::test]
 async fn the_pieces_joined_are_the_answer_in_every_dialect() {
@@ -194,34 +105,6 @@ async fn a_refusal_ends_the_call_before_and_after_the_first_text() {
 }
 
 #[tokio::test]
-async fn each_time_limit_names_itself() {
-    let trickle: Vec<String> = (0..200).map(|number| delta(&number.to_string())).collect();
-    let trickle: Vec<&str> = trickle.iter().map(String::as_str).collect();
-    let unlimited =
-        StreamOptions { first: Some(LONG), idle: Some(LONG), total: Some(LONG), ..StreamOptions::default() };
-    for (pieces, fault, rate, options, told) in [
-        (&[ROLE][..], Some(Fault::StallMidBody), None, StreamOptions { first: Some(SHORT), ..unlimited }, "no text"),
-        (
-            &[ROLE, &delta("a")][..],
-            Some(Fault::StallMidBody),
-            None,
-            StreamOptions { idle: Some(SHORT), ..unlimited },
-            "stood still",
-        ),
-        (&trickle[..], None, Some(50.0), StreamOptions { total: Some(SHORT), ..unlimited }, "not complete"),
-    ] {
-        let setting = Setting::asking(Provider::OpenAi, false);
-        let pieces = pieces.iter().map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
-        setting.simulator.on(Rule { pieces: Some(pieces), fault, tokens_per_second: rate, ..Rule::default() }).unwrap();
-        let error = read(setting.stream(options)).await.2.unwrap_err();
-        assert!(error.to_string().contains(told), "{error}");
-        let kind = error.causes().last().map_or(error.kind(), Error::kind);
-        assert_eq!(kind, ErrorKind::Timeout);
-        assert!(setting.simulator.wait_for_async(LONG, |asked| asked[0].hung_up).await, "the socket stays open");
-    }
-}
-
-#[tokio::test]
 async fn after_the_terminal_marker_nothing_can_fail() {
     for fault in [Fault::Truncate, Fault::StallMidBody] {
         let setting = Setting::asking(Provider::OpenAi, false);
@@ -247,65 +130,4 @@ async fn a_whole_document_in_place_of_a_stream_is_read_as_one() {
     setting.simulator.on(Rule { body: Some(Bytes::from_static(b"<html>")), headers, ..Rule::default() }).unwrap();
     let error = read(setting.stream(StreamOptions::default())).await.2.unwrap_err();
     assert!(error.to_string().contains("is the base URL right?"), "{error}");
-}
-
-#[tokio::test]
-async fn dropping_a_stream_or_its_pull_closes_the_socket() {
-    let setting = Setting::asking(Provider::OpenAi, false);
-    setting.script(Provider::OpenAi, &[&delta("Because")], Some(Fault::StallMidBody));
-    let mut stream = setting.stream(StreamOptions::default());
-    assert!(matches!(stream.next().await.unwrap(), Some(StreamEvent::Delta(text)) if text == "Because"));
-    assert_eq!(setting.simulator.in_flight(), 1);
-    drop(stream);
-    assert!(setting.simulator.wait_for_async(LONG, |asked| asked[0].hung_up).await);
-}
-
-#[tokio::test]
-async fn a_dropped_pull_loses_no_text() {
-    let setting = Setting::asking(Provider::OpenAi, false);
-    setting.simulator.set_tokens_per_second(Some(200.0)).unwrap();
-    let mut stream = setting.stream(StreamOptions::default());
-    let mut text = String::new();
-    loop {
-        // Most of these are dropped while they wait.
-        match tokio::time::timeout(Duration::from_millis(2), stream.next()).await {
-            Ok(event) => match event.unwrap() {
-                Some(StreamEvent::Delta(piece)) => text.push_str(&piece),
-                Some(StreamEvent::Restarted(_)) => unreachable!("nothing fails here"),
-                None => break,
-            },
-            Err(_) if text.is_empty() => {
-                // The request itself is dropped with its pull: begin anew with one that is waited for.
-                if let Some(StreamEvent::Delta(piece)) = stream.next().await.unwrap() {
-                    text.push_str(&piece);
-                }
-            }
-            Err(_) => {}
-        }
-    }
-    assert_eq!(stream.finish().unwrap().text, text);
-}
-
-#[tokio::test]
-async fn connections_are_used_again_after_a_whole_stream() {
-    for provider in [Provider::Ollama, Provider::Gemini, Provider::OpenAi] {
-        let setting = Setting::asking(provider, false);
-        for _ in 0..3 {
-            read(setting.stream(StreamOptions::default())).await.2.unwrap();
-        }
-        assert!(setting.simulator.requests().iter().all(|request| request.connection == 0), "{provider}");
-    }
-}
-
-#[tokio::test]
-async fn options_that_cannot_work_are_refused_before_anything_is_sent() {
-    let setting = Setting::new();
-    let options = StreamOptions { idle: Some(Duration::ZERO), ..StreamOptions::default() };
-    let refused = setting.router.stream(&setting.engine, Request::new(QUESTION), None, options).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
-    let refused =
-        setting.router.stream(&setting.engine, Request::new(" "), None, StreamOptions::default()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
-    assert_eq!("continue".parse::<OnStreamError>().unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(setting.router.metrics().total_requests, 0);
 }

@@ -127,13 +127,11 @@ proptest! {
         end in prop::sample::select(vec!["\n", "\r", "\r\n"]),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
-        let mut body = format!(": hello{end}");
-        for event in &events {
-            for line in event.split('\n') {
-                body.push_str(&format!("data: {line}{end}"));
-            }
-            body.push_str(&format!("id: 7{end}{end}: keep-alive{end}{end}"));
-        }
+        let written = events.iter().map(|event| {
+            let lines: String = event.split('\n').flat_map(|line| ["data: ", line, end]).collect();
+            [&lines, "id: 7", end, end, ": keep-alive", end, end].concat()
+        });
+        let body = [": hello", end].concat() + &written.collect::<String>();
         prop_assert_eq!(events_of(Framing::Sse, pieces(body.as_bytes(), &cuts)), events);
     }
 }

@@ -25,10 +25,10 @@ class _Record:
         raise NotImplementedError
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"cannot set {name!r}: {_described(self)} is a record of the past")
+        raise AttributeError(f"cannot set {name!r}: {type(self).__name__} is a record of the past")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"cannot delete {name!r}: {_described(self)} is a record of the past")
+        raise AttributeError(f"cannot delete {name!r}: {type(self).__name__} is a record of the past")
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         return type(self), tuple(self.to_dict().values())
@@ -38,10 +38,6 @@ class _Record:
 
     def __hash__(self) -> int:
         return hash(repr(self))
-
-
-def _described(record: _Record) -> str:
-    return type(record).__name__
 
 
 class Attempt(_Record):

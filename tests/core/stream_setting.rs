@@ -1,0 +1,98 @@
+//! What the tests of streams share: a router over a simulator, and a consumer.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
+#![expect(unreachable_pub, reason = "each test program includes this file")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use madspark::message::Request;
+use madspark::router::{Overrides, Response, Stream, StreamEvent, StreamOptions};
+use madspark::simulator::{Fault, Route, Rule, Simulator};
+use madspark::{Config, Engine, Error, ErrorKind, Provider, ProviderChoice, Router, Secret};
+
+/// Long enough never to matter.
+pub const LONG: Duration = Duration::from_secs(20);
+
+pub const QUESTION: &str = "Why do rivers bend?";
+
+pub struct Setting {
+    pub simulator: Simulator,
+    pub engine: Arc<Engine>,
+    pub router: Arc<Router>,
+}
+
+impl Setting {
+    /// OpenAI first, then Ollama and Gemini.
+    pub fn new() -> Self {
+        Self::asking(Provider::OpenAi, true)
+    }
+
+    pub fn asking(provider: Provider, fallback: bool) -> Self {
+        let simulator = Simulator::start().unwrap();
+        let config = Config {
+            ollama_host: simulator.ollama_url(),
+            gemini_base_url: simulator.gemini_url(),
+            gemini_api_key: Some(Secret::new("a-key-of-no-worth")),
+            openai_base_url: simulator.openai_url(),
+            openai_model: Some("simulated".to_owned()),
+            ..Config::default()
+        };
+        let primary_provider = Some(ProviderChoice::Pinned(provider));
+        let overrides = Overrides { primary_provider, fallback_enabled: Some(fallback), ..Overrides::default() };
+        let router = Arc::new(Router::new(Arc::new(config), overrides));
+        Self { simulator, engine: Arc::new(Engine::new()), router }
+    }
+
+    pub fn stream(&self, options: StreamOptions) -> Stream {
+        self.router.stream(&self.engine, Request::new(QUESTION), None, options).unwrap()
+    }
+
+    /// Scripts what OpenAI's stream consists of, and how it ends.
+    pub fn script(&self, provider: Provider, pieces: &[&str], fault: Option<Fault>) {
+        let pieces = pieces.iter().map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
+        let route = Route::Provider(provider);
+        self.simulator.on(Rule { route, pieces: Some(pieces), fault, ..Rule::default() }).unwrap();
+    }
+
+    pub fn asked(&self) -> Vec<Provider> {
+        self.simulator.requests().iter().filter_map(|request| request.provider).collect()
+    }
+}
+
+/// The text after the last restart, the number of restarts, and how it ended.
+pub async fn read(mut stream: Stream) -> (String, usize, Result<Response, Error>) {
+    let (mut text, mut restarts) = (String::new(), 0);
+    loop {
+        match tokio::time::timeout(LONG, stream.next()).await.unwrap() {
+            Ok(Some(StreamEvent::Delta(piece))) => {
+                assert!(!piece.is_empty());
+                text.push_str(&piece);
+            }
+            Ok(Some(StreamEvent::Restarted(failed))) => {
+                assert!(!failed.ok());
+                text.clear();
+                restarts += 1;
+            }
+            Ok(None) => {
+                // The end stays the end.
+                assert!(stream.next().await.unwrap().is_none());
+                return (text, restarts, stream.finish());
+            }
+            Err(error) => {
+                assert!(stream.next().await.unwrap().is_none());
+                assert_eq!(stream.finish().unwrap_err().kind(), ErrorKind::Internal);
+                return (text, restarts, Err(error));
+            }
+        }
+    }
+}
+
+pub fn delta(text: &str) -> String {
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text:?}}}}}]}}\n\n")
+}
+
+pub const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+pub const STOP: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+pub const DONE: &str = "data: [DONE]\n\n";
