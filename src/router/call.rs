@@ -43,7 +43,7 @@ impl Call {
             self.reject(&rejection)?;
         }
         loop {
-            let target = self.walk.target()?.clone();
+            let target = self.walk.target()?;
             let started = Instant::now();
             let sending = Sending::new(&self.walk.router, target.provider);
             let outcome = attempt::ask(&self.walk.engine, &target, &self.walk.request).await;

@@ -106,6 +106,7 @@ impl Router {
     }
 
     /// Begins a streamed reply; nothing is sent before [`Stream::next`]. `force` names the only provider that may answer.
+    /// The text of a structured request comes in the form of the provider's own dialect, and nobody judges it.
     ///
     /// Fails with `InvalidInput` where the request or a time limit cannot be used.
     pub fn stream(

@@ -141,7 +141,7 @@ impl Stream {
 
     /// Asks the present target; where that fails, the policy decides.
     async fn open(&mut self) -> Result<()> {
-        let target = self.walk.target().inspect_err(|_| self.has_ended = true)?.clone();
+        let target = self.walk.target().inspect_err(|_| self.has_ended = true)?;
         let started = Instant::now();
         let sending = Sending::new(&self.walk.router, target.provider);
         let limits = self.options.limits(&target);

@@ -46,12 +46,11 @@ impl Walk {
     }
 
     /// The target to ask now. Fails where none is left.
-    pub(super) fn target(&mut self) -> Result<&Target> {
-        if self.targets.is_empty() {
-            return Err(self.give_up());
+    pub(super) fn target(&mut self) -> Result<Target> {
+        match self.targets.front() {
+            Some(target) => Ok(target.clone()),
+            None => Err(self.give_up()),
         }
-        // Not empty: the error stands for a defect.
-        self.targets.front().ok_or_else(|| Error::new(ErrorKind::Internal, "a plan without targets"))
     }
 
     /// Whether another target could be asked after the present one.

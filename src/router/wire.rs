@@ -130,6 +130,10 @@ impl Wire {
     async fn wait(&mut self, transcript: &Transcript) -> Result<Option<Bytes>> {
         self.count();
         let (patience, late) = self.patience(transcript);
+        // What comes without a pause would always be in time: a flood of comments is no answer either.
+        if patience.is_zero() {
+            return Err(late.error(self.incoming.place(), &self.limits));
+        }
         let outcome = timeout(patience, self.incoming.chunk()).await;
         let chunk = outcome.map_err(|_| late.error(self.incoming.place(), &self.limits))?;
         self.count();

@@ -131,3 +131,11 @@ async fn a_whole_document_in_place_of_a_stream_is_read_as_one() {
     let error = read(setting.stream(StreamOptions::default())).await.2.unwrap_err();
     assert!(error.to_string().contains("is the base URL right?"), "{error}");
 }
+
+#[tokio::test]
+async fn a_stream_of_which_nothing_can_be_read_is_malformed() {
+    let setting = Setting::asking(Provider::Ollama, false);
+    setting.script(Provider::Ollama, &["<html>\n", "<body>down</body>\n"], None);
+    let error = read(setting.stream(StreamOptions::default())).await.2.unwrap_err();
+    assert_eq!((error.causes()[0].kind(), error.attempts()[0].skipped_events), (ErrorKind::MalformedReply, 2));
+}

@@ -106,6 +106,17 @@ async fn options_that_cannot_work_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn events_keep_a_stream_alive_beyond_the_limit_of_standing_still() {
+    let setting = Setting::asking(Provider::OpenAi, false);
+    let mut pieces: Vec<Bytes> = (0..60).map(|number| delta(&format!("{number} ")).into()).collect();
+    pieces.extend([STOP.into(), DONE.into()]);
+    // A second altogether.
+    setting.simulator.on(Rule { pieces: Some(pieces), tokens_per_second: Some(60.0), ..Rule::default() }).unwrap();
+    let options = StreamOptions { idle: Some(Duration::from_millis(500)), ..StreamOptions::default() };
+    assert!(read(setting.stream(options)).await.0.ends_with("58 59 "));
+}
+
+#[tokio::test]
 async fn a_flood_of_comments_is_no_answer() {
     let setting = Setting::asking(Provider::OpenAi, false);
     let mut pieces = vec![": keep-alive\n\n"; 50_000];

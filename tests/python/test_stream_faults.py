@@ -239,3 +239,42 @@ def test_a_limit_the_caller_set_is_no_failure(
     madspark_simulator.on("openai", pieces=[delta(BEGINNING), finish("length"), DONE])
     router = madspark_router(primary_provider="openai")
     assert "".join(router.stream(QUESTION, max_tokens=2)) == BEGINNING
+
+
+OF_DIALECTS = {
+    "ollama": (['{"message":{"content":"Once upon"},"done":false}\n'], '{"error":"the runner has crashed"}\n'),
+    "gemini": (
+        [chunk(candidates=[{"content": {"parts": [{"text": "hm", "thought": True}, {"text": BEGINNING}]}}])],
+        chunk(error={"code": 500, "status": "INTERNAL", "message": "an internal error"}),
+    ),
+    "openai": ([delta(BEGINNING)], chunk(error={"type": "server_error", "message": "failed"})),
+}
+
+
+@pytest.mark.parametrize("provider", OF_DIALECTS)
+@pytest.mark.parametrize(("ending", "error"), [("marker", "truncated"), ("error", "server"), ("cut", "disconnected")])
+def test_every_dialect_tells_a_broken_stream(
+    provider: str, ending: str, error: str, madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
+) -> None:
+    pieces, failure = OF_DIALECTS[provider]
+    madspark_simulator.on(
+        provider,
+        pieces=[*pieces, failure] if ending == "error" else pieces,
+        fault="truncate" if ending == "cut" else None,
+    )
+    stream = madspark_router(primary_provider=provider).stream(QUESTION)
+    with pytest.raises(LLMProviderError) as caught:
+        list(stream)
+    assert [attempt.error for attempt in caught.value.attempts] == [error]
+    assert caught.value.partial == stream.text == BEGINNING
+    assert asked(madspark_simulator) == [provider]
+
+
+@pytest.mark.parametrize("provider", OF_DIALECTS)
+def test_every_dialect_skips_a_garbled_event(
+    provider: str, madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
+) -> None:
+    madspark_simulator.on(provider, fault="malformed")
+    stream = madspark_router(primary_provider=provider, fallback_enabled=False).stream(QUESTION)
+    assert "".join(stream) == stream.response.text
+    assert [attempt.skipped_events for attempt in stream.response.attempts] == [1]
