@@ -14,7 +14,7 @@ use madspark::{Error, ErrorKind, Provider};
 use stream_setting::{DONE, LONG, QUESTION, ROLE, STOP, Setting, delta, read};
 
 /// Short enough to be waited for.
-const SHORT: Duration = Duration::from_millis(150);
+const SHORT: Duration = Duration::from_millis(400);
 
 #[tokio::test]
 async fn each_time_limit_names_itself() {

@@ -76,7 +76,7 @@ FAULTS = {
         "timeout",
         ProviderTimeoutError,
         {"fault": "stall_mid_body"},
-        {"first_token_timeout": 0.2, "idle_timeout": 0.2},
+        {"first_token_timeout": 0.5, "idle_timeout": 0.5},
     ),
     "comments without end": Fault(
         [": keep-alive\n\n"] * 500,
@@ -84,10 +84,10 @@ FAULTS = {
         "timeout",
         ProviderTimeoutError,
         {"tokens_per_second": 100},
-        {"first_token_timeout": 0.2, "idle_timeout": 0.2},
+        {"first_token_timeout": 0.5, "idle_timeout": 0.5},
     ),
     "events without end": Fault(
-        [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 0.2}
+        [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 0.5}
     ),
     "no terminal marker": Fault([ROLE], "empty_reply", "truncated", SchemaValidationError),
     "error after status 200": Fault(
