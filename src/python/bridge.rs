@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::error;
-use super::lane::{EventLoop, Lane};
+use super::lane::{self, EventLoop, Lane};
 use super::runtime::Process;
 use crate::error::{Error, ErrorKind};
 
@@ -34,16 +35,22 @@ pub(super) struct Pending {
 impl Pending {
     /// Drops the work if it is not done; its sockets close. Safe to call again.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        // First, and whatever becomes of the future: a closed loop refuses to cancel it.
+        self.abort.abort();
         let future = self.future.bind(py);
-        if future.call_method0(pyo3::intern!(py, "cancel"))?.is_truthy()? {
-            self.abort.abort();
-        } else if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        let event_loop = future.call_method0(pyo3::intern!(py, "get_loop"))?;
+        let cancelled = lane::unless_closed(&event_loop, future.call_method0(pyo3::intern!(py, "cancel")))?;
+        let Some(cancelled) = cancelled else { return Ok(()) };
+        if !cancelled.is_truthy()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
             // Done: marks an error as seen, in case the coroutine was cancelled in the same turn of the loop.
             future.call_method0(pyo3::intern!(py, "exception"))?;
-        } else {
-            self.abort.abort();
         }
         Ok(())
+    }
+
+    /// A task that waits holds `self`, whose future holds the task: a cycle, where its loop was given up.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
     }
 }
 
