@@ -14,9 +14,9 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::error;
 use super::lane::{self, EventLoop, Lane};
 use super::runtime::Process;
+use super::{error, log};
 use crate::error::{Error, ErrorKind};
 
 /// How often a blocked call looks for Ctrl-C.
@@ -75,7 +75,6 @@ where
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
 /// 0.1 s of Ctrl-C; the work is dropped then.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method's path is not general over lifetimes")]
 pub(super) fn block<W, T>(py: Python<'_>, process: &Process, work: W) -> PyResult<T>
 where
     W: Future<Output = Result<T, Error>> + Send,
@@ -84,7 +83,8 @@ where
     if Handle::try_current().is_ok() {
         return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
     }
-    let outcome: Result<T, Error> = py.detach(|| -> PyResult<_> {
+    let _events = log::Keep::begin();
+    let outcome = py.detach(|| -> PyResult<Result<T, Error>> {
         process.handle.block_on(async {
             let mut tick = tokio::time::interval(SIGNAL_TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,12 +98,16 @@ where
                         return Err(PyRuntimeError::new_err("the interpreter is ending; the call was cancelled"));
                     }
                     // The caller's own thread: it may attach.
-                    _ = tick.tick() => Python::attach(|py| py.check_signals())?,
+                    _ = tick.tick() => Python::attach(|py| {
+                        log::hand_over(py);
+                        py.check_signals()
+                    })?,
                 }
             }
         })
-    })?;
-    outcome.map_err(|error| error::to_python(py, &error))
+    });
+    log::hand_over(py);
+    outcome?.map_err(|error| error::to_python(py, &error))
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.

@@ -64,14 +64,16 @@ impl Process {
     }
 
     fn start(pid: u32) -> std::io::Result<Slot> {
+        log::install();
+        let (lane, lane_thread) = Lane::start()?;
+        let workers_lane = lane.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(WORKERS)
             .thread_name("madspark")
+            .on_thread_start(move || log::connect(workers_lane.clone()))
             .enable_all()
             .build()?;
-        let (lane, lane_thread) = Lane::start()?;
-        log::connect(&lane);
         let process = Arc::new(Self {
             handle: runtime.handle().clone(),
             engine: Arc::new(Engine::new()),
