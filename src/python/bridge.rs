@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::lane::{self, EventLoop, Lane};
-use super::runtime::Process;
+use super::runtime::{self, Process};
 use super::{error, log};
 use crate::error::{Error, ErrorKind};
 
@@ -83,8 +83,9 @@ where
     if Handle::try_current().is_ok() {
         return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
     }
+    let _presence = process.enter(py)?;
     let _events = log::Keep::begin();
-    let outcome = py.detach(|| -> PyResult<Result<T, Error>> {
+    let outcome = py.detach(|| -> PyResult<Option<Result<T, Error>>> {
         process.handle.block_on(async {
             let mut tick = tokio::time::interval(SIGNAL_TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,10 +94,8 @@ where
             loop {
                 tokio::select! {
                     biased;
-                    outcome = &mut work => return Ok(outcome),
-                    () = process.ended() => {
-                        return Err(PyRuntimeError::new_err("the interpreter is ending; the call was cancelled"));
-                    }
+                    outcome = &mut work => return Ok(Some(outcome)),
+                    () = process.ended() => return Ok(None),
                     // The caller's own thread: it may attach.
                     _ = tick.tick() => Python::attach(|py| {
                         log::hand_over(py);
@@ -107,7 +106,7 @@ where
         })
     });
     log::hand_over(py);
-    outcome?.map_err(|error| error::to_python(py, &error))
+    outcome?.ok_or_else(|| runtime::ending(py))?.map_err(|error| error::to_python(py, &error))
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.
