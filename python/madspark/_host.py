@@ -47,6 +47,16 @@ def source(router: object, files: Sequence[File], urls: Sequence[str]) -> Source
     return native(router) or functools.partial(_ask, router, files, urls)
 
 
+def _ask_sync(router: Any, asking: dict[str, Any]) -> Any:
+    try:
+        return router.generate_structured(**asking)
+    except StopIteration as error:
+        # A future cannot carry it: before Python 3.12 whoever awaits the thread would wait for ever. A mock that ran
+        # out of answers raises it.
+        message = f"{type(router).__name__}.generate_structured() raised StopIteration"
+        raise RuntimeError(message) from error
+
+
 async def _ask(
     router: Any,
     files: Sequence[File],
@@ -77,7 +87,7 @@ async def _ask(
     elif inspect.iscoroutinefunction(router.generate_structured):
         answer = await router.generate_structured(**asking)
     else:
-        answer = await asyncio.to_thread(router.generate_structured, **asking)
+        answer = await asyncio.to_thread(_ask_sync, router, asking)
         if inspect.isawaitable(answer):
             answer = await answer
     try:

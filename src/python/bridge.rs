@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::error;
-use super::lane::{EventLoop, Lane};
-use super::runtime::Process;
+use super::lane::{self, EventLoop, Lane};
+use super::runtime::{self, Process};
+use super::{error, log};
 use crate::error::{Error, ErrorKind};
 
 /// How often a blocked call looks for Ctrl-C.
@@ -34,16 +35,22 @@ pub(super) struct Pending {
 impl Pending {
     /// Drops the work if it is not done; its sockets close. Safe to call again.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        // First, and whatever becomes of the future: a closed loop refuses to cancel it.
+        self.abort.abort();
         let future = self.future.bind(py);
-        if future.call_method0(pyo3::intern!(py, "cancel"))?.is_truthy()? {
-            self.abort.abort();
-        } else if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        let event_loop = future.call_method0(pyo3::intern!(py, "get_loop"))?;
+        let cancelled = lane::unless_closed(&event_loop, future.call_method0(pyo3::intern!(py, "cancel")))?;
+        let Some(cancelled) = cancelled else { return Ok(()) };
+        if !cancelled.is_truthy()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
             // Done: marks an error as seen, in case the coroutine was cancelled in the same turn of the loop.
             future.call_method0(pyo3::intern!(py, "exception"))?;
-        } else {
-            self.abort.abort();
         }
         Ok(())
+    }
+
+    /// A task that waits holds `self`, whose future holds the task: a cycle, where its loop was given up.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
     }
 }
 
@@ -68,7 +75,6 @@ where
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
 /// 0.1 s of Ctrl-C; the work is dropped then.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method's path is not general over lifetimes")]
 pub(super) fn block<W, T>(py: Python<'_>, process: &Process, work: W) -> PyResult<T>
 where
     W: Future<Output = Result<T, Error>> + Send,
@@ -77,7 +83,9 @@ where
     if Handle::try_current().is_ok() {
         return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
     }
-    let outcome: Result<T, Error> = py.detach(|| -> PyResult<_> {
+    let _presence = process.enter(py)?;
+    let _events = log::Keep::begin();
+    let outcome = py.detach(|| -> PyResult<Option<Result<T, Error>>> {
         process.handle.block_on(async {
             let mut tick = tokio::time::interval(SIGNAL_TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,17 +94,19 @@ where
             loop {
                 tokio::select! {
                     biased;
-                    outcome = &mut work => return Ok(outcome),
-                    () = process.ended() => {
-                        return Err(PyRuntimeError::new_err("the interpreter is ending; the call was cancelled"));
-                    }
+                    outcome = &mut work => return Ok(Some(outcome)),
+                    () = process.ended() => return Ok(None),
                     // The caller's own thread: it may attach.
-                    _ = tick.tick() => Python::attach(|py| py.check_signals())?,
+                    _ = tick.tick() => Python::attach(|py| {
+                        log::hand_over(py);
+                        py.check_signals()
+                    })?,
                 }
             }
         })
-    })?;
-    outcome.map_err(|error| error::to_python(py, &error))
+    });
+    log::hand_over(py);
+    outcome?.ok_or_else(|| runtime::ending(py))?.map_err(|error| error::to_python(py, &error))
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.

@@ -35,7 +35,7 @@ struct Host {
 
 impl PythonRouter {
     /// `ask(prompt, schema_name, system, temperature, with_attachments)` makes the coroutine that asks the router. It is
-    /// run on the loop that runs now, in a copy of the context that is current now.
+    /// run on the loop that runs now, each in a copy of its own of the context that is current now.
     pub(super) fn new(py: Python<'_>, lane: &Lane, ask: Py<PyAny>) -> PyResult<Self> {
         let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
         let context = py.import("contextvars")?.call_method0("copy_context")?.unbind();
@@ -134,7 +134,8 @@ fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> 
     let asking = (&*request.prompt, schema, &*request.system, request.temperature, !request.parts.is_empty());
     let coroutine = host.ask.call1(py, asking)?;
     let options = PyDict::new(py);
-    options.set_item(pyo3::intern!(py, "context"), &host.context)?;
+    // What one question sets there must not show in another that is under way.
+    options.set_item(pyo3::intern!(py, "context"), host.context.call_method0(py, pyo3::intern!(py, "copy"))?)?;
     let task = host.event_loop.call_method(py, pyo3::intern!(py, "create_task"), (coroutine,), Some(&options))?;
     task.call_method1(py, pyo3::intern!(py, "add_done_callback"), (answer,))?;
     Ok(task)

@@ -124,16 +124,26 @@ fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
     }
 }
 
-/// A loop that closed in the meantime has nobody waiting: its jobs are dropped.
+/// Hands the jobs to their loop.
 fn wake(py: Python<'_>, event_loop: &Bound<'_, PyAny>, runs: Vec<Run>) -> PyResult<()> {
     let batch = Py::new(py, Batch(Mutex::new(runs)))?;
-    match event_loop.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (batch,)) {
+    let woken = event_loop.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (batch,));
+    unless_closed(event_loop, woken).map(drop)
+}
+
+/// A loop that closed in the meantime has nobody waiting: `None` in place of its complaint.
+pub(super) fn unless_closed<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    outcome: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    match outcome {
         Err(error)
             if error.is_instance_of::<PyRuntimeError>(py)
                 && event_loop.call_method0(pyo3::intern!(py, "is_closed"))?.is_truthy()? =>
         {
-            Ok(())
+            Ok(None)
         }
-        outcome => outcome.map(drop),
+        outcome => outcome.map(Some),
     }
 }
