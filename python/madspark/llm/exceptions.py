@@ -184,6 +184,7 @@ def all_failed(
     """Sum up ``errors`` in one error, of their common kind where they have one.
 
     Without an own ``retry_after`` it is the shortest among ``errors``: after that long, one target takes calls again.
+    Where one target alone failed, its ``provider``, ``model`` and ``status`` are the summary's.
     """
     failures = list(errors.values())
     of_kind: type[AllProvidersFailedError] = AllProvidersFailedError
@@ -195,6 +196,10 @@ def all_failed(
     if retry_after is None:
         waits = [failure.retry_after for failure in failures if isinstance(failure, LLMProviderError)]
         retry_after = min((wait for wait in waits if wait is not None), default=None)
+    if len(failures) == 1 and isinstance(failures[0], LLMProviderError):
+        provider = failures[0].provider if provider is None else provider
+        model = failures[0].model if model is None else model
+        status = failures[0].status if status is None else status
     error = of_kind(
         message,
         errors,
