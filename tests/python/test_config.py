@@ -93,7 +93,7 @@ def test_every_field_can_be_set_and_the_first_ten_by_position() -> None:
     first: list[Any] = list(OTHERS.values())[:10]
     assert fields(LLMConfig(*first)) == {**DEFAULTS, **dict(list(OTHERS.items())[:10])}
     with pytest.raises(TypeError):
-        LLMConfig(*first, "http://box")  # type: ignore[misc]
+        LLMConfig(*first, "http://box")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
