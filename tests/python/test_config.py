@@ -231,6 +231,8 @@ def test_no_text_shows_a_key() -> None:
     assert KEY not in f"{config!r} {config} {LLMRouter(config=config)!r}"
     assert "gemini_api_key='***'" in repr(config)
     assert "gemini_api_key=None" in repr(LLMConfig())
+    assert "ollama_host='http://user:***@box:1/'" in repr(LLMConfig(ollama_host="http://user:hunter2@box:1"))
+    assert "ollama_host='http://user@box:1'" in repr(LLMConfig(ollama_host="http://user@box:1"))
     assert config.gemini_api_key == KEY
 
 
