@@ -265,6 +265,20 @@ def test_a_missing_key_is_told_beside_the_first_failure(
     assert len(madspark_simulator.requests) == 1
 
 
+@pytest.mark.parametrize("name", ["429 with Retry-After", "401", "500", "empty text"])
+def test_a_fallback_that_could_not_be_asked_does_not_change_the_kind(
+    name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    rule, expected, _, status, retry_after = FAULTS[name]
+    madspark_simulator.on("ollama", **rule)
+    with pytest.raises(AllProvidersFailedError) as caught:
+        madspark_router(gemini_api_key=None).generate("hello")
+    error = caught.value
+    assert type(error) is expected
+    assert (error.provider, error.status, error.retry_after) == ("ollama", status, retry_after)
+    assert list(error.errors) == ["ollama", "gemini"]
+
+
 def test_a_wrong_gemini_key_is_an_authorization_error(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:

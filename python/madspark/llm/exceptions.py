@@ -160,6 +160,9 @@ class AllProvidersInvalidOutputError(AllProvidersFailedError, SchemaValidationEr
     """No target's reply fits the schema; ``raw`` and ``faults`` are those of the last one."""
 
 
+# The classes of an attempt that ended before a request was made.
+_NOT_ASKED = ("not_configured", "unsupported")
+
 # In this order: a timeout is also an unavailability.
 _OF_ONE_KIND: tuple[tuple[type[LLMProviderError], type[AllProvidersFailedError]], ...] = (
     (ProviderTimeoutError, AllProvidersTimedOutError),
@@ -184,9 +187,12 @@ def all_failed(
     """Sum up ``errors`` in one error, of their common kind where they have one.
 
     Without an own ``retry_after`` it is the shortest among ``errors``: after that long, one target takes calls again.
-    Where one target alone failed, its ``provider``, ``model`` and ``status`` are the summary's.
+    Where one target alone failed, its ``provider``, ``model`` and ``status`` are the summary's. A target that could not
+    be asked, such as a fallback without a key, says nothing about the others: it counts only where none was asked.
     """
-    failures = list(errors.values())
+    attempts = tuple(attempts)
+    passed_over = {attempt.provider for attempt in attempts if attempt.error in _NOT_ASKED}
+    failures = [failure for target, failure in errors.items() if target not in passed_over] or list(errors.values())
     of_kind: type[AllProvidersFailedError] = AllProvidersFailedError
     if failures:
         for kind, candidate in _OF_ONE_KIND:
