@@ -1,7 +1,9 @@
 //! The immutable configuration of one request.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -203,16 +205,20 @@ impl Config {
     /// The second value tells which variables were malformed: each keeps its default.
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
     pub fn from_env() -> (Self, Vec<String>) {
-        Self::from_lookup(|name| std::env::var(name).ok())
+        Self::from_lookup(|name| std::env::var_os(name))
     }
 
     /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> (Self, Vec<String>) {
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> (Self, Vec<String>) {
         let mut reader = Reader { lookup: &lookup, warnings: Vec::new() };
         let default = Self::default();
         let config = Self {
-            default_provider: reader.parsed("MADSPARK_LLM_PROVIDER", default.default_provider),
-            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier),
+            default_provider: reader.parsed(
+                "MADSPARK_LLM_PROVIDER",
+                default.default_provider,
+                "auto, ollama, gemini, openai or mock",
+            ),
+            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
             fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
             ollama_host: reader.host("OLLAMA_HOST", default.ollama_host),
             ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
@@ -240,7 +246,7 @@ impl Config {
         if let Some(model) = &self.openai_model {
             check_text("openai_model", model)?;
         }
-        if !(self.ollama_timeout.is_finite() && self.ollama_timeout > 0.0) {
+        if !is_seconds(self.ollama_timeout) {
             return Err(Error::invalid_input(format!(
                 "ollama_timeout must be a positive number of seconds, not {}",
                 self.ollama_timeout
@@ -284,6 +290,11 @@ fn is_plausible_key(key: &str) -> bool {
     key.chars().count() >= 20 && !PLACEHOLDERS.iter().any(|mark| lower.contains(mark))
 }
 
+/// A positive time that a clock can hold.
+fn is_seconds(value: f64) -> bool {
+    value > 0.0 && Duration::try_from_secs_f64(value).is_ok()
+}
+
 fn check_text(field: &str, value: &str) -> Result<()> {
     if value.trim().is_empty() {
         return Err(Error::invalid_input(format!("{field} must not be blank")));
@@ -302,29 +313,35 @@ fn check_url(field: &str, value: &str) -> Result<()> {
 }
 
 struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+    lookup: &'a dyn Fn(&str) -> Option<OsString>,
     warnings: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    fn text(&mut self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?;
+        let Some(value) = value.to_str() else {
+            self.refuse(name, "UTF-8 text");
+            return None;
+        };
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The value is not repeated: it may be a key that was set under the wrong name.
+    fn refuse(&mut self, name: &str, wanted: &str) {
+        self.warnings.push(format!("{name} is not {wanted}; the default stands"));
     }
 
     fn checked<T>(&mut self, name: &str, default: T, read: impl FnOnce(String) -> Option<T>, wanted: &str) -> T {
         let Some(value) = self.text(name) else { return default };
         read(value).unwrap_or_else(|| {
-            self.warnings.push(format!("{name} is not {wanted}; the default stands"));
+            self.refuse(name, wanted);
             default
         })
     }
 
-    fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str, default: T) -> T {
-        let Some(value) = self.text(name) else { return default };
-        value.to_ascii_lowercase().parse().unwrap_or_else(|error: Error| {
-            self.warnings.push(format!("{name}: {}; the default stands", error.message()));
-            default
-        })
+    fn parsed<T: FromStr>(&mut self, name: &str, default: T, wanted: &str) -> T {
+        self.checked(name, default, |value| value.to_ascii_lowercase().parse().ok(), wanted)
     }
 
     fn flag(&mut self, name: &str, default: bool) -> bool {
@@ -337,7 +354,7 @@ impl Reader<'_> {
     }
 
     fn seconds(&mut self, name: &str, default: f64) -> f64 {
-        let read = |value: String| value.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
+        let read = |value: String| value.parse().ok().filter(|seconds| is_seconds(*seconds));
         self.checked(name, default, read, "a positive number of seconds")
     }
 
@@ -361,7 +378,7 @@ mod tests {
     use super::*;
 
     fn from_pairs(pairs: &[(&str, &str)]) -> (Config, Vec<String>) {
-        Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
     }
 
     #[test]
@@ -377,11 +394,12 @@ mod tests {
             ("MADSPARK_MODEL_TIER", "best"),
             ("MADSPARK_FALLBACK_ENABLED", "perhaps"),
             ("OLLAMA_HOST", "http://"),
-            ("OLLAMA_REQUEST_TIMEOUT", "-1"),
+            ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
             ("GEMINI_BASE_URL", "ftp://x"),
         ]);
         assert_eq!(config, Config::default());
         assert_eq!(warnings.len(), 6, "{warnings:?}");
+        assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `LLMConfig`: the immutable configuration of one request.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::error;
 use crate::config::{Config, ModelTier, ProviderChoice, Secret};
@@ -198,8 +199,14 @@ impl LLMConfig {
         let mut shown = Vec::with_capacity(fields.len());
         for (name, value) in &fields {
             let name: String = name.extract()?;
-            let masked = name.ends_with("_key") && !value.is_none();
-            shown.push(if masked { format!("{name}='***'") } else { format!("{name}={}", value.repr()?) });
+            let value = match value.extract::<&str>() {
+                Ok(_) if name.ends_with("_key") => "'***'".to_owned(),
+                Ok(address) if name.ends_with("_host") || name.ends_with("_url") => {
+                    PyString::new(py, &without_password(address)).repr()?.to_string()
+                }
+                _ => value.repr()?.to_string(),
+            };
+            shown.push(format!("{name}={value}"));
         }
         Ok(format!("LLMConfig({})", shown.join(", ")))
     }
@@ -252,6 +259,15 @@ pub(super) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>
 /// A name as the choice it stands for.
 pub(super) fn parse<T: std::str::FromStr<Err = crate::error::Error>>(name: Option<&str>) -> Result<Option<T>> {
     name.map(str::parse).transpose()
+}
+
+/// `address` with stars for its password; as it is where it has none.
+fn without_password(address: &str) -> Cow<'_, str> {
+    let Some(mut url) = url::Url::parse(address).ok().filter(|url| url.password().is_some()) else {
+        return Cow::Borrowed(address);
+    };
+    // Every address was checked to have a host, so a password can be set.
+    if url.set_password(Some("***")).is_ok() { Cow::Owned(url.into()) } else { Cow::Borrowed("***") }
 }
 
 /// A blank key is no key.

@@ -81,7 +81,7 @@ pub(super) async fn ask(engine: &Engine, target: &Target, request: &Request) -> 
         .await
         .map_err(|error| error.at(target.provider, Arc::clone(&target.model)))?;
     if (200..300).contains(&answer.status) {
-        adapter.decode(target, request, &answer.body)
+        adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
     } else {
         Err(adapter.decode_error(target, answer.status, &answer.headers, &answer.body))
     }

@@ -12,7 +12,7 @@ use super::attempt::{self, Attempt};
 use super::policy::{self, Step};
 use super::{Engine, MAX_PROMPT_CHARS, Rejection, Response, Router, plan, price};
 use crate::config::{self, Provider};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Rejected, Result};
 use crate::message::{Repair, Reply, Request};
 use crate::provider::Target;
 use crate::schema;
@@ -135,7 +135,12 @@ impl Call {
             self.request.repair = Some(repair(&reply.text, rejection));
             return Ok(());
         }
-        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model));
+        let rejected = Rejected { text: reply.text, faults: rejection.faults.clone() };
+        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model)).with_rejected(rejected);
+        let error = match attempt.status {
+            Some(status) => error.with_status(status),
+            None => error,
+        };
         self.advance(error)
     }
 
@@ -210,7 +215,11 @@ impl Drop for Sending<'_> {
     }
 }
 
+/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price.
 fn cost_of(attempt: &Attempt) -> Option<f64> {
+    if !attempt.ok() && attempt.usage.total() == 0 {
+        return Some(0.0);
+    }
     price::cost(attempt.provider, &attempt.model, &attempt.usage)
 }
 
