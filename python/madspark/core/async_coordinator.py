@@ -123,7 +123,7 @@ class AsyncCoordinator:
             message = "multi-dimensional evaluation and logical inference are not built yet; leave them off"
             raise NotImplementedError(message)
         from madspark.core._cache import WorkflowCache
-        from madspark.core._options import describe, temperatures
+        from madspark.core._options import describe, number, seconds, temperatures
         from madspark.core._progress import ProgressPump
 
         files, urls = list(multimodal_files or ()), list(multimodal_urls or ())
@@ -132,13 +132,15 @@ class AsyncCoordinator:
             "context": context,
             "num_top_candidates": num_top_candidates,
             "enable_novelty_filter": enable_novelty_filter,
-            "novelty_threshold": novelty_threshold,
+            "novelty_threshold": number("novelty_threshold", novelty_threshold),
             "temperatures": temperatures(temperature_manager),
             "enhanced_reasoning": enhanced_reasoning,
-            "timeout": DEFAULT_TIMEOUT if timeout is None else timeout,
-            "stage_timeouts": dict(stage_timeouts or {}),
+            "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
+            "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in (stage_timeouts or {}).items()},
         }
         request = json.dumps(options, allow_nan=False)
+        # Before the cache, which would answer for arguments that no run takes.
+        _core.Coordinator.check(request)
         async with ProgressPump(self._callback(verbose)) as pump:
             cache = WorkflowCache(self._cache, topic, context, lambda: describe(self._router, options, files, urls))
             known = await cache.get()
