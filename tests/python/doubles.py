@@ -13,27 +13,31 @@ from madspark.agents import advocate, critic, idea_generator, skeptic, structure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from madspark.testing import RecordedRequest
+    from madspark.testing import RecordedRequest, Simulator
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 STAGES = ["idea_generation", "evaluation", "advocacy", "skepticism", "improvement", "re_evaluation"]
 
-_BEGINNINGS = {
+BEGINNINGS = {
     "idea_generation": "Propose exactly",
     "evaluation": "Evaluate each idea",
     "advocacy": "Make the case for ",
     "skepticism": "Make the case against ",
     "improvement": "Improve ",
 }
+"""How each stage's prompt begins."""
 
 IMPROVED = "Better "
 """How the ideas begin that `sample` improved."""
 
+NAMES = ["Amber", "Bramble", "Copper", "Drizzle", "Ember"]
+"""The ideas of `sample`, by their first words."""
+
 
 def stage_of(prompt: str) -> str:
     """The stage a prompt belongs to; improved ideas are told by their words."""
-    [stage] = [stage for stage, beginning in _BEGINNINGS.items() if prompt.startswith(beginning)]
+    [stage] = [stage for stage, beginning in BEGINNINGS.items() if prompt.startswith(beginning)]
     return "re_evaluation" if stage == "evaluation" and f"<idea>\n{IMPROVED}" in prompt else stage
 
 
@@ -60,8 +64,8 @@ def labels(prompt: str) -> list[int]:
 
 
 def titles(prompt: str) -> list[str]:
-    """The first word of each idea a prompt asks about."""
-    return re.findall(r"<idea>\n(\S+)", prompt)
+    """The first word of each idea a prompt asks about; of improved ones the first of the original."""
+    return re.findall(rf"<idea>\n(?:{IMPROVED})?(\w+)", prompt)
 
 
 def point(text: str) -> dict[str, str]:
@@ -98,10 +102,21 @@ def improvement(about: str) -> dict[str, Any]:
     }
 
 
+def numbered_ideas(*names: str) -> list[dict[str, Any]]:
+    """A generator's reply with an idea for each name."""
+    return [idea(f"{name} shelter", at + 1) for at, name in enumerate(names)]
+
+
+def script(simulator: Simulator, stage: str, *replies: Any) -> None:
+    """Have the simulator answer the next calls of a stage; an evaluation's second call is the re-evaluation's."""
+    for reply in replies:
+        simulator.on(contains=BEGINNINGS[stage], times=1, json=reply)
+
+
 def sample(schema: type[_Model], prompt: str) -> _Model:
     """An answer to an agent's prompt, as a router's double gives it."""
     if schema.__name__ == "GeneratedIdeas":
-        return schema.model_validate([idea(f"{word} shelter", at + 1) for at, word in enumerate(NUMBERS)])
+        return schema.model_validate(numbered_ideas(*NAMES))
     makers: dict[str, Callable[[int], dict[str, Any]]] = {
         "CriticEvaluations": lambda at: evaluation(5 + at / 2, str(at)),
         "AdvocacyBatch": lambda at: advocacy(str(at)),
@@ -115,9 +130,6 @@ def sample(schema: type[_Model], prompt: str) -> _Model:
     if not issubclass(schema, RootModel):
         return schema.model_validate(make(0))
     return schema.model_validate([{"idea_index": label, **make(label)} for label in labels(prompt)])
-
-
-NUMBERS = ["Amber", "Bramble", "Copper", "Drizzle", "Ember"]
 
 
 def ask_everyone(router: Any, topic: str, context: str = "", temperature: float | None = None) -> None:
