@@ -13,8 +13,8 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    self, Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic, SkepticCase,
-    StructuredIdeaGenerator,
+    self, Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic,
+    SkepticCase, StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;

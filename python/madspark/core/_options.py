@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,24 @@ if TYPE_CHECKING:
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
 """The stages with a temperature of their own; improvement uses that of idea_generation."""
+
+
+def count(name: str, value: int) -> int:
+    """`value` as a number of things.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is negative.
+    """
+    try:
+        whole = operator.index(value)
+    except TypeError as error:
+        message = f"{name} must be a whole number, not {value!r}"
+        raise TypeError(message) from error
+    if whole < 0:
+        message = f"{name} must not be negative, not {whole}"
+        raise ValueError(message)
+    return whole
 
 
 def number(name: str, value: float) -> float:

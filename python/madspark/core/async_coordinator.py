@@ -33,7 +33,8 @@ class AsyncCoordinator:
             back. One that raises is logged and survived.
         cache_manager: An object with `await get_cached_workflow(topic, context, options)`, which returns a dict with
             "candidates" or None, and `await cache_workflow_result(topic, context, options, {"candidates": [...]})`.
-            Only runs without a problem are given to it.
+            Only runs without a problem are given to it. `options` tell all that can change a result; of a router of
+            the caller's own, its class and those of an `LLMRouter`'s attributes that it has.
         router: An `LLMRouter`, or any object with `generate_structured` (sync or async). None builds a fresh
             `LLMRouter()` from the environment.
 
@@ -123,14 +124,14 @@ class AsyncCoordinator:
             message = "multi-dimensional evaluation and logical inference are not built yet; leave them off"
             raise NotImplementedError(message)
         from madspark.core._cache import WorkflowCache
-        from madspark.core._options import describe, number, seconds, temperatures
+        from madspark.core._options import count, describe, number, seconds, temperatures
         from madspark.core._progress import ProgressPump
 
         files, urls = list(multimodal_files or ()), list(multimodal_urls or ())
         options: dict[str, Any] = {
             "topic": topic,
             "context": context,
-            "num_top_candidates": num_top_candidates,
+            "num_top_candidates": count("num_top_candidates", num_top_candidates),
             "enable_novelty_filter": enable_novelty_filter,
             "novelty_threshold": number("novelty_threshold", novelty_threshold),
             "temperatures": temperatures(temperature_manager),
