@@ -60,13 +60,13 @@ def normal(schema: dict[str, Any], root: dict[str, Any]) -> Any:
     return plain
 
 
-def without_lengths(value: Any) -> Any:
-    """Ollama's grammars know no lengths of texts; the core judges those of a reply."""
+def as_grammar(value: Any) -> Any:
+    """Ollama's grammars know no lengths of texts and no bounds of fractions; the core judges those of a reply."""
     if isinstance(value, list):
-        return [without_lengths(part) for part in value]
+        return [as_grammar(part) for part in value]
     if isinstance(value, dict):
-        lengths = {"minLength", "maxLength"}
-        return {key: without_lengths(part) for key, part in value.items() if key not in lengths}
+        unknown = {"minimum", "maximum"} if value.get("type") == "number" else {"minLength", "maxLength"}
+        return {key: as_grammar(part) for key, part in value.items() if key not in unknown}
     return value
 
 
@@ -104,8 +104,8 @@ async def test_the_wire_carries_these_schemas(
     names = [*NAMES[:5], "CriticEvaluations", *NAMES[5:]]
     assert len(STAGES) + 3 == len(names)
     for name, request in zip(names, madspark_simulator.requests, strict=True):
-        schema = normal(without_lengths(request.schema), {})
-        expected = normal(without_lengths(of_core(name)), {})
+        schema = normal(as_grammar(request.schema), {})
+        expected = normal(as_grammar(of_core(name)), {})
         if expected["type"] == "array":
             assert schema.pop("minItems") == schema.pop("maxItems")
             index = schema["items"]["properties"].get("idea_index")
