@@ -79,7 +79,6 @@ async def _ask(
     with_attachments: bool,
 ) -> tuple[str, str, str, int, float | None, float]:
     """Ask the caller's router as the contract says; a synchronous one on a thread, so that the loop goes on."""
-    import asyncio
     import inspect
 
     from madspark import schemas
@@ -96,18 +95,52 @@ async def _ask(
     if inspect.iscoroutinefunction(method):
         answer = await method(**asking)
     else:
-        answer = await asyncio.to_thread(_call, method, asking)
+        answer = await _on_thread(functools.partial(method, **asking))
         if inspect.isawaitable(answer):
             answer = await answer
     return _told(answer, type(router).__name__, schema_name)
 
 
-def _call(method: Callable[..., Any], asking: dict[str, Any]) -> Any:
-    try:
-        return method(**asking)
-    except StopIteration as error:
-        # No future can carry it; a mock whose answers have run out raises it. Coroutines turn it into the same.
-        raise RuntimeError("the router raised StopIteration") from error
+async def _on_thread(call: Callable[[], Any]) -> Any:
+    """Call synchronous code off the loop, in the context of the caller.
+
+    On a thread of its own: a loop's default threads are few and not ours, and leaving the loop waits for them, so that
+    neither a time limit nor Ctrl-C could end a run whose router hangs.
+    """
+    import asyncio
+    import contextlib
+    import contextvars
+    import threading
+
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(value: object, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def body() -> None:
+        value: object = None
+        error: BaseException | None = None
+        try:
+            value = call()
+        except StopIteration as stopped:
+            # No future can carry it; a mock whose answers have run out raises it. Coroutines turn it into the same.
+            error = RuntimeError("the router raised StopIteration")
+            error.__cause__ = stopped
+        except BaseException as raised:  # noqa: BLE001  (handed to the waiting coroutine, which raises it)
+            error = raised
+        # A closed loop has nobody waiting.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, value, error)
+
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(body,), name="madspark-router", daemon=True).start()
+    return await future
 
 
 def _told(answer: Any, owner: str, schema_name: str) -> tuple[str, str, str, int, float | None, float]:
