@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, RootModel
@@ -130,6 +132,23 @@ def sample(schema: type[_Model], prompt: str) -> _Model:
     if not issubclass(schema, RootModel):
         return schema.model_validate(make(0))
     return schema.model_validate([{"idea_index": label, **make(label)} for label in labels(prompt)])
+
+
+class SyncRouter:
+    """Answers by itself and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
+        self.asked.append(asked)
+        return sample(asked["schema"], asked["prompt"]), SimpleNamespace(provider="own", model="m", tokens_used=7)
+
+
+class AsyncRouter(SyncRouter):
+    async def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return super().generate_structured(**asked)
 
 
 def ask_everyone(router: Any, topic: str, context: str = "", temperature: float | None = None) -> None:

@@ -159,3 +159,16 @@ async def test_quality_tier_does_not_leave_a_pinned_provider(madspark_simulator:
     )
     await AsyncCoordinator(router=LLMRouter(config=config)).run_workflow(TOPIC)
     assert {request.provider for request in madspark_simulator.requests} == {"ollama"}
+
+
+@pytest.mark.usefixtures("decoy")
+async def test_attachments_go_to_the_routers_own_provider_and_once(make: Make, madspark_simulator: Simulator) -> None:
+    router = make("gemini")
+    results = await AsyncCoordinator(router=router).run_workflow(
+        TOPIC, multimodal_files=[b"\x89PNG\r\n\x1a\n picture"], multimodal_urls=["https://example.com/page"]
+    )
+    assert [result["status"] for result in results] == ["ok", "ok"]
+    check(madspark_simulator, router, "gemini", 4)
+    bodies = [request.body for request in madspark_simulator.requests]
+    carried = [(b"inlineData" in body, b"https://example.com/page" in body) for body in bodies]
+    assert carried == [(True, True), (False, False), (False, False), (False, False)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, MagicMock, Mock, patch
 
 import pytest
 
-from doubles import STAGES, aask_everyone, ask_everyone, sample, stage_of
+from doubles import STAGES, AsyncRouter, SyncRouter, aask_everyone, ask_everyone, sample, stage_of
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter, schemas
 from madspark.agents import Critic, IdeaGenerator
 from madspark.agents.critic import evaluate_ideas
@@ -24,23 +22,6 @@ if TYPE_CHECKING:
     from madspark.testing import Simulator
 
 TOPIC = "Shade for hot bus stops"
-
-
-class SyncRouter:
-    """Answers by itself and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-
-    def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
-        self.asked.append(asked)
-        return sample(asked["schema"], asked["prompt"]), SimpleNamespace(provider="own", model="m", tokens_used=7)
-
-
-class AsyncRouter(SyncRouter):
-    async def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:  # type: ignore[override]
-        await asyncio.sleep(0)
-        return super().generate_structured(**asked)
 
 
 class TwinRouter(SyncRouter):
@@ -219,64 +200,3 @@ def test_what_cannot_be_asked_is_refused_at_once() -> None:
     for make in (AsyncCoordinator, Coordinator, Critic):
         with pytest.raises(TypeError, match="router must be an LLMRouter or have generate_structured"):
             make(router=object())
-
-
-async def test_cancelling_the_run_cancels_its_coroutine() -> None:
-    asked, cancelled = asyncio.Event(), asyncio.Event()
-
-    class Waiting:
-        async def generate_structured(self, **_asked: Any) -> Any:
-            asked.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.set()
-                raise
-
-    async with asyncio.timeout(10):
-        for work in (
-            AsyncCoordinator(router=Waiting()).run_workflow(TOPIC),
-            Critic(Waiting()).aevaluate(["one"], TOPIC),
-        ):
-            running = asyncio.ensure_future(work)
-            await asked.wait()
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-            await cancelled.wait()
-            asked.clear()
-            cancelled.clear()
-
-
-async def test_context_variables_are_seen() -> None:
-    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant")
-    seen: list[str] = []
-
-    def answer(**asked: Any) -> object:
-        seen.append(tenant.get())
-        return sample(asked["schema"], asked["prompt"]), None
-
-    async def run(name: str, router: Any) -> None:
-        tenant.set(name)
-        await AsyncCoordinator(router=router).run_workflow(TOPIC)
-
-    for router in (MagicMock(), AsyncMock()):
-        router.generate_structured.side_effect = answer
-        seen.clear()
-        await asyncio.gather(run("red", router), run("blue", router))
-        assert sorted(seen) == ["blue"] * 4 + ["red"] * 4
-
-
-async def test_synchronous_calls_run_side_by_side_and_leave_the_loop_free() -> None:
-    loop, both = asyncio.get_running_loop(), threading.Barrier(2)
-
-    class Meeting(SyncRouter):
-        def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
-            turned = threading.Event()
-            loop.call_soon_threadsafe(turned.set)
-            assert turned.wait(10)
-            both.wait(10)
-            return super().generate_structured(**asked)
-
-    async with asyncio.timeout(10):
-        await asyncio.gather(*(Critic(Meeting()).aevaluate(["one"], TOPIC) for _ in range(2)))
