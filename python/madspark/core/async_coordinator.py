@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from madspark import _core
 from madspark._drive import finish
-from madspark._host import router_or_default, source
+from madspark._host import listed, router_or_default, source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -127,7 +127,7 @@ class AsyncCoordinator:
         from madspark.core._options import count, describe, number, seconds, temperatures
         from madspark.core._progress import ProgressPump
 
-        files, urls = list(multimodal_files or ()), list(multimodal_urls or ())
+        files, urls = listed("multimodal_files", multimodal_files), listed("multimodal_urls", multimodal_urls)
         options: dict[str, Any] = {
             "topic": topic,
             "context": context,
