@@ -233,8 +233,15 @@ def test_blank_inputs_send_nothing(
     assert router.get_metrics()["total_requests"] == 0
 
 
-def test_a_single_text_is_no_list_of_ideas(router: LLMRouter) -> None:
+def test_a_single_thing_is_no_list(router: LLMRouter) -> None:
     with pytest.raises(TypeError, match="ideas must be a list of texts"):
         agents.Critic(router).evaluate("one", TOPIC)
     with pytest.raises(TypeError, match="idea must be a text, not int"):
         agents.Critic(router).evaluate([3], TOPIC)  # type: ignore[list-item]
+    for batch in (advocate_ideas_batch, criticize_ideas_batch, improve_ideas_batch):
+        with pytest.raises(TypeError, match="each idea must be a dict"):
+            batch(["one"], TOPIC, router=router)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="files must be a list, not str"):
+        generate_ideas(TOPIC, multimodal_files="picture.png", router=router)
+    with pytest.raises(TypeError, match="urls must be a list, not str"):
+        generate_ideas(TOPIC, multimodal_urls="https://example.com", router=router)

@@ -34,6 +34,13 @@ class TwinRouter(SyncRouter):
         return super().generate_structured(**asked)
 
 
+class FalsyRouter(SyncRouter):
+    """Nothing may take it for no router at all."""
+
+    def __len__(self) -> int:
+        return 0
+
+
 class Overriding(LLMRouter):
     """An `LLMRouter` whose answers are its owner's."""
 
@@ -78,6 +85,7 @@ MAKERS: list[Callable[[], Any]] = [
     SyncRouter,
     AsyncRouter,
     TwinRouter,
+    FalsyRouter,
     Overriding,
     OverridingTwin,
     lambda: mocked(Mock()),
@@ -89,7 +97,7 @@ MAKERS: list[Callable[[], Any]] = [
     lambda: mocked(Mock(spec=["agenerate_structured"]), "agenerate_structured"),
 ]
 IDS = [
-    "sync", "async", "twin", "overriding", "overriding-twin", "Mock", "MagicMock", "AsyncMock", "mocked-twin",
+    "sync", "async", "twin", "falsy", "overriding", "overriding-twin", "Mock", "MagicMock", "AsyncMock", "mocked-twin",
     "spec-LLMRouter", "spec-own", "twin-only",
 ]  # fmt: skip
 
