@@ -22,6 +22,7 @@ __all__ = [
     "__version__",
     "arun_agent",
     "run_agent",
+    "schema_of",
 ]
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -169,6 +170,10 @@ class Coordinator:
     """Runs workflows, no more than so many model calls at once."""
 
     def __new__(cls, max_concurrent_agents: int) -> Self: ...
+    @staticmethod
+    def check(options: str) -> None:
+        """Raise what `arun` would raise for these options, without running anything."""
+
     def arun(
         self,
         router: _Source,
@@ -183,6 +188,9 @@ def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[
 
 def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
+
+def schema_of(name: str) -> str:
+    """The JSON Schema, as text, that agents ask with under `name`. Raises KeyError for any other name."""
 
 @disjoint_base
 class Simulator:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from madspark import _core
 from madspark._drive import finish, run_sync
-from madspark._host import native, router_or_default, source
+from madspark._host import listed, native, router_or_default, source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from madspark.llm.router import File
 
@@ -43,14 +44,16 @@ class Agent:
         return self._router
 
     def _run(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+        files, urls = listed("files", files), listed("urls", urls)
         ours = native(self._router)
         if ours is None:
             return run_sync(lambda: self._arun(task, files, urls))
-        return _read(_core.run_agent(ours, json.dumps(task), list(files), list(urls)))
+        return _read(_core.run_agent(ours, json.dumps(task), files, urls))
 
     async def _arun(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+        files, urls = listed("files", files), listed("urls", urls)
         asked = source(self._router, files, urls)
-        return _read(await finish(_core.arun_agent(asked, json.dumps(task), list(files), list(urls))))
+        return _read(await finish(_core.arun_agent(asked, json.dumps(task), files, urls)))
 
 
 def task(
@@ -59,7 +62,7 @@ def task(
     """One question to one agent, in the core's terms.
 
     Raises:
-        TypeError: A case is no mapping, or one of its texts is no text.
+        TypeError: A text of a case is no text.
     """
     return {
         "agent": agent,
@@ -72,7 +75,14 @@ def task(
 
 
 def case_of(given: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:
-    """`given` under the core's names: for each, the value of the first of `names` that `given` has."""
+    """`given` under the core's names: for each, the value of the first of `names` that `given` has.
+
+    Raises:
+        TypeError: `given` is no mapping.
+    """
+    if not isinstance(given, Mapping):
+        message = f"each idea must be a dict with its text as 'idea', not {type(given).__name__}"
+        raise TypeError(message)
     return {
         ours: next((given[name] for name in theirs if given.get(name) is not None), "")
         for ours, theirs in names.items()
