@@ -32,7 +32,7 @@ impl Schema {
     /// become `_`.
     ///
     /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) where `document` is not a JSON Schema, refers to
-    /// something outside itself or to nothing, or fits no value.
+    /// something outside itself or to nothing, or where no value fits it or a definition it uses.
     ///
     /// # Example
     ///

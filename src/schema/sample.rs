@@ -6,6 +6,7 @@
 
 mod array;
 mod check;
+mod keywords;
 mod lexicon;
 mod merge;
 mod number;
@@ -19,6 +20,7 @@ use std::cell::Cell;
 
 use serde_json::{Map, Value};
 
+use self::keywords::{Kind, is_null, kind, limit, needs_check, resolve, weight_of_type};
 use self::prompt::Prompt;
 use self::text::Words;
 
@@ -75,7 +77,7 @@ struct Place<'p> {
 /// One `$ref` on the way from the root.
 struct Frame<'p> {
     target: &'p str,
-    up: Option<&'p Frame<'p>>,
+    up: Option<&'p Self>,
 }
 
 impl<'p> Place<'p> {
@@ -207,6 +209,10 @@ impl Sampler<'_> {
         let Some(schema) = resolve(self.root, target) else { return string::plain(place).into() };
         let frame = Frame { target, up: place.refs };
         let tight = place.tight || place.times_inside(target) >= MAX_RECURSION;
+        // A definition that comes back to itself even when all it may leave out is left out has no finite instance.
+        if self.nodes.get() > MAX_NODES && place.times_inside(target) > 2 * MAX_RECURSION {
+            return Value::Null;
+        }
         let place = Place { refs: Some(&frame), depth: place.depth + 1, tight, ..*place };
         let rest = merge::without(keywords, &["$ref"]);
         if merge::is_bare(&rest) {
@@ -260,145 +266,10 @@ impl Sampler<'_> {
             if place.times_inside(target) > 0 {
                 return 5;
             }
-            return resolve(self.root, target).map_or(4, |schema| 1 + self.weight_of_type(schema));
+            return resolve(self.root, target).map_or(4, |schema| 1 + weight_of_type(schema));
         }
-        self.weight_of_type(branch)
+        weight_of_type(branch)
     }
-
-    fn weight_of_type(&self, schema: &Value) -> usize {
-        let Some(keywords) = schema.as_object() else { return 1 };
-        if keywords.contains_key("const") || keywords.contains_key("enum") {
-            return 0;
-        }
-        if keywords.contains_key("anyOf") || keywords.contains_key("oneOf") || keywords.contains_key("allOf") {
-            return 3;
-        }
-        match kind(keywords, 0) {
-            Kind::Array => 1,
-            Kind::Object => 2,
-            _ => 0,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Object,
-    Array,
-    String,
-    Integer,
-    Number,
-    Boolean,
-    Null,
-}
-
-/// The type to make. Gemini's own schemas write types in capitals.
-fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
-    const KINDS: [(&str, Kind); 7] = [
-        ("object", Kind::Object),
-        ("array", Kind::Array),
-        ("string", Kind::String),
-        ("integer", Kind::Integer),
-        ("number", Kind::Number),
-        ("boolean", Kind::Boolean),
-        ("null", Kind::Null),
-    ];
-    const HINTS: [(&str, Kind); 14] = [
-        ("properties", Kind::Object),
-        ("required", Kind::Object),
-        ("additionalProperties", Kind::Object),
-        ("patternProperties", Kind::Object),
-        ("items", Kind::Array),
-        ("prefixItems", Kind::Array),
-        ("minItems", Kind::Array),
-        ("contains", Kind::Array),
-        ("minimum", Kind::Number),
-        ("maximum", Kind::Number),
-        ("exclusiveMinimum", Kind::Number),
-        ("exclusiveMaximum", Kind::Number),
-        ("multipleOf", Kind::Number),
-        ("minProperties", Kind::Object),
-    ];
-    let named = |name: &Value| {
-        let name = name.as_str()?;
-        KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
-    };
-    let turn = usize::try_from(salt).unwrap_or(0);
-    match keywords.get("type") {
-        Some(Value::Array(names)) => {
-            let mut kinds: Vec<_> = names.iter().filter_map(named).filter(|kind| *kind != Kind::Null).collect();
-            if kinds.is_empty() || salt > 0 {
-                kinds.push(Kind::Null);
-            }
-            kinds.get(turn % kinds.len()).copied().unwrap_or(Kind::Null)
-        }
-        Some(name) => named(name).unwrap_or(Kind::String),
-        None => match HINTS.iter().find(|(keyword, _)| keywords.contains_key(*keyword)) {
-            Some((_, kind)) => *kind,
-            None if salt == 0 => Kind::String,
-            None => KINDS.get((turn + 2) % KINDS.len()).map_or(Kind::String, |(_, kind)| *kind),
-        },
-    }
-}
-
-fn is_null(schema: &Value) -> bool {
-    schema.get("type").is_some_and(|kind| kind == "null" || kind == "NULL") || schema.get("const") == Some(&Value::Null)
-}
-
-/// Whether making a value keyword by keyword may miss what the keywords ask for together.
-fn needs_check(keywords: &Map<String, Value>) -> bool {
-    const HARD: [&str; 9] = [
-        "oneOf",
-        "allOf",
-        "not",
-        "if",
-        "contains",
-        "dependentSchemas",
-        "dependentRequired",
-        "patternProperties",
-        "propertyNames",
-    ];
-    HARD.iter().any(|keyword| keywords.contains_key(*keyword))
-        || (["$ref", "anyOf"].iter().any(|keyword| keywords.contains_key(*keyword))
-            && keywords.keys().filter(|keyword| !merge::is_annotation(keyword)).count() > 1)
-}
-
-/// The schema a local reference points at: `#`, `#/json/pointer` or `#anchor`.
-fn resolve<'s>(root: &'s Value, target: &str) -> Option<&'s Value> {
-    let fragment = target.strip_prefix('#')?;
-    if fragment.is_empty() {
-        return Some(root);
-    }
-    if fragment.starts_with('/') {
-        return match root.pointer(fragment) {
-            Some(schema) => Some(schema),
-            None => root.pointer(&percent_decoded(fragment)),
-        };
-    }
-    ["$defs", "definitions"]
-        .iter()
-        .filter_map(|key| root.get(*key)?.as_object())
-        .flat_map(Map::values)
-        .find(|schema| schema.get("$anchor").is_some_and(|anchor| anchor == fragment))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match (byte, hex) {
-            (b'%', Some(decoded)) => {
-                bytes.push(decoded);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// FNV-1a: stable across compilers, unlike the standard library's hasher.
@@ -406,7 +277,7 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// SplitMix64's finaliser over two numbers.
+/// `SplitMix64`'s finaliser over two numbers.
 fn mix(left: u64, right: u64) -> u64 {
     let mut bits = left ^ right.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -417,20 +288,4 @@ fn mix(left: u64, right: u64) -> u64 {
 /// A choice among `count` things.
 fn pick(seed: u64, count: usize) -> usize {
     if count == 0 { 0 } else { usize::try_from(seed % count as u64).unwrap_or(0) }
-}
-
-/// A non-negative integer keyword. Gemini writes its int64 limits as strings.
-fn limit(keywords: &Map<String, Value>, keyword: &str) -> Option<usize> {
-    let value = keywords.get(keyword)?;
-    let number = match value {
-        Value::String(digits) => digits.parse().ok()?,
-        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?))?,
-        _ => return None,
-    };
-    usize::try_from(number).ok()
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
-fn whole(number: f64) -> Option<u64> {
-    (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64)
 }

@@ -55,8 +55,7 @@ impl Dialect for Gemini {
 
     fn whole(&self, _operation: &Operation, question: &Question, answer: Answer) -> Value {
         let reason = finish(&answer);
-        let (usage, id) = (usage(&answer), id(&answer));
-        reply(question, answer.text, Some(reason), usage, id)
+        reply(question, &answer.text, Some(reason), &answer)
     }
 
     fn stream(&self, operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
@@ -64,7 +63,7 @@ impl Dialect for Gemini {
         let last = pieces.len().saturating_sub(1);
         let chunks = pieces.iter().enumerate().map(|(at, piece)| {
             let reason = (at == last).then(|| finish(answer));
-            reply(question, (*piece).to_owned(), reason, usage(answer), id(answer))
+            reply(question, piece, reason, answer)
         });
         if matches!(operation, Operation::Complete { streaming: Streaming::Events, .. }) {
             return (chunks.map(|chunk| event(&chunk)).collect(), "text/event-stream");
@@ -156,20 +155,21 @@ fn text(turn: &mut Value) -> String {
     whole
 }
 
-fn reply(question: &Question, text: String, finish: Option<&str>, usage: Value, id: String) -> Value {
+fn reply(question: &Question, text: &str, finish: Option<&str>, answer: &Answer) -> Value {
     let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
     if let Some(finish) = finish {
         candidate["finishReason"] = finish.into();
     }
-    json!({"candidates": [candidate], "usageMetadata": usage, "modelVersion": question.model, "responseId": id})
+    json!({
+        "candidates": [candidate],
+        "usageMetadata": usage(answer),
+        "modelVersion": question.model,
+        "responseId": format!("sim{:012}", answer.number),
+    })
 }
 
 fn finish(answer: &Answer) -> &'static str {
     if answer.is_cut { "MAX_TOKENS" } else { "STOP" }
-}
-
-fn id(answer: &Answer) -> String {
-    format!("sim{:012}", answer.number)
 }
 
 fn usage(answer: &Answer) -> Value {

@@ -162,7 +162,7 @@ impl Log {
         timeout: Duration,
         predicate: impl Fn(&[RecordedRequest]) -> bool + Send,
     ) -> bool {
-        let fulfilled = async {
+        let fulfilled = async move {
             loop {
                 let mut changed = pin!(self.changed_async.notified());
                 changed.as_mut().enable();

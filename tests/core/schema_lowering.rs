@@ -423,6 +423,15 @@ fn what_is_no_schema_is_refused_with_the_place() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{document}");
         assert!(error.message().contains(part), "{document}: {error}");
     }
+    let explosive: Map<String, Value> = (0..40)
+        .map(|level| {
+            let next = json!({"$ref": format!("#/$defs/L{}", (level + 1) % 40), "minProperties": 1});
+            (format!("L{level}"), json!({"type": "object", "properties": {"a": next, "b": next}}))
+        })
+        .collect();
+    assert!(
+        refused(json!({"$ref": "#/$defs/L0", "minProperties": 1, "$defs": explosive})).message().contains("too large")
+    );
     let mut deep = json!({"type": "string"});
     for _ in 0..200 {
         deep = json!({"type": "array", "items": deep});

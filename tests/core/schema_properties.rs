@@ -112,10 +112,12 @@ proptest! {
         let Ok(original) = jsonschema::validator_for(&document) else { return Ok(()) };
         let schema = match Schema::new("S", document.clone()) {
             Ok(schema) => schema,
-            Err(error) if error.message().contains("refers to itself alone") => return Ok(()),
             Err(error) => {
-                let fitting = values.iter().find(|value| original.is_valid(value));
-                prop_assert_eq!(fitting, None, "{}", error);
+                // A definition that no value fits is refused too, even where nothing needs it.
+                if error.message().contains("at #: ") {
+                    let fitting = values.iter().find(|value| original.is_valid(value));
+                    prop_assert_eq!(fitting, None, "{}", error);
+                }
                 return Ok(());
             }
         };

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::merge::merge;
-use super::read::{MAX_DEPTH, Reader, invalid, list};
+use super::read::{MAX_DEPTH, MAX_STEPS, Reader, invalid, list};
 use crate::error::Result;
 
 /// Keywords that say what a value is; the others only describe it.
@@ -45,6 +45,10 @@ impl<'a> Reader<'a> {
         if depth > MAX_DEPTH {
             return Err(invalid(path, "nested too deeply"));
         }
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return Err(invalid(path, "too large with its references replaced"));
+        }
         let mut rest = map.clone();
         let Some(parts) = rest.shift_remove("allOf") else { return self.flatten_reference(rest, path, depth) };
         let parts = list(&parts, "allOf", path)?;
@@ -84,8 +88,8 @@ impl<'a> Reader<'a> {
     ) -> Result<Map<String, Value>> {
         let Some(pointer) = map.get("$ref") else { return Ok(map) };
         let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?.to_owned();
-        if self.merging.contains(&pointer) {
-            // What is beside a reference to the schema being replaced is given up.
+        if self.merging.contains(&pointer) || self.inside.contains(&pointer) {
+            // Recursion ends here: what stands beside the reference is given up.
             map.retain(|keyword, _| keyword == "$ref" || !STRUCTURE.contains(&keyword.as_str()));
             return Ok(map);
         }
@@ -100,7 +104,7 @@ impl<'a> Reader<'a> {
             Value::Bool(false) => nothing(),
             _ => Map::new(),
         };
-        self.merging.pop();
+        self.expanded.extend(self.merging.pop());
         Ok(merge(map, &target))
     }
 

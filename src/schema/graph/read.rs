@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// Deeper documents would exhaust the stack. `serde_json` parses no deeper text either.
 pub(super) const MAX_DEPTH: usize = 128;
 
+/// A document can ask for exponentially many copies of its parts; none that people write comes near this.
+pub(super) const MAX_STEPS: usize = 50_000;
+
 /// The limits of a shape that a lowering may keep, by the type they belong to.
 const NUMBER_LIMITS: [&str; 6] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
 const STRING_LIMITS: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
@@ -22,13 +25,21 @@ impl Graph {
     /// Reads `document`.
     ///
     /// Fails with `InvalidInput` where it is not a JSON Schema, refers to something outside itself or to nothing, or
-    /// allows no value.
+    /// where no value fits it or a definition it uses.
     pub(in crate::schema) fn read(document: &Value) -> Result<Self> {
         if !document.is_object() {
             return Err(invalid("#", "a schema must be a JSON object"));
         }
-        let mut reader =
-            Reader { document, ids: HashMap::new(), names: Vec::new(), nodes: Vec::new(), merging: Vec::new() };
+        let mut reader = Reader {
+            document,
+            ids: HashMap::new(),
+            names: Vec::new(),
+            nodes: Vec::new(),
+            merging: Vec::new(),
+            expanded: Vec::new(),
+            inside: Vec::new(),
+            steps: 0,
+        };
         let root = reader.required_node(document, "#", 0)?;
         // A definition is read when it is first referred to, which may find further ones.
         while let Some(pointer) = reader.names.get(reader.nodes.len()).map(|(_, pointer)| pointer.clone()) {
@@ -76,8 +87,14 @@ pub(super) struct Reader<'a> {
     names: Vec<(String, String)>,
     /// The definitions read so far, in the same order.
     nodes: Vec<Node>,
-    /// References being replaced by what they refer to, so that recursion ends.
+    /// References being replaced by what they refer to.
     pub(super) merging: Vec<String>,
+    /// References replaced since the last node began.
+    pub(super) expanded: Vec<String>,
+    /// References replaced in the nodes around the one being read.
+    pub(super) inside: Vec<String>,
+    /// How many sets of keywords were looked at.
+    pub(super) steps: usize,
 }
 
 impl Reader<'_> {
@@ -96,7 +113,11 @@ impl Reader<'_> {
             Value::Object(map) => self.flatten(map, path, depth)?,
             _ => return Err(invalid(path, "a schema must be an object or a boolean")),
         };
-        let Some(mut node) = self.shape(map.clone(), path, depth)? else { return Ok(None) };
+        let outside = self.inside.len();
+        self.inside.append(&mut self.expanded);
+        let node = self.shape(map.clone(), path, depth)?;
+        self.inside.truncate(outside);
+        let Some(mut node) = node else { return Ok(None) };
         if let Some(text) = map.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()) {
             node.description = Some(text.to_owned());
         }

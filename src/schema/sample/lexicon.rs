@@ -53,7 +53,7 @@ const INSTRUCTIONS: &str = " the and for with that this from your you are not an
     valid key keys example one two three four five six seven eight nine ten more most less least such other same like \
     make sure include including based given topic context prompt text language data treat evaluate evaluation ";
 
-/// The language to borrow words of. Short Latin text without accents is taken for English when nothing surer is known.
+/// The language to borrow words of. Latin text of no surely known language borrows from English.
 pub(super) fn language(own: &[String], texts: &[&str], is_latin: bool) -> Option<Lang> {
     if own.len() >= 400 {
         return None;
@@ -67,11 +67,23 @@ pub(super) fn language(own: &[String], texts: &[&str], is_latin: bool) -> Option
     }
     let latin = vec![Lang::Eng, Lang::Spa, Lang::Fra, Lang::Deu, Lang::Por, Lang::Ita];
     let is_ascii = own.iter().all(|word| word.is_ascii());
-    let found = Detector::with_allowlist(latin).detect(&start);
-    match found {
-        Some(info) if info.is_reliable() || !is_ascii => Some(info.lang()),
-        _ if is_ascii => Some(Lang::Eng),
-        _ => None,
+    let fits = |lang: Lang| own.iter().flat_map(|word| word.chars()).all(|c| c.is_ascii() || accents(lang).contains(c));
+    match Detector::with_allowlist(latin).detect(&start) {
+        Some(info) if fits(info.lang()) && (info.is_reliable() || !is_ascii) => Some(info.lang()),
+        // A language without a lexicon: foreign words keep the texts of a list apart, which its few own could not.
+        _ => Some(Lang::Eng),
+    }
+}
+
+/// The letters beyond ASCII of a language: one letter outside of them rules it out.
+fn accents(language: Lang) -> &'static str {
+    match language {
+        Lang::Spa => "áéíóúüñ’",
+        Lang::Fra => "àâæçéèêëîïôœùûüÿ’",
+        Lang::Deu => "äöüß’",
+        Lang::Por => "áâãàçéêíóôõú’",
+        Lang::Ita => "àèéìòóù’",
+        _ => "’",
     }
 }
 

@@ -145,12 +145,12 @@ impl<'t> Prompt<'t> {
     pub(super) fn words_of(&self, label: i64) -> Option<Words> {
         let section = self.sections.iter().rev().find(|section| {
             let opening = &self.text[section.whole.start..section.body.start];
-            let head_end = section.body.end.min(self.boundary(section.body.start + 80));
-            let head = &self.text[section.body.start..head_end];
+            let body = &self.text[section.body.clone()];
+            let head = &body[..body.char_indices().nth(80).map_or(body.len(), |(at, _)| at)];
             let mut found = Vec::new();
-            labels_in(opening, |name| is_label_name(name), &mut found);
+            labels_in(opening, is_label_name, &mut found);
             if found.is_empty() {
-                labels_in(head, |name| is_label_name(name), &mut found);
+                labels_in(head, is_label_name, &mut found);
             }
             found.len() == 1 && found.first().is_some_and(|(_, found)| *found == label)
         })?;
@@ -188,10 +188,6 @@ impl<'t> Prompt<'t> {
         });
         let plain = || self.asked.iter().find(|asked| asked.is_plain).filter(|_| is_outermost);
         named.or_else(plain).map(|asked| asked.count)
-    }
-
-    fn boundary(&self, at: usize) -> usize {
-        (at.min(self.text.len())..=self.text.len()).find(|at| self.text.is_char_boundary(*at)).unwrap_or(at)
     }
 }
 

@@ -18,12 +18,12 @@ pub(super) fn string(keywords: &Map<String, Value>, place: &Place<'_>) -> String
         .and_then(|pattern| pattern::matching(pattern, place.seed, least, most));
     by_pattern
         .or_else(|| keywords.get("format").and_then(Value::as_str).and_then(|format| formatted(format, place)))
-        .unwrap_or_else(|| place.words.text(place.seed, words(place.name, most), least, most))
+        .unwrap_or_else(|| place.words.text(place.seed, words(place, most), least, most))
 }
 
 /// A text where the schema says nothing at all.
 pub(super) fn plain(place: &Place<'_>) -> String {
-    place.words.text(place.seed, words(place.name, usize::MAX), 0, usize::MAX)
+    place.words.text(place.seed, words(place, usize::MAX), 0, usize::MAX)
 }
 
 /// A name for an entry of a dictionary.
@@ -32,10 +32,13 @@ pub(super) fn key(place: &Place<'_>, turn: u64) -> String {
     if turn < 4 && !key.is_empty() { key } else { format!("{key}_{turn}") }
 }
 
-fn words(name: &str, most: usize) -> usize {
+fn words(place: &Place<'_>, most: usize) -> usize {
     const HEADINGS: [&str; 10] =
         ["title", "name", "category", "label", "heading", "concern", "aspect", "assumption", "tag", "keyword"];
-    let name = name.to_ascii_lowercase();
+    if place.tight {
+        return 2;
+    }
+    let name = place.name.to_ascii_lowercase();
     if HEADINGS.iter().any(|heading| name.contains(heading)) || most <= 60 { HEADING_WORDS } else { WORDS }
 }
 

@@ -82,11 +82,13 @@ impl Words {
         };
         let mut text = String::new();
         let (mut own_walk, mut common_walk) = (Walk::new(&self.own, seed), Walk::new(&self.common, mix(seed, 0xc0)));
-        let (mut length, mut written, mut round) = (0, 0, 0);
+        let (mut length, mut written, mut own_written) = (0, 0, 0);
         while (written < count || length < least) && length < most {
             // Where in the text the prompt's own words stand differs from text to text.
-            let is_own = (pick(mix(seed, 0x1f), 3) + written) % 3 == 0 || own >= count;
-            let word = if is_own && own > 0 { own_walk.next() } else { common_walk.next() };
+            let is_turn = (pick(mix(seed, 0x1f), 3) + written).is_multiple_of(3) && own_written < own;
+            let is_own = own >= count || self.common.is_empty() || is_turn || (own > 0 && written >= count.max(32));
+            own_written += usize::from(is_own);
+            let word = if is_own { own_walk.next() } else { common_walk.next() };
             let Some(word) = word.or_else(|| own_walk.next()) else { break };
             if written > 0 {
                 length += self.separate(&mut text, written);
@@ -94,15 +96,11 @@ impl Words {
             text.push_str(word);
             length += word.chars().count();
             written += 1;
-            round += 1;
-            if round > 100_000 {
-                break;
-            }
         }
         if text.is_empty() {
             text.push_str("sample");
         }
-        self.finish(text, count, least, most)
+        self.finish(&text, count, least, most)
     }
 
     fn separate(&self, text: &mut String, written: usize) -> usize {
@@ -117,8 +115,8 @@ impl Words {
         }
     }
 
-    fn finish(&self, text: String, count: usize, least: usize, most: usize) -> String {
-        let mut text = capitalised(&text);
+    fn finish(&self, text: &str, count: usize, least: usize, most: usize) -> String {
+        let mut text = capitalised(text);
         if count > 5 {
             text.push(self.stop);
         }
@@ -260,15 +258,20 @@ fn class(c: char) -> u8 {
     }
 }
 
-/// New words from the halves of the prompt's own, for languages without a lexicon.
+/// New words from beginnings and ends of the prompt's own, for languages without a lexicon.
 fn crossed(own: &[String]) -> Vec<String> {
-    let half = |word: &str| word.char_indices().nth(word.chars().count().div_ceil(2)).map_or(word.len(), |(at, _)| at);
+    let cut = |word: &str, sixths: usize| {
+        let at = (word.chars().count() * sixths).div_ceil(6);
+        word.char_indices().nth(at).map_or(word.len(), |(at, _)| at)
+    };
     let mut words = Vec::new();
-    for left in own.iter().take(8) {
-        for right in own.iter().take(8).filter(|right| *right != left) {
-            let word = format!("{}{}", &left[..half(left)], &right[half(right)..]);
-            if !own.contains(&word) && !words.contains(&word) {
-                words.push(word);
+    for sixths in [3, 2, 4] {
+        for left in own.iter().take(8) {
+            for right in own.iter().take(8).filter(|right| *right != left) {
+                let word = format!("{}{}", &left[..cut(left, sixths)], &right[cut(right, 6 - sixths)..]);
+                if !own.contains(&word) && !words.contains(&word) {
+                    words.push(word);
+                }
             }
         }
     }

@@ -1,0 +1,156 @@
+//! What single keywords of a schema say.
+
+use serde_json::{Map, Value};
+
+use super::merge;
+
+/// The types of JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+    Null,
+}
+
+/// The type to make. Gemini's own schemas write types in capitals.
+pub(super) fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
+    const KINDS: [(&str, Kind); 7] = [
+        ("object", Kind::Object),
+        ("array", Kind::Array),
+        ("string", Kind::String),
+        ("integer", Kind::Integer),
+        ("number", Kind::Number),
+        ("boolean", Kind::Boolean),
+        ("null", Kind::Null),
+    ];
+    const HINTS: [(&str, Kind); 14] = [
+        ("properties", Kind::Object),
+        ("required", Kind::Object),
+        ("additionalProperties", Kind::Object),
+        ("patternProperties", Kind::Object),
+        ("items", Kind::Array),
+        ("prefixItems", Kind::Array),
+        ("minItems", Kind::Array),
+        ("contains", Kind::Array),
+        ("minimum", Kind::Number),
+        ("maximum", Kind::Number),
+        ("exclusiveMinimum", Kind::Number),
+        ("exclusiveMaximum", Kind::Number),
+        ("multipleOf", Kind::Number),
+        ("minProperties", Kind::Object),
+    ];
+    let known = |name: &Value| {
+        let name = name.as_str()?;
+        KINDS.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+    };
+    let turn = usize::try_from(salt).unwrap_or(0);
+    match keywords.get("type") {
+        Some(Value::Array(names)) => {
+            let mut kinds: Vec<_> = names.iter().filter_map(known).filter(|kind| *kind != Kind::Null).collect();
+            if kinds.is_empty() || salt > 0 {
+                kinds.push(Kind::Null);
+            }
+            kinds.get(turn % kinds.len()).copied().unwrap_or(Kind::Null)
+        }
+        Some(name) => known(name).unwrap_or(Kind::String),
+        None => match HINTS.iter().find(|(keyword, _)| keywords.contains_key(*keyword)) {
+            Some((_, kind)) => *kind,
+            None if salt == 0 => Kind::String,
+            None => KINDS.get((turn + 2) % KINDS.len()).map_or(Kind::String, |(_, kind)| *kind),
+        },
+    }
+}
+
+/// How much a schema leads on by its type.
+pub(super) fn weight_of_type(schema: &Value) -> usize {
+    let Some(keywords) = schema.as_object() else { return 1 };
+    if keywords.contains_key("const") || keywords.contains_key("enum") {
+        return 0;
+    }
+    if keywords.contains_key("anyOf") || keywords.contains_key("oneOf") || keywords.contains_key("allOf") {
+        return 3;
+    }
+    match kind(keywords, 0) {
+        Kind::Array => 1,
+        Kind::Object => 2,
+        _ => 0,
+    }
+}
+
+/// Whether a schema allows nothing but null.
+pub(super) fn is_null(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "null" || kind == "NULL") || schema.get("const") == Some(&Value::Null)
+}
+
+/// Whether making a value keyword by keyword may miss what the keywords ask for together.
+pub(super) fn needs_check(keywords: &Map<String, Value>) -> bool {
+    const HARD: [&str; 9] = [
+        "oneOf",
+        "allOf",
+        "not",
+        "if",
+        "contains",
+        "dependentSchemas",
+        "dependentRequired",
+        "patternProperties",
+        "propertyNames",
+    ];
+    HARD.iter().any(|keyword| keywords.contains_key(*keyword))
+        || (["$ref", "anyOf"].iter().any(|keyword| keywords.contains_key(*keyword))
+            && keywords.keys().filter(|keyword| !merge::is_annotation(keyword)).count() > 1)
+}
+
+/// The schema a local reference points at: `#`, `#/json/pointer` or `#anchor`.
+pub(super) fn resolve<'s>(root: &'s Value, target: &str) -> Option<&'s Value> {
+    let fragment = target.strip_prefix('#')?;
+    if fragment.is_empty() {
+        return Some(root);
+    }
+    if fragment.starts_with('/') {
+        return match root.pointer(fragment) {
+            Some(schema) => Some(schema),
+            None => root.pointer(&percent_decoded(fragment)),
+        };
+    }
+    ["$defs", "definitions"]
+        .iter()
+        .filter_map(|key| root.get(*key)?.as_object())
+        .flat_map(Map::values)
+        .find(|schema| schema.get("$anchor").is_some_and(|anchor| anchor == fragment))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        if let (b'%', Some(decoded)) = (byte, hex) {
+            bytes.push(decoded);
+            rest = &tail[2..];
+        } else {
+            bytes.push(byte);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A non-negative integer keyword. Gemini writes its int64 limits as strings.
+pub(super) fn limit(keywords: &Map<String, Value>, keyword: &str) -> Option<usize> {
+    let value = keywords.get(keyword)?;
+    let number = match value {
+        Value::String(digits) => digits.parse().ok()?,
+        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?))?,
+        _ => return None,
+    };
+    usize::try_from(number).ok()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+fn whole(number: f64) -> Option<u64> {
+    ((0.0..9e15).contains(&number) && number.fract() == 0.0).then_some(number as u64)
+}
