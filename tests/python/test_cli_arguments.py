@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from madspark.cli.arguments import config_changes, parse, temperatures
 from madspark.cli.failures import explain, without_password
 from madspark.cli.main import main
+from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE
 from madspark.cli.progress import Progress
 from madspark.cli.render import as_json, as_text, degraded, metrics_line
-from madspark.cli.run import DEGRADED, FAILED, OK, WRONG_USAGE, _show
+from madspark.cli.run import _show
 from madspark.cli.wrap import clean, shorten, width, wrap
 from madspark.llm import exceptions as errors
 from madspark.llm.response import Attempt

@@ -1,15 +1,15 @@
 """The process around a run: its streams, Ctrl-C, and readers that leave.
 
-Everything else is imported inside of `main`, so that Ctrl-C is one line however early it comes.
+Whatever takes time to load is imported inside of `main`, so that Ctrl-C is one line however early it comes.
 """
 
 from __future__ import annotations
 
 import sys
 
-__all__ = ["main"]
+from madspark.cli.outcome import CANCELLED, FAILED, tell
 
-FAILED, CANCELLED = 1, 130
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         _ignore_ctrl_c()
-        _tell("cancelled")
+        tell("cancelled")
         return CANCELLED
     except BrokenPipeError:
         # The reader of stdout left, as `head` does.
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         # A run tells its own failures, so this one is of stdout: a full disk.
         _drop_stdout()
-        _tell(f"cannot write the output: {error.strerror or error}")
+        tell(f"cannot write the output: {error.strerror or error}")
         return FAILED
 
 
@@ -58,8 +58,3 @@ def _drop_stdout() -> None:
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"madspark: {line}\n")
-    sys.stderr.flush()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from madspark.cli.arguments import config_changes, parse, temperatures
 from madspark.cli.failures import explain
+from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, tell
 from madspark.cli.progress import Progress
 from madspark.cli.render import as_json, as_text, degraded, metrics_line
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from madspark.llm.router import LLMRouter
 
 __all__ = ["run"]
-
-OK, FAILED, WRONG_USAGE, DEGRADED = 0, 1, 2, 3
 
 # Longer lines are hard to read however wide the terminal is.
 _MAX_COLUMNS = 100
@@ -38,7 +37,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         config = LLMConfig.from_env().replace(**config_changes(args))
     except ValueError as error:
-        _tell(explain(error, {}))
+        tell(explain(error, {}))
         return WRONG_USAGE
     if not args.verbose:
         # Each failed attempt is logged when it happens. What became of it stands in the last line or in the result.
@@ -60,7 +59,7 @@ def run(arguments: list[str] | None = None) -> int:
             import traceback
 
             traceback.print_exc(file=sys.stderr)
-        _tell(explain(error, _hosts(config)))
+        tell(explain(error, _hosts(config)))
         return FAILED
     return _show(args, results, router.get_metrics())
 
@@ -97,20 +96,15 @@ def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: dict
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     if args.verbose:
-        _tell(metrics_line(metrics))
+        tell(metrics_line(metrics))
     if not results:
-        _tell("the run ended without an idea")
+        tell("the run ended without an idea")
         return FAILED
     problems = degraded(results)
     for problem in problems:
-        _tell(problem)
+        tell(problem)
     return DEGRADED if problems else OK
 
 
 def _hosts(config: LLMConfig) -> dict[str, str]:
     return {"ollama": config.ollama_host, "gemini": config.gemini_base_url, "openai": config.openai_base_url}
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"madspark: {line}\n")
-    sys.stderr.flush()
