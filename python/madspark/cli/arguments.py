@@ -140,8 +140,9 @@ def _file(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError("must start with http:// or https://")
+    scheme, _, rest = value.partition("://")
+    if scheme not in {"http", "https"} or not rest.strip("/"):
+        raise argparse.ArgumentTypeError("must be a whole address with http:// or https://")
     return value
 
 

@@ -122,10 +122,6 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case "connect":
             host = without_password(hosts[provider]) if provider in hosts else "its address"
             return f"cannot reach {name} at {host}: {_START.get(provider, 'check its address')}"
-        case "not_configured" if provider == "gemini":
-            return f"{name} needs an API key: set {_KEYS[provider]}"
-        case "not_configured" if provider == "openai":
-            return f"{name} needs the name of a model: pass --openai-model or set OPENAI_MODEL"
         case "unauthorized" | "forbidden" if provider in _KEYS:
             return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
         case "model_missing" if provider == "ollama":
@@ -139,5 +135,10 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             return f"{name} limits the rate of calls: try again {wait}"
         case "invalid_output":
             return f"{name}'s model {model} does not keep to the form asked for: try another model"
+        case "unsupported" if provider != "gemini":
+            return f"{name}: {failure.message}: pass --provider gemini, or leave it out"
+        case "server" | "overloaded" | "disconnected" | "malformed_reply" | "empty_reply":
+            return f"{name}: {failure.message or failure.kind}: try again, or another --provider"
         case _:
+            # Where something is not set up, the message says what to set.
             return f"{name}: {failure.message or failure.kind}"

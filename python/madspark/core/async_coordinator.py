@@ -101,7 +101,7 @@ class AsyncCoordinator:
             logical_inference: Not built yet.
             reasoning_engine: Not built yet.
             timeout: Seconds for the whole run; None means 1200.
-            multimodal_files: Paths or bytes of images, PDF and text files that travel with the prompts.
+            multimodal_files: Paths or bytes of images, PDF and text files that the ideas are drawn from.
             multimodal_urls: Web pages the provider reads by itself; Gemini can.
             stage_timeouts: Seconds per stage over the defaults: idea_generation 300, evaluation 600, advocacy 240,
                 skepticism 240, improvement 600, re_evaluation 240.
