@@ -35,6 +35,9 @@ class Warm:
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"topic": ""}, ValueError, "topic must not be blank"),
     ({"topic": " \n\t\u3000"}, ValueError, "topic must not be blank"),
+    ({"topic": None}, TypeError, "topic must be a text, not NoneType"),
+    ({"topic": "\ud800"}, ValueError, "topic holds a lone surrogate"),
+    ({"context": None}, TypeError, "context must be a text, not NoneType"),
     ({"num_top_candidates": 0}, ValueError, "num_top_candidates must be between 1 and 5, not 0"),
     ({"num_top_candidates": 6}, ValueError, "num_top_candidates must be between 1 and 5, not 6"),
     ({"num_top_candidates": -1}, ValueError, "num_top_candidates must not be negative"),
