@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING
 
 from madspark.llm.router import LLMRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from madspark import _core
@@ -33,18 +32,6 @@ def router_or_default(router: object | None) -> object:
         message = f"router must be an LLMRouter or have generate_structured(), not {type(router).__name__}"
         raise TypeError(message)
     return router
-
-
-def listed(name: str, given: Iterable[Any] | None) -> list[Any]:
-    """`given` as a list; None as an empty one.
-
-    Raises:
-        TypeError: It is a single thing, such as one path: taken for a list, it would fall apart into letters.
-    """
-    if isinstance(given, str | bytes | os.PathLike):
-        message = f"{name} must be a list, not {type(given).__name__}; put a single one in brackets"
-        raise TypeError(message)
-    return list(given or ())
 
 
 def native(router: object) -> _core.Router | None:

@@ -18,6 +18,9 @@ _PRELUDE = """
 import asyncio, os, signal, sys, threading
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 
+# A test run in the background of a shell ignores Ctrl-C, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def router(provider="ollama"):
     return LLMRouter(provider, False, config=LLMConfig(ollama_host=sys.argv[1]))
 

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
     from madspark.testing import Simulator
 
-# The alarm kills a child that hangs; `fork` is what the child calls.
+# The alarm kills a child that hangs.
 PRELUDE = """
+import warnings
+# Python 3.12 and later warn of any fork beside threads.
+warnings.simplefilter("ignore", DeprecationWarning)
+
 def calls(mine):
     assert mine.generate("child, sync")[1].provider == "ollama"
     async def both():

@@ -143,6 +143,34 @@ async def test_a_wrapper_may_delegate_to_an_llm_router(
     assert inner.get_metrics()["ollama_calls"] == len(madspark_simulator.requests) == 4
 
 
+async def test_a_subclass_may_ask_its_base(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    config = madspark_router().config
+
+    class Counting(LLMRouter):
+        count = 0
+
+        def generate_structured(self, *given: Any, **named: Any) -> Any:
+            self.count += 1
+            return super().generate_structured(*given, **named)
+
+    class CountingTwin(LLMRouter):
+        count = 0
+
+        async def agenerate_structured(self, *given: Any, **named: Any) -> Any:
+            self.count += 1
+            return await super().agenerate_structured(*given, **named)
+
+    for kind in (Counting, CountingTwin):
+        madspark_simulator.clear()
+        router = kind("ollama", fallback_enabled=False, config=config)
+        results = await AsyncCoordinator(router=router).run_workflow(TOPIC)
+        results += Coordinator(router=router).run_workflow(TOPIC)
+        assert [result["status"] for result in results] == ["ok"] * 4
+        assert router.count == router.get_metrics()["total_requests"] == len(madspark_simulator.requests) == 8
+
+
 def test_a_patched_llm_router_is_what_its_test_made_of_it() -> None:
     asked: list[dict[str, Any]] = []
     router = LLMRouter("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))

@@ -35,6 +35,9 @@ class Warm:
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"topic": ""}, ValueError, "topic must not be blank"),
     ({"topic": " \n\t\u3000"}, ValueError, "topic must not be blank"),
+    ({"topic": None}, TypeError, "topic must be a text, not NoneType"),
+    ({"topic": "\ud800"}, ValueError, "topic holds a lone surrogate"),
+    ({"context": None}, TypeError, "context must be a text, not NoneType"),
     ({"num_top_candidates": 0}, ValueError, "num_top_candidates must be between 1 and 5, not 0"),
     ({"num_top_candidates": 6}, ValueError, "num_top_candidates must be between 1 and 5, not 6"),
     ({"num_top_candidates": -1}, ValueError, "num_top_candidates must not be negative"),
@@ -102,11 +105,11 @@ async def test_no_limit_is_a_limit_too(limit: float | None, madspark_router: Mak
     assert [result["status"] for result in results] == ["ok", "ok"]
 
 
-@pytest.mark.parametrize(("limit", "reached"), [(1, 1), (3, 3), (10, 8)])
+@pytest.mark.parametrize(("limit", "reached", "latency"), [(1, 1, 0.02), (3, 3, 0.05), (10, 8, 0.25)])
 async def test_calls_under_way_at_once(
-    limit: int, reached: int, madspark_router: Make, madspark_simulator: Simulator
+    limit: int, reached: int, latency: float, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    madspark_simulator.set_latency(0.03)
+    madspark_simulator.set_latency(latency)
     coordinator = AsyncCoordinator(limit, router=madspark_router(primary_provider="ollama", fallback_enabled=False))
     async with asyncio.timeout(10):
         runs = await asyncio.gather(*(coordinator.run_workflow(f"{TOPIC} {number}") for number in range(8)))

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from madspark import _core
+from madspark._check import count as whole
+from madspark._check import listed, number, text
 from madspark._drive import finish, run_sync
-from madspark._host import listed, native, router_or_default, source
+from madspark._host import native, router_or_default, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,14 +64,15 @@ def task(
     """One question to one agent, in the core's terms.
 
     Raises:
-        TypeError: A text of a case is no text.
+        TypeError: A text is no text, or a number no number.
+        ValueError: A text or a number that cannot be sent.
     """
     return {
         "agent": agent,
-        "topic": topic,
-        "context": context,
-        "temperature": temperature,
-        "count": count,
+        "topic": text("topic", topic),
+        "context": text("context", context),
+        "temperature": number("temperature", temperature),
+        "count": whole("the number of ideas", count),
         "cases": [_case(case) for case in cases],
     }
 
@@ -106,17 +109,14 @@ def _case(case: Mapping[str, Any]) -> dict[str, str]:
 
 def _text(name: str, value: Any) -> str:
     """Texts as they are; structured values, such as an earlier agent's output, as JSON."""
-    if isinstance(value, str):
-        return value
     if hasattr(value, "model_dump_json"):
-        text: str = value.model_dump_json(exclude_none=True)
-        return text
+        dumped: str = value.model_dump_json(exclude_none=True)
+        return dumped
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False)
-    message = f"{name} must be a text, not {type(value).__name__}"
-    raise TypeError(message)
+    return text(name, value)
 
 
-def _read(text: str) -> Outcome:
-    outcome = json.loads(text)
+def _read(told: str) -> Outcome:
+    outcome = json.loads(told)
     return Outcome(outcome["value"], outcome["tokens"])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import operator
-import sys
 from typing import TYPE_CHECKING, Any
+
+from madspark._check import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,45 +13,6 @@ if TYPE_CHECKING:
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
 """The stages with a temperature of their own; improvement uses that of idea_generation."""
-
-
-def count(name: str, value: int) -> int:
-    """`value` as a number of things.
-
-    Raises:
-        TypeError: It is no whole number.
-        ValueError: It is negative.
-    """
-    try:
-        whole = operator.index(value)
-    except TypeError as error:
-        message = f"{name} must be a whole number, not {value!r}"
-        raise TypeError(message) from error
-    if whole < 0:
-        message = f"{name} must not be negative, not {whole}"
-        raise ValueError(message)
-    return whole
-
-
-def number(name: str, value: float) -> float:
-    """`value`, if JSON has a number for it.
-
-    Raises:
-        ValueError: It is infinite or not a number.
-    """
-    if not math.isfinite(value):
-        message = f"{name} must be a finite number, not {value}"
-        raise ValueError(message)
-    return value
-
-
-def seconds(name: str, value: float) -> float:
-    """`value`; for infinity, a bound that never comes, the largest number that JSON has.
-
-    Raises:
-        ValueError: It is not a number.
-    """
-    return sys.float_info.max if value == math.inf else number(name, value)
 
 
 def temperatures(manager: Any) -> dict[str, float]:

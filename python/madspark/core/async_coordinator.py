@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from madspark import _core
+from madspark._check import count, listed, number, seconds, text
 from madspark._drive import finish
-from madspark._host import listed, router_or_default, source
+from madspark._host import router_or_default, source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -124,13 +125,13 @@ class AsyncCoordinator:
             message = "multi-dimensional evaluation and logical inference are not built yet; leave them off"
             raise NotImplementedError(message)
         from madspark.core._cache import WorkflowCache
-        from madspark.core._options import count, describe, number, seconds, temperatures
+        from madspark.core._options import describe, temperatures
         from madspark.core._progress import ProgressPump
 
         files, urls = listed("multimodal_files", multimodal_files), listed("multimodal_urls", multimodal_urls)
         options: dict[str, Any] = {
-            "topic": topic,
-            "context": context,
+            "topic": text("topic", topic),
+            "context": text("context", context),
             "num_top_candidates": count("num_top_candidates", num_top_candidates),
             "enable_novelty_filter": enable_novelty_filter,
             "novelty_threshold": number("novelty_threshold", novelty_threshold),
