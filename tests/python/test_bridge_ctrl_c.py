@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.python.conftest import Scripts
-
+    from conftest import Scripts
     from madspark.testing import Simulator
 
 BLOCKING = {

@@ -10,7 +10,7 @@ import pytest
 from madspark.testing import Simulator
 
 if TYPE_CHECKING:
-    from tests.python.conftest import Scripts
+    from conftest import Scripts
 
 # Thirty scripts in all. A crash at exit is a race: raise it to hunt for one.
 RUNS_PER_SCRIPT = 6

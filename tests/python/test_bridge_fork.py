@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.python.conftest import Scripts
-
+    from conftest import Scripts
     from madspark.testing import Simulator
 
 # The alarm kills a child that hangs.

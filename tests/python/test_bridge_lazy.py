@@ -14,8 +14,7 @@ from madspark.schemas import GeneratedIdeas
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from tests.python.conftest import Scripts
-
+    from conftest import Scripts
     from madspark.testing import Simulator
 
 ROUTERS = 10_000

@@ -12,8 +12,7 @@ from madspark import ProviderUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.python.conftest import Scripts
-
+    from conftest import Scripts
     from madspark import LLMRouter
     from madspark.testing import Simulator
 
