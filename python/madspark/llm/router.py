@@ -41,7 +41,8 @@ class LLMRouter:
     timeout) can reach another.
 
     Args:
-        primary_provider: "auto", "ollama", "gemini", "openai" or "mock". Naming one pins it: it is always asked first.
+        primary_provider: "auto", "ollama", "gemini", "openai", "anthropic" or "mock". Naming one pins it: it is always
+            asked first.
         fallback_enabled: Whether another provider may answer when the first one fails.
         config: Everything else. Without it the environment is read, as by `LLMConfig.from_env()`.
         model_tier: "fast", "balanced" or "quality".
@@ -271,8 +272,8 @@ class LLMRouter:
     def get_metrics(self) -> dict[str, Any]:
         """Count what this router has done: its own calls and nobody else's.
 
-        `total_requests` counts calls, `ollama_calls`, `gemini_calls` and `openai_calls` the HTTP requests sent,
-        `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and cost are those of
+        `total_requests` counts calls, `ollama_calls`, `gemini_calls`, `openai_calls` and `anthropic_calls` the HTTP
+        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and cost are those of
         every attempt, `avg_latency_ms` is over the answered calls.
         """
         return self._core.metrics()
