@@ -236,9 +236,9 @@ class Simulator:
         """Script a behaviour. For each request the first rule that matches and has turns left is taken.
 
         `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
-        `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
-        `headers` and `body`, the model's `text` or `json` inside the usual reply, or a `fault`. Raises ValueError for
-        what cannot be sent.
+        `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
+        `tokens_per_second`, `status` with `headers` and `body`, the model's `text` or `json` inside the usual reply, or
+        a `fault`. Raises ValueError for what cannot be sent.
         """
 
     def clear(self) -> None:

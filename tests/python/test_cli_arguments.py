@@ -271,6 +271,8 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
         (attempt("gemini", "not_configured"), "set GOOGLE_API_KEY"),
         (attempt("openai", "not_configured"), "--openai-model"),
         (attempt("gemini", "unauthorized"), "check GOOGLE_API_KEY"),
+        (attempt("anthropic", "not_configured"), "pass --anthropic-model and set ANTHROPIC_API_KEY"),
+        (attempt("anthropic", "unauthorized"), "check ANTHROPIC_API_KEY"),
         (attempt("openai", "forbidden"), "check OPENAI_API_KEY"),
         (attempt("ollama", "model_missing"), "`ollama pull gemma3:4b`"),
         (attempt("gemini", "model_missing"), "--gemini-model"),
