@@ -45,11 +45,6 @@ _START = {
     "openai": "start it or pass --openai-base-url",
     "anthropic": "check the network or pass --anthropic-base-url",
 }
-_MISSING = {
-    "gemini": f"needs an API key: set {_KEYS['gemini']}",
-    "openai": "needs the name of a model: pass --openai-model or set OPENAI_MODEL",
-    "anthropic": f"needs a model and an API key: pass --anthropic-model and set {_KEYS['anthropic']}",
-}
 _NOT_FOUND = 404
 
 
@@ -138,8 +133,10 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case "connect":
             host = without_password(hosts[provider]) if provider in hosts else "its address"
             return f"cannot reach {name} at {host}: {_START.get(provider, 'check its address')}"
-        case "not_configured" if provider in _MISSING:
-            return f"{name} {_MISSING[provider]}"
+        case "not_configured" if provider == "gemini":
+            return f"{name} needs an API key: set {_KEYS[provider]}"
+        case "not_configured" if provider == "openai":
+            return f"{name} needs the name of a model: pass --openai-model or set OPENAI_MODEL"
         case "unauthorized" | "forbidden" if provider in _KEYS:
             return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
         case "model_missing" if provider == "ollama":
