@@ -104,6 +104,19 @@ fn lists(value: &Value) -> usize {
     }
 }
 
+/// `document` with every object open: that it is closed is the one way in which Anthropic's form is narrower.
+fn opened(document: &Value) -> Value {
+    match document {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, member)| *name != "additionalProperties" || **member != json!(false))
+            .map(|(name, member)| (name.clone(), opened(member)))
+            .collect(),
+        Value::Array(items) => items.iter().map(opened).collect(),
+        other => other.clone(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -139,17 +152,11 @@ proptest! {
                 );
             }
             let reply = if is_wrapped { json!({"value": value}) } else { value.clone() };
-            // Members without a property have no place in a closed object; `as_strict` writes absent ones as null.
-            let is_named = openai.is_strict()
-                && !value.to_string().contains("null")
-                && as_strict(openai.document(), openai.document(), &reply).is_some();
-            if is_named || !anthropic.is_strict() {
-                prop_assert!(
-                    jsonschema::is_valid(anthropic.document(), &reply),
-                    "{value} does not fit {}", anthropic.document()
-                );
-                prop_assert_eq!(anthropic.restore(reply.to_string()), value.to_string());
-            }
+            prop_assert!(
+                jsonschema::is_valid(&opened(anthropic.document()), &reply),
+                "{reply} does not fit {}", anthropic.document()
+            );
+            prop_assert_eq!(anthropic.restore(reply.to_string()), value.to_string());
             // Branches that exclude each other only by `oneOf` are one to the graph.
             if !openai.is_strict() || document.to_string().contains("\"oneOf\"") {
                 continue;
