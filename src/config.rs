@@ -17,13 +17,15 @@ pub enum Provider {
     Gemini,
     /// Any server that speaks OpenAI's chat completions.
     OpenAi,
+    /// Anthropic's messages API.
+    Anthropic,
     /// Generated text without any server; only when asked for by name.
     Mock,
 }
 
 impl Provider {
     /// Every provider, in the order they are documented.
-    pub const ALL: [Self; 4] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Mock];
+    pub const ALL: [Self; 5] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Anthropic, Self::Mock];
 
     /// The name users write.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Provider {
             Self::Ollama => "ollama",
             Self::Gemini => "gemini",
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Mock => "mock",
         }
     }
@@ -47,7 +50,7 @@ impl FromStr for Provider {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|provider| provider.as_str() == name).ok_or_else(|| {
-            Error::invalid_input(format!("unknown provider {name:?}: use ollama, gemini, openai or mock"))
+            Error::invalid_input(format!("unknown provider {name:?}: use ollama, gemini, openai, anthropic or mock"))
         })
     }
 }
@@ -80,7 +83,9 @@ impl FromStr for ProviderChoice {
             return Ok(Self::Auto);
         }
         name.parse().map(Self::Pinned).map_err(|_| {
-            Error::invalid_input(format!("unknown provider {name:?}: use auto, ollama, gemini, openai or mock"))
+            Error::invalid_input(format!(
+                "unknown provider {name:?}: use auto, ollama, gemini, openai, anthropic or mock"
+            ))
         })
     }
 }
@@ -170,6 +175,12 @@ pub struct Config {
     pub openai_model: Option<String>,
     /// Base URL of the OpenAI-compatible server, with the version part.
     pub openai_base_url: String,
+    /// Anthropic's API key; other servers that speak its protocol may need none.
+    pub anthropic_api_key: Option<Secret>,
+    /// Anthropic's model.
+    pub anthropic_model: Option<String>,
+    /// Anthropic's base URL; without a version part at its end, `/v1` is added.
+    pub anthropic_base_url: String,
     /// The temperature of a call that names none.
     pub default_temperature: f64,
 }
@@ -190,12 +201,15 @@ impl Default for Config {
             openai_api_key: None,
             openai_model: None,
             openai_base_url: "https://api.openai.com/v1".to_owned(),
+            anthropic_api_key: None,
+            anthropic_model: None,
+            anthropic_base_url: "https://api.anthropic.com/v1".to_owned(),
             default_temperature: 0.7,
         }
     }
 }
 
-/// Seconds that one request to a hosted provider (Gemini, an OpenAI-compatible server) may take. The stage timeouts of
+/// Seconds that one request to a hosted provider (Gemini, Anthropic, an OpenAI-compatible server) may take. The stage timeouts of
 /// the workflow are shorter or equal; this bounds single calls that have none.
 pub const HOSTED_TIMEOUT_SECONDS: f64 = 600.0;
 
@@ -216,7 +230,7 @@ impl Config {
             default_provider: reader.parsed(
                 "MADSPARK_LLM_PROVIDER",
                 default.default_provider,
-                "auto, ollama, gemini, openai or mock",
+                "auto, ollama, gemini, openai, anthropic or mock",
             ),
             model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
             fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
@@ -230,6 +244,9 @@ impl Config {
             openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
             openai_model: reader.text("OPENAI_MODEL"),
             openai_base_url: reader.url("OPENAI_BASE_URL", default.openai_base_url),
+            anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
+            anthropic_model: reader.text("ANTHROPIC_MODEL"),
+            anthropic_base_url: reader.url("ANTHROPIC_BASE_URL", default.anthropic_base_url),
             default_temperature: default.default_temperature,
         };
         (config, reader.warnings)
@@ -240,11 +257,15 @@ impl Config {
         check_url("ollama_host", &self.ollama_host)?;
         check_url("gemini_base_url", &self.gemini_base_url)?;
         check_url("openai_base_url", &self.openai_base_url)?;
+        check_url("anthropic_base_url", &self.anthropic_base_url)?;
         check_text("ollama_model_fast", &self.ollama_model_fast)?;
         check_text("ollama_model_balanced", &self.ollama_model_balanced)?;
         check_text("gemini_model", &self.gemini_model)?;
         if let Some(model) = &self.openai_model {
             check_text("openai_model", model)?;
+        }
+        if let Some(model) = &self.anthropic_model {
+            check_text("anthropic_model", model)?;
         }
         if !is_seconds(self.ollama_timeout) {
             return Err(Error::invalid_input(format!(
@@ -396,9 +417,10 @@ mod tests {
             ("OLLAMA_HOST", "http://"),
             ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
             ("GEMINI_BASE_URL", "ftp://x"),
+            ("ANTHROPIC_BASE_URL", "x"),
         ]);
         assert_eq!(config, Config::default());
-        assert_eq!(warnings.len(), 6, "{warnings:?}");
+        assert_eq!(warnings.len(), 7, "{warnings:?}");
         assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
     }
 
@@ -410,7 +432,8 @@ mod tests {
 
     #[test]
     fn keys_are_never_shown() {
-        let (config, _) = from_pairs(&[("GOOGLE_API_KEY", "AIza-secret-secret-secret")]);
+        let (config, _) =
+            from_pairs(&[("GOOGLE_API_KEY", "AIza-secret-secret-secret"), ("ANTHROPIC_API_KEY", "sk-ant-secret")]);
         assert!(!format!("{config:?}").contains("secret"));
         assert!(config.has_plausible_api_key());
     }

@@ -17,9 +17,10 @@ pub struct Request {
     pub parts: Vec<Part>,
     /// The schema the reply must fit; `None` for free text.
     pub schema: Option<Arc<Schema>>,
-    /// Sampling temperature, 0.0 to 2.0. Zero is a value, not "unset".
+    /// Sampling temperature, 0.0 to 2.0. Zero is a value, not "unset". Anthropic's scale ends at 1.0, and its newer models
+    /// take none.
     pub temperature: f64,
-    /// Upper bound of output tokens; `None` leaves it to the model.
+    /// Upper bound of output tokens; `None` leaves it to the model, but for Anthropic, which is told 16 000.
     pub max_tokens: Option<u32>,
     /// Turns after the prompt: a rejected reply and what was wrong with it.
     pub repair: Option<Repair>,

@@ -61,6 +61,9 @@ class LLMConfig:
         openai_api_key: str | None = None,
         openai_model: str | None = None,
         openai_base_url: str | None = None,
+        anthropic_api_key: str | None = None,
+        anthropic_model: str | None = None,
+        anthropic_base_url: str | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -103,6 +106,12 @@ class LLMConfig:
     def openai_model(self) -> str | None: ...
     @property
     def openai_base_url(self) -> str: ...
+    @property
+    def anthropic_api_key(self) -> str | None: ...
+    @property
+    def anthropic_model(self) -> str | None: ...
+    @property
+    def anthropic_base_url(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -194,7 +203,7 @@ def schema_of(name: str) -> str:
 
 @disjoint_base
 class Simulator:
-    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI."""
+    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini, OpenAI and Anthropic."""
 
     def __new__(cls) -> Self: ...
     def __enter__(self) -> Self: ...
@@ -208,6 +217,8 @@ class Simulator:
     def gemini_url(self) -> str: ...
     @property
     def openai_url(self) -> str: ...
+    @property
+    def anthropic_url(self) -> str: ...
     @property
     def requests(self) -> list[RecordedRequest]: ...
     @property
@@ -232,10 +243,10 @@ class Simulator:
     ) -> None:
         """Script a behaviour. For each request the first rule that matches and has turns left is taken.
 
-        `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
-        further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
-        `headers` and `body`, the model's `text` or `json` inside the usual reply, or a `fault`. Raises ValueError for
-        what cannot be sent.
+        `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
+        `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
+        `tokens_per_second`, `status` with `headers` and `body`, the model's `text` or `json` inside the usual reply, or
+        a `fault`. Raises ValueError for what cannot be sent.
         """
 
     def clear(self) -> None:

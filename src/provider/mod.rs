@@ -2,6 +2,7 @@
 //!
 //! One file per protocol, all of one shape. Nothing here does I/O or decides what happens after a failure.
 
+mod anthropic;
 mod decode;
 mod encode;
 mod gemini;
@@ -74,6 +75,7 @@ pub fn adapter(provider: Provider) -> Option<&'static dyn Adapter> {
         Provider::Ollama => Some(&ollama::Ollama),
         Provider::Gemini => Some(&gemini::Gemini),
         Provider::OpenAi => Some(&openai::OpenAi),
+        Provider::Anthropic => Some(&anthropic::Anthropic),
         Provider::Mock => None,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -74,7 +75,8 @@ where
 }
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
-/// 0.1 s of Ctrl-C; the work is dropped then.
+/// 0.1 s of Ctrl-C, and `CancelledError` where it was called inside a task that is cancelled meanwhile (which is what
+/// Ctrl-C does under `asyncio.run`); the work is dropped then.
 pub(super) fn block<W, T>(py: Python<'_>, process: &Process, work: W) -> PyResult<T>
 where
     W: Future<Output = Result<T, Error>> + Send,
@@ -87,6 +89,7 @@ where
     let _events = log::Keep::begin();
     let outcome = py.detach(|| -> PyResult<Option<Result<T, Error>>> {
         process.handle.block_on(async {
+            let mut cancellation = Cancellation::default();
             let mut tick = tokio::time::interval(SIGNAL_TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let work = guarded(work);
@@ -99,7 +102,8 @@ where
                     // The caller's own thread: it may attach.
                     _ = tick.tick() => Python::attach(|py| {
                         log::hand_over(py);
-                        py.check_signals()
+                        py.check_signals()?;
+                        cancellation.check(py)
                     })?,
                 }
             }
@@ -107,6 +111,30 @@ where
     });
     log::hand_over(py);
     outcome?.ok_or_else(|| runtime::ending(py))?.map_err(|error| error::to_python(py, &error))
+}
+
+/// Whether the task that made a blocking call is cancelled while it is blocked.
+#[derive(Default)]
+struct Cancellation {
+    /// How often it had been cancelled when the call began: cleaning up after a cancellation may block.
+    before: Option<u32>,
+}
+
+impl Cancellation {
+    fn check(&mut self, py: Python<'_>) -> PyResult<()> {
+        let modules = py.import("sys")?.getattr("modules")?;
+        let Ok(asyncio) = modules.get_item("asyncio") else { return Ok(()) };
+        // Raises where no loop runs on this thread.
+        let Ok(task) = asyncio.call_method0("current_task") else { return Ok(()) };
+        if task.is_none() {
+            return Ok(());
+        }
+        let now: u32 = task.call_method0("cancelling")?.extract()?;
+        if now > *self.before.get_or_insert(now) {
+            return Err(CancelledError::new_err("the task was cancelled during a blocking call"));
+        }
+        Ok(())
+    }
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.

@@ -49,6 +49,7 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
     dict.set_item("ollama_calls", metrics.ollama_calls)?;
     dict.set_item("gemini_calls", metrics.gemini_calls)?;
     dict.set_item("openai_calls", metrics.openai_calls)?;
+    dict.set_item("anthropic_calls", metrics.anthropic_calls)?;
     dict.set_item("fallback_triggers", metrics.fallback_triggers)?;
     dict.set_item("failed_requests", metrics.failed_requests)?;
     dict.set_item("total_tokens", metrics.total_tokens)?;

@@ -24,7 +24,7 @@ pub struct Schema {
     document: Value,
     graph: Arc<Graph>,
     /// By [`Dialect`].
-    lowered: [OnceLock<Arc<Lowered>>; 3],
+    lowered: [OnceLock<Arc<Lowered>>; 4],
 }
 
 impl Schema {
@@ -78,6 +78,8 @@ pub enum Dialect {
     Gemini,
     /// `OpenAI`'s `json_schema` with `strict: true`.
     OpenAiStrict,
+    /// Anthropic's `output_config.format`.
+    Anthropic,
 }
 
 /// A schema in a provider's subset, and the way back for replies that fit it.
@@ -93,7 +95,8 @@ impl Lowered {
         &self.lowering.document
     }
 
-    /// `OpenAI` only: whether the document keeps the strict subset's rules, so that `strict: true` may be sent.
+    /// `OpenAI`: whether the document keeps the strict subset's rules, so that `strict: true` may be sent. Anthropic:
+    /// whether the document may be sent as a format; where not, it can only be told. False in the other dialects.
     pub fn is_strict(&self) -> bool {
         self.lowering.strict
     }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_"))
+    if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_", "ANTHROPIC_"))
 }
 COMMAND = [sys.executable, "-m", "madspark"]
 # Long enough for a loaded machine; only a hang reaches it.

@@ -26,13 +26,24 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "without_password"]
 
-_NAMES = {"ollama": "Ollama", "gemini": "Gemini", "openai": "the OpenAI-compatible server"}
-_KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY"}
-_MODEL_FLAGS = {"ollama": "--ollama-model", "gemini": "--gemini-model", "openai": "--openai-model"}
+_NAMES = {
+    "ollama": "Ollama",
+    "gemini": "Gemini",
+    "openai": "the OpenAI-compatible server",
+    "anthropic": "Anthropic",
+}
+_KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+_MODEL_FLAGS = {
+    "ollama": "--ollama-model",
+    "gemini": "--gemini-model",
+    "openai": "--openai-model",
+    "anthropic": "--anthropic-model",
+}
 _START = {
     "ollama": "start it with `ollama serve` or pass --ollama-host",
     "gemini": "check the network or pass --gemini-base-url",
     "openai": "start it or pass --openai-base-url",
+    "anthropic": "check the network or pass --anthropic-base-url",
 }
 _NOT_FOUND = 404
 

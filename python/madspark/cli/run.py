@@ -107,4 +107,9 @@ def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: dict
 
 
 def _hosts(config: LLMConfig) -> dict[str, str]:
-    return {"ollama": config.ollama_host, "gemini": config.gemini_base_url, "openai": config.openai_base_url}
+    return {
+        "ollama": config.ollama_host,
+        "gemini": config.gemini_base_url,
+        "openai": config.openai_base_url,
+        "anthropic": config.anthropic_base_url,
+    }

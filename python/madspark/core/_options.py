@@ -43,6 +43,8 @@ def describe(router: Any, options: dict[str, Any], files: Sequence[File], urls: 
             "gemini_base_url",
             "openai_model",
             "openai_base_url",
+            "anthropic_model",
+            "anthropic_base_url",
         )
     }
     return {
