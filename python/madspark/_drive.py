@@ -56,11 +56,16 @@ async def adrive(steps: Steps[_T]) -> _T:
         return result
 
 
+_TICK_SECONDS = 0.1
+"""How often a caller that waits for a thread looks whether it was cancelled."""
+
+
 def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """Run a coroutine to its end from synchronous code.
 
     On the calling thread where no loop runs there, so that callbacks stay on it. Under a running loop (a notebook) on a
-    thread of its own, with the caller's context variables, while the caller waits; Ctrl-C cancels the coroutine.
+    thread of its own, with the caller's context variables, while the caller waits; Ctrl-C and the cancellation of the
+    caller's task cancel the coroutine.
     """
     import asyncio
 
@@ -78,10 +83,10 @@ def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[_T]]] = []
 
     async def main() -> None:
-        task = asyncio.ensure_future(work())
-        handle.append((asyncio.get_running_loop(), task))
+        inner = asyncio.ensure_future(work())
+        handle.append((asyncio.get_running_loop(), inner))
         started.set()
-        outcome.append(await task)
+        outcome.append(await inner)
 
     def body() -> None:
         try:
@@ -93,13 +98,19 @@ def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), name="madspark-sync", daemon=True)
     thread.start()
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
     try:
-        thread.join()
+        while thread.is_alive():
+            thread.join(_TICK_SECONDS)
+            # Under asyncio.run, Ctrl-C cancels the task that made this call and is blocked by it.
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError("the task was cancelled during a blocking call")  # noqa: TRY301
     except BaseException:
         started.wait()
-        for loop, task in handle:
+        for loop, inner in handle:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+                loop.call_soon_threadsafe(inner.cancel)
         thread.join()
         raise
     if failure:

@@ -23,7 +23,17 @@ router().generate_structured_batch(["hello"], GeneratedIdeas)
 """,
     "coordinator": 'Coordinator(router=router()).run_workflow("roof gardens")',
     "asyncio": 'asyncio.run(AsyncCoordinator(router=router()).run_workflow("roof gardens"))',
-    # A notebook's loop leaves the signal to Python; that of asyncio.run takes it for itself, whatever blocks.
+    # asyncio.run takes the signal and cancels the task that is blocked; a notebook's loop leaves it to Python.
+    "generate in a task": """
+async def main():
+    router().generate("hello")
+asyncio.run(main())
+""",
+    "coordinator in a task": """
+async def main():
+    Coordinator(router=router()).run_workflow("roof gardens")
+asyncio.run(main())
+""",
     "generate in a notebook": """
 async def cell():
     router().generate("hello")

@@ -42,11 +42,11 @@ class Note(BaseModel):
 
 def on_the_wire(simulator: Simulator) -> dict[str, int]:
     asked = [request.provider for request in simulator.requests]
-    return {f"{provider}_calls": asked.count(provider) for provider in ("ollama", "gemini", "openai")}
+    return {f"{provider}_calls": asked.count(provider) for provider in ("ollama", "gemini", "openai", "anthropic")}
 
 
 def test_a_new_router_has_counted_nothing(madspark_router: Callable[..., LLMRouter]) -> None:
-    assert madspark_router().get_metrics() == {**CONTRACT, "openai_calls": 0}
+    assert madspark_router().get_metrics() == {**CONTRACT, "openai_calls": 0, "anthropic_calls": 0}
 
 
 def test_the_counters_are_what_the_wire_saw(
@@ -63,7 +63,8 @@ def test_the_counters_are_what_the_wire_saw(
         router.generate_structured("hello", Note)
     metrics = router.get_metrics()
     assert {name: metrics[name] for name in on_the_wire(madspark_simulator)} == on_the_wire(madspark_simulator)
-    assert on_the_wire(madspark_simulator) == {"gemini_calls": 7, "ollama_calls": 3, "openai_calls": 0}
+    told = {"gemini_calls": 7, "ollama_calls": 3, "openai_calls": 0, "anthropic_calls": 0}
+    assert on_the_wire(madspark_simulator) == told
     assert metrics["total_requests"] == 5
     assert metrics["failed_requests"] == 1
     assert metrics["fallback_triggers"] == 3
@@ -75,7 +76,7 @@ def test_the_counters_are_what_the_wire_saw(
     assert metrics["total_latency_ms"] == pytest.approx(sum(response.latency_ms for response in responses), abs=0.1)
     assert metrics["avg_latency_ms"] == pytest.approx(metrics["total_latency_ms"] / 4)
     router.reset_metrics()
-    assert router.get_metrics() == {**CONTRACT, "openai_calls": 0}
+    assert router.get_metrics() == {**CONTRACT, "openai_calls": 0, "anthropic_calls": 0}
 
 
 def test_each_router_counts_its_own(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
@@ -135,6 +136,7 @@ async def test_working_providers_are_healthy(
         "ollama": {"available": True, "healthy": True, "model": "gemma3:12b", "reason": None},
         "gemini": {"available": True, "healthy": True, "model": "gemini-3-flash-preview", "reason": None},
         "openai": {"available": True, "healthy": True, "model": "simulated", "reason": None},
+        "anthropic": {"available": True, "healthy": True, "model": "simulated", "reason": None},
         "cache": {"enabled": False, "stats": None},
     }
     listings = {(request.method, request.path.partition("?")[0]) for request in madspark_simulator.requests}
@@ -146,7 +148,7 @@ async def test_working_providers_are_healthy(
 async def test_providers_that_were_not_named_are_not_probed(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    found = await health(madspark_router(openai_model=None, gemini_api_key=None))
+    found = await health(madspark_router(openai_model=None, anthropic_model=None, gemini_api_key=None))
     assert set(found) == {"ollama", "gemini", "cache"}
     assert (found["gemini"]["available"], found["gemini"]["healthy"]) == (False, False)
     assert "API key" in found["gemini"]["reason"]
