@@ -1,8 +1,13 @@
 //! JSON Schema: lowering per provider, extraction of JSON from replies, deterministic samples.
 
+mod coerce;
 mod extract;
+mod fit;
 mod graph;
+mod lenient;
 mod lower;
+mod placed;
+mod recover;
 mod restore;
 mod sample;
 mod scan;
@@ -15,6 +20,7 @@ use crate::error::Result;
 use graph::Graph;
 
 pub use extract::json_text;
+pub use recover::{Change, Recovery, recover};
 pub use sample::sample;
 
 /// A JSON Schema as the caller gave it, with its lowered forms made once each.

@@ -1,0 +1,209 @@
+//! Bringing a value into the schema's types, where exactly one way of doing so loses nothing.
+//!
+//! What fits is never touched. Nothing is dropped, made up, cut or rounded; a list separated by commas inside a string
+//! stays a string, and a number keeps its digits.
+
+mod scalar;
+
+use super::fit::{Judge, is_within};
+use super::graph::{Graph, Node, Property, Rest, Shape};
+use super::lenient::{Json, Member, Parser};
+use super::recover::{Change, Changes};
+
+/// Steps for each byte of the reply before a value counts as unfit. Only unions inside unions get there.
+const STEPS_PER_BYTE: usize = 16;
+
+/// `json` made to fit `graph`, and the changes that took; `None` where it cannot be. `length` is that of its text.
+pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Option<(Json<'t>, Changes)> {
+    let steps = STEPS_PER_BYTE * length + 1024;
+    let mut coercer = Coercer { judge: Judge::new(graph), changes: Changes::default(), steps };
+    let json = coercer.shaped(json, &graph.root)?;
+    Some((json, coercer.changes))
+}
+
+struct Coercer<'g> {
+    judge: Judge<'g>,
+    changes: Changes,
+    steps: usize,
+}
+
+impl<'g> Coercer<'g> {
+    /// `json` in a form that fits `node`.
+    fn shaped<'t>(&mut self, json: &Json<'t>, node: &'g Node) -> Option<Json<'t>> {
+        self.steps = self.steps.checked_sub(1)?;
+        let node = self.judge.graph.resolve(node);
+        let shaped = match (&node.shape, json) {
+            (Shape::Any, _) => json.is_finite().then(|| json.clone()),
+            (Shape::AnyOf(branches), _) => match branches.iter().any(|branch| self.judge.fits(json, branch)) {
+                true => Some(json.clone()),
+                false => self.only(branches.iter().map(|branch| move |own: &mut Self| own.shaped(json, branch))),
+            },
+            (Shape::Array { prefix, rest }, Json::Array(items)) => self.array(items, prefix, rest),
+            (Shape::Object { properties, rest }, Json::Object(members)) => self.object(members, properties, rest),
+            (Shape::Array { prefix, rest }, _) => self.list(json, node, prefix.first().or(rest.node())),
+            (Shape::Object { properties, .. }, Json::Array(items)) => self.out_of_list(json, items, node, properties),
+            (Shape::Object { .. }, _) => self.parsed(json, node),
+            (_, Json::Array(items)) => self.item_of(items, node),
+            _ => scalar::shaped(json, node, &mut self.changes),
+        };
+        shaped.filter(|json| is_within(&node.limits, json))
+    }
+
+    /// What the only successful one of `ways` gives; several that agree count as one.
+    fn only<'t, F>(&mut self, ways: impl Iterator<Item = F>) -> Option<Json<'t>>
+    where
+        F: FnOnce(&mut Self) -> Option<Json<'t>>,
+    {
+        let before = std::mem::take(&mut self.changes);
+        let mut only: Option<(Json<'t>, Changes)> = None;
+        let mut is_open = true;
+        for way in ways {
+            let outcome = way(self);
+            let changes = std::mem::take(&mut self.changes);
+            match (outcome, &only) {
+                (None, _) => {}
+                (Some(json), None) => only = Some((json, changes)),
+                (Some(json), Some((other, _))) => is_open &= json == *other,
+            }
+        }
+        self.changes = before;
+        let (json, changes) = only.filter(|_| is_open)?;
+        changes.kinds().for_each(|change| self.changes.note(change));
+        Some(json)
+    }
+
+    fn array<'t>(&mut self, items: &[Json<'t>], prefix: &'g [Node], rest: &'g Rest) -> Option<Json<'t>> {
+        let mut shaped = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            shaped.push(match prefix.get(index).or(rest.node()) {
+                Some(node) => self.shaped(item, node)?,
+                None if *rest == Rest::Closed || !item.is_finite() => return None,
+                None => item.clone(),
+            });
+        }
+        Some(Json::Array(shaped))
+    }
+
+    fn object<'t>(&mut self, members: &[Member<'t>], properties: &'g [Property], rest: &'g Rest) -> Option<Json<'t>> {
+        let names: Vec<_> = members.iter().map(Member::name).collect();
+        let missing: Vec<&'g Property> = properties
+            .iter()
+            .filter(|property| property.required && !names.iter().any(|name| *name == property.name))
+            .collect();
+        let is_named = |name: &str| properties.iter().any(|property| property.name == name);
+        let unknown: Vec<&str> = names.iter().map(AsRef::as_ref).filter(|name| !is_named(name)).collect();
+        let mut shaped = Vec::with_capacity(members.len());
+        let mut found = 0;
+        for (member, name) in members.iter().zip(&names) {
+            let mut quoted = member.quoted.clone();
+            let mut property = properties.iter().find(|property| property.name == *name);
+            if property.is_none()
+                && let Some(meant) = only_match(name, &missing, &unknown)
+            {
+                property = Some(meant);
+                quoted = serde_json::to_string(&meant.name).ok()?.into();
+                found += 1;
+                self.changes.note(Change::PropertyName);
+            }
+            let value = match property.map(|property| &property.node).or(rest.node()) {
+                Some(node) => self.shaped(&member.value, node)?,
+                None if *rest == Rest::Closed || !member.value.is_finite() => return None,
+                None => member.value.clone(),
+            };
+            shaped.push(Member { quoted, value });
+        }
+        (found == missing.len()).then_some(Json::Object(shaped))
+    }
+
+    /// Where a list is wanted: the list in an object that holds nothing else, the list in a string, or a list of this one.
+    fn list<'t>(&mut self, json: &Json<'t>, node: &'g Node, item: Option<&'g Node>) -> Option<Json<'t>> {
+        let inside = match json {
+            Json::Object(members) => match members.as_slice() {
+                [Member { value: list @ Json::Array(_), .. }] => Some(list),
+                _ => None,
+            },
+            _ => None,
+        };
+        type Way<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
+        let ways: [Way<'_, 'g, 't>; 3] = [
+            Box::new(|own| {
+                let list = own.shaped(inside?, node)?;
+                own.changes.note(Change::WrapperRemoved);
+                Some(list)
+            }),
+            Box::new(|own| own.parsed(json, node)),
+            Box::new(|own| {
+                if json.is_null() || json.as_text().is_some_and(|text| is_list_like(&text)) {
+                    return None;
+                }
+                let only = own.shaped(json, item?)?;
+                own.changes.note(Change::ItemToList);
+                Some(Json::Array(vec![only]))
+            }),
+        ];
+        self.only(ways.into_iter())
+    }
+
+    /// Where an object is wanted: the only item of the list, or the object whose only required property the list is.
+    fn out_of_list<'t>(
+        &mut self,
+        json: &Json<'t>,
+        items: &[Json<'t>],
+        node: &'g Node,
+        properties: &'g [Property],
+    ) -> Option<Json<'t>> {
+        type Way<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
+        let ways: [Way<'_, 'g, 't>; 2] = [
+            Box::new(|own| own.item_of(items, node)),
+            Box::new(|own| {
+                let mut required = properties.iter().filter(|property| property.required);
+                let (Some(property), None) = (required.next(), required.next()) else { return None };
+                if !matches!(own.judge.graph.resolve(&property.node).shape, Shape::Array { .. }) {
+                    return None;
+                }
+                let value = own.shaped(json, &property.node)?;
+                let quoted = serde_json::to_string(&property.name).ok()?.into();
+                own.changes.note(Change::WrapperAdded);
+                Some(Json::Object(vec![Member { quoted, value }]))
+            }),
+        ];
+        self.only(ways.into_iter())
+    }
+
+    fn item_of<'t>(&mut self, items: &[Json<'t>], node: &'g Node) -> Option<Json<'t>> {
+        let [item] = items else { return None };
+        let shaped = self.shaped(item, node)?;
+        self.changes.note(Change::ListToItem);
+        Some(shaped)
+    }
+
+    /// The object or list that a string holds as JSON text.
+    fn parsed<'t>(&mut self, json: &Json<'t>, node: &'g Node) -> Option<Json<'t>> {
+        let text = json.as_text()?;
+        let text = text.trim();
+        if !text.starts_with(['{', '[']) {
+            return None;
+        }
+        self.steps = self.steps.checked_sub(text.len())?;
+        let inner = Parser::strict(text)?;
+        self.judge.forget();
+        let shaped = self.shaped(&inner, node).map(Json::into_owned);
+        self.judge.forget();
+        self.changes.note(Change::TextToValue);
+        shaped
+    }
+}
+
+/// The missing property that `name` spells in another way, where neither side has a second match.
+fn only_match<'g>(name: &str, missing: &[&'g Property], unknown: &[&str]) -> Option<&'g Property> {
+    let spelling = scalar::letters(name);
+    let is_same = |other: &str| scalar::letters(other) == spelling;
+    let mut matches = missing.iter().filter(|property| is_same(&property.name));
+    let (Some(only), None) = (matches.next(), matches.next()) else { return None };
+    (unknown.iter().filter(|other| is_same(other)).count() == 1).then_some(only)
+}
+
+/// True where a string may be several items in one, or none.
+fn is_list_like(text: &str) -> bool {
+    text.trim().is_empty() || text.contains([',', ';', '|', '/', '\n', '•', '、', '，', '；', '・'])
+}
