@@ -13,10 +13,13 @@ use super::recover::{Change, Changes};
 /// Steps for each byte of the reply before a value counts as unfit. Only unions inside unions get there.
 const STEPS_PER_BYTE: usize = 16;
 
+/// A value further from the schema than this is another value. A schema of lists of itself has no end of ways.
+const MAX_MOVES: usize = 3;
+
 /// `json` made to fit `graph`, and the changes that took; `None` where it cannot be. `length` is that of its text.
 pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Option<(Json<'t>, Changes)> {
     let steps = STEPS_PER_BYTE * length + 1024;
-    let mut coercer = Coercer { judge: Judge::new(graph), changes: Changes::default(), steps };
+    let mut coercer = Coercer { judge: Judge::new(graph), changes: Changes::default(), steps, moves: 0 };
     let json = coercer.shaped(json, &graph.root)?;
     Some((json, coercer.changes))
 }
@@ -24,7 +27,10 @@ pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Optio
 struct Coercer<'g> {
     judge: Judge<'g>,
     changes: Changes,
+    /// Steps left.
     steps: usize,
+    /// Moves into and out of brackets around this value.
+    moves: usize,
 }
 
 impl<'g> Coercer<'g> {
@@ -54,29 +60,55 @@ impl<'g> Coercer<'g> {
     where
         F: FnOnce(&mut Self) -> Option<Json<'t>>,
     {
-        let before = std::mem::take(&mut self.changes);
         let mut only: Option<(Json<'t>, Changes)> = None;
-        let mut is_open = true;
+        let mut agree = true;
         for way in ways {
-            let outcome = way(self);
-            let changes = std::mem::take(&mut self.changes);
-            match (outcome, &only) {
+            match (self.attempt(way), &only) {
                 (None, _) => {}
-                (Some(json), None) => only = Some((json, changes)),
-                (Some(json), Some((other, _))) => is_open &= json == *other,
+                (Some(outcome), None) => only = Some(outcome),
+                (Some((json, _)), Some((other, _))) => agree &= json == *other,
             }
         }
-        self.changes = before;
-        let (json, changes) = only.filter(|_| is_open)?;
+        only.filter(|_| agree).map(|outcome| self.keep(outcome))
+    }
+
+    /// What `way` gives, with its changes noted apart.
+    fn attempt<'t>(&mut self, way: impl FnOnce(&mut Self) -> Option<Json<'t>>) -> Option<(Json<'t>, Changes)> {
+        let before = std::mem::take(&mut self.changes);
+        let outcome = way(self);
+        let changes = std::mem::replace(&mut self.changes, before);
+        outcome.map(|json| (json, changes))
+    }
+
+    fn keep<'t>(&mut self, (json, changes): (Json<'t>, Changes)) -> Json<'t> {
         changes.kinds().for_each(|change| self.changes.note(change));
-        Some(json)
+        json
+    }
+
+    /// `json` for `node`, into or out of brackets, which is `change`.
+    fn moved<'t>(&mut self, json: &Json<'t>, node: &'g Node, change: Change) -> Option<Json<'t>> {
+        if self.moves == MAX_MOVES {
+            return None;
+        }
+        self.moves += 1;
+        let shaped = self.shaped(json, node);
+        self.moves -= 1;
+        self.changes.note(change);
+        shaped
     }
 
     fn array<'t>(&mut self, items: &[Json<'t>], prefix: &'g [Node], rest: &'g Rest) -> Option<Json<'t>> {
         let mut shaped = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             shaped.push(match prefix.get(index).or(rest.node()) {
-                Some(node) => self.shaped(item, node)?,
+                Some(node) => {
+                    let whole = self.shaped(item, node)?;
+                    // `[7, 8]` may be one row or two, and in `[[7, 8], 9]` a bracket is missing.
+                    if items.len() > 1 && matches!(whole, Json::Array(_)) && !matches!(item, Json::Array(_)) {
+                        return None;
+                    }
+                    whole
+                }
                 None if *rest == Rest::Closed || !item.is_finite() => return None,
                 None => item.clone(),
             });
@@ -126,19 +158,13 @@ impl<'g> Coercer<'g> {
         };
         type Way<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
         let ways: [Way<'_, 'g, 't>; 3] = [
-            Box::new(|own| {
-                let list = own.shaped(inside?, node)?;
-                own.changes.note(Change::WrapperRemoved);
-                Some(list)
-            }),
+            Box::new(|own| own.moved(inside?, node, Change::WrapperRemoved)),
             Box::new(|own| own.parsed(json, node)),
             Box::new(|own| {
                 if json.is_null() || json.as_text().is_some_and(|text| is_list_like(&text)) {
                     return None;
                 }
-                let only = own.shaped(json, item?)?;
-                own.changes.note(Change::ItemToList);
-                Some(Json::Array(vec![only]))
+                own.moved(json, item?, Change::ItemToList).map(|only| Json::Array(vec![only]))
             }),
         ];
         self.only(ways.into_iter())
@@ -161,9 +187,8 @@ impl<'g> Coercer<'g> {
                 if !matches!(own.judge.graph.resolve(&property.node).shape, Shape::Array { .. }) {
                     return None;
                 }
-                let value = own.shaped(json, &property.node)?;
+                let value = own.moved(json, &property.node, Change::WrapperAdded)?;
                 let quoted = serde_json::to_string(&property.name).ok()?.into();
-                own.changes.note(Change::WrapperAdded);
                 Some(Json::Object(vec![Member { quoted, value }]))
             }),
         ];
@@ -172,9 +197,7 @@ impl<'g> Coercer<'g> {
 
     fn item_of<'t>(&mut self, items: &[Json<'t>], node: &'g Node) -> Option<Json<'t>> {
         let [item] = items else { return None };
-        let shaped = self.shaped(item, node)?;
-        self.changes.note(Change::ListToItem);
-        Some(shaped)
+        self.moved(item, node, Change::ListToItem)
     }
 
     /// The object or list that a string holds as JSON text.
@@ -187,9 +210,8 @@ impl<'g> Coercer<'g> {
         self.steps = self.steps.checked_sub(text.len())?;
         let inner = Parser::strict(text)?;
         self.judge.forget();
-        let shaped = self.shaped(&inner, node).map(Json::into_owned);
+        let shaped = self.moved(&inner, node, Change::TextToValue).map(Json::into_owned);
         self.judge.forget();
-        self.changes.note(Change::TextToValue);
         shaped
     }
 }

@@ -70,7 +70,13 @@ impl Style {
                     self.line(depth + 1, out);
                     self.value(item, depth + 1, out);
                     let is_last = index + 1 == items.len();
-                    out.push_str(if !is_last { self.item_comma } else if self.trailing_comma { "," } else { "" });
+                    out.push_str(if !is_last {
+                        self.item_comma
+                    } else if self.trailing_comma {
+                        ","
+                    } else {
+                        ""
+                    });
                 }
                 if !items.is_empty() {
                     self.line(depth, out);
@@ -87,7 +93,13 @@ impl Style {
                     out.push(' ');
                     self.value(value, depth + 1, out);
                     let is_last = index + 1 == members.len();
-                    out.push_str(if !is_last { self.member_comma } else if self.trailing_comma { "," } else { "" });
+                    out.push_str(if !is_last {
+                        self.member_comma
+                    } else if self.trailing_comma {
+                        ","
+                    } else {
+                        ""
+                    });
                 }
                 if !members.is_empty() {
                     self.line(depth, out);
@@ -151,7 +163,9 @@ pub(crate) type Kind = (&'static str, fn(&Value) -> Option<String>);
 pub(crate) const SYNTAX: [Kind; 36] = [
     ("prose around", |value| Some(format!("Sure! Here is the result:\n\n{}\n\nLet me know.", PRETTY.write(value)))),
     ("fence", |value| Some(format!("```json\n{}\n```", PRETTY.write(value)))),
-    ("fence in prose", |value| Some(format!("The result [as asked]:\n```JSON\n{}\n```\nBye {{now}}!", PLAIN.write(value)))),
+    ("fence in prose", |value| {
+        Some(format!("The result [as asked]:\n```JSON\n{}\n```\nBye {{now}}!", PLAIN.write(value)))
+    }),
     ("open fence", |value| Some(format!("```json\n{}", PRETTY.write(value)))),
     ("thoughts", |value| Some(format!("<think>maybe {{\"a\": [1, 2]}}?</think>\n{}", PLAIN.write(value)))),
     ("said twice", |value| Some(format!("{0}\n\nFinal answer:\n{0}", PLAIN.write(value)))),
@@ -160,9 +174,7 @@ pub(crate) const SYNTAX: [Kind; 36] = [
     ("semicolon", |value| Some(format!("const result = {};", PLAIN.write(value)))),
     ("trailing comma", |value| is_filled(value).then(|| Style { trailing_comma: true, ..PLAIN }.write(value))),
     ("trailing comma, pretty", |value| is_filled(value).then(|| Style { trailing_comma: true, ..PRETTY }.write(value))),
-    ("python repr", |value| {
-        Some(Style { key: Quote::Repr, text: Quote::Repr, python: true, ..PLAIN }.write(value))
-    }),
+    ("python repr", |value| Some(Style { key: Quote::Repr, text: Quote::Repr, python: true, ..PLAIN }.write(value))),
     ("single quotes", |value| Some(Style { key: Quote::Single, text: Quote::Single, ..PRETTY }.write(value))),
     ("single-quoted keys", |value| has_keys(value).then(|| Style { key: Quote::Single, ..PLAIN }.write(value))),
     ("typographic quotes", |value| {
@@ -179,7 +191,9 @@ pub(crate) const SYNTAX: [Kind; 36] = [
     ("line comments", |value| has_keys(value).then(|| Style { comment: " // as asked", ..PRETTY }.write(value))),
     ("hash comments", |value| has_keys(value).then(|| Style { comment: " # it's here", ..PRETTY }.write(value))),
     ("block comments", |value| has_keys(value).then(|| Style { comment: "/* the item */", ..PLAIN }.write(value))),
-    ("words of python", |value| has(value, |v| v.is_boolean() || v.is_null()).then(|| Style { python: true, ..PLAIN }.write(value))),
+    ("words of python", |value| {
+        has(value, |v| v.is_boolean() || v.is_null()).then(|| Style { python: true, ..PLAIN }.write(value))
+    }),
     ("raw line breaks", |value| {
         has_text(value, |text| text.contains(['\n', '\t'])).then(|| Style { raw_breaks: true, ..PRETTY }.write(value))
     }),
@@ -198,14 +212,16 @@ pub(crate) const SYNTAX: [Kind; 36] = [
         has(value, |v| is_member_list(v)).then(|| Style { close_list: "", ..PLAIN }.write(value))
     }),
     ("commas missing between members", |value| {
-        has(value, |v| v.as_object().is_some_and(|v| v.len() > 1)).then(|| Style { member_comma: "", ..PRETTY }.write(value))
+        has(value, |v| v.as_object().is_some_and(|v| v.len() > 1))
+            .then(|| Style { member_comma: "", ..PRETTY }.write(value))
     }),
     ("commas missing between objects", |value| {
         let is_apt = value.as_array().is_some_and(|items| items.len() > 1 && items[0].is_object());
         is_apt.then(|| Style { item_comma: "", ..PRETTY }.write(value))
     }),
     ("commas doubled", |value| {
-        has(value, |v| v.as_object().is_some_and(|v| v.len() > 1)).then(|| Style { member_comma: ",,", ..PLAIN }.write(value))
+        has(value, |v| v.as_object().is_some_and(|v| v.len() > 1))
+            .then(|| Style { member_comma: ",,", ..PLAIN }.write(value))
     }),
     ("full-width punctuation", |value| {
         has_keys(value).then(|| Style { colon: "：", member_comma: "，", ..PLAIN }.write(value))
@@ -216,7 +232,14 @@ pub(crate) const SYNTAX: [Kind; 36] = [
         has(value, Value::is_string).then(|| quoted[1..quoted.len() - 1].to_owned())
     }),
     ("several at once", |value| {
-        let style = Style { key: Quote::None, text: Quote::Repr, trailing_comma: true, python: true, comment: " // item", ..PRETTY };
+        let style = Style {
+            key: Quote::None,
+            text: Quote::Repr,
+            trailing_comma: true,
+            python: true,
+            comment: " // item",
+            ..PRETTY
+        };
         Some(format!("Here you go:\n```json5\n{}\n```\n", style.write(value)))
     }),
 ];
@@ -232,8 +255,13 @@ pub(crate) const TYPES: [Kind; 16] = [
         Some(PLAIN.write(&mapped(value, &|v| v.as_i64().map(|n| json!(format!("{n}.0"))))))
     }),
     ("digits as numbers", |value| {
-        let is_number = |text: &str| !text.is_empty() && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
-        Some(PLAIN.write(&mapped(value, &|v| v.as_str().filter(|t| is_number(t)).and_then(|t| serde_json::from_str(t).ok()))))
+        let is_number =
+            |text: &str| !text.is_empty() && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+        Some(
+            PLAIN.write(&mapped(value, &|v| {
+                v.as_str().filter(|t| is_number(t)).and_then(|t| serde_json::from_str(t).ok())
+            })),
+        )
     }),
     ("booleans as strings", |value| Some(PLAIN.write(&mapped(value, &|v| v.as_bool().map(|b| json!(b.to_string())))))),
     ("booleans as words", |value| {
@@ -249,9 +277,34 @@ pub(crate) const TYPES: [Kind; 16] = [
     }),
     ("plus signs", |value| has(value, Value::is_number).then(|| Style { plus: true, ..PLAIN }.write(value))),
     ("other case in words", |value| {
-        let words = ["low_risk", "medium_risk", "high_risk", "python", "rust", "sql", "on_sale", "circle", "square", "USD", "EUR", "JPY"];
-        let other = |text: &str| if text.contains('_') { text.replace('_', " ").to_uppercase() } else if text < "a" { text.to_lowercase() } else { text[..1].to_uppercase() + &text[1..] };
-        Some(PLAIN.write(&mapped(value, &|v| v.as_str().filter(|text| words.contains(text)).map(|text| json!(other(text))))))
+        let words = [
+            "low_risk",
+            "medium_risk",
+            "high_risk",
+            "python",
+            "rust",
+            "sql",
+            "on_sale",
+            "circle",
+            "square",
+            "USD",
+            "EUR",
+            "JPY",
+        ];
+        let other = |text: &str| {
+            if text.contains('_') {
+                text.replace('_', " ").to_uppercase()
+            } else if text < "a" {
+                text.to_lowercase()
+            } else {
+                text[..1].to_uppercase() + &text[1..]
+            }
+        };
+        Some(
+            PLAIN.write(&mapped(value, &|v| {
+                v.as_str().filter(|text| words.contains(text)).map(|text| json!(other(text)))
+            })),
+        )
     }),
     ("other case in names", |value| Some(PLAIN.write(&renamed(value)))),
     ("wrapper left out", |value| {
@@ -262,7 +315,8 @@ pub(crate) const TYPES: [Kind; 16] = [
         let inner = |v: &Value| v.is_object().then(|| json!(PLAIN.write(v)));
         match value {
             Value::Object(members) => {
-                let members: Map<String, Value> = members.iter().map(|(name, v)| (name.clone(), inner(v).unwrap_or_else(|| v.clone()))).collect();
+                let members: Map<String, Value> =
+                    members.iter().map(|(name, v)| (name.clone(), inner(v).unwrap_or_else(|| v.clone()))).collect();
                 Some(PLAIN.write(&Value::Object(members)))
             }
             other => Some(Value::from(PLAIN.write(other)).to_string()),
@@ -272,24 +326,32 @@ pub(crate) const TYPES: [Kind; 16] = [
 
 /// Damage that loses a part of the value, or hides which one is meant.
 pub(crate) const LOSSES: [Kind; 8] = [
-    ("cut in a key", |value| cut(value, |text| text.rfind("\":").filter(|at| *at > 2 && text[..*at].chars().next_back() != Some('"')))),
+    ("cut in a key", |value| {
+        cut(value, |text| text.rfind("\":").filter(|at| *at > 2 && text[..*at].chars().next_back() != Some('"')))
+    }),
     ("cut behind a colon", |value| cut(value, |text| text.rfind("\": ").map(|at| at + 2))),
     ("cut behind a comma", |value| cut(value, |text| text.rfind(", ").map(|at| at + 1))),
     ("cut at a third", |value| cut(value, |text| inside_text(text, text.len() / 3))),
     ("cut at two thirds in a fence", |value| {
         cut(value, |text| inside_text(text, 2 * text.len() / 3)).map(|text| format!("```json\n{text}"))
     }),
-    ("left out by a comment", |value| is_filled(value).then(|| {
-        let text = PLAIN.write(value);
-        format!("{}\n// ... and the rest\n{}", &text[..text.len() - 1], &text[text.len() - 1..])
-    })),
-    ("left out by dots", |value| is_filled(value).then(|| {
-        let text = PLAIN.write(value);
-        format!("{}, ...{}", &text[..text.len() - 1], &text[text.len() - 1..])
-    })),
+    ("left out by a comment", |value| {
+        is_filled(value).then(|| {
+            let text = PLAIN.write(value);
+            format!("{}\n// ... and the rest\n{}", &text[..text.len() - 1], &text[text.len() - 1..])
+        })
+    }),
+    ("left out by dots", |value| {
+        is_filled(value).then(|| {
+            let text = PLAIN.write(value);
+            format!("{}, ...{}", &text[..text.len() - 1], &text[text.len() - 1..])
+        })
+    }),
     ("a quote lost", |value| {
         let text = PLAIN.write(value);
-        text.rfind("\", ").filter(|at| !text[..*at].ends_with('\\')).map(|at| format!("{}{}", &text[..at], &text[at + 1..]))
+        text.rfind("\", ")
+            .filter(|at| !text[..*at].ends_with('\\'))
+            .map(|at| format!("{}{}", &text[..at], &text[at + 1..]))
     }),
 ];
 
@@ -339,7 +401,8 @@ fn has_keys(value: &Value) -> bool {
 }
 
 fn is_filled(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| !items.is_empty()) || value.as_object().is_some_and(|members| !members.is_empty())
+    value.as_array().is_some_and(|items| !items.is_empty())
+        || value.as_object().is_some_and(|members| !members.is_empty())
 }
 
 /// An object whose last member is a list.

@@ -175,8 +175,8 @@ impl<'t> Parser<'t> {
         let rest = &self.text.as_bytes()[self.at..];
         let hex = |count: usize| rest.len() >= count && rest[..count].iter().all(u8::is_ascii_hexdigit);
         match c {
-            '"' | '/' => {}
-            '\\' | 'b' | 'f' | 'n' | 'r' | 't' => draft.escaped = true,
+            '/' => {}
+            '"' | '\\' | 'b' | 'f' | 'n' | 'r' | 't' => draft.escaped = true,
             'u' if hex(4) => draft.escaped = true,
             '\'' => {
                 draft.out.push('\'');
