@@ -5,10 +5,12 @@
 
 mod scalar;
 
+use std::borrow::Cow;
+
+use super::change::{Change, Changes};
 use super::fit::{Judge, is_within};
 use super::graph::{Graph, Node, Property, Rest, Shape};
 use super::lenient::{Json, Member, Parser};
-use super::recover::{Change, Changes};
 
 /// Steps for each byte of the reply before a value counts as unfit. Only unions inside unions get there.
 const STEPS_PER_BYTE: usize = 16;
@@ -19,10 +21,13 @@ const MAX_MOVES: usize = 3;
 /// `json` made to fit `graph`, and the changes that took; `None` where it cannot be. `length` is that of its text.
 pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Option<(Json<'t>, Changes)> {
     let steps = STEPS_PER_BYTE * length + 1024;
-    let mut coercer = Coercer { judge: Judge::new(graph), changes: Changes::default(), steps, moves: 0 };
+    let mut coercer = Coercer { judge: Judge::remembering(graph), changes: Changes::default(), steps, moves: 0 };
     let json = coercer.shaped(json, &graph.root)?;
     Some((json, coercer.changes))
 }
+
+/// One reading of a value.
+type Way<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
 
 struct Coercer<'g> {
     judge: Judge<'g>,
@@ -39,11 +44,10 @@ impl<'g> Coercer<'g> {
         self.steps = self.steps.checked_sub(1)?;
         let node = self.judge.graph.resolve(node);
         let shaped = match (&node.shape, json) {
-            (Shape::Any, _) => json.is_finite().then(|| json.clone()),
-            (Shape::AnyOf(branches), _) => match branches.iter().any(|branch| self.judge.fits(json, branch)) {
-                true => Some(json.clone()),
-                false => self.only(branches.iter().map(|branch| move |own: &mut Self| own.shaped(json, branch))),
-            },
+            (Shape::Any | Shape::AnyOf(_) | Shape::Enum(_), _) if self.judge.fits(json, node) => Some(json.clone()),
+            (Shape::AnyOf(branches), _) => {
+                self.only(branches.iter().map(|branch| move |own: &mut Self| own.shaped(json, branch)))
+            }
             (Shape::Array { prefix, rest }, Json::Array(items)) => self.array(items, prefix, rest),
             (Shape::Object { properties, rest }, Json::Object(members)) => self.object(members, properties, rest),
             (Shape::Array { prefix, rest }, _) => self.list(json, node, prefix.first().or(rest.node())),
@@ -118,23 +122,14 @@ impl<'g> Coercer<'g> {
 
     fn object<'t>(&mut self, members: &[Member<'t>], properties: &'g [Property], rest: &'g Rest) -> Option<Json<'t>> {
         let names: Vec<_> = members.iter().map(Member::name).collect();
-        let missing: Vec<&'g Property> = properties
-            .iter()
-            .filter(|property| property.required && !names.iter().any(|name| *name == property.name))
-            .collect();
-        let is_named = |name: &str| properties.iter().any(|property| property.name == name);
-        let unknown: Vec<&str> = names.iter().map(AsRef::as_ref).filter(|name| !is_named(name)).collect();
+        let meant = meant_properties(&names, properties);
         let mut shaped = Vec::with_capacity(members.len());
-        let mut found = 0;
-        for (member, name) in members.iter().zip(&names) {
+        for (index, (member, name)) in members.iter().zip(&names).enumerate() {
             let mut quoted = member.quoted.clone();
             let mut property = properties.iter().find(|property| property.name == *name);
-            if property.is_none()
-                && let Some(meant) = only_match(name, &missing, &unknown)
-            {
+            if let Some((_, meant)) = meant.iter().find(|(place, _)| *place == index) {
                 property = Some(meant);
                 quoted = serde_json::to_string(&meant.name).ok()?.into();
-                found += 1;
                 self.changes.note(Change::PropertyName);
             }
             let value = match property.map(|property| &property.node).or(rest.node()) {
@@ -144,7 +139,12 @@ impl<'g> Coercer<'g> {
             };
             shaped.push(Member { quoted, value });
         }
-        (found == missing.len()).then_some(Json::Object(shaped))
+        let is_there = |property: &Property| {
+            names.iter().any(|name| *name == property.name)
+                || meant.iter().any(|(_, meant)| meant.name == property.name)
+        };
+        let mut required = properties.iter().filter(|property| property.required);
+        required.all(is_there).then_some(Json::Object(shaped))
     }
 
     /// Where a list is wanted: the list in an object that holds nothing else, the list in a string, or a list of this one.
@@ -156,7 +156,6 @@ impl<'g> Coercer<'g> {
             },
             _ => None,
         };
-        type Way<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
         let ways: [Way<'_, 'g, 't>; 3] = [
             Box::new(|own| own.moved(inside?, node, Change::WrapperRemoved)),
             Box::new(|own| own.parsed(json, node)),
@@ -178,7 +177,6 @@ impl<'g> Coercer<'g> {
         node: &'g Node,
         properties: &'g [Property],
     ) -> Option<Json<'t>> {
-        type Way<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
         let ways: [Way<'_, 'g, 't>; 2] = [
             Box::new(|own| own.item_of(items, node)),
             Box::new(|own| {
@@ -216,13 +214,29 @@ impl<'g> Coercer<'g> {
     }
 }
 
-/// The missing property that `name` spells in another way, where neither side has a second match.
-fn only_match<'g>(name: &str, missing: &[&'g Property], unknown: &[&str]) -> Option<&'g Property> {
-    let spelling = scalar::letters(name);
-    let is_same = |other: &str| scalar::letters(other) == spelling;
-    let mut matches = missing.iter().filter(|property| is_same(&property.name));
-    let (Some(only), None) = (matches.next(), matches.next()) else { return None };
-    (unknown.iter().filter(|other| is_same(other)).count() == 1).then_some(only)
+/// The missing properties that a member spells in another way, each with that member's place in `names`. Neither side
+/// has a second match.
+fn meant_properties<'g>(names: &[Cow<'_, str>], properties: &'g [Property]) -> Vec<(usize, &'g Property)> {
+    let is_missing = |property: &&Property| property.required && !names.iter().any(|name| *name == property.name);
+    let missing: Vec<&Property> = properties.iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let is_unknown = |name: &str| !properties.iter().any(|property| property.name == name);
+    let unknown: Vec<(usize, String)> = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| is_unknown(name))
+        .map(|(place, name)| (place, scalar::letters(name)))
+        .collect();
+    let meant = missing.iter().filter_map(|property| {
+        let letters = scalar::letters(&property.name);
+        let mut places = unknown.iter().filter(|(_, other)| *other == letters);
+        let (Some((place, _)), None) = (places.next(), places.next()) else { return None };
+        let twins = missing.iter().filter(|other| scalar::letters(&other.name) == letters).count();
+        (twins == 1).then_some((*place, *property))
+    });
+    meant.collect()
 }
 
 /// True where a string may be several items in one, or none.

@@ -12,12 +12,18 @@ use super::lenient::Json;
 pub(super) struct Judge<'g> {
     pub(super) graph: &'g Graph,
     known: HashMap<(*const (), *const Node), bool>,
+    /// Around this value.
     unions: usize,
 }
 
 impl<'g> Judge<'g> {
     pub(super) fn new(graph: &'g Graph) -> Self {
         Self { graph, known: HashMap::new(), unions: 0 }
+    }
+
+    /// One that is asked about one value many times from the start.
+    pub(super) fn remembering(graph: &'g Graph) -> Self {
+        Self { unions: 1, ..Self::new(graph) }
     }
 
     /// Forgets what was found out: to be called before a value dies whose address another may take.

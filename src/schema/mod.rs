@@ -1,5 +1,6 @@
 //! JSON Schema: lowering per provider, extraction of JSON from replies, deterministic samples.
 
+mod change;
 mod coerce;
 mod extract;
 mod fit;
@@ -19,8 +20,9 @@ use serde_json::Value;
 use crate::error::Result;
 use graph::Graph;
 
+pub use change::Change;
 pub use extract::json_text;
-pub use recover::{Change, Recovery, recover};
+pub use recover::{Recovery, recover};
 pub use sample::sample;
 
 /// A JSON Schema as the caller gave it, with its lowered forms made once each.

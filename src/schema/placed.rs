@@ -23,7 +23,9 @@ struct Walk<'g, 't> {
 impl<'g, 't> Walk<'g, 't> {
     fn check(&mut self, json: &'t Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
         let mut shapes = Vec::new();
-        nodes.iter().for_each(|node| self.flatten(node, &mut shapes));
+        for node in nodes {
+            self.flatten(node, &mut shapes);
+        }
         match json {
             Json::Scalar(_) | Json::NotFinite => true,
             Json::Array(items) => {
@@ -64,12 +66,12 @@ impl<'g, 't> Walk<'g, 't> {
                 self.around.push((properties.clone(), names));
                 let is_placed = members.iter().all(|member| {
                     let name = member.name();
-                    let named: Vec<_> = properties
+                    let matching: Vec<_> = properties
                         .iter()
                         .filter(|property| property.name == name)
                         .map(|property| &property.node)
                         .collect();
-                    self.check(&member.value, if named.is_empty() { &others } else { &named }, depth + 1)
+                    self.check(&member.value, if matching.is_empty() { &others } else { &matching }, depth + 1)
                 });
                 self.around.pop();
                 is_placed
@@ -82,5 +84,38 @@ impl<'g, 't> Walk<'g, 't> {
             Shape::AnyOf(branches) => branches.iter().for_each(|branch| self.flatten(branch, shapes)),
             shape => shapes.push(shape),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::schema::lenient::Parser;
+
+    fn placed(schema: &Value, text: &str) -> bool {
+        is_placed(&Parser::strict(text).unwrap(), &Graph::read(schema).unwrap())
+    }
+
+    #[test]
+    fn a_member_that_may_belong_further_out_is_not_placed() {
+        let text = json!({"type": "string"});
+        let inner = json!({"type": "object", "properties": {"b": text, "c": text}, "required": ["b"]});
+        let both = json!({"type": "object", "properties": {"a": inner, "c": text}});
+        assert!(!placed(&both, r#"{"a": {"b": "x", "c": "y"}}"#));
+        assert!(placed(&both, r#"{"a": {"b": "x", "c": "y"}, "c": "z"}"#));
+        assert!(placed(&both, r#"{"a": {"b": "x"}}"#));
+        let one = json!({"type": "object", "properties": {"a": inner}});
+        assert!(placed(&one, r#"{"a": {"b": "x", "c": "y"}}"#));
+        assert!(!placed(&one, r#"{"a": {"b": "x", "d": "y"}}"#));
+    }
+
+    #[test]
+    fn where_anything_goes_nothing_nested_is_placed() {
+        let anything = json!({});
+        assert!(placed(&anything, r#"{"a": 1, "b": "x"}"#));
+        assert!(!placed(&anything, r#"{"a": {"b": 1}}"#));
+        assert!(!placed(&anything, "[[1]]"));
     }
 }

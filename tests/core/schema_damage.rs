@@ -1,160 +1,8 @@
-//! Damage as real models do it to their replies: a writer of almost-JSON with one knob for each habit, and the kinds.
+//! Damage as real models do it to their replies.
 
 use serde_json::{Map, Value, json};
 
-/// A way of writing a value.
-#[derive(Clone, Copy)]
-struct Style {
-    pretty: bool,
-    key: Quote,
-    text: Quote,
-    trailing_comma: bool,
-    member_comma: &'static str,
-    item_comma: &'static str,
-    colon: &'static str,
-    /// Behind the opening bracket of an object.
-    comment: &'static str,
-    python: bool,
-    nan: bool,
-    plus: bool,
-    raw_breaks: bool,
-    raw_quotes: bool,
-    escaped_apostrophe: bool,
-    indent: &'static str,
-    close_list: &'static str,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Quote {
-    Double,
-    /// As Python's `repr`: double where the text holds a single one.
-    Repr,
-    Single,
-    Typographic,
-    Back,
-    None,
-}
-
-const PLAIN: Style = Style {
-    pretty: false,
-    key: Quote::Double,
-    text: Quote::Double,
-    trailing_comma: false,
-    member_comma: ",",
-    item_comma: ",",
-    colon: ":",
-    comment: "",
-    python: false,
-    nan: false,
-    plus: false,
-    raw_breaks: false,
-    raw_quotes: false,
-    escaped_apostrophe: false,
-    indent: "  ",
-    close_list: "]",
-};
-const PRETTY: Style = Style { pretty: true, ..PLAIN };
-
-impl Style {
-    fn write(&self, value: &Value) -> String {
-        let mut out = String::new();
-        self.value(value, 0, &mut out);
-        out
-    }
-
-    fn value(&self, value: &Value, depth: usize, out: &mut String) {
-        match value {
-            Value::Array(items) => {
-                out.push('[');
-                for (index, item) in items.iter().enumerate() {
-                    self.line(depth + 1, out);
-                    self.value(item, depth + 1, out);
-                    let is_last = index + 1 == items.len();
-                    out.push_str(if !is_last {
-                        self.item_comma
-                    } else if self.trailing_comma {
-                        ","
-                    } else {
-                        ""
-                    });
-                }
-                if !items.is_empty() {
-                    self.line(depth, out);
-                }
-                out.push_str(if depth > 0 { self.close_list } else { "]" });
-            }
-            Value::Object(members) => {
-                out.push('{');
-                out.push_str(self.comment);
-                for (index, (name, value)) in members.iter().enumerate() {
-                    self.line(depth + 1, out);
-                    self.text(name, self.key, out);
-                    out.push_str(self.colon);
-                    out.push(' ');
-                    self.value(value, depth + 1, out);
-                    let is_last = index + 1 == members.len();
-                    out.push_str(if !is_last {
-                        self.member_comma
-                    } else if self.trailing_comma {
-                        ","
-                    } else {
-                        ""
-                    });
-                }
-                if !members.is_empty() {
-                    self.line(depth, out);
-                }
-                out.push('}');
-            }
-            Value::String(text) => self.text(text, self.text, out),
-            Value::Bool(true) if self.python => out.push_str("True"),
-            Value::Bool(false) if self.python => out.push_str("False"),
-            Value::Null if self.python => out.push_str("None"),
-            Value::Null if self.nan => out.push_str("NaN"),
-            Value::Number(number) if self.plus && !number.to_string().starts_with('-') => {
-                out.push_str(&format!("+{number}"));
-            }
-            other => out.push_str(&other.to_string()),
-        }
-    }
-
-    fn line(&self, depth: usize, out: &mut String) {
-        if self.pretty {
-            out.push('\n');
-            (0..depth).for_each(|_| out.push_str(self.indent));
-        } else if out.ends_with(',') {
-            out.push(' ');
-        }
-    }
-
-    fn text(&self, text: &str, quote: Quote, out: &mut String) {
-        let (open, close) = match quote {
-            Quote::Double => ('"', '"'),
-            Quote::Repr if text.contains('\'') => ('"', '"'),
-            Quote::Repr | Quote::Single => ('\'', '\''),
-            Quote::Typographic => ('“', '”'),
-            Quote::Back => ('`', '`'),
-            Quote::None => return out.push_str(text),
-        };
-        out.push(open);
-        for c in text.chars() {
-            match c {
-                '\\' => out.push_str("\\\\"),
-                '\n' | '\t' if self.raw_breaks => out.push(c),
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                '"' if self.raw_quotes => out.push('"'),
-                '\'' if self.escaped_apostrophe => out.push_str("\\'"),
-                _ if c == open || c == close => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                _ => out.push(c),
-            }
-        }
-        out.push(close);
-    }
-}
+use crate::schema_style::{PLAIN, PRETTY, Quote, Style};
 
 /// A kind of damage: its name, and what it makes of a value; `None` where it does not apply.
 pub(crate) type Kind = (&'static str, fn(&Value) -> Option<String>);
@@ -208,9 +56,7 @@ pub(crate) const SYNTAX: [Kind; 36] = [
     ("closers missing in fence", |value| {
         Some(format!("```json\n{}\n```", without_closers(PRETTY.write(value), usize::MAX).trim_end()))
     }),
-    ("list left open", |value| {
-        has(value, |v| is_member_list(v)).then(|| Style { close_list: "", ..PLAIN }.write(value))
-    }),
+    ("list left open", |value| has(value, is_member_list).then(|| Style { close_list: "", ..PLAIN }.write(value))),
     ("commas missing between members", |value| {
         has(value, |v| v.as_object().is_some_and(|v| v.len() > 1))
             .then(|| Style { member_comma: "", ..PRETTY }.write(value))
@@ -248,7 +94,8 @@ pub(crate) const SYNTAX: [Kind; 36] = [
 pub(crate) const TYPES: [Kind; 16] = [
     ("numbers as strings", |value| Some(PLAIN.write(&mapped(value, &|v| v.as_number().map(|n| json!(n.to_string())))))),
     ("integers with a fraction", |value| {
-        let text = |n: &serde_json::Number| n.as_i64().filter(|n| n.unsigned_abs() < 1 << 50).map(|n| json!(n as f64));
+        let text =
+            |n: &serde_json::Number| n.as_i64().filter(|n| n.unsigned_abs() < 1 << 50).and(n.as_f64()).map(Value::from);
         Some(PLAIN.write(&mapped(value, &|v| v.as_number().and_then(text))))
     }),
     ("integers as strings with a fraction", |value| {
@@ -326,9 +173,7 @@ pub(crate) const TYPES: [Kind; 16] = [
 
 /// Damage that loses a part of the value, or hides which one is meant.
 pub(crate) const LOSSES: [Kind; 8] = [
-    ("cut in a key", |value| {
-        cut(value, |text| text.rfind("\":").filter(|at| *at > 2 && text[..*at].chars().next_back() != Some('"')))
-    }),
+    ("cut in a key", |value| cut(value, |text| text.rfind("\":").filter(|at| *at > 2 && !text[..*at].ends_with('"')))),
     ("cut behind a colon", |value| cut(value, |text| text.rfind("\": ").map(|at| at + 2))),
     ("cut behind a comma", |value| cut(value, |text| text.rfind(", ").map(|at| at + 1))),
     ("cut at a third", |value| cut(value, |text| inside_text(text, text.len() / 3))),

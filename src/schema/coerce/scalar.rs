@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use crate::schema::change::{Change, Changes};
 use crate::schema::fit::fits_scalar;
 use crate::schema::graph::{Node, Shape};
 use crate::schema::lenient::Json;
-use crate::schema::recover::{Change, Changes};
 
 /// `json` in a form that fits the scalar shape of `node`; `None` where there is none.
 pub(super) fn shaped<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) -> Option<Json<'t>> {
@@ -112,4 +112,39 @@ fn boolean(text: &str) -> Option<String> {
 fn null(text: &str) -> Option<String> {
     let is_null = text.is_empty() || ["null", "none"].iter().any(|word| text.eq_ignore_ascii_case(word));
     is_null.then(|| "null".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_decimals_are_numbers() {
+        for text in ["0", "8", "-8", "1.10", "-0.5", "0.0", "12345678901234567890"] {
+            assert_eq!(decimal(text), Some(text));
+        }
+        for text in [
+            "", "-", "-0", "-0.0", "+8", "08", "1,000", "1 000", "1_000", ".5", "5.", "1e3", "8%", " 8", "0x8", "٣",
+            "1.2.3",
+        ] {
+            assert_eq!(decimal(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_lose_nothing_but_zeros() {
+        assert_eq!(integer("8.0"), Some("8"));
+        assert_eq!(integer("12345678901234567890.00"), Some("12345678901234567890"));
+        assert_eq!(integer("8.01"), None);
+        assert_eq!(integer("1e3"), None);
+    }
+
+    #[test]
+    fn spellings_meet_across_case_and_spacing() {
+        assert_eq!(letters("novelty_score"), letters("Novelty Score"));
+        assert_eq!(letters("novelty-score"), letters("noveltyScore"));
+        assert_ne!(letters("score1"), letters("score_2"));
+        assert_eq!(words(" Low  RISK "), words("low_risk"));
+        assert_ne!(words("lowrisk"), words("low_risk"));
+    }
 }

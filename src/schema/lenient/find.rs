@@ -1,8 +1,8 @@
 //! Finding what starts like JSON in a reply, without deciding yet which of it is meant.
 
 use super::{Fault, Json, Parser};
+use crate::schema::change::Changes;
 use crate::schema::extract::{end_of_brackets, opens_fence};
-use crate::schema::recover::Changes;
 use crate::schema::scan;
 
 /// How often the search goes on after a bracket of the prose that swallowed the rest of the reply.
@@ -40,9 +40,8 @@ pub(in crate::schema) fn find(reply: &str) -> Option<Vec<Candidate<'_>>> {
     match reply[answer..].find(CLOSE) {
         Some(length) if !reply[answer..answer + length].contains(OPEN) => {
             let tag = answer + length;
-            let is_inside = |candidate: &Candidate<'_>| {
-                matches!(candidate.state, State::Whole(..)) && (candidate.start..candidate.end).contains(&tag)
-            };
+            // The tag may also stand in a string of the answer itself.
+            let is_inside = |candidate: &Candidate<'_>| (candidate.start..candidate.end).contains(&tag);
             if found.iter().any(is_inside) { Some(found) } else { values(reply, tag + CLOSE.len()) }
         }
         _ => Some(found),
@@ -74,6 +73,7 @@ fn search(reply: &str, mut at: usize) -> Option<Vec<Candidate<'_>>> {
     let bytes = reply.as_bytes();
     let mut found = Vec::new();
     let mut resumes = 0;
+    let first = at;
     while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
         let start = at + offset;
         let mut parser = Parser::new(reply, start);
@@ -85,7 +85,9 @@ fn search(reply: &str, mut at: usize) -> Option<Vec<Candidate<'_>>> {
             Err(Fault::Broken(stop)) if parser.is_json => {
                 (end_of_brackets(bytes, stop, parser.open.len()), State::Broken)
             }
-            Err(Fault::Cut) if is_rest_empty(reply, start + 1) => (bytes.len(), State::Cut),
+            Err(Fault::Cut) if start == first || is_rest_empty(reply, start + 1) || opens_fence(&reply[..start]) => {
+                (bytes.len(), State::Cut)
+            }
             // Prose. Its quote may open a string that is none.
             Err(Fault::Cut) => {
                 resumes += 1;

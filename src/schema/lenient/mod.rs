@@ -8,14 +8,14 @@ mod json;
 mod number;
 mod string;
 
-use crate::schema::recover::{Change, Changes};
+use crate::schema::change::{Change, Changes};
 use string::Role;
 
 pub(super) use find::{Candidate, State, find};
 pub(super) use json::{Json, Member};
 
 /// Deeper text would exhaust the stack. `serde_json` parses no deeper text either.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = 127;
 
 /// Why no value was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Fault, Json, Parser};
-use crate::schema::recover::Change;
+use crate::schema::change::Change;
 use crate::schema::scan;
 
 /// Words for what JSON spells otherwise, and its own.

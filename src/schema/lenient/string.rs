@@ -5,8 +5,10 @@
 use std::borrow::Cow;
 
 use super::{Fault, Parser};
-use crate::schema::recover::Change;
+use crate::schema::change::Change;
 use crate::schema::scan;
+
+const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
 
 /// What a string is for, which decides what may follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +162,8 @@ impl<'t> Parser<'t> {
             '\n' => draft.out.push_str("\\n"),
             '\r' => draft.out.push_str("\\r"),
             '\t' => draft.out.push_str("\\t"),
-            '\0'..' ' => draft.out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            // Below U+0020, so one byte.
+            '\0'..' ' => draft.out.extend(["\\u00", HEX[c as usize / 16], HEX[c as usize % 16]]),
             _ => draft.out.push(c),
         }
         if c < ' ' {
