@@ -101,10 +101,13 @@ fn read(reply: &str, graph: &Graph) -> Recovery {
             None => reading = Some((candidate, fitting)),
         }
     }
-    let Some((chosen, reading)) = reading else { return as_written(unfit.0, unfit.1, written(best)) };
+    // What fits beside a larger value that does not is an example, or a word of the prose.
+    let Some((_, reading)) = reading.filter(|(chosen, _)| written(chosen) == written(best)) else {
+        return as_written(unfit.0, unfit.1, written(best));
+    };
     // One line of several is not the list they make up.
-    let is_sibling =
-        |other: &Candidate<'_>| written(other) != written(chosen) && written(other)[..1] == written(chosen)[..1];
+    let bracket = |candidate: &Candidate<'_>| reply.as_bytes().get(candidate.start).copied();
+    let is_sibling = |other: &Candidate<'_>| written(other) != written(best) && bracket(other) == bracket(best);
     if reading.coerced && found.iter().any(is_sibling) {
         return Recovery::NoJson;
     }
@@ -138,8 +141,10 @@ fn fitted(json: &Json<'_>, changes: &Changes, written: &str, graph: &Graph) -> O
 }
 
 fn as_written(json: &Json<'_>, changes: &Changes, written: &str) -> Recovery {
+    if changes.is_empty() && json.is_finite() {
+        return Recovery::Strict(written.to_owned());
+    }
     match json.to_text() {
-        Some(_) if changes.is_empty() => Recovery::Strict(written.to_owned()),
         Some(json) => Recovery::Repaired { json, changes: changes.clone().into_vec() },
         None => Recovery::NoJson,
     }

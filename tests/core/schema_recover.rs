@@ -31,8 +31,13 @@ fn the_corpus_is_large_enough_to_say_something() {
 #[test]
 fn damaged_replies_are_mended_without_another_call() {
     let schemas = Schemas::read();
+    let by_hand = written().into_iter().filter(|case| case.meant.is_some()).collect();
+    let mut all = mendable(&schemas);
+    all.extend(damaged(&schemas, &LOSSES));
+    all.extend(written().into_iter().filter(|case| case.meant.is_none()));
+    // The last is the whole corpus, with all that nothing but another call can mend.
     for (cases, percent) in
-        [(damaged(&schemas, &SYNTAX), 99), (damaged(&schemas, &TYPES), 95), (mendable(&schemas), 98), (written(), 60)]
+        [(damaged(&schemas, &SYNTAX), 99), (damaged(&schemas, &TYPES), 98), (by_hand, 100), (all, 80)]
     {
         let Tally { all, recovered, missed, .. } = tally(&schemas, &cases);
         assert!(recovered * 100 >= all * percent, "{recovered} of {all}; missed: {missed:#?}");
