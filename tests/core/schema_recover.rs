@@ -219,6 +219,15 @@ fn megabytes_of_anything_take_linear_time() {
             }
         }
     }
+    // A schema that reads each bracket in two ways, and a value that fits neither.
+    let two_ways = json!({"$ref": "#/$defs/T", "$defs": {"T": {"anyOf": [
+        {"type": "array", "items": {"$ref": "#/$defs/T"}, "maxItems": 9999}, {"type": "array", "items": {"$ref": "#/$defs/T"}}]}}});
+    let two_ways = Schema::new("S", two_ways).unwrap();
+    let deep = "[".repeat(100) + "true" + &"]".repeat(100);
+    let wide = format!("[{}{deep}]", format!("{deep},").repeat(500));
+    for reply in [deep, wide] {
+        assert_eq!(recover(&reply, &two_ways), Recovery::Strict(reply));
+    }
     for piece in ["[", "{\"a\":"] {
         assert_eq!(recover(&piece.repeat(1 << 20), schemas.of("labels")), Recovery::NoJson);
     }
