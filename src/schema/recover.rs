@@ -12,10 +12,6 @@ use super::graph::Graph;
 use super::lenient::{Candidate, Json, State, find};
 use super::placed::is_placed;
 
-/// Coercions that move a value in or out of brackets.
-const RESHAPING: [Change; 5] =
-    [Change::ItemToList, Change::ListToItem, Change::PropertyName, Change::WrapperAdded, Change::WrapperRemoved];
-
 /// What a reply holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -124,17 +120,13 @@ struct Reading {
 /// `json` as it is or made to fit; `None` where it does not.
 fn fitted(json: &Json<'_>, changes: &Changes, written: &str, graph: &Graph) -> Option<Reading> {
     // Where a bracket was left out, the shape of the value is the model's only by the schema's word.
-    let guessed = changes.has(Change::MissingCloser);
-    if guessed && !is_placed(json, graph) {
+    if changes.has(Change::MissingCloser) && !is_placed(json, graph) {
         return Some(Reading { recovery: Recovery::Truncated, coerced: false });
     }
     if Judge::new(graph).fits(json, &graph.root) {
         return Some(Reading { recovery: as_written(json, changes, written), coerced: false });
     }
     let (json, coercions) = coerce(json, graph, written.len())?;
-    if guessed && RESHAPING.iter().any(|change| coercions.has(*change)) {
-        return Some(Reading { recovery: Recovery::Truncated, coerced: true });
-    }
     let mut changes = changes.clone();
     coercions.kinds().for_each(|change| changes.note(change));
     Some(Reading { recovery: Recovery::Repaired { json: json.to_text()?, changes: changes.into_vec() }, coerced: true })
