@@ -1,8 +1,14 @@
 //! JSON Schema: lowering per provider, extraction of JSON from replies, deterministic samples.
 
+mod change;
+mod coerce;
 mod extract;
+mod fit;
 mod graph;
+mod lenient;
 mod lower;
+mod placed;
+mod recover;
 mod restore;
 mod sample;
 mod scan;
@@ -14,7 +20,9 @@ use serde_json::Value;
 use crate::error::Result;
 use graph::Graph;
 
+pub use change::Change;
 pub use extract::json_text;
+pub use recover::{Recovery, recover};
 pub use sample::sample;
 
 /// A JSON Schema as the caller gave it, with its lowered forms made once each.
