@@ -85,11 +85,11 @@ where
     if Handle::try_current().is_ok() {
         return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
     }
+    let cancellation = Cancellation::watch(py)?;
     let _presence = process.enter(py)?;
     let _events = log::Keep::begin();
     let outcome = py.detach(|| -> PyResult<Option<Result<T, Error>>> {
         process.handle.block_on(async {
-            let mut cancellation = Cancellation::default();
             let mut tick = tokio::time::interval(SIGNAL_TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let work = guarded(work);
@@ -101,40 +101,54 @@ where
                     () = process.ended() => return Ok(None),
                     // The caller's own thread: it may attach.
                     _ = tick.tick() => Python::attach(|py| {
-                        log::hand_over(py);
+                        log::hand_over(py)?;
                         py.check_signals()?;
-                        cancellation.check(py)
+                        cancellation.as_ref().map_or(Ok(()), |cancellation| cancellation.check(py))
                     })?,
                 }
             }
         })
     });
-    log::hand_over(py);
-    outcome?.ok_or_else(|| runtime::ending(py))?.map_err(|error| error::to_python(py, &error))
+    let told = log::hand_over(py);
+    let outcome = outcome?;
+    told?;
+    outcome.ok_or_else(|| runtime::ending(py))?.map_err(|error| error::to_python(py, &error))
 }
 
-/// Whether the task that made a blocking call is cancelled while it is blocked.
-#[derive(Default)]
+/// The asyncio task that makes a blocking call, and how often it had been cancelled before: cleaning up after a
+/// cancellation may block.
 struct Cancellation {
-    /// How often it had been cancelled when the call began: cleaning up after a cancellation may block.
-    before: Option<u32>,
+    task: Py<PyAny>,
+    before: u32,
 }
 
 impl Cancellation {
-    fn check(&mut self, py: Python<'_>) -> PyResult<()> {
-        let modules = py.import("sys")?.getattr("modules")?;
-        let Ok(asyncio) = modules.get_item("asyncio") else { return Ok(()) };
-        // Raises where no loop runs on this thread.
-        let Ok(task) = asyncio.call_method0("current_task") else { return Ok(()) };
+    /// `None` where no task runs on this thread.
+    fn watch(py: Python<'_>) -> PyResult<Option<Self>> {
+        let modules = py.import("sys")?.getattr(pyo3::intern!(py, "modules"))?;
+        let Ok(asyncio) = modules.get_item(pyo3::intern!(py, "asyncio")) else { return Ok(None) };
+        let task = match asyncio.call_method0(pyo3::intern!(py, "current_task")) {
+            // No loop runs on this thread.
+            Err(error) if error.is_instance_of::<PyRuntimeError>(py) => return Ok(None),
+            found => found?,
+        };
         if task.is_none() {
-            return Ok(());
+            return Ok(None);
         }
-        let now: u32 = task.call_method0("cancelling")?.extract()?;
-        if now > *self.before.get_or_insert(now) {
+        let before = cancelled(&task)?;
+        Ok(Some(Self { task: task.unbind(), before }))
+    }
+
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if cancelled(self.task.bind(py))? > self.before {
             return Err(CancelledError::new_err("the task was cancelled during a blocking call"));
         }
         Ok(())
     }
+}
+
+fn cancelled(task: &Bound<'_, PyAny>) -> PyResult<u32> {
+    task.call_method0(pyo3::intern!(task.py(), "cancelling"))?.extract()
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.
@@ -164,12 +178,10 @@ impl Ticket {
     {
         let Some((event_loop, future)) = self.target.take() else { return };
         self.lane.on_loop(event_loop, move |py| {
-            if let Err(error) = settle(future.bind(py), |py| match outcome {
+            settle(future.bind(py), |py| match outcome {
                 Ok(output) => convert(py, output),
                 Err(error) => Err(error::to_python(py, &error)),
-            }) {
-                error.write_unraisable(py, Some(future.bind(py)));
-            }
+            })
         });
     }
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
@@ -40,12 +41,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Gives the event to Python's `logging`. Attached, on the lane.
-    pub(super) fn hand_over(self, py: Python<'_>) {
-        let handed = logger(py).and_then(|logger| logger.call_method1("log", (self.level, "%s", self.message)));
-        if let Err(error) = handed {
-            error.write_unraisable(py, None);
+    /// Gives the event to Python's `logging`. A handler that fails is reported and does no harm; Ctrl-C comes out.
+    pub(super) fn hand_over(self, py: Python<'_>) -> PyResult<()> {
+        match logger(py).and_then(|logger| logger.call_method1("log", (self.level, "%s", self.message))) {
+            Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+            handed => drop(handed?),
         }
+        Ok(())
     }
 }
 
@@ -79,24 +81,22 @@ impl Drop for Keep {
     }
 }
 
-/// Gives what this thread has kept to Python's `logging`.
-pub(super) fn hand_over(py: Python<'_>) {
+/// Gives what this thread has kept to Python's `logging`. Python code runs here, so this is where a waiting Ctrl-C may
+/// come out.
+pub(super) fn hand_over(py: Python<'_>) -> PyResult<()> {
     // A handler may take its time: nothing stays borrowed.
     let kept = SINK.with_borrow_mut(|sink| match sink {
         Sink::Kept(records) => std::mem::take(records),
         Sink::Nowhere | Sink::Lane(_) => Vec::new(),
     });
-    for record in kept {
-        record.hand_over(py);
-    }
+    kept.into_iter().try_for_each(|record| record.hand_over(py))
 }
 
 /// Looks up which events Python wants.
-pub(super) fn refresh_level(py: Python<'_>) {
-    let level = logger(py)
-        .and_then(|logger| logger.call_method0(pyo3::intern!(py, "getEffectiveLevel")))
-        .and_then(|level| level.extract::<u32>());
-    LEVEL.store(level.map_or(30, |level| u8::try_from(level).unwrap_or(u8::MAX)), Ordering::Relaxed);
+pub(super) fn refresh_level(py: Python<'_>) -> PyResult<()> {
+    let level: u32 = logger(py)?.call_method0(pyo3::intern!(py, "getEffectiveLevel"))?.extract()?;
+    LEVEL.store(u8::try_from(level).unwrap_or(u8::MAX), Ordering::Relaxed);
+    Ok(())
 }
 
 fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {

@@ -59,7 +59,7 @@ impl Process {
         if ENDING.load(Ordering::Acquire) {
             return Err(ending(py));
         }
-        log::refresh_level(py);
+        log::refresh_level(py)?;
         let pid = std::process::id();
         let mut slot = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slot.as_ref().filter(|slot| slot.pid == pid) {
