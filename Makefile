@@ -1,6 +1,8 @@
 # Needs a Rust toolchain, Python 3.11 or newer and make. `make help` lists the targets.
 
-PYTHON ?= python3
+# The first of these that is new enough; `make PYTHON=...` names another.
+PYTHON ?= $(or $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c \
+	'import sys; sys.version_info < (3, 11) or print("$(name)")' 2>/dev/null))),python3)
 # The package as users get it (release build).
 VENV ?= .venv
 # The package as it is tested (editable, development build, the extra `test`).
@@ -27,10 +29,13 @@ test: lint test-rust test-python ## Check everything: layout, lints, types, Rust
 
 lint: lint-rust lint-python ## Check layout, lints and types
 
-lint-rust: | tools ## Check layout and lints of the core
+# The bindings are checked without the tests, which do not see them: with the features of the development dependencies
+# out of it, `cargo doc` finds every dependency checked already.
+lint-rust: | tools ## Check layout, lints and documentation of the core
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features python -- -D warnings
+	cargo clippy --locked --lib --features python -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --features python
 	@if cargo tree --locked --edges normal,build --prefix none | grep '^pyo3'; then \
 		echo "error: pyo3 is in the dependency tree without the feature 'python'" >&2; exit 1; \
 	else echo "cargo tree: no pyo3 without the feature 'python'"; fi

@@ -14,7 +14,6 @@ import json
 import logging
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
@@ -100,4 +99,6 @@ async def run_workflow(request: IdeaRequest, queue: asyncio.Queue[tuple[str, dic
 
 
 if __name__ == "__main__":
+    import uvicorn
+
     uvicorn.run(app, host="127.0.0.1", port=8000)

@@ -1,6 +1,7 @@
 """One idea workflow and two single calls, with a local Ollama.
 
 Needs `ollama serve` and `ollama pull gemma3:4b`. For Gemini set GOOGLE_API_KEY and pass primary_provider="gemini".
+Settings come from the environment, such as OLLAMA_HOST.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ async def show_progress(message: str, fraction: float) -> None:
 async def main() -> None:
     """Ask for a slogan, then run the whole workflow."""
     # One router for one request: its settings and its metrics are its own, and there is nothing to close.
-    router = LLMRouter(primary_provider="ollama", fallback_enabled=False, config=LLMConfig(model_tier="fast"))
+    router = LLMRouter(
+        primary_provider="ollama", fallback_enabled=False, config=LLMConfig.from_env(), model_tier="fast"
+    )
 
     slogan, response = await router.agenerate_structured("A slogan for a roof garden", Slogan, temperature=0.7)
     print(slogan.text, f"({response.model}, {response.tokens_used} tokens)")

@@ -1,7 +1,9 @@
 //! The immutable configuration of one request.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -15,13 +17,15 @@ pub enum Provider {
     Gemini,
     /// Any server that speaks OpenAI's chat completions.
     OpenAi,
+    /// Anthropic's messages API.
+    Anthropic,
     /// Generated text without any server; only when asked for by name.
     Mock,
 }
 
 impl Provider {
     /// Every provider, in the order they are documented.
-    pub const ALL: [Self; 4] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Mock];
+    pub const ALL: [Self; 5] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Anthropic, Self::Mock];
 
     /// The name users write.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +33,7 @@ impl Provider {
             Self::Ollama => "ollama",
             Self::Gemini => "gemini",
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Mock => "mock",
         }
     }
@@ -45,7 +50,7 @@ impl FromStr for Provider {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|provider| provider.as_str() == name).ok_or_else(|| {
-            Error::invalid_input(format!("unknown provider {name:?}: use ollama, gemini, openai or mock"))
+            Error::invalid_input(format!("unknown provider {name:?}: use ollama, gemini, openai, anthropic or mock"))
         })
     }
 }
@@ -78,7 +83,9 @@ impl FromStr for ProviderChoice {
             return Ok(Self::Auto);
         }
         name.parse().map(Self::Pinned).map_err(|_| {
-            Error::invalid_input(format!("unknown provider {name:?}: use auto, ollama, gemini, openai or mock"))
+            Error::invalid_input(format!(
+                "unknown provider {name:?}: use auto, ollama, gemini, openai, anthropic or mock"
+            ))
         })
     }
 }
@@ -168,6 +175,12 @@ pub struct Config {
     pub openai_model: Option<String>,
     /// Base URL of the OpenAI-compatible server, with the version part.
     pub openai_base_url: String,
+    /// Anthropic's API key; other servers that speak its protocol may need none.
+    pub anthropic_api_key: Option<Secret>,
+    /// Anthropic's model.
+    pub anthropic_model: Option<String>,
+    /// Anthropic's base URL; without a version part at its end, `/v1` is added.
+    pub anthropic_base_url: String,
     /// The temperature of a call that names none.
     pub default_temperature: f64,
 }
@@ -188,12 +201,15 @@ impl Default for Config {
             openai_api_key: None,
             openai_model: None,
             openai_base_url: "https://api.openai.com/v1".to_owned(),
+            anthropic_api_key: None,
+            anthropic_model: None,
+            anthropic_base_url: "https://api.anthropic.com/v1".to_owned(),
             default_temperature: 0.7,
         }
     }
 }
 
-/// Seconds that one request to a hosted provider (Gemini, an OpenAI-compatible server) may take. The stage timeouts of
+/// Seconds that one request to a hosted provider (Gemini, Anthropic, an OpenAI-compatible server) may take. The stage timeouts of
 /// the workflow are shorter or equal; this bounds single calls that have none.
 pub const HOSTED_TIMEOUT_SECONDS: f64 = 600.0;
 
@@ -203,16 +219,20 @@ impl Config {
     /// The second value tells which variables were malformed: each keeps its default.
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
     pub fn from_env() -> (Self, Vec<String>) {
-        Self::from_lookup(|name| std::env::var(name).ok())
+        Self::from_lookup(|name| std::env::var_os(name))
     }
 
     /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> (Self, Vec<String>) {
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> (Self, Vec<String>) {
         let mut reader = Reader { lookup: &lookup, warnings: Vec::new() };
         let default = Self::default();
         let config = Self {
-            default_provider: reader.parsed("MADSPARK_LLM_PROVIDER", default.default_provider),
-            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier),
+            default_provider: reader.parsed(
+                "MADSPARK_LLM_PROVIDER",
+                default.default_provider,
+                "auto, ollama, gemini, openai, anthropic or mock",
+            ),
+            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
             fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
             ollama_host: reader.host("OLLAMA_HOST", default.ollama_host),
             ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
@@ -224,6 +244,9 @@ impl Config {
             openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
             openai_model: reader.text("OPENAI_MODEL"),
             openai_base_url: reader.url("OPENAI_BASE_URL", default.openai_base_url),
+            anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
+            anthropic_model: reader.text("ANTHROPIC_MODEL"),
+            anthropic_base_url: reader.url("ANTHROPIC_BASE_URL", default.anthropic_base_url),
             default_temperature: default.default_temperature,
         };
         (config, reader.warnings)
@@ -234,13 +257,17 @@ impl Config {
         check_url("ollama_host", &self.ollama_host)?;
         check_url("gemini_base_url", &self.gemini_base_url)?;
         check_url("openai_base_url", &self.openai_base_url)?;
+        check_url("anthropic_base_url", &self.anthropic_base_url)?;
         check_text("ollama_model_fast", &self.ollama_model_fast)?;
         check_text("ollama_model_balanced", &self.ollama_model_balanced)?;
         check_text("gemini_model", &self.gemini_model)?;
         if let Some(model) = &self.openai_model {
             check_text("openai_model", model)?;
         }
-        if !(self.ollama_timeout.is_finite() && self.ollama_timeout > 0.0) {
+        if let Some(model) = &self.anthropic_model {
+            check_text("anthropic_model", model)?;
+        }
+        if !is_seconds(self.ollama_timeout) {
             return Err(Error::invalid_input(format!(
                 "ollama_timeout must be a positive number of seconds, not {}",
                 self.ollama_timeout
@@ -284,6 +311,11 @@ fn is_plausible_key(key: &str) -> bool {
     key.chars().count() >= 20 && !PLACEHOLDERS.iter().any(|mark| lower.contains(mark))
 }
 
+/// A positive time that a clock can hold.
+fn is_seconds(value: f64) -> bool {
+    value > 0.0 && Duration::try_from_secs_f64(value).is_ok()
+}
+
 fn check_text(field: &str, value: &str) -> Result<()> {
     if value.trim().is_empty() {
         return Err(Error::invalid_input(format!("{field} must not be blank")));
@@ -302,29 +334,35 @@ fn check_url(field: &str, value: &str) -> Result<()> {
 }
 
 struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+    lookup: &'a dyn Fn(&str) -> Option<OsString>,
     warnings: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    fn text(&mut self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?;
+        let Some(value) = value.to_str() else {
+            self.refuse(name, "UTF-8 text");
+            return None;
+        };
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The value is not repeated: it may be a key that was set under the wrong name.
+    fn refuse(&mut self, name: &str, wanted: &str) {
+        self.warnings.push(format!("{name} is not {wanted}; the default stands"));
     }
 
     fn checked<T>(&mut self, name: &str, default: T, read: impl FnOnce(String) -> Option<T>, wanted: &str) -> T {
         let Some(value) = self.text(name) else { return default };
         read(value).unwrap_or_else(|| {
-            self.warnings.push(format!("{name} is not {wanted}; the default stands"));
+            self.refuse(name, wanted);
             default
         })
     }
 
-    fn parsed<T: FromStr<Err = Error>>(&mut self, name: &str, default: T) -> T {
-        let Some(value) = self.text(name) else { return default };
-        value.to_ascii_lowercase().parse().unwrap_or_else(|error: Error| {
-            self.warnings.push(format!("{name}: {}; the default stands", error.message()));
-            default
-        })
+    fn parsed<T: FromStr>(&mut self, name: &str, default: T, wanted: &str) -> T {
+        self.checked(name, default, |value| value.to_ascii_lowercase().parse().ok(), wanted)
     }
 
     fn flag(&mut self, name: &str, default: bool) -> bool {
@@ -337,7 +375,7 @@ impl Reader<'_> {
     }
 
     fn seconds(&mut self, name: &str, default: f64) -> f64 {
-        let read = |value: String| value.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
+        let read = |value: String| value.parse().ok().filter(|seconds| is_seconds(*seconds));
         self.checked(name, default, read, "a positive number of seconds")
     }
 
@@ -361,7 +399,7 @@ mod tests {
     use super::*;
 
     fn from_pairs(pairs: &[(&str, &str)]) -> (Config, Vec<String>) {
-        Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
     }
 
     #[test]
@@ -377,11 +415,13 @@ mod tests {
             ("MADSPARK_MODEL_TIER", "best"),
             ("MADSPARK_FALLBACK_ENABLED", "perhaps"),
             ("OLLAMA_HOST", "http://"),
-            ("OLLAMA_REQUEST_TIMEOUT", "-1"),
+            ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
             ("GEMINI_BASE_URL", "ftp://x"),
+            ("ANTHROPIC_BASE_URL", "x"),
         ]);
         assert_eq!(config, Config::default());
-        assert_eq!(warnings.len(), 6, "{warnings:?}");
+        assert_eq!(warnings.len(), 7, "{warnings:?}");
+        assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
     }
 
     #[test]
@@ -392,7 +432,8 @@ mod tests {
 
     #[test]
     fn keys_are_never_shown() {
-        let (config, _) = from_pairs(&[("GOOGLE_API_KEY", "AIza-secret-secret-secret")]);
+        let (config, _) =
+            from_pairs(&[("GOOGLE_API_KEY", "AIza-secret-secret-secret"), ("ANTHROPIC_API_KEY", "sk-ant-secret")]);
         assert!(!format!("{config:?}").contains("secret"));
         assert!(config.has_plausible_api_key());
     }

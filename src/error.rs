@@ -101,6 +101,15 @@ impl ErrorKind {
     }
 }
 
+/// A reply that was not taken, and why.
+#[derive(Clone)]
+pub struct Rejected {
+    /// The reply's text; for a structured reply its JSON alone, where it holds any.
+    pub text: String,
+    /// One line for each thing that is wrong with it.
+    pub faults: Vec<String>,
+}
+
 /// What failed, where, and what is known about it.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
@@ -115,6 +124,7 @@ struct Inner {
     retry_after: Option<Duration>,
     usage: Usage,
     partial: Option<Arc<str>>,
+    rejected: Option<Rejected>,
     causes: Vec<Error>,
     attempts: Vec<crate::router::Attempt>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -132,6 +142,7 @@ impl Error {
             retry_after: None,
             usage: Usage::default(),
             partial: None,
+            rejected: None,
             causes: Vec::new(),
             attempts: Vec::new(),
             source: None,
@@ -151,7 +162,7 @@ impl Error {
         self
     }
 
-    /// The HTTP status that came back.
+    /// The HTTP status that came back; also that of a reply which then could not be used.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
@@ -176,6 +187,13 @@ impl Error {
     #[must_use]
     pub fn with_partial(mut self, text: impl Into<Arc<str>>) -> Self {
         self.0.partial = Some(text.into());
+        self
+    }
+
+    /// The reply that was not taken.
+    #[must_use]
+    pub fn with_rejected(mut self, rejected: Rejected) -> Self {
+        self.0.rejected = Some(rejected);
         self
     }
 
@@ -240,6 +258,11 @@ impl Error {
         self.0.partial.as_deref()
     }
 
+    /// The reply that was not taken, where there was one. No text of this error shows it.
+    pub fn rejected(&self) -> Option<&Rejected> {
+        self.0.rejected.as_ref()
+    }
+
     /// The errors this one sums up.
     pub fn causes(&self) -> &[Self] {
         &self.0.causes
@@ -271,13 +294,20 @@ impl fmt::Display for Error {
             f.write_str(": ")?;
         }
         f.write_str(&self.0.message)?;
-        if let Some(status) = self.0.status {
+        if let Some(status) = self.0.status.filter(|status| !(200..300).contains(status)) {
             write!(f, " [HTTP {status}]")?;
         }
         if let Some(wait) = self.0.retry_after {
             write!(f, " [retry after {:.0} s]", wait.as_secs_f64().ceil())?;
         }
         Ok(())
+    }
+}
+
+/// The text is the model's own and in no log.
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected").field("faults", &self.faults).finish_non_exhaustive()
     }
 }
 

@@ -33,5 +33,5 @@ pub mod transport;
 mod python;
 
 pub use config::{Config, ModelTier, Provider, ProviderChoice, Secret};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Rejected, Result};
 pub use router::{Engine, Generate, Router};

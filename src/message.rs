@@ -17,9 +17,10 @@ pub struct Request {
     pub parts: Vec<Part>,
     /// The schema the reply must fit; `None` for free text.
     pub schema: Option<Arc<Schema>>,
-    /// Sampling temperature, 0.0 to 2.0. Zero is a value, not "unset".
+    /// Sampling temperature, 0.0 to 2.0. Zero is a value, not "unset". Anthropic's scale ends at 1.0, and its newer models
+    /// take none.
     pub temperature: f64,
-    /// Upper bound of output tokens; `None` leaves it to the model.
+    /// Upper bound of output tokens; `None` leaves it to the model, but for Anthropic, which is told 16 000.
     pub max_tokens: Option<u32>,
     /// Turns after the prompt: a rejected reply and what was wrong with it.
     pub repair: Option<Repair>,
@@ -92,8 +93,11 @@ impl Part {
 /// A model's answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// The text, thoughts left out. Never empty: an empty answer is an error.
+    /// The text, thoughts left out; of a structured reply the JSON in it, where there is some. Never empty: an empty
+    /// answer is an error.
     pub text: String,
+    /// The whole text that the JSON was cut out of, where there is more to it.
+    pub around: Option<String>,
     /// The model the provider says it used, where it says so.
     pub model: Option<String>,
     /// Why the model stopped.

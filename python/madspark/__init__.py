@@ -87,9 +87,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object
     if name == "__version__":
-        from importlib.metadata import version
-
-        value = version("madspark")
+        # The extension's own, so that it is right for a copy that pip did not install, too.
+        from madspark._core import __version__ as value
     else:
         from importlib import import_module
 

@@ -23,6 +23,7 @@ __all__ = [
     "__version__",
     "arun_agent",
     "run_agent",
+    "schema_of",
 ]
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -61,6 +62,9 @@ class LLMConfig:
         openai_api_key: str | None = None,
         openai_model: str | None = None,
         openai_base_url: str | None = None,
+        anthropic_api_key: str | None = None,
+        anthropic_model: str | None = None,
+        anthropic_base_url: str | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -103,6 +107,12 @@ class LLMConfig:
     def openai_model(self) -> str | None: ...
     @property
     def openai_base_url(self) -> str: ...
+    @property
+    def anthropic_api_key(self) -> str | None: ...
+    @property
+    def anthropic_model(self) -> str | None: ...
+    @property
+    def anthropic_base_url(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -192,6 +202,10 @@ class Coordinator:
     """Runs workflows, no more than so many model calls at once."""
 
     def __new__(cls, max_concurrent_agents: int) -> Self: ...
+    @staticmethod
+    def check(options: str) -> None:
+        """Raise what `arun` would raise for these options, without running anything."""
+
     def arun(
         self,
         router: _Source,
@@ -207,9 +221,12 @@ def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[
 def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
 
+def schema_of(name: str) -> str:
+    """The JSON Schema, as text, that agents ask with under `name`. Raises KeyError for any other name."""
+
 @disjoint_base
 class Simulator:
-    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI."""
+    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini, OpenAI and Anthropic."""
 
     def __new__(cls) -> Self: ...
     def __enter__(self) -> Self: ...
@@ -223,6 +240,8 @@ class Simulator:
     def gemini_url(self) -> str: ...
     @property
     def openai_url(self) -> str: ...
+    @property
+    def anthropic_url(self) -> str: ...
     @property
     def requests(self) -> list[RecordedRequest]: ...
     @property
@@ -248,10 +267,11 @@ class Simulator:
     ) -> None:
         """Script a behaviour. For each request the first rule that matches and has turns left is taken.
 
-        `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
-        further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
-        `headers` and `body`, or `pieces` of a streamed body after which a fault comes, the model's `text` or `json`
-        inside the usual reply, or a `fault`. Raises ValueError for what cannot be sent.
+        `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
+        `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
+        `tokens_per_second`, `status` with `headers` and `body`, or `pieces` of a streamed body after which a fault
+        comes, the model's `text` or `json` inside the usual reply, or a `fault`. Raises ValueError for what cannot be
+        sent.
         """
 
     def clear(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
+    from threading import Thread
     from typing import Any
 
     from madspark._core import Call, Pending
@@ -56,11 +57,16 @@ async def adrive(steps: Steps[_T]) -> _T:
         return result
 
 
+_TICK_SECONDS = 0.1
+"""How often a caller that waits for a thread looks whether it was cancelled."""
+
+
 def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """Run a coroutine to its end from synchronous code.
 
     On the calling thread where no loop runs there, so that callbacks stay on it. Under a running loop (a notebook) on a
-    thread of its own, with the caller's context variables, while the caller waits; Ctrl-C cancels the coroutine.
+    thread of its own, with the caller's context variables, while the caller waits; Ctrl-C and the cancellation of the
+    caller's task cancel the coroutine.
     """
     import asyncio
 
@@ -68,40 +74,54 @@ def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work())
+    return _run_beside(work)
 
+
+def _run_beside(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a coroutine on a loop and a thread of its own, and wait for it."""
+    import asyncio
     import contextvars
     import threading
+    from concurrent.futures import Future
 
-    outcome: list[_T] = []
-    failure: list[BaseException] = []
-    started = threading.Event()
-    handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[_T]]] = []
+    outcome: Future[_T] = Future()
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
 
-    async def main() -> None:
+    async def main() -> _T:
         task = asyncio.ensure_future(work())
-        handle.append((asyncio.get_running_loop(), task))
-        started.set()
-        outcome.append(await task)
+        running.set_result((asyncio.get_running_loop(), task))
+        return await task
 
     def body() -> None:
         try:
-            asyncio.run(main())
+            outcome.set_result(asyncio.run(main()))
         except BaseException as error:  # noqa: BLE001  (handed to the waiting thread, which raises it)
-            failure.append(error)
-        finally:
-            started.set()
+            outcome.set_exception(error)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), name="madspark-sync", daemon=True)
     thread.start()
     try:
-        thread.join()
+        _join(thread)
     except BaseException:
-        started.wait()
-        for loop, task in handle:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+        loop, task = running.result()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    return outcome.result()
+
+
+def _join(thread: Thread) -> None:
+    """Wait for `thread`.
+
+    Raises:
+        CancelledError: The task that waits was cancelled, which is what Ctrl-C does to it under asyncio.run.
+    """
+    import asyncio
+
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    while thread.is_alive():
+        thread.join(_TICK_SECONDS)
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError

@@ -68,19 +68,19 @@ impl Coordinator {
 
         progress.emit("Generating ideas", 0.1);
         let mut ideas = run.generate().await?;
-        progress.emit(&format!("Generated {} ideas", ideas.len()), 0.3);
+        progress.emit(&format!("Generated {}", counted(ideas.len())), 0.3);
         if options.enable_novelty_filter {
             ideas = novelty::filter(ideas, |idea| idea, options.novelty_threshold);
         }
 
-        progress.emit(&format!("Evaluating {} ideas", ideas.len()), 0.4);
+        progress.emit(&format!("Evaluating {}", counted(ideas.len())), 0.4);
         let evaluations = run.evaluate(&ideas).await?;
         let mut candidates = keep_best(ideas, evaluations, options.num_top_candidates);
         if candidates.iter().all(|candidate| candidate.status == Status::Failed) {
             progress.emit("No idea could be evaluated", 1.0);
             return Ok(candidates);
         }
-        progress.emit(&format!("Selected {} ideas", candidates.len()), 0.6);
+        progress.emit(&format!("Selected {}", counted(candidates.len())), 0.6);
 
         progress.emit("Working on the selected ideas", 0.7);
         if options.enhanced_reasoning {
@@ -95,10 +95,15 @@ impl Coordinator {
 
         progress.emit("Building the results", 0.88);
         let finished = candidates.iter().filter(|candidate| candidate.status == Status::Ok).count();
-        progress.emit(&format!("Completed {finished} of {} ideas", candidates.len()), 0.9);
+        progress.emit(&format!("Completed {finished} of {}", counted(candidates.len())), 0.9);
         progress.emit("Done", 1.0);
         Ok(candidates)
     }
+}
+
+/// A number of ideas, in words.
+fn counted(ideas: usize) -> String {
+    format!("{ideas} {}", if ideas == 1 { "idea" } else { "ideas" })
 }
 
 /// The best `count` ideas by score; of equals the earlier first; ideas without a score last. Where no idea has one, the

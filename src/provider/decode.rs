@@ -48,14 +48,16 @@ impl Draft {
     /// limit and asked for free text; otherwise it is `Truncated`.
     pub(super) fn settle(self, target: &Target, request: &Request, dialect: Dialect) -> Result<Reply> {
         self.check(target, request)?;
-        let text = match &request.schema {
-            None => self.text,
-            Some(schema) => match schema::json_text(&self.text) {
-                Some(json) => schema.lower(dialect).restore(json.to_owned()),
-                None => self.text,
-            },
+        let Self { text, model, finish, usage, .. } = self;
+        let json = request.schema.as_ref().and_then(|schema| Some((schema, schema::json_text(&text)?)));
+        let (text, around) = match json {
+            None => (text, None),
+            Some((schema, json)) => {
+                let is_part = json.len() < text.trim().len();
+                (schema.lower(dialect).restore(json.to_owned()), is_part.then_some(text))
+            }
         };
-        Ok(Reply { text, model: self.model, finish: self.finish, usage: self.usage })
+        Ok(Reply { text, around, model, finish, usage })
     }
 
     /// Whether it is a reply to `request`; see [`Draft::settle`].

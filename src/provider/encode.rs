@@ -87,7 +87,7 @@ pub(super) fn key_header(
     key: &str,
 ) -> Result<(HeaderName, HeaderValue)> {
     let mut value = HeaderValue::from_str(&format!("{prefix}{key}"))
-        .map_err(|_| not_configured(target, "the API key holds a character that no key has".to_owned()))?;
+        .map_err(|_| not_configured(target, "the API key holds a character that no key has: set it anew".to_owned()))?;
     value.set_sensitive(true);
     Ok((name, value))
 }

@@ -8,6 +8,30 @@ use super::decode::{Draft, failure};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Reply, Request, Usage};
 
+/// What an event counts. Counts are of the reply so far: the latest stands, they are never added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Every bucket.
+    All(Usage),
+    /// The answer's buckets; what was counted of the prompt stands.
+    Answer {
+        /// Tokens of the answer, without thoughts.
+        output: u64,
+        /// Tokens of the model's thoughts.
+        reasoning: u64,
+    },
+}
+
+impl Counted {
+    /// The counts after `before`.
+    fn after(self, before: Usage) -> Usage {
+        match self {
+            Self::All(usage) => usage,
+            Self::Answer { output, reasoning } => Usage { output, reasoning, ..before },
+        }
+    }
+}
+
 /// What one event of a stream tells. Role, thoughts and keep-alives tell nothing: the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -21,8 +45,8 @@ pub struct Event {
     pub finish: Option<FinishReason>,
     /// What the provider calls that reason.
     pub reason: Option<String>,
-    /// What the provider has counted so far, for the whole reply: the latest count stands, they are never added up.
-    pub usage: Option<Usage>,
+    /// What the provider has counted so far.
+    pub usage: Option<Counted>,
     /// True for the protocol's terminal marker: the reply is whole.
     pub is_last: bool,
 }
@@ -67,7 +91,9 @@ impl Transcript {
         }
         self.draft.reason = reason.or(self.draft.reason.take());
         self.draft.model = model.or(self.draft.model.take());
-        self.draft.usage = usage.unwrap_or(self.draft.usage);
+        if let Some(counted) = usage {
+            self.draft.usage = counted.after(self.draft.usage);
+        }
         self.is_whole |= is_last;
     }
 
@@ -110,7 +136,7 @@ impl Transcript {
     /// The reply; call it after a [`Transcript::check`] that passed.
     pub fn into_reply(self) -> Reply {
         let Draft { text, model, finish, usage, .. } = self.draft;
-        Reply { text, model, finish, usage }
+        Reply { text, around: None, model, finish, usage }
     }
 
     fn refused(&self, target: &Target) -> Error {

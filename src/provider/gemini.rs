@@ -16,7 +16,7 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, user_text};
-use super::{Adapter, Event, Target};
+use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
@@ -202,7 +202,7 @@ impl Adapter for Gemini {
             finish: reason.is_some().then(|| candidate.finish()),
             is_last: reason.is_some(),
             reason,
-            usage: generated.usage_metadata.map(|usage| usage.disjoint()),
+            usage: generated.usage_metadata.map(|usage| Counted::All(usage.disjoint())),
             text: Some(candidate.into_text()),
         })
     }

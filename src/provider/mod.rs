@@ -2,6 +2,7 @@
 //!
 //! One file per protocol, all of one shape. Nothing here does I/O or decides what happens after a failure.
 
+mod anthropic;
 mod decode;
 mod encode;
 mod event;
@@ -23,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::message::{Part, Reply, Request};
 use crate::transport::{Framing, WireRequest};
 
-pub use event::{Event, Transcript};
+pub use event::{Counted, Event, Transcript};
 pub use mock::answer as mock_answer;
 
 /// One model at one address, with the key it is reached by.
@@ -88,6 +89,7 @@ pub fn adapter(provider: Provider) -> Option<&'static dyn Adapter> {
         Provider::Ollama => Some(&ollama::Ollama),
         Provider::Gemini => Some(&gemini::Gemini),
         Provider::OpenAi => Some(&openai::OpenAi),
+        Provider::Anthropic => Some(&anthropic::Anthropic),
         Provider::Mock => None,
     }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
 use super::encode::{Base64, endpoint, get, post, unsupported, user_text};
-use super::{Adapter, Event, Target};
+use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
@@ -142,7 +142,7 @@ impl Adapter for Ollama {
             finish: reply.done.then_some(finish),
             reason: reply.done_reason,
             // The counts are on the last line alone.
-            usage: reply.done.then_some(usage),
+            usage: reply.done.then_some(Counted::All(usage)),
             is_last: reply.done,
             ..Event::default()
         })

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
 use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, unsupported, user_text};
-use super::{Adapter, Event, Target};
+use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::schema::{Dialect, Lowered, Schema};
@@ -248,7 +248,7 @@ impl Adapter for OpenAi {
             model: completed.model,
             finish: reason.as_deref().map(|reason| finish(Some(reason))),
             reason,
-            usage: completed.usage.map(|usage| usage.disjoint()),
+            usage: completed.usage.map(|usage| Counted::All(usage.disjoint())),
             // The usage comes after the reason, and `[DONE]` last.
             is_last: false,
         })

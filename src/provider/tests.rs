@@ -138,6 +138,11 @@ fn a_structured_reply_is_restored_from_the_json_within_it() {
             Dialect::OpenAiStrict,
             json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
         ),
+        (
+            Provider::Anthropic,
+            Dialect::Anthropic,
+            json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
+        ),
     ];
     for (provider, dialect, envelope) in envelopes {
         let target = target(provider, "http://h", Some(KEY));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,8 +13,8 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic, SkepticCase,
-    StructuredIdeaGenerator,
+    self, Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic,
+    SkepticCase, StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
@@ -66,6 +66,12 @@ pub(super) fn arun_agent(
     let router = router.generate(py, &process)?;
     let work = async move { task.run(&*router, &attachments.load().await?).await };
     bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
+}
+
+/// The JSON Schema, as text, that agents ask with under `name`. Raises `KeyError` for any other name.
+#[pyfunction]
+pub(super) fn schema_of(name: &str) -> PyResult<String> {
+    agents::schema_of(name).map(|schema| schema.to_string()).ok_or_else(|| PyKeyError::new_err(name.to_owned()))
 }
 
 /// One question to one agent.

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::error;
-use super::lane::{EventLoop, Lane};
-use super::runtime::Process;
+use super::lane::{self, EventLoop, Lane};
+use super::runtime::{self, Process};
+use super::{error, log};
 use crate::error::{Error, ErrorKind};
 
 /// How often a blocked call looks for Ctrl-C.
@@ -34,16 +36,22 @@ pub(super) struct Pending {
 impl Pending {
     /// Drops the work if it is not done; its sockets close. Safe to call again.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        // First, and whatever becomes of the future: a closed loop refuses to cancel it.
+        self.abort.abort();
         let future = self.future.bind(py);
-        if future.call_method0(pyo3::intern!(py, "cancel"))?.is_truthy()? {
-            self.abort.abort();
-        } else if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        let event_loop = future.call_method0(pyo3::intern!(py, "get_loop"))?;
+        let cancelled = lane::unless_closed(&event_loop, future.call_method0(pyo3::intern!(py, "cancel")))?;
+        let Some(cancelled) = cancelled else { return Ok(()) };
+        if !cancelled.is_truthy()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
             // Done: marks an error as seen, in case the coroutine was cancelled in the same turn of the loop.
             future.call_method0(pyo3::intern!(py, "exception"))?;
-        } else {
-            self.abort.abort();
         }
         Ok(())
+    }
+
+    /// A task that waits holds `self`, whose future holds the task: a cycle, where its loop was given up.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
     }
 }
 
@@ -67,8 +75,8 @@ where
 }
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
-/// 0.1 s of Ctrl-C; the work is dropped then.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method's path is not general over lifetimes")]
+/// 0.1 s of Ctrl-C, and `CancelledError` where it was called inside a task that is cancelled meanwhile (which is what
+/// Ctrl-C does under `asyncio.run`); the work is dropped then.
 pub(super) fn block<W, T>(py: Python<'_>, process: &Process, work: W) -> PyResult<T>
 where
     W: Future<Output = Result<T, Error>> + Send,
@@ -77,7 +85,10 @@ where
     if Handle::try_current().is_ok() {
         return Err(PyRuntimeError::new_err("a synchronous madspark call was made from inside its own runtime"));
     }
-    let outcome: Result<T, Error> = py.detach(|| -> PyResult<_> {
+    let cancellation = Cancellation::watch(py)?;
+    let _presence = process.enter(py)?;
+    let _events = log::Keep::begin();
+    let outcome = py.detach(|| -> PyResult<Option<Result<T, Error>>> {
         process.handle.block_on(async {
             let mut tick = tokio::time::interval(SIGNAL_TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,17 +97,58 @@ where
             loop {
                 tokio::select! {
                     biased;
-                    outcome = &mut work => return Ok(outcome),
-                    () = process.ended() => {
-                        return Err(PyRuntimeError::new_err("the interpreter is ending; the call was cancelled"));
-                    }
+                    outcome = &mut work => return Ok(Some(outcome)),
+                    () = process.ended() => return Ok(None),
                     // The caller's own thread: it may attach.
-                    _ = tick.tick() => Python::attach(|py| py.check_signals())?,
+                    _ = tick.tick() => Python::attach(|py| {
+                        log::hand_over(py)?;
+                        py.check_signals()?;
+                        cancellation.as_ref().map_or(Ok(()), |cancellation| cancellation.check(py))
+                    })?,
                 }
             }
         })
-    })?;
-    outcome.map_err(|error| error::to_python(py, &error))
+    });
+    let told = log::hand_over(py);
+    let outcome = outcome?;
+    told?;
+    outcome.ok_or_else(|| runtime::ending(py))?.map_err(|error| error::to_python(py, &error))
+}
+
+/// The asyncio task that makes a blocking call, and how often it had been cancelled before: cleaning up after a
+/// cancellation may block.
+struct Cancellation {
+    task: Py<PyAny>,
+    before: u32,
+}
+
+impl Cancellation {
+    /// `None` where no task runs on this thread.
+    fn watch(py: Python<'_>) -> PyResult<Option<Self>> {
+        let modules = py.import("sys")?.getattr(pyo3::intern!(py, "modules"))?;
+        let Ok(asyncio) = modules.get_item(pyo3::intern!(py, "asyncio")) else { return Ok(None) };
+        let task = match asyncio.call_method0(pyo3::intern!(py, "current_task")) {
+            // No loop runs on this thread.
+            Err(error) if error.is_instance_of::<PyRuntimeError>(py) => return Ok(None),
+            found => found?,
+        };
+        if task.is_none() {
+            return Ok(None);
+        }
+        let before = cancelled(&task)?;
+        Ok(Some(Self { task: task.unbind(), before }))
+    }
+
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if cancelled(self.task.bind(py))? > self.before {
+            return Err(CancelledError::new_err("the task was cancelled during a blocking call"));
+        }
+        Ok(())
+    }
+}
+
+fn cancelled(task: &Bound<'_, PyAny>) -> PyResult<u32> {
+    task.call_method0(pyo3::intern!(task.py(), "cancelling"))?.extract()
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.
@@ -126,12 +178,10 @@ impl Ticket {
     {
         let Some((event_loop, future)) = self.target.take() else { return };
         self.lane.on_loop(event_loop, move |py| {
-            if let Err(error) = settle(future.bind(py), |py| match outcome {
+            settle(future.bind(py), |py| match outcome {
                 Ok(output) => convert(py, output),
                 Err(error) => Err(error::to_python(py, &error)),
-            }) {
-                error.write_unraisable(py, Some(future.bind(py)));
-            }
+            })
         });
     }
 }

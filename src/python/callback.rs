@@ -35,7 +35,7 @@ struct Host {
 
 impl PythonRouter {
     /// `ask(prompt, schema_name, system, temperature, with_attachments)` makes the coroutine that asks the router. It is
-    /// run on the loop that runs now, in a copy of the context that is current now.
+    /// run on the loop that runs now, each in a copy of its own of the context that is current now.
     pub(super) fn new(py: Python<'_>, lane: &Lane, ask: Py<PyAny>) -> PyResult<Self> {
         let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
         let context = py.import("contextvars")?.call_method0("copy_context")?.unbind();
@@ -49,9 +49,9 @@ impl Generate for PythonRouter {
             let (sender, receiver) = oneshot::channel();
             let flight = Flight { host: Arc::clone(&self.host), task: Arc::default() };
             let (host, task) = (Arc::clone(&self.host), Arc::clone(&flight.task));
-            self.host.lane.on_loop(Arc::clone(&self.host.event_loop), move |py| {
-                begin(py, &host, &task, &request, sender);
-            });
+            self.host
+                .lane
+                .on_loop(Arc::clone(&self.host.event_loop), move |py| begin(py, &host, &task, &request, sender));
             // The sender is dropped unused only where the loop closed under the call.
             let outcome = receiver.await.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::Internal, "the event loop closed while the router's answer was awaited"))
@@ -95,38 +95,39 @@ impl Drop for Flight {
         if let Task::Running(task) = task {
             self.host.lane.on_loop(Arc::clone(&self.host.event_loop), move |py| {
                 // A task that is done already ignores it.
-                if let Err(error) = task.call_method0(py, pyo3::intern!(py, "cancel")) {
-                    error.write_unraisable(py, None);
-                }
+                task.call_method0(py, pyo3::intern!(py, "cancel")).map(drop)
             });
         }
     }
 }
 
-/// Starts the task on its loop's thread.
-fn begin(py: Python<'_>, host: &Host, task: &Mutex<Task>, request: &Request, sender: oneshot::Sender<Result<Told>>) {
+/// Starts the task on its loop's thread. What keeps it from starting is the router's answer.
+fn begin(
+    py: Python<'_>,
+    host: &Host,
+    task: &Mutex<Task>,
+    request: &Request,
+    sender: oneshot::Sender<Result<Told>>,
+) -> PyResult<()> {
     if matches!(*task.lock().unwrap_or_else(PoisonError::into_inner), Task::Done) {
-        return;
+        return Ok(());
     }
-    let answer = Py::new(py, Answer { sender: Mutex::new(Some(sender)) });
-    let started = answer.and_then(|answer| {
-        let outcome = start(py, host, request, answer.clone_ref(py));
-        if let Err(failure) = &outcome {
-            answer.get().tell(Err(error::external(failure.clone_ref(py))));
+    let answer = Py::new(py, Answer { sender: Mutex::new(Some(sender)) })?;
+    let running = match start(py, host, request, answer.clone_ref(py)) {
+        Ok(running) => running,
+        Err(failure) => {
+            answer.get().tell(Err(error::external(failure)));
+            return Ok(());
         }
-        outcome
-    });
-    let Ok(running) = started else { return };
+    };
     let mut state = task.lock().unwrap_or_else(PoisonError::into_inner);
     if !matches!(*state, Task::Done) {
         *state = Task::Running(running);
-        return;
+        return Ok(());
     }
     drop(state);
     // The run was dropped while the task was being made.
-    if let Err(failure) = running.call_method0(py, pyo3::intern!(py, "cancel")) {
-        failure.write_unraisable(py, None);
-    }
+    running.call_method0(py, pyo3::intern!(py, "cancel")).map(drop)
 }
 
 fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> PyResult<Py<PyAny>> {
@@ -134,7 +135,8 @@ fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> 
     let asking = (&*request.prompt, schema, &*request.system, request.temperature, !request.parts.is_empty());
     let coroutine = host.ask.call1(py, asking)?;
     let options = PyDict::new(py);
-    options.set_item(pyo3::intern!(py, "context"), &host.context)?;
+    // What one question sets there must not show in another that is under way.
+    options.set_item(pyo3::intern!(py, "context"), host.context.call_method0(py, pyo3::intern!(py, "copy"))?)?;
     let task = host.event_loop.call_method(py, pyo3::intern!(py, "create_task"), (coroutine,), Some(&options))?;
     task.call_method1(py, pyo3::intern!(py, "add_done_callback"), (answer,))?;
     Ok(task)
@@ -188,10 +190,6 @@ impl Progress {
 impl ProgressSink for Progress {
     fn emit(&self, message: &str, fraction: f64) {
         let (emit, message) = (Arc::clone(&self.emit), message.to_owned());
-        self.lane.on_loop(Arc::clone(&self.event_loop), move |py| {
-            if let Err(error) = emit.call1(py, (message, fraction)) {
-                error.write_unraisable(py, Some(emit.bind(py)));
-            }
-        });
+        self.lane.on_loop(Arc::clone(&self.event_loop), move |py| emit.call1(py, (message, fraction)).map(drop));
     }
 }

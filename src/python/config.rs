@@ -1,11 +1,12 @@
 //! `LLMConfig`: the immutable configuration of one request.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::error;
 use crate::config::{Config, ModelTier, ProviderChoice, Secret};
@@ -28,7 +29,7 @@ impl LLMConfig {
         default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
         ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
         default_temperature = None, *, gemini_base_url = None, openai_api_key = None, openai_model = None,
-        openai_base_url = None
+        openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field, as users know it")]
     fn new(
@@ -47,6 +48,9 @@ impl LLMConfig {
         openai_api_key: Option<&str>,
         openai_model: Option<String>,
         openai_base_url: Option<String>,
+        anthropic_api_key: Option<&str>,
+        anthropic_model: Option<String>,
+        anthropic_base_url: Option<String>,
     ) -> PyResult<Self> {
         let build = || -> Result<Config> {
             let base = Config::default();
@@ -64,6 +68,9 @@ impl LLMConfig {
                 openai_api_key: key(openai_api_key),
                 openai_model,
                 openai_base_url: openai_base_url.unwrap_or(base.openai_base_url),
+                anthropic_api_key: key(anthropic_api_key),
+                anthropic_model,
+                anthropic_base_url: anthropic_base_url.unwrap_or(base.anthropic_base_url),
                 default_temperature: default_temperature.unwrap_or(base.default_temperature),
             };
             config.validate()?;
@@ -76,7 +83,8 @@ impl LLMConfig {
     ///
     /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
     /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, GOOGLE_API_KEY, GOOGLE_GENAI_MODEL, GEMINI_BASE_URL,
-    /// OPENAI_API_KEY, OPENAI_MODEL and OPENAI_BASE_URL. A malformed value logs a warning and the default stands.
+    /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL and ANTHROPIC_BASE_URL. A
+    /// malformed value logs a warning and the default stands.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
         let (config, warnings) = Config::from_env();
@@ -109,7 +117,7 @@ impl LLMConfig {
         self.config.has_plausible_api_key()
     }
 
-    /// The provider calls start with: "auto", "ollama", "gemini", "openai" or "mock".
+    /// The provider calls start with: "auto", "ollama", "gemini", "openai", "anthropic" or "mock".
     #[getter]
     fn default_provider(&self) -> &'static str {
         self.config.default_provider.as_str()
@@ -193,13 +201,37 @@ impl LLMConfig {
         &self.config.openai_base_url
     }
 
+    /// Anthropic's API key, in the clear; no repr shows it.
+    #[getter]
+    fn anthropic_api_key(&self) -> Option<&str> {
+        self.config.anthropic_api_key.as_ref().map(Secret::expose)
+    }
+
+    /// Anthropic's model.
+    #[getter]
+    fn anthropic_model(&self) -> Option<&str> {
+        self.config.anthropic_model.as_deref()
+    }
+
+    /// Anthropic's base URL; without a version part at its end, `/v1` is added.
+    #[getter]
+    fn anthropic_base_url(&self) -> &str {
+        &self.config.anthropic_base_url
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let fields = self.fields(py)?;
         let mut shown = Vec::with_capacity(fields.len());
         for (name, value) in &fields {
             let name: String = name.extract()?;
-            let masked = name.ends_with("_key") && !value.is_none();
-            shown.push(if masked { format!("{name}='***'") } else { format!("{name}={}", value.repr()?) });
+            let value = match value.extract::<&str>() {
+                Ok(_) if name.ends_with("_key") => "'***'".to_owned(),
+                Ok(address) if name.ends_with("_host") || name.ends_with("_url") => {
+                    PyString::new(py, &without_password(address)).repr()?.to_string()
+                }
+                _ => value.repr()?.to_string(),
+            };
+            shown.push(format!("{name}={value}"));
         }
         Ok(format!("LLMConfig({})", shown.join(", ")))
     }
@@ -239,6 +271,9 @@ impl LLMConfig {
         dict.set_item("openai_api_key", self.openai_api_key())?;
         dict.set_item("openai_model", self.openai_model())?;
         dict.set_item("openai_base_url", self.openai_base_url())?;
+        dict.set_item("anthropic_api_key", self.anthropic_api_key())?;
+        dict.set_item("anthropic_model", self.anthropic_model())?;
+        dict.set_item("anthropic_base_url", self.anthropic_base_url())?;
         Ok(dict)
     }
 }
@@ -252,6 +287,15 @@ pub(super) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>
 /// A name as the choice it stands for.
 pub(super) fn parse<T: std::str::FromStr<Err = crate::error::Error>>(name: Option<&str>) -> Result<Option<T>> {
     name.map(str::parse).transpose()
+}
+
+/// `address` with stars for its password; as it is where it has none.
+fn without_password(address: &str) -> Cow<'_, str> {
+    let Some(mut url) = url::Url::parse(address).ok().filter(|url| url.password().is_some()) else {
+        return Cow::Borrowed(address);
+    };
+    // Every address was checked to have a host, so a password can be set.
+    if url.set_password(Some("***")).is_ok() { Cow::Owned(url.into()) } else { Cow::Borrowed("***") }
 }
 
 /// A blank key is no key.

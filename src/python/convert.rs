@@ -25,6 +25,7 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         attempt.latency.as_secs_f64() * 1000.0,
         usage,
         attempt.skipped_events,
+        PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
     ))
 }
 
@@ -65,6 +66,7 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
     dict.set_item("ollama_calls", metrics.ollama_calls)?;
     dict.set_item("gemini_calls", metrics.gemini_calls)?;
     dict.set_item("openai_calls", metrics.openai_calls)?;
+    dict.set_item("anthropic_calls", metrics.anthropic_calls)?;
     dict.set_item("fallback_triggers", metrics.fallback_triggers)?;
     dict.set_item("failed_requests", metrics.failed_requests)?;
     dict.set_item("total_tokens", metrics.total_tokens)?;

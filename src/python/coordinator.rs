@@ -29,6 +29,12 @@ impl Coordinator {
         Ok(Self { coordinator: Arc::new(coordinator) })
     }
 
+    /// Raises what `arun` would raise for these options, without running anything.
+    #[staticmethod]
+    fn check(py: Python<'_>, options: &str) -> PyResult<()> {
+        parse(py, options).map(drop)
+    }
+
     /// Runs one workflow; its result is the candidates as JSON text. `emit(message, fraction)` takes the progress on the
     /// running loop's thread and must return at once.
     fn arun(
@@ -41,9 +47,7 @@ impl Coordinator {
         emit: Py<PyAny>,
     ) -> PyResult<Pending> {
         let process = Process::get(py)?;
-        let mut options: Options =
-            serde_json::from_str(options).map_err(|failure| PyValueError::new_err(failure.to_string()))?;
-        options.validate().map_err(|failure| error::to_python(py, &failure))?;
+        let mut options = parse(py, options)?;
         let attachments = Attachments::new(files, Vec::new(), urls);
         let router = router.generate(py, &process)?;
         let progress = Progress::new(py, &process.lane, emit)?;
@@ -55,4 +59,11 @@ impl Coordinator {
         };
         bridge::submit(py, &process, work, |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
+}
+
+fn parse(py: Python<'_>, options: &str) -> PyResult<Options> {
+    let options: Options =
+        serde_json::from_str(options).map_err(|failure| PyValueError::new_err(failure.to_string()))?;
+    options.validate().map_err(|failure| error::to_python(py, &failure))?;
+    Ok(options)
 }

@@ -56,6 +56,10 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         }
         module.getattr("all_failed")?.call((error.to_string(), causes), Some(&data))?
     } else {
+        if let Some(rejected) = error.rejected() {
+            data.set_item("raw", &rejected.text)?;
+            data.set_item("faults", &rejected.faults)?;
+        }
         module.getattr(class_of(error.kind()))?.call((error.to_string(),), Some(&data))?
     };
     if let Some(partial) = error.partial() {

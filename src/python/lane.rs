@@ -9,13 +9,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::log;
 
 /// Work for the thread of one event loop.
-pub(super) type Run = Box<dyn FnOnce(Python<'_>) + Send>;
+pub(super) type Run = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 
 /// An event loop, shared by the jobs of one call.
 pub(super) type EventLoop = Arc<Py<PyAny>>;
@@ -51,7 +51,7 @@ impl Lane {
     }
 
     /// Runs `run` on the thread of `event_loop`, after all that was sent there before.
-    pub(super) fn on_loop(&self, event_loop: EventLoop, run: impl FnOnce(Python<'_>) + Send + 'static) {
+    pub(super) fn on_loop(&self, event_loop: EventLoop, run: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
         self.send(Job::OnLoop { event_loop, run: Box::new(run) });
     }
 
@@ -86,11 +86,18 @@ struct Batch(Mutex<Vec<Run>>);
 
 #[pymethods]
 impl Batch {
-    fn __call__(&self, py: Python<'_>) {
+    /// A job that fails is reported and the next one runs. Ctrl-C comes out, as it would of the loop's own callbacks.
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let jobs = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut outcome = Ok(());
         for run in jobs {
-            run(py);
+            match run(py) {
+                Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+                Err(error) => outcome = Err(error),
+                Ok(()) => {}
+            }
         }
+        outcome
     }
 }
 
@@ -108,7 +115,11 @@ fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
                     Some((_, runs)) => runs.push(run),
                     None => loops.push((event_loop, vec![run])),
                 },
-                Job::Log(record) => record.hand_over(py),
+                Job::Log(record) => {
+                    if let Err(error) = record.hand_over(py) {
+                        error.write_unraisable(py, None);
+                    }
+                }
                 Job::Release(objects) => drop(objects),
                 Job::Close => open = false,
             }
@@ -124,16 +135,26 @@ fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
     }
 }
 
-/// A loop that closed in the meantime has nobody waiting: its jobs are dropped.
+/// Hands the jobs to their loop.
 fn wake(py: Python<'_>, event_loop: &Bound<'_, PyAny>, runs: Vec<Run>) -> PyResult<()> {
     let batch = Py::new(py, Batch(Mutex::new(runs)))?;
-    match event_loop.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (batch,)) {
+    let woken = event_loop.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (batch,));
+    unless_closed(event_loop, woken).map(drop)
+}
+
+/// A loop that closed in the meantime has nobody waiting: `None` in place of its complaint.
+pub(super) fn unless_closed<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    outcome: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    match outcome {
         Err(error)
             if error.is_instance_of::<PyRuntimeError>(py)
                 && event_loop.call_method0(pyo3::intern!(py, "is_closed"))?.is_truthy()? =>
         {
-            Ok(())
+            Ok(None)
         }
-        outcome => outcome.map(drop),
+        outcome => outcome.map(Some),
     }
 }

@@ -1,12 +1,15 @@
 //! The core's events in Python's `logging`, under the logger `madspark.core`.
 //!
-//! An event is sent to the lane, so no worker waits for the interpreter. The logger's level is looked up when a call
-//! begins: events below it cost one atomic load.
+//! A worker's events go to the lane, so no worker waits for the interpreter. Those of a blocked call are kept until its
+//! own thread attaches the next time, at its end at the latest: whoever called finds them logged when the call returns.
+//! The logger's level is looked up when a call begins: events below it cost one atomic load.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
@@ -17,9 +20,19 @@ use super::lane::Lane;
 /// Python's number of the logger's effective level.
 static LEVEL: AtomicU8 = AtomicU8::new(30);
 
-static LANE: Mutex<Option<Lane>> = Mutex::new(None);
+thread_local! {
+    /// A thread's own, so that no fork can find it locked.
+    static SINK: RefCell<Sink> = const { RefCell::new(Sink::Nowhere) };
+}
 
 static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Where the events of one thread go.
+enum Sink {
+    Nowhere,
+    Lane(Lane),
+    Kept(Vec<Record>),
+}
 
 /// One event on its way to Python.
 pub(super) struct Record {
@@ -28,36 +41,73 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Gives the event to Python's `logging`. Attached, on the lane.
-    pub(super) fn hand_over(self, py: Python<'_>) {
-        let handed = logger(py).and_then(|logger| logger.call_method1("log", (self.level, "%s", self.message)));
-        if let Err(error) = handed {
-            error.write_unraisable(py, None);
+    /// Gives the event to Python's `logging`. A handler that fails is reported and does no harm; Ctrl-C comes out.
+    pub(super) fn hand_over(self, py: Python<'_>) -> PyResult<()> {
+        match logger(py).and_then(|logger| logger.call_method1("log", (self.level, "%s", self.message))) {
+            Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+            handed => drop(handed?),
         }
+        Ok(())
     }
 }
 
-/// Sends events to `lane` from now on.
-pub(super) fn connect(lane: &Lane) {
+/// Has events collected from now on.
+pub(super) fn install() {
     static INSTALL: Once = Once::new();
-    *LANE.lock().unwrap_or_else(PoisonError::into_inner) = Some(lane.clone());
     INSTALL.call_once(|| {
         // A host program in Rust may have a subscriber of its own; then it gets the events.
         drop(tracing::subscriber::set_global_default(ToPython));
     });
 }
 
+/// Sends the events of this thread, a worker, to `lane`.
+pub(super) fn connect(lane: Lane) {
+    SINK.set(Sink::Lane(lane));
+}
+
+/// Keeps the events of this thread, a caller's, until they are handed over.
+pub(super) struct Keep(());
+
+impl Keep {
+    pub(super) fn begin() -> Self {
+        SINK.set(Sink::Kept(Vec::new()));
+        Self(())
+    }
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        SINK.set(Sink::Nowhere);
+    }
+}
+
+/// Gives what this thread has kept to Python's `logging`. Python code runs here, so this is where a waiting Ctrl-C may
+/// come out.
+pub(super) fn hand_over(py: Python<'_>) -> PyResult<()> {
+    // A handler may take its time: nothing stays borrowed.
+    let kept = SINK.with_borrow_mut(|sink| match sink {
+        Sink::Kept(records) => std::mem::take(records),
+        Sink::Nowhere | Sink::Lane(_) => Vec::new(),
+    });
+    kept.into_iter().try_for_each(|record| record.hand_over(py))
+}
+
 /// Looks up which events Python wants.
-pub(super) fn refresh_level(py: Python<'_>) {
-    let level = logger(py)
-        .and_then(|logger| logger.call_method0(pyo3::intern!(py, "getEffectiveLevel")))
-        .and_then(|level| level.extract::<u32>());
-    LEVEL.store(level.map_or(30, |level| u8::try_from(level).unwrap_or(u8::MAX)), Ordering::Relaxed);
+pub(super) fn refresh_level(py: Python<'_>) -> PyResult<()> {
+    let level: u32 = logger(py)?.call_method0(pyo3::intern!(py, "getEffectiveLevel"))?.extract()?;
+    LEVEL.store(u8::try_from(level).unwrap_or(u8::MAX), Ordering::Relaxed);
+    Ok(())
 }
 
 fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     LOGGER
-        .get_or_try_init(py, || Ok(py.import("logging")?.call_method1("getLogger", ("madspark",))?.unbind()))
+        .get_or_try_init(py, || {
+            let logging = py.import("logging")?;
+            let logger = logging.call_method1("getLogger", ("madspark.core",))?;
+            // Without it a program that configures no logging would find our warnings on its standard error.
+            logger.call_method1("addHandler", (logging.call_method0("NullHandler")?,))?;
+            Ok(logger.unbind())
+        })
         .map(|logger| logger.bind(py))
 }
 
@@ -74,9 +124,11 @@ impl Subscriber for ToPython {
         let mut text = Text::default();
         event.record(&mut text);
         let record = Record { level: number(*event.metadata().level()), message: text.message };
-        if let Some(lane) = LANE.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            lane.log(record);
-        }
+        SINK.with_borrow_mut(|sink| match sink {
+            Sink::Nowhere => {}
+            Sink::Lane(lane) => lane.log(record),
+            Sink::Kept(records) => records.push(record),
+        });
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::agents::{arun_agent, run_agent};
+    use super::agents::{arun_agent, run_agent, schema_of};
     #[pymodule_export]
     use super::bridge::Pending;
     #[pymodule_export]

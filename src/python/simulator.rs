@@ -12,7 +12,7 @@ use crate::config::Provider;
 use crate::error::{Error, Result};
 use crate::simulator::{self, Route, Rule};
 
-/// An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI.
+/// An HTTP server on loopback that speaks the protocols of Ollama, Gemini, OpenAI and Anthropic.
 ///
 /// It answers any JSON Schema with valid, deterministic content made of the prompt's own words, and keeps every request
 /// as it arrived. It runs on a thread of its own until `stop()` or the end of its `with` block.
@@ -61,6 +61,12 @@ impl Simulator {
         self.simulator.openai_url()
     }
 
+    /// For `LLMConfig(anthropic_base_url=...)`.
+    #[getter]
+    fn anthropic_url(&self) -> String {
+        self.simulator.anthropic_url()
+    }
+
     /// Every request so far, as it arrived.
     #[getter]
     fn requests(&self) -> Vec<RecordedRequest> {
@@ -81,11 +87,11 @@ impl Simulator {
 
     /// Script a behaviour. For each request the first rule that matches and has turns left is taken.
     ///
-    /// `route` is "ollama", "gemini", "openai", the start of a path, or None for all; `contains` and `model` narrow it
-    /// further, `times` limits it. The rest is what happens: `latency` in seconds, `tokens_per_second`, `status` with
-    /// `headers` and `body`, or `pieces` of a streamed body after which a fault comes, the model's `text` or `json`
-    /// inside the usual reply, or a `fault`: "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body",
-    /// "disconnect". Raises ValueError for what cannot be sent.
+    /// `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
+    /// `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
+    /// `tokens_per_second`, `status` with `headers` and `body`, or `pieces` of a streamed body after which a fault comes,
+    /// the model's `text` or `json` inside the usual reply, or a `fault`: "malformed", "truncate", "stall",
+    /// "stall_after_headers", "stall_mid_body", "disconnect". Raises ValueError for what cannot be sent.
     #[pyo3(signature = (
         route = None, *, contains = None, model = None, times = None, latency = None, tokens_per_second = None,
         status = None, headers = None, body = None, pieces = None, text = None, json = None, fault = None
@@ -202,7 +208,7 @@ pub(super) struct RecordedRequest {
 
 #[pymethods]
 impl RecordedRequest {
-    /// "ollama", "gemini" or "openai"; None for a path of none of them.
+    /// "ollama", "gemini", "openai" or "anthropic"; None for a path of none of them.
     #[getter]
     fn provider(&self) -> Option<&'static str> {
         self.request.provider.map(Provider::as_str)

@@ -8,6 +8,7 @@ use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
 use crate::provider::{self, Adapter, Target};
+use crate::schema::Change;
 
 /// What happened at one target.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Attempt {
     pub usage: Usage,
     /// Events of a streamed reply that could not be read and were left out.
     pub skipped_events: u32,
+    /// What was done to the reply to make it JSON of its schema; empty where it was taken as it came.
+    pub changes: Vec<Change>,
 }
 
 impl Attempt {
@@ -50,6 +53,7 @@ impl Attempt {
             latency: started.elapsed(),
             usage: reply.usage,
             skipped_events: 0,
+            changes: Vec::new(),
         }
     }
 
@@ -65,6 +69,7 @@ impl Attempt {
             latency: started.elapsed(),
             usage: error.usage(),
             skipped_events: 0,
+            changes: Vec::new(),
         }
     }
 }
@@ -77,7 +82,7 @@ pub(super) async fn ask(engine: &Engine, target: &Target, request: &Request) -> 
     let wire = adapter.encode(target, request)?;
     let answer = engine.http().send(wire, target.timeout).await.map_err(|error| target.locate(error))?;
     if (200..300).contains(&answer.status) {
-        adapter.decode(target, request, &answer.body)
+        adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
     } else {
         Err(adapter.decode_error(target, answer.status, &answer.headers, &answer.body))
     }

@@ -3,6 +3,8 @@
 //! The caller pulls: [`Call::next`] returns a candidate, the caller judges it, and either ends the call with
 //! [`Call::finish`] or pulls again with the reason of the rejection. So whoever owns the schema (pydantic in Python, serde
 //! in the core) judges the reply without the core calling back into it.
+//!
+//! A structured reply that cannot be used as it is, is read once more, leniently, before anybody is asked again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,16 +14,24 @@ use super::policy::{self, Step};
 use super::walk::{Sending, Walk};
 use super::{Engine, Rejection, Response, Router};
 use crate::config::Provider;
-use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Repair, Reply, Request};
-use crate::schema;
+use crate::error::{Error, ErrorKind, Rejected, Result};
+use crate::message::{FinishReason, Repair, Reply, Request};
+use crate::schema::{self, Change, Recovery};
 
 /// A call under way. Dropping it, or the future of [`Call::next`], ends it and closes its socket.
 #[derive(Debug)]
 pub struct Call {
     walk: Walk,
     repaired: bool,
-    candidate: Option<Reply>,
+    candidate: Option<Candidate>,
+}
+
+/// A reply on trial.
+#[derive(Debug)]
+struct Candidate {
+    reply: Reply,
+    /// The text before it was mended.
+    written: Option<String>,
 }
 
 impl Call {
@@ -39,10 +49,12 @@ impl Call {
     ///
     /// Fails when no target is left, or at once on an error that no other target would answer differently.
     pub async fn next(&mut self, rejection: Option<Rejection>) -> Result<&str> {
-        if let Some(rejection) = rejection {
+        if let Some(rejection) = rejection
+            && !self.mend()
+        {
             self.reject(&rejection)?;
         }
-        loop {
+        while self.candidate.is_none() {
             let target = self.walk.target()?;
             let started = Instant::now();
             let sending = Sending::new(&self.walk.router, target.provider);
@@ -55,15 +67,14 @@ impl Call {
             self.walk.record(attempt);
             match outcome {
                 Ok(reply) => {
-                    if self.propose(reply) {
-                        break;
+                    if !self.propose(reply) && !self.mend() {
+                        self.reject(&Rejection { faults: vec!["it holds no complete JSON value".to_owned()] })?;
                     }
-                    self.reject(&Rejection { faults: vec!["it holds no complete JSON value".to_owned()] })?;
                 }
                 Err(error) => self.advance(error)?,
             }
         }
-        Ok(self.candidate.as_ref().map_or("", |reply| &reply.text))
+        Ok(self.candidate.as_ref().map_or("", |candidate| &candidate.reply.text))
     }
 
     /// Ends the call with the last candidate as its answer.
@@ -71,39 +82,58 @@ impl Call {
     /// Fails with `Internal` where there is no candidate.
     pub fn finish(mut self) -> Result<Response> {
         let candidate = self.candidate.take();
-        let response = candidate.and_then(|reply| self.walk.answer(reply.text));
+        let response = candidate.and_then(|candidate| self.walk.answer(candidate.reply.text));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() without a candidate"))
     }
 
-    /// Keeps `reply` as the candidate, of a structured reply the JSON text alone; false where there is none in it.
-    fn propose(&mut self, mut reply: Reply) -> bool {
-        let mut usable = true;
-        if self.walk.request.schema.is_some() {
-            match schema::json_text(&reply.text) {
-                Some(json) if json.len() == reply.text.len() => {}
-                Some(json) => reply.text = String::from(json),
-                None => usable = false,
-            }
-        }
-        self.candidate = Some(reply);
+    /// Keeps `reply` as the candidate; false where it should hold JSON and does not.
+    fn propose(&mut self, reply: Reply) -> bool {
+        let usable = self.walk.request.schema.is_none() || schema::json_text(&reply.text).is_some();
+        self.candidate = Some(Candidate { reply, written: None });
         usable
+    }
+
+    /// Reads the candidate leniently; true where that gives another text to judge. Each reply is mended once at most.
+    fn mend(&mut self) -> bool {
+        let (Some(candidate), Some(schema)) = (&mut self.candidate, &self.walk.request.schema) else { return false };
+        if candidate.written.is_some() {
+            return false;
+        }
+        // What looked like the JSON may be a part of what is not quite JSON.
+        let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
+        let Recovery::Repaired { json, changes } = schema::recover(reply, schema) else { return false };
+        // Closing what a model did not close is right only where it had no more to say.
+        if changes.contains(&Change::MissingCloser) && candidate.reply.finish != FinishReason::Stop {
+            return false;
+        }
+        candidate.written = Some(std::mem::replace(&mut candidate.reply.text, json));
+        if let Some(attempt) = self.walk.last_attempt() {
+            attempt.changes = changes;
+        }
+        true
     }
 
     /// Turns the last attempt into a failed one and decides what follows.
     fn reject(&mut self, rejection: &Rejection) -> Result<()> {
-        let (Some(reply), Some(attempt)) = (self.candidate.take(), self.walk.last_attempt()) else {
+        let (Some(candidate), Some(attempt)) = (self.candidate.take(), self.walk.last_attempt()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without a candidate"));
         };
+        let text = candidate.written.unwrap_or(candidate.reply.text);
         let kind = ErrorKind::InvalidOutput;
         let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
         attempt.error = Some(kind);
         attempt.message = Some(message.clone());
         if policy::after(kind) == Step::Repair && !self.repaired && attempt.provider != Provider::Mock {
             self.repaired = true;
-            self.walk.request.repair = Some(repair(&reply.text, rejection));
+            self.walk.request.repair = Some(repair(&text, rejection));
             return Ok(());
         }
-        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model));
+        let rejected = Rejected { text, faults: rejection.faults.clone() };
+        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model)).with_rejected(rejected);
+        let error = match attempt.status {
+            Some(status) => error.with_status(status),
+            None => error,
+        };
         self.advance(error)
     }
 

@@ -10,7 +10,7 @@ use super::attempt::adapter_for;
 use super::wire::{Arrival, Limits, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
-use crate::provider::{self, Event, Target, Transcript};
+use crate::provider::{self, Counted, Event, Target, Transcript};
 use crate::transport::{Framing, Incoming};
 
 /// A piece of text is handed over at this size even where more has arrived.
@@ -109,8 +109,8 @@ impl Feed {
 
     fn whole(target: &Target, reply: Reply) -> Self {
         let mut feed = Self::new(target);
-        let Reply { text, model, finish, usage } = reply;
-        let (text, finish, usage) = (Some(text), Some(finish), Some(usage));
+        let Reply { text, model, finish, usage, .. } = reply;
+        let (text, finish, usage) = (Some(text), Some(finish), Some(Counted::All(usage)));
         feed.transcript.add(Event { text, model, finish, usage, is_last: true, ..Event::default() });
         feed
     }

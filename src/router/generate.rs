@@ -11,7 +11,7 @@ use crate::message::Request;
 
 /// Something that answers a request with text that fits the request's schema.
 ///
-/// [`Routed`](super::Routed) implements it over providers; the bindings implement it over any Python object with
+/// [`Routed`] implements it over providers; the bindings implement it over any Python object with
 /// `generate_structured`.
 pub trait Generate: Send + Sync {
     /// Answers `request`. A reply that `check` rejects is never returned: implementations repair it, try elsewhere or

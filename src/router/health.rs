@@ -29,8 +29,10 @@ pub struct Health {
 pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<Health> {
     let named = |provider| router.choice() == crate::config::ProviderChoice::Pinned(provider);
     let openai = (router.config().openai_model.is_some() || named(Provider::OpenAi)).then_some(Provider::OpenAi);
+    let anthropic =
+        (router.config().anthropic_model.is_some() || named(Provider::Anthropic)).then_some(Provider::Anthropic);
     let mock = named(Provider::Mock).then_some(Provider::Mock);
-    let providers = [Some(Provider::Ollama), Some(Provider::Gemini), openai, mock];
+    let providers = [Some(Provider::Ollama), Some(Provider::Gemini), openai, anthropic, mock];
     futures_util::future::join_all(providers.into_iter().flatten().map(|provider| one(router, engine, provider))).await
 }
 
@@ -67,11 +69,38 @@ fn is_configured(config: &Config, provider: Provider) -> bool {
         Provider::Ollama | Provider::Mock => true,
         Provider::Gemini => config.gemini_api_key.is_some(),
         Provider::OpenAi => config.openai_model.is_some(),
+        Provider::Anthropic => config.anthropic_model.is_some(),
     }
 }
 
-/// Ollama lists `name:latest` for a model asked for as `name`, Gemini lists `models/name`.
+/// Ollama lists `name:latest` for a model asked for as `name`, Gemini lists `models/name`, Anthropic
+/// `name-20250929`.
 fn is_same_model(listed: &str, asked: &str) -> bool {
     let listed = listed.strip_prefix("models/").unwrap_or(listed);
-    listed == asked || listed.strip_suffix(":latest") == Some(asked)
+    let is_dated = |rest: &str| {
+        rest.strip_prefix('-').is_some_and(|date| date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    listed == asked
+        || listed.strip_suffix(":latest") == Some(asked)
+        || (!asked.is_empty() && listed.strip_prefix(asked).is_some_and(is_dated))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_known_by_the_names_its_provider_lists_it_under() {
+        for (listed, asked, same) in [
+            ("gemma3:4b", "gemma3:4b", true),
+            ("gemma3:latest", "gemma3", true),
+            ("models/gemini-3-pro", "gemini-3-pro", true),
+            ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5", true),
+            ("claude-sonnet-4-5-20250929", "claude-sonnet-4", false),
+            ("claude-sonnet-4-5", "claude-sonnet-4", false),
+            ("-20250929", "", false),
+        ] {
+            assert_eq!(is_same_model(listed, asked), same, "{listed} {asked}");
+        }
+    }
 }

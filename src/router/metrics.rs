@@ -12,6 +12,7 @@ pub(super) struct Metrics {
     ollama: AtomicU64,
     gemini: AtomicU64,
     openai: AtomicU64,
+    anthropic: AtomicU64,
     fallbacks: AtomicU64,
     failed: AtomicU64,
     tokens: AtomicU64,
@@ -31,6 +32,8 @@ pub struct MetricsSnapshot {
     pub gemini_calls: u64,
     /// Requests sent to the OpenAI-compatible server.
     pub openai_calls: u64,
+    /// Requests sent to Anthropic.
+    pub anthropic_calls: u64,
     /// Times a call went on to another provider.
     pub fallback_triggers: u64,
     /// Calls that ended without an answer; cancelled ones are not among them.
@@ -55,6 +58,7 @@ impl Metrics {
             Provider::Ollama => add(&self.ollama, 1),
             Provider::Gemini => add(&self.gemini, 1),
             Provider::OpenAi => add(&self.openai, 1),
+            Provider::Anthropic => add(&self.anthropic, 1),
             Provider::Mock => {}
         }
     }
@@ -87,6 +91,7 @@ impl Metrics {
             ollama_calls: self.ollama.load(Ordering::Relaxed),
             gemini_calls: self.gemini.load(Ordering::Relaxed),
             openai_calls: self.openai.load(Ordering::Relaxed),
+            anthropic_calls: self.anthropic.load(Ordering::Relaxed),
             fallback_triggers: self.fallbacks.load(Ordering::Relaxed),
             failed_requests: self.failed.load(Ordering::Relaxed),
             total_tokens: self.tokens.load(Ordering::Relaxed),
@@ -102,6 +107,7 @@ impl Metrics {
             &self.ollama,
             &self.gemini,
             &self.openai,
+            &self.anthropic,
             &self.fallbacks,
             &self.failed,
             &self.tokens,

@@ -10,7 +10,7 @@ use crate::provider::Target;
 /// The targets of one call; never empty.
 ///
 /// `force` wins and stands alone. A pinned provider comes first; `auto` starts with Gemini for the quality tier and with
-/// Ollama otherwise. With fallback the other of the two follows. An OpenAI-compatible server and the mock answer only
+/// Ollama otherwise. With fallback the other of the two follows. An OpenAI-compatible server, Anthropic and the mock answer only
 /// where they were named: a key in the environment is no consent to send prompts there.
 pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
     let config = router.config();
@@ -19,8 +19,12 @@ pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
         (Some(Provider::Ollama), _) => &[Provider::Ollama],
         (Some(Provider::Gemini), _) => &[Provider::Gemini],
         (Some(Provider::OpenAi), _) => &[Provider::OpenAi],
+        (Some(Provider::Anthropic), _) => &[Provider::Anthropic],
         (None, ProviderChoice::Pinned(Provider::Gemini)) => &[Provider::Gemini, Provider::Ollama],
         (None, ProviderChoice::Pinned(Provider::OpenAi)) => &[Provider::OpenAi, Provider::Ollama, Provider::Gemini],
+        (None, ProviderChoice::Pinned(Provider::Anthropic)) => {
+            &[Provider::Anthropic, Provider::Ollama, Provider::Gemini]
+        }
         (None, ProviderChoice::Auto) if prefers_gemini(router) => &[Provider::Gemini, Provider::Ollama],
         (None, ProviderChoice::Auto | ProviderChoice::Pinned(Provider::Ollama)) => {
             &[Provider::Ollama, Provider::Gemini]
@@ -44,6 +48,12 @@ pub(super) fn target(config: &Config, tier: ModelTier, provider: Provider) -> Ta
             config.openai_model.as_deref().unwrap_or_default(),
             config.openai_base_url.as_str(),
             config.openai_api_key.clone(),
+            HOSTED_TIMEOUT_SECONDS,
+        ),
+        Provider::Anthropic => (
+            config.anthropic_model.as_deref().unwrap_or_default(),
+            config.anthropic_base_url.as_str(),
+            config.anthropic_api_key.clone(),
             HOSTED_TIMEOUT_SECONDS,
         ),
         Provider::Mock => ("mock", "", None, HOSTED_TIMEOUT_SECONDS),

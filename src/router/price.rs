@@ -16,7 +16,7 @@ const GEMINI: [(&str, f64, f64); 3] = [
 pub(super) fn cost(provider: Provider, model: &str, usage: &Usage) -> Option<f64> {
     match provider {
         Provider::Ollama | Provider::Mock => Some(0.0),
-        Provider::OpenAi => None,
+        Provider::OpenAi | Provider::Anthropic => None,
         Provider::Gemini => GEMINI.iter().find(|(name, ..)| *name == model).map(|(_, input, output)| {
             let tokens_in = usage.input + usage.cached_input + usage.tool;
             let tokens_out = usage.output + usage.reasoning;

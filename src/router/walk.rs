@@ -149,7 +149,11 @@ impl Drop for Sending {
     }
 }
 
+/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price.
 fn cost_of(attempt: &Attempt) -> Option<f64> {
+    if !attempt.ok() && attempt.usage.total() == 0 {
+        return Some(0.0);
+    }
     price::cost(attempt.provider, &attempt.model, &attempt.usage)
 }
 

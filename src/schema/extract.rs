@@ -103,7 +103,7 @@ fn largest(text: &str) -> Option<&str> {
 }
 
 /// True where `before` ends with the opening line of a code fence.
-fn opens_fence(before: &str) -> bool {
+pub(super) fn opens_fence(before: &str) -> bool {
     const LONGEST_TAG: usize = 16;
     let before = before.trim_end().as_bytes();
     let tag = before.iter().rev().take(LONGEST_TAG).take_while(|byte| byte.is_ascii_alphanumeric()).count();
@@ -202,7 +202,7 @@ fn walk(text: &[u8], start: usize) -> Walk {
 }
 
 /// Where `depth` open brackets are closed, in text that is not quite JSON.
-fn end_of_brackets(text: &[u8], mut at: usize, mut depth: usize) -> usize {
+pub(super) fn end_of_brackets(text: &[u8], mut at: usize, mut depth: usize) -> usize {
     while let Some(byte) = text.get(at) {
         match byte {
             b'"' => {

@@ -1,8 +1,14 @@
 //! JSON Schema: lowering per provider, extraction of JSON from replies, deterministic samples.
 
+mod change;
+mod coerce;
 mod extract;
+mod fit;
 mod graph;
+mod lenient;
 mod lower;
+mod placed;
+mod recover;
 mod restore;
 mod sample;
 mod scan;
@@ -14,7 +20,9 @@ use serde_json::Value;
 use crate::error::Result;
 use graph::Graph;
 
+pub use change::Change;
 pub use extract::json_text;
+pub use recover::{Recovery, recover};
 pub use sample::sample;
 
 /// A JSON Schema as the caller gave it, with its lowered forms made once each.
@@ -24,7 +32,7 @@ pub struct Schema {
     document: Value,
     graph: Arc<Graph>,
     /// By [`Dialect`].
-    lowered: [OnceLock<Arc<Lowered>>; 3],
+    lowered: [OnceLock<Arc<Lowered>>; 4],
 }
 
 impl Schema {
@@ -78,6 +86,8 @@ pub enum Dialect {
     Gemini,
     /// `OpenAI`'s `json_schema` with `strict: true`.
     OpenAiStrict,
+    /// Anthropic's `output_config.format`.
+    Anthropic,
 }
 
 /// A schema in a provider's subset, and the way back for replies that fit it.
@@ -93,7 +103,8 @@ impl Lowered {
         &self.lowering.document
     }
 
-    /// `OpenAI` only: whether the document keeps the strict subset's rules, so that `strict: true` may be sent.
+    /// `OpenAI`: whether the document keeps the strict subset's rules, so that `strict: true` may be sent. Anthropic:
+    /// whether the document may be sent as a format; where not, it can only be told. False in the other dialects.
     pub fn is_strict(&self) -> bool {
         self.lowering.strict
     }

@@ -253,6 +253,13 @@ impl Sampler<'_> {
             return ranked.get(usize::try_from(salt).unwrap_or(0) % ranked.len().max(1)).copied();
         }
         let mut ranked: Vec<_> = branches.iter().filter(|branch| !is_null(branch)).collect();
+        // How pydantic writes a Decimal: a number, or a string that is one, which no keyword tells.
+        if let [first, second] = ranked[..]
+            && first.get("type").is_some_and(|kind| kind == "number")
+            && second.get("type").is_some_and(|kind| kind == "string")
+        {
+            ranked.truncate(1);
+        }
         let turn = pick(place.seed, ranked.len()) + usize::try_from(salt).unwrap_or(0);
         if salt > 0 || ranked.is_empty() {
             ranked.extend(branches.iter().filter(|branch| is_null(branch)));

@@ -1,4 +1,4 @@
-//! What the three protocols have in common for a server.
+//! What the protocols have in common for a server.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use hyper::Method;
 use hyper::header::HeaderMap;
 use serde_json::Value;
 
-use super::{gemini, ollama, openai};
+use super::{anthropic, gemini, ollama, openai};
 use crate::config::Provider;
 
 /// What a request wants.
@@ -114,12 +114,18 @@ pub(super) fn of(provider: Provider) -> Option<&'static dyn Dialect> {
         Provider::Ollama => Some(&ollama::Ollama),
         Provider::Gemini => Some(&gemini::Gemini),
         Provider::OpenAi => Some(&openai::OpenAi),
+        Provider::Anthropic => Some(&anthropic::Anthropic),
         Provider::Mock => None,
     }
 }
 
 /// Whose request this is, and what it wants.
-pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Option<Provider>, Operation) {
+pub(super) fn route(
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> (Option<Provider>, Operation) {
     let is_post = *method == Method::POST;
     let is_get = *method == Method::GET || *method == Method::HEAD;
     let unknown = Operation::Unknown;
@@ -154,12 +160,17 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> (Option
         return (Some(Provider::Gemini), operation);
     }
     let provider = match version {
+        // The two share their path of models.
+        "v1" if rest == "messages" || headers.contains_key("anthropic-version") => Provider::Anthropic,
         "v1" => Provider::OpenAi,
         version if version.starts_with('v') => Provider::Gemini,
         _ => return (None, unknown),
     };
     let operation = match rest {
         "chat/completions" if is_post && provider == Provider::OpenAi => {
+            Operation::Complete { model: None, streaming: Streaming::InBody }
+        }
+        "messages" if is_post && provider == Provider::Anthropic => {
             Operation::Complete { model: None, streaming: Streaming::InBody }
         }
         "models" if is_get => Operation::ListModels,

@@ -1,4 +1,4 @@
-//! An HTTP server that speaks the dialects of Ollama, Gemini and OpenAI on loopback, for tests and benchmarks.
+//! An HTTP server that speaks the dialects of Ollama, Gemini, OpenAI and Anthropic on loopback, for tests and benchmarks.
 //!
 //! It answers any request for a completion: with an instance of the schema the request carries (see
 //! [`schema::sample`](crate::schema::sample)), else with a few sentences. It keeps every request as it arrived, and it
@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod anthropic;
 mod body;
 mod dialect;
 mod gemini;
@@ -117,6 +118,12 @@ impl Simulator {
         format!("http://{}/v1", self.address)
     }
 
+    /// The base URL for an Anthropic client, with the version part. Anthropic shares its paths with `OpenAI`; a listing of
+    /// models is Anthropic's where the request has the header `anthropic-version`.
+    pub fn anthropic_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
     /// Adds a rule after those there are. For each request the first rule that matches and has turns left is taken. Fails
     /// with `InvalidInput` where a value cannot be sent: a status outside 200 to 599, a malformed header, a rate that is
     /// not positive.
@@ -153,7 +160,7 @@ impl Simulator {
     }
 
     /// From now on `provider` takes only `key`; another or none gets the dialect's own error (Gemini 400 or 403, else
-    /// 401). Without this call any key will do, but Gemini wants one as the real service does. Fails with `InvalidInput`
+    /// 401). Without this call any key will do, but Gemini and Anthropic want one as the real services do. Fails with `InvalidInput`
     /// for a provider without a wire.
     pub fn require_key(&self, provider: Provider, key: impl Into<String>) -> Result<()> {
         if dialect::of(provider).is_none() {

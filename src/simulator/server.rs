@@ -114,7 +114,7 @@ async fn answer(
     let (parts, incoming) = request.into_parts();
     let path = parts.uri.path();
     let query = parts.uri.query();
-    let (provider, operation) = dialect::route(&parts.method, path, query);
+    let (provider, operation) = dialect::route(&parts.method, path, query, &parts.headers);
 
     let (body, is_complete) = collect(incoming).await;
     let question = read(provider.and_then(dialect::of), &operation, &body);

@@ -216,6 +216,60 @@ fn check_openai(name: &str, document: &Value, strict: bool) {
     }
 }
 
+fn check_anthropic(name: &str, document: &Value, sendable: bool) {
+    if !sendable {
+        return;
+    }
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    assert_eq!(document["type"], "object", "{name}: the root must be an object");
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    let (mut optional, mut unions) = (0, 0);
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
+        }
+        if types(node).contains(&"object") {
+            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let required = strings(node.get("required"));
+            assert!(required.iter().all(|name| properties.contains(name)), "{name}: required at {path}");
+            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
+            optional += properties.len() - required.len();
+        }
+        if types(node).contains(&"array") {
+            assert!(node["items"].is_object(), "{name}: array without items at {path}");
+        }
+        if let Some(least) = node.get("minItems") {
+            assert!(types(node).contains(&"array") && (0..=1).contains(&least.as_i64().unwrap()), "{name}: {path}");
+        }
+        if let Some(format) = node.get("format").and_then(Value::as_str) {
+            let known = ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+            assert!(known.contains(&format), "{name}: format {format} at {path}");
+        }
+        for value in node.get("enum").and_then(Value::as_array).into_iter().flatten() {
+            assert!(!value.is_object() && !value.is_array(), "{name}: enum value {value} at {path}");
+        }
+        unions += usize::from(node.contains_key("anyOf") || types(node).len() > 1);
+    }
+    assert!(optional <= 24 && unions <= 16, "{name}: {optional} optional, {unions} unions");
+    for (definition, schema) in document.get("$defs").and_then(Value::as_object).into_iter().flatten() {
+        let own = format!("#/$defs/{definition}");
+        assert!(!reached(document, schema).contains(&own.as_str()), "{name}: {definition} recurs");
+    }
+}
+
 #[test]
 fn every_dialects_rules_are_kept() {
     for fixture in all() {
@@ -227,6 +281,8 @@ fn every_dialects_rules_are_kept() {
         check_gemini(name, schema.lower(Dialect::Gemini).document());
         let openai = schema.lower(Dialect::OpenAiStrict);
         check_openai(name, openai.document(), openai.is_strict());
+        let anthropic = schema.lower(Dialect::Anthropic);
+        check_anthropic(name, anthropic.document(), anthropic.is_strict());
     }
 }
 
@@ -389,9 +445,85 @@ fn openai_requires_everything_and_wraps_a_list() {
 }
 
 #[test]
+fn anthropic_keeps_what_is_optional_and_tells_what_it_has_no_keyword_for() {
+    let document = json!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 3,
+        "items": {
+            "type": "object",
+            "properties": {
+                "idea_index": {"type": "integer", "minimum": 0, "title": "Idea Index"},
+                "note": {"type": "string", "default": "", "maxLength": 9},
+                "page": {"type": "string", "format": "uri"},
+                "tag": {"$ref": "#/$defs/Tag", "description": "A tag."},
+                "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "null"}], "items": false,
+                    "minItems": 2},
+            },
+            "required": ["idea_index", "tag"],
+        },
+        "$defs": {"Tag": {"type": "string", "enum": ["a", "b"]}},
+    });
+    let expected = json!({
+        "type": "object",
+        "properties": {"value": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "idea_index": {"type": "integer", "description": "(minimum: 0)"},
+                    "note": {"type": "string", "description": "(maxLength: 9)"},
+                    "page": {"type": "string", "format": "uri"},
+                    "tag": {"$ref": "#/$defs/Tag"},
+                    "pair": {"type": "array", "items": {"type": ["string", "null"]}, "description": "(minItems: 2)"},
+                },
+                "required": ["idea_index", "tag"],
+                "additionalProperties": false,
+                "description": "(tag: A tag.)",
+            },
+            "minItems": 1,
+            "description": "(maxItems: 3)",
+        }},
+        "required": ["value"],
+        "additionalProperties": false,
+        "$defs": {"Tag": {"type": "string", "enum": ["a", "b"]}},
+    });
+    assert_eq!(lowered(Dialect::Anthropic, document), expected);
+}
+
+#[test]
+fn what_anthropic_cannot_enforce_is_not_sendable() {
+    let sendable = |document: Value| Schema::new("S", document).unwrap().lower(Dialect::Anthropic).is_strict();
+    let of =
+        |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required});
+    let many = |count: usize, property: Value| -> (Value, Value) {
+        let names: Vec<String> = (0..count).map(|number| format!("p{number}")).collect();
+        let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), property.clone())).collect();
+        (properties.into(), names.into())
+    };
+    let union = json!({"anyOf": [{"type": "string"}, {"type": "null"}]});
+    for (count, expected) in [(16, true), (17, false)] {
+        let (properties, names) = many(count, union.clone());
+        assert_eq!(sendable(of(properties, names)), expected, "{count} unions");
+    }
+    for (count, expected) in [(24, true), (25, false)] {
+        let (properties, _) = many(count, json!({"type": "string"}));
+        assert_eq!(sendable(of(properties, json!([]))), expected, "{count} optional properties");
+    }
+    let tree = json!({
+        "$ref": "#/$defs/Tree",
+        "$defs": {"Tree": of(json!({"sub": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}), json!(["sub"]))},
+    });
+    assert!(!sendable(tree), "recursion");
+    assert!(!sendable(of(json!({"any": {}}), json!(["any"]))), "a value of any type");
+    assert!(!sendable(json!({"type": "object", "additionalProperties": {"type": "string"}})), "free keys");
+    assert!(!sendable(of(json!({"one": {"enum": [[1]]}}), json!([]))), "an enumeration of lists");
+}
+
+#[test]
 fn properties_keep_their_order() {
     let document = json!({"type": "object", "properties": {"z": true, "a": {"type": "string"}, "m": {"type": "null"}}});
-    for dialect in [Dialect::Ollama, Dialect::Gemini, Dialect::OpenAiStrict] {
+    for dialect in [Dialect::Ollama, Dialect::Gemini, Dialect::OpenAiStrict, Dialect::Anthropic] {
         let lowered = lowered(dialect, document.clone());
         let names: Vec<&String> = lowered["properties"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["z", "a", "m"]);
@@ -552,6 +684,8 @@ fn rust_types_are_lowered_by_the_same_rules() {
         check_ollama(name, schema.lower(Dialect::Ollama).document());
         check_gemini(name, schema.lower(Dialect::Gemini).document());
         check_openai(name, openai.document(), openai.is_strict());
+        let anthropic = schema.lower(Dialect::Anthropic);
+        check_anthropic(name, anthropic.document(), anthropic.is_strict());
         assert_eq!(openai.is_strict(), strict, "{name}");
         for value in values {
             assert_valid(name, schema.document(), &value);

@@ -54,6 +54,20 @@ fn a_strict_reply_comes_back_as_a_value_of_the_original() {
     }
 }
 
+#[test]
+fn a_reply_in_anthropics_form_comes_back_to_the_letter() {
+    for fixture in all() {
+        let lowered = Schema::new("S", fixture.schema.clone()).unwrap().lower(Dialect::Anthropic);
+        let document = lowered.document();
+        let is_wrapped = document["properties"].as_object().unwrap().keys().eq(["value"]);
+        for value in &fixture.valid {
+            let reply = if is_wrapped { json!({"value": value}) } else { value.clone() };
+            assert_valid(&fixture.name, document, &reply);
+            assert_eq!(lowered.restore(reply.to_string()), value.to_string(), "{}", fixture.name);
+        }
+    }
+}
+
 fn restore(lowered: &Lowered, text: &str) -> String {
     lowered.restore(text.to_owned())
 }

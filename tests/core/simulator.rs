@@ -16,6 +16,7 @@ async fn post(url: String, body: &Value) -> Response {
         .post(url)
         .header("content-type", "application/json")
         .header("x-goog-api-key", "a-key")
+        .header("x-api-key", "a-key")
         .body(body.to_string())
         .send()
         .await
@@ -107,6 +108,24 @@ async fn every_dialect_answers_its_schema() {
     let count = |key: &str| usage[key].as_u64().unwrap();
     assert_eq!(count("total_tokens"), count("prompt_tokens") + count("completion_tokens"));
 
+    let messages = json!([{"role": "user", "content": [{"type": "text", "text": prompt}]}]);
+    let enforced = json!({
+        "model": "m", "max_tokens": 999, "messages": messages,
+        "output_config": {"format": {"type": "json_schema", "schema": schema()}},
+    });
+    let told = json!({
+        "model": "m", "max_tokens": 999, "messages": messages,
+        "system": format!("Be brief. Answer in this JSON Schema:\n{}", schema()),
+    });
+    for body in [enforced, told] {
+        let reply = json_of(post(simulator.anthropic_url() + "/messages", &body).await).await;
+        assert_fits(&schema(), &reply["content"][0]["text"]);
+        assert_eq!((&reply["stop_reason"], &reply["model"]), (&json!("end_turn"), &json!("m")));
+        let written = reply["content"][0]["text"].as_str().unwrap().chars().count() as u64;
+        assert_eq!(reply["usage"]["output_tokens"], json!(written.div_ceil(4)));
+        assert_eq!(simulator.requests().last().unwrap().provider, Some(Provider::Anthropic));
+    }
+
     for request in simulator.requests() {
         assert_eq!((&*request.prompt, request.schema.as_deref()), (prompt, Some(&schema())));
     }
@@ -164,6 +183,39 @@ async fn streams_add_up_to_the_whole_reply() {
     let last = chunks.last().unwrap();
     assert_eq!((&last["choices"], &last["usage"]["completion_tokens"]), (&json!([]), &whole["eval_count"]));
 
+    let body = json!({"model": "m", "max_tokens": 999, "messages": messages, "stream": true});
+    let response = post(simulator.anthropic_url() + "/messages", &body).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let text = response.text().await.unwrap();
+    let events: Vec<(&str, Value)> = text
+        .split_terminator("\n\n")
+        .map(|event| event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap())
+        .map(|(name, data)| (name, serde_json::from_str(data).unwrap()))
+        .collect();
+    assert!(events.iter().all(|(name, data)| data["type"] == *name));
+    let mut names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    assert_eq!(
+        names,
+        [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+        ]
+    );
+    assert_eq!(
+        (&events[0].1["message"]["content"], &events[0].1["message"]["role"]),
+        (&json!([]), &json!("assistant"))
+    );
+    let joined: String = events.iter().filter_map(|(_, data)| data["delta"]["text"].as_str()).collect();
+    assert_eq!(joined, expected);
+    let last = &events[events.len() - 2].1;
+    assert_eq!(last["delta"]["stop_reason"], "end_turn");
+    assert_eq!(last["usage"]["output_tokens"], whole["eval_count"]);
+
     let body = json!({"contents": [{"role": "user", "parts": [{"text": "a walk through Lisbon's hills"}]}]});
     let text_of = |chunk: &Value| chunk["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap().to_owned();
     let url = simulator.gemini_url() + "/models/g:streamGenerateContent";
@@ -190,6 +242,13 @@ async fn a_token_limit_cuts_the_reply_and_says_so() {
     let body = json!({"model": "m", "messages": messages, "max_completion_tokens": 5});
     let reply = json_of(post(simulator.openai_url() + "/chat/completions", &body).await).await;
     assert_eq!(reply["choices"][0]["finish_reason"], "length");
+    let body = json!({"model": "m", "messages": messages, "max_tokens": 5});
+    let reply = json_of(post(simulator.anthropic_url() + "/messages", &body).await).await;
+    assert_eq!((&reply["stop_reason"], &reply["usage"]["output_tokens"]), (&json!("max_tokens"), &json!(5)));
+    let body = json!({"model": "m", "messages": messages});
+    let response = post(simulator.anthropic_url() + "/messages", &body).await;
+    assert_eq!(response.status(), 400);
+    assert_eq!(json_of(response).await["error"]["message"], "max_tokens: Field required");
 }
 
 #[tokio::test]
@@ -211,6 +270,13 @@ async fn listings_are_in_the_dialects_own_shapes() {
     assert_eq!(get(simulator.openai_url() + "/models").await["data"][0]["id"], "sim-model");
     simulator.set_models(vec!["one".into(), "two".into()]);
     assert_eq!(get(simulator.openai_url() + "/models").await["data"][1]["id"], "two");
+    assert_eq!(simulator.requests().last().unwrap().provider, Some(Provider::OpenAi));
+    let anthropic = Client::new().get(simulator.anthropic_url() + "/models").header("x-api-key", "k");
+    let response = anthropic.header("anthropic-version", "2023-06-01").send().await.unwrap();
+    let listing = json_of(response).await;
+    assert_eq!((&listing["data"][1]["id"], &listing["has_more"]), (&json!("two"), &json!(false)));
+    assert_eq!((&listing["data"][0]["type"], &listing["last_id"]), (&json!("model"), &json!("two")));
+    assert_eq!(simulator.requests().last().unwrap().provider, Some(Provider::Anthropic));
 }
 
 #[tokio::test]
@@ -225,6 +291,20 @@ async fn errors_are_in_the_dialects_own_shapes() {
     let response = post(simulator.openai_url() + "/chat/completions", &body).await;
     assert_eq!(response.status(), 404);
     assert_eq!(json_of(response).await["error"]["code"], "model_not_found");
+    let body = json!({"model": "nobody", "max_tokens": 9, "messages": messages});
+    let response = post(simulator.anthropic_url() + "/messages", &body).await;
+    assert_eq!(response.status(), 404);
+    let error = json_of(response).await;
+    assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("not_found_error")));
+    assert_eq!(error["error"]["message"], "model: nobody");
+    let route = Route::Provider(Provider::Anthropic);
+    for (status, kind) in [(429, "rate_limit_error"), (500, "api_error"), (529, "overloaded_error")] {
+        let rule = Rule { route: route.clone(), status: Some(status), times: Some(1), ..Rule::default() };
+        simulator.on(rule).unwrap();
+        let response = post(simulator.anthropic_url() + "/messages", &body).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(json_of(response).await["error"]["type"], kind);
+    }
     let body = json!({"contents": [{"parts": [{"text": "hello"}]}]});
     let response = post(simulator.gemini_url() + "/models/nobody:generateContent", &body).await;
     assert_eq!(response.status(), 404);
@@ -274,6 +354,18 @@ async fn keys_are_checked_as_the_providers_do() {
     let last = simulator.requests().pop().unwrap();
     assert_eq!(last.header("authorization"), Some("Bearer wrong"));
     assert!(!format!("{last:?}").contains("Bearer"));
+
+    let url = simulator.anthropic_url() + "/messages";
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}).to_string();
+    let without = Client::new().post(&url).body(body.clone()).send().await.unwrap();
+    assert_eq!(without.status(), 401);
+    simulator.require_key(Provider::Anthropic, "right").unwrap();
+    for (key, status) in [("right", 200), ("wrong", 401)] {
+        let response = Client::new().post(&url).header("x-api-key", key).body(body.clone()).send().await.unwrap();
+        assert_eq!(response.status(), status);
+        let error = &json_of(response).await["error"]["type"];
+        assert_eq!(error, &if status == 200 { Value::Null } else { json!("authentication_error") });
+    }
 }
 
 #[tokio::test]

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from madspark.cli.arguments import config_changes, parse, temperatures
 from madspark.cli.failures import explain, without_password
-from madspark.cli.main import DEGRADED, FAILED, OK, WRONG_USAGE, _show, main
+from madspark.cli.main import main
+from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE
 from madspark.cli.progress import Progress
 from madspark.cli.render import as_json, as_text, degraded, metrics_line
+from madspark.cli.run import _show
 from madspark.cli.wrap import clean, shorten, width, wrap
 from madspark.llm import exceptions as errors
 from madspark.llm.response import Attempt
@@ -268,9 +270,14 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
     [
         (attempt("ollama", "connect"), "cannot reach Ollama at http://box:11434: start it with `ollama serve`"),
         (attempt("gemini", "connect"), "cannot reach Gemini at https://gemini.example"),
-        (attempt("gemini", "not_configured"), "set GOOGLE_API_KEY"),
-        (attempt("openai", "not_configured"), "--openai-model"),
+        (attempt("gemini", "not_configured", "there is no API key: set it"), "Gemini: there is no API key: set it"),
+        (attempt("ollama", "unsupported", "does not take PDF files"), "PDF files: pass --provider gemini"),
+        (attempt("gemini", "unsupported", "does not take that"), "Gemini: does not take that"),
+        (attempt("openai", "overloaded", "busy"), "busy: try again"),
         (attempt("gemini", "unauthorized"), "check GOOGLE_API_KEY"),
+        (attempt("anthropic", "not_configured", "set ANTHROPIC_MODEL"), "Anthropic: set ANTHROPIC_MODEL"),
+        (attempt("anthropic", "model_missing"), "--anthropic-model"),
+        (attempt("anthropic", "unauthorized"), "check ANTHROPIC_API_KEY"),
         (attempt("openai", "forbidden"), "check OPENAI_API_KEY"),
         (attempt("ollama", "model_missing"), "`ollama pull gemma3:4b`"),
         (attempt("gemini", "model_missing"), "--gemini-model"),
@@ -296,7 +303,7 @@ def test_each_target_is_explained_once() -> None:
             attempts=[
                 attempt("ollama", "invalid_output"),
                 attempt("ollama", "model_missing"),
-                attempt("gemini", "not_configured", model="g"),
+                attempt("gemini", "not_configured", "set GOOGLE_API_KEY", model="g"),
             ],
         ),
         HOSTS,

@@ -8,14 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from madspark.testing import Simulator
 
 # What the developer's shell has set for real providers has no part here.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_"))
+    if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_", "ANTHROPIC_"))
 }
 COMMAND = [sys.executable, "-m", "madspark"]
 # Long enough for a loaded machine; only a hang reaches it.
@@ -26,6 +32,27 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(  # noqa: S603  # our own command
         [*COMMAND, *arguments],
         env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=LIMIT,
+    )
+
+
+def simulated(
+    simulator: Simulator, topic: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A run against the simulator alone."""
+    hosts = ["--ollama-host", simulator.ollama_url, "--gemini-base-url", simulator.gemini_url]
+    return run(topic, "--no-fallback", "--quiet", "--top", "1", *hosts, *arguments, **environment)
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell, in which `madspark` is the command with the mock provider."""
+    alias = f"madspark() {{ '{sys.executable}' -m madspark topic --provider mock --quiet \"$@\"; }}; "
+    return subprocess.run(  # noqa: S603  # our own command
+        ["/bin/sh", "-c", alias + command],
+        env=ENVIRONMENT,
         capture_output=True,
         check=False,
         encoding="utf-8",
@@ -112,6 +139,78 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_failures_of_a_provider_say_what_to_do(madspark_simulator: Simulator) -> None:
+    madspark_simulator.restrict_models(True)
+    madspark_simulator.require_key("gemini", "the-right-key-of-the-server")
+    for arguments, hint in (
+        (["--provider", "ollama", "--ollama-model", "nope:1b"], "run `ollama pull nope:1b` or pass --ollama-model"),
+        (["--provider", "gemini"], "there is no API key: set gemini_api_key or GOOGLE_API_KEY"),
+        (
+            ["--provider", "ollama", "--url", "https://example.org"],
+            "not take web addresses: pass --provider gemini",
+        ),
+    ):
+        done = simulated(madspark_simulator, "city farming", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert hint in done.stderr
+    for key, hint in (
+        ("some-other-key-altogether", "check GOOGLE_API_KEY"),
+        ("a-key-with-a\nline-end-inside", "the API key holds a character that no key has"),
+    ):
+        done = simulated(madspark_simulator, "city farming", "--provider", "gemini", GOOGLE_API_KEY=key)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert hint in done.stderr
+        assert key not in done.stderr
+
+
+def test_what_the_output_cannot_carry_loses_no_result(madspark_simulator: Simulator) -> None:
+    done = simulated(madspark_simulator, "屋上の野菜", "--provider", "ollama", PYTHONIOENCODING="ascii", COLUMNS="40")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    arguments = ["--provider", "ollama", "--json"]
+    done = simulated(madspark_simulator, "屋上の野菜", *arguments, PYTHONIOENCODING="ascii")
+    assert done.stdout.isascii()
+    assert not json.loads(done.stdout)["results"][0]["idea"].isascii()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a line of shell")
+def test_a_closed_or_full_output_is_no_traceback(tmp_path: Path) -> None:
+    done = shell(f"madspark 2>&- >'{tmp_path}/out'; echo $?; madspark >&-; echo $?")
+    assert (done.stdout, done.stderr) == ("0\n0\n", "")
+    assert (tmp_path / "out").read_text().startswith("1. score ")
+    if sys.platform == "linux":
+        done = shell("madspark >/dev/full; echo $?")
+        assert done.stdout == "1\n"
+        assert done.stderr == "madspark: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_before_the_run_and_again_at_its_end_is_one_line() -> None:
+    # The process interrupts itself: at the import of the run, and once more while it says that it was cancelled.
+    code = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "madspark.cli.run":
+            os.kill(os.getpid(), signal.SIGINT)
+class Stderr:
+    def write(self, text):
+        os.kill(os.getpid(), signal.SIGINT)
+        return sys.__stderr__.write(text)
+    def flush(self):
+        sys.__stderr__.flush()
+sys.meta_path.insert(0, Interrupts())
+sys.stderr = Stderr()
+from madspark.cli.main import main
+sys.exit(main(["topic", "--provider", "mock"]))
+"""
+    done = subprocess.run(  # noqa: S603  # our own command
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, check=False, encoding="utf-8", timeout=LIMIT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "madspark: cancelled\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from madspark.testing import Simulator
 
 
-@pytest.mark.parametrize("provider", ["ollama", "gemini", "openai"])
+@pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
 def test_routers_reach_the_simulator_and_read_no_environment(
     provider: str,
     madspark_router: Callable[..., LLMRouter],
@@ -25,6 +25,7 @@ def test_routers_reach_the_simulator_and_read_no_environment(
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("GEMINI_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("MADSPARK_FALLBACK_ENABLED", "true")
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
     _, response = router.generate("a slogan for a roof garden")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     MakeRouter = Callable[..., LLMRouter]
 
 QUESTION = "Why do rivers bend?"
-HOSTED = ["ollama", "gemini", "openai"]
+HOSTED = ["ollama", "gemini", "openai", "anthropic"]
 
 
 @pytest.mark.parametrize("provider", [*HOSTED, "mock"])
@@ -86,6 +86,7 @@ async def test_what_is_asked_is_what_a_whole_call_asks(
         "ollama": {"stream": True},
         "gemini": {},
         "openai": {"stream": True, "stream_options": {"include_usage": True}},
+        "anthropic": {"stream": True},
     }
     assert streamed.json == {**whole.json, **wishes[provider]}
     assert ("streamGenerateContent?alt=sse" in streamed.path) == (provider == "gemini")

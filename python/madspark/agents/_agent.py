@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from madspark import _core
+from madspark._check import count as whole
+from madspark._check import listed, number, text
 from madspark._drive import finish, run_sync
 from madspark._host import native, router_or_default, source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from madspark.llm.router import File
 
@@ -43,14 +46,16 @@ class Agent:
         return self._router
 
     def _run(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+        files, urls = listed("files", files), listed("urls", urls)
         ours = native(self._router)
         if ours is None:
             return run_sync(lambda: self._arun(task, files, urls))
-        return _read(_core.run_agent(ours, json.dumps(task), list(files), list(urls)))
+        return _read(_core.run_agent(ours, json.dumps(task), files, urls))
 
     async def _arun(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+        files, urls = listed("files", files), listed("urls", urls)
         asked = source(self._router, files, urls)
-        return _read(await finish(_core.arun_agent(asked, json.dumps(task), list(files), list(urls))))
+        return _read(await finish(_core.arun_agent(asked, json.dumps(task), files, urls)))
 
 
 def task(
@@ -59,20 +64,28 @@ def task(
     """One question to one agent, in the core's terms.
 
     Raises:
-        TypeError: A case is no mapping, or one of its texts is no text.
+        TypeError: A text is no text, or a number no number.
+        ValueError: A text or a number that cannot be sent.
     """
     return {
         "agent": agent,
-        "topic": topic,
-        "context": context,
-        "temperature": temperature,
-        "count": count,
+        "topic": text("topic", topic),
+        "context": text("context", context),
+        "temperature": number("temperature", temperature),
+        "count": whole("the number of ideas", count),
         "cases": [_case(case) for case in cases],
     }
 
 
 def case_of(given: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:
-    """`given` under the core's names: for each, the value of the first of `names` that `given` has."""
+    """`given` under the core's names: for each, the value of the first of `names` that `given` has.
+
+    Raises:
+        TypeError: `given` is no mapping.
+    """
+    if not isinstance(given, Mapping):
+        message = f"each idea must be a dict with its text as 'idea', not {type(given).__name__}"
+        raise TypeError(message)
     return {
         ours: next((given[name] for name in theirs if given.get(name) is not None), "")
         for ours, theirs in names.items()
@@ -96,17 +109,14 @@ def _case(case: Mapping[str, Any]) -> dict[str, str]:
 
 def _text(name: str, value: Any) -> str:
     """Texts as they are; structured values, such as an earlier agent's output, as JSON."""
-    if isinstance(value, str):
-        return value
     if hasattr(value, "model_dump_json"):
-        text: str = value.model_dump_json(exclude_none=True)
-        return text
+        dumped: str = value.model_dump_json(exclude_none=True)
+        return dumped
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False)
-    message = f"{name} must be a text, not {type(value).__name__}"
-    raise TypeError(message)
+    return text(name, value)
 
 
-def _read(text: str) -> Outcome:
-    outcome = json.loads(text)
+def _read(told: str) -> Outcome:
+    outcome = json.loads(told)
     return Outcome(outcome["value"], outcome["tokens"])

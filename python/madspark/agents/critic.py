@@ -76,7 +76,8 @@ def split_ideas(text: str) -> list[str]:
     """The ideas in one text.
 
     A JSON array is taken item by item. Otherwise the first of these that divides the text decides: numbered items
-    ("1. ...", "2) ..."), paragraphs, lines. Lines that belong to a numbered item or to a paragraph stay with it.
+    ("1. ...", "2) ..."), paragraphs, lines. Lines that belong to a numbered item or to a paragraph stay with it; what
+    stands before the first number is a heading and no idea.
     """
     stripped = text.strip()
     if stripped.startswith("["):
@@ -88,7 +89,7 @@ def split_ideas(text: str) -> list[str]:
             return [_as_text(item) for item in items]
     numbered = re.split(r"(?m)^[ \t]*\d{1,3}[.)][ \t]+", stripped)
     if len(numbered) > 2:  # noqa: PLR2004  (two items and what stands before the first)
-        return [item.strip() for item in numbered if item.strip()]
+        return [item.strip() for item in numbered[1:] if item.strip()]
     paragraphs = [part.strip() for part in re.split(r"\n[ \t]*\n", stripped) if part.strip()]
     if len(paragraphs) > 1:
         return paragraphs

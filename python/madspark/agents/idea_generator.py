@@ -80,31 +80,8 @@ def generate_ideas(
     return "\n".join(f"{idea['idea_number']}. {idea['title']}: {idea['description']}" for idea in ideas)
 
 
-def improve_idea(
-    original_idea: str,
-    critique: str,
-    advocacy_points: str,
-    skeptic_points: str,
-    topic: str,
-    context: str = "",
-    temperature: float = 0.9,
-    use_structured_output: bool = True,
-    use_router: bool = True,
-    router: Any = None,
-) -> str:
-    """Improve one idea; see `structured_idea_generator.improve_idea_structured`."""
-    return improve_idea_structured(
-        original_idea,
-        critique,
-        advocacy_points,
-        skeptic_points,
-        topic,
-        context,
-        temperature,
-        use_structured_output,
-        use_router,
-        router,
-    )
+# The existing package has this function in two modules.
+improve_idea = improve_idea_structured
 
 
 def improve_ideas_batch(

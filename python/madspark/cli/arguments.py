@@ -22,7 +22,7 @@ exit codes:
 """
 
 KEYS = """\
-API keys come from the environment alone: GOOGLE_API_KEY, OPENAI_API_KEY.
+API keys come from the environment alone: GOOGLE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY.
 """
 
 
@@ -60,7 +60,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     warmth.add_argument("--preset", choices=list(PRESETS), help="temperatures by name")
 
     models = parser.add_argument_group("the models")
-    models.add_argument("--provider", choices=["auto", "ollama", "gemini", "openai", "mock"], help="where to start")
+    models.add_argument(
+        "--provider", choices=["auto", "ollama", "gemini", "openai", "anthropic", "mock"], help="where to start"
+    )
     models.add_argument("--tier", choices=["fast", "balanced", "quality"], help="how much model")
     models.add_argument("--no-fallback", action="store_true", help="never ask another provider")
     models.add_argument("--ollama-host", type=_host, metavar="URL", help="base URL of the Ollama server")
@@ -69,6 +71,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     models.add_argument("--gemini-base-url", type=_url, metavar="URL", help="base URL of the Gemini API")
     models.add_argument("--openai-model", type=_text, metavar="NAME", help="model of the OpenAI-compatible server")
     models.add_argument("--openai-base-url", type=_url, metavar="URL", help="base URL of that server")
+    models.add_argument("--anthropic-model", type=_text, metavar="NAME", help="Anthropic model")
+    models.add_argument("--anthropic-base-url", type=_url, metavar="URL", help="base URL of the Anthropic API")
 
     output = parser.add_argument_group("the output")
     output.add_argument("--json", action="store_true", help="print results and metrics as JSON")
@@ -88,6 +92,8 @@ def config_changes(args: argparse.Namespace) -> dict[str, Any]:
         "gemini_base_url": args.gemini_base_url,
         "openai_model": args.openai_model,
         "openai_base_url": args.openai_base_url,
+        "anthropic_model": args.anthropic_model,
+        "anthropic_base_url": args.anthropic_base_url,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -140,8 +146,9 @@ def _file(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError("must start with http:// or https://")
+    scheme, _, rest = value.partition("://")
+    if scheme not in {"http", "https"} or not rest.strip("/"):
+        raise argparse.ArgumentTypeError("must be a whole address with http:// or https://")
     return value
 
 

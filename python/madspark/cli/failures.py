@@ -26,13 +26,24 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "without_password"]
 
-_NAMES = {"ollama": "Ollama", "gemini": "Gemini", "openai": "the OpenAI-compatible server"}
-_KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY"}
-_MODEL_FLAGS = {"ollama": "--ollama-model", "gemini": "--gemini-model", "openai": "--openai-model"}
+_NAMES = {
+    "ollama": "Ollama",
+    "gemini": "Gemini",
+    "openai": "the OpenAI-compatible server",
+    "anthropic": "Anthropic",
+}
+_KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+_MODEL_FLAGS = {
+    "ollama": "--ollama-model",
+    "gemini": "--gemini-model",
+    "openai": "--openai-model",
+    "anthropic": "--anthropic-model",
+}
 _START = {
     "ollama": "start it with `ollama serve` or pass --ollama-host",
     "gemini": "check the network or pass --gemini-base-url",
     "openai": "start it or pass --openai-base-url",
+    "anthropic": "check the network or pass --anthropic-base-url",
 }
 _NOT_FOUND = 404
 
@@ -122,10 +133,6 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case "connect":
             host = without_password(hosts[provider]) if provider in hosts else "its address"
             return f"cannot reach {name} at {host}: {_START.get(provider, 'check its address')}"
-        case "not_configured" if provider == "gemini":
-            return f"{name} needs an API key: set {_KEYS[provider]}"
-        case "not_configured" if provider == "openai":
-            return f"{name} needs the name of a model: pass --openai-model or set OPENAI_MODEL"
         case "unauthorized" | "forbidden" if provider in _KEYS:
             return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
         case "model_missing" if provider == "ollama":
@@ -139,5 +146,10 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             return f"{name} limits the rate of calls: try again {wait}"
         case "invalid_output":
             return f"{name}'s model {model} does not keep to the form asked for: try another model"
+        case "unsupported" if provider != "gemini":
+            return f"{name}: {failure.message}: pass --provider gemini, or leave it out"
+        case "server" | "overloaded" | "disconnected" | "malformed_reply" | "empty_reply":
+            return f"{name}: {failure.message or failure.kind}: try again, or another --provider"
         case _:
+            # Where something is not set up, the message says what to set.
             return f"{name}: {failure.message or failure.kind}"

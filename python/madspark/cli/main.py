@@ -1,129 +1,60 @@
-"""From the command line to an exit code."""
+"""The process around a run: its streams, Ctrl-C, and readers that leave.
+
+Whatever takes time to load is imported inside of `main`, so that Ctrl-C is one line however early it comes.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import shutil
 import sys
-from typing import TYPE_CHECKING, Any
 
-from madspark.cli.arguments import config_changes, parse, temperatures
-from madspark.cli.failures import explain
-from madspark.cli.progress import Progress
-from madspark.cli.render import as_json, as_text, degraded, metrics_line
-
-if TYPE_CHECKING:
-    import argparse
-
-    from madspark.llm.config import LLMConfig
-    from madspark.llm.router import LLMRouter
+from madspark.cli.outcome import CANCELLED, FAILED, tell
 
 __all__ = ["main"]
-
-OK, FAILED, WRONG_USAGE, DEGRADED, CANCELLED = 0, 1, 2, 3, 130
-
-# Longer lines are hard to read however wide the terminal is.
-_MAX_COLUMNS = 100
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; ``arguments`` default to the process's own. Returns the exit code."""
     try:
-        args = parse(arguments)
-        return _run(args)
+        _open_streams()
+        from madspark.cli.run import run
+
+        return run(arguments)
     except KeyboardInterrupt:
-        _tell("cancelled")
+        _ignore_ctrl_c()
+        tell("cancelled")
         return CANCELLED
     except BrokenPipeError:
-        # The reader of stdout left, as `head` does. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of stdout left, as `head` does.
+        _drop_stdout()
+        return FAILED
+    except OSError as error:
+        # A run tells its own failures, so this one is of stdout: a full disk.
+        _drop_stdout()
+        tell(f"cannot write the output: {error.strerror or error}")
         return FAILED
 
 
-def _run(args: argparse.Namespace) -> int:
-    from madspark.llm.config import LLMConfig
+def _open_streams() -> None:
+    """Python has no stream where the shell closed one (`2>&-`); what is written to it then goes nowhere."""
+    from os import devnull
 
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="madspark: %(message)s"
-    )
-    try:
-        config = LLMConfig.from_env().replace(**config_changes(args))
-    except ValueError as error:
-        _tell(explain(error, {}))
-        return WRONG_USAGE
-    if not args.verbose:
-        # Each failed attempt is logged when it happens. What became of it stands in the last line or in the result.
-        logging.getLogger("madspark").setLevel(logging.ERROR)
-
-    from madspark.llm.router import LLMRouter
-
-    progress = Progress(sys.stderr, quiet=args.quiet)
-    try:
-        router = LLMRouter(
-            primary_provider=args.provider,
-            fallback_enabled=False if args.no_fallback else None,
-            model_tier=args.tier,
-            config=config,
-        )
-        results = asyncio.run(_workflow(args, router, progress))
-    except Exception as error:  # noqa: BLE001  # whatever failed, the user gets one line
-        if args.verbose:
-            import traceback
-
-            traceback.print_exc(file=sys.stderr)
-        _tell(explain(error, _hosts(config)))
-        return FAILED
-    return _show(args, results, router.get_metrics())
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # until the process ends
 
 
-async def _workflow(args: argparse.Namespace, router: LLMRouter, progress: Progress) -> list[dict[str, Any]]:
-    from madspark.core.async_coordinator import AsyncCoordinator
+def _ignore_ctrl_c() -> None:
+    """A second Ctrl-C must not interrupt the end of the process, which would print a traceback."""
+    import signal
+    import threading
 
-    try:
-        return await AsyncCoordinator(progress_callback=progress.show, router=router).run_workflow(
-            args.topic,
-            args.context,
-            num_top_candidates=args.top,
-            temperature_manager=temperatures(args),
-            enhanced_reasoning=args.enhanced,
-            timeout=args.timeout,
-            multimodal_files=args.file or None,
-            multimodal_urls=args.url or None,
-            enable_novelty_filter=not args.no_novelty_filter,
-            novelty_threshold=args.novelty_threshold,
-        )
-    finally:
-        progress.close()
+    # Python lets only the main thread do this, and only the main thread is interrupted.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: dict[str, Any]) -> int:
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    if args.json:
-        text = as_json(results, metrics, ascii_only=encoding != "utf8")
-    else:
-        text = as_text(results, min(shutil.get_terminal_size().columns, _MAX_COLUMNS))
-        # What the terminal cannot show must not lose the whole result.
-        text = text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
-    if text:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    if args.verbose:
-        _tell(metrics_line(metrics))
-    if not results:
-        _tell("the run ended without an idea")
-        return FAILED
-    problems = degraded(results)
-    for problem in problems:
-        _tell(problem)
-    return DEGRADED if problems else OK
+def _drop_stdout() -> None:
+    """What is left in the buffer has nowhere to go; Python would complain when it flushes at exit."""
+    import os
 
-
-def _hosts(config: LLMConfig) -> dict[str, str]:
-    return {"ollama": config.ollama_host, "gemini": config.gemini_base_url, "openai": config.openai_base_url}
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"madspark: {line}\n")
-    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ class WorkflowCache:
         self._options = await asyncio.to_thread(self._describe)
         try:
             found = await self._manager.get_cached_workflow(self._topic, self._context, self._options)
-            return None if found is None else list(found["candidates"])
+            # A copy: the next request must not find what this one's caller made of it.
+            return None if found is None else list(copy.deepcopy(found["candidates"]))
         except Exception:
             _logger.exception("the workflow cache could not be read; the run goes on without it")
             return None
@@ -39,7 +41,7 @@ class WorkflowCache:
         """Keep the result of a run that had no problem."""
         if self._manager is None or not candidates or any(one["status"] != "ok" for one in candidates):
             return
-        result = {"candidates": candidates}
+        result = {"candidates": copy.deepcopy(candidates)}
         try:
             await self._manager.cache_workflow_result(self._topic, self._context, self._options, result)
         except Exception:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from madspark._check import number
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +27,7 @@ def temperatures(manager: Any) -> dict[str, float]:
     if not callable(lookup):
         message = f"temperature_manager must have get_temperature_for_stage(), not {type(manager).__name__}"
         raise TypeError(message)
-    return {stage: float(lookup(stage)) for stage in STAGES}
+    return {stage: number(f"the temperature of {stage}", float(lookup(stage))) for stage in STAGES}
 
 
 def describe(router: Any, options: dict[str, Any], files: Sequence[File], urls: Sequence[str]) -> dict[str, Any]:
@@ -41,6 +43,8 @@ def describe(router: Any, options: dict[str, Any], files: Sequence[File], urls: 
             "gemini_base_url",
             "openai_model",
             "openai_base_url",
+            "anthropic_model",
+            "anthropic_base_url",
         )
     }
     return {

@@ -42,13 +42,16 @@ class ProgressPump:
         task = self._task
         if task is None:
             return
-        if error is None:
-            self._events.put_nowait(None)
-            _, late = await asyncio.wait({task}, timeout=GRACE_SECONDS)
-            if late:
-                _logger.warning("the progress callback did not return within %g s of the run's end", GRACE_SECONDS)
-        task.cancel()
-        await asyncio.wait({task})
+        try:
+            if error is None:
+                self._events.put_nowait(None)
+                _, late = await asyncio.wait({task}, timeout=GRACE_SECONDS)
+                if late:
+                    _logger.warning("the progress callback did not return within %g s of the run's end", GRACE_SECONDS)
+        finally:
+            # Also where the run is cancelled while it waits: nothing is told after its end.
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _serve(self) -> None:
         while (event := await self._events.get()) is not None:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from madspark import _core
+from madspark._check import count, listed, number, seconds, text
 from madspark._drive import finish
 from madspark._host import router_or_default, source
 
@@ -33,7 +34,8 @@ class AsyncCoordinator:
             back. One that raises is logged and survived.
         cache_manager: An object with `await get_cached_workflow(topic, context, options)`, which returns a dict with
             "candidates" or None, and `await cache_workflow_result(topic, context, options, {"candidates": [...]})`.
-            Only runs without a problem are given to it.
+            Only runs without a problem are given to it. `options` tell all that can change a result; of a router of
+            the caller's own, its class and those of an `LLMRouter`'s attributes that it has.
         router: An `LLMRouter`, or any object with `generate_structured` (sync or async). None builds a fresh
             `LLMRouter()` from the environment.
 
@@ -100,7 +102,7 @@ class AsyncCoordinator:
             logical_inference: Not built yet.
             reasoning_engine: Not built yet.
             timeout: Seconds for the whole run; None means 1200.
-            multimodal_files: Paths or bytes of images, PDF and text files that travel with the prompts.
+            multimodal_files: Paths or bytes of images, PDF and text files that the ideas are drawn from.
             multimodal_urls: Web pages the provider reads by itself; Gemini can.
             stage_timeouts: Seconds per stage over the defaults: idea_generation 300, evaluation 600, advocacy 240,
                 skepticism 240, improvement 600, re_evaluation 240.
@@ -126,19 +128,21 @@ class AsyncCoordinator:
         from madspark.core._options import describe, temperatures
         from madspark.core._progress import ProgressPump
 
-        files, urls = list(multimodal_files or ()), list(multimodal_urls or ())
+        files, urls = listed("multimodal_files", multimodal_files), listed("multimodal_urls", multimodal_urls)
         options: dict[str, Any] = {
-            "topic": topic,
-            "context": context,
-            "num_top_candidates": num_top_candidates,
+            "topic": text("topic", topic),
+            "context": text("context", context),
+            "num_top_candidates": count("num_top_candidates", num_top_candidates),
             "enable_novelty_filter": enable_novelty_filter,
-            "novelty_threshold": novelty_threshold,
+            "novelty_threshold": number("novelty_threshold", novelty_threshold),
             "temperatures": temperatures(temperature_manager),
             "enhanced_reasoning": enhanced_reasoning,
-            "timeout": DEFAULT_TIMEOUT if timeout is None else timeout,
-            "stage_timeouts": dict(stage_timeouts or {}),
+            "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
+            "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in (stage_timeouts or {}).items()},
         }
         request = json.dumps(options, allow_nan=False)
+        # Before the cache, which would answer for arguments that no run takes.
+        _core.Coordinator.check(request)
         async with ProgressPump(self._callback(verbose)) as pump:
             cache = WorkflowCache(self._cache, topic, context, lambda: describe(self._router, options, files, urls))
             known = await cache.get()

@@ -1,12 +1,12 @@
-"""Pydantic as the judge of replies: one judge a class, made once."""
+"""Pydantic as the judge of replies; a class's JSON Schema is made once."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from madspark import _core
 from madspark.llm.exceptions import SchemaValidationError
@@ -28,9 +28,9 @@ class Judge(Generic[_Model]):
 
     __slots__ = ("_model", "schema")
 
-    def __init__(self, model: type[_Model]) -> None:
+    def __init__(self, model: type[_Model], schema: _core.Schema) -> None:
         self._model = model
-        self.schema = _core.Schema(model.__name__, json.dumps(model.model_json_schema(mode="validation")))
+        self.schema = schema
 
     def steps(self, call: Call) -> Generator[tuple[Call, list[str] | None], str, tuple[_Model, LLMResponse]]:
         """Pull replies from `call` until one fits; for `drive` and `adrive`."""
@@ -43,8 +43,10 @@ class Judge(Generic[_Model]):
                 try:
                     text = yield call, faults
                 except SchemaValidationError as failure:
-                    failure.raw, failure.faults = text, tuple(faults)
-                    raise failure from error
+                    # Under the error of the target whose reply this was; an answer without JSON may have come later.
+                    if failure.raw == text and failure.__cause__ is not None:
+                        failure.__cause__.__cause__ = error
+                    raise
             else:
                 return value, call.finish()
 
@@ -56,18 +58,19 @@ def judge_of(model: type[_Model]) -> Judge[_Model]:
         TypeError: `model` is not a pydantic model class.
     """
     known: object = model
-    if not (isinstance(known, type) and issubclass(known, BaseModel)):
+    if not (isinstance(known, type) and issubclass(known, BaseModel)) or known in (BaseModel, RootModel):
         message = f"schema must be a pydantic BaseModel or RootModel class, not {model!r}"
         raise TypeError(message)
-    judge = _judges.get(model)
-    if judge is None:
-        judge = _judges[model] = Judge(model)
-    return judge
+    schema = _schemas.get(model)
+    if schema is None:
+        document = json.dumps(model.model_json_schema(mode="validation"))
+        schema = _schemas[model] = _core.Schema(model.__name__, document)
+    return Judge(model, schema)
 
 
-# Two threads may make the same judge at once; the last one stays, and both are right. Each value is the judge of its
-# key, which no type can say.
-_judges: WeakKeyDictionary[type[BaseModel], Judge[Any]] = WeakKeyDictionary()
+# Two threads may make the same schema at once; the last one stays, and both are right. No value refers to its key: a
+# class made for one request goes with it.
+_schemas: WeakKeyDictionary[type[BaseModel], _core.Schema] = WeakKeyDictionary()
 
 
 def _faults(error: ValidationError) -> list[str]:

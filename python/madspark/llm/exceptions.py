@@ -164,6 +164,9 @@ class AllProvidersInvalidOutputError(AllProvidersFailedError, SchemaValidationEr
     """No target's reply fits the schema; ``raw`` and ``faults`` are those of the last one."""
 
 
+# The classes of an attempt that ended before a request was made.
+_NOT_ASKED = ("not_configured", "unsupported")
+
 # In this order: a timeout is also an unavailability.
 _OF_ONE_KIND: tuple[tuple[type[LLMProviderError], type[AllProvidersFailedError]], ...] = (
     (ProviderTimeoutError, AllProvidersTimedOutError),
@@ -188,8 +191,12 @@ def all_failed(
     """Sum up ``errors`` in one error, of their common kind where they have one.
 
     Without an own ``retry_after`` it is the shortest among ``errors``: after that long, one target takes calls again.
+    Where one target alone failed, its ``provider``, ``model`` and ``status`` are the summary's. A target that could not
+    be asked, such as a fallback without a key, says nothing about the others: it counts only where none was asked.
     """
-    failures = list(errors.values())
+    attempts = tuple(attempts)
+    passed_over = {attempt.provider for attempt in attempts if attempt.error in _NOT_ASKED}
+    failures = [failure for target, failure in errors.items() if target not in passed_over] or list(errors.values())
     of_kind: type[AllProvidersFailedError] = AllProvidersFailedError
     if failures:
         for kind, candidate in _OF_ONE_KIND:
@@ -199,6 +206,10 @@ def all_failed(
     if retry_after is None:
         waits = [failure.retry_after for failure in failures if isinstance(failure, LLMProviderError)]
         retry_after = min((wait for wait in waits if wait is not None), default=None)
+    if len(failures) == 1 and isinstance(failures[0], LLMProviderError):
+        provider = failures[0].provider if provider is None else provider
+        model = failures[0].model if model is None else model
+        status = failures[0].status if status is None else status
     error = of_kind(
         message,
         errors,

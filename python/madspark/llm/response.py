@@ -46,10 +46,22 @@ class Attempt(_Record):
     ``error`` is the class of the failure in snake case, such as ``"rate_limited"``, and ``message`` the failure in
     words; both are ``None`` where ``ok``. ``status`` is the HTTP status where one came back. ``usage`` holds the
     token counts the provider told, also those of a failed attempt. ``skipped_events`` counts the events of a stream
-    that could not be read and were left out.
+    that could not be read and were left out. ``changes`` names what was done to a structured reply to make it JSON of
+    its schema, such as ``"trailing_comma"``; it is empty where the reply was taken as it came.
     """
 
-    __slots__ = ("error", "latency_ms", "message", "model", "ok", "provider", "skipped_events", "status", "usage")
+    __slots__ = (
+        "changes",
+        "error",
+        "latency_ms",
+        "message",
+        "model",
+        "ok",
+        "provider",
+        "skipped_events",
+        "status",
+        "usage",
+    )
 
     provider: str
     model: str
@@ -60,6 +72,7 @@ class Attempt(_Record):
     latency_ms: float
     usage: dict[str, int]
     skipped_events: int
+    changes: tuple[str, ...]
 
     def __init__(
         self,
@@ -72,6 +85,7 @@ class Attempt(_Record):
         latency_ms: float = 0.0,
         usage: Mapping[str, int] | None = None,
         skipped_events: int = 0,
+        changes: Iterable[str] = (),
     ) -> None:
         assign = object.__setattr__
         assign(self, "provider", provider)
@@ -83,6 +97,7 @@ class Attempt(_Record):
         assign(self, "latency_ms", latency_ms)
         assign(self, "usage", dict(usage or {}))
         assign(self, "skipped_events", skipped_events)
+        assign(self, "changes", tuple(changes))
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
@@ -100,6 +115,7 @@ class Attempt(_Record):
             "latency_ms": self.latency_ms,
             "usage": dict(self.usage),
             "skipped_events": self.skipped_events,
+            "changes": list(self.changes),
         }
 
 

@@ -42,7 +42,8 @@ class LLMRouter:
     timeout) can reach another.
 
     Args:
-        primary_provider: "auto", "ollama", "gemini", "openai" or "mock". Naming one pins it: it is always asked first.
+        primary_provider: "auto", "ollama", "gemini", "openai", "anthropic" or "mock". Naming one pins it: it is always
+            asked first.
         fallback_enabled: Whether another provider may answer when the first one fails.
         config: Everything else. Without it the environment is read, as by `LLMConfig.from_env()`.
         model_tier: "fast", "balanced" or "quality".
@@ -99,8 +100,9 @@ class LLMRouter:
         Args:
             prompt: At most 100 000 characters, not blank.
             system_instruction: Empty for none.
-            temperature: 0.0 to 2.0; None means the config's `default_temperature`.
-            max_tokens: Upper bound of the answer; None leaves it to the model.
+            temperature: 0.0 to 2.0; None means the config's `default_temperature`. Anthropic's ends at 1.0, and its
+                models newer than 4.6 are asked without one.
+            max_tokens: Upper bound of the answer; None leaves it to the model, but for Anthropic: 16 000.
             force_provider: The only provider that may answer, whatever the router's own choice.
 
         Returns:
@@ -285,7 +287,7 @@ class LLMRouter:
             urls: Web pages the provider reads by itself; Gemini can.
             images: Paths or bytes of images.
             force_provider: The only provider that may answer, whatever the router's own choice.
-            token_budget: Upper bound of the answer's tokens; None leaves it to the model.
+            token_budget: Upper bound of the answer's tokens; None leaves it to the model, but for Anthropic: 16 000.
 
         Returns:
             The instance, and how it came about.
@@ -406,9 +408,9 @@ class LLMRouter:
     def get_metrics(self) -> dict[str, Any]:
         """Count what this router has done: its own calls and nobody else's.
 
-        `total_requests` counts calls, `ollama_calls`, `gemini_calls` and `openai_calls` the HTTP requests sent,
-        `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and cost are those of
-        every attempt, `avg_latency_ms` is over the answered calls.
+        `total_requests` counts calls, `ollama_calls`, `gemini_calls`, `openai_calls` and `anthropic_calls` the HTTP
+        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and
+        cost are those of every attempt, `avg_latency_ms` is over the answered calls.
         """
         return self._core.metrics()
 

@@ -50,6 +50,9 @@ def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
             "gemini_api_key": "simulator-key-of-no-worth",
             "openai_base_url": madspark_simulator.openai_url,
             "openai_model": "simulated",
+            "anthropic_base_url": madspark_simulator.anthropic_url,
+            "anthropic_api_key": "simulator-key-of-no-worth",
+            "anthropic_model": "simulated",
         }
         return LLMRouter(
             primary_provider=primary_provider,

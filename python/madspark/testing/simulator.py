@@ -8,7 +8,7 @@ from madspark import _core
 
 
 class Simulator(_core.Simulator):
-    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini and OpenAI.
+    """An HTTP server on loopback that speaks the protocols of Ollama, Gemini, OpenAI and Anthropic.
 
     >>> with Simulator() as simulator:  # doctest: +SKIP
     ...     simulator.on("gemini", status=429, times=1)

@@ -17,6 +17,10 @@ fn event(provider: Provider, data: &Value) -> Result<Event> {
     adapter.decode_event(&target, &Bytes::from(data.to_string()))
 }
 
+fn total(event: &Event) -> u64 {
+    event.usage.unwrap().after(Usage::default()).total()
+}
+
 fn text(text: &str) -> Event {
     Event { text: Some(text.to_owned()), ..Event::default() }
 }
@@ -31,6 +35,7 @@ fn a_streamed_request_is_the_whole_one_with_the_wish_to_stream() {
             "/base/chat/completions",
             json!({"stream": true, "stream_options": {"include_usage": true}}),
         ),
+        (Provider::Anthropic, "/base/v1/messages", json!({"stream": true})),
     ] {
         let (adapter, target) = protocol(provider);
         let whole = adapter.encode(&target, &bounded()).unwrap();
@@ -53,14 +58,14 @@ fn ollama_says_text_line_by_line_and_counts_on_the_last() {
         "prompt_eval_count": 3, "eval_count": 4});
     let last = event(Provider::Ollama, &last).unwrap();
     assert!(last.is_last);
-    assert_eq!((last.finish, last.usage.unwrap().total()), (Some(FinishReason::Length), 7));
+    assert_eq!((last.finish, total(&last)), (Some(FinishReason::Length), 7));
 }
 
 #[test]
 fn gemini_leaves_out_thoughts_and_ends_with_its_reason() {
     let chunk = json!({"candidates": [{"content": {"parts": [{"text": "hm", "thought": true}, {"text": "Hel"}]}}],
         "usageMetadata": {"promptTokenCount": 3, "thoughtsTokenCount": 5}, "modelVersion": "m-1"});
-    let usage = Some(Usage { input: 3, reasoning: 5, ..Usage::default() });
+    let usage = Some(Counted::All(Usage { input: 3, reasoning: 5, ..Usage::default() }));
     let expected = Event { model: Some("m-1".to_owned()), usage, ..text("Hel") };
     assert_eq!(event(Provider::Gemini, &chunk).unwrap(), expected);
     let last = json!({"candidates": [{"content": {"parts": [{"text": "lo"}]}, "finishReason": "MAX_TOKENS"}]});
@@ -81,11 +86,48 @@ fn openai_goes_on_after_the_reason_until_done() {
     let stop = event(Provider::OpenAi, &json!({"choices": [{"delta": {}, "finish_reason": "stop"}]})).unwrap();
     assert_eq!((stop.finish, stop.is_last), (Some(FinishReason::Stop), false));
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
-    assert_eq!(event(Provider::OpenAi, &usage).unwrap().usage.unwrap().total(), 7);
+    assert_eq!(total(&event(Provider::OpenAi, &usage).unwrap()), 7);
     let (adapter, target) = protocol(Provider::OpenAi);
     assert!(adapter.decode_event(&target, &Bytes::from_static(b"[DONE]")).unwrap().is_last);
     let filtered = json!({"choices": [{"delta": {}, "finish_reason": "content_filter"}]});
     assert!(event(Provider::OpenAi, &filtered).unwrap().refusal.is_some());
+}
+
+#[test]
+fn anthropic_counts_the_prompt_first_and_the_answer_last() {
+    let events = [
+        json!({"type": "message_start", "message": {"model": "m", "content": [], "usage":
+            {"input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}),
+        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hel"}}),
+        json!({"type": "ping"}),
+        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "lo"}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage":
+            {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}}),
+        json!({"type": "message_stop"}),
+    ];
+    let told = heard(events.iter().map(|data| event(Provider::Anthropic, data).unwrap()));
+    assert!(told.is_whole());
+    let (_, target) = protocol(Provider::Anthropic);
+    told.check(&target, &Request::new("p"), None).unwrap();
+    let usage = Usage { input: 3, cached_input: 2, output: 5, reasoning: 4, tool: 0 };
+    assert_eq!((told.text(), told.usage()), ("Hello", usage));
+    let reply = told.into_reply();
+    assert_eq!((reply.model.as_deref(), reply.finish), (Some("m"), FinishReason::Stop));
+}
+
+#[test]
+fn anthropic_says_why_it_stops_early() {
+    let stopped = |delta: Value| event(Provider::Anthropic, &json!({"type": "message_delta", "delta": delta}));
+    let refused = stopped(json!({"stop_reason": "refusal", "stop_details": {"explanation": "not this"}})).unwrap();
+    assert_eq!(refused.refusal.as_deref(), Some("not this"));
+    assert_eq!(stopped(json!({"stop_reason": "max_tokens"})).unwrap().finish, Some(FinishReason::Length));
+    assert_eq!(stopped(json!({"stop_reason": "pause_turn"})).unwrap_err().kind(), ErrorKind::Truncated);
+    for (kind, class) in [("overloaded_error", ErrorKind::Overloaded), ("api_error", ErrorKind::Server)] {
+        let error = json!({"type": "error", "error": {"type": kind, "message": "no"}});
+        assert_eq!(event(Provider::Anthropic, &error).unwrap_err().kind(), class, "{kind}");
+    }
 }
 
 #[test]
@@ -112,7 +154,7 @@ fn an_error_within_a_stream_has_the_class_it_would_have_had_before() {
 
 #[test]
 fn what_is_no_event_is_malformed_and_what_is_unknown_is_nothing() {
-    for provider in PROVIDERS {
+    for provider in PROVIDERS.into_iter().chain([Provider::Anthropic]) {
         let (adapter, target) = protocol(provider);
         for garbled in ["{\"choices\":[{\"del", "\u{fffd}", "7", "[]]", "<html>"] {
             let error = adapter.decode_event(&target, &Bytes::from_static(garbled.as_bytes())).unwrap_err();
@@ -135,7 +177,8 @@ fn last(finish: FinishReason) -> Event {
 
 #[test]
 fn the_latest_count_stands_and_is_never_added_up() {
-    let count = |output| Event { usage: Some(Usage { input: 10, output, ..Usage::default() }), ..text("x") };
+    let count =
+        |output| Event { usage: Some(Counted::All(Usage { input: 10, output, ..Usage::default() })), ..text("x") };
     let transcript = heard([count(1), count(2), count(3), last(FinishReason::Stop)]);
     assert_eq!(transcript.usage().total(), 13);
     let (_, target) = protocol(Provider::OpenAi);

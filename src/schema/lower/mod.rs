@@ -1,5 +1,6 @@
 //! Writing a [`Graph`] as a document in a provider's subset of JSON Schema.
 
+mod anthropic;
 mod gemini;
 mod ollama;
 mod openai;
@@ -7,13 +8,13 @@ mod openai;
 use serde_json::{Map, Number, Value, json};
 
 use super::Dialect;
-use super::graph::{DefinitionId, Graph, Node, Property};
+use super::graph::{DefinitionId, Graph, Node, Property, Rest, Shape};
 
 /// What a lowering made of a schema.
 #[derive(Debug)]
 pub(super) struct Lowering {
     pub(super) document: Value,
-    /// Whether the document keeps every rule of `OpenAI`'s strict mode.
+    /// Whether the document keeps every rule of the subset that `OpenAI`'s strict mode, or Anthropic, enforces.
     pub(super) strict: bool,
     /// Whether the root stands as the property `value` of an object.
     pub(super) wrapped: bool,
@@ -29,6 +30,7 @@ pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
         Dialect::Ollama => ollama::lower(graph),
         Dialect::Gemini => gemini::lower(graph),
         Dialect::OpenAiStrict => openai::lower(graph),
+        Dialect::Anthropic => anthropic::lower(graph),
     }
 }
 
@@ -75,6 +77,25 @@ fn root(graph: &Graph) -> Node {
         root.description.clone_from(&graph.root.description);
     }
     root
+}
+
+/// True where a subset of typed values and closed objects can say `node`, its references aside.
+fn is_closed(node: &Node) -> bool {
+    let mut closed = true;
+    node.visit(&mut |node| {
+        closed &= match &node.shape {
+            Shape::Any => false,
+            Shape::Object { rest, .. } => matches!(rest, Rest::Unstated | Rest::Closed),
+            Shape::Array { prefix, rest } => match rest {
+                Rest::Any | Rest::Unstated => false,
+                Rest::Closed => !prefix.is_empty(),
+                Rest::Of(_) => true,
+            },
+            Shape::Enum(values) => !values.iter().any(|value| value.is_object() || value.is_array()),
+            _ => true,
+        }
+    });
+    closed
 }
 
 /// `schema` with the description of `node`, and behind it the limits that its keywords do not state.

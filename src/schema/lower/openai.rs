@@ -7,7 +7,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_null, is_plain_scalar, root, with_null_type};
+use super::{
+    Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_closed, is_null, is_plain_scalar, root, with_null_type,
+};
 use crate::schema::graph::{DefinitionId, Graph, Node, Property, Rest, Shape};
 
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
@@ -17,12 +19,17 @@ const MAX_ENUM_VALUES: usize = 1000;
 const MAX_LEVELS: usize = 10;
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    if is_strict(&graph.root) && graph.definitions.iter().all(|definition| is_strict(&definition.node)) {
+    if is_closed(&graph.root) && graph.definitions.iter().all(|definition| is_closed(&definition.node)) {
         let lowering = lower_as(graph, true);
         if Count::of(&lowering.document, 0).is_allowed() {
             return lowering;
         }
     }
+    loose(graph)
+}
+
+/// Everything the graph says, for a reader that enforces none of it.
+pub(super) fn loose(graph: &Graph) -> Lowering {
     lower_as(graph, false)
 }
 
@@ -41,25 +48,6 @@ fn lower_as(graph: &Graph, strict: bool) -> Lowering {
     }
     let document = writer.document(schema);
     Lowering { document, strict, wrapped, nullable: writer.nullable }
-}
-
-/// True where strict mode can say `node`, its references aside.
-fn is_strict(node: &Node) -> bool {
-    let mut strict = true;
-    node.visit(&mut |node| {
-        strict &= match &node.shape {
-            Shape::Any => false,
-            Shape::Object { rest, .. } => matches!(rest, Rest::Unstated | Rest::Closed),
-            Shape::Array { prefix, rest } => match rest {
-                Rest::Any | Rest::Unstated => false,
-                Rest::Closed => !prefix.is_empty(),
-                Rest::Of(_) => true,
-            },
-            Shape::Enum(values) => !values.iter().any(|value| value.is_object() || value.is_array()),
-            _ => true,
-        }
-    });
-    strict
 }
 
 struct OpenAi<'a> {

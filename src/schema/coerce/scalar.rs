@@ -1,0 +1,150 @@
+//! Strings, numbers, booleans and null, turned into each other where the text says the same.
+
+use serde_json::Value;
+
+use crate::schema::change::{Change, Changes};
+use crate::schema::fit::fits_scalar;
+use crate::schema::graph::{Node, Shape};
+use crate::schema::lenient::Json;
+
+/// `json` in a form that fits the scalar shape of `node`; `None` where there is none.
+pub(super) fn shaped<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) -> Option<Json<'t>> {
+    if let Json::Scalar(literal) = json
+        && fits_scalar(&node.shape, literal)
+    {
+        return Some(json.clone());
+    }
+    let (literal, change) = match &node.shape {
+        Shape::Null if *json == Json::NotFinite => ("null".to_owned(), Change::NotFiniteToNull),
+        Shape::Null => (null(&json.as_text()?)?, Change::TextToNull),
+        Shape::Boolean => (boolean(&json.as_text()?)?, Change::TextToBoolean),
+        Shape::Number => (decimal(&json.as_text()?)?.to_owned(), Change::TextToNumber),
+        Shape::Integer => match json.as_number() {
+            Some(literal) => (integer(literal)?.to_owned(), Change::FloatToInteger),
+            None => (integer(decimal(&json.as_text()?)?)?.to_owned(), Change::TextToNumber),
+        },
+        // What a format or a pattern asks for is more than digits.
+        Shape::String if ["pattern", "format"].iter().any(|keyword| node.limits.contains_key(*keyword)) => return None,
+        Shape::String => (format!("\"{}\"", json.as_number()?), Change::NumberToText),
+        Shape::Enum(values) => return enumerated(json, values, changes),
+        _ => return None,
+    };
+    changes.note(change);
+    Some(Json::Scalar(literal.into()))
+}
+
+/// The letters and digits of a name in one case: the same for `novelty_score`, `noveltyScore` and `Novelty Score`.
+pub(super) fn letters(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+/// The one of `values` that `json` spells in another way.
+fn enumerated<'t>(json: &Json<'t>, values: &[Value], changes: &mut Changes) -> Option<Json<'t>> {
+    let has_text = values.iter().any(Value::is_string);
+    if *json == Json::NotFinite {
+        changes.note(Change::NotFiniteToNull);
+        return values.contains(&Value::Null).then(|| Json::Scalar("null".into()));
+    }
+    if let Some(number) = json.as_number() {
+        let mut matches = values.iter().filter(|value| value.as_str() == Some(number));
+        let (Some(only), None) = (matches.next(), matches.next()) else { return None };
+        changes.note(Change::NumberToText);
+        return Some(Json::Scalar(only.to_string().into()));
+    }
+    let text = json.as_text()?;
+    let spelling = words(&text);
+    let is_same = |value: &&Value| value.as_str().is_some_and(|value| words(value) == spelling);
+    let mut matches = values.iter().filter(is_same);
+    if let Some(only) = matches.next() {
+        changes.note(Change::EnumSpelling);
+        return matches.next().is_none().then(|| Json::Scalar(only.to_string().into()));
+    }
+    if has_text {
+        return None;
+    }
+    let (literal, change) = [
+        (decimal(&text).map(str::to_owned), Change::TextToNumber),
+        (boolean(&text), Change::TextToBoolean),
+        (null(&text), Change::TextToNull),
+    ]
+    .into_iter()
+    .find_map(|(literal, change)| literal.map(|literal| (literal, change)))?;
+    changes.note(change);
+    let meant: Value = serde_json::from_str(&literal).ok()?;
+    values.contains(&meant).then(|| Json::Scalar(literal.into()))
+}
+
+/// Words in one case, however they are spaced.
+fn words(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c == '_').filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
+}
+
+/// `text` where it is a number as people write one: no sign but minus, no leading zeros, no exponent, no separators.
+fn decimal(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let are_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_canonical = are_digits(whole) && are_digits(fraction) && (whole == "0" || !whole.starts_with('0'));
+    // Minus zero is a number that an integer cannot hold.
+    let is_negative_zero = text.starts_with('-') && digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    (is_canonical && !is_negative_zero).then_some(text)
+}
+
+/// The digits before the point, where only zeros stand behind it.
+fn integer(literal: &str) -> Option<&str> {
+    let literal = decimal(literal)?;
+    match literal.split_once('.') {
+        None => Some(literal),
+        Some((whole, fraction)) => fraction.bytes().all(|byte| byte == b'0').then_some(whole),
+    }
+}
+
+fn boolean(text: &str) -> Option<String> {
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    match () {
+        () if is("true") || is("yes") => Some("true".to_owned()),
+        () if is("false") || is("no") => Some("false".to_owned()),
+        () => None,
+    }
+}
+
+fn null(text: &str) -> Option<String> {
+    let is_null = text.is_empty() || ["null", "none"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    is_null.then(|| "null".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_decimals_are_numbers() {
+        for text in ["0", "8", "-8", "1.10", "-0.5", "0.0", "12345678901234567890"] {
+            assert_eq!(decimal(text), Some(text));
+        }
+        for text in [
+            "", "-", "-0", "-0.0", "+8", "08", "1,000", "1 000", "1_000", ".5", "5.", "1e3", "8%", " 8", "0x8", "٣",
+            "1.2.3",
+        ] {
+            assert_eq!(decimal(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_lose_nothing_but_zeros() {
+        assert_eq!(integer("8.0"), Some("8"));
+        assert_eq!(integer("12345678901234567890.00"), Some("12345678901234567890"));
+        assert_eq!(integer("8.01"), None);
+        assert_eq!(integer("1e3"), None);
+    }
+
+    #[test]
+    fn spellings_meet_across_case_and_spacing() {
+        assert_eq!(letters("novelty_score"), letters("Novelty Score"));
+        assert_eq!(letters("novelty-score"), letters("noveltyScore"));
+        assert_ne!(letters("score1"), letters("score_2"));
+        assert_eq!(words(" Low  RISK "), words("low_risk"));
+        assert_ne!(words("lowrisk"), words("low_risk"));
+    }
+}

@@ -1,0 +1,123 @@
+//! Finding what starts like JSON in a reply, without deciding yet which of it is meant.
+
+use super::{Fault, Json, Parser};
+use crate::schema::change::Changes;
+use crate::schema::extract::{end_of_brackets, opens_fence};
+use crate::schema::scan;
+
+/// How often the search goes on after a bracket of the prose that swallowed the rest of the reply.
+const MAX_RESUMES: usize = 8;
+
+/// A stretch of the reply that starts like JSON.
+#[derive(Debug)]
+pub(in crate::schema) struct Candidate<'t> {
+    pub(in crate::schema) start: usize,
+    pub(in crate::schema) end: usize,
+    /// It opens a code fence.
+    pub(in crate::schema) fenced: bool,
+    pub(in crate::schema) state: State<'t>,
+}
+
+#[derive(Debug)]
+pub(in crate::schema) enum State<'t> {
+    Whole(Json<'t>, Changes),
+    Cut,
+    Broken,
+}
+
+/// The candidates in `reply`, in their order; `None` where one is nested too deeply to look further.
+/// Takes time linear in the length of the reply.
+pub(in crate::schema) fn find(reply: &str) -> Option<Vec<Candidate<'_>>> {
+    const OPEN: &str = "<think>";
+    const CLOSE: &str = "</think>";
+    let mut answer = start_of_text(reply, 0);
+    while reply[answer..].starts_with(OPEN) {
+        let Some(length) = reply[answer..].find(CLOSE) else { return Some(Vec::new()) };
+        answer = start_of_text(reply, answer + length + CLOSE.len());
+    }
+    let found = values(reply, answer)?;
+    // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
+    match reply[answer..].find(CLOSE) {
+        Some(length) if !reply[answer..answer + length].contains(OPEN) => {
+            let tag = answer + length;
+            // The tag may also stand in a string of the answer itself.
+            let is_inside = |candidate: &Candidate<'_>| (candidate.start..candidate.end).contains(&tag);
+            if found.iter().any(is_inside) { Some(found) } else { values(reply, tag + CLOSE.len()) }
+        }
+        _ => Some(found),
+    }
+}
+
+/// The one value that the text from `start` on is, or the candidates in it.
+fn values(reply: &str, start: usize) -> Option<Vec<Candidate<'_>>> {
+    let start = start_of_text(reply, start);
+    let (inside, fenced) = match reply[start..].strip_prefix("```").and_then(|text| text.split_once('\n')) {
+        Some((_, content)) => (start_of_text(reply, reply.len() - content.len()), true),
+        None => (start, false),
+    };
+    if !reply[inside..].starts_with(['{', '[']) {
+        let mut parser = Parser::new(reply, inside);
+        match parser.value(super::Role::Item) {
+            Ok(value) if is_rest_empty(reply, parser.at) => {
+                let state = State::Whole(value, parser.changes);
+                return Some(vec![Candidate { start: inside, end: parser.at, fenced, state }]);
+            }
+            Err(Fault::TooDeep) => return None,
+            _ => {}
+        }
+    }
+    search(reply, start)
+}
+
+fn search(reply: &str, mut at: usize) -> Option<Vec<Candidate<'_>>> {
+    let bytes = reply.as_bytes();
+    let mut found = Vec::new();
+    let mut resumes = 0;
+    let first = at;
+    while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
+        let start = at + offset;
+        let mut parser = Parser::new(reply, start);
+        let (end, state) = match parser.value(super::Role::Item) {
+            Ok(_) if is_fragment(reply, start, parser.at) => (parser.at, State::Broken),
+            Ok(value) => (parser.at, State::Whole(value, parser.changes)),
+            Err(Fault::TooDeep) => return None,
+            Err(Fault::Cut) if parser.is_json || resumes == MAX_RESUMES => (bytes.len(), State::Cut),
+            Err(Fault::Broken(stop)) if parser.is_json => {
+                (end_of_brackets(bytes, stop, parser.open.len()), State::Broken)
+            }
+            Err(Fault::Cut) if start == first || is_rest_empty(reply, start + 1) || opens_fence(&reply[..start]) => {
+                (bytes.len(), State::Cut)
+            }
+            // Prose. Its quote may open a string that is none.
+            Err(Fault::Cut) => {
+                resumes += 1;
+                at = parser.quote.map_or(bytes.len(), |quote| quote + 1);
+                continue;
+            }
+            Err(Fault::Broken(stop)) => {
+                at = parser.quote.map_or(stop, |quote| quote + 1).max(start + 1);
+                continue;
+            }
+        };
+        found.push(Candidate { start, end, fenced: opens_fence(&reply[..start]), state });
+        at = end;
+    }
+    Some(found)
+}
+
+/// True where the value is a part of something larger that has lost its brackets.
+fn is_fragment(reply: &str, start: usize, end: usize) -> bool {
+    let before = reply[..start].trim_end();
+    let is_member = before.strip_suffix(':').is_some_and(|name| name.trim_end().ends_with(['"', '\'', '”', '’', '`']));
+    is_member || before.ends_with(',') || reply[end..].trim_start().starts_with(',')
+}
+
+fn is_rest_empty(reply: &str, at: usize) -> bool {
+    let rest = reply[at..].trim_start();
+    rest.is_empty() || rest.strip_prefix("```").is_some_and(|rest| rest.trim().is_empty())
+}
+
+fn start_of_text(reply: &str, at: usize) -> usize {
+    let rest = reply[at..].trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    scan::skip_space(reply.as_bytes(), reply.len() - rest.len())
+}

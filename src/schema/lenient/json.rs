@@ -1,0 +1,122 @@
+//! A reply's JSON as a tree whose leaves are JSON text: number literals and escapes stay as the model wrote them.
+
+use std::borrow::Cow;
+
+/// A value read from a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::schema) enum Json<'t> {
+    /// A string with its quotes, a number, `true`, `false` or `null`, as JSON text.
+    Scalar(Cow<'t, str>),
+    /// `NaN` or an infinity, which JSON cannot say.
+    NotFinite,
+    Array(Vec<Self>),
+    Object(Vec<Member<'t>>),
+}
+
+/// One name and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::schema) struct Member<'t> {
+    /// With its quotes.
+    pub(in crate::schema) quoted: Cow<'t, str>,
+    pub(in crate::schema) value: Json<'t>,
+}
+
+impl Json<'_> {
+    /// The content of a string; `None` for other values, and for strings of half a surrogate pair.
+    pub(in crate::schema) fn as_text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Scalar(literal) if literal.starts_with('"') => unquoted(literal),
+            _ => None,
+        }
+    }
+
+    /// The literal of a number.
+    pub(in crate::schema) fn as_number(&self) -> Option<&str> {
+        match self {
+            Self::Scalar(literal) if literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Some(literal),
+            _ => None,
+        }
+    }
+
+    pub(in crate::schema) fn is_null(&self) -> bool {
+        matches!(self, Self::Scalar(literal) if literal == "null")
+    }
+
+    /// True where JSON can say the value.
+    pub(in crate::schema) fn is_finite(&self) -> bool {
+        match self {
+            Self::Scalar(_) => true,
+            Self::NotFinite => false,
+            Self::Array(items) => items.iter().all(Self::is_finite),
+            Self::Object(members) => members.iter().all(|member| member.value.is_finite()),
+        }
+    }
+
+    /// The value as JSON text; `None` where it holds what JSON cannot say.
+    pub(in crate::schema) fn to_text(&self) -> Option<String> {
+        let mut out = String::new();
+        self.write(&mut out).then_some(out)
+    }
+
+    fn write(&self, out: &mut String) -> bool {
+        match self {
+            Self::Scalar(literal) => out.push_str(literal),
+            Self::NotFinite => return false,
+            Self::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    out.push_str(if index > 0 { ", " } else { "" });
+                    if !item.write(out) {
+                        return false;
+                    }
+                }
+                out.push(']');
+            }
+            Self::Object(members) => {
+                out.push('{');
+                for (index, member) in members.iter().enumerate() {
+                    out.push_str(if index > 0 { ", " } else { "" });
+                    out.push_str(&member.quoted);
+                    out.push_str(": ");
+                    if !member.value.write(out) {
+                        return false;
+                    }
+                }
+                out.push('}');
+            }
+        }
+        true
+    }
+
+    /// The same value, independent of the text it was read from.
+    pub(in crate::schema) fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Scalar(literal) => Json::Scalar(Cow::Owned(literal.into_owned())),
+            Self::NotFinite => Json::NotFinite,
+            Self::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
+            Self::Object(members) => Json::Object(
+                members
+                    .into_iter()
+                    .map(|Member { quoted, value }| Member {
+                        quoted: Cow::Owned(quoted.into_owned()),
+                        value: value.into_owned(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl Member<'_> {
+    /// The name without quotes and escapes. A name of half a surrogate pair is given as it is written.
+    pub(in crate::schema) fn name(&self) -> Cow<'_, str> {
+        unquoted(&self.quoted).unwrap_or(Cow::Borrowed(&self.quoted))
+    }
+}
+
+fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
+    if literal.contains('\\') {
+        return serde_json::from_str(literal).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(&literal[1..literal.len() - 1]))
+}

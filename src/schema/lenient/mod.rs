@@ -1,0 +1,277 @@
+//! JSON as models write it, read where it has one reading.
+//!
+//! What is damaged beyond that is told apart from what is cut: a cut reply is longer than its limit, a broken one is
+//! wrong. A value that the text ends in is never patched up.
+
+mod find;
+mod json;
+mod number;
+mod string;
+
+use crate::schema::change::{Change, Changes};
+use string::Role;
+
+pub(super) use find::{Candidate, State, find};
+pub(super) use json::{Json, Member};
+
+/// Deeper text would exhaust the stack. `serde_json` parses no deeper text either.
+const MAX_DEPTH: usize = 127;
+
+/// Why no value was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The text ends inside the value.
+    Cut,
+    /// There is no reading, or more than one, at this position.
+    Broken(usize),
+    TooDeep,
+}
+
+/// Reads one value from a position in a text.
+pub(super) struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    changes: Changes,
+    /// The brackets around this position.
+    open: Vec<u8>,
+    /// Where the first quote stands.
+    quote: Option<usize>,
+    /// More was seen than flat numbers or one string, so that this is JSON rather than prose in brackets.
+    is_json: bool,
+}
+
+impl<'t> Parser<'t> {
+    pub(super) fn new(text: &'t str, at: usize) -> Self {
+        Self { text, at, changes: Changes::default(), open: Vec::new(), quote: None, is_json: false }
+    }
+
+    /// The whole of `text` as one value that is JSON as it is; `None` where it is not.
+    pub(super) fn strict(text: &'t str) -> Option<Json<'t>> {
+        let mut parser = Self::new(text, 0);
+        let value = parser.value(Role::Item).ok()?;
+        parser.space().ok()?;
+        (parser.at == text.len() && parser.changes.is_empty()).then_some(value)
+    }
+
+    fn value(&mut self, role: Role) -> Result<Json<'t>, Fault> {
+        let at = self.at;
+        let Some(first) = self.peek() else { return Err(Fault::Cut) };
+        match first {
+            b'{' | b'[' => {
+                if self.open.len() == MAX_DEPTH {
+                    return Err(Fault::TooDeep);
+                }
+                self.open.push(first);
+                self.at += 1;
+                let value = if first == b'{' { self.object()? } else { self.array()? };
+                self.open.pop();
+                self.is_json |= !self.open.is_empty();
+                Ok(value)
+            }
+            b'-' | b'+' | b'.' | b'0'..=b'9' => self.number(),
+            b'a'..=b'z' | b'A'..=b'Z' => self.word(),
+            _ if self.is_quote() => Ok(Json::Scalar(self.string(role)?)),
+            _ => Err(Fault::Broken(at)),
+        }
+    }
+
+    fn array(&mut self) -> Result<Json<'t>, Fault> {
+        let mut items = Vec::new();
+        let mut comma = false;
+        loop {
+            self.space()?;
+            match self.peek() {
+                None => return Err(Fault::Cut),
+                Some(b']') => {
+                    self.at += 1;
+                    if comma {
+                        self.changes.note(Change::TrailingComma);
+                    }
+                    return Ok(Json::Array(items));
+                }
+                Some(b'}') if !comma && self.open.contains(&b'{') => {
+                    self.changes.note(Change::MissingCloser);
+                    return Ok(Json::Array(items));
+                }
+                Some(_) => items.push(self.value(Role::Item)?),
+            }
+            self.space()?;
+            comma = match self.peek() {
+                Some(b']') => false,
+                Some(b'}') if self.open.contains(&b'{') => false,
+                None => {
+                    self.changes.note(Change::MissingCloser);
+                    return Ok(Json::Array(items));
+                }
+                // Two strings side by side may also be one in two parts.
+                Some(byte @ (b'{' | b'[')) if byte == b'{' && matches!(items.last(), Some(Json::Object(_))) => {
+                    self.changes.note(Change::MissingComma);
+                    true
+                }
+                Some(_) => {
+                    self.comma()?;
+                    self.is_json |= self.quote.is_some();
+                    true
+                }
+            };
+        }
+    }
+
+    fn object(&mut self) -> Result<Json<'t>, Fault> {
+        let mut members = Vec::new();
+        let mut comma = false;
+        loop {
+            self.space()?;
+            match self.peek() {
+                None => return Err(Fault::Cut),
+                Some(b'}') => {
+                    self.at += 1;
+                    if comma {
+                        self.changes.note(Change::TrailingComma);
+                    }
+                    return Ok(Json::Object(members));
+                }
+                // Unlike in an array, nothing can have been left out between two commas.
+                Some(b',') if comma => {
+                    self.at += 1;
+                    self.changes.note(Change::RepeatedComma);
+                    continue;
+                }
+                Some(b']') if !comma && !members.is_empty() && self.open.contains(&b'[') => {
+                    self.changes.note(Change::MissingCloser);
+                    return Ok(Json::Object(members));
+                }
+                Some(_) => members.push(self.member()?),
+            }
+            self.space()?;
+            comma = match self.peek() {
+                Some(b'}') => false,
+                Some(b']') if self.open.contains(&b'[') => false,
+                None => {
+                    self.changes.note(Change::MissingCloser);
+                    return Ok(Json::Object(members));
+                }
+                // A key, or the next round fails.
+                Some(byte) if byte.is_ascii_alphabetic() || self.is_quote() => {
+                    self.changes.note(Change::MissingComma);
+                    true
+                }
+                Some(_) => {
+                    self.comma()?;
+                    true
+                }
+            };
+        }
+    }
+
+    fn member(&mut self) -> Result<Member<'t>, Fault> {
+        let quoted = if self.is_quote() { self.string(Role::Key)? } else { self.bare_key()? };
+        self.space()?;
+        match self.text[self.at..].chars().next() {
+            Some(':') => self.at += 1,
+            Some(wide @ '：') => {
+                self.at += wide.len_utf8();
+                self.changes.note(Change::WidePunctuation);
+            }
+            None => return Err(Fault::Cut),
+            Some(_) => return Err(Fault::Broken(self.at)),
+        }
+        self.is_json = true;
+        self.space()?;
+        let value = self.value(Role::Property)?;
+        Ok(Member { quoted, value })
+    }
+
+    /// A key without quotes: an identifier, or the number that Python takes as a key.
+    fn bare_key(&mut self) -> Result<std::borrow::Cow<'t, str>, Fault> {
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '-'))).unwrap_or(rest.len());
+        let key = &rest[..end];
+        let is_number = key == "0" || (key.bytes().all(|byte| byte.is_ascii_digit()) && !key.starts_with('0'));
+        let is_name = key.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '$'));
+        if key.is_empty() || !(is_name || is_number) {
+            return Err(Fault::Broken(self.at));
+        }
+        if end == rest.len() {
+            return Err(Fault::Cut);
+        }
+        self.at += end;
+        self.changes.note(Change::UnquotedKey);
+        Ok(format!("\"{key}\"").into())
+    }
+
+    fn comma(&mut self) -> Result<(), Fault> {
+        match self.text[self.at..].chars().next() {
+            Some(',') => self.at += 1,
+            Some(wide @ '，') => {
+                self.at += wide.len_utf8();
+                self.changes.note(Change::WidePunctuation);
+            }
+            _ => return Err(Fault::Broken(self.at)),
+        }
+        Ok(())
+    }
+
+    /// Skips white space and comments.
+    fn space(&mut self) -> Result<(), Fault> {
+        loop {
+            let rest = &self.text[self.at..];
+            let Some(c) = rest.chars().next() else { return Ok(()) };
+            match c {
+                ' ' | '\n' | '\r' | '\t' => self.at += 1,
+                _ if c.is_whitespace() || c == '\u{feff}' => {
+                    self.at += c.len_utf8();
+                    self.changes.note(Change::WhiteSpace);
+                }
+                '#' => self.comment(1, "\n")?,
+                '/' if rest.starts_with("//") => self.comment(2, "\n")?,
+                '/' if rest.starts_with("/*") => self.comment(2, "*/")?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Skips a comment, unless it stands for data that the model left out.
+    fn comment(&mut self, mark: usize, close: &str) -> Result<(), Fault> {
+        const ELISION: [&str; 16] = [
+            "...",
+            "…",
+            "etc",
+            "and so on",
+            "omit",
+            "remain",
+            "rest",
+            "more",
+            "other",
+            "same",
+            "similar",
+            "truncat",
+            "continu",
+            "repeat",
+            "省略",
+            "同様",
+        ];
+        let start = self.at;
+        let rest = &self.text[start + mark..];
+        let Some(length) = rest.find(close) else { return Err(Fault::Cut) };
+        let words = rest[..length].to_lowercase();
+        // A quote: the mark may stand inside a string whose own quotes were not escaped.
+        let quotes: &[char] = if self.changes.has(Change::Quotes) { &['"', '\'', '`', '”', '’'] } else { &['"'] };
+        if words.contains(quotes) || ELISION.iter().any(|elision| words.contains(elision)) {
+            return Err(Fault::Broken(start));
+        }
+        self.at += mark + length + close.len();
+        self.changes.note(Change::Comment);
+        Ok(())
+    }
+
+    fn is_quote(&self) -> bool {
+        self.text[self.at..].starts_with(['"', '\'', '`', '“', '”', '‘', '’'])
+    }
+
+    /// The byte here; `None` where the text ends, or its code fence does.
+    fn peek(&self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        if rest.starts_with(b"```") { None } else { rest.first().copied() }
+    }
+}

@@ -1,0 +1,87 @@
+//! Numbers and words: `+1`, `.5`, `True`, `None`, `NaN`.
+
+use std::borrow::Cow;
+
+use super::{Fault, Json, Parser};
+use crate::schema::change::Change;
+use crate::schema::scan;
+
+/// Words for what JSON spells otherwise, and its own.
+const WORDS: [(&str, &str); 10] = [
+    ("true", "true"),
+    ("false", "false"),
+    ("null", "null"),
+    ("True", "true"),
+    ("False", "false"),
+    ("None", "null"),
+    ("TRUE", "true"),
+    ("FALSE", "false"),
+    ("NULL", "null"),
+    ("Null", "null"),
+];
+const NOT_FINITE: [&str; 4] = ["NaN", "nan", "Infinity", "inf"];
+
+impl<'t> Parser<'t> {
+    /// The number that starts here. One that the text ends with may have lost digits.
+    pub(super) fn number(&mut self) -> Result<Json<'t>, Fault> {
+        let rest = &self.text[self.at..];
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '+' | '-' | '.' | '_');
+        let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
+        let literal = &rest[..end];
+        if end == rest.len() && !self.open.is_empty() {
+            return Err(Fault::Cut);
+        }
+        let value = if is_number(literal) {
+            Json::Scalar(Cow::Borrowed(literal))
+        } else if NOT_FINITE.contains(&literal.trim_start_matches(['-', '+'])) {
+            Json::NotFinite
+        } else {
+            let number = completed(literal).filter(|number| is_number(number)).ok_or(Fault::Broken(self.at))?;
+            self.changes.note(Change::NumberForm);
+            Json::Scalar(Cow::Owned(number))
+        };
+        self.at += end;
+        Ok(value)
+    }
+
+    /// `true`, `None`, `NaN`, …
+    pub(super) fn word(&mut self) -> Result<Json<'t>, Fault> {
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let word = &rest[..end];
+        let value = if let Some((written, meant)) = WORDS.iter().find(|(written, _)| *written == word) {
+            if written != meant {
+                self.changes.note(Change::Literal);
+            }
+            Json::Scalar(Cow::Borrowed(*meant))
+        } else if NOT_FINITE.contains(&word) {
+            Json::NotFinite
+        } else {
+            let known = WORDS.iter().map(|(written, _)| *written).chain(NOT_FINITE);
+            let is_cut = end == rest.len() && known.into_iter().any(|known| known.starts_with(word));
+            return Err(if is_cut { Fault::Cut } else { Fault::Broken(self.at) });
+        };
+        self.at += end;
+        Ok(value)
+    }
+}
+
+fn is_number(literal: &str) -> bool {
+    scan::scalar(literal.as_bytes(), 0) == Ok(literal.len())
+}
+
+/// A number without a plus sign, with a digit on both sides of its point.
+fn completed(literal: &str) -> Option<String> {
+    let (sign, digits) = match literal.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", literal.strip_prefix('+').unwrap_or(literal)),
+    };
+    let (whole, fraction) = match digits.split_once('.') {
+        None => return Some(format!("{sign}{digits}")),
+        Some(("", "")) => return None,
+        Some(parts) => parts,
+    };
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let fraction = if fraction.is_empty() { "0" } else { fraction };
+    Some(format!("{sign}{whole}.{fraction}"))
+}

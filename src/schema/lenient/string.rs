@@ -1,0 +1,223 @@
+//! Strings as models write them: in any quotes, with raw line breaks, with escapes JSON does not know.
+//!
+//! A string is taken only where it has one reading. What could also be a lost quote is a mistake, not a guess.
+
+use std::borrow::Cow;
+
+use super::{Fault, Parser};
+use crate::schema::change::Change;
+use crate::schema::scan;
+
+const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
+
+/// What a string is for, which decides what may follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Key,
+    /// The value of a property; a key may follow where the model forgot the comma.
+    Property,
+    Item,
+}
+
+/// The string being rewritten.
+struct Draft {
+    out: String,
+    /// An escape that may be meant as JSON's was seen.
+    escaped: bool,
+    /// A backslash that JSON does not know was seen, and stays.
+    kept: bool,
+}
+
+impl<'t> Parser<'t> {
+    /// The string whose opening quote stands here, as JSON text.
+    pub(super) fn string(&mut self, role: Role) -> Result<Cow<'t, str>, Fault> {
+        let start = self.at;
+        self.quote.get_or_insert(start);
+        let Some(open) = self.text[start..].chars().next() else { return Err(Fault::Cut) };
+        if open == '"'
+            && let Ok(end) = scan::string(self.text.as_bytes(), start)
+            && (self.may_end(end) || (role == Role::Property && self.is_key_after(end)))
+        {
+            self.at = end;
+            return Ok(Cow::Borrowed(&self.text[start..end]));
+        }
+        let mut draft = Draft { out: String::from('"'), escaped: false, kept: false };
+        self.at += open.len_utf8();
+        match open {
+            '"' => self.straight(&mut draft)?,
+            '\'' | '‘' | '’' => self.single(if open == '\'' { '\'' } else { '’' }, &mut draft)?,
+            '`' => self.template(&mut draft)?,
+            _ => self.typographic(open, &mut draft)?,
+        }
+        // "C:\new\Users": whether the first is a line break or a folder is anyone's guess.
+        if draft.kept && draft.escaped {
+            return Err(Fault::Broken(start));
+        }
+        draft.out.push('"');
+        if open != '"' {
+            self.changes.note(Change::Quotes);
+        }
+        Ok(Cow::Owned(draft.out))
+    }
+
+    /// In `"`. A pair of quotes inside is content where it can only be one: `"he said "no" twice"`.
+    fn straight(&mut self, draft: &mut Draft) -> Result<(), Fault> {
+        let start = self.at;
+        let mut inner = false;
+        loop {
+            let at = self.at;
+            let c = self.next()?;
+            if c != '"' {
+                self.content(c, draft)?;
+                continue;
+            }
+            let before = self.text[start..at].chars().next_back();
+            let after = self.text[self.at..].chars().next();
+            let spaced = before.is_none_or(|c| c.is_whitespace() || c == '(');
+            if inner {
+                let names = self.text[self.at..].trim_start().starts_with(':');
+                if spaced || names {
+                    return Err(Fault::Broken(at));
+                }
+                inner = false;
+            } else if self.may_end(self.at) {
+                return Ok(());
+            } else if spaced && after.is_some_and(char::is_alphanumeric) {
+                inner = true;
+            } else {
+                return Err(if after.is_none() { Fault::Cut } else { Fault::Broken(at) });
+            }
+            draft.out.push_str("\\\"");
+            self.changes.note(Change::InnerQuotes);
+        }
+    }
+
+    /// In `'` or `‘’`. Between two letters `close` is an apostrophe.
+    fn single(&mut self, close: char, draft: &mut Draft) -> Result<(), Fault> {
+        let start = self.at;
+        loop {
+            let at = self.at;
+            let c = self.next()?;
+            if c != close {
+                self.content(c, draft)?;
+                continue;
+            }
+            if self.may_end(self.at) {
+                return Ok(());
+            }
+            let before = self.text[start..at].chars().next_back();
+            let after = self.text[self.at..].chars().next();
+            if !(before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric)) {
+                return Err(Fault::Broken(at));
+            }
+            draft.out.push(close);
+        }
+    }
+
+    fn template(&mut self, draft: &mut Draft) -> Result<(), Fault> {
+        loop {
+            let at = self.at;
+            match self.next()? {
+                '`' if self.may_end(self.at) => return Ok(()),
+                '`' => return Err(Fault::Broken(at)),
+                '$' if self.text[self.at..].starts_with('{') => return Err(Fault::Broken(at)),
+                c => self.content(c, draft)?,
+            }
+        }
+    }
+
+    /// In `“”`, or in `””`. Pairs inside are content.
+    fn typographic(&mut self, open: char, draft: &mut Draft) -> Result<(), Fault> {
+        let mut inner = 0usize;
+        loop {
+            let at = self.at;
+            match self.next()? {
+                '“' if open != '”' => {
+                    inner += 1;
+                    draft.out.push('“');
+                }
+                '”' if inner > 0 => {
+                    inner -= 1;
+                    draft.out.push('”');
+                }
+                '”' if self.may_end(self.at) => return Ok(()),
+                '“' | '”' => return Err(Fault::Broken(at)),
+                '"' if self.may_end(self.at) => return Err(Fault::Broken(at)),
+                c => self.content(c, draft)?,
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<char, Fault> {
+        let c = self.text[self.at..].chars().next().ok_or(Fault::Cut)?;
+        self.at += c.len_utf8();
+        Ok(c)
+    }
+
+    /// Adds `c`, which stands before `at`, and what it escapes.
+    fn content(&mut self, c: char, draft: &mut Draft) -> Result<(), Fault> {
+        match c {
+            '\\' => return self.escape(draft),
+            '"' => draft.out.push_str("\\\""),
+            '\n' => draft.out.push_str("\\n"),
+            '\r' => draft.out.push_str("\\r"),
+            '\t' => draft.out.push_str("\\t"),
+            // Below U+0020, so one byte.
+            '\0'..' ' => draft.out.extend(["\\u00", HEX[c as usize / 16], HEX[c as usize % 16]]),
+            _ => draft.out.push(c),
+        }
+        if c < ' ' {
+            self.changes.note(Change::ControlCharacter);
+        }
+        Ok(())
+    }
+
+    fn escape(&mut self, draft: &mut Draft) -> Result<(), Fault> {
+        let at = self.at - 1;
+        let c = self.next()?;
+        let rest = &self.text.as_bytes()[self.at..];
+        let hex = |count: usize| rest.len() >= count && rest[..count].iter().all(u8::is_ascii_hexdigit);
+        match c {
+            '/' => {}
+            '"' | '\\' | 'b' | 'f' | 'n' | 'r' | 't' => draft.escaped = true,
+            'u' if hex(4) => draft.escaped = true,
+            '\'' => {
+                draft.out.push('\'');
+                self.changes.note(Change::Escape);
+                return Ok(());
+            }
+            // What other languages read as a code point.
+            'x' | 'N' => return Err(Fault::Broken(at)),
+            'U' if hex(8) => return Err(Fault::Broken(at)),
+            'u' if rest.first().is_none_or(|next| next.is_ascii_hexdigit() || !next.is_ascii_alphabetic()) => {
+                return Err(if rest.len() < 4 { Fault::Cut } else { Fault::Broken(at) });
+            }
+            // No language reads `\d` as `d`: the backslash itself is meant.
+            'a'..='z' | 'A'..='Z' => {
+                draft.kept = true;
+                draft.out.push('\\');
+                self.changes.note(Change::Escape);
+            }
+            _ => return Err(Fault::Broken(at)),
+        }
+        draft.out.push('\\');
+        draft.out.push(c);
+        Ok(())
+    }
+
+    /// True where what stands at `end` may follow a whole string.
+    fn may_end(&self, end: usize) -> bool {
+        let rest = self.text[end..].trim_start();
+        let structure = |c: char| matches!(c, ',' | ':' | '}' | ']' | '，' | '：' | '#');
+        rest.is_empty() || rest.starts_with(structure) || ["//", "/*", "```"].iter().any(|mark| rest.starts_with(mark))
+    }
+
+    /// True where a key in quotes follows at `end`, behind white space.
+    fn is_key_after(&self, end: usize) -> bool {
+        let bytes = self.text.as_bytes();
+        let key = scan::skip_space(bytes, end);
+        key > end
+            && bytes.get(key) == Some(&b'"')
+            && scan::string(bytes, key).is_ok_and(|end| bytes.get(scan::skip_space(bytes, end)) == Some(&b':'))
+    }
+}

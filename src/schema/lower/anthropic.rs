@@ -1,0 +1,162 @@
+//! Anthropic's `output_config.format`.
+//!
+//! The subset is compiled to a grammar: closed objects, no recursion, no bounds, no lengths, and only so many optional
+//! properties and unions. A property may stay optional. What it takes no keyword for is told in the description, which
+//! the model reads. A schema the subset cannot say is refused by the API; the document then keeps what it says and
+//! `strict` is false, so that it can be told in words.
+
+use serde_json::{Map, Value, json};
+
+use super::{Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_closed, openai, required, root};
+use crate::schema::graph::{DefinitionId, Graph, Node, Property, Shape};
+
+const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+/// Documented limits of the subset.
+const MAX_OPTIONAL: usize = 24;
+const MAX_UNIONS: usize = 16;
+
+pub(super) fn lower(graph: &Graph) -> Lowering {
+    let sayable = is_closed(&graph.root)
+        && graph.definitions.iter().all(|definition| is_closed(&definition.node))
+        && !graph.reach().iter().enumerate().any(|(id, reached)| reached[id]);
+    if sayable {
+        let lowering = closed(graph);
+        if Count::of(&lowering.document).is_allowed() {
+            return lowering;
+        }
+    }
+    openai::loose(graph)
+}
+
+fn closed(graph: &Graph) -> Lowering {
+    let mut writer = Anthropic { graph, references: Vec::new() };
+    let root = root(graph);
+    let wrapped = !matches!(root.shape, Shape::Object { .. });
+    let mut schema = writer.node(&root);
+    if wrapped {
+        schema = json!({
+            "type": "object",
+            "properties": { WRAPPER: schema },
+            "required": [WRAPPER],
+            "additionalProperties": false,
+        });
+    }
+    Lowering { document: writer.document(schema), strict: true, wrapped, nullable: false }
+}
+
+struct Anthropic<'a> {
+    graph: &'a Graph,
+    references: Vec<DefinitionId>,
+}
+
+impl Writer for Anthropic<'_> {
+    fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    fn references(&mut self) -> &mut Vec<DefinitionId> {
+        &mut self.references
+    }
+
+    fn definition(&mut self, id: DefinitionId) -> Value {
+        self.node(&self.graph.definitions[id].node)
+    }
+
+    fn node(&mut self, node: &Node) -> Value {
+        let mut told: Vec<(&str, Value)> = Vec::new();
+        let mut schema = match &node.shape {
+            // Nothing may stand beside a reference: what its place says is told by whoever holds it.
+            Shape::Ref(id) => return self.reference(*id),
+            // No schema with such a place is written here.
+            Shape::Any => json!({}),
+            Shape::Null => json!({"type": "null"}),
+            Shape::Boolean => json!({"type": "boolean"}),
+            Shape::Integer => json!({"type": "integer"}),
+            Shape::Number => json!({"type": "number"}),
+            Shape::String => json!({"type": "string"}),
+            Shape::Enum(values) => any_of(enumeration(values)),
+            Shape::Array { prefix, rest } => {
+                // The subset has no tuples: the kinds of items are known, their places are not.
+                let nodes = || prefix.iter().chain(rest.node());
+                told.extend(nodes().filter_map(|item| place("items", item)));
+                let mut items: Vec<Value> = nodes().map(|item| self.node(item)).collect();
+                items.dedup();
+                json!({"type": "array", "items": any_of(items)})
+            }
+            Shape::Object { properties, .. } => {
+                told.extend(properties.iter().filter_map(|property| place(&property.name, &property.node)));
+                self.object(properties)
+            }
+            Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
+        };
+        for (keyword, value) in &node.limits {
+            let known = match keyword.as_str() {
+                "format" if node.shape != Shape::String => continue,
+                "format" => FORMATS.iter().any(|known| value == known),
+                "minItems" if matches!(node.shape, Shape::Array { .. }) => {
+                    value.as_u64().is_some_and(|least| least <= 1)
+                }
+                _ => false,
+            };
+            if known {
+                schema[keyword] = value.clone();
+            } else {
+                told.push((keyword, value.clone()));
+            }
+        }
+        let told: Vec<(&str, &Value)> = told.iter().map(|(keyword, value)| (*keyword, value)).collect();
+        describe(schema, node, &told)
+    }
+}
+
+impl Anthropic<'_> {
+    fn object(&mut self, properties: &[Property]) -> Value {
+        let members: Map<String, Value> =
+            properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
+        json!({
+            "type": "object",
+            "properties": members,
+            "required": required(properties, |_| true),
+            "additionalProperties": false,
+        })
+    }
+}
+
+/// What the place `name` says beside its reference.
+fn place<'n>(name: &'n str, node: &Node) -> Option<(&'n str, Value)> {
+    let description = node.description.as_ref().filter(|_| matches!(node.shape, Shape::Ref(_)))?;
+    Some((name, Value::String(description.clone())))
+}
+
+/// How much of the documented limits a document uses.
+#[derive(Debug, Default)]
+struct Count {
+    optional: usize,
+    unions: usize,
+}
+
+impl Count {
+    fn of(schema: &Value) -> Self {
+        let mut count = Self::default();
+        count.add(schema);
+        count
+    }
+
+    fn add(&mut self, schema: &Value) {
+        let branches = schema.get("anyOf").and_then(Value::as_array);
+        self.unions += usize::from(branches.is_some() || schema.get("type").is_some_and(Value::is_array));
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let required = schema.get("required").and_then(Value::as_array);
+        self.optional += properties.map_or(0, Map::len).saturating_sub(required.map_or(0, Vec::len));
+        let definitions = schema.get("$defs").and_then(Value::as_object);
+        let members = properties.into_iter().chain(definitions).flat_map(Map::values);
+        for child in members.chain(branches.into_iter().flatten()).chain(schema.get("items")) {
+            self.add(child);
+        }
+    }
+
+    fn is_allowed(&self) -> bool {
+        self.optional <= MAX_OPTIONAL && self.unions <= MAX_UNIONS
+    }
+}

@@ -1,0 +1,121 @@
+//! Whether each value must stand where it stands, in text whose brackets do not match.
+//!
+//! In `{"a": {"b": 1, "c": 2}` the missing bracket may be the last one or the one before `"c"`. Where the schema does not
+//! rule one of them out, nothing does.
+
+use std::borrow::Cow;
+
+use super::graph::{Graph, Node, Property, Rest, Shape};
+use super::lenient::Json;
+
+/// True where the schema allows no member or item of `json` one bracket further out.
+pub(super) fn is_placed(json: &Json<'_>, graph: &Graph) -> bool {
+    let mut walk = Walk { graph, around: Vec::new() };
+    walk.check(json, &[&graph.root], 0)
+}
+
+struct Walk<'g, 't> {
+    graph: &'g Graph,
+    /// For each object around the value: what it may hold, and what it holds.
+    around: Vec<(Vec<&'g Property>, Vec<Cow<'t, str>>)>,
+}
+
+impl<'g, 't> Walk<'g, 't> {
+    fn check(&mut self, json: &'t Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
+        let mut shapes = Vec::new();
+        for node in nodes {
+            self.flatten(node, &mut shapes);
+        }
+        match json {
+            Json::Scalar(_) | Json::NotFinite => true,
+            Json::Array(items) => {
+                let rows: Vec<_> = shapes
+                    .iter()
+                    .filter_map(|shape| match shape {
+                        Shape::Array { prefix, rest } => Some((prefix, rest)),
+                        _ => None,
+                    })
+                    .collect();
+                let is_known = !rows.is_empty() || depth == 0;
+                is_known
+                    && items.iter().enumerate().all(|(index, item)| {
+                        let nodes: Vec<_> =
+                            rows.iter().filter_map(|(prefix, rest)| prefix.get(index).or(rest.node())).collect();
+                        self.check(item, &nodes, depth + 1)
+                    })
+            }
+            Json::Object(members) => {
+                let mut properties = Vec::new();
+                let mut others = Vec::new();
+                for shape in shapes {
+                    if let Shape::Object { properties: named, rest } = shape {
+                        properties.extend(named);
+                        others.extend(Rest::node(rest));
+                    }
+                }
+                let names: Vec<_> = members.iter().map(super::lenient::Member::name).collect();
+                let may_belong_further_out = names.iter().any(|name| {
+                    (depth > 0 && !properties.iter().any(|property| property.name == *name))
+                        || self.around.iter().any(|(properties, members)| {
+                            properties.iter().any(|property| property.name == *name) && !members.contains(name)
+                        })
+                });
+                if may_belong_further_out {
+                    return false;
+                }
+                self.around.push((properties.clone(), names));
+                let is_placed = members.iter().all(|member| {
+                    let name = member.name();
+                    let matching: Vec<_> = properties
+                        .iter()
+                        .filter(|property| property.name == name)
+                        .map(|property| &property.node)
+                        .collect();
+                    self.check(&member.value, if matching.is_empty() { &others } else { &matching }, depth + 1)
+                });
+                self.around.pop();
+                is_placed
+            }
+        }
+    }
+
+    fn flatten(&self, node: &'g Node, shapes: &mut Vec<&'g Shape>) {
+        match &self.graph.resolve(node).shape {
+            Shape::AnyOf(branches) => branches.iter().for_each(|branch| self.flatten(branch, shapes)),
+            shape => shapes.push(shape),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::schema::lenient::Parser;
+
+    fn placed(schema: &Value, text: &str) -> bool {
+        is_placed(&Parser::strict(text).unwrap(), &Graph::read(schema).unwrap())
+    }
+
+    #[test]
+    fn a_member_that_may_belong_further_out_is_not_placed() {
+        let text = json!({"type": "string"});
+        let inner = json!({"type": "object", "properties": {"b": text, "c": text}, "required": ["b"]});
+        let both = json!({"type": "object", "properties": {"a": inner, "c": text}});
+        assert!(!placed(&both, r#"{"a": {"b": "x", "c": "y"}}"#));
+        assert!(placed(&both, r#"{"a": {"b": "x", "c": "y"}, "c": "z"}"#));
+        assert!(placed(&both, r#"{"a": {"b": "x"}}"#));
+        let one = json!({"type": "object", "properties": {"a": inner}});
+        assert!(placed(&one, r#"{"a": {"b": "x", "c": "y"}}"#));
+        assert!(!placed(&one, r#"{"a": {"b": "x", "d": "y"}}"#));
+    }
+
+    #[test]
+    fn where_anything_goes_nothing_nested_is_placed() {
+        let anything = json!({});
+        assert!(placed(&anything, r#"{"a": 1, "b": "x"}"#));
+        assert!(!placed(&anything, r#"{"a": {"b": 1}}"#));
+        assert!(!placed(&anything, "[[1]]"));
+    }
+}

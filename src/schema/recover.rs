@@ -1,0 +1,143 @@
+//! From a model's reply to the JSON it means: as it is, mended, or not at all.
+//!
+//! A reply is mended where its damage has one reading, and its values are brought into the schema's types where that
+//! loses nothing. What has two readings is left to a further call: a second answer is dearer than a repair, a wrong one
+//! is dearer still.
+
+use super::Schema;
+use super::change::{Change, Changes};
+use super::coerce::coerce;
+use super::fit::Judge;
+use super::graph::Graph;
+use super::lenient::{Candidate, Json, State, find};
+use super::placed::is_placed;
+
+/// What a reply holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// JSON as the model wrote it, without the prose around it. It fits the schema, or no lossless change makes it fit.
+    Strict(String),
+    /// JSON that is not quite what the model wrote, but says the same. It fits the schema, or only its syntax was mended.
+    Repaired {
+        /// The text, with number literals as the model wrote them.
+        json: String,
+        /// What was changed, each kind once, in the order of its first use.
+        changes: Vec<Change>,
+    },
+    /// The reply ends inside its value.
+    Truncated,
+    /// The reply holds no JSON, or damaged JSON with more than one reading, or several values that may be meant.
+    NoJson,
+}
+
+/// The JSON that `reply` means, brought into the types of `schema`. Takes time linear in the length of the reply.
+///
+/// Where nothing makes the value fit, it comes back with its syntax mended alone, for the caller's check to refuse.
+///
+/// # Example
+///
+/// ```
+/// use madspark::schema::{Change, Recovery, Schema, recover};
+///
+/// let document = serde_json::json!({"type": "object", "properties": {"score": {"type": "integer"}}});
+/// let schema = Schema::new("Score", document)?;
+/// let Recovery::Repaired { json, changes } = recover("Sure! {score: '8',}", &schema) else { panic!() };
+/// assert_eq!(json, r#"{"score": 8}"#);
+/// assert!(changes.contains(&Change::TextToNumber));
+/// assert_eq!(recover(r#"{"score": 1"#, &schema), Recovery::Truncated);
+/// # Ok::<(), madspark::Error>(())
+/// ```
+pub fn recover(reply: &str, schema: &Schema) -> Recovery {
+    let Some(text) = unescaped(reply) else { return read(reply, &schema.graph) };
+    match read(&text, &schema.graph) {
+        Recovery::Strict(json) => Recovery::Repaired { json, changes: vec![Change::EscapedText] },
+        Recovery::Repaired { json, mut changes } => {
+            changes.insert(0, Change::EscapedText);
+            Recovery::Repaired { json, changes }
+        }
+        other => other,
+    }
+}
+
+/// The text of a reply that is JSON as it stands inside a string: `{\"a\": 1}`.
+fn unescaped(reply: &str) -> Option<String> {
+    let text = reply.trim_start().trim_start_matches("```json").trim_start();
+    let content = text.strip_prefix(['{', '['])?.trim_start();
+    if !["\\\"", "\\n"].iter().any(|escape| content.starts_with(escape)) {
+        return None;
+    }
+    let text = text.trim_end().trim_end_matches("```").replace('\r', "\\r").replace('\n', "\\n");
+    serde_json::from_str(&format!("\"{text}\"")).ok()
+}
+
+fn read(reply: &str, graph: &Graph) -> Recovery {
+    let Some(mut found) = find(reply) else { return Recovery::NoJson };
+    if found.iter().any(|candidate| candidate.fenced) {
+        found.retain(|candidate| candidate.fenced);
+    }
+    let written = |candidate: &Candidate<'_>| &reply[candidate.start..candidate.end];
+    // The first of the largest.
+    let Some(best) = found.iter().rev().max_by_key(|candidate| candidate.end - candidate.start) else {
+        return Recovery::NoJson;
+    };
+    let unfit = match &best.state {
+        State::Whole(json, changes) => (json, changes),
+        State::Cut => return Recovery::Truncated,
+        State::Broken => return Recovery::NoJson,
+    };
+    let mut reading: Option<(&Candidate<'_>, Reading)> = None;
+    for candidate in &found {
+        let State::Whole(json, changes) = &candidate.state else { continue };
+        let Some(fitting) = fitted(json, changes, written(candidate), graph) else { continue };
+        match &reading {
+            // The model says the same twice.
+            Some((_, other)) if *other == fitting => {}
+            Some(_) => return Recovery::NoJson,
+            None => reading = Some((candidate, fitting)),
+        }
+    }
+    // What fits beside a larger value that does not is an example, or a word of the prose.
+    let Some((_, reading)) = reading.filter(|(chosen, _)| written(chosen) == written(best)) else {
+        return as_written(unfit.0, unfit.1, written(best));
+    };
+    // One line of several is not the list they make up.
+    let bracket = |candidate: &Candidate<'_>| reply.as_bytes().get(candidate.start).copied();
+    let is_sibling = |other: &Candidate<'_>| written(other) != written(best) && bracket(other) == bracket(best);
+    if reading.coerced && found.iter().any(is_sibling) {
+        return Recovery::NoJson;
+    }
+    reading.recovery
+}
+
+/// A value that fits.
+#[derive(PartialEq)]
+struct Reading {
+    recovery: Recovery,
+    coerced: bool,
+}
+
+/// `json` as it is or made to fit; `None` where it does not.
+fn fitted(json: &Json<'_>, changes: &Changes, written: &str, graph: &Graph) -> Option<Reading> {
+    // Where a bracket was left out, the shape of the value is the model's only by the schema's word.
+    if changes.has(Change::MissingCloser) && !is_placed(json, graph) {
+        return Some(Reading { recovery: Recovery::Truncated, coerced: false });
+    }
+    if Judge::new(graph).fits(json, &graph.root) {
+        return Some(Reading { recovery: as_written(json, changes, written), coerced: false });
+    }
+    let (json, coercions) = coerce(json, graph, written.len())?;
+    let mut changes = changes.clone();
+    coercions.kinds().for_each(|change| changes.note(change));
+    Some(Reading { recovery: Recovery::Repaired { json: json.to_text()?, changes: changes.into_vec() }, coerced: true })
+}
+
+fn as_written(json: &Json<'_>, changes: &Changes, written: &str) -> Recovery {
+    if changes.is_empty() && json.is_finite() {
+        return Recovery::Strict(written.to_owned());
+    }
+    match json.to_text() {
+        Some(json) => Recovery::Repaired { json, changes: changes.clone().into_vec() },
+        None => Recovery::NoJson,
+    }
+}

@@ -1,0 +1,296 @@
+"""Anthropic through the public API: what goes on the wire, and what comes back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field, RootModel
+
+from madspark import (
+    AllProvidersFailedError,
+    AsyncCoordinator,
+    AuthorizationError,
+    ContentRefusedError,
+    LLMConfig,
+    LLMRouter,
+    ProviderUnavailableError,
+    RateLimitError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark.testing import Simulator
+
+KEY = "sk-ant-0123456789-of-no-worth"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da63fcffff3f030005fe02fe"
+    "a7a5d3a20000000049454e44ae426082"
+)
+PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
+
+
+@pytest.fixture
+def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
+    fields = {"anthropic_api_key": KEY, "anthropic_model": "claude-sonnet-4-5"}
+    return madspark_router(primary_provider="anthropic", fallback_enabled=False, **fields)
+
+
+def test_a_question_in_text(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    text, response = router.generate("a slogan for a roof garden", "Be brief.", temperature=0.3)
+    assert text
+    assert (response.provider, response.model, response.cost) == ("anthropic", "claude-sonnet-4-5", None)
+    (request,) = madspark_simulator.requests
+    assert (request.provider, request.method, request.path) == ("anthropic", "POST", "/v1/messages")
+    assert request.headers["x-api-key"] == KEY
+    assert request.headers["anthropic-version"] == "2023-06-01"
+    assert "authorization" not in request.headers
+    assert request.json == {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 16000,
+        "system": "Be brief.",
+        "messages": [{"role": "user", "content": "a slogan for a roof garden"}],
+        "temperature": 0.3,
+    }
+    (attempt,) = response.attempts
+    assert response.tokens_used == sum(attempt.usage.values()) > 0
+    metrics = router.get_metrics()
+    assert (metrics["anthropic_calls"], metrics["openai_calls"], metrics["total_requests"]) == (1, 0, 1)
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Part(BaseModel):
+    name: Annotated[str, Field(min_length=2, max_length=40)]
+    colour: Colour
+
+
+class Machine(BaseModel):
+    """Nested, bounded, optional, with unions."""
+
+    title: str
+    score: Annotated[float, Field(ge=0, le=10)]
+    parts: Annotated[list[Part], Field(min_length=1, max_length=4)]
+    main: Annotated[Part, Field(description="The part that matters most.")]
+    note: str | None = None
+    size: int | Literal["unknown"] = "unknown"
+
+
+class Names(RootModel[list[str]]):
+    """A list at the root."""
+
+
+class Counts(BaseModel):
+    """Free keys, which the API cannot enforce."""
+
+    by_name: dict[str, int]
+
+
+class Tree(BaseModel):
+    """Recursion, which the API cannot enforce."""
+
+    label: str
+    children: list[Tree] = []
+
+
+class Pair(BaseModel):
+    """A tuple, whose places the API cannot enforce."""
+
+    yes: bool
+    labels: list[Literal["low", "high"]]
+
+
+@pytest.mark.parametrize("schema", [Machine, Names, Counts, Tree, Pair])
+async def test_every_schema_is_answered_and_only_what_is_allowed_is_enforced(
+    schema: type[BaseModel], router: LLMRouter, madspark_simulator: Simulator
+) -> None:
+    value, response = await router.agenerate_structured("the parts of a wind mill", schema)
+    assert type(value) is schema
+    assert [attempt.ok for attempt in response.attempts] == [True]
+    (request,) = madspark_simulator.requests
+    body = request.json
+    if schema in {Counts, Tree}:
+        assert "output_config" not in body
+        told = json.loads(body["system"].partition("JSON Schema:\n")[2])
+        assert set(told["properties"]) == set(schema.model_fields)
+        return
+    assert "system" not in body
+    sent = body["output_config"]["format"]
+    assert sent["type"] == "json_schema"
+    check(sent["schema"])
+    if schema is Machine:
+        assert sent["schema"]["required"] == ["title", "score", "parts", "main"]
+        assert "(minimum: 0, maximum: 10)" in sent["schema"]["properties"]["score"]["description"]
+        assert "The part that matters most." in json.dumps(sent["schema"])
+
+
+def check(schema: dict[str, Any]) -> None:
+    """Fail where a schema leaves the subset that the API documents."""
+    known = {"type", "description", "properties", "required", "additionalProperties", "items", "minItems", "format"}
+    known |= {"enum", "anyOf", "$ref", "$defs"}
+    assert set(schema) <= known, schema
+    if schema.get("type") == "object":
+        assert schema["additionalProperties"] is False
+    if "$ref" in schema:
+        assert len(schema) == 1
+    children = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", [])]
+    for child in [*children, *([schema["items"]] if "items" in schema else [])]:
+        check(child)
+
+
+def test_images_and_documents_travel_as_base64(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    _, response = router.generate_structured("what is it?", Pair, files=[PDF, b"# Notes\n"], images=[PNG])
+    assert response.provider == "anthropic"
+    (request,) = madspark_simulator.requests
+    *files, text = request.json["messages"][0]["content"]
+    sources = {block["type"]: block["source"] for block in files}
+    assert sources == {
+        "document": {"type": "base64", "media_type": "application/pdf", "data": base64.b64encode(PDF).decode()},
+        "image": {"type": "base64", "media_type": "image/png", "data": base64.b64encode(PNG).decode()},
+    }
+    assert "# Notes" in text["text"]
+    assert text["text"].endswith("what is it?")
+
+
+def test_a_web_page_is_refused_before_anything_is_sent(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    with pytest.raises(AllProvidersFailedError, match="does not take web addresses"):
+        router.generate_structured("what is it?", Pair, urls=["https://example.org/"])
+    assert madspark_simulator.requests == []
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    usage = {
+        "input_tokens": 5,
+        "cache_read_input_tokens": 100,
+        "cache_creation_input_tokens": 7,
+        "output_tokens": 11,
+        "output_tokens_details": {"thinking_tokens": 9},
+    }
+    content = [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "Yes."}]
+    return {
+        "type": "message",
+        "model": "claude-x",
+        "content": content,
+        "stop_reason": "end_turn",
+        "usage": usage,
+    } | fields
+
+
+def test_thoughts_are_left_out_and_counts_are_disjoint(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    madspark_simulator.on("anthropic", body=message())
+    text, response = router.generate("hello")
+    assert (text, response.model, response.tokens_used) == ("Yes.", "claude-x", 123)
+    usage = response.attempts[0].usage
+    assert usage == {"input": 12, "cached_input": 100, "output": 2, "reasoning": 9, "tool": 0}
+
+
+def test_a_refusal_is_an_answer_and_is_not_taken_elsewhere(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("anthropic", body=message(stop_reason="refusal", stop_details={"explanation": "too risky"}))
+    router = madspark_router(primary_provider="anthropic", fallback_enabled=True)
+    with pytest.raises(ContentRefusedError, match="too risky") as caught:
+        router.generate("hello")
+    assert (caught.value.provider, len(madspark_simulator.requests)) == ("anthropic", 1)
+
+
+@pytest.mark.parametrize("reason", ["max_tokens", "pause_turn", "model_context_window_exceeded"])
+def test_a_reply_that_is_not_whole_is_no_answer(reason: str, router: LLMRouter, madspark_simulator: Simulator) -> None:
+    madspark_simulator.on("anthropic", body=message(stop_reason=reason))
+    with pytest.raises(AllProvidersFailedError) as caught:
+        router.generate("hello")
+    assert [attempt.error for attempt in caught.value.attempts] == ["truncated"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "told"),
+    [
+        (429, RateLimitError, "rate_limited", "exhausted"),
+        (529, ProviderUnavailableError, "overloaded", "Overloaded"),
+        (401, AuthorizationError, "unauthorized", "authentication"),
+        (500, ProviderUnavailableError, "server", "internal error"),
+    ],
+)
+def test_errors_have_classes(
+    status: int, error: type[Exception], kind: str, told: str, router: LLMRouter, madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("anthropic", status=status, headers={"retry-after": "3"})
+    with pytest.raises(error, match=told) as caught:
+        router.generate("hello")
+    assert isinstance(caught.value, AllProvidersFailedError)
+    (attempt,) = caught.value.attempts
+    assert (attempt.provider, attempt.status, attempt.error) == ("anthropic", status, kind)
+    assert KEY not in f"{caught.value!r} {attempt!r}"
+
+
+def test_an_unknown_model_and_a_wrong_key(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    madspark_simulator.restrict_models(restricted=True)
+    with pytest.raises(AllProvidersFailedError, match="claude-sonnet-4-5") as missing:
+        router.generate("hello")
+    assert [(one.status, one.error) for one in missing.value.attempts] == [(404, "model_missing")]
+    madspark_simulator.require_key("anthropic", "another")
+    with pytest.raises(AuthorizationError, match="invalid x-api-key"):
+        router.generate("hello")
+
+
+def test_it_falls_back_when_pinned_and_is_never_a_fallback(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    for provider in ["anthropic", "ollama", "gemini"]:
+        madspark_simulator.on(provider, status=529)
+    with pytest.raises(ProviderUnavailableError):
+        madspark_router(primary_provider="anthropic", fallback_enabled=True).generate("hello")
+    assert [request.provider for request in madspark_simulator.requests] == ["anthropic", "ollama", "gemini"]
+    madspark_simulator.clear()
+    for provider in ["auto", "ollama", "gemini"]:
+        with pytest.raises(ProviderUnavailableError):
+            madspark_router(primary_provider=provider, fallback_enabled=True).generate("hello")
+    assert {request.provider for request in madspark_simulator.requests} == {"ollama", "gemini"}
+
+
+def test_without_a_model_or_a_key_nothing_is_sent() -> None:
+    for model, told in [(None, "ANTHROPIC_MODEL"), ("claude-sonnet-4-5", "ANTHROPIC_API_KEY")]:
+        config = LLMConfig(anthropic_model=model)
+        router = LLMRouter(primary_provider="anthropic", fallback_enabled=False, config=config)
+        with pytest.raises(AllProvidersFailedError, match=told) as caught:
+            router.generate("hello")
+        assert [attempt.error for attempt in caught.value.attempts] == ["not_configured"]
+
+
+def test_the_environment_names_it(monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_MODEL", "claude-opus-5")
+    # The form that Anthropic's own clients read, without the version part.
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", madspark_simulator.anthropic_url.removesuffix("/v1"))
+    config = LLMConfig.from_env()
+    assert (config.anthropic_api_key, config.anthropic_model) == (KEY, "claude-opus-5")
+    assert KEY not in repr(config)
+    LLMRouter(primary_provider="anthropic", fallback_enabled=False, config=config).generate("hello", temperature=1.5)
+    (request,) = madspark_simulator.requests
+    assert (request.path, request.model, "temperature" in request.json) == ("/v1/messages", "claude-opus-5", False)
+    assert LLMConfig().anthropic_base_url == "https://api.anthropic.com/v1"
+    assert LLMConfig().anthropic_model is None
+
+
+def test_health_knows_a_model_by_its_dated_name(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    madspark_simulator.set_models(["claude-sonnet-4-5-20250929"])
+    health = router.health_status()["anthropic"]
+    assert health == {"available": True, "healthy": True, "model": "claude-sonnet-4-5", "reason": None}
+    madspark_simulator.set_models(["claude-opus-5"])
+    assert router.health_status()["anthropic"]["healthy"] is False
+
+
+async def test_the_workflow_runs_to_its_end(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    results = await AsyncCoordinator(router=router).run_workflow(
+        "food from city roofs", "small budget", num_top_candidates=2, enhanced_reasoning=True
+    )
+    assert [result["status"] for result in results] == ["ok", "ok"]
+    assert {request.provider for request in madspark_simulator.requests} == {"anthropic"}
+    assert all("output_config" in request.json for request in madspark_simulator.requests)

@@ -1,0 +1,288 @@
+"""LLMConfig: the contract's names and defaults, an immutable value, read from the environment in one place alone."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from madspark import LLMConfig, LLMRouter, ModelTier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark.testing import Simulator
+
+KEY = "AIza-recognisable-key-0123456789"
+
+DEFAULTS: dict[str, object] = {
+    "default_provider": "auto",
+    "model_tier": ModelTier.BALANCED,
+    "fallback_enabled": True,
+    "ollama_host": "http://localhost:11434",
+    "ollama_model_fast": "gemma3:4b",
+    "ollama_model_balanced": "gemma3:12b",
+    "ollama_timeout": 600.0,
+    "gemini_api_key": None,
+    "gemini_model": "gemini-3-flash-preview",
+    "default_temperature": 0.7,
+    "gemini_base_url": "https://generativelanguage.googleapis.com/v1beta",
+    "openai_api_key": None,
+    "openai_model": None,
+    "openai_base_url": "https://api.openai.com/v1",
+}
+
+OTHERS: dict[str, object] = {
+    "default_provider": "gemini",
+    "model_tier": ModelTier.FAST,
+    "fallback_enabled": False,
+    "ollama_host": "http://box:1",
+    "ollama_model_fast": "small",
+    "ollama_model_balanced": "large",
+    "ollama_timeout": 1.5,
+    "gemini_api_key": KEY,
+    "gemini_model": "gemini-x",
+    "default_temperature": 0.0,
+    "gemini_base_url": "http://box:2/v1",
+    "openai_api_key": "sk-" + KEY,
+    "openai_model": "gpt-x",
+    "openai_base_url": "http://box:3/v1",
+}
+
+VARIABLES: dict[str, tuple[str, str, object]] = {
+    "MADSPARK_LLM_PROVIDER": ("default_provider", " Gemini ", "gemini"),
+    "MADSPARK_MODEL_TIER": ("model_tier", "QUALITY", ModelTier.QUALITY),
+    "MADSPARK_FALLBACK_ENABLED": ("fallback_enabled", "off", False),
+    "OLLAMA_HOST": ("ollama_host", "box:11434", "http://box:11434"),
+    "OLLAMA_MODEL_FAST": ("ollama_model_fast", "small", "small"),
+    "OLLAMA_MODEL_BALANCED": ("ollama_model_balanced", "large", "large"),
+    "OLLAMA_REQUEST_TIMEOUT": ("ollama_timeout", "2.5", 2.5),
+    "GOOGLE_API_KEY": ("gemini_api_key", KEY, KEY),
+    "GOOGLE_GENAI_MODEL": ("gemini_model", "gemini-x", "gemini-x"),
+    "GEMINI_BASE_URL": ("gemini_base_url", "http://box/v1", "http://box/v1"),
+    "OPENAI_API_KEY": ("openai_api_key", KEY, KEY),
+    "OPENAI_MODEL": ("openai_model", "gpt-x", "gpt-x"),
+    "OPENAI_BASE_URL": ("openai_base_url", "https://box/v1", "https://box/v1"),
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def fields(config: LLMConfig) -> dict[str, object]:
+    return {name: getattr(config, name) for name in DEFAULTS}
+
+
+def test_without_arguments_everything_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, (_, value, _) in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    assert fields(LLMConfig()) == DEFAULTS
+    assert dict(os.environ) == before
+
+
+def test_every_field_can_be_set_and_the_first_ten_by_position() -> None:
+    assert fields(LLMConfig(**OTHERS)) == OTHERS  # type: ignore[arg-type]  # a dictionary of mixed values
+    first: list[Any] = list(OTHERS.values())[:10]
+    assert fields(LLMConfig(*first)) == {**DEFAULTS, **dict(list(OTHERS.items())[:10])}
+    with pytest.raises(TypeError):
+        LLMConfig(*first, "http://box")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_nothing_can_be_changed(name: str) -> None:
+    config = LLMConfig()
+    with pytest.raises(AttributeError):
+        setattr(config, name, OTHERS[name])
+    with pytest.raises(AttributeError):
+        delattr(config, name)
+    assert fields(config) == DEFAULTS
+    with pytest.raises(AttributeError):
+        config.no_such_field = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_replace_changes_one_field_in_a_copy(name: str) -> None:
+    config = LLMConfig()
+    changed = config.replace(**{name: OTHERS[name]})
+    assert fields(changed) == {**DEFAULTS, name: OTHERS[name]}
+    assert fields(config) == DEFAULTS
+    assert changed != config
+    assert fields(changed.replace(**{name: DEFAULTS[name]})) == DEFAULTS
+
+
+def test_replace_refuses_unknown_fields() -> None:
+    with pytest.raises(TypeError, match="no_such_field"):
+        LLMConfig().replace(no_such_field=1)
+
+
+BAD_VALUES: list[tuple[str, Any]] = [
+    ("default_provider", "claude"),
+    ("default_provider", ""),
+    ("model_tier", "best"),
+    ("ollama_host", "localhost:11434"),
+    ("ollama_host", "ftp://box"),
+    ("ollama_host", ""),
+    ("gemini_base_url", "http://"),
+    ("openai_base_url", "box/v1"),
+    ("ollama_model_fast", " "),
+    ("ollama_model_balanced", ""),
+    ("gemini_model", ""),
+    ("openai_model", ""),
+    ("ollama_timeout", 0.0),
+    ("ollama_timeout", -1.0),
+    ("ollama_timeout", float("nan")),
+    ("ollama_timeout", float("inf")),
+    ("ollama_timeout", 1e300),
+    ("default_temperature", -0.1),
+    ("default_temperature", 2.1),
+    ("default_temperature", float("nan")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+def test_what_cannot_work_is_refused_at_once(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name.removeprefix("default_").replace("model_tier", "tier")):
+        LLMConfig(**{name: value})
+    with pytest.raises(ValueError):  # noqa: PT011  # the same check; its words are matched above
+        LLMConfig().replace(**{name: value})
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="ollama_host") as caught:
+        LLMConfig(ollama_host="ftp://user:hunter2@box")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_every_variable_is_read_by_from_env_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, text, expected = VARIABLES[variable]
+    monkeypatch.setenv(variable, text)
+    before = dict(os.environ)
+    assert fields(LLMConfig.from_env()) == {**DEFAULTS, name: expected}
+    assert fields(LLMRouter().config) == {**DEFAULTS, name: expected}
+    assert fields(LLMConfig()) == DEFAULTS
+    assert dict(os.environ) == before
+    monkeypatch.setenv(variable, "  ")
+    assert fields(LLMConfig.from_env()) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("MADSPARK_LLM_PROVIDER", "sk-pasted-here"),
+        ("MADSPARK_MODEL_TIER", "sk-pasted-here"),
+        ("MADSPARK_FALLBACK_ENABLED", "sk-pasted-here"),
+        ("OLLAMA_HOST", "http://sk-pasted-here:port"),
+        ("OLLAMA_REQUEST_TIMEOUT", "sk-pasted-here"),
+        ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
+        ("OLLAMA_REQUEST_TIMEOUT", "0"),
+        ("GEMINI_BASE_URL", "sk-pasted-here"),
+        ("OPENAI_BASE_URL", "ftp://sk-pasted-here"),
+        # Bytes that are no UTF-8.
+        ("GOOGLE_GENAI_MODEL", "sk-pasted-here\udcff"),
+    ],
+)
+def test_a_malformed_variable_warns_by_name_and_the_default_stands(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with caplog.at_level(logging.DEBUG):
+        assert fields(LLMConfig.from_env()) == DEFAULTS
+    (record,) = caplog.records
+    assert (record.levelno, record.name) == (logging.WARNING, "madspark.llm.config")
+    assert variable in record.getMessage()
+    assert text.rstrip("\udcff") not in record.getMessage()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", True), ("YES", True), ("0", False), ("False", False)])
+def test_flags_of_the_environment(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MADSPARK_FALLBACK_ENABLED", text)
+    assert LLMConfig.from_env().fallback_enabled is expected
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda config: pickle.loads(pickle.dumps(config))])  # noqa: S301  # our own bytes
+@pytest.mark.parametrize("values", [DEFAULTS, OTHERS])
+def test_copies_are_equal(values: dict[str, Any], duplicate: Callable[[LLMConfig], LLMConfig]) -> None:
+    config = LLMConfig(**values)
+    twin = duplicate(config)
+    assert fields(twin) == values
+    assert twin == config
+    assert hash(twin) == hash(config)
+    assert {config: 1}[twin] == 1
+
+
+def test_configurations_differ_by_any_field() -> None:
+    one_changed = [LLMConfig(**{name: value}) for name, value in OTHERS.items()]  # type: ignore[arg-type]
+    assert len({LLMConfig(), *one_changed}) == len(OTHERS) + 1
+    assert LLMConfig() != "config"
+    assert LLMConfig() is not None
+
+
+def test_no_text_shows_a_key() -> None:
+    config = LLMConfig(**OTHERS)  # type: ignore[arg-type]
+    assert KEY not in f"{config!r} {config} {LLMRouter(config=config)!r}"
+    assert "gemini_api_key='***'" in repr(config)
+    assert "gemini_api_key=None" in repr(LLMConfig())
+    assert "ollama_host='http://user:***@box:1/'" in repr(LLMConfig(ollama_host="http://user:hunter2@box:1"))
+    assert "ollama_host='http://user@box:1'" in repr(LLMConfig(ollama_host="http://user@box:1"))
+    assert config.gemini_api_key == KEY
+
+
+@pytest.mark.parametrize("tier", [*ModelTier, *(tier.value for tier in ModelTier)])
+def test_a_tier_is_a_member_or_its_name(tier: ModelTier | str) -> None:
+    config = LLMConfig(model_tier=tier)
+    assert config.model_tier is ModelTier(tier)
+    assert config.get_ollama_model() == ("gemma3:4b" if tier == "fast" else "gemma3:12b")
+    assert LLMRouter(config=LLMConfig(), model_tier=tier).model_tier is ModelTier(tier)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (None, False),
+        ("", False),
+        ("   ", False),
+        ("nineteen-characters", False),
+        ("twenty-characters-xy", True),
+        (KEY, True),
+        (f"  {KEY}\n", True),
+        ("YOUR_API_KEY_HERE_0123456789", False),
+        ("your-api-key-goes-here-please", False),
+    ],
+)
+def test_a_plausible_key(key: str | None, expected: bool) -> None:
+    assert LLMConfig(gemini_api_key=key).validate_api_key() is expected
+
+
+def test_an_argument_beats_the_config_and_the_config_beats_the_environment(
+    monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator
+) -> None:
+    monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "openai")
+    monkeypatch.setenv("MADSPARK_MODEL_TIER", "quality")
+    monkeypatch.setenv("MADSPARK_FALLBACK_ENABLED", "true")
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("OLLAMA_MODEL_FAST", "of-the-environment")
+    config = LLMConfig("gemini", "balanced", False, madspark_simulator.ollama_url)
+    by_config = LLMRouter(config=config)
+    assert (by_config.primary_provider, by_config.model_tier, by_config.fallback_enabled) == (
+        "gemini",
+        "balanced",
+        False,
+    )
+    by_argument = LLMRouter("ollama", True, config=config, model_tier="fast")
+    assert (by_argument.primary_provider, by_argument.model_tier, by_argument.fallback_enabled) == (
+        "ollama",
+        "fast",
+        True,
+    )
+    by_argument.generate("hello")
+    assert [(request.provider, request.model) for request in madspark_simulator.requests] == [("ollama", "gemma3:4b")]
+    assert LLMRouter().primary_provider == "openai"

@@ -1,0 +1,87 @@
+"""The documentation runs: every Python block of the pages, and the examples, against the simulator."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from madspark.testing import Simulator
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#)([^)#]+)[^)]*\)")
+
+
+def blocks() -> list[Any]:
+    """Each block with its place; padded, so that a traceback names the line of the page."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            lines = text.count("\n", 0, match.start(1))
+            found.append(pytest.param(page, "\n" * lines + match[1], id=f"{page.name}:{lines + 1}"))
+    return found
+
+
+@pytest.mark.parametrize(("page", "code"), blocks())
+async def test_a_block_runs(
+    page: Path,
+    code: str,
+    request: pytest.FixtureRequest,
+    madspark_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What `LLMConfig.from_env()` reads, so that a block can be what a reader would write.
+    monkeypatch.setenv("OLLAMA_HOST", madspark_simulator.ollama_url)
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    async with asyncio.timeout(30):
+        # Not `exec`: a block may await at its top level, as in a notebook.
+        top_level = eval(  # noqa: S307  # our own pages
+            compile(code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names
+        )
+        if inspect.isawaitable(top_level):
+            await top_level
+        for name, test in list(names.items()):
+            if name.startswith("test_"):
+                fixtures = {wanted: request.getfixturevalue(wanted) for wanted in inspect.signature(test).parameters}
+                outcome = test(**fixtures)
+                if inspect.isawaitable(outcome):
+                    await outcome
+
+
+def test_blocks_are_found_on_the_pages_that_have_them() -> None:
+    pages = {page.values[0].name for page in blocks()}
+    assert pages >= {"README.md", "migration.md", "simulator.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_quickstart_runs(madspark_simulator: Simulator) -> None:
+    done = subprocess.run(  # noqa: S603  # our own example
+        [sys.executable, ROOT / "examples" / "quickstart.py"],
+        env={**os.environ, "OLLAMA_HOST": madspark_simulator.ollama_url},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "gemma3:4b" in done.stdout.splitlines()[0]
+    assert "100% Done" in done.stdout
+    assert sum(line.startswith("ok ") for line in done.stdout.splitlines()) == 2

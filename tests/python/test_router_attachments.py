@@ -1,0 +1,248 @@
+"""Files, images and web addresses: how each protocol carries them, who is skipped, and what is refused at once."""
+
+from __future__ import annotations
+
+import base64
+import zipfile
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel
+
+from madspark import AllProvidersFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from madspark import LLMRouter
+    from madspark.testing import Simulator
+
+PROVIDERS = ["ollama", "gemini", "openai"]
+MB = 1024 * 1024
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01"
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01"
+GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00"
+WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 "
+BMP = b"BM\x3a\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00"
+IMAGES = {"image/png": PNG, "image/jpeg": JPEG, "image/gif": GIF, "image/webp": WEBP, "image/bmp": BMP}
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"
+
+
+class Note(BaseModel):
+    """What is asked for."""
+
+    text: str
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def images_on_the_wire(provider: str, body: Any) -> list[str]:
+    """Each image as a data URL, or as bare base64 where the protocol knows no types."""
+    if provider == "ollama":
+        return list(body["messages"][-1].get("images", []))
+    if provider == "gemini":
+        parts = [part["inlineData"] for part in body["contents"][0]["parts"] if "inlineData" in part]
+        return [f"data:{part['mimeType']};base64,{part['data']}" for part in parts]
+    content = body["messages"][-1]["content"]
+    return [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("mime", IMAGES)
+@pytest.mark.parametrize("way", ["bytes", "str", "Path"])
+@pytest.mark.parametrize("argument", ["files", "images"])
+def test_images_are_told_by_their_content_and_sent_as_the_protocol_wants(
+    provider: str,
+    mime: str,
+    way: str,
+    argument: str,
+    tmp_path: Path,
+    madspark_router: Callable[..., LLMRouter],
+    madspark_simulator: Simulator,
+) -> None:
+    data = IMAGES[mime]
+    # The name says nothing true about the content.
+    path = tmp_path / "picture.txt"
+    path.write_bytes(data)
+    given: Any = {"bytes": data, "str": str(path), "Path": path}[way]
+    router = madspark_router(primary_provider=provider, fallback_enabled=False)
+    arguments: dict[str, Any] = {argument: [given]}
+    _, response = router.generate_structured("What is it?", Note, **arguments)
+    assert response.provider == provider
+    (request,) = madspark_simulator.requests
+    expected = b64(data) if provider == "ollama" else f"data:{mime};base64,{b64(data)}"
+    assert images_on_the_wire(provider, request.json) == [expected]
+    assert request.prompt == "What is it?"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("name", ["notes.txt", "notes.md"])
+def test_texts_stand_before_the_prompt_with_their_names(
+    provider: str,
+    name: str,
+    tmp_path: Path,
+    madspark_router: Callable[..., LLMRouter],
+    madspark_simulator: Simulator,
+) -> None:
+    path = tmp_path / name
+    path.write_text("\ufeffRain is 日本語 water.\n~~~~~~\n", encoding="utf-8")
+    madspark_router(primary_provider=provider).generate_structured(
+        "What is it?", Note, files=[path, b"Bytes are text too."]
+    )
+    (request,) = madspark_simulator.requests
+    prompt = request.prompt
+    assert f'Document "{name}"' in prompt
+    assert "~~~~~~~\nRain is 日本語 water.\n~~~~~~\n~~~~~~~" in prompt
+    assert prompt.index("Rain") < prompt.index("Bytes are") < prompt.index("What is it?")
+    assert "inlineData" not in request.body.decode()
+
+
+def test_several_images_keep_their_order(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_router(primary_provider="ollama").generate_structured("?", Note, files=[PNG, GIF], images=[JPEG])
+    (request,) = madspark_simulator.requests
+    assert images_on_the_wire("ollama", request.json) == [b64(PNG), b64(GIF), b64(JPEG)]
+
+
+def test_a_pdf_goes_to_gemini_and_ollama_is_skipped_with_the_reason(
+    tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    path = tmp_path / "paper.pdf"
+    path.write_bytes(PDF)
+    router = madspark_router(primary_provider="ollama")
+    _, response = router.generate_structured("What is it?", Note, files=[path])
+    (request,) = madspark_simulator.requests
+    assert request.json["contents"][0]["parts"] == [
+        {"inlineData": {"mimeType": "application/pdf", "data": b64(PDF)}},
+        {"text": "What is it?"},
+    ]
+    skipped, answered = response.attempts
+    assert (skipped.provider, skipped.error, skipped.status) == ("ollama", "unsupported", None)
+    assert "PDF" in (skipped.message or "")
+    assert answered.provider == response.provider == "gemini"
+    assert (router.get_metrics()["ollama_calls"], router.get_metrics()["gemini_calls"]) == (0, 1)
+
+
+def test_urls_are_read_by_gemini_and_nobody_fetches_them(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    pages = [f"{madspark_simulator.ollama_url}/a?b=1", "https://example.org/c"]
+    _, response = madspark_router(primary_provider="ollama").generate_structured("Compare.", Note, urls=pages)
+    (request,) = madspark_simulator.requests
+    assert request.provider == "gemini"
+    assert request.json["tools"] == [{"urlContext": {}}]
+    assert request.prompt.startswith("Compare.")
+    assert all(page in request.prompt for page in pages)
+    assert [(attempt.provider, attempt.error) for attempt in response.attempts] == [
+        ("ollama", "unsupported"),
+        ("gemini", None),
+    ]
+    assert "web addresses" in (response.attempts[0].message or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"files": [PDF]}, "does not take PDF files"), ({"urls": ["https://example.org"]}, "does not take web addresses")],
+)
+def test_with_ollama_alone_the_error_says_what_it_does_not_take(
+    arguments: dict[str, Any], words: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    for how in ({"primary_provider": "ollama", "fallback_enabled": False}, {}):
+        router = madspark_router(**how)
+        with pytest.raises(AllProvidersFailedError, match=words) as caught:
+            router.generate_structured("?", Note, force_provider=None if how else "ollama", **arguments)
+        assert [attempt.error for attempt in caught.value.attempts] == ["unsupported"]
+        assert router.get_metrics()["failed_requests"] == 1
+    assert madspark_simulator.requests == []
+
+
+def docx() -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", "<document/>")
+    return buffer.getvalue()
+
+
+REFUSED: dict[str, tuple[str, bytes | int, type[Exception], str]] = {
+    "empty": ("a.txt", b"", ValueError, "empty"),
+    "blank": ("a.txt", b" \n ", ValueError, "empty"),
+    "binary": ("a.txt", b"\x00\x01\x02\xff", ValueError, "no kind that can be sent"),
+    "zip": ("a.zip", b"PK\x03\x04\x00\x00", ValueError, "no kind that can be sent"),
+    "docx": ("a.docx", docx(), ValueError, "PDF or text"),
+    "latin-1": ("a.txt", "Grüße".encode("latin-1"), ValueError, "no kind that can be sent"),
+    "any file": ("a.bin", 50 * MB + 1, ValueError, "50 MB"),
+    "image": ("a.png", 8 * MB + 1, ValueError, "8 MB"),
+    "text": ("a.txt", 20 * MB + 1, ValueError, "20 MB"),
+    "pdf": ("a.pdf", 40 * MB + 1, ValueError, "40 MB"),
+}
+HEADS = {"a.png": PNG, "a.pdf": PDF, "a.txt": b"a" * 9000}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_cannot_be_sent_is_refused_before_anything_is_sent(
+    name: str, tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    file, content, expected, words = REFUSED[name]
+    path = tmp_path / file
+    if isinstance(content, int):
+        # A hole: nothing above a limit is read, so nothing has to be there.
+        with path.open("wb") as sparse:
+            sparse.write(HEADS.get(file, b""))
+            sparse.truncate(content)
+    else:
+        path.write_bytes(content)
+    router = madspark_router()
+    with pytest.raises(expected, match=words) as caught:
+        router.generate_structured("?", Note, files=[path])
+    assert file in str(caught.value)
+    with pytest.raises(expected, match=words):
+        await router.agenerate_structured("?", Note, files=[path])
+    assert madspark_simulator.requests == []
+    assert router.get_metrics()["total_requests"] == 0
+
+
+async def test_missing_files_directories_and_non_images(
+    tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router()
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
+        router.generate_structured("?", Note, files=[tmp_path / "nowhere.png"])
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
+        await router.agenerate_structured("?", Note, images=["nowhere.png"])
+    with pytest.raises(ValueError, match="no file that can be sent"):
+        router.generate_structured("?", Note, files=[tmp_path])
+    for wrong in (PDF, b"text", docx()):
+        with pytest.raises(ValueError, match="no image"):
+            router.generate_structured("?", Note, images=[wrong])
+    for address in ("example.org", "ftp://example.org/x", "file:///etc/passwd", "", "https://"):
+        with pytest.raises(ValueError, match="web address"):
+            router.generate_structured("?", Note, urls=[address])
+    for wrong_type in ({"files": [1]}, {"files": 1}, {"urls": [b"https://x"]}):
+        with pytest.raises(TypeError):
+            router.generate_structured("?", Note, **wrong_type)
+    assert madspark_simulator.requests == []
+
+
+@pytest.mark.parametrize("argument", ["files", "images", "urls"])
+def test_one_string_is_not_taken_for_a_list_of_letters(
+    argument: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    arguments: dict[str, Any] = {argument: "https://example.org/picture.png"}
+    with pytest.raises(TypeError):
+        madspark_router().generate_structured("?", Note, **arguments)
+    assert madspark_simulator.requests == []
+
+
+def test_empty_lists_are_no_attachments(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_router(primary_provider="gemini").generate_structured("?", Note, files=[], images=(), urls=[])
+    (request,) = madspark_simulator.requests
+    assert request.json["contents"] == [{"role": "user", "parts": [{"text": "?"}]}]

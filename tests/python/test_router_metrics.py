@@ -1,0 +1,226 @@
+"""What one router counts, how it finds the providers, and the deprecated router that all share."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel
+
+from madspark import AllProvidersFailedError, LLMRouter
+from madspark.llm import get_router, reset_router
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from madspark.testing import Simulator
+
+CONTRACT = {
+    "total_requests": 0,
+    "cache_hits": 0,
+    "ollama_calls": 0,
+    "gemini_calls": 0,
+    "fallback_triggers": 0,
+    "failed_requests": 0,
+    "total_tokens": 0,
+    "total_cost": 0.0,
+    "total_latency_ms": 0.0,
+    "cache_hit_rate": 0.0,
+    "avg_latency_ms": 0.0,
+}
+BAD_TEXT = {"text": "no JSON at all"}
+
+
+class Note(BaseModel):
+    """What is asked for."""
+
+    text: str
+
+
+def on_the_wire(simulator: Simulator) -> dict[str, int]:
+    asked = [request.provider for request in simulator.requests]
+    return {f"{provider}_calls": asked.count(provider) for provider in ("ollama", "gemini", "openai", "anthropic")}
+
+
+def test_a_new_router_has_counted_nothing(madspark_router: Callable[..., LLMRouter]) -> None:
+    assert madspark_router().get_metrics() == {**CONTRACT, "openai_calls": 0, "anthropic_calls": 0}
+
+
+def test_the_counters_are_what_the_wire_saw(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router(primary_provider="gemini")
+    responses = [router.generate("hello")[1], router.generate_structured("hello", Note)[1]]
+    madspark_simulator.on("gemini", status=503, times=1)
+    responses.append(router.generate("hello")[1])
+    madspark_simulator.on("gemini", **BAD_TEXT)  # type: ignore[arg-type]  # a dictionary of one text
+    responses.append(router.generate_structured("hello", Note)[1])
+    madspark_simulator.on("ollama", status=503)
+    with pytest.raises(AllProvidersFailedError) as caught:
+        router.generate_structured("hello", Note)
+    metrics = router.get_metrics()
+    assert {name: metrics[name] for name in on_the_wire(madspark_simulator)} == on_the_wire(madspark_simulator)
+    told = {"gemini_calls": 7, "ollama_calls": 3, "openai_calls": 0, "anthropic_calls": 0}
+    assert on_the_wire(madspark_simulator) == told
+    assert metrics["total_requests"] == 5
+    assert metrics["failed_requests"] == 1
+    assert metrics["fallback_triggers"] == 3
+    # What was spent on failed attempts is spent.
+    failed = sum(sum(attempt.usage.values()) for attempt in caught.value.attempts)
+    assert failed > 0
+    assert metrics["total_tokens"] == sum(response.tokens_used for response in responses) + failed
+    assert metrics["total_cost"] > sum(response.cost or 0.0 for response in responses) > 0
+    assert metrics["total_latency_ms"] == pytest.approx(sum(response.latency_ms for response in responses), abs=0.1)
+    assert metrics["avg_latency_ms"] == pytest.approx(metrics["total_latency_ms"] / 4)
+    router.reset_metrics()
+    assert router.get_metrics() == {**CONTRACT, "openai_calls": 0, "anthropic_calls": 0}
+
+
+def test_each_router_counts_its_own(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+    one, other = madspark_router(), madspark_router()
+    one.generate("hello")
+    one.generate("hello")
+    other.generate("hello")
+    one.reset_metrics()
+    one.generate("hello")
+    assert (one.get_metrics()["total_requests"], other.get_metrics()["total_requests"]) == (1, 1)
+    assert len(madspark_simulator.requests) == 4
+
+
+async def test_no_count_is_lost_between_threads_and_tasks(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router()
+    async with asyncio.timeout(20):
+        await asyncio.gather(
+            *(asyncio.to_thread(router.generate, f"thread {index}") for index in range(40)),
+            *(router.agenerate(f"task {index}") for index in range(40)),
+        )
+    assert len(madspark_simulator.requests) == 80
+    metrics = router.get_metrics()
+    assert (metrics["total_requests"], metrics["ollama_calls"], metrics["failed_requests"]) == (80, 80, 0)
+
+
+async def test_a_cancelled_call_was_sent_and_has_not_failed(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on(fault="stall")
+    router = madspark_router()
+    task = asyncio.create_task(router.agenerate("hello"))
+    assert await madspark_simulator.await_requests(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await madspark_simulator.await_hang_ups(1)
+    metrics = router.get_metrics()
+    assert (metrics["total_requests"], metrics["ollama_calls"], metrics["failed_requests"]) == (1, 1, 0)
+    assert (metrics["fallback_triggers"], metrics["avg_latency_ms"]) == (0, 0.0)
+
+
+async def health(router: LLMRouter) -> dict[str, Any]:
+    """What both doors say."""
+    found, afound = router.health_status(), await router.ahealth_status()
+    assert found == afound
+    return found
+
+
+async def test_working_providers_are_healthy(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.set_models(["gemma3:12b", "gemini-3-flash-preview", "simulated"])
+    router = madspark_router()
+    assert await health(router) == {
+        "ollama": {"available": True, "healthy": True, "model": "gemma3:12b", "reason": None},
+        "gemini": {"available": True, "healthy": True, "model": "gemini-3-flash-preview", "reason": None},
+        "openai": {"available": True, "healthy": True, "model": "simulated", "reason": None},
+        "anthropic": {"available": True, "healthy": True, "model": "simulated", "reason": None},
+        "cache": {"enabled": False, "stats": None},
+    }
+    listings = {(request.method, request.path.partition("?")[0]) for request in madspark_simulator.requests}
+    assert listings == {("GET", "/api/tags"), ("GET", "/v1beta/models"), ("GET", "/v1/models")}
+    # Listing models is no call of a model.
+    assert router.get_metrics()["total_requests"] == router.get_metrics()["gemini_calls"] == 0
+
+
+async def test_providers_that_were_not_named_are_not_probed(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    found = await health(madspark_router(openai_model=None, anthropic_model=None, gemini_api_key=None))
+    assert set(found) == {"ollama", "gemini", "cache"}
+    assert (found["gemini"]["available"], found["gemini"]["healthy"]) == (False, False)
+    assert "API key" in found["gemini"]["reason"]
+    assert {request.provider for request in madspark_simulator.requests} == {"ollama"}
+    assert (await health(madspark_router(primary_provider="mock")))["mock"]["healthy"] is True
+
+
+async def test_what_is_wrong_with_a_provider_is_told(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.require_key("gemini", "the right one")
+    madspark_simulator.on("openai", status=503)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+    found = await health(madspark_router(ollama_host=f"http://127.0.0.1:{port}", gemini_api_key="wrong-key-0123456789"))
+    assert [found[name]["available"] for name in ("ollama", "gemini", "openai")] == [True] * 3
+    assert [found[name]["healthy"] for name in ("ollama", "gemini", "openai")] == [False] * 3
+    assert str(port) in found["ollama"]["reason"]
+    assert "not valid" in found["gemini"]["reason"]
+    assert "busy" in found["openai"]["reason"]
+    assert "wrong-key" not in str(found)
+
+
+async def test_a_server_without_the_model_is_not_healthy(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.set_models(["gemma3:4b:latest", "other"])
+    found = await health(madspark_router(model_tier="fast"))
+    assert found["ollama"]["healthy"] is True
+    assert (found["gemini"]["healthy"], "gemini-3-flash-preview" in found["gemini"]["reason"]) == (False, True)
+
+
+async def test_a_probe_can_be_cancelled(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on(fault="stall")
+    task = asyncio.create_task(madspark_router(openai_model=None).ahealth_status())
+    assert await madspark_simulator.await_requests(2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await madspark_simulator.await_hang_ups(2)
+
+
+@pytest.fixture
+def _forgotten() -> Iterator[None]:
+    reset_router()
+    yield
+    reset_router()
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_the_shared_router_warns_and_is_one_until_it_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "ollama")
+    with pytest.warns(DeprecationWarning, match="per request") as caught:
+        first = get_router()
+    assert caught[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="per request"):
+        assert get_router() is first
+    assert (type(first), first.primary_provider) == (LLMRouter, "ollama")
+    monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "gemini")
+    reset_router()
+    with pytest.warns(DeprecationWarning, match="per request"):
+        assert get_router().primary_provider == "gemini"
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_other_routers_neither_warn_nor_touch_the_shared_one(madspark_router: Callable[..., LLMRouter]) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        madspark_router().generate("hello")
+    assert seen == []
+    with pytest.warns(DeprecationWarning, match="per request"):
+        assert get_router().get_metrics()["total_requests"] == 0

@@ -1,0 +1,238 @@
+"""Routers of the caller's own: any object with `generate_structured` works wherever an `LLMRouter` does."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, MagicMock, Mock, patch
+
+import pytest
+
+from doubles import STAGES, AsyncRouter, SyncRouter, aask_everyone, ask_everyone, sample, stage_of
+from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter, schemas
+from madspark.agents import Critic, IdeaGenerator
+from madspark.agents.critic import evaluate_ideas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from madspark.testing import Simulator
+
+TOPIC = "Shade for hot bus stops"
+
+
+class TwinRouter(SyncRouter):
+    """Its twin is what an event loop wants."""
+
+    def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
+        raise AssertionError(asked)
+
+    async def agenerate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
+        return super().generate_structured(**asked)
+
+
+class FalsyRouter(SyncRouter):
+    """Nothing may take it for no router at all."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+class Overriding(LLMRouter):
+    """An `LLMRouter` whose answers are its owner's."""
+
+    def __init__(self) -> None:
+        super().__init__("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))
+        self.asked: list[dict[str, Any]] = []
+
+    def generate_structured(self, **asked: Any) -> Any:  # type: ignore[override]
+        self.asked.append(asked)
+        return sample(asked["schema"], asked["prompt"]), SimpleNamespace()
+
+
+class OverridingTwin(Overriding):
+    generate_structured = LLMRouter.generate_structured  # type: ignore[assignment]
+
+    async def agenerate_structured(self, **asked: Any) -> Any:  # type: ignore[override]
+        self.asked.append(asked)
+        return sample(asked["schema"], asked["prompt"]), SimpleNamespace()
+
+
+def recording(asked: list[dict[str, Any]]) -> Callable[..., tuple[BaseModel, object]]:
+    def answer(**given: Any) -> tuple[BaseModel, object]:
+        asked.append(given)
+        return sample(given["schema"], given["prompt"]), SimpleNamespace(tokens_used=None)
+
+    return answer
+
+
+def mocked(router: Any, method: str = "generate_structured") -> Any:
+    router.asked = []
+    getattr(router, method).side_effect = recording(router.asked)
+    return router
+
+
+def with_twin() -> Any:
+    router = MagicMock()
+    router.agenerate_structured = AsyncMock()
+    return mocked(router, "agenerate_structured")
+
+
+MAKERS: list[Callable[[], Any]] = [
+    SyncRouter,
+    AsyncRouter,
+    TwinRouter,
+    FalsyRouter,
+    Overriding,
+    OverridingTwin,
+    lambda: mocked(Mock()),
+    lambda: mocked(MagicMock()),
+    lambda: mocked(AsyncMock()),
+    with_twin,
+    lambda: mocked(MagicMock(spec=LLMRouter)),
+    lambda: mocked(MagicMock(spec=SyncRouter)),
+    lambda: mocked(Mock(spec=["agenerate_structured"]), "agenerate_structured"),
+]
+IDS = [
+    "sync", "async", "twin", "falsy", "overriding", "overriding-twin", "Mock", "MagicMock", "AsyncMock", "mocked-twin",
+    "spec-LLMRouter", "spec-own", "twin-only",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=IDS)
+async def test_every_kind_of_router_answers_every_agent(make: Callable[[], Any]) -> None:
+    router = make()
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(ask_everyone, router, TOPIC)
+        assert len(router.asked) == 16
+        await aask_everyone(router, TOPIC)
+    assert len(router.asked) == 16 + 7
+    for asked in router.asked:
+        assert set(asked) == {"prompt", "schema", "system_instruction", "temperature"}
+        assert TOPIC in asked["prompt"]
+        assert asked["schema"].__module__.startswith("madspark.schemas.")
+        assert asked["schema"] is getattr(schemas, asked["schema"].__name__)
+        assert "JSON" in asked["system_instruction"]
+        assert 0.0 <= asked["temperature"] <= 2.0
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=IDS)
+def test_every_kind_of_router_answers_both_coordinators(make: Callable[[], Any]) -> None:
+    router = make()
+    results = asyncio.run(AsyncCoordinator(router=router).run_workflow(TOPIC, enhanced_reasoning=True))
+    results += Coordinator(router=router).run_workflow(TOPIC, enhanced_reasoning=True)
+    assert [result["status"] for result in results] == ["ok"] * 4
+    assert [stage_of(asked["prompt"]) for asked in router.asked] == [*STAGES, *STAGES]
+    assert [asked["temperature"] for asked in router.asked[:6]] == [0.9, 0.3, 0.5, 0.5, 0.9, 0.3]
+
+
+async def test_a_wrapper_may_delegate_to_an_llm_router(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    inner = madspark_router(primary_provider="ollama", fallback_enabled=False)
+
+    class Wrapper:
+        async def agenerate_structured(self, prompt: str, schema: type[BaseModel], **given: Any) -> object:
+            return await inner.agenerate_structured(prompt, schema, **given)
+
+    results = await AsyncCoordinator(router=Wrapper()).run_workflow(TOPIC)
+    assert [result["status"] for result in results] == ["ok", "ok"]
+    assert inner.get_metrics()["ollama_calls"] == len(madspark_simulator.requests) == 4
+
+
+async def test_a_subclass_may_ask_its_base(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    config = madspark_router().config
+
+    class Counting(LLMRouter):
+        count = 0
+
+        def generate_structured(self, *given: Any, **named: Any) -> Any:
+            self.count += 1
+            return super().generate_structured(*given, **named)
+
+    class CountingTwin(LLMRouter):
+        count = 0
+
+        async def agenerate_structured(self, *given: Any, **named: Any) -> Any:
+            self.count += 1
+            return await super().agenerate_structured(*given, **named)
+
+    for kind in (Counting, CountingTwin):
+        madspark_simulator.clear()
+        router = kind("ollama", fallback_enabled=False, config=config)
+        results = await AsyncCoordinator(router=router).run_workflow(TOPIC)
+        results += Coordinator(router=router).run_workflow(TOPIC)
+        assert [result["status"] for result in results] == ["ok"] * 4
+        assert router.count == router.get_metrics()["total_requests"] == len(madspark_simulator.requests) == 8
+
+
+def test_a_patched_llm_router_is_what_its_test_made_of_it() -> None:
+    asked: list[dict[str, Any]] = []
+    router = LLMRouter("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))
+    with patch.object(LLMRouter, "generate_structured", side_effect=recording(asked)):
+        evaluate_ideas(["one"], TOPIC, router=router)
+    assert len(asked) == 1
+
+
+async def test_attachments_are_handed_on_where_there_are_any() -> None:
+    router = AsyncRouter()
+    await AsyncCoordinator(router=router).run_workflow(TOPIC, multimodal_files=[b"%PDF-1.7"])
+    await IdeaGenerator(router).agenerate(TOPIC, urls=["https://example.com/"])
+    extra = [{name: asked[name] for name in ("files", "urls") if name in asked} for asked in router.asked]
+    assert extra == [{"files": [b"%PDF-1.7"]}, {}, {}, {}, {"urls": ["https://example.com/"]}]
+
+
+@pytest.mark.parametrize("make", [SyncRouter, AsyncRouter])
+@pytest.mark.parametrize("stage", STAGES)
+async def test_its_exceptions_come_out_unchanged(make: type[SyncRouter], stage: str) -> None:
+    class MineError(LookupError):
+        pass
+
+    error = MineError("mine")
+
+    class Failing(make):  # type: ignore[misc,valid-type]
+        def generate_structured(self, **asked: Any) -> Any:
+            if stage_of(asked["prompt"]) == stage and (stage != "re_evaluation" or len(self.asked) > 1):
+                raise error
+            return super().generate_structured(**asked)
+
+    with pytest.raises(MineError) as raised:
+        await AsyncCoordinator(router=Failing()).run_workflow(TOPIC, enhanced_reasoning=True)
+    assert raised.value is error
+
+
+def test_its_exceptions_come_out_of_agents_unchanged() -> None:
+    error = KeyError("mine")
+    for router in (MagicMock(), AsyncMock()):
+        router.generate_structured.side_effect = error
+        with pytest.raises(KeyError) as raised:
+            Critic(router).evaluate(["one"], TOPIC)
+        assert raised.value is error
+
+
+async def test_a_mock_whose_answers_have_run_out_hangs_nobody() -> None:
+    router = MagicMock()
+    router.generate_structured.side_effect = []
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await Critic(router).aevaluate(["one"], TOPIC)
+
+
+@pytest.mark.parametrize("answer", [None, 3, {}, (None, None), ({"score": 1}, None), MagicMock(), (MagicMock(), None)])
+async def test_a_wrong_answer_is_a_type_error_that_tells_what_is_wanted(answer: object) -> None:
+    router = Mock()
+    router.generate_structured.return_value = answer
+    wanted = r"Mock\.generate_structured\(\) must return \(instance of CriticEvaluations, response\), not "
+    with pytest.raises(TypeError, match=wanted):
+        await Critic(router).aevaluate(["one"], TOPIC)
+
+
+def test_what_cannot_be_asked_is_refused_at_once() -> None:
+    for make in (AsyncCoordinator, Coordinator, Critic):
+        with pytest.raises(TypeError, match="router must be an LLMRouter or have generate_structured"):
+            make(router=object())

@@ -1,0 +1,113 @@
+"""Routers of the caller's own within a run: cancellation, time limits, context, and calls side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, MagicMock
+
+import pytest
+
+from doubles import AsyncRouter, SyncRouter, sample, stage_of
+from madspark import AsyncCoordinator, Coordinator
+from madspark.agents import Critic
+from madspark.llm.exceptions import WorkflowTimeoutError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+TOPIC = "Shade for hot bus stops"
+
+
+async def test_cancelling_the_run_cancels_its_coroutine() -> None:
+    asked, cancelled = asyncio.Event(), asyncio.Event()
+
+    class Waiting:
+        async def generate_structured(self, **_asked: Any) -> Any:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    async with asyncio.timeout(10):
+        for work in (
+            AsyncCoordinator(router=Waiting()).run_workflow(TOPIC),
+            Critic(Waiting()).aevaluate(["one"], TOPIC),
+        ):
+            running = asyncio.ensure_future(work)
+            await asked.wait()
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await cancelled.wait()
+            asked.clear()
+            cancelled.clear()
+
+
+async def test_context_variables_are_seen() -> None:
+    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant")
+    seen: list[str] = []
+
+    def answer(**asked: Any) -> object:
+        seen.append(tenant.get())
+        return sample(asked["schema"], asked["prompt"]), None
+
+    async def run(name: str, router: Any) -> None:
+        tenant.set(name)
+        await AsyncCoordinator(router=router).run_workflow(TOPIC)
+
+    for router in (MagicMock(), AsyncMock()):
+        router.generate_structured.side_effect = answer
+        seen.clear()
+        await asyncio.gather(run("red", router), run("blue", router))
+        assert sorted(seen) == ["blue"] * 4 + ["red"] * 4
+
+
+async def test_synchronous_calls_run_side_by_side_and_leave_the_loop_free() -> None:
+    loop, both = asyncio.get_running_loop(), threading.Barrier(12)
+
+    class Meeting(SyncRouter):
+        def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
+            turned = threading.Event()
+            loop.call_soon_threadsafe(turned.set)
+            assert turned.wait(10)
+            both.wait(10)
+            return super().generate_structured(**asked)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(Critic(Meeting()).aevaluate(["one"], TOPIC) for _ in range(12)))
+
+
+async def test_a_stages_limit_cancels_its_coroutine() -> None:
+    cancelled = asyncio.Event()
+
+    class Slow(AsyncRouter):
+        async def generate_structured(self, **asked: Any) -> Any:  # type: ignore[override]
+            if stage_of(asked["prompt"]) != "improvement":
+                return await super().generate_structured(**asked)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+    async with asyncio.timeout(10):
+        results = await AsyncCoordinator(router=Slow()).run_workflow(TOPIC, stage_timeouts={"improvement": 0.2})
+        await cancelled.wait()
+    assert [result["status"] for result in results] == ["degraded", "degraded"]
+    assert {problem["stage"] for result in results for problem in result["problems"]} == {"improvement"}
+
+
+def test_a_limit_ends_a_run_whose_synchronous_router_hangs() -> None:
+    release = threading.Event()
+    router = MagicMock()
+    router.generate_structured.side_effect = lambda **_asked: release.wait(60)
+    started = time.monotonic()
+    with pytest.raises(WorkflowTimeoutError):
+        Coordinator(router=router).run_workflow(TOPIC, timeout=0.2)
+    assert time.monotonic() - started < 30
+    release.set()

@@ -1,0 +1,178 @@
+"""What fails is told; nothing stands in for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from doubles import BEGINNINGS, STAGES, stages
+from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
+from madspark.llm.exceptions import AllProvidersFailedError, ProviderUnavailableError, WorkflowTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark.testing import Simulator
+
+    Make = Callable[..., LLMRouter]
+
+TOPIC = "Shade for hot bus stops"
+
+# The fields that come from each stage.
+GIVES = {
+    "evaluation": {"initial_score", "initial_critique"},
+    "advocacy": {"advocacy"},
+    "skepticism": {"skepticism"},
+    "improvement": {"improved_idea", "similarity_score"},
+    "re_evaluation": {"improved_score", "improved_critique", "score_delta", "is_meaningful_improvement"},
+}
+# The stages that cannot be without it.
+NEEDED_BY = {
+    "evaluation": {"advocacy", "skepticism", "improvement", "re_evaluation"},
+    "improvement": {"re_evaluation"},
+}
+
+
+async def run(make: Make, **options: Any) -> list[dict[str, Any]]:
+    coordinator = AsyncCoordinator(router=make(primary_provider="ollama", fallback_enabled=False))
+    async with asyncio.timeout(10):
+        return await coordinator.run_workflow(TOPIC, enhanced_reasoning=True, **options)
+
+
+def break_stage(simulator: Simulator, stage: str, **how: Any) -> None:
+    """Make every call of a stage fail; a first evaluation goes through where the second one is meant."""
+    beginning = BEGINNINGS["evaluation" if stage == "re_evaluation" else stage]
+    if stage == "re_evaluation":
+        simulator.on(contains=beginning, times=1)
+    simulator.on(contains=beginning, **how)
+
+
+def check_lack(results: list[dict[str, Any]], stage: str, reason: str) -> None:
+    """What the stage gives is None, and what needs it; the rest is there."""
+    empty = GIVES[stage].union(*(GIVES[later] for later in NEEDED_BY.get(stage, ())))
+    for result in results:
+        for fields in GIVES.values():
+            for field in fields:
+                assert (result[field] is None) is (field in empty), field
+        assert result["status"] == ("failed" if stage == "evaluation" else "degraded")
+        [problem] = result["problems"]
+        assert problem["stage"] == stage
+        assert reason in problem["reason"]
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+async def test_a_stage_that_fails(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+    break_stage(madspark_simulator, stage, status=503)
+    results = await run(madspark_router)
+    assert len(results) == 2
+    check_lack(results, stage, "503")
+    asked = [each for each in STAGES if each not in NEEDED_BY.get(stage, ())]
+    assert list(dict.fromkeys(stages(madspark_simulator.requests))) == asked
+
+
+async def test_without_ideas_there_is_nothing_to_return(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    break_stage(madspark_simulator, "idea_generation", status=503)
+    with pytest.raises(ProviderUnavailableError):
+        await run(madspark_router)
+    assert len(set(stages(madspark_simulator.requests))) == 1
+
+
+async def test_a_stage_whose_replies_never_fit(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    break_stage(madspark_simulator, "advocacy", json=[{"idea_index": 0, "strengths": "N/A"}])
+    results = await run(madspark_router)
+    check_lack(results, "advocacy", "does not fit the schema")
+    # The skeptic is not told of an advocacy that is not there.
+    [doubt] = [
+        request for request in madspark_simulator.requests if request.prompt.startswith(BEGINNINGS["skepticism"])
+    ]
+    assert "<advocacy>" not in doubt.prompt
+
+
+async def test_nothing_reachable_names_every_provider() -> None:
+    config = LLMConfig(ollama_host="http://127.0.0.1:9", gemini_api_key="k" * 24, gemini_base_url="http://127.0.0.1:9")
+    router = LLMRouter("ollama", fallback_enabled=True, config=config)
+    with pytest.raises(AllProvidersFailedError) as raised:
+        await AsyncCoordinator(router=router).run_workflow(TOPIC)
+    assert list(raised.value.errors) == ["ollama", "gemini"]
+    for provider, error in raised.value.errors.items():
+        assert isinstance(error, ProviderUnavailableError)
+        assert provider in str(raised.value)
+    assert "k" * 24 not in repr(raised.value) + str(raised.value)
+
+
+async def test_no_key_no_call(madspark_simulator: Simulator) -> None:
+    config = LLMConfig(gemini_base_url=madspark_simulator.gemini_url)
+    router = LLMRouter("gemini", fallback_enabled=False, config=config)
+    with pytest.raises(AllProvidersFailedError, match="gemini"):
+        await AsyncCoordinator(router=router).run_workflow(TOPIC)
+    assert madspark_simulator.requests == []
+
+
+@pytest.mark.parametrize("stage", STAGES[:2])
+async def test_the_runs_time_is_over_before_anything_is_selected(
+    stage: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    break_stage(madspark_simulator, stage, fault="stall")
+    with pytest.raises(WorkflowTimeoutError, match=r"the run's deadline of 0.5 s was reached") as raised:
+        await run(madspark_router, timeout=0.5)
+    assert isinstance(raised.value, TimeoutError)
+    assert await madspark_simulator.await_hang_ups(1)
+
+
+def test_the_synchronous_run_stops_too(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    madspark_simulator.on(fault="stall")
+    coordinator = Coordinator(router=madspark_router(primary_provider="ollama", fallback_enabled=False))
+    with pytest.raises(TimeoutError):
+        coordinator.run_workflow(TOPIC, timeout=0.3)
+    assert madspark_simulator.wait_for_hang_ups(1)
+    assert len(madspark_simulator.requests) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES[2:])
+async def test_the_runs_time_is_over_after_the_selection(
+    stage: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    break_stage(madspark_simulator, stage, fault="stall")
+    results = await run(madspark_router, timeout=1.2)
+    assert await madspark_simulator.await_hang_ups(1)
+    assert stages(madspark_simulator.requests) == STAGES[: STAGES.index(stage) + 1]
+    # A stage that the time left nothing to work on does not say that it failed.
+    late = [each for each in STAGES[STAGES.index(stage) :] if stage == "re_evaluation" or each != "re_evaluation"]
+    for result in results:
+        assert result["status"] == "degraded"
+        assert [problem["stage"] for problem in result["problems"]] == late
+        assert all("the run's deadline of 1.2 s was reached" in problem["reason"] for problem in result["problems"])
+        assert result["initial_score"] is not None
+        for each in STAGES[STAGES.index(stage) :]:
+            assert all(result[field] is None for field in GIVES[each])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_each_stage_has_a_limit_of_its_own(
+    stage: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    break_stage(madspark_simulator, stage, fault="stall")
+    reason = f"the limit of 0.3 s for {stage} was reached"
+    if stage == "idea_generation":
+        with pytest.raises(WorkflowTimeoutError, match=reason):
+            await run(madspark_router, stage_timeouts={stage: 0.3})
+        return
+    check_lack(await run(madspark_router, stage_timeouts={stage: 0.3}), stage, reason)
+
+
+async def test_a_failed_run_says_so_in_its_progress(
+    madspark_router: Make, madspark_simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    break_stage(madspark_simulator, "evaluation", status=503)
+    told: list[tuple[str, float]] = []
+    coordinator = AsyncCoordinator(
+        progress_callback=lambda message, fraction: told.append((message, fraction)),
+        router=madspark_router(primary_provider="ollama", fallback_enabled=False),
+    )
+    with caplog.at_level(logging.WARNING):
+        await coordinator.run_workflow(TOPIC)
+    assert told[-1] == ("No idea could be evaluated", 1.0)
+    assert [fraction for _, fraction in told] == sorted(fraction for _, fraction in told)

@@ -1,0 +1,178 @@
+"""Replies are matched to ideas by `idea_index`, whatever a model does to order, count and numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from doubles import (
+    NAMES,
+    advocacy,
+    evaluation,
+    improvement,
+    labels,
+    numbered_ideas,
+    script,
+    skepticism,
+    stage_of,
+    titles,
+)
+from madspark import AsyncCoordinator, LLMRouter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark.testing import RecordedRequest, Simulator
+
+    Make = Callable[..., LLMRouter]
+    Items = list[dict[str, Any]]
+
+STAGES = ["evaluation", "advocacy", "skepticism", "improvement", "re_evaluation"]
+
+MAKE: dict[str, Callable[[int], dict[str, Any]]] = {
+    "evaluation": lambda at: evaluation(9.5 - at, NAMES[at]),
+    "advocacy": lambda at: advocacy(NAMES[at]),
+    "skepticism": lambda at: skepticism(NAMES[at]),
+    "improvement": lambda at: improvement(NAMES[at]),
+    "re_evaluation": lambda at: evaluation(1.5 + at, NAMES[at]),
+}
+FIELD = {
+    "evaluation": "initial_critique",
+    "advocacy": "advocacy",
+    "skepticism": "skepticism",
+    "improvement": "improved_idea",
+    "re_evaluation": "improved_critique",
+}
+
+
+def items(stage: str, *which: int) -> Items:
+    return [{"idea_index": at, **MAKE[stage](at)} for at in which or range(5)]
+
+
+def shifted(stage: str) -> Items:
+    return [{**item, "idea_index": item["idea_index"] + 1} for item in reversed(items(stage))]
+
+
+def over_long(stage: str) -> Items:
+    strangers = [{**MAKE[stage](0), "idea_index": at} for at in (5, 8, -1, 99)]
+    return [*strangers[:2], *items(stage), *strangers[2:], MAKE[stage](0)]
+
+
+def as_text(stage: str) -> Items:
+    written = ["0", " 1 ", "2.0", 3.0, 4]
+    return [{**item, "idea_index": written[item["idea_index"]]} for item in reversed(items(stage))]
+
+
+WHOLE: dict[str, Callable[[str], Any]] = {
+    "reversed": lambda stage: items(stage)[::-1],
+    "counted from one": shifted,
+    "duplicated": lambda stage: [*items(stage, 3, 1, 4), *items(stage)],
+    "over-long": over_long,
+    "numbers as text": as_text,
+    "wrapped": lambda stage: {"results": items(stage, 2, 0, 4, 1, 3)},
+}
+
+# A reply, and the ideas it tells nothing certain about.
+PARTIAL: dict[str, tuple[Callable[[str], Any], list[int]]] = {
+    "short": (lambda stage: items(stage, 4, 2, 0), [1, 3]),
+    "two for one": (lambda stage: [*items(stage), {**MAKE[stage](2), "idea_index": 1}], [1]),
+    "empty items": (lambda stage: [{"idea_index": 0}, *items(stage, 2, 1), {"idea_index": 4}], [0, 3, 4]),
+    "no numbers": (lambda stage: [*items(stage, 0, 1, 2, 3), MAKE[stage](4)], [4]),
+}
+
+
+async def run(make: Make, simulator: Simulator, stage: str, *replies: Any) -> Items:
+    """Five ideas in the order of their scores, and one stage's replies as given."""
+    script(simulator, "idea_generation", numbered_ideas(*NAMES))
+    for each in STAGES:
+        call = "evaluation" if each == "re_evaluation" else each
+        script(simulator, call, *(replies if each == stage else [items(each)]))
+    coordinator = AsyncCoordinator(router=make(primary_provider="ollama", fallback_enabled=False))
+    async with asyncio.timeout(10):
+        return await coordinator.run_workflow(
+            "Shade for hot bus stops", num_top_candidates=5, enable_novelty_filter=False, enhanced_reasoning=True
+        )
+
+
+def check_own(results: Items, stage: str, without: str | None = None) -> None:
+    """Each idea has its own text and score, and no other's name in either."""
+    for result in results:
+        [at] = [at for at, name in enumerate(NAMES) if result["idea"].startswith(name)]
+        text = result[FIELD[stage]]
+        if NAMES[at] == without:
+            assert text is None
+            continue
+        assert [name for name in NAMES if name in text] == [NAMES[at]]
+        if stage == "evaluation":
+            assert result["initial_score"] == 9.5 - at
+        if stage == "re_evaluation":
+            assert result["improved_score"] == 1.5 + at
+            assert result["score_delta"] == pytest.approx(1.5 + at - (9.5 - at))
+
+
+def calls_of(simulator: Simulator, stage: str) -> list[RecordedRequest]:
+    """The requests of a stage; those of the evaluations are told apart by their ideas' words."""
+    return [request for request in simulator.requests if stage_of(request.prompt) == stage]
+
+
+@pytest.mark.parametrize("shape", WHOLE)
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_whole_reply_in_any_shape(
+    stage: str, shape: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    results = await run(madspark_router, madspark_simulator, stage, WHOLE[shape](stage))
+    assert [result["status"] for result in results] == ["ok"] * 5
+    check_own(results, stage)
+    assert len(madspark_simulator.requests) == 6
+
+
+@pytest.mark.parametrize("shape", PARTIAL)
+@pytest.mark.parametrize("stage", STAGES)
+async def test_only_the_missing_are_asked_for_again(
+    stage: str, shape: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    reply, missing = PARTIAL[shape]
+    again = items(stage, *reversed(missing))
+    results = await run(madspark_router, madspark_simulator, stage, reply(stage), again)
+    assert [result["status"] for result in results] == ["ok"] * 5
+    check_own(results, stage)
+    first, second = calls_of(madspark_simulator, stage)
+    assert labels(first.prompt) == [0, 1, 2, 3, 4]
+    assert labels(second.prompt) == missing
+    assert titles(second.prompt) == [NAMES[at] for at in missing]
+    index = second.schema["items"]["properties"]["idea_index"]
+    assert (index["minimum"], index["maximum"]) == (missing[0], missing[-1])
+    assert (second.schema["minItems"], second.schema["maxItems"]) == (len(missing), len(missing))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_what_never_comes_is_told_and_not_invented(
+    stage: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    # The second reply speaks again of what is there already, and of the missing one not at all.
+    replies = (items(stage, 0, 1, 3, 4), items(stage, 0, 1))
+    results = await run(madspark_router, madspark_simulator, stage, *replies, items(stage, 0))
+    check_own(results, stage, without="Copper")
+    [copper] = [result for result in results if result["idea"].startswith("Copper")]
+    assert copper["status"] == "degraded"
+    assert [problem["stage"] for problem in copper["problems"]] == [stage]
+    assert copper["problems"][0]["reason"]
+    others = [result for result in results if result is not copper]
+    assert [(result["status"], result["problems"]) for result in others] == [("ok", [])] * 4
+    if stage in {"improvement", "re_evaluation"}:
+        for field in ("improved_score", "improved_critique", "score_delta", "is_meaningful_improvement"):
+            assert copper[field] is None
+    if stage == "evaluation":
+        assert results[-1] is copper
+        assert copper["initial_score"] is None
+
+
+async def test_numbers_given_anew_are_not_trusted(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    # Asked about ideas 1 and 3 alone, a model counts from zero: its 1 would be taken for idea 1 and means 3.
+    renumbered = [{"idea_index": 0, **MAKE["advocacy"](1)}, {"idea_index": 1, **MAKE["advocacy"](3)}]
+    replies = (items("advocacy", 0, 2, 4), renumbered, items("advocacy", 1, 3))
+    results = await run(madspark_router, madspark_simulator, "advocacy", *replies)
+    check_own(results, "advocacy")
+    assert "repeat the numbers given" in madspark_simulator.requests[4].body.decode()
