@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -29,7 +30,8 @@ pub(super) struct Pending {
     /// The `asyncio.Future` of the result, bound to the loop that was running.
     #[pyo3(get)]
     future: Py<PyAny>,
-    abort: AbortHandle,
+    /// None where the work was done before anybody could wait for it.
+    abort: Option<AbortHandle>,
 }
 
 #[pymethods]
@@ -37,7 +39,9 @@ impl Pending {
     /// Drops the work if it is not done; its sockets close. Safe to call again.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         // First, and whatever becomes of the future: a closed loop refuses to cancel it.
-        self.abort.abort();
+        if let Some(abort) = &self.abort {
+            abort.abort();
+        }
         let future = self.future.bind(py);
         let event_loop = future.call_method0(pyo3::intern!(py, "get_loop"))?;
         let cancelled = lane::unless_closed(&event_loop, future.call_method0(pyo3::intern!(py, "cancel")))?;
@@ -62,16 +66,30 @@ where
     T: Send + 'static,
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
+    start(running_loop(py)?, process, guarded(work), convert)
+}
+
+/// [`submit`] for work whose first step is short: it is taken here, and where it is the last one too, nothing changes
+/// threads and the future is done when it is returned.
+pub(super) fn submit_eager<W, T, C>(py: Python<'_>, process: &Process, work: W, convert: C) -> PyResult<Pending>
+where
+    W: Future<Output = Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
     let event_loop = running_loop(py)?;
-    let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?.unbind();
-    let mut ticket =
-        Ticket { lane: process.lane.clone(), target: Some((Arc::new(event_loop.unbind()), future.clone_ref(py))) };
-    // Owned by the coroutine through `Pending`: dropped with it.
-    let task = process.handle.spawn(async move {
-        let outcome = guarded(work).await;
-        ticket.resolve(outcome, convert);
-    });
-    Ok(Pending { future, abort: task.abort_handle() })
+    let mut work = Box::pin(guarded(work));
+    let first = {
+        let _runtime = process.handle.enter();
+        let _events = log::Keep::begin();
+        let first = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        log::hand_over(py)?;
+        first
+    };
+    let Poll::Ready(outcome) = first else { return start(event_loop, process, work, convert) };
+    let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
+    settle(&future, outcome, convert)?;
+    Ok(Pending { future: future.unbind(), abort: None })
 }
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
@@ -177,12 +195,7 @@ impl Ticket {
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
         let Some((event_loop, future)) = self.target.take() else { return };
-        self.lane.on_loop(event_loop, move |py| {
-            settle(future.bind(py), |py| match outcome {
-                Ok(output) => convert(py, output),
-                Err(error) => Err(error::to_python(py, &error)),
-            })
-        });
+        self.lane.on_loop(event_loop, move |py| settle(future.bind(py), outcome, convert));
     }
 }
 
@@ -207,12 +220,37 @@ where
     })
 }
 
-fn settle(future: &Bound<'_, PyAny>, make: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> PyResult<()> {
+/// Owned by the coroutine through [`Pending`]: dropped with it.
+fn start<W, T, C>(event_loop: Bound<'_, PyAny>, process: &Process, work: W, convert: C) -> PyResult<Pending>
+where
+    W: Future<Output = Result<T, Error>> + Send + 'static,
+    T: Send + 'static,
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    let py = event_loop.py();
+    let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?.unbind();
+    let target = (Arc::new(event_loop.unbind()), future.clone_ref(py));
+    let mut ticket = Ticket { lane: process.lane.clone(), target: Some(target) };
+    let task = process.handle.spawn(async move {
+        let outcome = work.await;
+        ticket.resolve(outcome, convert);
+    });
+    Ok(Pending { future, abort: Some(task.abort_handle()) })
+}
+
+fn settle<T, C>(future: &Bound<'_, PyAny>, outcome: Result<T, Error>, convert: C) -> PyResult<()>
+where
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>>,
+{
     let py = future.py();
     if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
         return Ok(());
     }
-    match make(py) {
+    let made = match outcome {
+        Ok(output) => convert(py, output),
+        Err(error) => Err(error::to_python(py, &error)),
+    };
+    match made {
         Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
         Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error,)),
     }

@@ -210,9 +210,15 @@ impl Call {
     /// The next candidate's text.
     #[pyo3(signature = (faults = None))]
     fn anext(&self, py: Python<'_>, faults: Option<Vec<String>>) -> PyResult<Pending> {
-        bridge::submit(py, &self.process, self.advance(faults)?, |py, text| {
-            Ok(text.into_pyobject(py)?.into_any().unbind())
-        })
+        let text = |py: Python<'_>, text: String| Ok(text.into_pyobject(py)?.into_any().unbind());
+        // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
+        let is_light = matches!(&*lock(&self.state), State::Running(call) if !call.has_attachments());
+        let work = self.advance(faults)?;
+        if is_light {
+            bridge::submit_eager(py, &self.process, work, text)
+        } else {
+            bridge::submit(py, &self.process, work, text)
+        }
     }
 
     /// Ends the call with the last candidate; its `LLMResponse`.

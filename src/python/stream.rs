@@ -40,7 +40,7 @@ impl Stream {
 
     /// Does as `next`, without blocking.
     fn anext(&self, py: Python<'_>) -> PyResult<Pending> {
-        bridge::submit(py, &self.process, self.pull()?, |py, event: Option<StreamEvent>| {
+        bridge::submit_eager(py, &self.process, self.pull()?, |py, event: Option<StreamEvent>| {
             Ok(convert::stream_event(py, event.as_ref())?.unbind())
         })
     }

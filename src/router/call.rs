@@ -77,6 +77,11 @@ impl Call {
         Ok(self.candidate.as_ref().map_or("", |candidate| &candidate.reply.text))
     }
 
+    /// Whether files or images travel with the prompt.
+    pub fn has_attachments(&self) -> bool {
+        !self.walk.request.parts.is_empty()
+    }
+
     /// Ends the call with the last candidate as its answer.
     ///
     /// Fails with `Internal` where there is no candidate.

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import uvloop
 
 from madspark import Coordinator
@@ -144,3 +145,11 @@ def test_synchronous_calls_of_many_threads_overlap(
         answers = list(pool.map(router.generate, [f"question {number}" for number in range(20)]))
     assert {response.provider for _, response in answers} == {"ollama"}
     assert madspark_simulator.max_in_flight > 10
+
+
+async def test_what_is_finished_at_once_takes_no_turn_of_the_loop(madspark_router: Callable[..., LLMRouter]) -> None:
+    coroutine = madspark_router(primary_provider="mock").agenerate("hello")
+    with pytest.raises(StopIteration) as finished:
+        coroutine.send(None)
+    text, response = finished.value.value
+    assert (text, response.provider) == (response.text, "mock")
