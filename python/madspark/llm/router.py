@@ -275,8 +275,9 @@ class LLMRouter:
     ) -> tuple[_Model, LLMResponse]:
         """Answer `prompt` with an instance of `schema`.
 
-        Pydantic alone judges the reply. One that does not fit is sent back once with pydantic's errors; after that the
-        next provider is asked.
+        Pydantic alone judges the reply. One that does not fit is first mended where its damage has one reading (the
+        response's attempts name the `changes`), then sent back once with pydantic's errors; after that the next
+        provider is asked.
 
         Args:
             prompt: At most 100 000 characters, not blank.
