@@ -29,14 +29,30 @@ pub enum ErrorKind {
     NotConfigured,
     /// The target cannot do what the call needs (take a PDF, read a URL). No request was sent.
     Unsupported,
-    /// No connection could be made: refused, name not resolved, TLS failed.
+    /// No connection could be made, mostly because it was refused.
     Connect,
+    /// The server's name could not be resolved.
+    Dns,
+    /// No encrypted connection could be agreed on, or the server's certificate is not trusted.
+    Tls,
+    /// No connection was made in time.
+    ConnectTimeout,
+    /// A stream gave no text in time.
+    FirstTokenTimeout,
+    /// A stream stood still.
+    IdleTimeout,
     /// The target did not answer in time.
     Timeout,
+    /// The target was still loading the model when the time for that was over.
+    Loading,
     /// The connection was cut before the whole reply had arrived.
     Disconnected,
-    /// HTTP 429.
+    /// HTTP 429: too many requests or tokens in a minute.
     RateLimited,
+    /// The quota of the day is used up.
+    DailyQuota,
+    /// The account has no quota or no credit left; waiting does not help.
+    InsufficientQuota,
     /// HTTP 401, or a provider's own code for a wrong key.
     Unauthorized,
     /// HTTP 403.
@@ -45,6 +61,12 @@ pub enum ErrorKind {
     ModelMissing,
     /// The target rejected the request as malformed (another HTTP 4xx).
     Rejected,
+    /// The target does not take the reply's schema in the form it was sent in.
+    SchemaRejected,
+    /// The prompt does not fit the context window of the target's model.
+    ContextTooLong,
+    /// The target read a part of the prompt alone, without saying so.
+    ContextTruncated,
     /// HTTP 503 or 529: the target is up but takes no more work now.
     Overloaded,
     /// Another HTTP 5xx.
@@ -55,13 +77,25 @@ pub enum ErrorKind {
     EmptyReply,
     /// The reply was cut at the limit of output tokens.
     Truncated,
-    /// The model refused, or a safety filter blocked the prompt or the reply.
+    /// The model's thoughts used up the limit of output tokens before there was an answer.
+    ThinkingTruncated,
+    /// The model refused.
     Refused,
+    /// A safety filter blocked the prompt or the reply.
+    Blocked,
     /// The reply's text does not fit the schema asked for.
     InvalidOutput,
+    /// The target was not asked: it asked to be left alone, or it failed again and again.
+    Resting,
+    /// Nobody waited for the reply any more.
+    Cancelled,
     /// Every target in the plan failed; [`Error::causes`] tells how.
     AllTargetsFailed,
-    /// A stage or a whole run reached its deadline.
+    /// The call reached the deadline of its router.
+    DeadlineReached,
+    /// The router's budget is used up.
+    BudgetReached,
+    /// A stage or a whole run of the workflow reached its deadline.
     DeadlineExceeded,
     /// Code of the caller, such as a router object of its own, failed; `source` is what it raised.
     External,
@@ -79,21 +113,38 @@ impl ErrorKind {
             Self::NotConfigured => "not_configured",
             Self::Unsupported => "unsupported",
             Self::Connect => "connect",
+            Self::Dns => "dns",
+            Self::Tls => "tls",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::FirstTokenTimeout => "first_token_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Loading => "loading",
             Self::Timeout => "timeout",
             Self::Disconnected => "disconnected",
             Self::RateLimited => "rate_limited",
+            Self::DailyQuota => "daily_quota",
+            Self::InsufficientQuota => "insufficient_quota",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::ModelMissing => "model_missing",
             Self::Rejected => "rejected",
+            Self::SchemaRejected => "schema_rejected",
+            Self::ContextTooLong => "context_too_long",
+            Self::ContextTruncated => "context_truncated",
             Self::Overloaded => "overloaded",
             Self::Server => "server",
             Self::MalformedReply => "malformed_reply",
             Self::EmptyReply => "empty_reply",
             Self::Truncated => "truncated",
+            Self::ThinkingTruncated => "thinking_truncated",
             Self::Refused => "refused",
+            Self::Blocked => "blocked",
             Self::InvalidOutput => "invalid_output",
+            Self::Resting => "resting",
+            Self::Cancelled => "cancelled",
             Self::AllTargetsFailed => "all_targets_failed",
+            Self::DeadlineReached => "deadline_reached",
+            Self::BudgetReached => "budget_reached",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::External => "external",
             Self::Internal => "internal",
@@ -278,9 +329,18 @@ impl Error {
         self.0.source.as_ref()
     }
 
-    /// True where time ran out: at one target, or for a stage or the whole run.
+    /// True where time ran out: at one target, for a call, a stage or the whole run.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Timeout | ErrorKind::DeadlineExceeded)
+        matches!(
+            self.kind(),
+            ErrorKind::ConnectTimeout
+                | ErrorKind::FirstTokenTimeout
+                | ErrorKind::IdleTimeout
+                | ErrorKind::Timeout
+                | ErrorKind::Loading
+                | ErrorKind::DeadlineReached
+                | ErrorKind::DeadlineExceeded
+        )
     }
 }
 

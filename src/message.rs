@@ -24,6 +24,8 @@ pub struct Request {
     pub max_tokens: Option<u32>,
     /// Turns after the prompt: a rejected reply and what was wrong with it.
     pub repair: Option<Repair>,
+    /// How the schema is sent.
+    pub form: Form,
 }
 
 impl Request {
@@ -37,8 +39,45 @@ impl Request {
             temperature: 0.0,
             max_tokens: None,
             repair: None,
+            form: Form::Native,
         }
     }
+
+    /// About how many tokens its texts are: four characters each in alphabetic scripts, one each in all others. Attachments
+    /// that are no text do not count.
+    pub fn estimated_tokens(&self) -> u64 {
+        let documents = self.parts.iter().map(|part| match part {
+            Part::Text { text, .. } => estimated_tokens(text),
+            Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => 0,
+        });
+        let repair = self
+            .repair
+            .as_ref()
+            .map_or(0, |repair| estimated_tokens(&repair.reply) + estimated_tokens(&repair.instruction));
+        estimated_tokens(&self.system) + estimated_tokens(&self.prompt) + documents.sum::<u64>() + repair
+    }
+}
+
+/// How a schema is sent to a target. One that rejects a form is asked in the next, simpler one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// In the provider's newest form, enforced by it.
+    #[default]
+    Native,
+    /// In an older, smaller form, enforced by the provider.
+    Older,
+    /// In words, as a part of the instructions.
+    Told,
+}
+
+/// About how many tokens `text` is.
+fn estimated_tokens(text: &str) -> u64 {
+    let (mut letters, mut signs) = (0_u64, 0_u64);
+    for character in text.chars() {
+        // From Hangul Jamo on, one character is about one token.
+        if character < '\u{1100}' { letters += 1 } else { signs += 1 }
+    }
+    letters.div_ceil(4) + signs
 }
 
 /// A reply that did not fit the schema, to be sent back once with the reason.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -419,10 +419,10 @@ fn kind(status: u16, complaint: &Complaint) -> ErrorKind {
         Some("authentication_error") => ErrorKind::Unauthorized,
         Some("permission_error") => ErrorKind::Forbidden,
         Some("not_found_error") if complaint.mentions("model") => ErrorKind::ModelMissing,
-        Some("invalid_request_error" | "request_too_large" | "billing_error" | "not_found_error") => {
-            ErrorKind::Rejected
-        }
-        _ if status == 404 && complaint.mentions("model") => ErrorKind::ModelMissing,
-        _ => kind_of(status),
+        Some("billing_error") => ErrorKind::InsufficientQuota,
+        // The one sign of an account without credit.
+        Some("invalid_request_error") if complaint.mentions("credit balance") => ErrorKind::InsufficientQuota,
+        Some("invalid_request_error" | "request_too_large" | "not_found_error") => complaint.kind(400),
+        _ => complaint.kind(status),
     }
 }

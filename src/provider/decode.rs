@@ -16,6 +16,21 @@ use crate::transport;
 /// Upper bound of a server's own words in an error, in characters.
 const MAX_MESSAGE: usize = 500;
 
+/// What servers call a prompt that is larger than the model's context window. llama.cpp, Ollama, `OpenAI`, vLLM, Anthropic
+/// and Gemini, in this order.
+const TOO_LONG: [&str; 7] = [
+    "exceed_context_size",
+    "context size",
+    "context_length",
+    "context length",
+    "prompt is too long",
+    "context window",
+    "input token count",
+];
+
+/// What servers call a quota that is filled again the next day.
+const DAILY: [&str; 3] = ["per day", "perday", "daily"];
+
 /// A count of tokens. What is no number counts as zero: a server's book-keeping must not cost the reply.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Count(pub(super) u64);
@@ -76,11 +91,14 @@ impl Draft {
 
     fn truncated(&self, target: &Target) -> Error {
         let what = "the reply was cut at the limit of tokens";
-        let message = match (self.usage.reasoning, self.usage.output) {
-            (0, _) => what.to_owned(),
-            (thoughts, answer) => format!("{what}: {thoughts} went into thoughts, {answer} into the answer"),
+        let (kind, message) = match (self.usage.reasoning, self.usage.output) {
+            (0, _) => (ErrorKind::Truncated, what.to_owned()),
+            (thoughts, answer) => {
+                let kind = if thoughts > answer { ErrorKind::ThinkingTruncated } else { ErrorKind::Truncated };
+                (kind, format!("{what}: {thoughts} went into thoughts, {answer} into the answer"))
+            }
         };
-        failure(target, ErrorKind::Truncated, &message).with_usage(self.usage)
+        failure(target, kind, &message).with_usage(self.usage)
     }
 }
 
@@ -149,6 +167,19 @@ impl Complaint {
         let told = |text: &str| text.to_ascii_lowercase().contains(needle);
         let codes = ["code", "type", "status"].into_iter().filter_map(|name| self.detail.get(name)?.as_str());
         told(&self.message) || codes.into_iter().any(told)
+    }
+
+    /// The class of a failure with `status`, as far as words and codes tell it that all providers have in common.
+    pub(super) fn kind(&self, status: u16) -> ErrorKind {
+        match kind_of(status) {
+            _ if self.mentions("insufficient_quota") => ErrorKind::InsufficientQuota,
+            ErrorKind::RateLimited if DAILY.iter().any(|words| self.mentions(words)) => ErrorKind::DailyQuota,
+            ErrorKind::Rejected | ErrorKind::Server if TOO_LONG.iter().any(|words| self.mentions(words)) => {
+                ErrorKind::ContextTooLong
+            }
+            ErrorKind::Rejected if status == 404 && self.mentions("model") => ErrorKind::ModelMissing,
+            kind => kind,
+        }
     }
 
     /// The HTTP status that the failure would have had, had it come before the headers of a stream: a number from 400 on

@@ -37,8 +37,10 @@ impl Counted {
 pub struct Event {
     /// A piece of the answer.
     pub text: Option<String>,
-    /// A piece of a refusal, or the words of a filter.
+    /// A piece of a refusal.
     pub refusal: Option<String>,
+    /// The words of a filter that blocked the prompt or the answer.
+    pub blocked: Option<String>,
     /// The model the provider says it uses.
     pub model: Option<String>,
     /// Why the model stopped, where it did.
@@ -56,6 +58,7 @@ pub struct Event {
 pub struct Transcript {
     draft: Draft,
     refusal: String,
+    blocked: Option<String>,
     has_content: bool,
     has_finish: bool,
     is_whole: bool,
@@ -67,6 +70,7 @@ impl Default for Transcript {
         Self {
             draft: Draft { text: String::new(), model: None, finish: FinishReason::Other, reason: None, usage },
             refusal: String::new(),
+            blocked: None,
             has_content: false,
             has_finish: false,
             is_whole: false,
@@ -77,7 +81,7 @@ impl Default for Transcript {
 impl Transcript {
     /// Adds what `event` tells.
     pub fn add(&mut self, event: Event) {
-        let Event { text, refusal, model, finish, reason, usage, is_last } = event;
+        let Event { text, refusal, blocked, model, finish, reason, usage, is_last } = event;
         if let Some(text) = text {
             self.has_content |= !text.trim().is_empty();
             self.draft.text.push_str(&text);
@@ -85,6 +89,7 @@ impl Transcript {
         if let Some(refusal) = refusal {
             self.refusal.push_str(&refusal);
         }
+        self.blocked = self.blocked.take().or(blocked);
         if let Some(finish) = finish {
             self.draft.finish = finish;
             self.has_finish = true;
@@ -120,12 +125,12 @@ impl Transcript {
     /// Whether it is the whole answer of `target` to `request`, now that no more will come. `failure` is what ended the
     /// stream; `None` for a clean end.
     ///
-    /// A refusal is `Refused` however the stream ended. After the terminal marker nothing can fail any more. A clean end
-    /// without it is as good where a finish reason has come, `Truncated` after content and `EmptyReply` before. A limit
-    /// of tokens is judged as in whole replies.
+    /// A refusal is `Refused`, and what a filter stopped is `Blocked`, however the stream ended. After the terminal marker
+    /// nothing can fail any more. A clean end without it is as good where a finish reason has come, `Truncated` after
+    /// content and `EmptyReply` before. A limit of tokens is judged as in whole replies.
     pub fn check(&self, target: &Target, request: &Request, failure: Option<Error>) -> Result<()> {
         let outcome = match failure {
-            _ if !self.refusal.trim().is_empty() => Err(self.refused(target)),
+            _ if self.blocked.is_some() || !self.refusal.trim().is_empty() => Err(self.refused(target)),
             Some(failure) if !self.is_whole => Err(target.locate(failure)),
             None if !self.is_whole && !self.has_finish => Err(self.unfinished(target)),
             _ => self.draft.check(target, request),
@@ -140,7 +145,10 @@ impl Transcript {
     }
 
     fn refused(&self, target: &Target) -> Error {
-        failure(target, ErrorKind::Refused, &format!("the answer was refused: {}", self.refusal))
+        match &self.blocked {
+            Some(words) => failure(target, ErrorKind::Blocked, words),
+            None => failure(target, ErrorKind::Refused, &format!("the model refused: {}", self.refusal)),
+        }
     }
 
     fn unfinished(&self, target: &Target) -> Error {

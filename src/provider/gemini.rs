@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -149,12 +149,12 @@ impl Adapter for Gemini {
             return Err(failure(target, ErrorKind::MalformedReply, "the reply has no candidates; is this Gemini?"));
         }
         let usage = generated.usage_metadata.unwrap_or_default().disjoint();
-        if let Some(message) = generated.prompt_feedback.and_then(PromptFeedback::refusal) {
-            return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
+        if let Some(message) = generated.prompt_feedback.and_then(PromptFeedback::blocked) {
+            return Err(failure(target, ErrorKind::Blocked, &message).with_usage(usage));
         }
         let candidate = generated.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
-        if let Some(refusal) = candidate.refusal() {
-            return Err(failure(target, ErrorKind::Refused, &refusal).with_usage(usage));
+        if let Some(blocked) = candidate.blocked() {
+            return Err(failure(target, ErrorKind::Blocked, &blocked).with_usage(usage));
         }
         let finish = candidate.finish();
         let reason = candidate.finish_reason.clone();
@@ -167,10 +167,10 @@ impl Adapter for Gemini {
         let details = complaint.detail.get("details").and_then(Value::as_array).cloned().unwrap_or_default();
         let kind = match status {
             400 if is_wrong_key(&complaint, &details) => ErrorKind::Unauthorized,
-            404 if complaint.mentions("model") => ErrorKind::ModelMissing,
-            _ => kind_of(status),
+            429 if details.iter().any(is_daily_quota) => ErrorKind::DailyQuota,
+            _ => complaint.kind(status),
         };
-        if details.iter().any(is_daily_quota) {
+        if kind == ErrorKind::DailyQuota {
             complaint.message.insert_str(0, "the quota of the day is used up: ");
         }
         let delay = details.iter().find_map(retry_delay);
@@ -193,17 +193,18 @@ impl Adapter for Gemini {
         if generated.error.is_some() {
             return Err(self.decode_error(target, Complaint::read(200, data).status(), &HeaderMap::new(), data));
         }
-        let blocked = generated.prompt_feedback.and_then(PromptFeedback::refusal);
+        let blocked = generated.prompt_feedback.and_then(PromptFeedback::blocked);
         let candidate = generated.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
         let reason = candidate.finish_reason.clone().filter(|reason| reason != "FINISH_REASON_UNSPECIFIED");
         Ok(Event {
-            refusal: blocked.or_else(|| candidate.refusal()),
+            blocked: blocked.or_else(|| candidate.blocked()),
             model: generated.model_version,
             finish: reason.is_some().then(|| candidate.finish()),
             is_last: reason.is_some(),
             reason,
             usage: generated.usage_metadata.map(|usage| Counted::All(usage.disjoint())),
             text: Some(candidate.into_text()),
+            ..Event::default()
         })
     }
 
@@ -221,14 +222,14 @@ impl Adapter for Gemini {
 }
 
 impl PromptFeedback {
-    fn refusal(self) -> Option<String> {
+    fn blocked(self) -> Option<String> {
         self.block_reason.map(|reason| format!("the prompt was blocked ({reason})"))
     }
 }
 
 impl Candidate {
-    fn refusal(&self) -> Option<String> {
-        let reason = self.finish_reason.as_deref().filter(|reason| is_refusal(reason))?;
+    fn blocked(&self) -> Option<String> {
+        let reason = self.finish_reason.as_deref().filter(|reason| is_block(reason))?;
         let more = self.finish_message.as_deref().unwrap_or_default();
         Some(format!("the reply was blocked ({reason}) {more}"))
     }
@@ -332,7 +333,7 @@ fn text(request: &Request) -> Cow<'_, str> {
     Cow::Owned(format!("{text}\n\nWeb pages to read:{}", pages.concat()))
 }
 
-fn is_refusal(reason: &str) -> bool {
+fn is_block(reason: &str) -> bool {
     matches!(
         reason,
         "SAFETY"

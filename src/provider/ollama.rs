@@ -14,7 +14,7 @@ use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, post, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -111,12 +111,13 @@ impl Adapter for Ollama {
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
         let mut complaint = Complaint::read(status, body);
-        let mut kind = kind_of(status);
-        if status == 404 && complaint.mentions("model") && complaint.mentions("not found") {
-            kind = ErrorKind::ModelMissing;
-            complaint.message = format!("the model is not installed: run `ollama pull {}`", target.model);
-        } else if complaint.mentions("context size") || complaint.mentions("context length") {
+        let mut kind = complaint.kind(status);
+        if kind == ErrorKind::ModelMissing && !complaint.mentions("not found") {
+            // A path that nothing is served at.
             kind = ErrorKind::Rejected;
+        } else if kind == ErrorKind::ModelMissing {
+            complaint.message = format!("the model is not installed: run `ollama pull {}`", target.model);
+        } else if kind == ErrorKind::ContextTooLong {
             complaint.message.push_str(" (set OLLAMA_CONTEXT_LENGTH higher where the server runs)");
         }
         complaint.into_error(target, kind, status, headers)

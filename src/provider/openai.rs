@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::decode::{Complaint, Count, Draft, envelope, failure, kind_of};
+use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -206,7 +206,7 @@ impl Adapter for OpenAi {
             return Err(failure(target, ErrorKind::Refused, &message).with_usage(usage));
         }
         if reason.as_deref() == Some(FILTERED) {
-            return Err(failure(target, ErrorKind::Refused, BLOCKED).with_usage(usage));
+            return Err(failure(target, ErrorKind::Blocked, BLOCKED).with_usage(usage));
         }
         let finish = finish(reason.as_deref());
         let text = content.map_or_else(String::new, ReplyContent::into_text);
@@ -216,7 +216,7 @@ impl Adapter for OpenAi {
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
         let mut complaint = Complaint::read(status, body);
         let kind = kind(status, &complaint);
-        if complaint.mentions("insufficient_quota") {
+        if kind == ErrorKind::InsufficientQuota {
             complaint.message.insert_str(0, "the account's quota is used up: ");
         }
         complaint.into_error(target, kind, status, headers)
@@ -242,9 +242,11 @@ impl Adapter for OpenAi {
         let (delta, reason) = choice.map_or((None, None), |choice| (choice.delta, choice.finish_reason));
         let (content, refusal) = delta.map_or((None, None), |delta| (delta.content, delta.refusal));
         let blocked = (reason.as_deref() == Some(FILTERED)).then(|| BLOCKED.to_owned());
+        let refusal = refusal.filter(|refusal| !refusal.is_empty());
         Ok(Event {
             text: content.map(ReplyContent::into_text),
-            refusal: blocked.or(refusal),
+            blocked,
+            refusal,
             model: completed.model,
             finish: reason.as_deref().map(|reason| finish(Some(reason))),
             reason,
@@ -379,10 +381,9 @@ fn finish(reason: Option<&str>) -> FinishReason {
 
 fn kind(status: u16, complaint: &Complaint) -> ErrorKind {
     match status {
-        _ if complaint.mentions("insufficient_quota") => ErrorKind::RateLimited,
         400 | 403 if complaint.mentions("invalid_api_key") => ErrorKind::Unauthorized,
         400 | 404 if complaint.mentions("model_not_found") => ErrorKind::ModelMissing,
-        404 if complaint.mentions("model") => ErrorKind::ModelMissing,
-        _ => kind_of(status),
+        402 => ErrorKind::InsufficientQuota,
+        _ => complaint.kind(status),
     }
 }

@@ -80,16 +80,28 @@ fn attempts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyTuple>
 
 const fn class_of(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::RateLimited => "RateLimitError",
+        ErrorKind::RateLimited | ErrorKind::DailyQuota | ErrorKind::InsufficientQuota => "RateLimitError",
         ErrorKind::Unauthorized | ErrorKind::Forbidden => "AuthorizationError",
-        ErrorKind::Timeout => "ProviderTimeoutError",
-        ErrorKind::InvalidOutput | ErrorKind::MalformedReply | ErrorKind::EmptyReply | ErrorKind::Truncated => {
-            "SchemaValidationError"
-        }
-        ErrorKind::Refused => "ContentRefusedError",
+        ErrorKind::ConnectTimeout
+        | ErrorKind::FirstTokenTimeout
+        | ErrorKind::IdleTimeout
+        | ErrorKind::Timeout
+        | ErrorKind::Loading => "ProviderTimeoutError",
+        ErrorKind::InvalidOutput
+        | ErrorKind::MalformedReply
+        | ErrorKind::EmptyReply
+        | ErrorKind::Truncated
+        | ErrorKind::ThinkingTruncated => "SchemaValidationError",
+        ErrorKind::Refused | ErrorKind::Blocked => "ContentRefusedError",
+        ErrorKind::ContextTooLong | ErrorKind::ContextTruncated => "ContextLengthError",
+        ErrorKind::DeadlineReached => "DeadlineExceededError",
+        ErrorKind::BudgetReached => "BudgetExceededError",
         ErrorKind::DeadlineExceeded => "WorkflowTimeoutError",
         ErrorKind::NotConfigured
         | ErrorKind::Connect
+        | ErrorKind::Dns
+        | ErrorKind::Tls
+        | ErrorKind::Resting
         | ErrorKind::Disconnected
         | ErrorKind::ModelMissing
         | ErrorKind::Overloaded

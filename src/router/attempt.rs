@@ -100,5 +100,15 @@ pub(super) fn adapter_for(target: &Target, request: &Request) -> Result<Option<&
 
 /// Errors found before a socket was opened, or because none could be.
 fn was_sent(kind: ErrorKind) -> bool {
-    !matches!(kind, ErrorKind::InvalidInput | ErrorKind::NotConfigured | ErrorKind::Unsupported | ErrorKind::Connect)
+    !matches!(
+        kind,
+        ErrorKind::InvalidInput
+            | ErrorKind::NotConfigured
+            | ErrorKind::Unsupported
+            | ErrorKind::Connect
+            | ErrorKind::Dns
+            | ErrorKind::Tls
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::Resting
+    )
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempt::{self, Attempt};
-use super::policy::{self, Step};
+use super::policy::{self, Again};
 use super::walk::{Sending, Walk};
 use super::{Engine, Rejection, Response, Router};
 use crate::config::Provider;
@@ -128,7 +128,7 @@ impl Call {
         let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
         attempt.error = Some(kind);
         attempt.message = Some(message.clone());
-        if policy::after(kind) == Step::Repair && !self.repaired && attempt.provider != Provider::Mock {
+        if policy::after(kind, attempt.provider).again == Again::Corrected && !self.repaired {
             self.repaired = true;
             self.walk.request.repair = Some(repair(&text, rejection));
             return Ok(());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::feed::Feed;
-use super::policy::{self, Step};
+use super::policy::{self, Onward};
 use super::walk::{Sending, Walk};
 use super::wire::Limits;
 use super::{Engine, Response, Router};
@@ -182,7 +182,7 @@ impl Stream {
             return self.advance(error).map(|()| None);
         }
         let restarts = self.options.on_error == OnStreamError::Restart
-            && policy::after(error.kind()) == Step::Next
+            && policy::after(error.kind(), target.provider).onward == Onward::Next
             && self.walk.has_another();
         if restarts {
             return self.advance(error).map(|()| Some(attempt));

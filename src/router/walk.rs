@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempt::Attempt;
-use super::policy::{self, Step};
+use super::policy::{self, Onward};
 use super::{Engine, MAX_PROMPT_CHARS, Response, Router, plan, price};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,8 +69,9 @@ impl Walk {
 
     /// Goes to the next step of the policy after `error`; fails where that is to stop.
     pub(super) fn advance(&mut self, error: Error) -> Result<()> {
-        let step = policy::after(error.kind());
+        let mut onward = Onward::Next;
         if let Some(target) = self.targets.pop_front() {
+            onward = policy::after(error.kind(), target.provider).onward;
             tracing::warn!(
                 provider = target.provider.as_str(),
                 model = &*target.model,
@@ -78,7 +79,7 @@ impl Walk {
                 "{error}"
             );
         }
-        if step == Step::Stop {
+        if onward != Onward::Next {
             return Err(self.fail(error));
         }
         self.causes.push(error);

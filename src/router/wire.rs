@@ -174,11 +174,20 @@ enum Late {
 
 impl Late {
     fn error(self, place: &str, limits: &Limits) -> Error {
-        let message = match self {
-            Self::First => format!("no text from {place} within {} s", limits.first.as_secs_f64()),
-            Self::Idle => format!("the stream from {place} stood still for {} s", limits.idle.as_secs_f64()),
-            Self::Total => format!("the stream from {place} was not complete within {} s", limits.total.as_secs_f64()),
+        let (kind, message) = match self {
+            Self::First => {
+                let seconds = limits.first.as_secs_f64();
+                (ErrorKind::FirstTokenTimeout, format!("no text from {place} within {seconds} s"))
+            }
+            Self::Idle => {
+                let seconds = limits.idle.as_secs_f64();
+                (ErrorKind::IdleTimeout, format!("the stream from {place} stood still for {seconds} s"))
+            }
+            Self::Total => {
+                let seconds = limits.total.as_secs_f64();
+                (ErrorKind::Timeout, format!("the stream from {place} was not complete within {seconds} s"))
+            }
         };
-        Error::new(ErrorKind::Timeout, message)
+        Error::new(kind, message)
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn late(place: &str, timeout: Duration) -> Error {
 /// The headers of the reply took longer than `timeout`.
 pub(super) fn silent(place: &str, timeout: Duration) -> Error {
     let message = format!("no reply from {place} within {} s", timeout.as_secs_f64());
-    Error::new(ErrorKind::Timeout, message)
+    Error::new(ErrorKind::FirstTokenTimeout, message)
 }
 
 /// The client could not be built; in practice the system has no usable certificates.
@@ -43,10 +43,13 @@ pub(super) fn classify(error: reqwest::Error, place: &str) -> Error {
     let (kind, message) = match (error.is_connect(), error.is_timeout()) {
         (true, true) => {
             let limit = CONNECT_TIMEOUT.as_secs();
-            (ErrorKind::Timeout, format!("no connection to {place} within {limit} s"))
+            (ErrorKind::ConnectTimeout, format!("no connection to {place} within {limit} s"))
         }
         (true, false) if error.is_dns() => {
-            (ErrorKind::Connect, format!("the name in {place} could not be resolved: {cause}"))
+            (ErrorKind::Dns, format!("the name in {place} could not be resolved: {cause}"))
+        }
+        (true, false) if is_tls(&error) => {
+            (ErrorKind::Tls, format!("no encrypted connection to {place} could be agreed on: {cause}"))
         }
         (true, false) => (ErrorKind::Connect, format!("could not connect to {place}: {cause}")),
         (false, true) => (ErrorKind::Timeout, format!("the connection to {place} went dead: {cause}")),
@@ -69,6 +72,13 @@ fn is_malformed(error: &reqwest::Error) -> bool {
     chain(error)
         .find_map(|cause| cause.downcast_ref::<hyper::Error>())
         .map_or(error.is_decode(), hyper::Error::is_parse)
+}
+
+/// rustls reports what it does not trust or understand as invalid data, and a peer that hangs up on its greeting as an end
+/// that came too early. A connection refused or reset is neither.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let kinds = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof))
 }
 
 fn root_cause(error: &(dyn StdError + 'static)) -> String {

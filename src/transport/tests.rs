@@ -90,15 +90,15 @@ async fn a_refused_connection_is_connect() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_connect() {
+async fn a_name_that_does_not_resolve_is_told() {
     let url = Url::parse("http://no-such-host.invalid:8080/").unwrap();
     let error = Http::default().send(post(url), PATIENCE).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_eq!(error.kind(), ErrorKind::Dns);
     assert!(error.message().contains("no-such-host.invalid:8080"), "{error}");
 }
 
 #[tokio::test]
-async fn a_plain_server_behind_https_is_connect() {
+async fn a_plain_server_behind_https_is_no_tls() {
     let (listener, mut url) = listen().await;
     url.set_scheme("https").unwrap();
     let serve = async {
@@ -109,7 +109,7 @@ async fn a_plain_server_behind_https_is_connect() {
     let http = Http::default();
     let (_stream, outcome) = tokio::join!(serve, http.send(post(url), PATIENCE));
     let error = outcome.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_eq!(error.kind(), ErrorKind::Tls);
     assert_leaks_nothing(&error);
 }
 

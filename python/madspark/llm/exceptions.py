@@ -23,7 +23,10 @@ __all__ = [
     "AllProvidersUnauthorizedError",
     "AllProvidersUnavailableError",
     "AuthorizationError",
+    "BudgetExceededError",
     "ContentRefusedError",
+    "ContextLengthError",
+    "DeadlineExceededError",
     "InternalError",
     "LLMProviderError",
     "ProviderTimeoutError",
@@ -111,7 +114,19 @@ class SchemaValidationError(LLMProviderError):
         self.faults: tuple[str, ...] = tuple(faults)
 
 
-class WorkflowTimeoutError(LLMProviderError, TimeoutError):
+class ContextLengthError(LLMProviderError):
+    """The prompt does not fit the context window of the model."""
+
+
+class BudgetExceededError(LLMProviderError):
+    """The router's budget is used up; nothing more was sent. Build a router with another budget to go on."""
+
+
+class DeadlineExceededError(LLMProviderError, TimeoutError):
+    """The call reached the deadline of its router."""
+
+
+class WorkflowTimeoutError(DeadlineExceededError):
     """A stage or a whole run reached its deadline."""
 
 

@@ -200,8 +200,8 @@ fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
     for reason in ["\"max_tokens\"", "\"model_context_window_exceeded\""] {
         let cut = MESSAGE.replace("\"end_turn\"", reason);
         assert_eq!(decode(&anthropic(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
-        assert_fails(decode(&anthropic(), &structured(), &cut), ErrorKind::Truncated, hint);
-        assert_fails(decode(&anthropic(), &Request::new("?"), &cut), ErrorKind::Truncated, hint);
+        assert_fails(decode(&anthropic(), &structured(), &cut), ErrorKind::ThinkingTruncated, hint);
+        assert_fails(decode(&anthropic(), &Request::new("?"), &cut), ErrorKind::ThinkingTruncated, hint);
     }
     let paused = MESSAGE.replace("\"end_turn\"", "\"pause_turn\"");
     let error = assert_fails(decode(&anthropic(), &bounded(), &paused), ErrorKind::Truncated, "pause_turn");
@@ -239,8 +239,13 @@ fn errors_have_classes() {
         (404, of("not_found_error", "model: claude-x"), ErrorKind::ModelMissing),
         (404, of("not_found_error", "Not Found"), ErrorKind::Rejected),
         (404, r#"{"error":"model 'x' not found"}"#.to_owned(), ErrorKind::ModelMissing),
-        (400, of("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), ErrorKind::Rejected),
-        (402, of("billing_error", "no credit"), ErrorKind::Rejected),
+        (400, of("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), ErrorKind::ContextTooLong),
+        (402, of("billing_error", "no credit"), ErrorKind::InsufficientQuota),
+        (
+            400,
+            of("invalid_request_error", "Your credit balance is too low to access the API"),
+            ErrorKind::InsufficientQuota,
+        ),
         (413, of("request_too_large", "too large"), ErrorKind::Rejected),
         (500, of("api_error", "oops"), ErrorKind::Server),
         (504, of("timeout_error", "late"), ErrorKind::Server),

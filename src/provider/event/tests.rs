@@ -72,9 +72,9 @@ fn gemini_leaves_out_thoughts_and_ends_with_its_reason() {
     let last = event(Provider::Gemini, &last).unwrap();
     assert_eq!((last.text.as_deref(), last.finish, last.is_last), (Some("lo"), Some(FinishReason::Length), true));
     let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}});
-    assert!(event(Provider::Gemini, &blocked).unwrap().refusal.unwrap().contains("SAFETY"));
+    assert!(event(Provider::Gemini, &blocked).unwrap().blocked.unwrap().contains("SAFETY"));
     let cut = json!({"candidates": [{"finishReason": "RECITATION"}]});
-    assert!(event(Provider::Gemini, &cut).unwrap().refusal.unwrap().contains("RECITATION"));
+    assert!(event(Provider::Gemini, &cut).unwrap().blocked.unwrap().contains("RECITATION"));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn openai_goes_on_after_the_reason_until_done() {
     let (adapter, target) = protocol(Provider::OpenAi);
     assert!(adapter.decode_event(&target, &Bytes::from_static(b"[DONE]")).unwrap().is_last);
     let filtered = json!({"choices": [{"delta": {}, "finish_reason": "content_filter"}]});
-    assert!(event(Provider::OpenAi, &filtered).unwrap().refusal.is_some());
+    assert!(event(Provider::OpenAi, &filtered).unwrap().blocked.is_some());
 }
 
 #[test]
@@ -192,6 +192,7 @@ fn every_end_has_its_class() {
     let plain = Request::new("p");
     let lost = || Some(Error::new(ErrorKind::Disconnected, "gone"));
     let refused = Event { refusal: Some("no".to_owned()), ..Event::default() };
+    let blocked = Event { blocked: Some("SAFETY".to_owned()), ..Event::default() };
     let finished = Event { finish: Some(FinishReason::Stop), ..Event::default() };
     for (events, request, failure, expected) in [
         (vec![text("a"), last(FinishReason::Stop)], &plain, None, None),
@@ -207,6 +208,7 @@ fn every_end_has_its_class() {
         (vec![last(FinishReason::Length)], &bounded(), None, Some(ErrorKind::Truncated)),
         (vec![text("a"), refused.clone(), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::Refused)),
         (vec![refused], &plain, lost(), Some(ErrorKind::Refused)),
+        (vec![text("a"), blocked], &plain, lost(), Some(ErrorKind::Blocked)),
     ] {
         let told = format!("{events:?} then {failure:?}");
         let outcome = heard(events).check(&target, request, failure);

@@ -124,7 +124,7 @@ fn more_cached_tokens_than_the_prompt_has_do_not_underflow() {
 #[test]
 fn thoughts_that_ate_the_limit_are_named() {
     let hint = "64 went into thoughts, 0 into the answer";
-    let error = assert_fails(decode(&gemini(), &bounded(), THOUGHTS_ATE_IT), ErrorKind::Truncated, hint);
+    let error = assert_fails(decode(&gemini(), &bounded(), THOUGHTS_ATE_IT), ErrorKind::ThinkingTruncated, hint);
     assert_eq!(error.usage().total(), 76);
 }
 
@@ -132,26 +132,26 @@ fn thoughts_that_ate_the_limit_are_named() {
 fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
     let cut = THINKING.replace("\"STOP\"", "\"MAX_TOKENS\"");
     assert_eq!(decode(&gemini(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
-    assert_fails(decode(&gemini(), &structured(), &cut), ErrorKind::Truncated, "cut at the limit");
-    assert_fails(decode(&gemini(), &Request::new("?"), &cut), ErrorKind::Truncated, "cut at the limit");
+    assert_fails(decode(&gemini(), &structured(), &cut), ErrorKind::ThinkingTruncated, "cut at the limit");
+    assert_fails(decode(&gemini(), &Request::new("?"), &cut), ErrorKind::ThinkingTruncated, "cut at the limit");
 }
 
 #[test]
 fn a_blocked_prompt_is_a_refusal() {
     let error =
-        assert_fails(decode(&gemini(), &structured(), BLOCKED_PROMPT), ErrorKind::Refused, "PROHIBITED_CONTENT");
+        assert_fails(decode(&gemini(), &structured(), BLOCKED_PROMPT), ErrorKind::Blocked, "PROHIBITED_CONTENT");
     assert_eq!(error.usage().input, 31);
 }
 
 #[test]
 fn finish_reasons_have_classes() {
     for (reason, kind) in [
-        ("SAFETY", ErrorKind::Refused),
-        ("RECITATION", ErrorKind::Refused),
-        ("BLOCKLIST", ErrorKind::Refused),
-        ("PROHIBITED_CONTENT", ErrorKind::Refused),
-        ("SPII", ErrorKind::Refused),
-        ("IMAGE_SAFETY", ErrorKind::Refused),
+        ("SAFETY", ErrorKind::Blocked),
+        ("RECITATION", ErrorKind::Blocked),
+        ("BLOCKLIST", ErrorKind::Blocked),
+        ("PROHIBITED_CONTENT", ErrorKind::Blocked),
+        ("SPII", ErrorKind::Blocked),
+        ("IMAGE_SAFETY", ErrorKind::Blocked),
         ("STOP", ErrorKind::EmptyReply),
         ("LANGUAGE", ErrorKind::EmptyReply),
         ("MALFORMED_FUNCTION_CALL", ErrorKind::EmptyReply),
@@ -164,7 +164,7 @@ fn finish_reasons_have_classes() {
         let hint = if kind == ErrorKind::Truncated { "cut" } else { reason };
         assert_fails(decode(&gemini(), &bounded(), &envelope(json!([]))), kind, hint);
         let spoken = decode(&gemini(), &bounded(), &envelope(json!([{"text": "Half of"}])));
-        assert_eq!(spoken.is_err(), kind == ErrorKind::Refused, "{reason}: text before a block is no answer");
+        assert_eq!(spoken.is_err(), kind == ErrorKind::Blocked, "{reason}: text before a block is no answer");
     }
 }
 
@@ -184,7 +184,7 @@ fn envelopes_without_text_tell_what_they_are() {
 #[test]
 fn an_exhausted_quota_tells_when_to_come_back() {
     let error = error(&gemini(), 429, QUOTA);
-    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.kind(), ErrorKind::DailyQuota);
     assert_eq!(error.retry_after(), Some(Duration::from_nanos(45_837_906_927)));
     assert!(error.message().starts_with("the quota of the day is used up: You exceeded"), "{error}");
 }
@@ -192,6 +192,7 @@ fn an_exhausted_quota_tells_when_to_come_back() {
 #[test]
 fn a_quota_of_the_minute_is_not_one_of_the_day() {
     let error = error(&gemini(), 429, &QUOTA.replace("PerDay", "PerMinute"));
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert!(error.message().starts_with("You exceeded"), "{error}");
 }
 

@@ -137,7 +137,7 @@ fn errors_have_classes() {
         (
             400,
             r#"{"error":"{\"error\":{\"code\":400,\"message\":\"request (8889 tokens) exceeds the available context size (4096 tokens), try increasing it\",\"type\":\"exceed_context_size_error\"}}"}"#,
-            ErrorKind::Rejected,
+            ErrorKind::ContextTooLong,
             "OLLAMA_CONTEXT_LENGTH",
         ),
     ] {

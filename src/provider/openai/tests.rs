@@ -148,7 +148,7 @@ fn refusals_and_filters_are_refusals() {
     let error = assert_fails(decode(&openai(), &structured(), REFUSAL), ErrorKind::Refused, "I cannot assist");
     assert_eq!(error.usage().total(), 92);
     let filtered = COMPLETION.replace("\"stop\"", "\"content_filter\"");
-    assert_fails(decode(&openai(), &structured(), &filtered), ErrorKind::Refused, "content_filter");
+    assert_fails(decode(&openai(), &structured(), &filtered), ErrorKind::Blocked, "content_filter");
 }
 
 #[test]
@@ -156,8 +156,8 @@ fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
     let cut = COMPLETION.replace("\"stop\"", "\"length\"");
     assert_eq!(decode(&openai(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
     let hint = "320 went into thoughts, 21 into the answer";
-    assert_fails(decode(&openai(), &structured(), &cut), ErrorKind::Truncated, hint);
-    assert_fails(decode(&openai(), &Request::new("?"), &cut), ErrorKind::Truncated, hint);
+    assert_fails(decode(&openai(), &structured(), &cut), ErrorKind::ThinkingTruncated, hint);
+    assert_fails(decode(&openai(), &Request::new("?"), &cut), ErrorKind::ThinkingTruncated, hint);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn envelopes_without_text_tell_what_they_are() {
 #[test]
 fn errors_have_classes() {
     for (status, reply, kind, hint) in [
-        (429, INSUFFICIENT_QUOTA, ErrorKind::RateLimited, "the account's quota is used up: You exceeded"),
+        (429, INSUFFICIENT_QUOTA, ErrorKind::InsufficientQuota, "the account's quota is used up: You exceeded"),
         (
             429,
             r#"{"error":{"message":"Rate limit reached for the-model","type":"requests","code":"rate_limit_exceeded"}}"#,
@@ -206,16 +206,16 @@ fn errors_have_classes() {
         (
             400,
             r#"{"error":{"message":"This model's maximum context length is 8192 tokens.","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
-            ErrorKind::Rejected,
+            ErrorKind::ContextTooLong,
             "maximum context length",
         ),
         (
             400,
             r#"{"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}}"#,
-            ErrorKind::Rejected,
+            ErrorKind::ContextTooLong,
             "too long",
         ),
-        (402, r#"{"error":{"message":"Insufficient credits","code":402}}"#, ErrorKind::Rejected, "credits"),
+        (402, r#"{"error":{"message":"Insufficient credits","code":402}}"#, ErrorKind::InsufficientQuota, "credits"),
         (500, r#"{"error":"CUDA error"}"#, ErrorKind::Server, "CUDA"),
         (503, "no healthy upstream", ErrorKind::Overloaded, "no healthy upstream"),
     ] {
