@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from madspark.core.async_coordinator import AsyncCoordinator
     from madspark.core.coordinator import Coordinator
+    from madspark.llm.budget import Budget
     from madspark.llm.config import LLMConfig
     from madspark.llm.exceptions import (
         AllProvidersFailedError,
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
         AllProvidersUnauthorizedError,
         AllProvidersUnavailableError,
         AuthorizationError,
+        BudgetExceededError,
         ContentRefusedError,
+        ContextLengthError,
+        DeadlineExceededError,
         InternalError,
         LLMProviderError,
         ProviderTimeoutError,
@@ -49,8 +53,12 @@ __all__ = [
     "AsyncTextStream",
     "Attempt",
     "AuthorizationError",
+    "Budget",
+    "BudgetExceededError",
     "ContentRefusedError",
+    "ContextLengthError",
     "Coordinator",
+    "DeadlineExceededError",
     "InternalError",
     "LLMConfig",
     "LLMProviderError",
@@ -72,6 +80,7 @@ _HOMES = {
     "AsyncCoordinator": "core.async_coordinator",
     "AsyncTextStream": "llm.stream",
     "Attempt": "llm.response",
+    "Budget": "llm.budget",
     "Coordinator": "core.coordinator",
     "LLMConfig": "llm.config",
     "LLMResponse": "llm.response",

@@ -134,6 +134,37 @@ class Schema:
     def __new__(cls, name: str, document: str) -> Self: ...
 
 @final
+class Budget:
+    """Upper bounds of what all calls of one router spend together. Immutable.
+
+    They are looked at before each request to a provider: the requests in flight at that moment may carry the sum past
+    `max_tokens` or `max_cost`, and no further one is sent; `max_calls` is never exceeded. Retries, repairs and fallbacks
+    count like first requests; a request that was given up counts at an estimate.
+
+    `max_tokens` counts prompts and answers, `max_cost` US dollars, `max_calls` requests to providers. None is no bound.
+    With `max_cost` a model whose price is not known is passed over: name it in `LLMConfig(prices=...)`.
+
+    Raises ValueError for a negative number.
+    """
+
+    def __new__(
+        cls, max_tokens: int | None = None, max_cost: float | None = None, max_calls: int | None = None
+    ) -> Self: ...
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of all requests together."""
+    @property
+    def max_cost(self) -> float | None:
+        """US dollars of all requests together."""
+    @property
+    def max_calls(self) -> int | None:
+        """Requests to providers."""
+    def __getnewargs__(self) -> tuple[int | None, float | None, int | None]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Router:
     """One request's configuration and metrics."""
 
@@ -143,6 +174,11 @@ class Router:
         primary_provider: str | None = None,
         fallback_enabled: bool | None = None,
         model_tier: ModelTier | str | None = None,
+        deadline: float | None = None,
+        max_attempts: int | None = None,
+        budget: Budget | None = None,
+        on_refusal: str | None = None,
+        hedge_after: float | str | None = None,
     ) -> Self: ...
     @property
     def primary_provider(self) -> str: ...
@@ -150,6 +186,12 @@ class Router:
     def fallback_enabled(self) -> bool: ...
     @property
     def model_tier(self) -> ModelTier: ...
+    @property
+    def deadline(self) -> float | None: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def budget(self) -> Budget: ...
     def begin(
         self,
         prompt: str,

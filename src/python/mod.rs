@@ -17,6 +17,7 @@ mod coordinator;
 mod error;
 mod lane;
 mod log;
+mod policy;
 mod router;
 mod runtime;
 mod simulator;
@@ -35,6 +36,8 @@ mod _core {
     use super::config::LLMConfig;
     #[pymodule_export]
     use super::coordinator::Coordinator;
+    #[pymodule_export]
+    use super::policy::Budget;
     #[pymodule_export]
     use super::router::{Call, Router, Schema};
     #[pymodule_export]
