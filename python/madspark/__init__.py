@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SchemaValidationError,
         WorkflowTimeoutError,
     )
+    from madspark.llm.limits import Limits
     from madspark.llm.response import Attempt, LLMResponse, Restarted
     from madspark.llm.router import LLMRouter
     from madspark.llm.stream import AsyncTextStream, TextStream
@@ -56,6 +57,7 @@ __all__ = [
     "LLMProviderError",
     "LLMResponse",
     "LLMRouter",
+    "Limits",
     "ModelTier",
     "ProviderTimeoutError",
     "ProviderUnavailableError",
@@ -76,6 +78,7 @@ _HOMES = {
     "LLMConfig": "llm.config",
     "LLMResponse": "llm.response",
     "LLMRouter": "llm.router",
+    "Limits": "llm.limits",
     "ModelTier": "llm.tiers",
     "Restarted": "llm.response",
     "TextStream": "llm.stream",
