@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SchemaValidationError,
         WorkflowTimeoutError,
     )
+    from madspark.llm.limits import Limits
     from madspark.llm.response import Attempt, LLMResponse, Restarted
     from madspark.llm.router import LLMRouter
     from madspark.llm.stream import AsyncTextStream, TextStream
@@ -64,6 +65,7 @@ __all__ = [
     "LLMProviderError",
     "LLMResponse",
     "LLMRouter",
+    "Limits",
     "ModelTier",
     "ProviderTimeoutError",
     "ProviderUnavailableError",
@@ -85,6 +87,7 @@ _HOMES = {
     "LLMConfig": "llm.config",
     "LLMResponse": "llm.response",
     "LLMRouter": "llm.router",
+    "Limits": "llm.limits",
     "ModelTier": "llm.tiers",
     "Restarted": "llm.response",
     "TextStream": "llm.stream",

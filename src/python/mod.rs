@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use super::bridge::Pending;
     #[pymodule_export]
-    use super::config::LLMConfig;
+    use super::config::{LLMConfig, Limits};
     #[pymodule_export]
     use super::coordinator::Coordinator;
     #[pymodule_export]
