@@ -67,6 +67,9 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
     /// The HTTP request that asks `request` of `target` for a streamed reply. Fails as [`Adapter::encode`] does.
     fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest>;
 
+    /// The next simpler form.
+    fn simpler(&self, _target: &Target, _form: crate::message::Form) -> Option<crate::message::Form> { None }
+
     /// How the events of a streamed reply are told apart.
     fn framing(&self) -> Framing;
 
