@@ -295,6 +295,35 @@ impl Config {
     }
 }
 
+/// How much one caller asks of one target. Nothing is limited by default.
+///
+/// The limits are the caller's own; what they are held against is counted for all callers of the process that use the same model
+/// at the same address with the same key, as the provider counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Requests under way at one time.
+    pub concurrent: Option<u32>,
+    /// Requests sent within any minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens sent and received within any minute. A request larger than this has a minute to itself.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl Limits {
+    /// Fails unless every limit lets something through.
+    pub fn validate(&self) -> Result<()> {
+        let fields = [
+            ("concurrent", self.concurrent.map(u64::from)),
+            ("requests_per_minute", self.requests_per_minute.map(u64::from)),
+            ("tokens_per_minute", self.tokens_per_minute),
+        ];
+        match fields.into_iter().find(|(_, limit)| *limit == Some(0)) {
+            Some((field, _)) => Err(Error::invalid_input(format!("{field} must be at least 1; None sets no limit"))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Fails unless `value` is a sampling temperature, 0.0 to 2.0.
 pub fn check_temperature(value: f64) -> Result<()> {
     if (0.0..=2.0).contains(&value) {

@@ -1,16 +1,24 @@
 //! The router: which target answers a call, and what happens when one does not.
 
 mod attempt;
+#[cfg_attr(not(test), expect(dead_code, reason = "the policy engine is about to ask it"))]
+mod breaker;
 mod call;
 mod feed;
 mod generate;
 mod health;
+#[cfg_attr(not(test), expect(dead_code, reason = "the policy engine is about to ask it"))]
+mod limit;
 mod metrics;
 mod plan;
 mod policy;
 mod price;
 mod stream;
+mod sync;
+#[cfg_attr(not(test), expect(dead_code, reason = "the policy engine is about to ask it"))]
+mod target_state;
 mod walk;
+mod window;
 mod wire;
 
 use std::sync::Arc;
