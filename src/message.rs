@@ -70,6 +70,17 @@ pub enum Form {
     Told,
 }
 
+impl Form {
+    /// The next simpler form; `None` after the last.
+    pub const fn simpler(self) -> Option<Self> {
+        match self {
+            Self::Native => Some(Self::Older),
+            Self::Older => Some(Self::Told),
+            Self::Told => None,
+        }
+    }
+}
+
 /// About how many tokens `text` is.
 fn estimated_tokens(text: &str) -> u64 {
     let (mut letters, mut signs) = (0_u64, 0_u64);
