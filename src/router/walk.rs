@@ -44,7 +44,17 @@ impl Walk {
         router.metrics.started();
         let targets = plan::targets(&router, force);
         let route = Route::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
-        Ok(Self { router, engine, request, route, attempts: Vec::new(), sent: 0, last: None, started: None, deadline: None })
+        Ok(Self {
+            router,
+            engine,
+            request,
+            route,
+            attempts: Vec::new(),
+            sent: 0,
+            last: None,
+            started: None,
+            deadline: None,
+        })
     }
 
     /// Waits until a target may be asked, and for a place within its limits. Fails where nobody is left to ask, and at the
@@ -165,7 +175,9 @@ impl Walk {
     /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
     /// can follow.
     pub(super) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
-        let Some(index) = self.last else { return Err(Error::new(ErrorKind::Internal, "a rejection without an answer")) };
+        let Some(index) = self.last else {
+            return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
+        };
         let now = Instant::now();
         match self.enter(index, error, Some(repair), now) {
             Ok(()) => self.ensure_next(now),
@@ -247,7 +259,8 @@ impl Walk {
     ) -> Result<Option<Visit>> {
         let stop = self.route.stop(index);
         let budget = self.router.policy.budget;
-        if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model) {
+        if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model)
+        {
             let message = "its price is not known, so that max_cost cannot hold: name it in the configuration's prices";
             let error = stop.target.locate(Error::new(ErrorKind::NotConfigured, message));
             self.attempts.push(Attempt::not_made(&stop.target, &error));
@@ -280,9 +293,9 @@ impl Walk {
             tracing::info!(provider = provider.as_str(), model, "falling back to {provider}");
             self.router.metrics.fell_back();
         }
-        let patience = self.deadline.map_or(stop.target.timeout, |deadline| {
-            stop.target.timeout.min(deadline.saturating_duration_since(now))
-        });
+        let patience = self
+            .deadline
+            .map_or(stop.target.timeout, |deadline| stop.target.timeout.min(deadline.saturating_duration_since(now)));
         let asked = (stop.target.clone(), self.route.request(index, &self.request));
         self.route.ask(index);
         self.sent += 1;

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::config::{Config, Limits, ModelTier, ProviderChoice, Secret};
-use crate::router::{Budget, Hedge, OnRefusal, Policy};
 use crate::router::{Attempt, Overrides};
+use crate::router::{Budget, Hedge, OnRefusal, Policy};
 use crate::schema::Schema;
 use crate::transport::{Http, WireReply, WireRequest};
 
@@ -274,7 +274,11 @@ async fn check(seed: u64, schema: &Arc<Schema>) {
     let hosts = ["ollama", "gemini", "openai", "anthropic"].map(|name| format!("{name}.test"));
     assert!(seen.iter().all(|one| hosts.contains(&one.host)), "{seed}: {seen:?}");
     for index in 0..5 {
-        let targets = super::super::plan::targets(&trace.router, [None, Some(Provider::Ollama), Some(Provider::Gemini), Some(Provider::OpenAi), Some(Provider::Anthropic)][index]);
+        let targets = super::super::plan::targets(
+            &trace.router,
+            [None, Some(Provider::Ollama), Some(Provider::Gemini), Some(Provider::OpenAi), Some(Provider::Anthropic)]
+                [index],
+        );
         for target in targets {
             let state = trace.engine.states().of(&target);
             assert_eq!((state.limiter.in_flight(), state.limiter.waiting()), (0, 0), "{seed}: {target:?}");
