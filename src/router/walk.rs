@@ -155,7 +155,7 @@ fn cost_of(attempt: &Attempt) -> Option<f64> {
     if !attempt.ok() && attempt.usage.total() == 0 {
         return Some(0.0);
     }
-    price::cost(attempt.provider, &attempt.model, &attempt.usage)
+    price::cost(attempt.provider, &attempt.model, &attempt.usage, None)
 }
 
 /// The caller's own errors, found before anything is sent.
