@@ -5,6 +5,7 @@ mod call;
 mod feed;
 mod generate;
 mod health;
+mod latencies;
 mod metrics;
 mod plan;
 mod policy;
@@ -24,7 +25,7 @@ pub use attempt::Attempt;
 pub use call::Call;
 pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
-pub use metrics::MetricsSnapshot;
+pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
 /// Upper bound of a prompt, in characters.
