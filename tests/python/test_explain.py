@@ -91,7 +91,7 @@ def test_two_targets_were_asked_at_once() -> None:
     left = failed("cancelled", usage={"input": 9}, estimated=True)
     assert explained(left, answered(hedged=True, wait_ms=2000.0)) == [
         "gemini (big) was asked first and was given up before it had answered; its tokens are estimated.",
-        "ollama (small) was asked beside it, as no answer had come after a wait of 2.0 s and answered in 0.8 s.",
+        "ollama (small) was asked beside it, as no answer had come within 2.0 s, and answered in 0.8 s.",
     ]
 
 

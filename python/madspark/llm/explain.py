@@ -16,7 +16,7 @@ from madspark.llm.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from madspark.llm.response import Attempt, LLMResponse
 
@@ -115,16 +115,21 @@ def _story(attempts: Sequence[Attempt]) -> Iterator[str]:
         if attempt.error in _NOT_ASKED:
             yield f"{target} was not asked: {_NOT_ASKED[attempt.error]}."
             continue
-        before = last.get(attempt.provider)
-        if before is not None:
-            asked = _ASKED_AGAIN.get(before.error or "", "was asked again")
-        elif attempt.hedged:
-            asked = "was asked beside it, as no answer had come"
-        else:
-            asked = "was asked next" if last else "was asked first"
-        waited = f" after a wait of {_seconds(attempt.wait_ms)}" if attempt.wait_ms >= 1 else ""
-        yield f"{target} {asked}{waited} and {_outcome(attempt)}."
+        yield f"{target} {_asked(attempt, last)} and {_outcome(attempt)}."
         last[attempt.provider] = attempt
+
+
+def _asked(attempt: Attempt, last: Mapping[str, Attempt]) -> str:
+    """How it came to be asked; `last` has the latest attempt of each provider before."""
+    wait = _seconds(attempt.wait_ms) if attempt.wait_ms >= 1 else None
+    if attempt.hedged:
+        return f"was asked beside it, as no answer had come{f' within {wait}' if wait else ''},"
+    before = last.get(attempt.provider)
+    if before is not None:
+        asked = _ASKED_AGAIN.get(before.error or "", "was asked again")
+    else:
+        asked = "was asked next" if last else "was asked first"
+    return f"{asked} after a wait of {wait}" if wait else asked
 
 
 def _outcome(attempt: Attempt) -> str:
