@@ -113,6 +113,12 @@ fn middle_of(bucket: usize) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "ranks and microseconds of tests are small"
+)]
 mod tests {
     use proptest::prelude::*;
 
