@@ -1,10 +1,12 @@
 //! The core's values as Python objects.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::router::{Attempt, Health, MetricsSnapshot, Response, StreamEvent};
+use crate::router::{Attempt, Health, MetricsSnapshot, ProviderSnapshot, Response, StreamEvent};
 
 /// `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
@@ -71,11 +73,33 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
     dict.set_item("anthropic_calls", metrics.anthropic_calls)?;
     dict.set_item("fallback_triggers", metrics.fallback_triggers)?;
     dict.set_item("failed_requests", metrics.failed_requests)?;
+    dict.set_item("cancelled_requests", metrics.cancelled_requests)?;
     dict.set_item("total_tokens", metrics.total_tokens)?;
     dict.set_item("total_cost", metrics.total_cost)?;
     dict.set_item("total_latency_ms", metrics.total_latency_ms)?;
     dict.set_item("cache_hit_rate", 0.0)?;
     dict.set_item("avg_latency_ms", metrics.avg_latency_ms)?;
+    let providers = PyDict::new(py);
+    for one in &metrics.providers {
+        providers.set_item(one.provider.as_str(), provider_metrics(py, one)?)?;
+    }
+    dict.set_item("providers", providers)?;
+    Ok(dict)
+}
+
+fn provider_metrics<'py>(py: Python<'py>, metrics: &ProviderSnapshot) -> PyResult<Bound<'py, PyDict>> {
+    let millis = |latency: Option<Duration>| latency.map(|latency| latency.as_secs_f64() * 1000.0);
+    let failures = PyDict::new(py);
+    for (kind, count) in &metrics.failures {
+        failures.set_item(kind.as_str(), count)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("calls", metrics.calls)?;
+    dict.set_item("attempts", metrics.attempts)?;
+    dict.set_item("repairs", metrics.repairs)?;
+    dict.set_item("failures", failures)?;
+    dict.set_item("p50_latency_ms", millis(metrics.p50_latency))?;
+    dict.set_item("p95_latency_ms", millis(metrics.p95_latency))?;
     Ok(dict)
 }
 

@@ -36,7 +36,7 @@ pub use budget::Budget;
 pub use call::Call;
 pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
-pub use metrics::MetricsSnapshot;
+pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 

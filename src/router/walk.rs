@@ -30,6 +30,7 @@ pub(super) struct Walk {
     /// When the first target was asked for, and when the call ends.
     started: Option<Instant>,
     deadline: Option<Instant>,
+    has_ended: bool,
 }
 
 impl Walk {
@@ -54,6 +55,7 @@ impl Walk {
             last: None,
             started: None,
             deadline: None,
+            has_ended: false,
         })
     }
 
@@ -175,9 +177,10 @@ impl Walk {
     /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
     /// can follow.
     pub(super) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
-        let Some(index) = self.last else {
+        let (Some(index), Some(attempt)) = (self.last, self.attempts.last()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
         };
+        self.router.metrics.rejected(attempt);
         let now = Instant::now();
         match self.enter(index, error, Some(repair), now) {
             Ok(()) => self.ensure_next(now),
@@ -196,6 +199,7 @@ impl Walk {
 
     /// Ends the walk with `error`.
     pub(super) fn fail(&mut self, error: Error) -> Error {
+        self.has_ended = true;
         self.router.metrics.failed();
         error.with_attempts(std::mem::take(&mut self.attempts))
     }
@@ -212,6 +216,7 @@ impl Walk {
             latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             attempts: std::mem::take(&mut self.attempts),
         };
+        self.has_ended = true;
         self.router.metrics.answered(&response);
         Some(response)
     }
@@ -297,6 +302,12 @@ impl Walk {
             .deadline
             .map_or(stop.target.timeout, |deadline| stop.target.timeout.min(deadline.saturating_duration_since(now)));
         let asked = (stop.target.clone(), self.route.request(index, &self.request));
+        if stop.tried == 0 {
+            self.router.metrics.asked(stop.target.provider);
+        }
+        if asked.1.repair.is_some() {
+            self.router.metrics.repairing(stop.target.provider);
+        }
         self.route.ask(index);
         self.sent += 1;
         self.last = Some(index);
@@ -360,6 +371,14 @@ impl Walk {
 
     fn is_late(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        if self.started.is_some() && !self.has_ended {
+            self.router.metrics.cancelled();
+        }
     }
 }
 

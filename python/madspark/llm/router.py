@@ -453,8 +453,12 @@ class LLMRouter:
         """Count what this router has done: its own calls and nobody else's.
 
         `total_requests` counts calls, `ollama_calls`, `gemini_calls`, `openai_calls` and `anthropic_calls` the HTTP
-        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and
-        cost are those of every attempt, `avg_latency_ms` is over the answered calls.
+        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them, but
+        `cancelled_requests`); tokens and cost are those of every attempt, `avg_latency_ms` is over the answered calls.
+
+        `providers` has an entry for each provider that was used: `calls`, `attempts` (HTTP requests), `repairs` (those
+        that sent a reply back to be corrected), `failures` by class, and `p50_latency_ms` and `p95_latency_ms` of its
+        answers, each within 5 % and from its own request on; None before the first answer.
         """
         return self._core.metrics()
 
