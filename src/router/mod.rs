@@ -17,6 +17,8 @@ mod stream;
 mod sync;
 #[cfg_attr(not(test), expect(dead_code, reason = "the policy engine is about to ask it"))]
 mod target_state;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod window;
 mod wire;
