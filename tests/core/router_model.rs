@@ -84,7 +84,7 @@ impl Inside {
 
 #[test]
 fn one_probe_at_a_time() {
-    every_order(3, || {
+    every_order(4, || {
         let (breaker, now) = half_open();
         let inside = Inside::new(1);
         let probe = |verdict: Option<Verdict>| {
@@ -109,6 +109,7 @@ fn one_probe_at_a_time() {
         }
         assert!(sent >= 1, "nobody probed");
         // Whoever came, the place of the probe is free again.
+        assert!(breaker.is_idle());
         assert!(breaker.admit(now + 2 * SECOND).is_ok());
     });
 }
@@ -131,6 +132,20 @@ fn a_probe_and_a_late_answer_leave_the_breaker_as_the_probe_found_the_target() {
 }
 
 #[test]
+fn only_a_later_success_ends_a_demotion() {
+    every_order(4, || {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let [early, wrong] = [(); 2].map(|()| breaker.admit(now).unwrap());
+        let answer = thread::spawn(move || early.settle(Verdict::Good, now));
+        wrong.settle(Verdict::Demoted(SECOND), now);
+        answer.join().unwrap();
+        assert!(breaker.is_demoted(now));
+        breaker.admit(now).unwrap().settle(Verdict::Good, now);
+        assert!(!breaker.is_demoted(now));
+    });
+}
+
+#[test]
 fn the_longest_rest_holds() {
     every_order(3, || {
         let (breaker, now) = (Breaker::default(), Instant::now());
@@ -145,8 +160,8 @@ fn the_longest_rest_holds() {
 
 #[test]
 fn no_more_than_the_limit_are_inside_and_everybody_gets_in() {
-    for (most, preemptions) in [(1, 3), (2, 2)] {
-        every_order(preemptions, move || {
+    for most in [1, 2] {
+        every_order(2, move || {
             let limiter = Limiter::default();
             let inside = Inside::new(most);
             let limits = concurrent(u32::try_from(most).unwrap());
@@ -172,7 +187,7 @@ fn no_more_than_the_limit_are_inside_and_everybody_gets_in() {
 
 #[test]
 fn a_cancelled_wait_keeps_no_place_and_swallows_no_turn() {
-    every_order(3, || {
+    every_order(4, || {
         let limiter = Limiter::default();
         let held = limiter.try_reserve(concurrent(1), 0, Instant::now()).unwrap();
         let quitter = {
@@ -192,7 +207,7 @@ fn a_cancelled_wait_keeps_no_place_and_swallows_no_turn() {
 
 #[test]
 fn lines_of_different_limits_both_move() {
-    every_order(2, || {
+    every_order(4, || {
         let limiter = Limiter::default();
         let held = limiter.try_reserve(Limits::default(), 0, Instant::now()).unwrap();
         let threads = [1, 2].map(|limit| {
@@ -219,4 +234,5 @@ async fn polled_once(wait: impl Future<Output = Reservation>) {
 
 fn assert_nothing_left(limiter: &Limiter) {
     assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
+    assert!(limiter.is_idle());
 }
