@@ -17,6 +17,8 @@ mod route;
 mod stream;
 mod sync;
 mod target_state;
+#[cfg(test)]
+mod tests;
 mod visit;
 mod walk;
 mod window;
