@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod tests;
+mod thinking;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Form, Page, PageStatus, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
@@ -73,6 +74,8 @@ struct GenerationConfig<'a> {
     response_mime_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_json_schema: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_config: Option<thinking::ThinkingConfig>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +94,8 @@ struct Candidate {
     content: Option<ReplyContent>,
     finish_reason: Option<String>,
     finish_message: Option<String>,
+    // Read leniently: what became of pages must not cost the reply.
+    url_context_metadata: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -158,8 +163,10 @@ impl Adapter for Gemini {
         }
         let finish = candidate.finish();
         let reason = candidate.finish_reason.clone();
+        let pages = candidate.pages();
         let draft = Draft { text: candidate.into_text(), model: generated.model_version, finish, reason, usage };
-        draft.settle(target, request, Dialect::Gemini)
+        let reply = draft.settle(target, request, Dialect::Gemini)?;
+        Ok(Reply { pages, ..reply })
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -203,6 +210,7 @@ impl Adapter for Gemini {
             is_last: reason.is_some(),
             reason,
             usage: generated.usage_metadata.map(|usage| Counted::All(usage.disjoint())),
+            pages: candidate.pages(),
             text: Some(candidate.into_text()),
             ..Event::default()
         })
@@ -218,6 +226,14 @@ impl Adapter for Gemini {
     fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
         let models: Models = envelope(body)?;
         Ok(models.models.into_iter().map(|model| model.name).collect())
+    }
+
+    fn richest_form(&self, target: &Target, request: &Request) -> Form {
+        if reads_pages(request) && !thinking::reads_pages_by_schema(&target.model) { Form::Told } else { Form::Native }
+    }
+
+    fn context_length(&self, target: &Target) -> Option<u64> {
+        thinking::context_length(&target.model)
     }
 }
 
@@ -240,6 +256,12 @@ impl Candidate {
             Some("MAX_TOKENS") => FinishReason::Length,
             _ => FinishReason::Other,
         }
+    }
+
+    /// What became of the pages that the URL tool was to read.
+    fn pages(&self) -> Vec<Page> {
+        let told = self.url_context_metadata.as_ref().and_then(|told| told.get("urlMetadata")?.as_array());
+        told.into_iter().flatten().filter_map(page).collect()
     }
 
     /// The text, thoughts left out.
@@ -273,17 +295,17 @@ fn method(target: &Target, method: &str) -> Result<Url> {
 fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest> {
     let key = key(target)?;
     let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Gemini));
-    let reads_pages = request.parts.iter().any(|part| matches!(part, Part::Url(_)));
     let generate = Generate {
         system_instruction: (!request.system.is_empty())
             .then(|| Content { role: None, parts: vec![ContentPart::Text(Cow::Borrowed(&request.system))] }),
         contents: contents(request),
-        tools: if reads_pages { vec![Tool::UrlContext {}] } else { Vec::new() },
+        tools: if reads_pages(request) { vec![Tool::UrlContext {}] } else { Vec::new() },
         generation_config: GenerationConfig {
             temperature: request.temperature,
             max_output_tokens: request.max_tokens,
             response_mime_type: lowered.is_some().then_some("application/json"),
             response_json_schema: lowered.as_ref().map(|lowered| lowered.document()),
+            thinking_config: thinking::config(&target.model, target.tuning.thinking, request.room),
         },
     };
     post(url, vec![key], &generate, request)
@@ -331,6 +353,21 @@ fn text(request: &Request) -> Cow<'_, str> {
         return text;
     }
     Cow::Owned(format!("{text}\n\nWeb pages to read:{}", pages.concat()))
+}
+
+fn reads_pages(request: &Request) -> bool {
+    request.parts.iter().any(|part| matches!(part, Part::Url(_)))
+}
+
+fn page(told: &Value) -> Option<Page> {
+    let status = match told.get("urlRetrievalStatus").and_then(Value::as_str).unwrap_or_default() {
+        "URL_RETRIEVAL_STATUS_SUCCESS" => PageStatus::Success,
+        "URL_RETRIEVAL_STATUS_ERROR" => PageStatus::Error,
+        "URL_RETRIEVAL_STATUS_PAYWALL" => PageStatus::Paywall,
+        "URL_RETRIEVAL_STATUS_UNSAFE" => PageStatus::Unsafe,
+        _ => PageStatus::Other,
+    };
+    Some(Page { url: told.get("retrievedUrl")?.as_str()?.to_owned(), status })
 }
 
 fn is_block(reason: &str) -> bool {

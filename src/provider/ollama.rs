@@ -1,24 +1,27 @@
 //! Ollama's own chat API.
 //!
-//! `think` is never sent: together with `format` it makes some versions ignore the schema, and models without thoughts
+//! The context window is fitted to the prompt, see `window`. `think` is never sent: together with `format` it makes some versions ignore the schema, and models without thoughts
 //! answer it with an error. `truncate` and `shift` are off, because their default is to drop the beginning of a prompt
 //! that does not fit the context window without a word; so it is an error instead.
 
+mod facts;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, post, unsupported, user_text};
-use super::{Adapter, Counted, Event, Target};
+use super::{Adapter, Counted, Event, ModelFacts, Target};
+use crate::config::KeepAlive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
@@ -35,7 +38,22 @@ struct Chat<'a> {
     shift: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<Kept<'a>>,
     options: Options,
+}
+
+/// Seconds as a number, whole ones without a fraction.
+struct Kept<'a>(&'a KeepAlive);
+
+impl Serialize for Kept<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.0, self.0.whole_seconds()) {
+            (_, Some(seconds)) => serializer.serialize_i64(seconds),
+            (KeepAlive::Seconds(seconds), None) => serializer.serialize_f64(*seconds),
+            (KeepAlive::Text(text), None) => serializer.serialize_str(text),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -51,6 +69,13 @@ struct Options {
     temperature: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     num_predict: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_ctx: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Show<'a> {
+    model: &'a str,
 }
 
 /// A whole reply, or one line of a streamed one.
@@ -157,6 +182,57 @@ impl Adapter for Ollama {
         let tags: Tags = envelope(body)?;
         Ok(tags.models.unwrap_or_default().into_iter().filter_map(|tag| tag.name.or(tag.model)).collect())
     }
+
+    /// Models that run at ollama.com take a schema and do not keep to it (ollama#12362).
+    fn richest_form(&self, target: &Target, _request: &Request) -> Form {
+        if is_remote(target) { Form::Told } else { Form::Native }
+    }
+
+    fn context_length(&self, target: &Target) -> Option<u64> {
+        target.facts.as_ref()?.context_length
+    }
+
+    fn check_counts(&self, target: &Target, request: &Request, counted: Usage) -> Result<()> {
+        if !window::is_cut(target, request, counted.input) {
+            return Ok(());
+        }
+        let message = format!(
+            "only {} of at least {} tokens of the prompt were read: the context window is too small",
+            counted.input,
+            request.least_tokens()
+        );
+        Err(failure(target, ErrorKind::ContextTruncated, &message).with_usage(counted))
+    }
+
+    fn tells_facts(&self) -> bool {
+        true
+    }
+
+    fn facts_request(&self, target: &Target) -> Result<Option<WireRequest>> {
+        let show = Show { model: &target.model };
+        post(endpoint(target, &["api", "show"])?, Vec::new(), &show, &Request::new("")).map(Some)
+    }
+
+    fn decode_facts(&self, body: &Bytes) -> Result<ModelFacts> {
+        facts::show(body)
+    }
+
+    fn running_request(&self, target: &Target) -> Result<Option<WireRequest>> {
+        if is_remote(target) {
+            return Ok(None);
+        }
+        Ok(Some(get(endpoint(target, &["api", "ps"])?, Vec::new())))
+    }
+
+    fn decode_running(&self, body: &Bytes) -> Result<Vec<String>> {
+        facts::running(body)
+    }
+}
+
+/// Whether the server passes the model's requests on to ollama.com.
+fn is_remote(target: &Target) -> bool {
+    let is_named_so = target.model.ends_with("-cloud") || target.model.ends_with(":cloud");
+    is_named_so || target.facts.as_deref().is_some_and(|facts| facts.is_remote)
 }
 
 impl Ollama {
@@ -169,7 +245,12 @@ impl Ollama {
             truncate: false,
             shift: false,
             format: lowered.as_ref().map(|lowered| lowered.document()),
-            options: Options { temperature: request.temperature, num_predict: request.max_tokens },
+            keep_alive: target.tuning.keep_alive.as_ref().map(Kept),
+            options: Options {
+                temperature: request.temperature,
+                num_predict: request.max_tokens,
+                num_ctx: window::num_ctx(target, request),
+            },
         };
         post(endpoint(target, &["api", "chat"])?, Vec::new(), &chat, request)
     }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod facts;
 mod feed;
 mod generate;
 mod health;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::config::{Config, ModelTier, Provider, ProviderChoice};
 use crate::error::Result;
 use crate::message::Request;
+use crate::provider::Target;
 use crate::transport::Http;
 
 pub use attempt::Attempt;
@@ -34,6 +36,7 @@ pub const MAX_PROMPT_CHARS: usize = 100_000;
 #[derive(Debug, Default)]
 pub struct Engine {
     http: Http,
+    facts: facts::Facts,
 }
 
 impl Engine {
@@ -44,6 +47,20 @@ impl Engine {
 
     pub(super) fn http(&self) -> &Http {
         &self.http
+    }
+
+    /// Gives `target` the facts about its model that `request` depends on, and checks that the model can take it.
+    ///
+    /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
+    /// that cannot fit. Cancel safety: dropping the future closes the socket of the look-up.
+    pub async fn prepare(&self, target: &mut Target, request: &Request) -> Result<()> {
+        self.facts.prepare(&self.http, target, request).await
+    }
+
+    /// Whether the server of `target` has yet to load its model; to be asked when the request is sent. `false` where that
+    /// is not known. Cancel safety: dropping the future closes the socket.
+    pub async fn is_loading(&self, target: &Target) -> bool {
+        facts::is_loading(&self.http, target).await
     }
 }
 
