@@ -152,8 +152,9 @@ fn last(operation: &Operation, question: &Question, answer: &Answer) -> Value {
         reply["prompt_eval_count"] = answer.prompt_tokens.into();
         reply["prompt_eval_duration"] = nanoseconds.div_ceil(10).into();
     }
-    if answer.output_tokens > 0 {
-        reply["eval_count"] = answer.output_tokens.into();
+    let output = answer.output_tokens + answer.thinking_tokens;
+    if output > 0 {
+        reply["eval_count"] = output.into();
         reply["eval_duration"] = nanoseconds.div_ceil(2).into();
     }
     reply
