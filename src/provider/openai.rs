@@ -276,6 +276,7 @@ impl Adapter for OpenAi {
             usage: completed.usage.map(|usage| Counted::All(usage.disjoint())),
             // The usage comes after the reason, and `[DONE]` last.
             is_last: false,
+            ..Event::default()
         })
     }
 

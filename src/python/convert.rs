@@ -17,7 +17,7 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
     usage.set_item(pyo3::intern!(py, "output"), attempt.usage.output)?;
     usage.set_item(pyo3::intern!(py, "reasoning"), attempt.usage.reasoning)?;
     usage.set_item(pyo3::intern!(py, "tool"), attempt.usage.tool)?;
-    CLASS.import(py, "madspark.llm.response", "Attempt")?.call1((
+    let told = (
         attempt.provider.as_str(),
         &*attempt.model,
         attempt.ok(),
@@ -28,9 +28,29 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         usage,
         attempt.skipped_events,
         PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
-        attempt.waited.as_secs_f64() * 1000.0,
-        attempt.is_hedge,
-    ))
+    );
+    CLASS.import(py, "madspark.llm.response", "Attempt")?.call(told, particulars(py, attempt)?.as_ref())
+}
+
+/// What few attempts have; `None` where this one has nothing of it.
+fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let Attempt { waited, is_hedge, retry_after, is_estimated, pages, .. } = attempt;
+    if waited.is_zero() && !is_hedge && retry_after.is_none() && !is_estimated && pages.is_empty() {
+        return Ok(None);
+    }
+    let fields = PyDict::new(py);
+    fields.set_item(pyo3::intern!(py, "wait_ms"), waited.as_secs_f64() * 1000.0)?;
+    fields.set_item(pyo3::intern!(py, "hedged"), is_hedge)?;
+    fields.set_item(pyo3::intern!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
+    fields.set_item(pyo3::intern!(py, "estimated"), is_estimated)?;
+    let pages = pages.iter().map(|page| {
+        let one = PyDict::new(py);
+        one.set_item("url", &page.url)?;
+        one.set_item("status", page.status.as_str())?;
+        Ok(one)
+    });
+    fields.set_item(pyo3::intern!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
+    Ok(Some(fields))
 }
 
 /// What a stream gives: `str`, `madspark.llm.response.Restarted`, or None at its end.

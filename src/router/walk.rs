@@ -121,7 +121,7 @@ impl Walk {
     pub(super) fn answered(&mut self, visit: Visit, reply: &Reply, skipped_events: u32) {
         let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
         if let Some(state) = &self.route.stop(visit.index).state {
-            state.latencies.record(attempt.latency);
+            state.answered(attempt.latency, Instant::now());
         }
         self.last = Some(visit.index);
         visit.settle(&attempt, super::breaker::Verdict::Good);
@@ -311,8 +311,24 @@ impl Walk {
         self.route.ask(index);
         self.sent += 1;
         self.last = Some(index);
-        let leave = Leave { ticket, place };
-        Ok(Some(Visit::new(&self.router, index, asked, leave, (now, patience, now - since))))
+        let load = self.load_patience(index, patience, now);
+        // What it takes to look is no wait.
+        let waited = Some(now - since).filter(|waited| *waited >= Duration::from_millis(1)).unwrap_or_default();
+        let mut visit = Visit::new(&self.router, index, asked, Leave { ticket, place }, (now, patience, waited));
+        visit.load_patience = load;
+        Ok(Some(visit))
+    }
+
+    /// How long a target may take that has to load its model first, where that is longer than `patience` and the model may
+    /// not be loaded.
+    fn load_patience(&self, index: usize, patience: Duration, now: Instant) -> Option<Duration> {
+        let stop = self.route.stop(index);
+        let load = stop.target.tuning.load_timeout?;
+        if stop.target.provider != Provider::Ollama || load <= stop.target.timeout {
+            return None;
+        }
+        let left = self.deadline.map_or(load, |deadline| load.min(deadline.saturating_duration_since(now)));
+        (left > patience && stop.state.as_ref().is_some_and(|state| state.may_be_cold(now))).then_some(left)
     }
 
     /// Enters `error` of the target with this index into the route; gives it back where no target would answer otherwise.
