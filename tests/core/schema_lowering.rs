@@ -6,6 +6,9 @@ mod schema_fixtures;
 mod schema_rules;
 mod schema_strict;
 
+use std::fs;
+use std::path::Path;
+
 use madspark::schema::{Dialect, Schema};
 use madspark::{Error, ErrorKind};
 use schema_fixtures::all;
@@ -20,6 +23,29 @@ fn every_dialect_keeps_its_rules_and_takes_what_is_valid() {
             Schema::new(name.clone(), fixture.schema.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(schema.document(), &fixture.schema);
         check_all(name, &schema, &fixture.valid);
+    }
+}
+
+/// `tests/python/models.py` writes them down.
+#[test]
+fn two_hundred_models_keep_every_dialects_rules() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/core/fixtures/models.jsonl");
+    let text = fs::read_to_string(path).unwrap();
+    let models: Vec<Value> = text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(models.len() >= 200, "only {} models", models.len());
+    let (mut strict, mut older, mut format) = (0, 0, 0);
+    for model in &models {
+        let name = model["name"].as_str().unwrap();
+        let schema =
+            Schema::new(name, model["schema"].clone()).unwrap_or_else(|error| panic!("{name}: {error}\n{model:#}"));
+        check_all(name, &schema, model["valid"].as_array().unwrap());
+        strict += usize::from(schema.lower(Dialect::OpenAiStrict).is_strict());
+        older += usize::from(schema.lower(Dialect::GeminiOlder).is_strict());
+        format += usize::from(schema.lower(Dialect::Anthropic).is_strict());
+    }
+    // What cannot be enforced is rather the exception, and is there.
+    for enforced in [strict, older, format] {
+        assert!((models.len() / 3..models.len() - 20).contains(&enforced), "{strict} {older} {format}");
     }
 }
 

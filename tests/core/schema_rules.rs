@@ -1,6 +1,6 @@
 //! The rules of every dialect, written down anew from the providers' documentation, and a judge that keeps to them.
 
-use madspark::schema::{Dialect, Lowered, Schema};
+use madspark::schema::{Dialect, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::schema_fixtures::assert_valid;
@@ -26,37 +26,56 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
     check_openai(name, openai.document(), openai.is_strict());
     check_anthropic(name, anthropic.document(), anthropic.is_strict());
     check_openai(name, told.document(), told.is_strict());
+    let [of_ollama, of_gemini, of_openai, of_anthropic, of_told] =
+        [&ollama, &gemini, &openai, &anthropic, &told].map(|lowered| Judge::of(name, lowered.document()));
+    let of_older = older.is_strict().then(|| Judge::of(name, &without_flag(older.document())));
     for value in values {
         assert_valid(name, schema.document(), value);
-        assert_valid(name, ollama.document(), value);
-        assert_valid(name, gemini.document(), value);
-        if older.is_strict() {
-            assert_valid(name, &without_flag(older.document()), value);
+        for judge in [&of_ollama, &of_gemini].into_iter().chain(&of_older) {
+            judge.assert_valid(value);
         }
         let wrapped = json!({ "value": value });
-        let reply = if jsonschema::is_valid(told.document(), value) { value } else { &wrapped };
-        for lowered in [&anthropic, &told] {
-            assert_valid(name, lowered.document(), reply);
+        let reply = if of_told.validator.is_valid(value) { value } else { &wrapped };
+        for (lowered, judge) in [(&anthropic, &of_anthropic), (&told, &of_told)] {
+            judge.assert_valid(reply);
             assert_eq!(lowered.restore(reply.to_string()), value.to_string(), "{name}");
         }
-        check_strict_reply(name, schema, &openai, reply, value);
+        let held = if openai.is_strict() {
+            let document = openai.document();
+            as_strict(document, document, reply).unwrap_or_else(|| panic!("{name}: {reply} fits no {document:#}"))
+        } else {
+            reply.clone()
+        };
+        of_openai.assert_valid(&held);
+        let restored: Value = serde_json::from_str(&openai.restore(held.to_string())).unwrap();
+        assert_valid(name, schema.document(), &restored);
+        assert_eq!(without_nulls(&restored), without_nulls(value), "{name}");
+    }
+}
+
+/// An independent validator of one document.
+struct Judge<'n> {
+    name: &'n str,
+    document: Value,
+    validator: jsonschema::Validator,
+}
+
+impl<'n> Judge<'n> {
+    fn of(name: &'n str, document: &Value) -> Self {
+        let validator =
+            jsonschema::validator_for(document).unwrap_or_else(|error| panic!("{name}: {error}\n{document:#}"));
+        Self { name, document: document.clone(), validator }
+    }
+
+    fn assert_valid(&self, value: &Value) {
+        if let Err(error) = self.validator.validate(value) {
+            let Self { name, document, .. } = self;
+            panic!("{name}: {error} at {}\nvalue: {value:#}\nschema: {document:#}", error.instance_path());
+        }
     }
 }
 
 /// A model in strict mode names every property; the absent ones come back as absent.
-fn check_strict_reply(name: &str, schema: &Schema, openai: &Lowered, reply: &Value, value: &Value) {
-    let document = openai.document();
-    let reply = if openai.is_strict() {
-        as_strict(document, document, reply).unwrap_or_else(|| panic!("{name}: {reply} does not fit {document:#}"))
-    } else {
-        reply.clone()
-    };
-    assert_valid(name, document, &reply);
-    let restored: Value = serde_json::from_str(&openai.restore(reply.to_string())).unwrap();
-    assert_valid(name, schema.document(), &restored);
-    assert_eq!(without_nulls(&restored), without_nulls(value), "{name}");
-}
-
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => members
