@@ -14,9 +14,10 @@ from madspark.llm.exceptions import AllProvidersFailedError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from os import PathLike
+    from types import UnionType
     from typing import Any, Literal
 
-    from pydantic import BaseModel
+    from pydantic import TypeAdapter
 
     from madspark._core import Call, Stream
     from madspark.llm.budget import Budget
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     File = str | PathLike[str] | bytes
 
-_Model = TypeVar("_Model", bound="BaseModel")
+_T = TypeVar("_T")
 
 MAX_PROMPT_CHARS = 100_000
 """Upper bound of one prompt, in characters."""
@@ -303,10 +304,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     def generate_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -315,16 +317,45 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[_Model, LLMResponse]:
-        """Answer `prompt` with an instance of `schema`.
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]: ...
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]:
+        """Answer `prompt` with a value of `schema`.
 
-        Pydantic alone judges the reply. One that does not fit is first mended where its damage has one reading (the
-        response's attempts name the `changes`), then sent back once with pydantic's errors; after that the next
-        provider is asked.
+        Pydantic alone judges the reply, but for a JSON Schema: that is judged as it says. A reply that does not fit is
+        first mended where its damage has one reading (the response's attempts name the `changes`), then sent back once
+        with what is wrong with it; after that the next provider is asked.
 
         Args:
             prompt: At most 100 000 characters, not blank.
-            schema: A pydantic `BaseModel` or `RootModel` class.
+            schema: A pydantic model class, a dataclass, a TypedDict, an enumeration, any other type that pydantic knows
+                (`list[Idea]`, `dict[str, int]`, `A | B`, `Annotated[...]`), a `TypeAdapter`, or a JSON Schema as a
+                dictionary. The answer to a JSON Schema is plain data; its `format`s are told and not judged.
             system_instruction: Empty for none.
             temperature: 0.0 to 2.0.
             files: Paths or bytes: images to 8 MB, PDF to 40 MB, text and Markdown to 20 MB.
@@ -334,11 +365,12 @@ class LLMRouter:
             token_budget: Upper bound of the answer's tokens; None leaves it to the model, but for Anthropic: 16 000.
 
         Returns:
-            The instance, and how it came about.
+            The value, and how it came about.
 
         Raises:
-            TypeError: `schema` is not a pydantic model class.
-            ValueError: For another wrong argument, and for a file that is too large or of an unknown kind.
+            TypeError: `schema` is none of these.
+            ValueError: For a JSON Schema with keywords that cannot be judged, for another wrong argument, and for a
+                file that is too large or of an unknown kind.
             FileNotFoundError: A file is missing.
             AllProvidersFailedError: No provider answered; it names each with its reason.
             LLMProviderError: A provider refused to answer.
@@ -349,10 +381,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     async def agenerate_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -361,7 +394,34 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[_Model, LLMResponse]:
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]: ...
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]:
         """Do as `generate_structured`, as a coroutine; cancelling it closes the connection."""
         return await adrive(
             self._structured(
@@ -369,10 +429,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     def generate_structured_batch(
         self,
         prompts: list[str],
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -381,14 +442,41 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[list[_Model], LLMResponse]:
-        """Answer every prompt with an instance of `schema`, several at once.
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]: ...
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]:
+        """Answer every prompt with a value of `schema`, several at once.
 
         The arguments besides `prompts` are those of `generate_structured` and hold for each prompt. When one prompt
         fails the others are cancelled and its error is raised.
 
         Returns:
-            The instances in the order of the prompts, and one response with the sums: tokens, cost (None where one
+            The values in the order of the prompts, and one response with the sums: tokens, cost (None where one
             is unknown) and attempts; its latency is the whole batch's, its text a JSON array of the replies, its
             provider and model are those of the replies, joined by commas where they differ. `[]` for no prompts.
 
@@ -410,10 +498,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     async def agenerate_structured_batch(
         self,
         prompts: list[str],
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -422,7 +511,34 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[list[_Model], LLMResponse]:
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]: ...
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]:
         """Do as `generate_structured_batch`, as a coroutine; cancelling it cancels every call."""
         from madspark.llm._batch import aggregate, check, gather
 
@@ -516,7 +632,7 @@ class LLMRouter:
     def _structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system: str,
         temperature: float,
         files: Sequence[File] | None,
@@ -524,7 +640,7 @@ class LLMRouter:
         images: Sequence[File] | None,
         force: str | None,
         max_tokens: int | None,
-    ) -> Generator[tuple[Call, list[str] | None], str, tuple[_Model, LLMResponse]]:
+    ) -> Generator[tuple[Call, list[str] | None], str, tuple[_T, LLMResponse]]:
         from madspark.llm._judge import judge_of
 
         judge = judge_of(schema)
