@@ -1,5 +1,8 @@
 //! The immutable configuration of one request.
 
+mod tuning;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +10,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+pub use tuning::{KeepAlive, Thinking, ThinkingLevel, Tuning};
+
 /// Where a model is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Provider {
     /// Ollama's native API.
@@ -163,12 +168,20 @@ pub struct Config {
     pub ollama_model_balanced: String,
     /// Seconds that one request to Ollama may take, the loading of the model included.
     pub ollama_timeout: f64,
+    /// The context window asked of Ollama, in tokens; `None` fits it to the prompt.
+    pub ollama_num_ctx: Option<u32>,
+    /// How long Ollama keeps the model in memory after a call; `None` leaves it to the server.
+    pub ollama_keep_alive: Option<KeepAlive>,
+    /// Seconds that Ollama may take to load a model.
+    pub ollama_load_timeout: f64,
     /// Gemini's API key.
     pub gemini_api_key: Option<Secret>,
     /// Gemini's model.
     pub gemini_model: String,
     /// Gemini's base URL, with the version part.
     pub gemini_base_url: String,
+    /// How much Gemini may think before it answers; `None` leaves it to the model.
+    pub gemini_thinking: Option<Thinking>,
     /// The API key of the OpenAI-compatible server; local servers need none.
     pub openai_api_key: Option<Secret>,
     /// The model at the OpenAI-compatible server.
@@ -183,6 +196,10 @@ pub struct Config {
     pub anthropic_base_url: String,
     /// The temperature of a call that names none.
     pub default_temperature: f64,
+    /// What each provider is asked for at most at a time; no entry is no limit.
+    pub limits: BTreeMap<Provider, Limits>,
+    /// What a model's tokens cost, by the name of the model; beats the built-in table.
+    pub prices: BTreeMap<String, Price>,
 }
 
 impl Default for Config {
@@ -195,9 +212,13 @@ impl Default for Config {
             ollama_model_fast: "gemma3:4b".to_owned(),
             ollama_model_balanced: "gemma3:12b".to_owned(),
             ollama_timeout: 600.0,
+            ollama_num_ctx: None,
+            ollama_keep_alive: None,
+            ollama_load_timeout: 600.0,
             gemini_api_key: None,
             gemini_model: "gemini-3-flash-preview".to_owned(),
             gemini_base_url: "https://generativelanguage.googleapis.com/v1beta".to_owned(),
+            gemini_thinking: None,
             openai_api_key: None,
             openai_model: None,
             openai_base_url: "https://api.openai.com/v1".to_owned(),
@@ -205,6 +226,8 @@ impl Default for Config {
             anthropic_model: None,
             anthropic_base_url: "https://api.anthropic.com/v1".to_owned(),
             default_temperature: 0.7,
+            limits: BTreeMap::new(),
+            prices: BTreeMap::new(),
         }
     }
 }
@@ -247,7 +270,7 @@ impl Config {
             anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
             anthropic_model: reader.text("ANTHROPIC_MODEL"),
             anthropic_base_url: reader.url("ANTHROPIC_BASE_URL", default.anthropic_base_url),
-            default_temperature: default.default_temperature,
+            ..default
         };
         (config, reader.warnings)
     }
@@ -267,13 +290,27 @@ impl Config {
         if let Some(model) = &self.anthropic_model {
             check_text("anthropic_model", model)?;
         }
-        if !is_seconds(self.ollama_timeout) {
-            return Err(Error::invalid_input(format!(
-                "ollama_timeout must be a positive number of seconds, not {}",
-                self.ollama_timeout
-            )));
-        }
+        check_seconds("ollama_timeout", self.ollama_timeout)?;
+        check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
+        self.tuning(Provider::Ollama).validate()?;
+        self.tuning(Provider::Gemini).validate()?;
+        self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
+        self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
         check_temperature(self.default_temperature)
+    }
+
+    /// What is set for targets of `provider` beyond model, address and key.
+    pub fn tuning(&self, provider: Provider) -> Tuning {
+        match provider {
+            Provider::Ollama => Tuning {
+                num_ctx: self.ollama_num_ctx,
+                keep_alive: self.ollama_keep_alive.clone(),
+                load_timeout: Duration::try_from_secs_f64(self.ollama_load_timeout).ok(),
+                ..Tuning::default()
+            },
+            Provider::Gemini => Tuning { thinking: self.gemini_thinking, ..Tuning::default() },
+            Provider::OpenAi | Provider::Anthropic | Provider::Mock => Tuning::default(),
+        }
     }
 
     /// The Ollama model of the configured tier.
@@ -314,6 +351,13 @@ fn is_plausible_key(key: &str) -> bool {
 /// A positive time that a clock can hold.
 fn is_seconds(value: f64) -> bool {
     value > 0.0 && Duration::try_from_secs_f64(value).is_ok()
+}
+
+fn check_seconds(field: &str, value: f64) -> Result<()> {
+    if is_seconds(value) {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!("{field} must be a positive number of seconds, not {value}")))
 }
 
 fn check_text(field: &str, value: &str) -> Result<()> {
@@ -394,6 +438,55 @@ impl Reader<'_> {
     }
 }
 
+/// What a provider is asked for at most at a time; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Requests under way at the same time.
+    pub concurrent: Option<u32>,
+    /// Requests begun in one minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens in and out in one minute.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl Limits {
+    fn validate(&self, provider: Provider) -> Result<()> {
+        let limits = [
+            ("concurrent", self.concurrent.map(u64::from)),
+            ("requests_per_minute", self.requests_per_minute.map(u64::from)),
+            ("tokens_per_minute", self.tokens_per_minute),
+        ];
+        match limits.iter().find(|(_, limit)| *limit == Some(0)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::invalid_input(format!("limits: {name} of {provider} must be at least 1"))),
+        }
+    }
+}
+
+/// What a model's tokens cost, in US dollars per million.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// Prompt tokens, pages read by a tool among them.
+    pub input: f64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_input: f64,
+    /// Tokens of the answer and of the model's thoughts.
+    pub output: f64,
+}
+
+impl Price {
+    fn validate(&self, model: &str) -> Result<()> {
+        check_text("prices: the name of a model", model)?;
+        let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
+        if [self.input, self.cached_input, self.output].into_iter().all(is_amount) {
+            return Ok(());
+        }
+        Err(Error::invalid_input(format!(
+            "prices: those of {model:?} must be US dollars per million tokens, 0 or more"
+        )))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,6 +529,32 @@ mod tests {
             from_pairs(&[("GOOGLE_API_KEY", "AIza-secret-secret-secret"), ("ANTHROPIC_API_KEY", "sk-ant-secret")]);
         assert!(!format!("{config:?}").contains("secret"));
         assert!(config.has_plausible_api_key());
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        let limits = Limits { concurrent: Some(1), tokens_per_minute: Some(0), ..Limits::default() };
+        let price = Price { input: 1.0, cached_input: 0.0, output: f64::INFINITY };
+        let thinking = |tokens| Some(Thinking::Budget(tokens));
+        for (config, hint) in [
+            (Config { ollama_num_ctx: Some(0), ..Config::default() }, "ollama_num_ctx"),
+            (Config { ollama_load_timeout: 0.0, ..Config::default() }, "ollama_load_timeout"),
+            (
+                Config { ollama_keep_alive: Some(KeepAlive::Text("soon".into())), ..Config::default() },
+                "ollama_keep_alive",
+            ),
+            (Config { gemini_thinking: thinking(-2), ..Config::default() }, "gemini_thinking_budget"),
+            (
+                Config { limits: [(Provider::Gemini, limits)].into(), ..Config::default() },
+                "tokens_per_minute of gemini",
+            ),
+            (Config { prices: [("m".to_owned(), price)].into(), ..Config::default() }, "\"m\""),
+        ] {
+            let error = config.validate().unwrap_err();
+            assert!(error.message().contains(hint), "{hint}: {error}");
+        }
+        Config { gemini_thinking: thinking(-1), ..Config::default() }.validate().unwrap();
+        Config::default().validate().unwrap();
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Request {
     pub repair: Option<Repair>,
     /// How the schema is sent.
     pub form: Form,
+    /// How much room there is for prompt and answer.
+    pub room: Room,
 }
 
 impl Request {
@@ -40,6 +42,7 @@ impl Request {
             max_tokens: None,
             repair: None,
             form: Form::Native,
+            room: Room::Usual,
         }
     }
 
@@ -70,8 +73,21 @@ pub enum Form {
     Told,
 }
 
+/// How much room a target is to give to prompt and answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Room {
+    /// What is usual.
+    #[default]
+    Usual,
+    /// More, because the usual was too little: a larger context window, or fewer thoughts.
+    More,
+}
+
 /// About how many tokens `text` is.
 fn estimated_tokens(text: &str) -> u64 {
+    if text.is_ascii() {
+        return (text.len() as u64).div_ceil(4);
+    }
     let (mut letters, mut signs) = (0_u64, 0_u64);
     for character in text.chars() {
         // From Hangul Jamo on, one character is about one token.

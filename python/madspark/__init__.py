@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from madspark.core.async_coordinator import AsyncCoordinator
     from madspark.core.coordinator import Coordinator
+    from madspark.llm.budget import Budget
     from madspark.llm.config import LLMConfig
     from madspark.llm.exceptions import (
         AllProvidersFailedError,
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
         AllProvidersUnauthorizedError,
         AllProvidersUnavailableError,
         AuthorizationError,
+        BudgetExceededError,
         ContentRefusedError,
+        ContextLengthError,
+        DeadlineExceededError,
         InternalError,
         LLMProviderError,
         ProviderTimeoutError,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
         SchemaValidationError,
         WorkflowTimeoutError,
     )
+    from madspark.llm.limits import Limits
     from madspark.llm.response import Attempt, LLMResponse, Restarted
     from madspark.llm.router import LLMRouter
     from madspark.llm.stream import AsyncTextStream, TextStream
@@ -49,13 +54,18 @@ __all__ = [
     "AsyncTextStream",
     "Attempt",
     "AuthorizationError",
+    "Budget",
+    "BudgetExceededError",
     "ContentRefusedError",
+    "ContextLengthError",
     "Coordinator",
+    "DeadlineExceededError",
     "InternalError",
     "LLMConfig",
     "LLMProviderError",
     "LLMResponse",
     "LLMRouter",
+    "Limits",
     "ModelTier",
     "ProviderTimeoutError",
     "ProviderUnavailableError",
@@ -72,10 +82,12 @@ _HOMES = {
     "AsyncCoordinator": "core.async_coordinator",
     "AsyncTextStream": "llm.stream",
     "Attempt": "llm.response",
+    "Budget": "llm.budget",
     "Coordinator": "core.coordinator",
     "LLMConfig": "llm.config",
     "LLMResponse": "llm.response",
     "LLMRouter": "llm.router",
+    "Limits": "llm.limits",
     "ModelTier": "llm.tiers",
     "Restarted": "llm.response",
     "TextStream": "llm.stream",

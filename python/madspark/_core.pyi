@@ -1,8 +1,9 @@
 """The compiled core of madspark. Private: import from `madspark`."""
 
 from asyncio import Future
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from os import PathLike
+from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
@@ -14,6 +15,7 @@ __all__ = [
     "Call",
     "Coordinator",
     "LLMConfig",
+    "Limits",
     "Pending",
     "RecordedRequest",
     "Router",
@@ -28,6 +30,9 @@ __all__ = [
 
 _T_co = TypeVar("_T_co", covariant=True)
 
+# Of input and output tokens, or of input, cached input and output tokens.
+_Price: TypeAlias = tuple[float, float] | tuple[float, float, float]
+
 _File: TypeAlias = str | PathLike[str] | bytes
 
 _Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"]
@@ -36,6 +41,37 @@ _Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_heade
 _Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
 
 __version__: str
+
+@final
+class Limits:
+    """What a provider is asked for at most at a time, in the whole process. `None` is no limit.
+
+    Raises ValueError for a limit below 1.
+    """
+
+    def __new__(
+        cls,
+        *,
+        concurrent: int | None = None,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+    ) -> Self: ...
+    @property
+    def concurrent(self) -> int | None:
+        """Requests under way at the same time."""
+
+    @property
+    def requests_per_minute(self) -> int | None:
+        """Requests begun in one minute."""
+
+    @property
+    def tokens_per_minute(self) -> int | None:
+        """Tokens in and out in one minute."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
 
 @final
 class LLMConfig:
@@ -65,6 +101,13 @@ class LLMConfig:
         anthropic_api_key: str | None = None,
         anthropic_model: str | None = None,
         anthropic_base_url: str | None = None,
+        ollama_num_ctx: int | None = None,
+        ollama_keep_alive: str | float | None = None,
+        ollama_load_timeout: float | None = None,
+        gemini_thinking_budget: int | None = None,
+        gemini_thinking_level: str | None = None,
+        limits: Mapping[str, Limits] | None = None,
+        prices: Mapping[str, _Price] | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -113,6 +156,34 @@ class LLMConfig:
     def anthropic_model(self) -> str | None: ...
     @property
     def anthropic_base_url(self) -> str: ...
+    @property
+    def ollama_num_ctx(self) -> int | None:
+        """The context window asked of Ollama, in tokens; None fits it to the prompt."""
+
+    @property
+    def ollama_keep_alive(self) -> str | float | None:
+        """How long Ollama keeps the model in memory after a call; None leaves it to the server."""
+
+    @property
+    def ollama_load_timeout(self) -> float:
+        """Seconds that Ollama may take to load a model."""
+
+    @property
+    def gemini_thinking_budget(self) -> int | None:
+        """Upper bound of Gemini's thoughts, in tokens: 0 for none, -1 for as many as the model wants."""
+
+    @property
+    def gemini_thinking_level(self) -> str | None:
+        """How much Gemini thinks: "minimal", "low", "medium" or "high"."""
+
+    @property
+    def limits(self) -> MappingProxyType[str, Limits]:
+        """What each provider is asked for at most at a time, by the provider's name."""
+
+    @property
+    def prices(self) -> MappingProxyType[str, tuple[float, float, float]]:
+        """US dollars per million tokens (input, cached input, output), by the name of the model."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -134,6 +205,37 @@ class Schema:
     def __new__(cls, name: str, document: str) -> Self: ...
 
 @final
+class Budget:
+    """Upper bounds of what all calls of one router spend together. Immutable.
+
+    They are looked at before each request to a provider: the requests in flight at that moment may carry the sum past
+    `max_tokens` or `max_cost`, and no further one is sent; `max_calls` is never exceeded. Retries, repairs and fallbacks
+    count like first requests; a request that was given up counts at an estimate.
+
+    `max_tokens` counts prompts and answers, `max_cost` US dollars, `max_calls` requests to providers. None is no bound.
+    With `max_cost` a model whose price is not known is passed over: name it in `LLMConfig(prices=...)`.
+
+    Raises ValueError for a negative number.
+    """
+
+    def __new__(
+        cls, max_tokens: int | None = None, max_cost: float | None = None, max_calls: int | None = None
+    ) -> Self: ...
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of all requests together."""
+    @property
+    def max_cost(self) -> float | None:
+        """US dollars of all requests together."""
+    @property
+    def max_calls(self) -> int | None:
+        """Requests to providers."""
+    def __getnewargs__(self) -> tuple[int | None, float | None, int | None]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Router:
     """One request's configuration and metrics."""
 
@@ -143,6 +245,11 @@ class Router:
         primary_provider: str | None = None,
         fallback_enabled: bool | None = None,
         model_tier: ModelTier | str | None = None,
+        deadline: float | None = None,
+        max_attempts: int | None = None,
+        budget: Budget | None = None,
+        on_refusal: str | None = None,
+        hedge_after: float | str | None = None,
     ) -> Self: ...
     @property
     def primary_provider(self) -> str: ...
@@ -150,6 +257,12 @@ class Router:
     def fallback_enabled(self) -> bool: ...
     @property
     def model_tier(self) -> ModelTier: ...
+    @property
+    def deadline(self) -> float | None: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def budget(self) -> Budget: ...
     def begin(
         self,
         prompt: str,

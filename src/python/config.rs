@@ -1,16 +1,49 @@
 //! `LLMConfig`: the immutable configuration of one request.
 
-use std::borrow::Cow;
+mod limits;
+mod values;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
-use crate::config::{Config, ModelTier, ProviderChoice, Secret};
+use crate::config::{Config, KeepAlive, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
+use values::{LimitsByProvider, PricesByModel, count, key, thinking, without_password};
+
+pub(super) use limits::Limits;
+pub(super) use values::{choice, parse, tier};
+
+/// The fields in the order of the constructor's arguments.
+const FIELDS: [&str; 24] = [
+    "default_provider",
+    "model_tier",
+    "fallback_enabled",
+    "ollama_host",
+    "ollama_model_fast",
+    "ollama_model_balanced",
+    "ollama_timeout",
+    "gemini_api_key",
+    "gemini_model",
+    "default_temperature",
+    "gemini_base_url",
+    "openai_api_key",
+    "openai_model",
+    "openai_base_url",
+    "anthropic_api_key",
+    "anthropic_model",
+    "anthropic_base_url",
+    "ollama_num_ctx",
+    "ollama_keep_alive",
+    "ollama_load_timeout",
+    "gemini_thinking_budget",
+    "gemini_thinking_level",
+    "limits",
+    "prices",
+];
 
 /// The immutable configuration of one request.
 ///
@@ -29,7 +62,9 @@ impl LLMConfig {
         default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
         ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
         default_temperature = None, *, gemini_base_url = None, openai_api_key = None, openai_model = None,
-        openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None
+        openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
+        ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
+        gemini_thinking_level = None, limits = None, prices = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field, as users know it")]
     fn new(
@@ -51,6 +86,13 @@ impl LLMConfig {
         anthropic_api_key: Option<&str>,
         anthropic_model: Option<String>,
         anthropic_base_url: Option<String>,
+        ollama_num_ctx: Option<i64>,
+        ollama_keep_alive: Option<KeepAlive>,
+        ollama_load_timeout: Option<f64>,
+        gemini_thinking_budget: Option<i64>,
+        gemini_thinking_level: Option<&str>,
+        limits: Option<LimitsByProvider>,
+        prices: Option<PricesByModel>,
     ) -> PyResult<Self> {
         let build = || -> Result<Config> {
             let base = Config::default();
@@ -62,9 +104,13 @@ impl LLMConfig {
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
                 ollama_timeout: ollama_timeout.unwrap_or(base.ollama_timeout),
+                ollama_num_ctx: count("ollama_num_ctx", ollama_num_ctx)?,
+                ollama_keep_alive,
+                ollama_load_timeout: ollama_load_timeout.unwrap_or(base.ollama_load_timeout),
                 gemini_api_key: key(gemini_api_key),
                 gemini_model: gemini_model.unwrap_or(base.gemini_model),
                 gemini_base_url: gemini_base_url.unwrap_or(base.gemini_base_url),
+                gemini_thinking: thinking(gemini_thinking_budget, gemini_thinking_level)?,
                 openai_api_key: key(openai_api_key),
                 openai_model,
                 openai_base_url: openai_base_url.unwrap_or(base.openai_base_url),
@@ -72,6 +118,8 @@ impl LLMConfig {
                 anthropic_model,
                 anthropic_base_url: anthropic_base_url.unwrap_or(base.anthropic_base_url),
                 default_temperature: default_temperature.unwrap_or(base.default_temperature),
+                limits: limits.map_or(base.limits, |limits| limits.0),
+                prices: prices.map_or(base.prices, |prices| prices.0),
             };
             config.validate()?;
             Ok(config)
@@ -100,7 +148,7 @@ impl LLMConfig {
     /// A copy with some fields changed. Raises TypeError for an unknown field.
     #[pyo3(signature = (**changes))]
     fn replace<'py>(slf: &Bound<'py, Self>, changes: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        let fields = slf.get().fields(slf.py())?;
+        let fields = fields(slf)?;
         if let Some(changes) = changes {
             fields.update(changes.as_mapping())?;
         }
@@ -219,8 +267,56 @@ impl LLMConfig {
         &self.config.anthropic_base_url
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let fields = self.fields(py)?;
+    /// The context window asked of Ollama, in tokens; None fits it to the prompt.
+    #[getter]
+    fn ollama_num_ctx(&self) -> Option<u32> {
+        self.config.ollama_num_ctx
+    }
+
+    /// How long Ollama keeps the model in memory after a call; None leaves it to the server.
+    #[getter]
+    fn ollama_keep_alive(&self) -> Option<&KeepAlive> {
+        self.config.ollama_keep_alive.as_ref()
+    }
+
+    /// Seconds that Ollama may take to load a model.
+    #[getter]
+    fn ollama_load_timeout(&self) -> f64 {
+        self.config.ollama_load_timeout
+    }
+
+    /// Upper bound of Gemini's thoughts, in tokens: 0 for none, -1 for as many as the model wants.
+    #[getter]
+    fn gemini_thinking_budget(&self) -> Option<i32> {
+        match self.config.gemini_thinking {
+            Some(Thinking::Budget(tokens)) => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// How much Gemini thinks: "minimal", "low", "medium" or "high".
+    #[getter]
+    fn gemini_thinking_level(&self) -> Option<&'static str> {
+        match self.config.gemini_thinking {
+            Some(Thinking::Level(level)) => Some(ThinkingLevel::as_str(level)),
+            _ => None,
+        }
+    }
+
+    /// What each provider is asked for at most at a time, by the provider's name; it cannot be changed.
+    #[getter]
+    fn limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        Ok(PyMappingProxy::new(py, LimitsByProvider::to_dict(py, &self.config.limits)?.as_mapping()))
+    }
+
+    /// US dollars per million tokens (input, cached input, output), by the name of the model; it cannot be changed.
+    #[getter]
+    fn prices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        Ok(PyMappingProxy::new(py, PricesByModel::to_dict(py, &self.config.prices)?.as_mapping()))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (py, fields) = (slf.py(), fields(slf)?);
         let mut shown = Vec::with_capacity(fields.len());
         for (name, value) in &fields {
             let name: String = name.extract()?;
@@ -243,8 +339,8 @@ impl LLMConfig {
         hasher.finish()
     }
 
-    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        Ok((PyTuple::empty(py), self.fields(py)?))
+    fn __getnewargs_ex__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        Ok((PyTuple::empty(slf.py()), fields(slf)?))
     }
 }
 
@@ -254,56 +350,18 @@ impl From<Config> for LLMConfig {
     }
 }
 
-impl LLMConfig {
-    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        dict.set_item("default_provider", self.default_provider())?;
-        dict.set_item("model_tier", self.config.model_tier.as_str())?;
-        dict.set_item("fallback_enabled", self.fallback_enabled())?;
-        dict.set_item("ollama_host", self.ollama_host())?;
-        dict.set_item("ollama_model_fast", self.ollama_model_fast())?;
-        dict.set_item("ollama_model_balanced", self.ollama_model_balanced())?;
-        dict.set_item("ollama_timeout", self.ollama_timeout())?;
-        dict.set_item("gemini_api_key", self.gemini_api_key())?;
-        dict.set_item("gemini_model", self.gemini_model())?;
-        dict.set_item("default_temperature", self.default_temperature())?;
-        dict.set_item("gemini_base_url", self.gemini_base_url())?;
-        dict.set_item("openai_api_key", self.openai_api_key())?;
-        dict.set_item("openai_model", self.openai_model())?;
-        dict.set_item("openai_base_url", self.openai_base_url())?;
-        dict.set_item("anthropic_api_key", self.anthropic_api_key())?;
-        dict.set_item("anthropic_model", self.anthropic_model())?;
-        dict.set_item("anthropic_base_url", self.anthropic_base_url())?;
-        Ok(dict)
+/// Every field as the constructor takes it: plain values that can be pickled and shown.
+fn fields<'py>(config: &Bound<'py, LLMConfig>) -> PyResult<Bound<'py, PyDict>> {
+    let (py, core) = (config.py(), &config.get().config);
+    let dict = PyDict::new(py);
+    for name in FIELDS {
+        let value = match name {
+            "model_tier" => PyString::new(py, core.model_tier.as_str()).into_any(),
+            "limits" => LimitsByProvider::to_dict(py, &core.limits)?.into_any(),
+            "prices" => PricesByModel::to_dict(py, &core.prices)?.into_any(),
+            _ => config.getattr(name)?,
+        };
+        dict.set_item(name, value)?;
     }
-}
-
-/// The Python enum's member of `tier`.
-pub(super) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CLASS.import(py, "madspark.llm.tiers", "ModelTier")?.call1((tier.as_str(),))
-}
-
-/// A name as the choice it stands for.
-pub(super) fn parse<T: std::str::FromStr<Err = crate::error::Error>>(name: Option<&str>) -> Result<Option<T>> {
-    name.map(str::parse).transpose()
-}
-
-/// `address` with stars for its password; as it is where it has none.
-fn without_password(address: &str) -> Cow<'_, str> {
-    let Some(mut url) = url::Url::parse(address).ok().filter(|url| url.password().is_some()) else {
-        return Cow::Borrowed(address);
-    };
-    // Every address was checked to have a host, so a password can be set.
-    if url.set_password(Some("***")).is_ok() { Cow::Owned(url.into()) } else { Cow::Borrowed("***") }
-}
-
-/// A blank key is no key.
-fn key(text: Option<&str>) -> Option<Secret> {
-    text.filter(|text| !text.trim().is_empty()).map(Secret::new)
-}
-
-/// The provider choice that `name` stands for.
-pub(super) fn choice(name: Option<&str>) -> Result<Option<ProviderChoice>> {
-    parse(name)
+    Ok(dict)
 }

@@ -26,6 +26,8 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         usage,
         attempt.skipped_events,
         PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
+        attempt.waited.as_secs_f64() * 1000.0,
+        attempt.is_hedge,
     ))
 }
 

@@ -17,6 +17,7 @@ mod coordinator;
 mod error;
 mod lane;
 mod log;
+mod policy;
 mod router;
 mod runtime;
 mod simulator;
@@ -32,9 +33,11 @@ mod _core {
     #[pymodule_export]
     use super::bridge::Pending;
     #[pymodule_export]
-    use super::config::LLMConfig;
+    use super::config::{LLMConfig, Limits};
     #[pymodule_export]
     use super::coordinator::Coordinator;
+    #[pymodule_export]
+    use super::policy::Budget;
     #[pymodule_export]
     use super::router::{Call, Router, Schema};
     #[pymodule_export]

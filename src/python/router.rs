@@ -9,13 +9,14 @@ use pyo3::types::PyDict;
 use super::attachments::{Attachments, Given};
 use super::bridge::{self, Pending};
 use super::config::{self, LLMConfig};
+use super::policy::{self, Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::{self, Stream};
 use super::{convert, error};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
-use crate::router::{self, Overrides, Rejection, StreamOptions};
+use crate::router::{self, Overrides, Policy, Rejection, StreamOptions};
 
 /// A JSON Schema, lowered once per provider.
 #[pyclass(frozen, module = "madspark._core")]
@@ -45,19 +46,38 @@ pub(super) struct Router {
 impl Router {
     /// An argument beats the configuration.
     #[new]
-    #[pyo3(signature = (config, primary_provider = None, fallback_enabled = None, model_tier = None))]
+    #[pyo3(signature = (
+        config, primary_provider = None, fallback_enabled = None, model_tier = None, deadline = None, max_attempts = None,
+        budget = None, on_refusal = None, hedge_after = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "one keyword argument per choice, as users know them")]
     fn new(
         py: Python<'_>,
         config: &Bound<'_, LLMConfig>,
         primary_provider: Option<&str>,
         fallback_enabled: Option<bool>,
         model_tier: Option<&str>,
+        deadline: Option<f64>,
+        max_attempts: Option<i64>,
+        budget: Option<&Bound<'_, Budget>>,
+        on_refusal: Option<&str>,
+        hedge_after: Option<HedgeAfter>,
     ) -> PyResult<Self> {
         let overrides = || -> Result<Overrides> {
+            let base = Policy::default();
+            let policy = Policy {
+                deadline: stream::limit("deadline", deadline)?,
+                max_attempts: max_attempts.map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", number))?,
+                budget: budget.map_or(base.budget, |budget| budget.get().budget),
+                on_refusal: config::parse(on_refusal)?.unwrap_or(base.on_refusal),
+                hedge: hedge_after.map(HedgeAfter::into_hedge).transpose()?,
+            };
+            policy.validate()?;
             Ok(Overrides {
                 primary_provider: config::choice(primary_provider)?,
                 fallback_enabled,
                 model_tier: config::parse(model_tier)?,
+                policy,
             })
         };
         let overrides = overrides().map_err(|failure| error::to_python(py, &failure))?;
@@ -80,6 +100,24 @@ impl Router {
     #[getter]
     fn model_tier<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         config::tier(py, self.router.tier())
+    }
+
+    /// Seconds one call may take; None for no end.
+    #[getter]
+    fn deadline(&self) -> Option<f64> {
+        self.router.policy().deadline.map(|deadline| deadline.as_secs_f64())
+    }
+
+    /// The most requests one call sends.
+    #[getter]
+    fn max_attempts(&self) -> u32 {
+        self.router.policy().max_attempts
+    }
+
+    /// What its calls may spend together.
+    #[getter]
+    fn budget(&self) -> Budget {
+        Budget { budget: self.router.policy().budget }
     }
 
     /// Prepares a call; nothing is sent before `next()` or `anext()`.

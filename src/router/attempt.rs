@@ -1,9 +1,10 @@
 //! One request to one target, and the record of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Engine;
+use super::visit::Visit;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
@@ -25,10 +26,18 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// True where a request went on the wire.
     pub sent: bool,
+    /// How long the call had waited before it, for the target to be ready or for a place within its limits.
+    pub waited: Duration,
     /// How long it took.
     pub latency: Duration,
     /// What the provider counted.
     pub usage: Usage,
+    /// True where `usage` is this side's estimate: the request was given up before the provider counted.
+    pub is_estimated: bool,
+    /// True where it was sent beside another one that was slow.
+    pub is_hedge: bool,
+    /// How long the target asked to be left alone.
+    pub retry_after: Option<Duration>,
     /// Events of a streamed reply that could not be read and were left out.
     pub skipped_events: u32,
     /// What was done to the reply to make it JSON of its schema; empty where it was taken as it came.
@@ -41,46 +50,85 @@ impl Attempt {
         self.error.is_none()
     }
 
-    /// The record of `reply`.
-    pub(super) fn answered(target: &Target, reply: &Reply, started: Instant) -> Self {
+    /// The record of `reply` to `visit`.
+    pub(super) fn answered(visit: &Visit, reply: &Reply) -> Self {
+        let target = &visit.target;
         Self {
-            provider: target.provider,
             model: reply.model.as_deref().map_or_else(|| Arc::clone(&target.model), Arc::from),
-            error: None,
-            message: None,
             status: (target.provider != Provider::Mock).then_some(200),
             sent: target.provider != Provider::Mock,
-            latency: started.elapsed(),
             usage: reply.usage,
+            ..Self::of(visit)
+        }
+    }
+
+    /// The record of `error`, which `visit` ended with.
+    pub(super) fn failed(visit: &Visit, error: &Error) -> Self {
+        Self { sent: was_sent(error.kind()), ..Self::of(visit) }.with(error)
+    }
+
+    /// The record of `visit`, whose answer nobody waits for any more.
+    pub(super) fn cancelled(visit: &Visit) -> Self {
+        let message = "given up: another target had answered";
+        Self {
+            error: Some(ErrorKind::Cancelled),
+            message: Some(message.to_owned()),
+            sent: true,
+            usage: visit.usage_so_far(),
+            is_estimated: true,
+            ..Self::of(visit)
+        }
+    }
+
+    /// The record of a `target` that was not asked because of `error`.
+    pub(super) fn not_made(target: &Target, error: &Error) -> Self {
+        Self::at(target).with(error)
+    }
+
+    fn of(visit: &Visit) -> Self {
+        let (waited, latency, is_hedge) = (visit.waited, visit.started.elapsed(), visit.is_hedge);
+        Self { waited, latency, is_hedge, ..Self::at(&visit.target) }
+    }
+
+    fn at(target: &Target) -> Self {
+        Self {
+            provider: target.provider,
+            model: Arc::clone(&target.model),
+            error: None,
+            message: None,
+            status: None,
+            sent: false,
+            waited: Duration::ZERO,
+            latency: Duration::ZERO,
+            usage: Usage::default(),
+            is_estimated: false,
+            is_hedge: false,
+            retry_after: None,
             skipped_events: 0,
             changes: Vec::new(),
         }
     }
 
-    /// The record of `error`.
-    pub(super) fn failed(target: &Target, error: &Error, started: Instant) -> Self {
+    fn with(self, error: &Error) -> Self {
         Self {
-            provider: target.provider,
-            model: Arc::clone(&target.model),
             error: Some(error.kind()),
             message: Some(error.message().to_owned()),
             status: error.status(),
-            sent: was_sent(error.kind()),
-            latency: started.elapsed(),
             usage: error.usage(),
-            skipped_events: 0,
-            changes: Vec::new(),
+            retry_after: error.retry_after(),
+            ..self
         }
     }
 }
 
-/// Asks `target` once. Dropping the future closes the socket.
-pub(super) async fn ask(engine: &Engine, target: &Target, request: &Request) -> Result<Reply> {
+/// Asks the target of `visit` once. Dropping the future closes the socket.
+pub(super) async fn ask(engine: &Engine, visit: &Visit) -> Result<Reply> {
+    let (target, request) = (&visit.target, &visit.request);
     let Some(adapter) = adapter_for(target, request)? else {
         return provider::mock_answer(request);
     };
     let wire = adapter.encode(target, request)?;
-    let answer = engine.http().send(wire, target.timeout).await.map_err(|error| target.locate(error))?;
+    let answer = engine.http().send(wire, visit.patience).await.map_err(|error| target.locate(error))?;
     if (200..300).contains(&answer.status) {
         adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
     } else {

@@ -6,12 +6,15 @@
 //!
 //! A structured reply that cannot be used as it is, is read once more, leniently, before anybody is asked again.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use super::attempt::{self, Attempt};
-use super::policy::{self, Again};
-use super::walk::{Sending, Walk};
+use futures_util::future::{Either, select};
+
+use super::attempt;
+use super::visit::Visit;
+use super::walk::Walk;
 use super::{Engine, Rejection, Response, Router};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Rejected, Result};
@@ -22,7 +25,6 @@ use crate::schema::{self, Change, Recovery};
 #[derive(Debug)]
 pub struct Call {
     walk: Walk,
-    repaired: bool,
     candidate: Option<Candidate>,
 }
 
@@ -41,13 +43,14 @@ impl Call {
         request: Request,
         force: Option<Provider>,
     ) -> Result<Self> {
-        Ok(Self { walk: Walk::new(router, engine, request, force)?, repaired: false, candidate: None })
+        Ok(Self { walk: Walk::new(router, engine, request, force)?, candidate: None })
     }
 
     /// The next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` tells why the
     /// last candidate was not taken.
     ///
-    /// Fails when no target is left, or at once on an error that no other target would answer differently.
+    /// Fails when no target is left, at once on an error that no other target would answer differently, and at the deadline,
+    /// the limit of requests and the end of the budget.
     pub async fn next(&mut self, rejection: Option<Rejection>) -> Result<&str> {
         if let Some(rejection) = rejection
             && !self.mend()
@@ -55,23 +58,21 @@ impl Call {
             self.reject(&rejection)?;
         }
         while self.candidate.is_none() {
-            let target = self.walk.target()?;
-            let started = Instant::now();
-            let sending = Sending::new(&self.walk.router, target.provider);
-            let outcome = attempt::ask(&self.walk.engine, &target, &self.walk.request).await;
-            let attempt = match &outcome {
-                Ok(reply) => Attempt::answered(&target, reply, started),
-                Err(error) => Attempt::failed(&target, error, started),
+            let visit = self.walk.visit().await?;
+            let (visit, outcome) = match self.walk.hedge_after(&visit) {
+                None => asked(&self.walk.engine, visit).await,
+                Some(delay) => self.race(visit, delay).await?,
             };
-            sending.settle(attempt.sent);
-            self.walk.record(attempt);
             match outcome {
                 Ok(reply) => {
+                    self.walk.answered(visit, &reply, 0);
                     if !self.propose(reply) && !self.mend() {
                         self.reject(&Rejection { faults: vec!["it holds no complete JSON value".to_owned()] })?;
                     }
                 }
-                Err(error) => self.advance(error)?,
+                Err(error) => {
+                    self.walk.failed(visit, error, 0)?;
+                }
             }
         }
         Ok(self.candidate.as_ref().map_or("", |candidate| &candidate.reply.text))
@@ -89,6 +90,37 @@ impl Call {
         let candidate = self.candidate.take();
         let response = candidate.and_then(|candidate| self.walk.answer(candidate.reply.text));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() without a candidate"))
+    }
+
+    /// Waits for the answer to `first`; after `delay` asks another target beside it, where one is ready, and takes the
+    /// answer that comes first. The other request is given up.
+    async fn race(&mut self, mut first: Visit, delay: Duration) -> Result<(Visit, Result<Reply>)> {
+        let engine = Arc::clone(&self.walk.engine);
+        let (tell, given_up) = mpsc::channel();
+        let index = first.index;
+        first.on_drop(tell.clone());
+        let first = Box::pin(asked(&engine, first));
+        let (first, second) = match select(first, pin!(tokio::time::sleep(delay))).await {
+            Either::Left((done, _)) => return Ok(done),
+            Either::Right(((), first)) => (first, self.walk.hedge(index)),
+        };
+        let Some(mut second) = second else { return Ok(first.await) };
+        second.on_drop(tell);
+        let second = Box::pin(asked(&engine, second));
+        let ((visit, outcome), other) = match select(first, second).await {
+            Either::Left((done, other)) | Either::Right((done, other)) => (done, other),
+        };
+        match outcome {
+            Ok(reply) => {
+                drop(other);
+                given_up.try_iter().for_each(|record| self.walk.given_up(record));
+                Ok((visit, Ok(reply)))
+            }
+            Err(error) => {
+                self.walk.failed_beside(visit, error, 0)?;
+                Ok(other.await)
+            }
+        }
     }
 
     /// Keeps `reply` as the candidate; false where it should hold JSON and does not.
@@ -128,26 +160,20 @@ impl Call {
         let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
         attempt.error = Some(kind);
         attempt.message = Some(message.clone());
-        if policy::after(kind, attempt.provider).again == Again::Corrected && !self.repaired {
-            self.repaired = true;
-            self.walk.request.repair = Some(repair(&text, rejection));
-            return Ok(());
-        }
-        let rejected = Rejected { text, faults: rejection.faults.clone() };
-        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model)).with_rejected(rejected);
+        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model));
         let error = match attempt.status {
             Some(status) => error.with_status(status),
             None => error,
         };
-        self.advance(error)
+        let repair = repair(&text, rejection);
+        self.walk.rejected(error.with_rejected(Rejected { text, faults: rejection.faults.clone() }), repair)
     }
+}
 
-    /// Goes to the next step of the policy after `error`; fails where that is to stop.
-    fn advance(&mut self, error: Error) -> Result<()> {
-        self.repaired = false;
-        self.walk.request.repair = None;
-        self.walk.advance(error)
-    }
+/// Asks the target of `visit`.
+async fn asked(engine: &Engine, visit: Visit) -> (Visit, Result<Reply>) {
+    let outcome = attempt::ask(engine, &visit).await;
+    (visit, outcome)
 }
 
 fn repair(reply: &str, rejection: &Rejection) -> Repair {

@@ -9,7 +9,7 @@ use super::Engine;
 use super::attempt::adapter_for;
 use super::wire::{Arrival, Limits, Wire};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Reply, Request};
+use crate::message::{Reply, Request, Usage};
 use crate::provider::{self, Counted, Event, Target, Transcript};
 use crate::transport::{Framing, Incoming};
 
@@ -40,7 +40,7 @@ impl Feed {
             return Ok(Self::whole(target, provider::mock_answer(request)?));
         };
         let started = Instant::now();
-        let patience = limits.first.min(limits.total);
+        let patience = limits.patience(limits.first);
         let opening = engine.http().open(adapter.encode_stream(target, request)?, patience);
         let incoming = opening.await.map_err(|error| target.locate(error))?;
         if !(200..300).contains(&incoming.status) {
@@ -50,7 +50,7 @@ impl Feed {
         }
         if adapter.framing() == Framing::Sse && is_document(&incoming.media_type()) {
             // A server that cannot stream, or that does not speak the protocol at all.
-            let body = body(incoming, target, limits.total.saturating_sub(started.elapsed())).await?;
+            let body = body(incoming, target, limits.patience(limits.total).saturating_sub(started.elapsed())).await?;
             return Ok(Self::whole(target, adapter.decode(target, request, &body)?));
         }
         let wire = Wire::new(incoming, adapter.framing(), limits, started.elapsed());
@@ -90,6 +90,11 @@ impl Feed {
     /// The text handed over so far.
     pub(super) fn text(&self) -> &str {
         &self.transcript.text()[..self.told]
+    }
+
+    /// What the provider counted so far.
+    pub(super) fn usage(&self) -> Usage {
+        self.transcript.usage()
     }
 
     /// How many events could not be read.

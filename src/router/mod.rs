@@ -1,15 +1,21 @@
 //! The router: which target answers a call, and what happens when one does not.
 
 mod attempt;
+mod breaker;
+mod budget;
 mod call;
 mod feed;
 mod generate;
 mod health;
+mod limit;
 mod metrics;
 mod plan;
 mod policy;
 mod price;
+mod route;
 mod stream;
+mod target_state;
+mod visit;
 mod walk;
 mod wire;
 
@@ -19,21 +25,26 @@ use crate::config::{Config, ModelTier, Provider, ProviderChoice};
 use crate::error::Result;
 use crate::message::Request;
 use crate::transport::Http;
+use budget::Spent;
+use target_state::TargetStates;
 
 pub use attempt::Attempt;
+pub use budget::Budget;
 pub use call::Call;
 pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
 pub use metrics::MetricsSnapshot;
+pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
 /// Upper bound of a prompt, in characters.
 pub const MAX_PROMPT_CHARS: usize = 100_000;
 
-/// The state of the process: connection pools. Knows no request's choice.
+/// The state of the process: connection pools, and what is known of each target. Knows no request's choice.
 #[derive(Debug, Default)]
 pub struct Engine {
     http: Http,
+    states: TargetStates,
 }
 
 impl Engine {
@@ -44,6 +55,10 @@ impl Engine {
 
     pub(super) fn http(&self) -> &Http {
         &self.http
+    }
+
+    pub(super) fn states(&self) -> &TargetStates {
+        &self.states
     }
 }
 
@@ -56,15 +71,19 @@ pub struct Overrides {
     pub fallback_enabled: Option<bool>,
     /// How much model.
     pub model_tier: Option<ModelTier>,
+    /// What its calls may spend, and when they give up.
+    pub policy: Policy,
 }
 
-/// One request's configuration and metrics. Holds no socket and no thread; there is nothing to close.
+/// One request's configuration, budget and metrics. Holds no socket and no thread; there is nothing to close.
 #[derive(Debug)]
 pub struct Router {
     config: Arc<Config>,
     choice: ProviderChoice,
     fallback_enabled: bool,
     tier: ModelTier,
+    policy: Policy,
+    spent: Spent,
     metrics: metrics::Metrics,
 }
 
@@ -76,6 +95,8 @@ impl Router {
             fallback_enabled: overrides.fallback_enabled.unwrap_or(config.fallback_enabled),
             tier: overrides.model_tier.unwrap_or(config.model_tier),
             config,
+            policy: overrides.policy,
+            spent: Spent::default(),
             metrics: metrics::Metrics::default(),
         }
     }
@@ -98,6 +119,11 @@ impl Router {
     /// How much model.
     pub fn tier(&self) -> ModelTier {
         self.tier
+    }
+
+    /// What its calls may spend, and when they give up.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Begins a call; nothing is sent before [`Call::next`]. `force` names the only provider that may answer.

@@ -6,12 +6,14 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::feed::Feed;
-use super::policy::{self, Onward};
-use super::walk::{Sending, Walk};
+use super::visit::Visit;
+use super::walk::Walk;
 use super::wire::Limits;
 use super::{Engine, Response, Router};
 use crate::config::Provider;
@@ -87,8 +89,7 @@ pub struct Stream {
 #[derive(Debug)]
 struct Reading {
     feed: Feed,
-    target: Target,
-    started: Instant,
+    visit: Visit,
 }
 
 impl Stream {
@@ -116,9 +117,12 @@ impl Stream {
     /// anew by the next call.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>> {
         while !self.has_ended {
-            if let Some(Reading { feed, .. }) = &mut self.reading {
-                match feed.next(&self.walk.request).await {
-                    Ok(Some(text)) => return Ok(Some(StreamEvent::Delta(text))),
+            if let Some(Reading { feed, visit }) = &mut self.reading {
+                match feed.next(&visit.request).await {
+                    Ok(Some(text)) => {
+                        visit.saw(feed.usage(), feed.text().len());
+                        return Ok(Some(StreamEvent::Delta(text)));
+                    }
                     Ok(None) => self.conclude(),
                     Err(error) => {
                         if let Some(failed) = self.interrupted(error)? {
@@ -139,35 +143,26 @@ impl Stream {
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() before the end of the stream"))
     }
 
-    /// Asks the present target; where that fails, the policy decides.
+    /// Asks the next target; where that fails, the policy decides.
     async fn open(&mut self) -> Result<()> {
-        let target = self.walk.target().inspect_err(|_| self.has_ended = true)?;
-        let started = Instant::now();
-        let sending = Sending::new(&self.walk.router, target.provider);
-        let limits = self.options.limits(&target);
-        match Feed::open(&self.walk.engine, &target, &self.walk.request, limits).await {
+        let visit = self.walk.visit().await.inspect_err(|_| self.has_ended = true)?;
+        let limits = self.options.limits(&visit.target, self.walk.deadline());
+        match Feed::open(&self.walk.engine, &visit.target, &visit.request, limits).await {
             Ok(feed) => {
-                // The mock is not counted in any case.
-                sending.settle(true);
-                self.reading = Some(Reading { feed, target, started });
+                self.reading = Some(Reading { feed, visit });
                 Ok(())
             }
-            Err(error) => {
-                let attempt = Attempt::failed(&target, &error, started);
-                sending.settle(attempt.sent);
-                self.walk.record(attempt);
-                self.advance(error)
-            }
+            Err(error) => self.failed(visit, error, 0).map(drop),
         }
     }
 
     /// The reply is whole.
     fn conclude(&mut self) {
         self.has_ended = true;
-        if let Some(Reading { feed, target, started }) = self.reading.take() {
+        if let Some(Reading { feed, visit }) = self.reading.take() {
             let skipped_events = feed.skipped();
             let reply = feed.into_reply();
-            self.walk.record(Attempt { skipped_events, ..Attempt::answered(&target, &reply, started) });
+            self.walk.answered(visit, &reply, skipped_events);
             self.answer = Some(reply.text);
         }
     }
@@ -175,34 +170,38 @@ impl Stream {
     /// What follows where the present target's stream fails with `error`. Gives the attempt where the consumer has to
     /// drop its text.
     fn interrupted(&mut self, error: Error) -> Result<Option<Attempt>> {
-        let Some(Reading { feed, target, started }) = self.reading.take() else { return Err(error) };
-        let attempt = Attempt { skipped_events: feed.skipped(), ..Attempt::failed(&target, &error, started) };
-        self.walk.record(attempt.clone());
-        if feed.text().is_empty() {
-            return self.advance(error).map(|()| None);
+        let Some(Reading { feed, visit }) = self.reading.take() else { return Err(error) };
+        let (skipped, text) = (feed.skipped(), feed.text());
+        if text.is_empty() {
+            return self.failed(visit, error, skipped).map(|_| None);
         }
-        let restarts = self.options.on_error == OnStreamError::Restart
-            && policy::after(error.kind(), target.provider).onward == Onward::Next
-            && self.walk.has_another();
-        if restarts {
-            return self.advance(error).map(|()| Some(attempt));
-        }
+        let failure = if self.options.on_error == OnStreamError::Restart {
+            let told = error.clone();
+            match self.walk.failed_beside(visit, error, skipped) {
+                Ok(attempt) if self.walk.obstacle(Instant::now()).is_none() => return Ok(Some(attempt)),
+                Ok(_) => self.walk.fail(told),
+                Err(error) => error,
+            }
+        } else {
+            self.walk.failed_for_good(visit, error, skipped)
+        };
         self.has_ended = true;
-        Err(self.walk.fail(error).with_partial(feed.text()))
+        Err(failure.with_partial(text))
     }
 
-    fn advance(&mut self, error: Error) -> Result<()> {
-        self.walk.advance(error).inspect_err(|_| self.has_ended = true)
+    fn failed(&mut self, visit: Visit, error: Error, skipped: u32) -> Result<Attempt> {
+        self.walk.failed(visit, error, skipped).inspect_err(|_| self.has_ended = true)
     }
 }
 
 impl StreamOptions {
-    fn limits(&self, target: &Target) -> Limits {
+    fn limits(&self, target: &Target, deadline: Option<Instant>) -> Limits {
         let first = if target.provider == Provider::Ollama { target.timeout } else { FIRST };
         Limits {
             first: self.first.unwrap_or(first),
             idle: self.idle.unwrap_or(IDLE),
             total: self.total.unwrap_or(target.timeout),
+            deadline,
         }
     }
 }
@@ -217,7 +216,7 @@ mod tests {
     fn a_local_server_may_take_its_whole_timeout_to_load_a_model() {
         let config = Config { ollama_timeout: 300.0, ..Config::default() };
         let seconds = |provider, options: StreamOptions| {
-            let limits = options.limits(&plan::target(&config, ModelTier::Fast, provider));
+            let limits = options.limits(&plan::target(&config, ModelTier::Fast, provider), None);
             [limits.first, limits.idle, limits.total].map(|limit| limit.as_secs())
         };
         assert_eq!(seconds(Provider::Ollama, StreamOptions::default()), [300, 60, 300]);

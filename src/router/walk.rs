@@ -1,27 +1,35 @@
-//! What a call and a stream have in common: a plan of targets, walked until one answers, and the books kept on the way.
+//! What a call and a stream have in common: a route of targets, walked until one answers, within one deadline, one limit
+//! of requests and one budget; and the books kept on the way.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use super::attempt::Attempt;
-use super::policy::{self, Onward};
-use super::{Engine, MAX_PROMPT_CHARS, Response, Router, plan, price};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::limit::Reservation;
+use super::policy::{self, Hedge, MAX_WAIT};
+use super::route::{Choice, Route};
+use super::visit::{Leave, Visit, cost_of};
+use super::{Attempt, Engine, MAX_PROMPT_CHARS, Response, Router, plan, price};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Request;
-use crate::provider::Target;
+use crate::message::{Repair, Reply, Request};
 
-/// The way of one request through its plan.
+/// The way of one request through its route.
 #[derive(Debug)]
 pub(super) struct Walk {
     pub(super) router: Arc<Router>,
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
-    targets: VecDeque<Target>,
+    route: Route,
     attempts: Vec<Attempt>,
-    causes: Vec<Error>,
-    started: Instant,
+    /// Requests sent, or tried to be sent.
+    sent: u32,
+    /// Who was asked last.
+    last: Option<usize>,
+    /// When the first target was asked for, and when the call ends.
+    started: Option<Instant>,
+    deadline: Option<Instant>,
 }
 
 impl Walk {
@@ -34,65 +42,135 @@ impl Walk {
     ) -> Result<Self> {
         check(&request)?;
         router.metrics.started();
-        Ok(Self {
-            targets: plan::targets(&router, force).into(),
-            router,
-            engine,
-            request,
-            attempts: Vec::new(),
-            causes: Vec::new(),
-            started: Instant::now(),
-        })
+        let targets = plan::targets(&router, force);
+        let route = Route::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
+        Ok(Self { router, engine, request, route, attempts: Vec::new(), sent: 0, last: None, started: None, deadline: None })
     }
 
-    /// The target to ask now. Fails where none is left.
-    pub(super) fn target(&mut self) -> Result<Target> {
-        match self.targets.front() {
-            Some(target) => Ok(target.clone()),
-            None => Err(self.give_up()),
+    /// Waits until a target may be asked, and for a place within its limits. Fails where nobody is left to ask, and at the
+    /// deadline, the limit of requests and the end of the budget.
+    ///
+    /// Cancel safety: a dropped future has taken nothing.
+    pub(super) async fn visit(&mut self) -> Result<Visit> {
+        let since = Instant::now();
+        self.start(since);
+        let mut now = since;
+        loop {
+            self.ensure_next(now)?;
+            match self.route.choose(now, None) {
+                Choice::Ask(index) => {
+                    let place = self.place(index, now).await?;
+                    now = Instant::now();
+                    if let Some(visit) = self.board(index, place, since, now)? {
+                        return Ok(visit);
+                    }
+                }
+                Choice::Wait(at) => {
+                    sleep_until(at).await;
+                    now = Instant::now();
+                }
+                Choice::Nobody => {
+                    let error = self.nobody(now, "");
+                    return Err(self.fail(error));
+                }
+            }
         }
     }
 
-    /// Whether another target could be asked after the present one.
-    pub(super) fn has_another(&self) -> bool {
-        self.targets.len() > 1
+    /// A request beside the one to the target with index `but`, where another target may be asked right now.
+    pub(super) fn hedge(&mut self, but: usize) -> Option<Visit> {
+        let now = Instant::now();
+        let Choice::Ask(index) = self.route.choose(now, Some(but)) else { return None };
+        if self.is_late(now) || self.sent >= self.router.policy.max_attempts {
+            return None;
+        }
+        let place = match self.limits(index) {
+            Some((limits, tokens)) => {
+                let state = self.route.stop(index).state.as_ref()?;
+                Some(state.limiter.try_reserve(limits, tokens, now).ok()?)
+            }
+            None => None,
+        };
+        let mut visit = self.board(index, place, now, now).ok().flatten()?;
+        visit.is_hedge = true;
+        Some(visit)
+    }
+
+    /// How long to wait for the answer to `visit` before another target is asked beside it.
+    pub(super) fn hedge_after(&self, visit: &Visit) -> Option<Duration> {
+        let state = self.route.stop(visit.index).state.as_ref()?;
+        match self.router.policy.hedge? {
+            Hedge::After(delay) => Some(delay),
+            Hedge::P95 => state.latencies.quantile(0.95),
+        }
+    }
+
+    /// Books `reply` as the answer to `visit`.
+    pub(super) fn answered(&mut self, visit: Visit, reply: &Reply, skipped_events: u32) {
+        let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
+        if let Some(state) = &self.route.stop(visit.index).state {
+            state.latencies.record(attempt.latency);
+        }
+        self.last = Some(visit.index);
+        visit.settle(&attempt, super::breaker::Verdict::Good);
+        self.attempts.push(attempt);
+    }
+
+    /// Books `error` as the end of `visit`. Gives the record of it; fails where nothing can follow.
+    pub(super) fn failed(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Result<Attempt> {
+        let attempt = self.failed_beside(visit, error, skipped_events)?;
+        self.ensure_next(Instant::now())?;
+        Ok(attempt)
+    }
+
+    /// The same while another request is under way; fails where the answer to that one would be of no use.
+    pub(super) fn failed_beside(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Result<Attempt> {
+        let index = visit.index;
+        let (attempt, error) = self.book_failure(visit, error, skipped_events);
+        self.enter(index, error, None, Instant::now())?;
+        Ok(attempt)
+    }
+
+    /// Books `error` as the end of `visit` and of the whole walk.
+    pub(super) fn failed_for_good(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Error {
+        let (_, error) = self.book_failure(visit, error, skipped_events);
+        self.fail(error)
+    }
+
+    fn book_failure(&mut self, visit: Visit, error: Error, skipped_events: u32) -> (Attempt, Error) {
+        let now = Instant::now();
+        let error = if self.is_late(now) && error.is_timeout() { visit.target.locate(self.late(now)) } else { error };
+        let attempt = Attempt { skipped_events, ..Attempt::failed(&visit, &error) };
+        if !counts(error.kind()) {
+            self.sent -= 1;
+        }
+        let health = policy::after(error.kind(), visit.target.provider).health;
+        visit.settle(&attempt, policy::verdict(&error, health, attempt.latency));
+        self.attempts.push(attempt.clone());
+        (attempt, error)
+    }
+
+    /// Notes a request that was given up because another one was answered.
+    pub(super) fn given_up(&mut self, record: Attempt) {
+        self.attempts.push(record);
+    }
+
+    /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
+    /// can follow.
+    pub(super) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
+        let Some(index) = self.last else { return Err(Error::new(ErrorKind::Internal, "a rejection without an answer")) };
+        let now = Instant::now();
+        self.enter(index, error, Some(repair), now)?;
+        self.ensure_next(now)
     }
 
     pub(super) fn last_attempt(&mut self) -> Option<&mut Attempt> {
         self.attempts.last_mut()
     }
 
-    pub(super) fn record(&mut self, attempt: Attempt) {
-        self.router.metrics.attempted(&attempt, cost_of(&attempt));
-        self.attempts.push(attempt);
-    }
-
-    /// Goes to the next step of the policy after `error`; fails where that is to stop.
-    pub(super) fn advance(&mut self, error: Error) -> Result<()> {
-        let mut onward = Onward::Next;
-        if let Some(target) = self.targets.pop_front() {
-            onward = policy::after(error.kind(), target.provider).onward;
-            tracing::warn!(
-                provider = target.provider.as_str(),
-                model = &*target.model,
-                kind = error.kind().as_str(),
-                "{error}"
-            );
-        }
-        if onward != Onward::Next {
-            return Err(self.fail(error));
-        }
-        self.causes.push(error);
-        if let Some(next) = self.targets.front() {
-            tracing::info!(
-                provider = next.provider.as_str(),
-                model = &*next.model,
-                "falling back to {}",
-                next.provider
-            );
-            self.router.metrics.fell_back();
-        }
-        Ok(())
+    /// When the whole call ends.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Ends the walk with `error`.
@@ -109,53 +187,167 @@ impl Walk {
             provider: Arc::from(attempt.provider.as_str()),
             model: Arc::clone(&attempt.model),
             tokens: self.attempts.iter().map(|attempt| attempt.usage.total()).sum(),
-            cost: self.attempts.iter().map(cost_of).sum(),
-            latency: self.started.elapsed(),
+            cost: self.attempts.iter().map(|attempt| cost_of(&self.router, attempt)).sum(),
+            latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             attempts: std::mem::take(&mut self.attempts),
         };
         self.router.metrics.answered(&response);
         Some(response)
     }
 
-    fn give_up(&mut self) -> Error {
-        let causes = std::mem::take(&mut self.causes);
-        let told: Vec<String> = causes.iter().map(ToString::to_string).collect();
-        let message = format!("no provider answered: {}", told.join("; "));
-        self.fail(Error::new(ErrorKind::AllTargetsFailed, message).with_causes(causes))
-    }
-}
-
-/// Counts a request to a provider even where the call is dropped while it waits.
-pub(super) struct Sending {
-    router: Arc<Router>,
-    provider: Provider,
-    counts: bool,
-}
-
-impl Sending {
-    pub(super) fn new(router: &Arc<Router>, provider: Provider) -> Self {
-        Self { router: Arc::clone(router), provider, counts: true }
-    }
-
-    pub(super) fn settle(mut self, sent: bool) {
-        self.counts = sent;
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        if self.counts {
-            self.router.metrics.sent(self.provider);
+    fn start(&mut self, now: Instant) {
+        if self.started.is_none() {
+            self.started = Some(now);
+            self.deadline = self.router.policy.deadline.and_then(|deadline| now.checked_add(deadline));
         }
     }
+
+    /// A place within the limits of the target with this index, waited for; `None` where it has none.
+    async fn place(&mut self, index: usize, now: Instant) -> Result<Option<Reservation>> {
+        let Some((limits, tokens)) = self.limits(index) else { return Ok(None) };
+        let Some(state) = self.route.stop(index).state.clone() else { return Ok(None) };
+        if let Ok(place) = state.limiter.try_reserve(limits, tokens, now) {
+            return Ok(Some(place));
+        }
+        let waiting = state.limiter.reserve(limits, tokens);
+        let Some(deadline) = self.deadline else { return Ok(Some(waiting.await)) };
+        match timeout_at(deadline, waiting).await {
+            Ok(place) => Ok(Some(place)),
+            Err(_) => {
+                let late = self.late(Instant::now());
+                Err(self.fail(late))
+            }
+        }
+    }
+
+    /// What the router's own configuration allows at the target with this index, and what a request is expected to take.
+    fn limits(&self, index: usize) -> Option<(config::Limits, u64)> {
+        let provider = self.route.stop(index).target.provider;
+        let limits = self.router.config().limits.get(provider)?;
+        let tokens = if limits.tokens_per_minute.is_some() { self.request.estimated_tokens() } else { 0 };
+        Some((limits, tokens))
+    }
+
+    /// Takes what is needed to ask the target with this index; `None` where it may not be asked after all.
+    fn board(
+        &mut self,
+        index: usize,
+        place: Option<Reservation>,
+        since: Instant,
+        now: Instant,
+    ) -> Result<Option<Visit>> {
+        let stop = self.route.stop(index);
+        let budget = self.router.policy.budget;
+        if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model) {
+            let message = "its price is not known, so that max_cost cannot hold: name it in the configuration's prices";
+            let error = stop.target.locate(Error::new(ErrorKind::NotConfigured, message));
+            self.attempts.push(Attempt::not_made(&stop.target, &error));
+            if let Some(place) = place {
+                place.settle(0, now);
+            }
+            return self.enter(index, error, None, now).map(|()| None);
+        }
+        let ticket = match stop.state.as_ref().map(|state| state.breaker.admit(now)).transpose() {
+            Ok(ticket) => ticket,
+            Err(ready_in) => {
+                if let Some(place) = place {
+                    place.settle(0, now);
+                }
+                self.route.hold(index, now + ready_in);
+                return Ok(None);
+            }
+        };
+        if stop.target.provider != Provider::Mock
+            && let Err(error) = self.router.spent.take(&budget)
+        {
+            let causes = self.route.causes(now);
+            return Err(self.fail(error.with_causes(causes)));
+        }
+        for (target, error) in self.route.passed_over(index, now) {
+            self.attempts.push(Attempt::not_made(&target, &error));
+        }
+        let stop = self.route.stop(index);
+        if self.last.is_some_and(|last| last != index) || (self.last.is_none() && index > 0) {
+            let Target { provider, model, .. } = &stop.target;
+            tracing::info!(provider = provider.as_str(), model = &**model, "falling back to {provider}");
+            self.router.metrics.fell_back();
+        }
+        let patience = self.deadline.map_or(stop.target.timeout, |deadline| {
+            stop.target.timeout.min(deadline.saturating_duration_since(now))
+        });
+        let asked = (stop.target.clone(), self.route.request(index, &self.request));
+        self.route.ask(index);
+        self.sent += 1;
+        self.last = Some(index);
+        let leave = Leave { ticket, place };
+        Ok(Some(Visit::new(&self.router, index, asked, leave, (now, patience, now - since))))
+    }
+
+    /// Enters `error` of the target with this index into the route; fails where no target would answer otherwise.
+    fn enter(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> Result<()> {
+        let target = &self.route.stop(index).target;
+        tracing::warn!(
+            provider = target.provider.as_str(),
+            model = &*target.model,
+            kind = error.kind().as_str(),
+            "{error}"
+        );
+        if !self.route.fail(index, error.clone(), repair, now) {
+            return Err(self.fail(error));
+        }
+        Ok(())
+    }
+
+    /// Fails where no further request can follow.
+    fn ensure_next(&mut self, now: Instant) -> Result<()> {
+        match self.obstacle(now) {
+            Some(error) => Err(self.fail(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why no further request can follow.
+    pub(super) fn obstacle(&self, now: Instant) -> Option<Error> {
+        if self.is_late(now) {
+            return Some(self.late(now));
+        }
+        let max_attempts = self.router.policy.max_attempts;
+        if self.sent >= max_attempts {
+            let why = if max_attempts > 1 { format!(" within {max_attempts} requests") } else { String::new() };
+            return Some(self.nobody(now, &why));
+        }
+        match self.route.choose(now, None) {
+            Choice::Ask(_) => None,
+            Choice::Wait(at) if self.deadline.map_or(at <= now + MAX_WAIT, |deadline| at < deadline) => None,
+            Choice::Wait(_) if self.deadline.is_some() => Some(self.nobody(now, " in time for the deadline")),
+            Choice::Wait(_) | Choice::Nobody => Some(self.nobody(now, "")),
+        }
+    }
+
+    fn nobody(&self, now: Instant, why: &str) -> Error {
+        let causes = self.route.causes(now);
+        let told: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        let message = format!("no provider answered{why}: {}", told.join("; "));
+        Error::new(ErrorKind::AllTargetsFailed, message).with_causes(causes)
+    }
+
+    fn late(&self, now: Instant) -> Error {
+        let seconds = self.router.policy.deadline.unwrap_or_default().as_secs_f64();
+        let causes = self.route.causes(now);
+        let told: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        let so_far = if told.is_empty() { String::new() } else { format!("; before: {}", told.join("; ")) };
+        let message = format!("the call reached its deadline of {seconds} s{so_far}");
+        Error::new(ErrorKind::DeadlineReached, message).with_causes(causes)
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
 }
 
-/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price.
-fn cost_of(attempt: &Attempt) -> Option<f64> {
-    if !attempt.ok() && attempt.usage.total() == 0 {
-        return Some(0.0);
-    }
-    price::cost(attempt.provider, &attempt.model, &attempt.usage)
+/// Whether an attempt that failed in this way counts against the limit of requests.
+fn counts(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::NotConfigured | ErrorKind::Unsupported)
 }
 
 /// The caller's own errors, found before anything is sent.

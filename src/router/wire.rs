@@ -26,6 +26,16 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// For the whole reply.
     pub(super) total: Duration,
+    /// When the whole call ends.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Limits {
+    /// `limit`, cut to what is left for the whole reply and for the whole call.
+    pub(super) fn patience(&self, limit: Duration) -> Duration {
+        let left = self.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        limit.min(self.total).min(left)
+    }
 }
 
 /// What a connection has to give.
@@ -160,7 +170,9 @@ impl Wire {
         } else {
             (self.limits.first.saturating_sub(self.waited), Late::First)
         };
-        if total < patience { (total, Late::Total) } else { (patience, late) }
+        let (patience, late) = if total < patience { (total, Late::Total) } else { (patience, late) };
+        // The deadline is the call's own: whose limit it was is told where the failure is booked.
+        (self.limits.patience(patience), late)
     }
 }
 

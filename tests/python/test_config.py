@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from madspark import LLMConfig, LLMRouter, ModelTier
+from madspark import Limits, LLMConfig, LLMRouter, ModelTier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,13 @@ DEFAULTS: dict[str, object] = {
     "openai_api_key": None,
     "openai_model": None,
     "openai_base_url": "https://api.openai.com/v1",
+    "ollama_num_ctx": None,
+    "ollama_keep_alive": None,
+    "ollama_load_timeout": 600.0,
+    "gemini_thinking_budget": None,
+    "gemini_thinking_level": None,
+    "limits": {},
+    "prices": {},
 }
 
 OTHERS: dict[str, object] = {
@@ -51,6 +58,13 @@ OTHERS: dict[str, object] = {
     "openai_api_key": "sk-" + KEY,
     "openai_model": "gpt-x",
     "openai_base_url": "http://box:3/v1",
+    "ollama_num_ctx": 8192,
+    "ollama_keep_alive": "1h30m",
+    "ollama_load_timeout": 30.0,
+    "gemini_thinking_budget": None,
+    "gemini_thinking_level": "low",
+    "limits": {"gemini": Limits(requests_per_minute=10), "ollama": Limits(concurrent=1)},
+    "prices": {"gemini-x": (0.5, 0.05, 3.0)},
 }
 
 VARIABLES: dict[str, tuple[str, str, object]] = {
@@ -111,8 +125,9 @@ def test_nothing_can_be_changed(name: str) -> None:
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_replace_changes_one_field_in_a_copy(name: str) -> None:
     config = LLMConfig()
-    changed = config.replace(**{name: OTHERS[name]})
-    assert fields(changed) == {**DEFAULTS, name: OTHERS[name]}
+    other = 128 if name == "gemini_thinking_budget" else OTHERS[name]
+    changed = config.replace(**{name: other})
+    assert fields(changed) == {**DEFAULTS, name: other}
     assert fields(config) == DEFAULTS
     assert changed != config
     assert fields(changed.replace(**{name: DEFAULTS[name]})) == DEFAULTS
@@ -144,6 +159,26 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("default_temperature", -0.1),
     ("default_temperature", 2.1),
     ("default_temperature", float("nan")),
+    ("ollama_num_ctx", 0),
+    ("ollama_num_ctx", -1),
+    ("ollama_num_ctx", 2**32),
+    ("ollama_keep_alive", "forever"),
+    ("ollama_keep_alive", "10"),
+    ("ollama_keep_alive", ""),
+    ("ollama_keep_alive", float("inf")),
+    ("ollama_keep_alive", float("nan")),
+    ("ollama_load_timeout", 0.0),
+    ("ollama_load_timeout", float("inf")),
+    ("gemini_thinking_budget", -2),
+    ("gemini_thinking_budget", 2**31),
+    ("gemini_thinking_level", "much"),
+    ("gemini_thinking_level", ""),
+    ("limits", {"claude": Limits()}),
+    ("prices", {"gemini-x": (1.0,)}),
+    ("prices", {"gemini-x": 1.0}),
+    ("prices", {"gemini-x": (1.0, -1.0)}),
+    ("prices", {"gemini-x": (1.0, float("nan"), 1.0)}),
+    ("prices", {" ": (1.0, 1.0)}),
 ]
 
 
@@ -153,6 +188,67 @@ def test_what_cannot_work_is_refused_at_once(name: str, value: Any) -> None:
         LLMConfig(**{name: value})
     with pytest.raises(ValueError):  # noqa: PT011  # the same check; its words are matched above
         LLMConfig().replace(**{name: value})
+
+
+def test_a_budget_and_a_level_of_thoughts_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="gemini_thinking_budget and gemini_thinking_level"):
+        LLMConfig(gemini_thinking_budget=0, gemini_thinking_level="low")
+    level = LLMConfig(gemini_thinking_level="low")
+    with pytest.raises(ValueError, match="exclude each other"):
+        level.replace(gemini_thinking_budget=0)
+    budget = level.replace(gemini_thinking_budget=0, gemini_thinking_level=None)
+    assert (budget.gemini_thinking_budget, budget.gemini_thinking_level) == (0, None)
+
+
+@pytest.mark.parametrize("value", [0, -1, 300, 0.5, "-1s", "0", "1.5h"])
+def test_a_keep_alive_is_seconds_or_a_duration(value: str | float) -> None:
+    config = LLMConfig(ollama_keep_alive=value)
+    assert config.ollama_keep_alive == value
+    assert f"ollama_keep_alive={value!r}" in repr(config)
+
+
+@pytest.mark.parametrize(("name", "value"), [("limits", {"gemini": 5}), ("limits", 5), ("ollama_keep_alive", [])])
+def test_another_type_is_a_type_error(name: str, value: Any) -> None:
+    with pytest.raises(TypeError):
+        LLMConfig(**{name: value})
+
+
+def test_limits_are_values() -> None:
+    limits = Limits(concurrent=2, requests_per_minute=60, tokens_per_minute=2**40)
+    assert (limits.concurrent, limits.requests_per_minute, limits.tokens_per_minute) == (2, 60, 2**40)
+    assert (Limits().concurrent, Limits().requests_per_minute, Limits().tokens_per_minute) == (None, None, None)
+    assert repr(Limits()) == "Limits()"
+    assert eval(repr(limits)) == limits  # noqa: S307  # its own repr
+    for twin in (copy.deepcopy(limits), pickle.loads(pickle.dumps(limits))):  # noqa: S301  # our own bytes
+        assert twin == limits
+        assert hash(twin) == hash(limits)
+    assert limits != Limits(concurrent=2)
+    with pytest.raises(AttributeError):
+        limits.concurrent = 3  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Limits(2)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["concurrent", "requests_per_minute", "tokens_per_minute"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_limit_below_one_is_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+def test_a_price_of_two_numbers_has_cached_tokens_at_full_price() -> None:
+    assert LLMConfig(prices={"m": (1, 2.5)}).prices == {"m": (1.0, 1.0, 2.5)}
+
+
+def test_the_mappings_of_a_configuration_are_its_own() -> None:
+    given = {"ollama": Limits(concurrent=1)}
+    config = LLMConfig(limits=given, prices={"m": (1.0, 2.0)})
+    given["gemini"] = Limits(concurrent=2)
+    assert config.limits == {"ollama": Limits(concurrent=1)}
+    with pytest.raises(TypeError):
+        config.limits["gemini"] = Limits()  # type: ignore[index]
+    with pytest.raises(TypeError):
+        config.prices["m"] = (0.0, 0.0, 0.0)  # type: ignore[index]
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
@@ -220,7 +316,8 @@ def test_copies_are_equal(values: dict[str, Any], duplicate: Callable[[LLMConfig
 
 
 def test_configurations_differ_by_any_field() -> None:
-    one_changed = [LLMConfig(**{name: value}) for name, value in OTHERS.items()]  # type: ignore[arg-type]
+    others = {**OTHERS, "gemini_thinking_budget": 128}
+    one_changed = [LLMConfig(**{name: value}) for name, value in others.items()]  # type: ignore[arg-type]
     assert len({LLMConfig(), *one_changed}) == len(OTHERS) + 1
     assert LLMConfig() != "config"
     assert LLMConfig() is not None

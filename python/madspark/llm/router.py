@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from madspark._core import Call, Stream
+    from madspark.llm.budget import Budget
     from madspark.llm.response import LLMResponse, Restarted
     from madspark.llm.stream import AsyncTextStream, TextStream
     from madspark.llm.tiers import ModelTier
@@ -29,6 +30,9 @@ _Model = TypeVar("_Model", bound="BaseModel")
 
 MAX_PROMPT_CHARS = 100_000
 """Upper bound of one prompt, in characters."""
+
+MAX_ATTEMPTS = 6
+"""The most requests that one call sends where `LLMRouter` was told no number."""
 
 BATCH_CONCURRENCY = 10
 """How many prompts of one batch are under way at once."""
@@ -47,11 +51,20 @@ class LLMRouter:
         fallback_enabled: Whether another provider may answer when the first one fails.
         config: Everything else. Without it the environment is read, as by `LLMConfig.from_env()`.
         model_tier: "fast", "balanced" or "quality".
+        deadline: Seconds one call may take, with every retry, repair, fallback and pause; None for no end but those of
+            the single requests.
+        max_attempts: The most requests one call sends.
+        budget: What all calls of this router may spend together; None for no bound.
+        on_refusal: What follows when a model refuses or a safety filter blocks: "stop" raises ContentRefusedError,
+            "next" asks the next provider.
+        hedge_after: Seconds without an answer after which another provider is asked beside the first, or "p95": when 95
+            of 100 answers of the first had come. The answer that comes first is taken, the other request is given up and
+            counted. None never asks two.
 
     An argument beats the config, the config beats the environment.
 
     Raises:
-        ValueError: For an unknown provider or tier.
+        ValueError: For an unknown provider or tier, and for a number that would let no call succeed.
     """
 
     __slots__ = ("__weakref__", "_config", "_core")
@@ -63,9 +76,24 @@ class LLMRouter:
         *,
         config: LLMConfig | None = None,
         model_tier: ModelTier | str | None = None,
+        deadline: float | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+        budget: Budget | None = None,
+        on_refusal: Literal["stop", "next"] = "stop",
+        hedge_after: float | Literal["p95"] | None = None,
     ) -> None:
         self._config = LLMConfig.from_env() if config is None else config
-        self._core = _core.Router(self._config, primary_provider, fallback_enabled, model_tier)
+        self._core = _core.Router(
+            self._config,
+            primary_provider,
+            fallback_enabled,
+            model_tier,
+            deadline,
+            max_attempts,
+            budget,
+            on_refusal,
+            hedge_after,
+        )
 
     @property
     def config(self) -> LLMConfig:
@@ -86,6 +114,21 @@ class LLMRouter:
     def model_tier(self) -> ModelTier:
         """How much model."""
         return self._core.model_tier
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds one call may take; None for no end."""
+        return self._core.deadline
+
+    @property
+    def max_attempts(self) -> int:
+        """The most requests one call sends."""
+        return self._core.max_attempts
+
+    @property
+    def budget(self) -> Budget:
+        """What its calls may spend together."""
+        return self._core.budget
 
     def generate(
         self,

@@ -1,0 +1,169 @@
+//! Single values of a configuration, from Python and back.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyInt, PyMapping, PyString};
+
+use super::limits::Limits;
+use crate::config::{self, KeepAlive, ModelTier, Price, Provider, ProviderChoice, Secret, Thinking};
+use crate::error::{Error, Result};
+use crate::python::error;
+
+/// `limits`, as Python code writes it.
+#[derive(Debug)]
+pub(super) struct LimitsByProvider(pub(super) BTreeMap<Provider, config::Limits>);
+
+impl<'py> FromPyObject<'_, 'py> for LimitsByProvider {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut limits = BTreeMap::new();
+        for item in given.cast::<PyMapping>()?.items()? {
+            let (name, of_one): (String, Bound<'py, Limits>) = item.extract()?;
+            let provider = name.parse().map_err(|failure: Error| {
+                error::to_python(given.py(), &Error::invalid_input(format!("limits: {}", failure.message())))
+            })?;
+            limits.insert(provider, of_one.get().limits);
+        }
+        Ok(Self(limits))
+    }
+}
+
+impl LimitsByProvider {
+    pub(super) fn to_dict<'py>(
+        py: Python<'py>,
+        limits: &BTreeMap<Provider, config::Limits>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (provider, limits) in limits {
+            dict.set_item(provider.as_str(), Limits { limits: *limits })?;
+        }
+        Ok(dict)
+    }
+}
+
+/// `prices`, as Python code writes it: two numbers where tokens from a cache cost as much as others, else three.
+#[derive(Debug)]
+pub(super) struct PricesByModel(pub(super) BTreeMap<String, Price>);
+
+#[derive(FromPyObject)]
+enum Amounts {
+    Two(f64, f64),
+    Three(f64, f64, f64),
+}
+
+impl<'py> FromPyObject<'_, 'py> for PricesByModel {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut prices = BTreeMap::new();
+        for item in given.cast::<PyMapping>()?.items()? {
+            let (model, amounts): (String, Bound<'py, PyAny>) = item.extract()?;
+            let price = match amounts.extract() {
+                Ok(Amounts::Two(input, output)) => Price { input, cached_input: input, output },
+                Ok(Amounts::Three(input, cached_input, output)) => Price { input, cached_input, output },
+                Err(_) => {
+                    let message =
+                        format!("prices: those of {model:?} must be (input, output) or (input, cached_input, output)");
+                    return Err(error::to_python(given.py(), &Error::invalid_input(message)));
+                }
+            };
+            prices.insert(model, price);
+        }
+        Ok(Self(prices))
+    }
+}
+
+impl PricesByModel {
+    pub(super) fn to_dict<'py>(py: Python<'py>, prices: &BTreeMap<String, Price>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (model, price) in prices {
+            dict.set_item(model, (price.input, price.cached_input, price.output))?;
+        }
+        Ok(dict)
+    }
+}
+
+impl FromPyObject<'_, '_> for KeepAlive {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = given.extract::<&str>() {
+            return Ok(Self::Text(Arc::from(text)));
+        }
+        given.extract().map(Self::Seconds).map_err(|_| PyTypeError::new_err("it must be a number of seconds or a str"))
+    }
+}
+
+impl<'py> IntoPyObject<'py> for &KeepAlive {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match (self, self.whole_seconds()) {
+            (_, Some(seconds)) => Ok(PyInt::new(py, seconds).into_any()),
+            (KeepAlive::Seconds(seconds), None) => Ok(seconds.into_pyobject(py)?.into_any()),
+            (KeepAlive::Text(text), None) => Ok(PyString::new(py, text).into_any()),
+        }
+    }
+}
+
+/// A whole number of at least 1.
+pub(super) fn count<T: TryFrom<i64>>(field: &str, given: Option<i64>) -> Result<Option<T>> {
+    let Some(given) = given else { return Ok(None) };
+    match T::try_from(given) {
+        Ok(count) if given >= 1 => Ok(Some(count)),
+        _ => Err(Error::invalid_input(format!("{field} must be a whole number of at least 1, not {given}"))),
+    }
+}
+
+/// `gemini_thinking_budget` and `gemini_thinking_level`, of which one at most may be set.
+pub(super) fn thinking(budget: Option<i64>, level: Option<&str>) -> Result<Option<Thinking>> {
+    match (budget, level) {
+        (None, None) => Ok(None),
+        (None, Some(level)) => level.parse().map(Thinking::Level).map(Some),
+        (Some(budget), None) => i32::try_from(budget).map(|budget| Some(Thinking::Budget(budget))).map_err(|_| {
+            Error::invalid_input(format!("gemini_thinking_budget must be a number of tokens, not {budget}"))
+        }),
+        (Some(_), Some(_)) => Err(Error::invalid_input(
+            "gemini_thinking_budget and gemini_thinking_level exclude each other: newer models take a level, Gemini 2.5 \
+             takes a budget",
+        )),
+    }
+}
+
+/// The Python enum's member of `tier`.
+pub(in crate::python) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CLASS.import(py, "madspark.llm.tiers", "ModelTier")?.call1((tier.as_str(),))
+}
+
+/// A name as the choice it stands for.
+pub(in crate::python) fn parse<T: std::str::FromStr<Err = Error>>(name: Option<&str>) -> Result<Option<T>> {
+    name.map(str::parse).transpose()
+}
+
+/// The provider choice that `name` stands for.
+pub(in crate::python) fn choice(name: Option<&str>) -> Result<Option<ProviderChoice>> {
+    parse(name)
+}
+
+/// `address` with stars for its password; as it is where it has none.
+pub(super) fn without_password(address: &str) -> Cow<'_, str> {
+    let Some(mut url) = url::Url::parse(address).ok().filter(|url| url.password().is_some()) else {
+        return Cow::Borrowed(address);
+    };
+    // Every address was checked to have a host, so a password can be set.
+    if url.set_password(Some("***")).is_ok() { Cow::Owned(url.into()) } else { Cow::Borrowed("***") }
+}
+
+/// A blank key is no key.
+pub(super) fn key(text: Option<&str>) -> Option<Secret> {
+    text.filter(|text| !text.trim().is_empty()).map(Secret::new)
+}

@@ -1,0 +1,135 @@
+//! What a router may spend, and what it has spent.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Upper bounds of what all calls of one router spend together.
+///
+/// They are looked at before each request: the requests in flight at that moment may carry the sum past a bound, and no
+/// further one is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Budget {
+    /// Tokens, of prompts and answers, of failed requests too.
+    pub max_tokens: Option<u64>,
+    /// US dollars. A target whose price is not known is passed over.
+    pub max_cost: Option<f64>,
+    /// Requests to providers. Never exceeded.
+    pub max_calls: Option<u64>,
+}
+
+impl Budget {
+    /// Fails with `InvalidInput` where a bound is no amount.
+    pub fn validate(&self) -> Result<()> {
+        match self.max_cost {
+            Some(cost) if !(cost.is_finite() && cost >= 0.0) => {
+                Err(Error::invalid_input(format!("max_cost must be a number of US dollars, not {cost}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What has been spent.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    tokens: AtomicU64,
+    /// Whole numbers add up exactly where dollars as floats would not.
+    picodollars: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Spent {
+    /// Takes one request out of `budget`; [`Spent::give_back`] returns it.
+    pub(super) fn take(&self, budget: &Budget) -> Result<()> {
+        let tokens = self.tokens.load(Ordering::Relaxed);
+        if let Some(max) = budget.max_tokens.filter(|max| tokens >= *max) {
+            return Err(reached(&format!("{tokens} of {max} tokens")));
+        }
+        let cost = self.picodollars.load(Ordering::Relaxed);
+        if let Some(max) = budget.max_cost.filter(|max| cost >= picodollars(*max)) {
+            #[expect(clippy::cast_precision_loss, reason = "a sum shown to people")]
+            let dollars = cost as f64 / PICO;
+            return Err(reached(&format!("{dollars:.6} of {max:.6} US dollars")));
+        }
+        let Some(max) = budget.max_calls else { return Ok(()) };
+        let taken = self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |calls| {
+            (calls < max).then(|| calls + 1)
+        });
+        taken.map(|_| ()).map_err(|calls| reached(&format!("{calls} of {max} calls")))
+    }
+
+    /// Undoes [`Spent::take`] for a request that was never sent.
+    pub(super) fn give_back(&self, budget: &Budget) {
+        if budget.max_calls.is_some() {
+            self.calls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds what a request cost, whatever came of it.
+    pub(super) fn add(&self, tokens: u64, cost: Option<f64>) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.picodollars.fetch_add(picodollars(cost.unwrap_or(0.0)), Ordering::Relaxed);
+    }
+}
+
+const PICO: f64 = 1e12;
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an amount is no less than 0; casts saturate")]
+fn picodollars(dollars: f64) -> u64 {
+    (dollars * PICO).round() as u64
+}
+
+fn reached(spent: &str) -> Error {
+    let message = format!("the budget of this router is used up ({spent}); build a router with a larger one to go on");
+    Error::new(ErrorKind::BudgetReached, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bound_holds() {
+        let budgets = [
+            Budget { max_tokens: Some(100), ..Budget::default() },
+            Budget { max_cost: Some(0.01), ..Budget::default() },
+            Budget { max_calls: Some(1), ..Budget::default() },
+        ];
+        for budget in budgets {
+            let spent = Spent::default();
+            spent.take(&budget).unwrap();
+            spent.add(100, Some(0.01));
+            assert_eq!(spent.take(&budget).unwrap_err().kind(), ErrorKind::BudgetReached, "{budget:?}");
+            spent.take(&Budget::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn many_small_costs_add_up_exactly() {
+        let (spent, budget) = (Spent::default(), Budget { max_cost: Some(0.1), ..Budget::default() });
+        for _ in 0..999_999 {
+            spent.add(0, Some(1e-7));
+        }
+        spent.take(&budget).unwrap();
+        spent.add(0, Some(1e-7));
+        spent.take(&budget).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_not_sent_is_given_back() {
+        let (spent, budget) = (Spent::default(), Budget { max_calls: Some(1), ..Budget::default() });
+        spent.take(&budget).unwrap();
+        spent.give_back(&budget);
+        spent.take(&budget).unwrap();
+        spent.take(&budget).unwrap_err();
+    }
+
+    #[test]
+    fn an_amount_of_money_is_a_number() {
+        for cost in [f64::NAN, f64::INFINITY, -0.01] {
+            Budget { max_cost: Some(cost), ..Budget::default() }.validate().unwrap_err();
+        }
+        Budget { max_cost: Some(0.0), ..Budget::default() }.validate().unwrap();
+    }
+}

@@ -1,0 +1,204 @@
+//! The way of one call through its targets: who may be asked when. No clock of its own and no I/O.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::policy::{self, Again, OnRefusal, Onward};
+use super::target_state::{TargetState, TargetStates};
+use crate::config::Provider;
+use crate::error::{Error, ErrorKind};
+use crate::message::{Form, Repair, Request, Room};
+use crate::provider::{self, Target};
+
+/// One target of a call, and how the call stands with it.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) target: Target,
+    /// What the process knows of it; `None` for the mock, which has neither limits nor a bad day.
+    pub(super) state: Option<Arc<TargetState>>,
+    /// Not asked before.
+    ready_at: Instant,
+    /// Requests this call has sent to it.
+    pub(super) tried: u32,
+    /// It is not asked again by this call.
+    is_out: bool,
+    repair: Option<Repair>,
+    form: Form,
+    room: Room,
+    /// Its last failure.
+    error: Option<Error>,
+    /// It stood aside, and the call's record says so.
+    was_passed_over: bool,
+}
+
+/// All targets of a call, in the order of its plan.
+#[derive(Debug)]
+pub(super) struct Route {
+    stops: Vec<Stop>,
+    on_refusal: OnRefusal,
+    /// The target that failed in a way it can mend at once.
+    mending: Option<usize>,
+}
+
+/// Who is asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The target with this index.
+    Ask(usize),
+    /// Nobody before then.
+    Wait(Instant),
+    /// Nobody any more.
+    Nobody,
+}
+
+impl Route {
+    /// The way over `targets`, none of which has been asked.
+    pub(super) fn new(targets: Vec<Target>, states: &TargetStates, on_refusal: OnRefusal, now: Instant) -> Self {
+        let stops = targets.into_iter().map(|target| {
+            let state = (target.provider != Provider::Mock).then(|| states.of(&target));
+            let form = state.as_ref().map_or(Form::Native, |state| state.form());
+            Stop {
+                target,
+                state,
+                ready_at: now,
+                tried: 0,
+                is_out: false,
+                repair: None,
+                form,
+                room: Room::Usual,
+                error: None,
+                was_passed_over: false,
+            }
+        });
+        Self { stops: stops.collect(), on_refusal, mending: None }
+    }
+
+    pub(super) fn stop(&self, index: usize) -> &Stop {
+        &self.stops[index]
+    }
+
+    /// `request` as the target with this index is to be asked.
+    pub(super) fn request(&self, index: usize, request: &Request) -> Request {
+        let Stop { repair, form, room, .. } = &self.stops[index];
+        Request { repair: repair.clone(), form: *form, room: *room, ..request.clone() }
+    }
+
+    /// Who is asked at `now`, `but` excepted: who can mend its failure, else the first in the plan that is ready. Those that
+    /// are known to fail for a while stand behind the others.
+    pub(super) fn choose(&self, now: Instant, but: Option<usize>) -> Choice {
+        let mut behind = None;
+        let mut soonest: Option<Instant> = None;
+        let order = self.mending.into_iter().chain(0..self.stops.len());
+        for index in order.filter(|index| Some(*index) != but) {
+            let stop = &self.stops[index];
+            if stop.is_out {
+                continue;
+            }
+            let ready_at = stop.ready_at(now);
+            if ready_at > now {
+                soonest = Some(soonest.map_or(ready_at, |before| before.min(ready_at)));
+            } else if stop.is_demoted(now) {
+                behind = behind.or(Some(index));
+            } else {
+                return Choice::Ask(index);
+            }
+        }
+        match (behind, soonest) {
+            (Some(index), _) => Choice::Ask(index),
+            (None, Some(at)) => Choice::Wait(at),
+            (None, None) => Choice::Nobody,
+        }
+    }
+
+    /// A request goes to the target with this index.
+    pub(super) fn ask(&mut self, index: usize) {
+        self.stops[index].tried += 1;
+        self.mending = None;
+    }
+
+    /// Books `error` against the target with this index. `repair` is what to tell it where it may mend its reply. True where
+    /// the call may go on; [`Route::choose`] tells with whom.
+    pub(super) fn fail(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> bool {
+        let stop = &mut self.stops[index];
+        let rule = policy::after(error.kind(), stop.target.provider);
+        let again = if stop.tried < rule.tries { rule.again } else { Again::Never };
+        stop.repair = if again == Again::Corrected { repair } else { stop.repair.take() };
+        let mends = match again {
+            Again::Never => false,
+            Again::Later => {
+                stop.ready_at = now + policy::pause(&error, stop.tried);
+                false
+            }
+            Again::Corrected => stop.repair.is_some(),
+            Again::Simpler => stop.simplify(),
+            Again::Roomier => stop.room != std::mem::replace(&mut stop.room, Room::More),
+        };
+        stop.is_out = again != Again::Later && !mends;
+        stop.error = Some(error);
+        self.mending = mends.then_some(index);
+        match rule.onward {
+            Onward::Next => true,
+            Onward::IfWanted => self.on_refusal == OnRefusal::Next,
+            Onward::Stop => false,
+        }
+    }
+
+    /// The target with this index is not asked before `at`; no failure of its own.
+    pub(super) fn hold(&mut self, index: usize, at: Instant) {
+        self.stops[index].ready_at = at;
+    }
+
+    /// The targets before `index` that stand aside now, told for the first time.
+    pub(super) fn passed_over(&mut self, index: usize, now: Instant) -> Vec<(Target, Error)> {
+        let mut told = Vec::new();
+        for stop in &mut self.stops[..index] {
+            if !stop.is_out && stop.error.is_none() && !stop.was_passed_over && stop.ready_at(now) > now {
+                stop.was_passed_over = true;
+                told.push((stop.target.clone(), stop.resting(now)));
+            }
+        }
+        told
+    }
+
+    /// Why each target gave no answer, in the order of the plan.
+    pub(super) fn causes(&self, now: Instant) -> Vec<Error> {
+        let cause = |stop: &Stop| match &stop.error {
+            Some(error) if stop.is_out => error.clone(),
+            Some(error) => {
+                let wait = stop.ready_at(now).saturating_duration_since(now);
+                error.clone().with_retry_after(error.retry_after().max((!wait.is_zero()).then_some(wait)))
+            }
+            None => stop.resting(now),
+        };
+        self.stops.iter().filter(|stop| stop.error.is_some() || stop.ready_at(now) > now).map(cause).collect()
+    }
+}
+
+impl Stop {
+    fn ready_at(&self, now: Instant) -> Instant {
+        let rest = self.state.as_ref().map_or_else(Default::default, |state| state.breaker.ready_in(now));
+        self.ready_at.max(now + rest)
+    }
+
+    fn is_demoted(&self, now: Instant) -> bool {
+        self.state.as_ref().is_some_and(|state| state.breaker.is_demoted(now))
+    }
+
+    /// Goes over to a simpler form of schema, where the protocol has one, for every later call too.
+    fn simplify(&mut self) -> bool {
+        let adapter = provider::adapter(self.target.provider);
+        let Some(form) = adapter.and_then(|adapter| adapter.simpler(&self.target, self.form)) else { return false };
+        self.form = form;
+        if let Some(state) = &self.state {
+            state.remember_form(form);
+        }
+        true
+    }
+
+    fn resting(&self, now: Instant) -> Error {
+        let wait = self.ready_at(now).saturating_duration_since(now);
+        let message = "was not asked: it failed again and again, or asked to be left alone";
+        self.target.locate(Error::new(ErrorKind::Resting, message).with_retry_after(Some(wait)))
+    }
+}

@@ -1,0 +1,132 @@
+//! One request under way, and the books that are kept for it even where nobody waits for it any more.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::{Ticket, Verdict};
+use super::limit::Reservation;
+use super::{Attempt, Router, price};
+use crate::config::Provider;
+use crate::message::{Request, Usage};
+use crate::provider::Target;
+
+/// A request under way. Dropped before it was settled, it counts as sent, at an estimated price: the provider may have
+/// worked, and asks to be paid.
+pub(super) struct Visit {
+    router: Arc<Router>,
+    /// Of the target in the call's route.
+    pub(super) index: usize,
+    pub(super) target: Target,
+    pub(super) request: Request,
+    ticket: Option<Ticket>,
+    place: Option<Reservation>,
+    pub(super) started: Instant,
+    /// How long it may take.
+    pub(super) patience: Duration,
+    /// How long the call had waited before.
+    pub(super) waited: Duration,
+    pub(super) is_hedge: bool,
+    /// What a stream has told of its usage, and how much text it has brought.
+    seen: (Usage, usize),
+    /// Where to tell that it was given up.
+    given_up: Option<mpsc::Sender<Attempt>>,
+    is_settled: bool,
+}
+
+/// What it takes to ask a target.
+pub(super) struct Leave {
+    /// From the breaker; `None` for the mock.
+    pub(super) ticket: Option<Ticket>,
+    /// Within the limits; `None` where there are none.
+    pub(super) place: Option<Reservation>,
+}
+
+impl Visit {
+    pub(super) fn new(
+        router: &Arc<Router>,
+        index: usize,
+        (target, request): (Target, Request),
+        leave: Leave,
+        (started, patience, waited): (Instant, Duration, Duration),
+    ) -> Self {
+        let Leave { ticket, place } = leave;
+        Self {
+            router: Arc::clone(router),
+            index,
+            target,
+            request,
+            ticket,
+            place,
+            started,
+            patience,
+            waited,
+            is_hedge: false,
+            seen: (Usage::default(), 0),
+            given_up: None,
+            is_settled: false,
+        }
+    }
+
+    /// Tells `given_up` where it is dropped before it was settled.
+    pub(super) fn on_drop(&mut self, given_up: mpsc::Sender<Attempt>) {
+        self.given_up = Some(given_up);
+    }
+
+    /// A stream has counted `usage` so far and brought `text` bytes.
+    pub(super) fn saw(&mut self, usage: Usage, text: usize) {
+        self.seen = (usage, text);
+    }
+
+    /// Enters `attempt`, the record of how it ended, into the books of the router and of the process.
+    pub(super) fn settle(mut self, attempt: &Attempt, verdict: Verdict) {
+        let now = Instant::now();
+        if let Some(ticket) = self.ticket.take() {
+            ticket.settle(verdict, now);
+        }
+        if let Some(place) = self.place.take() {
+            place.settle(attempt.usage.total(), now);
+        }
+        self.is_settled = true;
+        self.book(attempt);
+    }
+
+    /// What it has cost as far as is known; the rest is estimated.
+    pub(super) fn usage_so_far(&self) -> Usage {
+        let (told, text) = self.seen;
+        let written = u64::try_from(text / 4).unwrap_or(u64::MAX);
+        let input = if told.total() == 0 { self.request.estimated_tokens() } else { told.input };
+        Usage { input, output: told.output.max(written), ..told }
+    }
+
+    fn book(&self, attempt: &Attempt) {
+        let cost = cost_of(&self.router, attempt);
+        self.router.spent.add(attempt.usage.total(), cost);
+        if !attempt.sent && attempt.provider != Provider::Mock {
+            self.router.spent.give_back(&self.router.policy.budget);
+        }
+        self.router.metrics.attempted(attempt, cost);
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if !self.is_settled && self.target.provider != Provider::Mock {
+            let attempt = Attempt::cancelled(self);
+            self.book(&attempt);
+            if let Some(given_up) = &self.given_up {
+                // Nobody listens any more where the whole call was dropped.
+                let _ = given_up.send(attempt);
+            }
+        }
+    }
+}
+
+/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price.
+pub(super) fn cost_of(router: &Router, attempt: &Attempt) -> Option<f64> {
+    if !attempt.ok() && attempt.usage.total() == 0 {
+        return Some(0.0);
+    }
+    price::cost(router.config(), attempt.provider, &attempt.model, &attempt.usage)
+}
