@@ -205,6 +205,13 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
+    /// The same failure, seen as one of class `kind`.
+    #[must_use]
+    pub(crate) fn as_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// Names the target that failed.
     #[must_use]
     pub fn at(mut self, provider: Provider, model: impl Into<Arc<str>>) -> Self {

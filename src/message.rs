@@ -73,6 +73,17 @@ pub enum Form {
     Told,
 }
 
+impl Form {
+    /// The next simpler form; `None` after the last.
+    pub const fn simpler(self) -> Option<Self> {
+        match self {
+            Self::Native => Some(Self::Older),
+            Self::Older => Some(Self::Told),
+            Self::Told => None,
+        }
+    }
+}
+
 /// How much room a target is to give to prompt and answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Room {

@@ -15,11 +15,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
-use super::encode::{Base64, endpoint, get, key_header, not_configured, post, unsupported, user_text};
+use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
-use crate::schema::{Dialect, Lowered};
+use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
 /// Anthropic's own host.
@@ -171,6 +171,14 @@ impl Adapter for Anthropic {
         !matches!(part, Part::Url(_))
     }
 
+    fn form(&self, _target: &Target, request: &Request) -> Option<Form> {
+        form(request)
+    }
+
+    fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
+        (form == Form::Native).then_some(Form::Told)
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         ask(target, request, false)
     }
@@ -197,7 +205,8 @@ impl Adapter for Anthropic {
         let is_text = |block: &ReplyBlock| block.r#type.as_deref().is_none_or(|kind| kind == "text");
         let text = content.into_iter().filter(is_text).filter_map(|block| block.text).collect();
         let reason = answered.stop_reason;
-        Draft { text, model: answered.model, finish, reason, usage }.settle(target, request, Dialect::Anthropic)
+        let draft = Draft { text, model: answered.model, finish, reason, usage };
+        draft.settle(target, request, form(request).map(dialect))
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -287,10 +296,12 @@ fn ask(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> 
         return Err(not_configured(target, "there is no model: set anthropic_model or ANTHROPIC_MODEL".to_owned()));
     }
     let url = address(target, "messages")?;
-    let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Anthropic));
-    let (enforced, told) = match lowered.as_deref() {
-        Some(lowered) if lowered.is_strict() => (Some(lowered), None),
-        other => (None, other),
+    let form = form(request);
+    let schema = request.schema.as_ref().zip(form);
+    let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
+    let (enforced, told) = match form {
+        Some(Form::Native) => (lowered.as_deref(), None),
+        _ => (None, lowered.as_deref()),
     };
     let asked = Ask {
         model: &target.model,
@@ -304,6 +315,21 @@ fn ask(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> 
     };
     let headers = headers(target, &url)?;
     post(url, headers, &asked, request)
+}
+
+/// There is nothing between the schema as a format and the schema in words. What the subset cannot say is told.
+fn form(request: &Request) -> Option<Form> {
+    let schema = request.schema.as_ref()?;
+    let is_sent = request.form == Form::Native && schema.lower(Dialect::Anthropic).is_strict();
+    Some(if is_sent { Form::Native } else { Form::Told })
+}
+
+/// What the schema is written in.
+const fn dialect(form: Form) -> Dialect {
+    match form {
+        Form::Native => Dialect::Anthropic,
+        Form::Older | Form::Told => Dialect::Told,
+    }
 }
 
 /// Anthropic's own clients take a base URL without the version part, and `ANTHROPIC_BASE_URL` is commonly set for them:
@@ -341,14 +367,6 @@ fn takes_temperature(model: &str) -> bool {
         .filter_map(|digits| digits.parse().ok());
     let major: Option<u32> = numbers.next();
     major.is_some_and(|major| (major, numbers.next().unwrap_or(0)) <= LAST_WITH_TEMPERATURE)
-}
-
-/// The system instruction, with the schema that the API cannot enforce.
-fn system<'a>(system: &'a str, told: Option<&Lowered>) -> Cow<'a, str> {
-    let Some(lowered) = told else { return Cow::Borrowed(system) };
-    let gap = if system.is_empty() { "" } else { "\n\n" };
-    let document = lowered.document();
-    Cow::Owned(format!("{system}{gap}Answer with JSON alone, a value of this JSON Schema:\n{document}"))
 }
 
 fn messages<'a>(target: &Target, request: &'a Request) -> Result<Vec<Message<'a>>> {

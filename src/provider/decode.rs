@@ -28,6 +28,29 @@ const TOO_LONG: [&str; 7] = [
     "input token count",
 ];
 
+/// What servers name where they do not take a schema: its place in the request, or what they make of it. Gemini, `OpenAI`,
+/// Anthropic, llama.cpp, Ollama, and those that copy them.
+const SCHEMA: [&str; 18] = [
+    "schema",
+    "response_format",
+    "response format",
+    "response_mime_type",
+    "response mime type",
+    "responsemimetype",
+    "json mode",
+    "json_object",
+    "json_validate_failed",
+    "output_config",
+    "output_format",
+    "output format",
+    "structured output",
+    "guided",
+    "grammar",
+    "invalid format",
+    "for format",
+    "chatrequest.format",
+];
+
 /// What servers call a quota that is filled again the next day.
 const DAILY: [&str; 3] = ["per day", "perday", "daily"];
 
@@ -57,17 +80,19 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// The reply to `request`; of a structured one the JSON text in the form of the caller's own schema.
+    /// The reply to `request`; of a structured one the JSON text in the form of the caller's own schema, brought back from
+    /// the `dialect` that it was sent in.
     ///
     /// Fails with `EmptyReply` where there is no text. A text cut at a limit is a reply only where the caller set that
     /// limit and asked for free text; otherwise it is `Truncated`.
-    pub(super) fn settle(self, target: &Target, request: &Request, dialect: Dialect) -> Result<Reply> {
+    pub(super) fn settle(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
         self.check(target, request)?;
         let Self { text, model, finish, usage, .. } = self;
-        let json = request.schema.as_ref().and_then(|schema| Some((schema, schema::json_text(&text)?)));
+        let schema = request.schema.as_ref().zip(dialect);
+        let json = schema.and_then(|schema| Some((schema, schema::json_text(&text)?)));
         let (text, around) = match json {
             None => (text, None),
-            Some((schema, json)) => {
+            Some(((schema, dialect), json)) => {
                 let is_part = json.len() < text.trim().len();
                 (schema.lower(dialect).restore(json.to_owned()), is_part.then_some(text))
             }
@@ -147,7 +172,8 @@ pub(super) struct Complaint {
 
 impl Complaint {
     /// Reads the shapes in use: `{"error": {"message": …}}`, `{"error": "…"}`, `{"message": …}`, `{"detail": …}`, each
-    /// also as the only element of a list, and text that is no JSON.
+    /// also as the only element of a list, the list of faults that FastAPI makes of a wrong field, and text that is no
+    /// JSON.
     pub(super) fn read(status: u16, body: &Bytes) -> Self {
         let document = match serde_json::from_slice(body) {
             Ok(Value::Array(list)) => list.into_iter().next().unwrap_or_default(),
@@ -169,6 +195,12 @@ impl Complaint {
         told(&self.message) || codes.into_iter().any(told)
     }
 
+    /// Whether the words, or anything beside them, name a schema or where it stands in a request.
+    fn is_about_schema(&self) -> bool {
+        let told = format!("{} {}", self.message, self.detail).to_ascii_lowercase();
+        SCHEMA.iter().any(|words| told.contains(words))
+    }
+
     /// The class of a failure with `status`, as far as words and codes tell it that all providers have in common.
     pub(super) fn kind(&self, status: u16) -> ErrorKind {
         match kind_of(status) {
@@ -178,6 +210,9 @@ impl Complaint {
                 ErrorKind::ContextTooLong
             }
             ErrorKind::Rejected if status == 404 && self.mentions("model") => ErrorKind::ModelMissing,
+            ErrorKind::Rejected if self.is_about_schema() => ErrorKind::SchemaRejected,
+            // llama.cpp and what is built on it fail on a schema they cannot make a grammar of.
+            ErrorKind::Server if matches!(status, 500 | 501) && self.is_about_schema() => ErrorKind::SchemaRejected,
             kind => kind,
         }
     }
@@ -209,6 +244,11 @@ fn words(document: &Value) -> Option<String> {
         Value::String(text) => text,
         Value::Object(fields) => {
             return ["error", "message", "detail"].into_iter().find_map(|name| words(fields.get(name)?));
+        }
+        Value::Array(faults) => {
+            let fault = faults.first()?;
+            let place = fault.get("loc")?.as_array()?.iter().map(|step| step.as_str().unwrap_or("…"));
+            return Some(format!("{}: {}", place.collect::<Vec<_>>().join("."), fault.get("msg")?.as_str()?));
         }
         _ => return None,
     };
@@ -262,6 +302,8 @@ mod tests {
         assert_eq!(told(500, r#"[{"error":{"message":"no"}}]"#), "no");
         assert_eq!(told(500, r#"{"message":"no"}"#), "no");
         assert_eq!(told(500, r#"{"detail":"no"}"#), "no");
+        let faults = r#"{"detail":[{"loc":["body","messages",0,"role"],"msg":"Field required","type":"missing"}]}"#;
+        assert_eq!(told(422, faults), "body.messages.….role: Field required");
         assert_eq!(told(500, r#"{"error":"{\"error\":{\"code\":400,\"message\":\"inner\"}}"}"#), "inner");
         assert_eq!(told(500, "upstream connect error"), "upstream connect error");
         for silent in ["", "<html>502</html>", "{}", "[]", r#"{"error":{}}"#, r#"{"error":""}"#, "{\"err"] {

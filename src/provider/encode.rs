@@ -14,6 +14,7 @@ use url::Url;
 use super::Target;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request};
+use crate::schema::Lowered;
 use crate::transport::WireRequest;
 
 /// A file's bytes, written as base64 straight into the body.
@@ -100,6 +101,14 @@ pub(super) fn not_configured(target: &Target, message: String) -> Error {
 /// The target cannot carry `part`.
 pub(super) fn unsupported(target: &Target, part: &Part) -> Error {
     target.locate(Error::new(ErrorKind::Unsupported, format!("does not take {}", part.describe())))
+}
+
+/// The system instruction, with the schema that the model is told, whether or not it is held to it as well.
+pub(super) fn system<'a>(system: &'a str, told: Option<&Lowered>) -> Cow<'a, str> {
+    let Some(lowered) = told else { return Cow::Borrowed(system) };
+    let gap = if system.is_empty() { "" } else { "\n\n" };
+    let document = lowered.document();
+    Cow::Owned(format!("{system}{gap}Answer with JSON alone, a value of this JSON Schema:\n{document}"))
 }
 
 /// The text of the user's first turn: the text documents, each between fences it does not contain, then the prompt.

@@ -15,11 +15,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
-use super::encode::{Base64, endpoint, get, key_header, not_configured, post, user_text};
+use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
-use crate::schema::Dialect;
+use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -73,6 +73,8 @@ struct GenerationConfig<'a> {
     response_mime_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_json_schema: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_schema: Option<&'a Value>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +138,14 @@ impl Adapter for Gemini {
         true
     }
 
+    fn form(&self, _target: &Target, request: &Request) -> Option<Form> {
+        form(request)
+    }
+
+    fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
+        form.simpler()
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         generate(target, request, method(target, "generateContent")?)
     }
@@ -159,7 +169,7 @@ impl Adapter for Gemini {
         let finish = candidate.finish();
         let reason = candidate.finish_reason.clone();
         let draft = Draft { text: candidate.into_text(), model: generated.model_version, finish, reason, usage };
-        draft.settle(target, request, Dialect::Gemini)
+        draft.settle(target, request, form(request).map(dialect))
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -270,20 +280,42 @@ fn method(target: &Target, method: &str) -> Result<Url> {
     endpoint(target, &["models", &format!("{model}:{method}")])
 }
 
+/// A schema that the older form cannot say is told instead.
+fn form(request: &Request) -> Option<Form> {
+    let schema = request.schema.as_ref()?;
+    let is_unsayable = request.form == Form::Older && !schema.lower(Dialect::GeminiOlder).is_strict();
+    Some(if is_unsayable { Form::Told } else { request.form })
+}
+
+/// What the schema is written in.
+const fn dialect(form: Form) -> Dialect {
+    match form {
+        Form::Native => Dialect::Gemini,
+        Form::Older => Dialect::GeminiOlder,
+        Form::Told => Dialect::Told,
+    }
+}
+
 fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest> {
     let key = key(target)?;
-    let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Gemini));
+    let form = form(request);
+    let schema = request.schema.as_ref().zip(form);
+    let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
+    let sent_as = |wanted| lowered.as_deref().filter(|_| form == Some(wanted));
+    let system = system(&request.system, sent_as(Form::Told));
     let reads_pages = request.parts.iter().any(|part| matches!(part, Part::Url(_)));
     let generate = Generate {
-        system_instruction: (!request.system.is_empty())
-            .then(|| Content { role: None, parts: vec![ContentPart::Text(Cow::Borrowed(&request.system))] }),
+        system_instruction: (!system.is_empty())
+            .then(|| Content { role: None, parts: vec![ContentPart::Text(system)] }),
         contents: contents(request),
         tools: if reads_pages { vec![Tool::UrlContext {}] } else { Vec::new() },
         generation_config: GenerationConfig {
             temperature: request.temperature,
             max_output_tokens: request.max_tokens,
-            response_mime_type: lowered.is_some().then_some("application/json"),
-            response_json_schema: lowered.as_ref().map(|lowered| lowered.document()),
+            // Some models take no tool beside it.
+            response_mime_type: form.filter(|form| *form != Form::Told || !reads_pages).map(|_| "application/json"),
+            response_json_schema: sent_as(Form::Native).map(Lowered::document),
+            response_schema: sent_as(Form::Older).map(Lowered::document),
         },
     };
     post(url, vec![key], &generate, request)

@@ -20,8 +20,8 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
 use crate::config::{Provider, Secret};
-use crate::error::{Error, Result};
-use crate::message::{Part, Reply, Request};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Form, Part, Reply, Request};
 use crate::transport::{Framing, WireRequest};
 
 pub use event::{Counted, Event, Transcript};
@@ -54,6 +54,13 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
     /// Whether the protocol can carry `part`.
     fn takes(&self, part: &Part) -> bool;
 
+    /// The form in which `target` is sent the schema of `request`: the one that the request names, or a simpler one where
+    /// the target does not keep to that, or that cannot say the schema. `None` without a schema.
+    fn form(&self, target: &Target, request: &Request) -> Option<Form>;
+
+    /// The next form to ask `target` in that has rejected a schema in `form`; `None` where the protocol has no simpler one.
+    fn simpler(&self, target: &Target, form: Form) -> Option<Form>;
+
     /// The HTTP request that asks `request` of `target`. Fails with `NotConfigured` where the target lacks a key or a
     /// model it needs, with `Unsupported` where a part cannot be carried.
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest>;
@@ -61,8 +68,20 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
     /// The reply in the body of an HTTP 2xx. Fails with `MalformedReply`, `EmptyReply`, `Truncated` or `Refused`.
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply>;
 
-    /// The error in a reply of another status. Never repeats a key.
+    /// The error in a reply of another status. Never repeats a key. What it says against a schema is
+    /// `SchemaRejected`; see [`Adapter::attribute`].
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error;
+
+    /// `error` as one about `request`: where no schema was sent but in words, none was rejected, whatever words the
+    /// server chose.
+    fn attribute(&self, target: &Target, request: &Request, error: Error) -> Error {
+        let sends_schema = self.form(target, request).is_some_and(|form| form != Form::Told);
+        if error.kind() != ErrorKind::SchemaRejected || sends_schema {
+            return error;
+        }
+        let kind = decode::kind_of(error.status().unwrap_or(400));
+        error.as_kind(kind)
+    }
 
     /// The HTTP request that asks `request` of `target` for a streamed reply. Fails as [`Adapter::encode`] does.
     fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest>;

@@ -15,12 +15,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
-use super::encode::{Base64, endpoint, get, post, unsupported, user_text};
+use super::encode::{Base64, endpoint, get, post, system, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
-use crate::schema::Dialect;
+use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
+
+/// The host of the models that are not run locally.
+const CLOUD: &str = "ollama.com";
 
 /// The protocol.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ struct Chat<'a> {
     truncate: bool,
     shift: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<&'a Value>,
+    format: Option<Format<'a>>,
     options: Options,
 }
 
@@ -44,6 +47,14 @@ struct Message<'a> {
     content: Cow<'a, str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<Base64<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format<'a> {
+    Schema(&'a Value),
+    /// `json`: an object, of no particular schema.
+    Word(&'static str),
 }
 
 #[derive(Serialize)]
@@ -91,6 +102,15 @@ impl Adapter for Ollama {
         matches!(part, Part::Text { .. } | Part::Image { .. })
     }
 
+    fn form(&self, target: &Target, request: &Request) -> Option<Form> {
+        request.schema.as_ref()?;
+        Some(if is_cloud(target) { Form::Told } else { request.form })
+    }
+
+    fn simpler(&self, target: &Target, form: Form) -> Option<Form> {
+        if is_cloud(target) { None } else { form.simpler() }
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         self.chat(target, request, false)
     }
@@ -106,7 +126,7 @@ impl Adapter for Ollama {
         };
         let text = message.content.unwrap_or_default();
         let draft = Draft { text, model: reply.model, finish, reason: reply.done_reason, usage };
-        draft.settle(target, request, Dialect::Ollama)
+        draft.settle(target, request, self.form(target, request).map(dialect))
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -161,14 +181,21 @@ impl Adapter for Ollama {
 
 impl Ollama {
     fn chat(&self, target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
-        let lowered = request.schema.as_ref().map(|schema| schema.lower(Dialect::Ollama));
+        let form = self.form(target, request);
+        let schema = request.schema.as_ref().zip(form);
+        let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
+        let told = lowered.as_deref().filter(|_| form != Some(Form::Native));
         let chat = Chat {
             model: &target.model,
-            messages: messages(self, target, request)?,
+            messages: messages(self, target, request, told)?,
             stream,
             truncate: false,
             shift: false,
-            format: lowered.as_ref().map(|lowered| lowered.document()),
+            format: match form {
+                Some(Form::Native) => lowered.as_ref().map(|lowered| Format::Schema(lowered.document())),
+                Some(Form::Older) => Some(Format::Word("json")),
+                Some(Form::Told) | None => None,
+            },
             options: Options { temperature: request.temperature, num_predict: request.max_tokens },
         };
         post(endpoint(target, &["api", "chat"])?, Vec::new(), &chat, request)
@@ -189,7 +216,27 @@ impl ChatReply {
     }
 }
 
-fn messages<'a>(adapter: &Ollama, target: &Target, request: &'a Request) -> Result<Vec<Message<'a>>> {
+/// What the schema is written in.
+const fn dialect(form: Form) -> Dialect {
+    match form {
+        Form::Native => Dialect::Ollama,
+        Form::Older | Form::Told => Dialect::Told,
+    }
+}
+
+/// Models in Ollama's cloud take a schema, also through a local server, and answer as if there were none.
+fn is_cloud(target: &Target) -> bool {
+    let model = target.model.trim();
+    let host = || endpoint(target, &[]).ok()?.host_str().map(|host| host == CLOUD);
+    model.ends_with("-cloud") || model.ends_with(":cloud") || host().unwrap_or_default()
+}
+
+fn messages<'a>(
+    adapter: &Ollama,
+    target: &Target,
+    request: &'a Request,
+    told: Option<&Lowered>,
+) -> Result<Vec<Message<'a>>> {
     if let Some(part) = request.parts.iter().find(|part| !adapter.takes(part)) {
         return Err(unsupported(target, part));
     }
@@ -198,8 +245,9 @@ fn messages<'a>(adapter: &Ollama, target: &Target, request: &'a Request) -> Resu
         _ => None,
     });
     let mut messages = Vec::with_capacity(4);
-    if !request.system.is_empty() {
-        messages.push(turn("system", Cow::Borrowed(&request.system)));
+    let system = system(&request.system, told);
+    if !system.is_empty() {
+        messages.push(turn("system", system));
     }
     messages.push(Message { images: images.collect(), ..turn("user", user_text(request)) });
     if let Some(repair) = &request.repair {

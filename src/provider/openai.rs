@@ -1,5 +1,10 @@
 //! `OpenAI`'s chat completions, and the many servers that speak them.
 //!
+//! A schema goes as `json_schema`, where that is refused as `json_object` with the schema told, and last in words alone.
+//! Servers built on llama.cpp that do not know the first take the schema beside the second and hold the model to it. To
+//! `OpenAI` and others it is an unknown field, so it is sent to servers of one's own alone: those reached by a number or
+//! by a name that is none of the internet's.
+//!
 //! The temperature is always sent. `OpenAI`'s own reasoning models reject any but 1 and say so; such a model needs
 //! `temperature=1`.
 
@@ -12,13 +17,13 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use url::Url;
+use url::{Host, Url};
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
-use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, unsupported, user_text};
+use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
 use crate::schema::{Dialect, Lowered, Schema};
 use crate::transport::{Framing, WireRequest};
 
@@ -96,9 +101,15 @@ struct File<'a> {
 }
 
 #[derive(Serialize)]
-struct ResponseFormat<'a> {
-    r#type: &'static str,
-    json_schema: JsonSchema<'a>,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat<'a> {
+    JsonSchema {
+        json_schema: JsonSchema<'a>,
+    },
+    JsonObject {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        schema: Option<&'a Value>,
+    },
 }
 
 #[derive(Serialize)]
@@ -182,6 +193,14 @@ impl Adapter for OpenAi {
         !matches!(part, Part::Url(_))
     }
 
+    fn form(&self, _target: &Target, request: &Request) -> Option<Form> {
+        request.schema.as_ref().map(|_| request.form)
+    }
+
+    fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
+        form.simpler()
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         completion(target, request, false)
     }
@@ -191,8 +210,9 @@ impl Adapter for OpenAi {
         if completed.error.is_some() {
             // OpenRouter reports an upstream failure with status 200 and the real one as the code.
             let complaint = Complaint::read(200, body);
-            let kind = kind(complaint.status(), &complaint);
-            return Err(failure(target, kind, &complaint.message));
+            let status = complaint.status();
+            let error = failure(target, kind(status, &complaint), &complaint.message).with_status(status);
+            return Err(self.attribute(target, request, error));
         }
         let Some(choices) = completed.choices else {
             return Err(failure(target, ErrorKind::MalformedReply, "the reply has no choices; is the base URL right?"));
@@ -210,7 +230,8 @@ impl Adapter for OpenAi {
         }
         let finish = finish(reason.as_deref());
         let text = content.map_or_else(String::new, ReplyContent::into_text);
-        Draft { text, model: completed.model, finish, reason, usage }.settle(target, request, Dialect::OpenAiStrict)
+        let draft = Draft { text, model: completed.model, finish, reason, usage };
+        draft.settle(target, request, self.form(target, request).map(dialect))
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -296,14 +317,19 @@ fn completion(target: &Target, request: &Request, stream: bool) -> Result<WireRe
     }
     let url = endpoint(target, &["chat", "completions"])?;
     let is_openai = url.host_str() == Some(OPENAI);
-    let lowered = request.schema.as_ref().map(|schema| (schema, schema.lower(Dialect::OpenAiStrict)));
+    let lowered = request.schema.as_ref().map(|schema| (schema, schema.lower(dialect(request.form))));
+    let told = lowered.as_ref().filter(|_| request.form != Form::Native).map(|(_, lowered)| &**lowered);
     let completion = Completion {
         model: &target.model,
-        messages: messages(target, &url, request)?,
+        messages: messages(target, &url, request, told)?,
         temperature: request.temperature,
         max_completion_tokens: request.max_tokens.filter(|_| is_openai),
         max_tokens: request.max_tokens.filter(|_| !is_openai),
-        response_format: lowered.as_ref().map(|(schema, lowered)| response_format(schema, lowered)),
+        response_format: lowered.as_ref().and_then(|(schema, lowered)| match request.form {
+            Form::Native => Some(json_schema(schema, lowered)),
+            Form::Older => Some(json_object(&url, lowered)),
+            Form::Told => None,
+        }),
         stream: stream.then_some(true),
         stream_options: stream.then_some(StreamOptions { include_usage: true }),
     };
@@ -318,10 +344,19 @@ fn key(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
     }
 }
 
-fn messages<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Message<'a>>> {
+/// What the schema is written in. The strict subset suits what makes grammars: every node has a type.
+const fn dialect(form: Form) -> Dialect {
+    match form {
+        Form::Native | Form::Older => Dialect::OpenAiStrict,
+        Form::Told => Dialect::Told,
+    }
+}
+
+fn messages<'a>(target: &Target, url: &Url, request: &'a Request, told: Option<&Lowered>) -> Result<Vec<Message<'a>>> {
     let mut messages = Vec::with_capacity(4);
-    if !request.system.is_empty() {
-        messages.push(turn("system", &request.system));
+    let system = system(&request.system, told);
+    if !system.is_empty() {
+        messages.push(Message { role: "system", content: Content::Text(system) });
     }
     messages.push(Message { role: "user", content: content(target, url, request)? });
     if let Some(repair) = &request.repair {
@@ -359,9 +394,18 @@ fn content<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Conte
     Ok(Content::Parts(parts))
 }
 
-fn response_format<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
+fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
     let json_schema = JsonSchema { name: name(schema.name()), strict: lowered.is_strict(), schema: lowered.document() };
-    ResponseFormat { r#type: "json_schema", json_schema }
+    ResponseFormat::JsonSchema { json_schema }
+}
+
+fn json_object<'a>(url: &Url, lowered: &'a Lowered) -> ResponseFormat<'a> {
+    let is_own = match url.host() {
+        Some(Host::Domain(name)) => !name.contains('.') || name.ends_with(".local") || name.ends_with(".internal"),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    };
+    ResponseFormat::JsonObject { schema: (is_own && lowered.is_strict()).then(|| lowered.document()) }
 }
 
 /// Letters, digits, `_` and `-` alone are taken.

@@ -1,5 +1,7 @@
 //! What the tests of the protocols share, and what holds for all of them.
 
+mod forms;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -29,12 +29,7 @@ pub(super) struct Budget {
 impl Budget {
     #[new]
     #[pyo3(signature = (max_tokens = None, max_cost = None, max_calls = None))]
-    fn new(
-        py: Python<'_>,
-        max_tokens: Option<i64>,
-        max_cost: Option<f64>,
-        max_calls: Option<i64>,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, max_tokens: Option<i64>, max_cost: Option<f64>, max_calls: Option<i64>) -> PyResult<Self> {
         let build = || -> Result<router::Budget> {
             let budget = router::Budget {
                 max_tokens: max_tokens.map(|number| amount("max_tokens", number)).transpose()?,
@@ -77,7 +72,8 @@ impl Budget {
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        PyTuple::new(py, [self.budget.max_tokens, self.budget.max_cost.map(f64::to_bits), self.budget.max_calls])?.hash()
+        PyTuple::new(py, [self.budget.max_tokens, self.budget.max_cost.map(f64::to_bits), self.budget.max_calls])?
+            .hash()
     }
 
     fn __getnewargs__(&self) -> (Option<u64>, Option<f64>, Option<u64>) {

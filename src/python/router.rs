@@ -67,7 +67,8 @@ impl Router {
             let base = Policy::default();
             let policy = Policy {
                 deadline: stream::limit("deadline", deadline)?,
-                max_attempts: max_attempts.map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", number))?,
+                max_attempts: max_attempts
+                    .map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", number))?,
                 budget: budget.map_or(base.budget, |budget| budget.get().budget),
                 on_refusal: config::parse(on_refusal)?.unwrap_or(base.on_refusal),
                 hedge: hedge_after.map(HedgeAfter::into_hedge).transpose()?,

@@ -132,7 +132,8 @@ pub(super) async fn ask(engine: &Engine, visit: &Visit) -> Result<Reply> {
     if (200..300).contains(&answer.status) {
         adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
     } else {
-        Err(adapter.decode_error(target, answer.status, &answer.headers, &answer.body))
+        let error = adapter.decode_error(target, answer.status, &answer.headers, &answer.body);
+        Err(adapter.attribute(target, request, error))
     }
 }
 

@@ -53,9 +53,8 @@ impl Spent {
             return Err(reached(&format!("{dollars:.6} of {max:.6} US dollars")));
         }
         let Some(max) = budget.max_calls else { return Ok(()) };
-        let taken = self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |calls| {
-            (calls < max).then(|| calls + 1)
-        });
+        let taken =
+            self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |calls| (calls < max).then(|| calls + 1));
         taken.map(|_| ()).map_err(|calls| reached(&format!("{calls} of {max} calls")))
     }
 
@@ -75,7 +74,11 @@ impl Spent {
 
 const PICO: f64 = 1e12;
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an amount is no less than 0; casts saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an amount is no less than 0; casts saturate"
+)]
 fn picodollars(dollars: f64) -> u64 {
     (dollars * PICO).round() as u64
 }

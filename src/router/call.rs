@@ -6,6 +6,9 @@
 //!
 //! A structured reply that cannot be used as it is, is read once more, leniently, before anybody is asked again.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -111,14 +114,14 @@ impl Call {
             Either::Left((done, other)) | Either::Right((done, other)) => (done, other),
         };
         match outcome {
-            Ok(reply) => {
-                drop(other);
-                given_up.try_iter().for_each(|record| self.walk.given_up(record));
-                Ok((visit, Ok(reply)))
-            }
-            Err(error) => {
+            Err(error) if !self.walk.ends_with(&visit, &error) => {
                 self.walk.failed_beside(visit, error, 0)?;
                 Ok(other.await)
+            }
+            outcome => {
+                drop(other);
+                given_up.try_iter().for_each(|record| self.walk.given_up(record));
+                Ok((visit, outcome))
             }
         }
     }

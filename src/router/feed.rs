@@ -46,7 +46,7 @@ impl Feed {
         if !(200..300).contains(&incoming.status) {
             let (status, headers) = (incoming.status, incoming.headers.clone());
             let body = body(incoming, target, patience.saturating_sub(started.elapsed())).await?;
-            return Err(adapter.decode_error(target, status, &headers, &body));
+            return Err(adapter.attribute(target, request, adapter.decode_error(target, status, &headers, &body)));
         }
         if adapter.framing() == Framing::Sse && is_document(&incoming.media_type()) {
             // A server that cannot stream, or that does not speak the protocol at all.
@@ -140,7 +140,10 @@ impl Feed {
                 }
             }
             Err(error) if error.kind() == ErrorKind::MalformedReply => self.skip(&error),
-            Err(error) => self.end(Some(error), request),
+            Err(error) => {
+                let error = adapter.attribute(&self.target, request, error);
+                self.end(Some(error), request);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod call;
 mod feed;
 mod generate;
 mod health;
+mod latencies;
 mod limit;
 mod metrics;
 mod plan;
@@ -14,9 +15,11 @@ mod policy;
 mod price;
 mod route;
 mod stream;
+mod sync;
 mod target_state;
 mod visit;
 mod walk;
+mod window;
 mod wire;
 
 use std::sync::Arc;
@@ -53,11 +56,17 @@ impl Engine {
         Self::default()
     }
 
+    /// An engine whose requests go over `http`.
+    #[cfg(test)]
+    pub(crate) fn over(http: Http) -> Self {
+        Self { http, ..Self::default() }
+    }
+
     pub(super) fn http(&self) -> &Http {
         &self.http
     }
 
-    pub(super) fn states(&self) -> &TargetStates {
+    fn states(&self) -> &TargetStates {
         &self.states
     }
 }

@@ -13,7 +13,10 @@ const GEMINI: [(&str, f64, f64); 3] = [
 
 /// The price of `usage`; `None` for a model whose price is not known. Ollama and the mock cost nothing.
 #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-pub(super) fn cost(provider: Provider, model: &str, usage: &Usage) -> Option<f64> {
+pub(super) fn is_known(_: &crate::Config, provider: Provider, model: &str) -> bool {
+    cost(&crate::Config::default(), provider, model, &Usage::default()).is_some()
+}
+pub(super) fn cost(_: &crate::Config, provider: Provider, model: &str, usage: &Usage) -> Option<f64> {
     match provider {
         Provider::Ollama | Provider::Mock => Some(0.0),
         Provider::OpenAi | Provider::Anthropic => None,

@@ -120,8 +120,9 @@ impl Route {
     /// Books `error` against the target with this index. `repair` is what to tell it where it may mend its reply. True where
     /// the call may go on; [`Route::choose`] tells with whom.
     pub(super) fn fail(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> bool {
+        let kind = error.kind();
         let stop = &mut self.stops[index];
-        let rule = policy::after(error.kind(), stop.target.provider);
+        let rule = policy::after(kind, stop.target.provider);
         let again = if stop.tried < rule.tries { rule.again } else { Again::Never };
         stop.repair = if again == Again::Corrected { repair } else { stop.repair.take() };
         let mends = match again {
@@ -132,15 +133,20 @@ impl Route {
             }
             Again::Corrected => stop.repair.is_some(),
             Again::Simpler => stop.simplify(),
-            Again::Roomier => stop.room != std::mem::replace(&mut stop.room, Room::More),
+            Again::Roomier => std::mem::replace(&mut stop.room, Room::More) == Room::Usual,
         };
         stop.is_out = again != Again::Later && !mends;
         stop.error = Some(error);
         self.mending = mends.then_some(index);
-        match rule.onward {
-            Onward::Next => true,
-            Onward::IfWanted => self.on_refusal == OnRefusal::Next,
-            Onward::Stop => false,
+        !self.ends_with(index, kind)
+    }
+
+    /// Whether no target would answer otherwise, once the one with this index has failed in this way.
+    pub(super) fn ends_with(&self, index: usize, kind: ErrorKind) -> bool {
+        match policy::after(kind, self.stops[index].target.provider).onward {
+            Onward::Next => false,
+            Onward::IfWanted => self.on_refusal == OnRefusal::Stop,
+            Onward::Stop => true,
         }
     }
 

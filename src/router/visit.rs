@@ -1,5 +1,6 @@
 //! One request under way, and the books that are kept for it even where nobody waits for it any more.
 
+use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -106,7 +107,16 @@ impl Visit {
         if !attempt.sent && attempt.provider != Provider::Mock {
             self.router.spent.give_back(&self.router.policy.budget);
         }
+        if attempt.sent {
+            self.router.metrics.sent(attempt.provider);
+        }
         self.router.metrics.attempted(attempt, cost);
+    }
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").field("target", &self.target).field("is_hedge", &self.is_hedge).finish_non_exhaustive()
     }
 }
 

@@ -44,7 +44,17 @@ impl Walk {
         router.metrics.started();
         let targets = plan::targets(&router, force);
         let route = Route::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
-        Ok(Self { router, engine, request, route, attempts: Vec::new(), sent: 0, last: None, started: None, deadline: None })
+        Ok(Self {
+            router,
+            engine,
+            request,
+            route,
+            attempts: Vec::new(),
+            sent: 0,
+            last: None,
+            started: None,
+            deadline: None,
+        })
     }
 
     /// Waits until a target may be asked, and for a place within its limits. Fails where nobody is left to ask, and at the
@@ -61,8 +71,10 @@ impl Walk {
                 Choice::Ask(index) => {
                     let place = self.place(index, now).await?;
                     now = Instant::now();
-                    if let Some(visit) = self.board(index, place, since, now)? {
-                        return Ok(visit);
+                    match self.board(index, place, since, now) {
+                        Ok(Some(visit)) => return Ok(visit),
+                        Ok(None) => {}
+                        Err(error) => return Err(self.fail(error)),
                     }
                 }
                 Choice::Wait(at) => {
@@ -84,11 +96,9 @@ impl Walk {
         if self.is_late(now) || self.sent >= self.router.policy.max_attempts {
             return None;
         }
-        let place = match self.limits(index) {
-            Some((limits, tokens)) => {
-                let state = self.route.stop(index).state.as_ref()?;
-                Some(state.limiter.try_reserve(limits, tokens, now).ok()?)
-            }
+        let (limits, tokens) = self.limits(index);
+        let place = match &self.route.stop(index).state {
+            Some(state) => Some(state.limiter.try_reserve(limits, tokens, now).ok()?),
             None => None,
         };
         let mut visit = self.board(index, place, now, now).ok().flatten()?;
@@ -127,8 +137,10 @@ impl Walk {
     pub(super) fn failed_beside(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Result<Attempt> {
         let index = visit.index;
         let (attempt, error) = self.book_failure(visit, error, skipped_events);
-        self.enter(index, error, None, Instant::now())?;
-        Ok(attempt)
+        match self.enter(index, error, None, Instant::now()) {
+            Ok(()) => Ok(attempt),
+            Err(error) => Err(self.fail(error)),
+        }
     }
 
     /// Books `error` as the end of `visit` and of the whole walk.
@@ -150,6 +162,11 @@ impl Walk {
         (attempt, error)
     }
 
+    /// Whether the walk ends where `visit` fails with `error`.
+    pub(super) fn ends_with(&self, visit: &Visit, error: &Error) -> bool {
+        self.is_late(Instant::now()) || self.route.ends_with(visit.index, error.kind())
+    }
+
     /// Notes a request that was given up because another one was answered.
     pub(super) fn given_up(&mut self, record: Attempt) {
         self.attempts.push(record);
@@ -158,10 +175,14 @@ impl Walk {
     /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
     /// can follow.
     pub(super) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
-        let Some(index) = self.last else { return Err(Error::new(ErrorKind::Internal, "a rejection without an answer")) };
+        let Some(index) = self.last else {
+            return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
+        };
         let now = Instant::now();
-        self.enter(index, error, Some(repair), now)?;
-        self.ensure_next(now)
+        match self.enter(index, error, Some(repair), now) {
+            Ok(()) => self.ensure_next(now),
+            Err(error) => Err(self.fail(error)),
+        }
     }
 
     pub(super) fn last_attempt(&mut self) -> Option<&mut Attempt> {
@@ -202,9 +223,9 @@ impl Walk {
         }
     }
 
-    /// A place within the limits of the target with this index, waited for; `None` where it has none.
+    /// A place within the limits of the target with this index, waited for; `None` for the mock.
     async fn place(&mut self, index: usize, now: Instant) -> Result<Option<Reservation>> {
-        let Some((limits, tokens)) = self.limits(index) else { return Ok(None) };
+        let (limits, tokens) = self.limits(index);
         let Some(state) = self.route.stop(index).state.clone() else { return Ok(None) };
         if let Ok(place) = state.limiter.try_reserve(limits, tokens, now) {
             return Ok(Some(place));
@@ -221,11 +242,11 @@ impl Walk {
     }
 
     /// What the router's own configuration allows at the target with this index, and what a request is expected to take.
-    fn limits(&self, index: usize) -> Option<(config::Limits, u64)> {
+    fn limits(&self, index: usize) -> (config::Limits, u64) {
         let provider = self.route.stop(index).target.provider;
-        let limits = self.router.config().limits.get(provider)?;
+        let limits = self.router.config().limits.get(&provider).copied().unwrap_or_default();
         let tokens = if limits.tokens_per_minute.is_some() { self.request.estimated_tokens() } else { 0 };
-        Some((limits, tokens))
+        (limits, tokens)
     }
 
     /// Takes what is needed to ask the target with this index; `None` where it may not be asked after all.
@@ -238,7 +259,8 @@ impl Walk {
     ) -> Result<Option<Visit>> {
         let stop = self.route.stop(index);
         let budget = self.router.policy.budget;
-        if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model) {
+        if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model)
+        {
             let message = "its price is not known, so that max_cost cannot hold: name it in the configuration's prices";
             let error = stop.target.locate(Error::new(ErrorKind::NotConfigured, message));
             self.attempts.push(Attempt::not_made(&stop.target, &error));
@@ -260,21 +282,20 @@ impl Walk {
         if stop.target.provider != Provider::Mock
             && let Err(error) = self.router.spent.take(&budget)
         {
-            let causes = self.route.causes(now);
-            return Err(self.fail(error.with_causes(causes)));
+            return Err(error.with_causes(self.route.causes(now)));
         }
         for (target, error) in self.route.passed_over(index, now) {
             self.attempts.push(Attempt::not_made(&target, &error));
         }
         let stop = self.route.stop(index);
         if self.last.is_some_and(|last| last != index) || (self.last.is_none() && index > 0) {
-            let Target { provider, model, .. } = &stop.target;
-            tracing::info!(provider = provider.as_str(), model = &**model, "falling back to {provider}");
+            let (provider, model) = (stop.target.provider, &*stop.target.model);
+            tracing::info!(provider = provider.as_str(), model, "falling back to {provider}");
             self.router.metrics.fell_back();
         }
-        let patience = self.deadline.map_or(stop.target.timeout, |deadline| {
-            stop.target.timeout.min(deadline.saturating_duration_since(now))
-        });
+        let patience = self
+            .deadline
+            .map_or(stop.target.timeout, |deadline| stop.target.timeout.min(deadline.saturating_duration_since(now)));
         let asked = (stop.target.clone(), self.route.request(index, &self.request));
         self.route.ask(index);
         self.sent += 1;
@@ -283,7 +304,7 @@ impl Walk {
         Ok(Some(Visit::new(&self.router, index, asked, leave, (now, patience, now - since))))
     }
 
-    /// Enters `error` of the target with this index into the route; fails where no target would answer otherwise.
+    /// Enters `error` of the target with this index into the route; gives it back where no target would answer otherwise.
     fn enter(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> Result<()> {
         let target = &self.route.stop(index).target;
         tracing::warn!(
@@ -292,10 +313,7 @@ impl Walk {
             kind = error.kind().as_str(),
             "{error}"
         );
-        if !self.route.fail(index, error.clone(), repair, now) {
-            return Err(self.fail(error));
-        }
-        Ok(())
+        if self.route.fail(index, error.clone(), repair, now) { Ok(()) } else { Err(error) }
     }
 
     /// Fails where no further request can follow.

@@ -34,7 +34,7 @@ pub struct Schema {
     document: Value,
     graph: Arc<Graph>,
     /// By [`Dialect`].
-    lowered: [OnceLock<Arc<Lowered>>; 4],
+    lowered: [OnceLock<Arc<Lowered>>; 6],
 }
 
 impl Schema {
@@ -91,10 +91,15 @@ pub enum Dialect {
     Ollama,
     /// Gemini's `responseJsonSchema`.
     Gemini,
+    /// Gemini's `responseSchema`, which is older and says less.
+    GeminiOlder,
     /// `OpenAI`'s `json_schema` with `strict: true`.
     OpenAiStrict,
     /// Anthropic's `output_config.format`.
     Anthropic,
+    /// No provider's: the whole schema, for a model to read. The root is an object, because servers that promise JSON
+    /// without a schema mean an object.
+    Told,
 }
 
 /// A schema in a provider's subset, and the way back for replies that fit it.
@@ -110,8 +115,9 @@ impl Lowered {
         &self.lowering.document
     }
 
-    /// `OpenAI`: whether the document keeps the strict subset's rules, so that `strict: true` may be sent. Anthropic:
-    /// whether the document may be sent as a format; where not, it can only be told. False in the other dialects.
+    /// `OpenAI`: whether the document keeps the strict subset's rules, so that `strict: true` may be sent. Anthropic and
+    /// Gemini's older dialect: whether the subset can say the schema; where not, it can only be told. False in the other
+    /// dialects.
     pub fn is_strict(&self) -> bool {
         self.lowering.strict
     }

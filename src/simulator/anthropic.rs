@@ -10,9 +10,6 @@ use super::dialect::{
     Answer, Cause, Dialect, Failure, Operation, Question, add_user, append, pieces, take_text, token_limit,
 };
 
-/// How a client tells a schema that the API cannot enforce; the model reads it as one.
-const TOLD: &str = "JSON Schema:\n";
-
 pub(super) struct Anthropic;
 
 impl Dialect for Anthropic {
@@ -32,10 +29,7 @@ impl Dialect for Anthropic {
                 }
             }
         }
-        question.schema = match body.pointer_mut("/output_config/format/schema") {
-            Some(schema) => Some(Arc::new(schema.take())),
-            None => told(&question.system).map(Arc::new),
-        };
+        question.schema = body.pointer_mut("/output_config/format/schema").map(|schema| Arc::new(schema.take()));
         question.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
         question.max_tokens = token_limit(body.get("max_tokens"));
         question.mistake = if question.model.as_deref().is_none_or(str::is_empty) {
@@ -156,12 +150,6 @@ fn content(value: Option<&mut Value>) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// The schema that a system instruction tells.
-fn told(system: &str) -> Option<Value> {
-    let (_, rest) = system.rsplit_once(TOLD)?;
-    serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()
 }
 
 fn finish(is_cut: bool) -> &'static str {

@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::{anthropic, gemini, ollama, openai};
 use crate::config::Provider;
 
+/// How a client tells a schema in words; the model reads it as one.
+const TOLD: &str = "JSON Schema:\n";
+
 /// What a request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -59,6 +62,18 @@ pub(super) struct Question {
     pub(super) wants_usage: bool,
     /// What the dialect's own server would refuse.
     pub(super) mistake: Option<String>,
+}
+
+impl Question {
+    /// A schema that the system instruction tells is as good as one that the protocol carries.
+    pub(super) fn heed_told_schema(&mut self) {
+        if self.schema.is_none()
+            && let Some((_, rest)) = self.system.rsplit_once(TOLD)
+        {
+            let document = serde_json::Deserializer::from_str(rest).into_iter().next();
+            self.schema = document.and_then(Result::ok).map(Arc::new);
+        }
+    }
 }
 
 /// The model's answer and what it cost.

@@ -186,13 +186,15 @@ async fn collect(mut incoming: Incoming) -> (Bytes, bool) {
 /// What a request for a completion asks; `None` for other requests.
 fn read(dialect: Option<&'static dyn dialect::Dialect>, operation: &Operation, body: &[u8]) -> Option<Question> {
     let dialect = dialect.filter(|_| matches!(operation, Operation::Complete { .. } | Operation::Generate))?;
-    Some(match serde_json::from_slice(body) {
+    let mut question = match serde_json::from_slice(body) {
         Ok(body) => dialect.read(operation, body),
         Err(error) => Question {
             mistake: Some(format!("invalid JSON in the request's body: {error}")),
             ..dialect.read(operation, serde_json::Value::Null)
         },
-    })
+    };
+    question.heed_told_schema();
+    Some(question)
 }
 
 fn record(

@@ -10,6 +10,8 @@ mod incoming;
 mod lines;
 mod ndjson;
 mod retry_after;
+#[cfg(test)]
+pub(crate) mod script;
 mod sse;
 #[cfg(test)]
 mod tests;
@@ -69,6 +71,9 @@ pub struct WireReply {
 #[derive(Debug, Default)]
 pub struct Http {
     client: OnceLock<reqwest::Client>,
+    /// Answers in place of the network, for tests under a paused clock, which sockets do not keep to.
+    #[cfg(test)]
+    script: Option<script::Script>,
 }
 
 impl Http {
@@ -82,6 +87,11 @@ impl Http {
     /// Cancel safety: dropping the future closes the socket.
     pub async fn send(&self, request: WireRequest, timeout: Duration) -> Result<WireReply> {
         let place = failure::place(&request.url);
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            let answer = tokio::time::timeout(timeout, script.answer(request)).await;
+            return answer.unwrap_or_else(|_| Err(failure::late(&place, timeout)));
+        }
         let exchange = exchange(self.client()?, request, MAX_REPLY, &place);
         match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => outcome,

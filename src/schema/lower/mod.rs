@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod gemini;
+mod gemini_older;
 mod ollama;
 mod openai;
 
@@ -14,7 +15,8 @@ use super::graph::{DefinitionId, Graph, Node, Property, Rest, Shape};
 #[derive(Debug)]
 pub(super) struct Lowering {
     pub(super) document: Value,
-    /// Whether the document keeps every rule of the subset that `OpenAI`'s strict mode, or Anthropic, enforces.
+    /// Whether the document keeps every rule of the subset that `OpenAI`'s strict mode, Anthropic, or Gemini's older
+    /// dialect enforces.
     pub(super) strict: bool,
     /// Whether the root stands as the property `value` of an object.
     pub(super) wrapped: bool,
@@ -29,8 +31,10 @@ pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
     match dialect {
         Dialect::Ollama => ollama::lower(graph),
         Dialect::Gemini => gemini::lower(graph),
+        Dialect::GeminiOlder => gemini_older::lower(graph),
         Dialect::OpenAiStrict => openai::lower(graph),
         Dialect::Anthropic => anthropic::lower(graph),
+        Dialect::Told => openai::loose(graph),
     }
 }
 

@@ -18,13 +18,18 @@ const FORMATS: [&str; 8] = ["date", "time", "date-time", "uuid", "uuid1", "uuid3
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
     let mut inline: Vec<bool> = graph.reach().iter().enumerate().map(|(id, reached)| !reached[id]).collect();
-    let size = Size::of(graph, &root(graph), &inline, &mut vec![None; inline.len()]);
-    if size.nodes > MAX_INLINED.nodes || size.levels > MAX_INLINED.levels {
+    if !fits_inlined(graph, &inline) {
         inline.fill(false);
     }
     let mut writer = Ollama { graph, inline, references: Vec::new() };
     let root = writer.node(&root(graph));
     Lowering { document: writer.document(root), strict: false, wrapped: false, nullable: false }
+}
+
+/// Whether the document stays of a sane size with the definitions that `inline` marks written where they are used.
+pub(super) fn fits_inlined(graph: &Graph, inline: &[bool]) -> bool {
+    let size = Size::of(graph, &root(graph), inline, &mut vec![None; inline.len()]);
+    size.nodes <= MAX_INLINED.nodes && size.levels <= MAX_INLINED.levels
 }
 
 struct Ollama<'a> {

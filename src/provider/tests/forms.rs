@@ -1,0 +1,414 @@
+//! The forms a schema is sent in, from the newest to words alone, and the words of servers that take none of them.
+
+use super::*;
+use crate::message::Form;
+use crate::schema::{Dialect, Lowered};
+
+const INTRODUCTION: &str = "Answer with JSON alone, a value of this JSON Schema:\n";
+
+fn protocol(provider: Provider) -> (Target, &'static dyn Adapter) {
+    (target(provider, "https://example.org/v1", Some(KEY)), adapter(provider).unwrap())
+}
+
+/// A question for a list, which some forms wrap, of ideas with an optional title, which some forms make nullable.
+fn list(form: Form) -> Request {
+    let document = json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"title": {"type": "string", "maxLength": 9}, "score": {"type": "number"}},
+            "required": ["score"],
+        },
+    });
+    let schema = Arc::new(Schema::new("Ideas", document).unwrap());
+    Request { schema: Some(schema), form, ..Request::new("Name an idea.") }
+}
+
+/// A question for an object with free keys.
+fn free(form: Form) -> Request {
+    let document = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    Request { schema: Some(Arc::new(Schema::new("Counts", document).unwrap())), ..list(form) }
+}
+
+fn lowered(request: &Request, dialect: Dialect) -> Arc<Lowered> {
+    request.schema.as_ref().unwrap().lower(dialect)
+}
+
+fn told(system: &Value) -> Value {
+    let text = system.as_str().unwrap();
+    serde_json::from_str(text.split_once(INTRODUCTION).unwrap_or_else(|| panic!("nothing told in {text:?}")).1).unwrap()
+}
+
+#[test]
+fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
+    let (target, gemini) = protocol(Provider::Gemini);
+    let sent = |request: &Request| body(&gemini.encode(&target, request).unwrap());
+
+    let older = list(Form::Older);
+    let document = json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"title": {"type": "string", "description": "(maxLength: 9)"}, "score": {"type": "number"}},
+            "propertyOrdering": ["title", "score"],
+            "required": ["score"],
+        },
+    });
+    let config = json!({"temperature": 0.0, "responseMimeType": "application/json", "responseSchema": document});
+    assert_eq!(sent(&older)["generationConfig"], config);
+    assert_eq!(sent(&older).get("systemInstruction"), None);
+
+    let words = Request { system: Arc::from("Be brief."), ..list(Form::Told) };
+    let config = json!({"temperature": 0.0, "responseMimeType": "application/json"});
+    assert_eq!(sent(&words)["generationConfig"], config);
+    let system = &sent(&words)["systemInstruction"]["parts"][0]["text"];
+    assert!(system.as_str().unwrap().starts_with("Be brief.\n\nAnswer with JSON alone"), "{system}");
+    assert_eq!(&told(system), lowered(&words, Dialect::Told).document());
+
+    // Models that take no tool beside a type of answer say so about the type.
+    let pages = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..words };
+    assert_eq!(sent(&pages)["generationConfig"], json!({"temperature": 0.0}));
+    let native = sent(&Request { form: Form::Native, ..pages });
+    assert_eq!(native["generationConfig"]["responseMimeType"], "application/json");
+}
+
+#[test]
+fn what_geminis_older_subset_cannot_say_is_told() {
+    let (target, gemini) = protocol(Provider::Gemini);
+    let request = free(Form::Older);
+    assert_eq!(gemini.form(&target, &request), Some(Form::Told));
+    let body = body(&gemini.encode(&target, &request).unwrap());
+    assert_eq!(body["generationConfig"].get("responseSchema"), None);
+    assert_eq!(
+        told(&body["systemInstruction"]["parts"][0]["text"])["additionalProperties"],
+        json!({"type": "integer"})
+    );
+    assert_eq!(gemini.form(&target, &free(Form::Native)), Some(Form::Native));
+}
+
+#[test]
+fn openai_goes_from_json_schema_to_json_object_to_words() {
+    let (target, openai) = protocol(Provider::OpenAi);
+    let sent = |request: &Request| body(&openai.encode(&target, request).unwrap());
+
+    let native = sent(&list(Form::Native));
+    assert_eq!(native["response_format"]["type"], "json_schema");
+    assert_eq!(native["messages"][0]["role"], "user");
+
+    let older = list(Form::Older);
+    assert_eq!(sent(&older)["response_format"], json!({"type": "json_object"}));
+    assert_eq!(sent(&older)["messages"][0]["role"], "system");
+    assert_eq!(&told(&sent(&older)["messages"][0]["content"]), lowered(&older, Dialect::OpenAiStrict).document());
+
+    let words = list(Form::Told);
+    assert_eq!(sent(&words).get("response_format"), None);
+    assert_eq!(&told(&sent(&words)["messages"][0]["content"]), lowered(&words, Dialect::Told).document());
+}
+
+#[test]
+fn only_servers_of_ones_own_get_a_schema_beside_json_object() {
+    let (target, openai) = protocol(Provider::OpenAi);
+    for (base, is_own) in [
+        ("http://localhost:8000/v1", true),
+        ("http://127.0.0.1:8000/v1", true),
+        ("http://[::1]:8000/v1", true),
+        ("http://llama:8000/v1", true),
+        ("http://studio.local:1234/v1", true),
+        ("http://host.docker.internal:8000/v1", true),
+        ("https://api.openai.com/v1", false),
+        ("https://api.deepseek.com", false),
+    ] {
+        let target = Target { base_url: Arc::from(base), ..target.clone() };
+        let request = list(Form::Older);
+        let format = &body(&openai.encode(&target, &request).unwrap())["response_format"];
+        assert_eq!(format["type"], "json_object", "{base}");
+        let document = is_own.then(|| lowered(&request, Dialect::OpenAiStrict).document().clone());
+        assert_eq!(format.get("schema"), document.as_ref(), "{base}");
+        let format = &body(&openai.encode(&target, &free(Form::Older)).unwrap())["response_format"];
+        assert_eq!(*format, json!({"type": "json_object"}), "{base}: a node without a type makes no grammar");
+    }
+}
+
+#[test]
+fn ollama_goes_from_a_grammar_to_any_json_to_words() {
+    let (target, ollama) = protocol(Provider::Ollama);
+    for (form, format, tells) in [
+        (Form::Native, Some(lowered(&list(Form::Native), Dialect::Ollama).document().clone()), false),
+        (Form::Older, Some(json!("json")), true),
+        (Form::Told, None, true),
+    ] {
+        let request = list(form);
+        let sent = body(&ollama.encode(&target, &request).unwrap());
+        assert_eq!(sent.get("format"), format.as_ref(), "{form:?}");
+        assert_eq!(sent["messages"][0]["role"], if tells { "system" } else { "user" }, "{form:?}");
+        if tells {
+            assert_eq!(&told(&sent["messages"][0]["content"]), lowered(&request, Dialect::Told).document());
+        }
+    }
+}
+
+#[test]
+fn a_model_in_ollamas_cloud_is_told_from_the_start() {
+    let (local, ollama) = protocol(Provider::Ollama);
+    for (model, base, is_cloud) in [
+        ("gpt-oss:120b-cloud", "http://localhost:11434", true),
+        ("glm-4.6:cloud", "http://localhost:11434", true),
+        ("gpt-oss:120b", "https://ollama.com", true),
+        ("gpt-oss:120b", "http://localhost:11434", false),
+        ("cloud-writer:7b", "http://localhost:11434", false),
+    ] {
+        let target = Target { model: Arc::from(model), base_url: Arc::from(base), ..local.clone() };
+        let request = list(Form::Native);
+        let expected = if is_cloud { Form::Told } else { Form::Native };
+        assert_eq!(ollama.form(&target, &request), Some(expected), "{model} at {base}");
+        assert_eq!(ollama.simpler(&target, Form::Native), (!is_cloud).then_some(Form::Older), "{model} at {base}");
+        let sent = body(&ollama.encode(&target, &request).unwrap());
+        assert_eq!(sent.get("format").is_none(), is_cloud, "{model} at {base}");
+    }
+}
+
+#[test]
+fn anthropic_goes_from_a_format_to_words() {
+    let (target, anthropic) = protocol(Provider::Anthropic);
+    for (request, form) in [
+        (list(Form::Native), Form::Native),
+        (list(Form::Older), Form::Told),
+        (list(Form::Told), Form::Told),
+        (free(Form::Native), Form::Told),
+    ] {
+        assert_eq!(anthropic.form(&target, &request), Some(form));
+        let sent = body(&anthropic.encode(&target, &request).unwrap());
+        assert_eq!(sent.get("output_config").is_some(), form == Form::Native, "{sent}");
+        if form == Form::Told {
+            assert_eq!(&told(&sent["system"]), lowered(&request, Dialect::Told).document());
+        } else {
+            assert_eq!(sent.get("system"), None);
+        }
+    }
+}
+
+#[test]
+fn a_ladder_ends_in_words_and_free_text_has_none() {
+    for (target, adapter) in wired() {
+        let mut forms = vec![Form::Native];
+        while let Some(form) = adapter.simpler(&target, forms[forms.len() - 1]) {
+            forms.push(form);
+        }
+        let expected: &[Form] = match target.provider {
+            Provider::Anthropic => &[Form::Native, Form::Told],
+            _ => &[Form::Native, Form::Older, Form::Told],
+        };
+        assert_eq!(forms, expected, "{}", target.provider);
+        for form in forms {
+            let free_text = Request { form, ..bounded() };
+            assert_eq!(adapter.form(&target, &free_text), None);
+            let [sent, plain] =
+                [&free_text, &bounded()].map(|request| body(&adapter.encode(&target, request).unwrap()));
+            assert_eq!(sent, plain, "{}", target.provider);
+        }
+    }
+}
+
+#[test]
+fn a_streamed_question_has_the_same_form() {
+    for (target, adapter) in wired() {
+        for form in [Form::Native, Form::Older, Form::Told] {
+            let whole = body(&adapter.encode(&target, &list(form)).unwrap());
+            let streamed = body(&adapter.encode_stream(&target, &list(form)).unwrap());
+            for place in ["format", "response_format", "output_config", "generationConfig", "system"] {
+                assert_eq!(streamed.get(place), whole.get(place), "{} {form:?}", target.provider);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
+    for (target, adapter) in wired() {
+        for (form, text) in [
+            (Form::Native, None),
+            (Form::Older, None),
+            (Form::Told, Some(r#"{"value":[{"score":7.50}]}"#)),
+            (Form::Told, Some(r#"[{"score":7.50}]"#)),
+            (Form::Told, Some("Sure:\n```json\n{\"value\": [{\"score\":7.50}]}\n```")),
+        ] {
+            let request = list(form);
+            // What a model held to the form writes: wrapped where the root must be an object, nulls where all is required.
+            let held = match (target.provider, form) {
+                (Provider::OpenAi, _) => r#"{"value":[{"title":null,"score":7.50}]}"#,
+                (Provider::Anthropic, _) | (Provider::Ollama, Form::Older) => r#"{"value":[{"score":7.50}]}"#,
+                _ => r#"[{"score":7.50}]"#,
+            };
+            let text = text.unwrap_or(held);
+            let envelope = match target.provider {
+                Provider::Ollama => json!({"message": {"content": text}, "done": true, "done_reason": "stop"}),
+                Provider::Gemini => {
+                    json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]})
+                }
+                Provider::OpenAi => json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
+                _ => json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
+            };
+            let reply = adapter.decode(&target, &request, &Bytes::from(envelope.to_string())).unwrap();
+            let json = reply.text.replace(' ', "");
+            assert_eq!(json, r#"[{"score":7.50}]"#, "{} {form:?} {text}", target.provider);
+        }
+    }
+}
+
+/// Bodies as servers send them.
+const REJECTED: [(Provider, u16, &str); 24] = [
+    (
+        Provider::Gemini,
+        400,
+        r#"{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"responseJsonSchema\" at 'generation_config': Cannot find field.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config","description":"Invalid JSON payload received."}]}]}}"#,
+    ),
+    (
+        Provider::Gemini,
+        400,
+        r#"{"error":{"code":400,"message":"* GenerateContentRequest.generation_config.response_schema.properties: should be non-empty for OBJECT type\n","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        Provider::Gemini,
+        400,
+        r#"{"error":{"code":400,"message":"The specified schema produces a constraint that has too many states for serving.","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        Provider::Gemini,
+        400,
+        r#"{"error":{"code":400,"message":"Tool use with a response mime type: 'application/json' is unsupported","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        Provider::Gemini,
+        400,
+        r#"{"error":{"code":400,"message":"JSON mode is not enabled for models/gemma-3-27b-it","status":"INVALID_ARGUMENT"}}"#,
+    ),
+    (
+        Provider::Gemini,
+        400,
+        r#"{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config.response_schema","description":"type must be specified"}]}]}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"message":"Invalid schema for response_format 'Idea': In context=('properties', 'a'), 'type' is required.","type":"invalid_request_error","param":"response_format","code":null}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"message":"Invalid parameter: this value is not supported with this model.","type":"invalid_request_error","param":"response_format","code":"unsupported_value"}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"object":"error","message":"The provided JSON schema contains features not supported by xgrammar.","type":"BadRequestError","param":null,"code":400}"#,
+    ),
+    (
+        Provider::OpenAi,
+        422,
+        r#"{"detail":[{"type":"literal_error","loc":["body","response_format","type"],"msg":"Input should be 'text' or 'json_object'","input":"json_schema"}]}"#,
+    ),
+    (
+        Provider::OpenAi,
+        500,
+        r#"{"error":{"message":"[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}]","type":"internal_server_error","param":null,"code":null}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"code":400,"message":"JSON schema conversion failed:\nUnrecognized schema: {\"description\":\"x\"}","type":"invalid_request_error"}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"code":400,"message":"Failed to initialize samplers: failed to parse grammar","type":"invalid_request_error"}}"#,
+    ),
+    (Provider::OpenAi, 400, r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"response_format is not supported\"}}","provider_name":"Somebody"}}}"#,
+    ),
+    (
+        Provider::OpenAi,
+        400,
+        r#"{"error":{"message":"Failed to validate JSON. Please adjust your prompt.","type":"invalid_request_error","code":"json_validate_failed","failed_generation":"{"}}"#,
+    ),
+    (Provider::Ollama, 500, r#"{"error":"invalid JSON schema in format"}"#),
+    (Provider::Ollama, 400, r#"{"error":"invalid format: \"x\"; expected \"json\" or a valid JSON Schema object"}"#),
+    (Provider::Ollama, 500, r#"{"error":"failed to load model vocabulary required for format"}"#),
+    (Provider::Ollama, 500, r#"{"error":"llama runner: failed to parse grammar"}"#),
+    (
+        Provider::Anthropic,
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"}}"#,
+    ),
+    (
+        Provider::Anthropic,
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"output_config: Extra inputs are not permitted"}}"#,
+    ),
+    (
+        Provider::Anthropic,
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"The compiled grammar is too large."}}"#,
+    ),
+];
+
+#[test]
+fn a_schema_that_a_server_does_not_take_is_told_apart() {
+    for (provider, status, words) in REJECTED {
+        let (target, adapter) = protocol(provider);
+        let error = error(&target, status, words);
+        assert_eq!(error.kind(), ErrorKind::SchemaRejected, "{provider} {words}");
+        let kind = |request: &Request| adapter.attribute(&target, request, error.clone()).kind();
+        assert_eq!(kind(&list(Form::Native)), ErrorKind::SchemaRejected, "{provider} {words}");
+        // Nothing about a schema can be wrong where none was sent.
+        let other = if status == 500 { ErrorKind::Server } else { ErrorKind::Rejected };
+        for request in [bounded(), list(Form::Told), Request { form: Form::Told, ..free(Form::Told) }] {
+            assert_eq!(kind(&request), other, "{provider} {words}");
+        }
+    }
+}
+
+#[test]
+fn other_faults_are_not_laid_on_the_schema() {
+    for (provider, status, words, kind) in [
+        (
+            Provider::OpenAi,
+            400,
+            r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0.2 with this model.","type":"invalid_request_error","param":"temperature","code":"unsupported_value"}}"#,
+            ErrorKind::Rejected,
+        ),
+        (Provider::OpenAi, 502, "bad gateway: response_format", ErrorKind::Server),
+        (Provider::OpenAi, 429, r#"{"error":{"message":"slow down: response_format"}}"#, ErrorKind::RateLimited),
+        (Provider::Ollama, 500, r#"{"error":"model requires more system memory (8 GiB)"}"#, ErrorKind::Server),
+        (Provider::Ollama, 400, r#"{"error":"illegal base64 data: image format is unknown"}"#, ErrorKind::Rejected),
+        (
+            Provider::Gemini,
+            400,
+            r#"{"error":{"code":400,"message":"Unable to process input image.","status":"INVALID_ARGUMENT"}}"#,
+            ErrorKind::Rejected,
+        ),
+        (
+            Provider::Gemini,
+            400,
+            r#"{"error":{"code":400,"message":"The input token count (9) exceeds the maximum; the schema counts too.","status":"INVALID_ARGUMENT"}}"#,
+            ErrorKind::ContextTooLong,
+        ),
+        (
+            Provider::Anthropic,
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"temperature: range: 0..1"}}"#,
+            ErrorKind::Rejected,
+        ),
+    ] {
+        let (target, adapter) = protocol(provider);
+        let error = adapter.attribute(&target, &list(Form::Native), error(&target, status, words));
+        assert_eq!(error.kind(), kind, "{provider} {words}");
+    }
+}

@@ -1,0 +1,349 @@
+//! Calls over random networks, under a paused clock: what holds for every one of them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::config::{Config, Limits, ModelTier, ProviderChoice, Secret};
+use crate::router::{Attempt, Overrides};
+use crate::router::{Budget, Hedge, OnRefusal, Policy};
+use crate::schema::Schema;
+use crate::transport::{Http, WireReply, WireRequest};
+
+/// What one answer to a structured or a plain request counts.
+const TOKENS: u64 = 30;
+
+/// How often the test's number of traces is divided into tests, so that both cores work.
+const TRACES: u64 = 50_000;
+
+/// What the network does with one request.
+#[derive(Debug, Clone, PartialEq)]
+enum Fault {
+    None,
+    Text(&'static str),
+    Status(u16, &'static str),
+    RetryAfter(u16, u32),
+    Connection(ErrorKind),
+    Hang,
+}
+
+fn faults() -> Vec<Fault> {
+    use Fault::{Connection, None, RetryAfter, Status, Text};
+    vec![
+        None,
+        None,
+        None,
+        Text("{\"title\": 5}"),
+        Text("no json"),
+        Text(""),
+        Status(200, "{\"cut"),
+        Status(200, "<html>"),
+        Status(400, "bad parameter"),
+        Status(400, "this model's maximum context length is 9 tokens"),
+        Status(400, "Invalid schema for response_format"),
+        Status(401, "wrong key"),
+        Status(403, "not yours"),
+        Status(404, "model not found"),
+        Status(429, "slow down"),
+        Status(429, "insufficient_quota"),
+        Status(429, "requests per day"),
+        RetryAfter(429, 0),
+        RetryAfter(429, 3),
+        RetryAfter(429, 90),
+        RetryAfter(503, 2),
+        Status(500, "oops"),
+        Status(503, "overloaded"),
+        Status(529, "overloaded"),
+        Connection(ErrorKind::Connect),
+        Connection(ErrorKind::Dns),
+        Connection(ErrorKind::Tls),
+        Connection(ErrorKind::ConnectTimeout),
+        Connection(ErrorKind::Disconnected),
+        Connection(ErrorKind::MalformedReply),
+        Fault::Hang,
+    ]
+}
+
+/// One request as it was seen by the network.
+#[derive(Debug, Clone)]
+struct Seen {
+    host: String,
+    fault: Fault,
+}
+
+/// A router, a network and calls, all from one random number.
+struct Trace {
+    router: Arc<Router>,
+    engine: Arc<Engine>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    in_flight_most: Arc<AtomicU32>,
+    structured: bool,
+    calls: usize,
+}
+
+fn trace(seed: u64) -> Trace {
+    let mut random = Rng::with_seed(seed);
+    fastrand::seed(seed);
+    let faults = faults();
+    // Some networks fail seldom, some always.
+    let share = random.f64();
+    let slowest = [0.0, 0.5, 5.0, 90.0][random.usize(..4)];
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (in_flight, in_flight_most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (log, most, network) = (Arc::clone(&seen), Arc::clone(&in_flight_most), Mutex::new(random.fork()));
+    let http = Http::scripted(move |request| {
+        let (fault, latency) = {
+            let mut random = network.lock().unwrap();
+            let fault = if random.f64() < share { faults[random.usize(..faults.len())].clone() } else { Fault::None };
+            (fault, Duration::from_secs_f64(random.f64() * slowest))
+        };
+        log.lock().unwrap().push(Seen { host: request.url.host_str().unwrap().to_owned(), fault: fault.clone() });
+        let flying = Flying::new(&in_flight, &most);
+        async move {
+            let _flying = flying;
+            sleep(latency).await;
+            answer(&request, fault).await
+        }
+        .boxed()
+    });
+    let pinned = [ProviderChoice::Auto]
+        .into_iter()
+        .chain([Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Anthropic].map(ProviderChoice::Pinned));
+    let budget = Budget {
+        max_tokens: random.bool().then(|| random.u64(0..200)),
+        max_cost: None,
+        max_calls: random.bool().then(|| random.u64(0..12)),
+    };
+    let policy = Policy {
+        deadline: random.bool().then(|| Duration::from_millis(random.u64(1..100_000))),
+        max_attempts: random.u32(1..9),
+        budget: if random.u8(..4) == 0 { budget } else { Budget::default() },
+        on_refusal: if random.bool() { OnRefusal::Stop } else { OnRefusal::Next },
+        hedge: (random.u8(..3) == 0).then(|| Hedge::After(Duration::from_millis(random.u64(1..5000)))),
+    };
+    let limits = Limits {
+        concurrent: random.bool().then(|| random.u32(1..4)),
+        requests_per_minute: (random.u8(..4) == 0).then(|| random.u32(1..20)),
+        tokens_per_minute: (random.u8(..4) == 0).then(|| random.u64(1..500)),
+    };
+    let key = || Some(Secret::new("a-key-for-tests"));
+    let config = Config {
+        ollama_host: "http://ollama.test".to_owned(),
+        gemini_base_url: "http://gemini.test".to_owned(),
+        gemini_api_key: if random.u8(..8) == 0 { None } else { key() },
+        openai_base_url: "http://openai.test".to_owned(),
+        openai_model: Some("gpt".to_owned()),
+        anthropic_base_url: "http://anthropic.test".to_owned(),
+        anthropic_model: Some("claude-sonnet-4-5".to_owned()),
+        anthropic_api_key: key(),
+        limits: if random.u8(..4) == 0 { [(Provider::Ollama, limits)].into() } else { Default::default() },
+        ..Config::default()
+    };
+    let overrides = Overrides {
+        primary_provider: pinned.collect::<Vec<_>>().get(random.usize(..5)).copied(),
+        fallback_enabled: Some(random.u8(..4) > 0),
+        model_tier: Some(if random.bool() { ModelTier::Fast } else { ModelTier::Quality }),
+        policy,
+    };
+    Trace {
+        router: Arc::new(Router::new(Arc::new(config), overrides)),
+        engine: Arc::new(Engine::over(http)),
+        seen,
+        in_flight_most,
+        structured: random.bool(),
+        calls: if random.bool() { 1 } else { random.usize(1..5) },
+    }
+}
+
+/// Counts requests under way.
+struct Flying(Arc<AtomicU32>);
+
+impl Flying {
+    fn new(count: &Arc<AtomicU32>, most: &Arc<AtomicU32>) -> Self {
+        let now = count.fetch_add(1, Ordering::Relaxed) + 1;
+        most.fetch_max(now, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn answer(request: &WireRequest, fault: Fault) -> Result<WireReply> {
+    let mut headers = HeaderMap::new();
+    let (status, body) = match fault {
+        Fault::None => (200, reply(request, "{\"title\": \"Moss\"}")),
+        Fault::Text(text) => (200, reply(request, text)),
+        Fault::Status(200, body) => (200, Bytes::from_static(body.as_bytes())),
+        Fault::Status(status, words) => (status, complaint(words)),
+        Fault::RetryAfter(status, seconds) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            (status, complaint("slow down"))
+        }
+        Fault::Connection(kind) => return Err(Error::new(kind, "the connection failed")),
+        Fault::Hang => std::future::pending().await,
+    };
+    Ok(WireReply { status, headers, body })
+}
+
+fn complaint(words: &str) -> Bytes {
+    Bytes::from(json!({"error": {"message": words}}).to_string())
+}
+
+/// `text` in the envelope of the protocol that `request` speaks.
+fn reply(request: &WireRequest, text: &str) -> Bytes {
+    let body = match request.url.host_str().unwrap() {
+        "ollama.test" => json!({"message": {"content": text}, "done": true, "done_reason": "stop",
+            "prompt_eval_count": 20, "eval_count": 10}),
+        "gemini.test" => json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 20, "candidatesTokenCount": 10}}),
+        "openai.test" => json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 20, "completion_tokens": 10}}),
+        _ => json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn",
+            "usage": {"input_tokens": 20, "output_tokens": 10}}),
+    };
+    Bytes::from(body.to_string())
+}
+
+/// What one call of a trace came to.
+struct Outcome {
+    result: Result<Response>,
+    took: Duration,
+}
+
+async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
+    let started = Instant::now();
+    let request = Request { schema, ..Request::new("a prompt of some words, as long as it is") };
+    let mut call = trace.router.call(&trace.engine, request, None).unwrap();
+    let mut rejection = None;
+    let result = loop {
+        let judged = match call.next(rejection.take()).await {
+            Err(error) => break Err(error),
+            Ok(text) if !trace.structured => !text.is_empty(),
+            Ok(text) => serde_json::from_str::<Value>(text).is_ok_and(|value| value["title"].is_string()),
+        };
+        if judged {
+            break call.finish();
+        }
+        rejection = Some(Rejection { faults: vec!["title: a string is wanted".to_owned()] });
+    };
+    Outcome { result, took: started.elapsed() }
+}
+
+async fn check(seed: u64, schema: &Arc<Schema>) {
+    let trace = trace(seed);
+    let schema = trace.structured.then(|| Arc::clone(schema));
+    let outcomes = join_all((0..trace.calls).map(|_| call(&trace, schema.clone()))).await;
+    let seen = trace.seen.lock().unwrap().clone();
+    let policy = *trace.router.policy();
+    let mut sent = 0;
+    for Outcome { result, took } in &outcomes {
+        if let Some(deadline) = policy.deadline {
+            assert!(*took <= deadline + Duration::from_millis(50), "{seed}: {took:?} of {deadline:?}");
+        }
+        let attempts = match result {
+            Ok(response) => &response.attempts[..],
+            Err(error) => error.attempts(),
+        };
+        let asked: Vec<_> = attempts.iter().filter(|one| !is_not_made(one)).collect();
+        sent += asked.len();
+        assert!(asked.len() <= policy.max_attempts as usize, "{seed}: {attempts:?}");
+        judge(seed, result, attempts, policy.on_refusal);
+    }
+    assert!(seen.len() <= sent, "{seed}: {} requests for {sent} attempts", seen.len());
+    if let Some(max) = policy.budget.max_calls {
+        let connected = seen.iter().filter(|one| !is_unconnected(&one.fault)).count() as u64;
+        assert!(connected <= max, "{seed}: {connected} of {max}");
+    }
+    let spent = trace.router.metrics().total_tokens;
+    if let Some(max) = policy.budget.max_tokens {
+        let most = u64::from(trace.in_flight_most.load(Ordering::Relaxed)) * TOKENS;
+        assert!(spent <= max.saturating_add(most), "{seed}: {spent} of {max}");
+    }
+    let hosts = ["ollama", "gemini", "openai", "anthropic"].map(|name| format!("{name}.test"));
+    assert!(seen.iter().all(|one| hosts.contains(&one.host)), "{seed}: {seen:?}");
+    for index in 0..5 {
+        let targets = super::super::plan::targets(
+            &trace.router,
+            [None, Some(Provider::Ollama), Some(Provider::Gemini), Some(Provider::OpenAi), Some(Provider::Anthropic)]
+                [index],
+        );
+        for target in targets {
+            let state = trace.engine.states().of(&target);
+            assert_eq!((state.limiter.in_flight(), state.limiter.waiting()), (0, 0), "{seed}: {target:?}");
+            assert!(state.breaker.is_idle(), "{seed}: {target:?}");
+        }
+    }
+}
+
+fn is_unconnected(fault: &Fault) -> bool {
+    use ErrorKind::{Connect, ConnectTimeout, Dns, Tls};
+    matches!(fault, Fault::Connection(Connect | ConnectTimeout | Dns | Tls))
+}
+
+/// Whether no request was made for it, so that it does not count.
+fn is_not_made(attempt: &Attempt) -> bool {
+    matches!(attempt.error, Some(ErrorKind::NotConfigured | ErrorKind::Resting | ErrorKind::Unsupported))
+}
+
+fn judge(seed: u64, result: &Result<Response>, attempts: &[Attempt], on_refusal: OnRefusal) {
+    match result {
+        Ok(response) => {
+            let last = attempts.last().unwrap();
+            assert!(last.ok() && last.provider.as_str() == &*response.provider, "{seed}: {attempts:?}");
+            assert!(attempts[..attempts.len() - 1].iter().all(|one| !one.ok()), "{seed}: {attempts:?}");
+            let total: u64 = attempts.iter().map(|one| one.usage.total()).sum();
+            assert_eq!(response.tokens, total, "{seed}");
+        }
+        Err(error) => {
+            assert!(attempts.iter().all(|one| !one.ok()), "{seed}: {attempts:?}");
+            let known = [
+                ErrorKind::AllTargetsFailed,
+                ErrorKind::DeadlineReached,
+                ErrorKind::BudgetReached,
+                ErrorKind::Refused,
+                ErrorKind::Blocked,
+            ];
+            assert!(known.contains(&error.kind()), "{seed}: {error:?}");
+        }
+    }
+    let stops = |one: &&Attempt| {
+        let is_refusal = matches!(one.error, Some(ErrorKind::Refused | ErrorKind::Blocked));
+        is_refusal && on_refusal == OnRefusal::Stop
+    };
+    let before_last = &attempts[..attempts.len().saturating_sub(1)];
+    assert_eq!(before_last.iter().filter(stops).count(), 0, "{seed}: a request after a refusal: {attempts:?}");
+}
+
+#[cfg(test)]
+fn run(seeds: std::ops::Range<u64>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let document = json!({"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]});
+    let schema = Arc::new(Schema::new("Title", document).unwrap());
+    runtime.block_on(async {
+        for seed in seeds {
+            check(seed, &schema).await;
+        }
+    });
+}
+
+#[test]
+fn every_bound_holds_over_random_faults() {
+    run(0..TRACES);
+}
+
+#[test]
+fn every_bound_holds_over_more_random_faults() {
+    run(TRACES..2 * TRACES);
+}
