@@ -13,10 +13,12 @@ mod metrics;
 mod plan;
 mod policy;
 mod price;
+mod reading;
 mod route;
 mod stream;
 mod sync;
 mod target_state;
+mod trial;
 mod visit;
 mod walk;
 mod window;
@@ -141,7 +143,7 @@ impl Router {
     }
 
     /// Begins a streamed reply; nothing is sent before [`Stream::next`]. `force` names the only provider that may answer.
-    /// The text of a structured request comes in the form of the provider's own dialect, and nobody judges it.
+    /// A structured request gives what is closed of its JSON, and then the whole, to be judged.
     ///
     /// Fails with `InvalidInput` where the request or a time limit cannot be used.
     pub fn stream(
