@@ -47,7 +47,7 @@ pub struct Partial {
     state: State,
     /// How much has been pushed.
     read: usize,
-    /// How much had been pushed at the last snapshot, and what was closed then.
+    /// How much had been pushed at the last snapshot, and how many values that showed.
     told: (usize, usize),
 }
 
@@ -87,13 +87,12 @@ impl Partial {
     /// property is left out. A value is as the model wrote it, before it is coerced.
     pub fn snapshot(&mut self) -> Option<String> {
         let (State::Reading(document, _) | State::Done(Some(document))) = &self.state else { return None };
-        let (read, closed) = self.told;
-        let size = document.closed();
-        let is_due = matches!(self.state, State::Done(_)) || self.read - read >= size / GROWTH;
-        if size == closed || !is_due {
+        let (read, values) = self.told;
+        let is_due = matches!(self.state, State::Done(_)) || self.read - read >= document.size() / GROWTH;
+        if document.values() == values || !is_due {
             return None;
         }
-        self.told = (self.read, size);
+        self.told = (self.read, document.values());
         Some(document.snapshot())
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Document {
     /// What is closed, without white space. The brackets of the first `shown` containers are in it, unclosed.
     closed: String,
     shown: usize,
+    /// How many values have been shown; the brackets that close a shown container say nothing new.
+    values: usize,
     /// Whether the first container only wraps the root.
     wrapper: bool,
 }
@@ -104,9 +106,14 @@ impl Document {
         Progress::More
     }
 
-    /// How much is closed.
-    pub(super) fn closed(&self) -> usize {
+    /// How long a snapshot is, about.
+    pub(super) fn size(&self) -> usize {
         self.closed.len()
+    }
+
+    /// How many values a snapshot shows.
+    pub(super) fn values(&self) -> usize {
+        self.values
     }
 
     /// Whether it has held nothing yet that only JSON does.
@@ -187,9 +194,10 @@ impl Document {
     fn close(&mut self) {
         let depth = self.open.len();
         let is_wrapper = self.wrapper && depth == 1;
-        if !is_wrapper {
+        if !is_wrapper && self.shown < depth {
             // One without a shown value has not appeared yet.
             self.show_containers(depth);
+            self.values += 1;
         }
         if let Some(container) = self.open.pop()
             && !is_wrapper
@@ -281,12 +289,17 @@ impl Document {
 
     /// Shows the last value, where that was a scalar.
     fn settle(&mut self, expected: &Expected) {
-        if self.expect != Expect::AfterScalar || self.is_absent(expected) {
+        // A scalar in the wrapper is the whole answer: nothing about it is partial.
+        let is_root = self.open.len() == self.root();
+        if self.expect != Expect::AfterScalar || is_root || self.is_absent(expected) {
             return;
         }
         self.show_containers(self.open.len());
-        self.show_name();
+        if let Some(container) = self.open.last_mut() {
+            Self::show_member(container, &mut self.closed);
+        }
         self.closed.push_str(&self.literal);
+        self.values += 1;
     }
 
     /// Whether the scalar at hand is a null that may stand for an absent property.
@@ -311,15 +324,7 @@ impl Document {
         self.shown = depth;
     }
 
-    /// Writes what stands before a value of the innermost container.
-    fn show_name(&mut self) {
-        if self.open.len() > self.root()
-            && let Some(container) = self.open.last_mut()
-        {
-            Self::show_member(container, &mut self.closed);
-        }
-    }
-
+    /// Writes what stands before a value of `container`.
     fn show_member(container: &mut Container, closed: &mut String) {
         if std::mem::replace(&mut container.has_shown, true) {
             closed.push(',');
