@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from madspark.llm.response import Attempt, LLMResponse, Restarted
     from madspark.llm.router import LLMRouter
     from madspark.llm.stream import AsyncTextStream, TextStream
+    from madspark.llm.structured_stream import AsyncStructuredStream, StructuredStream
     from madspark.llm.tiers import ModelTier
 
     __version__: str
@@ -51,6 +52,7 @@ __all__ = [
     "AllProvidersUnauthorizedError",
     "AllProvidersUnavailableError",
     "AsyncCoordinator",
+    "AsyncStructuredStream",
     "AsyncTextStream",
     "Attempt",
     "AuthorizationError",
@@ -72,6 +74,7 @@ __all__ = [
     "RateLimitError",
     "Restarted",
     "SchemaValidationError",
+    "StructuredStream",
     "TextStream",
     "WorkflowTimeoutError",
     "__version__",
@@ -80,6 +83,7 @@ __all__ = [
 # The module of each name; the names not listed are exceptions.
 _HOMES = {
     "AsyncCoordinator": "core.async_coordinator",
+    "AsyncStructuredStream": "llm.structured_stream",
     "AsyncTextStream": "llm.stream",
     "Attempt": "llm.response",
     "Budget": "llm.budget",
@@ -90,6 +94,7 @@ _HOMES = {
     "Limits": "llm.limits",
     "ModelTier": "llm.tiers",
     "Restarted": "llm.response",
+    "StructuredStream": "llm.structured_stream",
     "TextStream": "llm.stream",
 }
 

@@ -286,6 +286,10 @@ class Router:
         first_token_timeout: float | None,
         idle_timeout: float | None,
         total_timeout: float | None,
+        schema: Schema | None,
+        files: Sequence[_File],
+        images: Sequence[_File],
+        urls: Sequence[str],
     ) -> Stream: ...
     def metrics(self) -> dict[str, Any]: ...
     def reset_metrics(self) -> None: ...
@@ -302,10 +306,16 @@ class Call:
 
 @final
 class Stream:
-    """A streamed call under way: pull text until None, then finish."""
+    """A streamed call under way: pull until None, or until the whole of a structured reply, then finish or reject that.
 
-    def next(self) -> str | Restarted | None: ...
-    def anext(self) -> Pending[str | Restarted | None]: ...
+    A structured reply comes as JSON text, with whether that is the whole.
+    """
+
+    def next(self) -> str | tuple[str, bool] | Restarted | None: ...
+    def anext(self) -> Pending[str | tuple[str, bool] | Restarted | None]: ...
+    def reject(self, faults: list[str]) -> None:
+        """Tell why the whole is not taken; the next pull tells what follows."""
+
     def finish(self) -> LLMResponse: ...
     def close(self) -> None:
         """End the stream and close its socket. Safe to call again."""

@@ -179,6 +179,10 @@ impl Adapter for Anthropic {
         (form == Form::Native).then_some(Form::Told)
     }
 
+    fn dialect(&self, form: Form) -> Dialect {
+        dialect(form)
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         ask(target, request, false)
     }

@@ -7,6 +7,7 @@ use super::Target;
 use super::decode::{Draft, failure};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, Reply, Request, Usage};
+use crate::schema::Dialect;
 
 /// What an event counts. Counts are of the reply so far: the latest stands, they are never added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,10 +147,11 @@ impl Transcript {
         outcome.map_err(|error| error.with_usage(self.draft.usage))
     }
 
-    /// The reply; call it after a [`Transcript::check`] that passed.
-    pub fn into_reply(self) -> Reply {
-        let Draft { text, model, finish, usage, .. } = self.draft;
-        Reply { text, around: None, model, finish, usage, pages: self.pages }
+    /// The reply to `request`; of a structured one the JSON text in the form of the caller's own schema, brought back from
+    /// the `dialect` that it was sent in. Fails where [`Transcript::check`] does.
+    pub fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
+        let reply = self.draft.settle(target, request, dialect)?;
+        Ok(Reply { pages: self.pages, ..reply })
     }
 
     fn refused(&self, target: &Target) -> Error {

@@ -150,6 +150,10 @@ impl Adapter for Gemini {
         form.simpler()
     }
 
+    fn dialect(&self, form: Form) -> Dialect {
+        dialect(form)
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         generate(target, request, method(target, "generateContent")?)
     }

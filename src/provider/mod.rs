@@ -23,6 +23,7 @@ use reqwest::header::HeaderMap;
 use crate::config::{Provider, Secret, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Form, Part, Reply, Request, Usage};
+use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
 pub use event::{Counted, Event, Transcript};
@@ -66,6 +67,9 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
 
     /// The next form to ask `target` in that has rejected a schema in `form`; `None` where the protocol has no simpler one.
     fn simpler(&self, target: &Target, form: Form) -> Option<Form>;
+
+    /// The subset of JSON Schema that a schema in `form` keeps to.
+    fn dialect(&self, form: Form) -> Dialect;
 
     /// The HTTP request that asks `request` of `target`. Fails with `NotConfigured` where the target lacks a key or a
     /// model it needs, with `Unsupported` where a part cannot be carried.

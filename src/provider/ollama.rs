@@ -136,6 +136,10 @@ impl Adapter for Ollama {
         if is_cloud(target) { None } else { form.simpler() }
     }
 
+    fn dialect(&self, form: Form) -> Dialect {
+        dialect(form)
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         self.chat(target, request, false)
     }

@@ -203,6 +203,10 @@ impl Adapter for OpenAi {
         form.simpler()
     }
 
+    fn dialect(&self, form: Form) -> Dialect {
+        dialect(form)
+    }
+
     fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
         completion(target, request, false)
     }

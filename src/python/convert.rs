@@ -53,12 +53,15 @@ fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound
     Ok(Some(fields))
 }
 
-/// What a stream gives: `str`, `madspark.llm.response.Restarted`, or None at its end.
+/// What a stream gives: `str`; of a structured reply a tuple of JSON text and whether that is the whole;
+/// `madspark.llm.response.Restarted`; or None at its end.
 pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     match event {
         None => Ok(py.None().into_bound(py)),
         Some(StreamEvent::Delta(text)) => Ok(PyString::new(py, text).into_any()),
+        Some(StreamEvent::Partial(json)) => Ok((json, false).into_pyobject(py)?.into_any()),
+        Some(StreamEvent::Whole(json)) => Ok((json, true).into_pyobject(py)?.into_any()),
         Some(StreamEvent::Restarted(failed)) => CLASS.import(py, "madspark.llm.response", "Restarted")?.call1((
             failed.provider.as_str(),
             &*failed.model,

@@ -172,20 +172,36 @@ impl Router {
         first_token_timeout: Option<f64>,
         idle_timeout: Option<f64>,
         total_timeout: Option<f64>,
+        schema: Option<&Bound<'_, Schema>>,
+        files: Vec<Given>,
+        images: Vec<Given>,
+        urls: Vec<String>,
     ) -> PyResult<Stream> {
         let process = Process::get(py)?;
         let prepare = || {
-            let request = Request { system: Arc::from(system), temperature, max_tokens, ..Request::new(prompt) };
+            let request = Request {
+                system: Arc::from(system),
+                schema: schema.map(|schema| Arc::clone(&schema.get().schema)),
+                temperature,
+                max_tokens,
+                ..Request::new(prompt)
+            };
             let options = StreamOptions {
                 on_error: on_stream_error.parse()?,
                 first: stream::limit("first_token_timeout", first_token_timeout)?,
                 idle: stream::limit("idle_timeout", idle_timeout)?,
                 total: stream::limit("total_timeout", total_timeout)?,
             };
-            self.router.stream(&process.engine, request, config::parse::<Provider>(force_provider)?, options)
+            let prepared = stream::Prepared {
+                router: Arc::clone(&self.router),
+                request: Box::new(request),
+                attachments: Attachments::new(files, images, urls),
+                force: config::parse::<Provider>(force_provider)?,
+                options,
+            };
+            Stream::new(process, prepared)
         };
-        let stream = prepare().map_err(|failure| error::to_python(py, &failure))?;
-        Ok(Stream::new(process, stream))
+        prepare().map_err(|failure| error::to_python(py, &failure))
     }
 
     /// The contract's counters.

@@ -7,13 +7,16 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::sync::Notify;
 
+use super::attachments::Attachments;
 use super::bridge::{self, Pending};
 use super::runtime::Process;
 use super::{convert, error};
-use crate::error::{Error, Result};
-use crate::router::{self, StreamEvent};
+use crate::config::Provider;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Request;
+use crate::router::{self, Rejection, StreamEvent, StreamOptions};
 
-/// A streamed call under way: pull text until None, then finish.
+/// A streamed call under way: pull until None, or until the whole of a structured reply, then finish or reject that.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Stream {
     process: Arc<Process>,
@@ -23,16 +26,26 @@ pub(super) struct Stream {
 
 #[expect(clippy::large_enum_variant, reason = "nearly every stream is ready from its start")]
 enum State {
+    Prepared(Prepared),
     Ready(router::Stream),
     /// A pull has the stream; it comes back when that is done.
     Out,
     Closed,
 }
 
+/// A streamed call whose attachments are not read yet.
+pub(super) struct Prepared {
+    pub(super) router: Arc<router::Router>,
+    pub(super) request: Box<Request>,
+    pub(super) attachments: Attachments,
+    pub(super) force: Option<Provider>,
+    pub(super) options: StreamOptions,
+}
+
 #[pymethods]
 impl Stream {
-    /// All the text that has arrived since the last pull, waiting for the first piece of it; a `Restarted`; or None at
-    /// the end. Blocks.
+    /// All the text that has arrived since the last pull, waiting for the first piece of it; of a structured reply what
+    /// is closed, as JSON text, and whether that is the whole; a `Restarted`; or None at the end. Blocks.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let event = bridge::block(py, &self.process, self.pull()?)?;
         convert::stream_event(py, event.as_ref())
@@ -40,9 +53,23 @@ impl Stream {
 
     /// Does as `next`, without blocking.
     fn anext(&self, py: Python<'_>) -> PyResult<Pending> {
-        bridge::submit_eager(py, &self.process, self.pull()?, |py, event: Option<StreamEvent>| {
-            Ok(convert::stream_event(py, event.as_ref())?.unbind())
-        })
+        let event =
+            |py: Python<'_>, event: Option<StreamEvent>| Ok(convert::stream_event(py, event.as_ref())?.unbind());
+        // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
+        let is_light = matches!(&*lock(&self.state), State::Ready(stream) if !stream.has_attachments());
+        let work = self.pull()?;
+        if is_light {
+            bridge::submit_eager(py, &self.process, work, event)
+        } else {
+            bridge::submit(py, &self.process, work, event)
+        }
+    }
+
+    /// Does not take the whole that the last pull gave, because of `faults`; the next pull tells what follows.
+    fn reject(&self, faults: Vec<String>) {
+        if let State::Ready(stream) = &mut *lock(&self.state) {
+            stream.reject(Rejection { faults });
+        }
     }
 
     /// The `LLMResponse` of a stream that has ended.
@@ -64,17 +91,24 @@ impl Stream {
 }
 
 impl Stream {
-    pub(super) fn new(process: Arc<Process>, stream: router::Stream) -> Self {
-        Self { process, state: Arc::new(Mutex::new(State::Ready(stream))), closed: Arc::default() }
+    /// Without attachments the caller's errors come out at once, before anything is awaited.
+    pub(super) fn new(process: Arc<Process>, prepared: Prepared) -> Result<Self> {
+        let state = if prepared.attachments.is_empty() {
+            let Prepared { router, request, force, options, .. } = prepared;
+            State::Ready(router.stream(&process.engine, *request, force, options)?)
+        } else {
+            State::Prepared(prepared)
+        };
+        Ok(Self { process, state: Arc::new(Mutex::new(state)), closed: Arc::default() })
     }
 
     /// The stream travels with the future, so that dropping that closes the socket.
     fn pull(&self) -> PyResult<impl Future<Output = Result<Option<StreamEvent>>> + Send + use<>> {
         let state = Arc::clone(&self.state);
-        let mut stream = {
+        let taken = {
             let mut slot = lock(&state);
             match std::mem::replace(&mut *slot, State::Out) {
-                State::Ready(stream) => stream,
+                taken @ (State::Prepared(_) | State::Ready(_)) => taken,
                 other => {
                     let message = match other {
                         State::Closed => "the stream is closed",
@@ -85,19 +119,41 @@ impl Stream {
                 }
             }
         };
-        let closed = Arc::clone(&self.closed);
+        let (closed, engine) = (Arc::clone(&self.closed), Arc::clone(&self.process.engine));
         Ok(async move {
+            let pulled = async {
+                let mut stream = taken.begin(&engine).await?;
+                let event = stream.next().await?;
+                Ok((stream, event))
+            };
             let outcome = tokio::select! {
                 biased;
                 () = closed.notified() => return Ok(None),
-                outcome = stream.next() => outcome,
+                outcome = pulled => outcome,
+            };
+            let (next, event) = match outcome {
+                Ok((stream, event)) => (State::Ready(stream), Ok(event)),
+                Err(failure) => (State::Closed, Err(failure)),
             };
             let mut slot = lock(&state);
             if matches!(*slot, State::Out) {
-                *slot = if outcome.is_ok() { State::Ready(stream) } else { State::Closed };
+                *slot = next;
             }
-            outcome
+            event
         })
+    }
+}
+
+impl State {
+    async fn begin(self, engine: &Arc<router::Engine>) -> Result<router::Stream> {
+        match self {
+            Self::Ready(stream) => Ok(stream),
+            Self::Prepared(Prepared { router, mut request, attachments, force, options }) => {
+                request.parts = attachments.load().await?;
+                router.stream(engine, *request, force, options)
+            }
+            Self::Out | Self::Closed => Err(Error::new(ErrorKind::Internal, "the stream is closed")),
+        }
     }
 }
 

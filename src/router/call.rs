@@ -3,8 +3,6 @@
 //! The caller pulls: [`Call::next`] returns a candidate, the caller judges it, and either ends the call with
 //! [`Call::finish`] or pulls again with the reason of the rejection. So whoever owns the schema (pydantic in Python, serde
 //! in the core) judges the reply without the core calling back into it.
-//!
-//! A structured reply that cannot be used as it is, is read once more, leniently, before anybody is asked again.
 
 #[cfg(test)]
 mod tests;
@@ -16,27 +14,19 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use super::attempt;
+use super::trial::{self, Trial};
 use super::visit::Visit;
 use super::walk::Walk;
 use super::{Engine, Rejection, Response, Router};
 use crate::config::Provider;
-use crate::error::{Error, ErrorKind, Rejected, Result};
-use crate::message::{FinishReason, Repair, Reply, Request};
-use crate::schema::{self, Change, Recovery};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Reply, Request};
 
 /// A call under way. Dropping it, or the future of [`Call::next`], ends it and closes its socket.
 #[derive(Debug)]
 pub struct Call {
     walk: Walk,
-    candidate: Option<Candidate>,
-}
-
-/// A reply on trial.
-#[derive(Debug)]
-struct Candidate {
-    reply: Reply,
-    /// The text before it was mended.
-    written: Option<String>,
+    trial: Trial,
 }
 
 impl Call {
@@ -46,7 +36,7 @@ impl Call {
         request: Request,
         force: Option<Provider>,
     ) -> Result<Self> {
-        Ok(Self { walk: Walk::new(router, engine, request, force)?, candidate: None })
+        Ok(Self { walk: Walk::new(router, engine, request, force)?, trial: Trial::default() })
     }
 
     /// The next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` tells why the
@@ -56,11 +46,11 @@ impl Call {
     /// the limit of requests and the end of the budget.
     pub async fn next(&mut self, rejection: Option<Rejection>) -> Result<&str> {
         if let Some(rejection) = rejection
-            && !self.mend()
+            && !self.trial.mend(&mut self.walk)
         {
             self.reject(&rejection)?;
         }
-        while self.candidate.is_none() {
+        while self.trial.text().is_none() {
             let visit = self.walk.visit().await?;
             let (visit, outcome) = match self.walk.hedge_after(&visit) {
                 None => asked(&self.walk.engine, visit).await,
@@ -69,8 +59,8 @@ impl Call {
             match outcome {
                 Ok(reply) => {
                     self.walk.answered(visit, &reply, 0);
-                    if !self.propose(reply) && !self.mend() {
-                        self.reject(&Rejection { faults: vec!["it holds no complete JSON value".to_owned()] })?;
+                    if !self.trial.open(&mut self.walk, reply) {
+                        self.reject(&trial::no_json())?;
                     }
                 }
                 Err(error) => {
@@ -78,7 +68,7 @@ impl Call {
                 }
             }
         }
-        Ok(self.candidate.as_ref().map_or("", |candidate| &candidate.reply.text))
+        Ok(self.trial.text().unwrap_or_default())
     }
 
     /// Whether files or images travel with the prompt.
@@ -90,8 +80,7 @@ impl Call {
     ///
     /// Fails with `Internal` where there is no candidate.
     pub fn finish(mut self) -> Result<Response> {
-        let candidate = self.candidate.take();
-        let response = candidate.and_then(|candidate| self.walk.answer(candidate.reply.text));
+        let response = self.trial.accept().and_then(|text| self.walk.answer(text));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() without a candidate"))
     }
 
@@ -126,50 +115,10 @@ impl Call {
         }
     }
 
-    /// Keeps `reply` as the candidate; false where it should hold JSON and does not.
-    fn propose(&mut self, reply: Reply) -> bool {
-        let usable = self.walk.request.schema.is_none() || schema::json_text(&reply.text).is_some();
-        self.candidate = Some(Candidate { reply, written: None });
-        usable
-    }
-
-    /// Reads the candidate leniently; true where that gives another text to judge. Each reply is mended once at most.
-    fn mend(&mut self) -> bool {
-        let (Some(candidate), Some(schema)) = (&mut self.candidate, &self.walk.request.schema) else { return false };
-        if candidate.written.is_some() {
-            return false;
-        }
-        // What looked like the JSON may be a part of what is not quite JSON.
-        let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
-        let Recovery::Repaired { json, changes } = schema::recover(reply, schema) else { return false };
-        // Closing what a model did not close is right only where it had no more to say.
-        if changes.contains(&Change::MissingCloser) && candidate.reply.finish != FinishReason::Stop {
-            return false;
-        }
-        candidate.written = Some(std::mem::replace(&mut candidate.reply.text, json));
-        if let Some(attempt) = self.walk.last_attempt() {
-            attempt.changes = changes;
-        }
-        true
-    }
-
     /// Turns the last attempt into a failed one and decides what follows.
     fn reject(&mut self, rejection: &Rejection) -> Result<()> {
-        let (Some(candidate), Some(attempt)) = (self.candidate.take(), self.walk.last_attempt()) else {
-            return Err(Error::new(ErrorKind::Internal, "a rejection without a candidate"));
-        };
-        let text = candidate.written.unwrap_or(candidate.reply.text);
-        let kind = ErrorKind::InvalidOutput;
-        let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
-        attempt.error = Some(kind);
-        attempt.message = Some(message.clone());
-        let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model));
-        let error = match attempt.status {
-            Some(status) => error.with_status(status),
-            None => error,
-        };
-        let repair = repair(&text, rejection);
-        self.walk.rejected(error.with_rejected(Rejected { text, faults: rejection.faults.clone() }), repair)
+        let (error, repair) = self.trial.reject(&mut self.walk, rejection)?;
+        self.walk.rejected(error, repair)
     }
 }
 
@@ -180,13 +129,4 @@ async fn asked(engine: &Engine, mut visit: Visit) -> (Visit, Result<Reply>) {
         Err(error) => Err(error),
     };
     (visit, outcome)
-}
-
-fn repair(reply: &str, rejection: &Rejection) -> Repair {
-    let faults = rejection.faults.join("\n- ");
-    let instruction = format!(
-        "Your answer could not be used. What is wrong with it:\n- {faults}\n\
-         Answer again with the corrected JSON alone, keeping everything that was right."
-    );
-    Repair { reply: Arc::from(reply), instruction: Arc::from(instruction) }
 }

@@ -10,7 +10,8 @@ use super::attempt::adapter_for;
 use super::wire::{Arrival, Limits, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
-use crate::provider::{self, Counted, Event, Target, Transcript};
+use crate::provider::{self, Event, Target, Transcript};
+use crate::schema::{Dialect, Partial};
 use crate::transport::{Framing, Incoming};
 
 /// A piece of text is handed over at this size even where more has arrived.
@@ -25,6 +26,8 @@ pub(super) struct Feed {
     target: Target,
     /// `None` where the whole reply came at once.
     wire: Option<Wire>,
+    /// The reply that came at once.
+    whole: Option<Reply>,
     transcript: Transcript,
     /// How much of the text has been handed over.
     told: usize,
@@ -94,7 +97,7 @@ impl Feed {
 
     /// What the provider counted so far.
     pub(super) fn usage(&self) -> Usage {
-        self.transcript.usage()
+        self.whole.as_ref().map_or_else(|| self.transcript.usage(), |reply| reply.usage)
     }
 
     /// How many events could not be read.
@@ -102,22 +105,38 @@ impl Feed {
         self.skipped
     }
 
+    /// The reader of a structured reply; `None` for free text.
+    pub(super) fn partial(&self, request: &Request) -> Option<Partial> {
+        let schema = request.schema.as_ref()?;
+        Some(self.dialect(request).map_or_else(|| schema.partial(), |dialect| schema.lower(dialect).partial()))
+    }
+
     /// The reply; call it at the end.
-    pub(super) fn into_reply(self) -> Reply {
-        self.transcript.into_reply()
+    pub(super) fn into_reply(self, request: &Request) -> Result<Reply> {
+        let dialect = self.dialect(request);
+        match self.whole {
+            Some(reply) => Ok(reply),
+            None => self.transcript.into_reply(&self.target, request, dialect),
+        }
     }
 
     fn new(target: &Target) -> Self {
-        let transcript = Transcript::default();
-        Self { target: target.clone(), wire: None, transcript, told: 0, skipped: 0, outcome: Some(Ok(())) }
+        let (transcript, outcome) = (Transcript::default(), Some(Ok(())));
+        Self { target: target.clone(), wire: None, whole: None, transcript, told: 0, skipped: 0, outcome }
     }
 
     fn whole(target: &Target, reply: Reply) -> Self {
         let mut feed = Self::new(target);
-        let Reply { text, model, finish, usage, .. } = reply;
-        let (text, finish, usage) = (Some(text), Some(finish), Some(Counted::All(usage)));
-        feed.transcript.add(Event { text, model, finish, usage, is_last: true, ..Event::default() });
+        let text = Some(reply.text.clone());
+        feed.transcript.add(Event { text, is_last: true, ..Event::default() });
+        feed.whole = Some(reply);
         feed
+    }
+
+    /// What the text has to be brought back from; `None` where it is in the form of the caller's own schema.
+    fn dialect(&self, request: &Request) -> Option<Dialect> {
+        let adapter = provider::adapter(self.target.provider).filter(|_| self.whole.is_none())?;
+        adapter.form(&self.target, request).map(|form| adapter.dialect(form))
     }
 
     fn untold(&self) -> usize {

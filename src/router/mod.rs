@@ -14,12 +14,14 @@ mod metrics;
 mod plan;
 mod policy;
 mod price;
+mod reading;
 mod route;
 mod stream;
 mod sync;
 mod target_state;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod visit;
 mod walk;
 mod window;
@@ -160,7 +162,7 @@ impl Router {
     }
 
     /// Begins a streamed reply; nothing is sent before [`Stream::next`]. `force` names the only provider that may answer.
-    /// The text of a structured request comes in the form of the provider's own dialect, and nobody judges it.
+    /// A structured request gives what is closed of its JSON, and then the whole, to be judged.
     ///
     /// Fails with `InvalidInput` where the request or a time limit cannot be used.
     pub fn stream(

@@ -1,8 +1,11 @@
-//! A streamed call: text as it comes, from the first target that answers.
+//! A streamed call: text as it comes, from the first target that answers; of a structured reply what is closed of it.
 //!
 //! Before the first text a failure is like any other: the policy's next target is asked, and the consumer notices nothing.
 //! After it the consumer holds a part of an answer that will never be completed, so it decides beforehand what is to
 //! happen: [`OnStreamError`].
+//!
+//! A structured reply ends with its whole, which the caller judges as that of a [`Call`](super::Call): it ends the stream
+//! with [`Stream::finish`], or tells with [`Stream::reject`] what is wrong and pulls on.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,10 +15,12 @@ use tokio::time::Instant;
 
 use super::attempt::{self, Attempt};
 use super::feed::Feed;
+use super::reading::Reading;
+use super::trial::{self, Trial};
 use super::visit::Visit;
 use super::walk::Walk;
 use super::wire::Limits;
-use super::{Engine, Response, Router};
+use super::{Engine, Rejection, Response, Router};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -70,7 +75,12 @@ pub struct StreamOptions {
 pub enum StreamEvent {
     /// The next text. Never empty; the texts joined are the answer.
     Delta(String),
-    /// The text so far is void: this attempt failed after its first text, and the next target starts anew.
+    /// Of a structured reply: the JSON text of what is closed so far, as [`Partial`](crate::schema::Partial) gives it.
+    /// It replaces the last one, and holds all of it.
+    Partial(String),
+    /// Of a structured reply: the whole, as JSON text to be judged. Nothing follows unless it is rejected.
+    Whole(String),
+    /// What was given so far is void: this attempt failed after its first text, and the next one starts anew.
     Restarted(Box<Attempt>),
 }
 
@@ -80,16 +90,12 @@ pub struct Stream {
     walk: Walk,
     options: StreamOptions,
     reading: Option<Reading>,
-    /// The whole text, at the end.
-    answer: Option<String>,
+    trial: Trial,
+    /// What the consumer has been shown of the reply on trial.
+    shown: String,
+    /// Why the reply on trial is not taken.
+    rejection: Option<Rejection>,
     has_ended: bool,
-}
-
-/// The reply of the present target.
-#[derive(Debug)]
-struct Reading {
-    feed: Feed,
-    visit: Visit,
 }
 
 impl Stream {
@@ -104,43 +110,67 @@ impl Stream {
             return Err(Error::invalid_input("a time limit must be a positive number of seconds"));
         }
         let walk = Walk::new(router, engine, request, force)?;
-        Ok(Self { walk, options, reading: None, answer: None, has_ended: false })
+        Ok(Self {
+            walk,
+            options,
+            reading: None,
+            trial: Trial::default(),
+            shown: String::new(),
+            rejection: None,
+            has_ended: false,
+        })
     }
 
-    /// Waits for the next text and gives all of it that has arrived; `None` at the end, again and again.
+    /// Waits for the next text and gives all of it that has arrived, of a structured reply what is closed; `None` at the
+    /// end, again and again.
     ///
     /// Fails when no target is left, at once on an error that no other target would answer differently, and after the
-    /// first text as [`OnStreamError`] says; [`Error::partial`] is the text so far then. After an error the stream has
+    /// first text as [`OnStreamError`] says; [`Error::partial`] is what was given last then. After an error the stream has
     /// ended.
     ///
     /// Cancel safety: a dropped future loses no text. A request whose headers had not arrived is dropped with it, and sent
     /// anew by the next call.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>> {
+        if let Some(rejection) = self.rejection.take()
+            && let Some(event) = self.rejected(&rejection)?
+        {
+            return Ok(Some(event));
+        }
         while !self.has_ended {
-            if let Some(Reading { feed, visit }) = &mut self.reading {
-                match feed.next(&visit.request).await {
-                    Ok(Some(text)) => {
-                        visit.saw(feed.usage(), feed.text().len());
-                        return Ok(Some(StreamEvent::Delta(text)));
-                    }
-                    Ok(None) => self.conclude(),
-                    Err(error) => {
-                        if let Some(failed) = self.interrupted(error)? {
-                            return Ok(Some(StreamEvent::Restarted(Box::new(failed))));
-                        }
-                    }
-                }
-            } else {
+            let Some(reading) = &mut self.reading else {
                 self.open().await?;
+                continue;
+            };
+            let event = match reading.next().await {
+                Ok(Some(text)) if self.walk.request.schema.is_some() => Some(StreamEvent::Partial(text)),
+                Ok(Some(text)) => Some(StreamEvent::Delta(text)),
+                Ok(None) => self.conclude()?,
+                Err(error) => self.interrupted(error)?,
+            };
+            if event.is_some() {
+                return Ok(event);
             }
         }
         Ok(None)
     }
 
-    /// The answer, after [`Stream::next`] gave `None`. Fails with `Internal` before, and after an error.
-    pub fn finish(self) -> Result<Response> {
-        let response = self.answer.and_then(|text| self.walk.answer(text));
+    /// Does not take the whole that [`Stream::next`] gave last. The next call mends it, or does what is to be done about a
+    /// reply that cannot be used: as after any failure, before and after the first text.
+    pub fn reject(&mut self, rejection: Rejection) {
+        self.rejection = Some(rejection);
+    }
+
+    /// The answer, after [`Stream::next`] gave `None` or a whole that is taken. Fails with `Internal` before, and after an
+    /// error.
+    pub fn finish(mut self) -> Result<Response> {
+        let answer = self.trial.accept().filter(|_| self.rejection.is_none());
+        let response = answer.and_then(|text| self.walk.answer(text));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() before the end of the stream"))
+    }
+
+    /// Whether files or images travel with the prompt.
+    pub fn has_attachments(&self) -> bool {
+        !self.walk.request.parts.is_empty()
     }
 
     /// Asks the next target; where that fails, the policy decides.
@@ -154,44 +184,85 @@ impl Stream {
         let opened = Feed::open(&self.walk.engine, &visit.target, &visit.request, limits).await;
         match opened.map_err(|error| visit.blame(error)) {
             Ok(feed) => {
-                self.reading = Some(Reading { feed, visit });
+                self.reading = Some(Reading::new(feed, visit));
                 Ok(())
             }
             Err(error) => self.failed(visit, error, 0).map(drop),
         }
     }
 
-    /// The reply is whole.
-    fn conclude(&mut self) {
+    /// The reply is whole. Gives it where it is to be judged.
+    fn conclude(&mut self) -> Result<Option<StreamEvent>> {
+        let Some(reading) = self.reading.take() else { return Ok(None) };
+        reading.shown().clone_into(&mut self.shown);
+        let Reading { feed, visit, .. } = reading;
+        let skipped_events = feed.skipped();
+        let reply = match feed.into_reply(&visit.request) {
+            Ok(reply) => reply,
+            Err(error) => return self.failed(visit, error, skipped_events).map(|_| None),
+        };
+        self.walk.answered(visit, &reply, skipped_events);
         self.has_ended = true;
-        if let Some(Reading { feed, visit }) = self.reading.take() {
-            let skipped_events = feed.skipped();
-            let reply = feed.into_reply();
-            self.walk.answered(visit, &reply, skipped_events);
-            self.answer = Some(reply.text);
+        if self.trial.open(&mut self.walk, reply) {
+            return Ok(self.whole());
         }
+        self.overruled(&trial::no_json())
     }
 
-    /// What follows where the present target's stream fails with `error`. Gives the attempt where the consumer has to
-    /// drop its text.
-    fn interrupted(&mut self, error: Error) -> Result<Option<Attempt>> {
-        let Some(Reading { feed, visit }) = self.reading.take() else { return Err(error) };
-        let (skipped, text) = (feed.skipped(), feed.text());
-        if text.is_empty() {
-            return self.failed(visit, error, skipped).map(|_| None);
+    /// The whole was rejected. Gives another reading of it, where there is one.
+    fn rejected(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
+        if self.trial.mend(&mut self.walk) { Ok(self.whole()) } else { self.overruled(rejection) }
+    }
+
+    fn whole(&self) -> Option<StreamEvent> {
+        self.walk.request.schema.as_ref()?;
+        self.trial.text().map(|text| StreamEvent::Whole(text.to_owned()))
+    }
+
+    /// What follows where the whole cannot be used.
+    fn overruled(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
+        let (error, repair) = self.trial.reject(&mut self.walk, rejection)?;
+        let shown = std::mem::take(&mut self.shown);
+        if shown.is_empty() {
+            self.walk.rejected(error, repair)?;
+            self.has_ended = false;
+            return Ok(None);
         }
-        let failure = if self.options.on_error == OnStreamError::Restart {
-            let told = error.clone();
-            match self.walk.failed_beside(visit, error, skipped) {
-                Ok(attempt) if self.walk.obstacle(Instant::now()).is_none() => return Ok(Some(attempt)),
-                Ok(_) => self.walk.fail(told),
-                Err(error) => error,
+        let booked = match self.options.on_error {
+            OnStreamError::Restart => self.walk.rejected_beside(error.clone(), repair),
+            OnStreamError::Fail => Err(self.walk.fail(error.clone())),
+        };
+        self.restart(booked, error, &shown)
+    }
+
+    /// What follows where the present target's stream fails with `error`. Tells where the consumer has to drop its text.
+    fn interrupted(&mut self, error: Error) -> Result<Option<StreamEvent>> {
+        let Some(reading) = self.reading.take() else { return Err(error) };
+        let shown = reading.shown().to_owned();
+        let Reading { feed, visit, .. } = reading;
+        if shown.is_empty() {
+            return self.failed(visit, error, feed.skipped()).map(|_| None);
+        }
+        let booked = match self.options.on_error {
+            OnStreamError::Restart => self.walk.failed_beside(visit, error.clone(), feed.skipped()),
+            OnStreamError::Fail => Err(self.walk.failed_for_good(visit, error.clone(), feed.skipped())),
+        };
+        self.restart(booked, error, &shown)
+    }
+
+    /// Tells the consumer to drop what it was `shown`, where the failure has been `booked` and another request can follow.
+    /// Ends the stream with the booked failure, or with `error`, where not.
+    fn restart(&mut self, booked: Result<Attempt>, error: Error, shown: &str) -> Result<Option<StreamEvent>> {
+        let failure = match booked {
+            Ok(attempt) if self.walk.obstacle(Instant::now()).is_none() => {
+                self.has_ended = false;
+                return Ok(Some(StreamEvent::Restarted(Box::new(attempt))));
             }
-        } else {
-            self.walk.failed_for_good(visit, error, skipped)
+            Ok(_) => self.walk.fail(error),
+            Err(failure) => failure,
         };
         self.has_ended = true;
-        Err(failure.with_partial(text))
+        Err(failure.with_partial(shown))
     }
 
     fn failed(&mut self, visit: Visit, error: Error, skipped: u32) -> Result<Attempt> {

@@ -177,13 +177,18 @@ impl Walk {
     /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
     /// can follow.
     pub(super) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
-        let (Some(index), Some(attempt)) = (self.last, self.attempts.last()) else {
+        self.rejected_beside(error, repair)?;
+        self.ensure_next(Instant::now())
+    }
+
+    /// The same where [`Walk::obstacle`] is asked whether anything can follow. Gives the record of the answer.
+    pub(super) fn rejected_beside(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
+        let (Some(index), Some(attempt)) = (self.last, self.attempts.last().cloned()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
         };
-        self.router.metrics.rejected(attempt);
-        let now = Instant::now();
-        match self.enter(index, error, Some(repair), now) {
-            Ok(()) => self.ensure_next(now),
+        self.router.metrics.rejected(&attempt);
+        match self.enter(index, error, Some(repair), Instant::now()) {
+            Ok(()) => Ok(attempt),
             Err(error) => Err(self.fail(error)),
         }
     }

@@ -7,6 +7,7 @@ mod fit;
 mod graph;
 mod lenient;
 mod lower;
+mod partial;
 mod placed;
 mod recover;
 mod restore;
@@ -22,6 +23,7 @@ use graph::Graph;
 
 pub use change::Change;
 pub use extract::json_text;
+pub use partial::Partial;
 pub use recover::{Recovery, recover};
 pub use sample::sample;
 
@@ -75,6 +77,11 @@ impl Schema {
             || Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering: lower::lower(&self.graph, dialect) });
         Arc::clone(self.lowered[dialect as usize].get_or_init(made))
     }
+
+    /// A reader of one reply that comes in pieces, in the form of the schema itself. See [`Lowered::partial`].
+    pub fn partial(&self) -> Partial {
+        Partial::new(Arc::clone(&self.graph), false, false)
+    }
 }
 
 /// A provider's subset of JSON Schema.
@@ -124,6 +131,12 @@ impl Lowered {
             return text;
         }
         restore::restore(&self.graph, wrapped, nullable, text)
+    }
+
+    /// A reader of one reply that comes in pieces and fits the lowered schema.
+    pub fn partial(&self) -> Partial {
+        let lower::Lowering { wrapped, nullable, .. } = self.lowering;
+        Partial::new(Arc::clone(&self.graph), wrapped, nullable)
     }
 }
 

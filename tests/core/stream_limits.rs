@@ -67,6 +67,7 @@ async fn a_dropped_pull_loses_no_text() {
             Ok(event) => match event.unwrap() {
                 Some(StreamEvent::Delta(piece)) => text.push_str(&piece),
                 Some(StreamEvent::Restarted(_)) => unreachable!("nothing fails here"),
+                Some(other) => panic!("{other:?} in free text"),
                 None => break,
             },
             Err(_) if text.is_empty() => {

@@ -52,8 +52,8 @@ class Judge(Generic[_T]):
                     text = yield call, faults
                 except SchemaValidationError as failure:
                     # Under the error of the target whose reply this was; an answer without JSON may have come later.
-                    if failure.raw == text and failure.__cause__ is not None:
-                        failure.__cause__.__cause__ = error
+                    if failure.raw == text:
+                        (failure.__cause__ or failure).__cause__ = error
                     raise
             else:
                 return value, call.finish()

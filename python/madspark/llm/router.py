@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from os import PathLike
     from types import UnionType
-    from typing import Any, Literal
+    from typing import Any, Literal, Never
 
     from pydantic import TypeAdapter
 
     from madspark._core import Call, Stream
+    from madspark.llm._judge import Judge
     from madspark.llm.budget import Budget
     from madspark.llm.response import LLMResponse, Restarted
     from madspark.llm.stream import AsyncTextStream, TextStream
+    from madspark.llm.structured_stream import AsyncStructuredStream, StructuredStream
     from madspark.llm.tiers import ModelTier
 
     File = str | PathLike[str] | bytes
@@ -430,6 +432,205 @@ class LLMRouter:
         )
 
     @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: Literal["fail"] = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> StructuredStream[_T, Never]: ...
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> StructuredStream[_T, Restarted]: ...
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> StructuredStream[Any, Restarted]: ...
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> StructuredStream[Any, Any]:
+        """Answer `prompt` with an instance of `schema`, and with what is closed of it as it comes.
+
+        The arguments are those of `generate_structured` and of `stream`. Before the first partial object a failing
+        provider is replaced by the next one unnoticed, and a reply that does not fit is sent back once. After it,
+        `on_stream_error` says what happens, for a reply that does not fit at its end as well: "fail" raises the error,
+        with the last partial object as JSON text in its `partial`; "restart" gives a `Restarted` and goes on with what
+        `generate_structured` would do.
+
+        Returns:
+            An iterator of partial objects (plain data, closed fields only) and then the instance, and a context
+            manager; nothing is sent before the first `next()`.
+
+        Raises:
+            TypeError: `schema` is no type that can be judged.
+            ValueError: For another wrong argument; nothing was sent. With files, it comes with the first `next()`.
+        """
+        from madspark.llm.structured_stream import StructuredStream
+
+        return StructuredStream(
+            *self._begin_structured_stream(
+                prompt,
+                schema,
+                system_instruction,
+                temperature,
+                files,
+                urls,
+                images,
+                force_provider,
+                on_stream_error,
+                first_token_timeout,
+                idle_timeout,
+                total_timeout,
+                token_budget,
+            )
+        )
+
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: Literal["fail"] = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> AsyncStructuredStream[_T, Never]: ...
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> AsyncStructuredStream[_T, Restarted]: ...
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> AsyncStructuredStream[Any, Restarted]: ...
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> AsyncStructuredStream[Any, Any]:
+        """Do as `stream_structured`, for `async for` and `async with`; cancelling it closes the connection."""
+        from madspark.llm.structured_stream import AsyncStructuredStream
+
+        return AsyncStructuredStream(
+            *self._begin_structured_stream(
+                prompt,
+                schema,
+                system_instruction,
+                temperature,
+                files,
+                urls,
+                images,
+                force_provider,
+                on_stream_error,
+                first_token_timeout,
+                idle_timeout,
+                total_timeout,
+                token_budget,
+            )
+        )
+
+    @overload
     def generate_structured_batch(
         self,
         prompts: list[str],
@@ -626,8 +827,46 @@ class LLMRouter:
         total: float | None,
     ) -> tuple[Stream, str]:
         chosen = self._config.default_temperature if temperature is None else temperature
-        stream = self._core.begin_stream(prompt, system, chosen, max_tokens, force, on_stream_error, first, idle, total)
+        stream = self._core.begin_stream(
+            prompt, system, chosen, max_tokens, force, on_stream_error, first, idle, total, None, (), (), ()
+        )
         return stream, prompt
+
+    def _begin_structured_stream(
+        self,
+        prompt: str,
+        schema: Any,
+        system: str,
+        temperature: float,
+        files: Sequence[File] | None,
+        urls: Sequence[str] | None,
+        images: Sequence[File] | None,
+        force: str | None,
+        on_stream_error: str,
+        first: float | None,
+        idle: float | None,
+        total: float | None,
+        max_tokens: int | None,
+    ) -> tuple[Stream, str, Judge[Any]]:
+        from madspark.llm._judge import judge_of
+
+        judge = judge_of(schema)
+        stream = self._core.begin_stream(
+            prompt,
+            system,
+            temperature,
+            max_tokens,
+            force,
+            on_stream_error,
+            first,
+            idle,
+            total,
+            judge.schema,
+            files or (),
+            images or (),
+            urls or (),
+        )
+        return stream, prompt, judge
 
     def _structured(
         self,

@@ -113,7 +113,7 @@ fn anthropic_counts_the_prompt_first_and_the_answer_last() {
     told.check(&target, &Request::new("p"), None).unwrap();
     let usage = Usage { input: 3, cached_input: 2, output: 5, reasoning: 4, tool: 0 };
     assert_eq!((told.text(), told.usage()), ("Hello", usage));
-    let reply = told.into_reply();
+    let reply = told.into_reply(&target, &Request::new("p"), None).unwrap();
     assert_eq!((reply.model.as_deref(), reply.finish), (Some("m"), FinishReason::Stop));
 }
 

@@ -1,0 +1,52 @@
+//! The reply of the present target, as the consumer of a stream is shown it.
+
+use super::feed::Feed;
+use super::visit::Visit;
+use crate::error::Result;
+use crate::schema::Partial;
+
+/// A streamed reply under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) feed: Feed,
+    pub(super) visit: Visit,
+    /// Of a structured reply.
+    closed: Option<Closed>,
+}
+
+/// What is closed of a structured reply.
+#[derive(Debug)]
+struct Closed {
+    reader: Partial,
+    /// The last snapshot; empty before the first.
+    shown: String,
+}
+
+impl Reading {
+    pub(super) fn new(feed: Feed, visit: Visit) -> Self {
+        let closed = feed.partial(&visit.request).map(|reader| Closed { reader, shown: String::new() });
+        Self { feed, visit, closed }
+    }
+
+    /// What to show next: the text that has come, of a structured reply what is closed of it, where that is more than
+    /// before. `None` at the end of a reply that is whole.
+    ///
+    /// Cancel safety: nothing is lost where the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<String>> {
+        while let Some(text) = self.feed.next(&self.visit.request).await? {
+            self.visit.saw(self.feed.usage(), self.feed.text().len());
+            let Some(closed) = &mut self.closed else { return Ok(Some(text)) };
+            closed.reader.push(&text);
+            if let Some(snapshot) = closed.reader.snapshot() {
+                closed.shown.clone_from(&snapshot);
+                return Ok(Some(snapshot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the consumer has seen of it: the text, of a structured reply the last snapshot. Empty where that is nothing.
+    pub(super) fn shown(&self) -> &str {
+        self.closed.as_ref().map_or_else(|| self.feed.text(), |closed| &closed.shown)
+    }
+}

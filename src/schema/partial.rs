@@ -1,0 +1,119 @@
+//! Reading a structured reply as it comes: at any time, what of its JSON is closed.
+//!
+//! A value is closed when what stands behind it ends it: a comma or a bracket. The quote at the end of a string is not
+//! enough, for it may be the first of two that the model forgot to escape. What is not closed is left out, never patched
+//! up; a container appears with the first closed value inside it. So a later snapshot holds all that an earlier one does.
+//!
+//! Which text is the JSON has to be said at its first bracket, while [`json_text`](super::json_text) sees all of the
+//! reply. In prose the reader is therefore stricter: it takes only what looks like an answer to this schema. Where it
+//! finds nothing, or JSON that needs mending, it gives no further snapshots; the whole reply is judged in any case.
+
+mod document;
+mod expected;
+mod search;
+
+use std::sync::Arc;
+
+use super::graph::Graph;
+use document::{Document, Progress};
+use expected::Expected;
+use search::{Certainty, Search};
+
+/// The part of a snapshot by which the text has to grow before the next one is made. A snapshot costs its own size: so
+/// all of them together cost a fixed multiple of the text, and one is late only where the reply is large.
+const GROWTH: usize = 256;
+
+/// The reader of one reply. Every byte is looked at once.
+///
+/// # Example
+///
+/// ```
+/// use madspark::schema::{Dialect, Schema};
+///
+/// let document = serde_json::json!({"type": "object", "properties": {"title": {"type": "string"}}});
+/// let schema = Schema::new("Idea", document)?;
+/// let mut partial = schema.lower(Dialect::OpenAiStrict).partial();
+/// partial.push("Here it is:\n{\"title\": \"City farm\", \"sco");
+/// assert_eq!(partial.snapshot().as_deref(), Some("{\"title\":\"City farm\"}"));
+/// partial.push("re\": 7");
+/// assert_eq!(partial.snapshot(), None);
+/// partial.push("}");
+/// assert_eq!(partial.snapshot().as_deref(), Some("{\"title\":\"City farm\",\"score\":7}"));
+/// # Ok::<(), madspark::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Partial {
+    expected: Expected,
+    state: State,
+    /// How much has been pushed.
+    read: usize,
+    /// How much had been pushed at the last snapshot, and how many values that showed.
+    told: (usize, usize),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before the JSON.
+    Searching(Search),
+    Reading(Document, Certainty),
+    /// After it, or where there is none. It keeps what was closed.
+    Done(Option<Document>),
+}
+
+impl Partial {
+    pub(super) fn new(graph: Arc<Graph>, wrapped: bool, nullable: bool) -> Self {
+        let expected = Expected { graph, wrapped, nullable };
+        Self { expected, state: State::Searching(Search::default()), read: 0, told: (0, 0) }
+    }
+
+    /// Reads the next piece of the reply.
+    pub fn push(&mut self, text: &str) {
+        self.read += text.len();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (state, at) = match std::mem::replace(&mut self.state, State::Done(None)) {
+                State::Searching(search) => self.search(search, rest),
+                State::Reading(document, certainty) => self.follow(document, certainty, rest),
+                done @ State::Done(_) => (done, rest.len()),
+            };
+            self.state = state;
+            rest = &rest[at..];
+        }
+    }
+
+    /// The JSON text of what is closed so far, where that is more than the last snapshot held.
+    ///
+    /// It is in the form of the caller's own schema: a wrapped root is unwrapped, and a null that may stand for an absent
+    /// property is left out. A value is as the model wrote it, before it is coerced.
+    pub fn snapshot(&mut self) -> Option<String> {
+        let (State::Reading(document, _) | State::Done(Some(document))) = &self.state else { return None };
+        let (read, values) = self.told;
+        let is_due = matches!(self.state, State::Done(_)) || self.read - read >= document.size() / GROWTH;
+        if document.values() == values || !is_due {
+            return None;
+        }
+        self.told = (self.read, document.values());
+        Some(document.snapshot())
+    }
+
+    /// Looks for the JSON in `text`; how much of that was read.
+    fn search(&self, mut search: Search, text: &str) -> (State, usize) {
+        let Some((at, certainty)) = search.push(text) else { return (State::Searching(search), text.len()) };
+        if self.expected.may_open_with(text.as_bytes()[at]) {
+            return (State::Reading(Document::default(), certainty), at);
+        }
+        // Something else than was asked for: what stands inside it is not meant either.
+        (State::Done(None), text.len())
+    }
+
+    /// Reads the JSON on; how much of `text` was read.
+    fn follow(&self, mut document: Document, certainty: Certainty, text: &str) -> (State, usize) {
+        match document.push(text, &self.expected, certainty) {
+            Progress::More => (State::Reading(document, certainty), text.len()),
+            Progress::Broken(at) if certainty == Certainty::Likely && document.may_be_prose() => {
+                (State::Searching(Search::within_a_line()), at)
+            }
+            Progress::Broken(_) | Progress::Whole => (State::Done(Some(document)), text.len()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What the schema lets the reader expect, asked about the beginning of a value.
+
+use std::sync::Arc;
+
+use super::super::graph::{Graph, Node, Rest, Shape};
+use super::super::lower::WRAPPER;
+
+/// The schema in the form the model was told.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) graph: Arc<Graph>,
+    /// Whether the root stands as a property of an object.
+    pub(super) wrapped: bool,
+    /// Whether `null` stands for an absent property somewhere.
+    pub(super) nullable: bool,
+}
+
+/// A way from a container to a value inside it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step<'a> {
+    Member(&'a str),
+    Item(usize),
+}
+
+/// What the first member of an object says about that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    None,
+    Wrapper,
+    /// It may be a wrapper or a value of the schema.
+    Unclear,
+}
+
+impl Expected {
+    /// Whether the answer may begin with `bracket`.
+    pub(super) fn may_open_with(&self, bracket: u8) -> bool {
+        (self.wrapped && bracket == b'{') || self.shapes(&self.graph.root).iter().any(|shape| starts(shape, bracket))
+    }
+
+    /// Whether the object whose first member is `name` wraps the answer.
+    pub(super) fn wrapping(&self, name: &str) -> Wrapping {
+        if !self.wrapped || name != WRAPPER {
+            return Wrapping::None;
+        }
+        let is_own = |shape: &&Shape| match shape {
+            Shape::Any => true,
+            Shape::Object { properties, rest } => {
+                matches!(rest, Rest::Any | Rest::Of(_)) || properties.iter().any(|property| property.name == WRAPPER)
+            }
+            _ => false,
+        };
+        let shapes = self.shapes(&self.graph.root);
+        if shapes.iter().any(is_own) { Wrapping::Unclear } else { Wrapping::Wrapper }
+    }
+
+    /// Whether an object in the prose whose first member is `name` looks like the answer.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.wrapping(name) != Wrapping::None
+            || self.shapes(&self.graph.root).iter().any(|shape| match shape {
+                Shape::Any => true,
+                Shape::Object { properties, rest } => {
+                    matches!(rest, Rest::Any | Rest::Of(_)) || properties.iter().any(|property| property.name == name)
+                }
+                _ => false,
+            })
+    }
+
+    /// Whether a list in the prose whose first item begins with `first` looks like the answer.
+    pub(super) fn may_list(&self, first: u8) -> bool {
+        let mut nodes = Vec::new();
+        for shape in self.shapes(&self.graph.root) {
+            match shape {
+                Shape::Array { prefix, rest } => match prefix.first().or(rest.node()) {
+                    Some(node) => nodes.push(node),
+                    None => return true,
+                },
+                Shape::Any => return true,
+                _ => {}
+            }
+        }
+        nodes.into_iter().any(|node| self.shapes(node).iter().any(|shape| starts(shape, first)))
+    }
+
+    /// Whether a null as the member `name` of the object at the end of `path` may stand for an absent property.
+    pub(super) fn may_be_absent<'a>(&self, path: impl Iterator<Item = Step<'a>>, name: &str) -> bool {
+        if !self.nullable {
+            return false;
+        }
+        let mut shapes = self.shapes(&self.graph.root);
+        for step in path {
+            shapes = shapes.iter().filter_map(|shape| inside(shape, step)).flat_map(|node| self.shapes(node)).collect();
+        }
+        shapes.iter().any(|shape| match shape {
+            Shape::Object { properties, .. } => properties
+                .iter()
+                .any(|property| property.name == name && !property.required && !self.graph.admits_null(&property.node)),
+            _ => false,
+        })
+    }
+
+    /// The shapes that a value of `node` may have.
+    fn shapes<'g>(&'g self, node: &'g Node) -> Vec<&'g Shape> {
+        match &self.graph.resolve(node).shape {
+            Shape::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
+            shape => vec![shape],
+        }
+    }
+}
+
+fn inside<'g>(shape: &'g Shape, step: Step<'_>) -> Option<&'g Node> {
+    match (shape, step) {
+        (Shape::Array { prefix, rest }, Step::Item(index)) => prefix.get(index).or(rest.node()),
+        (Shape::Object { properties, rest }, Step::Member(name)) => {
+            let property = properties.iter().find(|property| property.name == name);
+            property.map(|property| &property.node).or(rest.node())
+        }
+        _ => None,
+    }
+}
+
+/// Whether the JSON of a value of `shape`, no reference and no union, may begin with `first`.
+fn starts(shape: &Shape, first: u8) -> bool {
+    let is_number = matches!(first, b'-' | b'0'..=b'9');
+    match shape {
+        Shape::Any => true,
+        Shape::Null => first == b'n',
+        Shape::Boolean => matches!(first, b't' | b'f'),
+        Shape::Integer | Shape::Number => is_number,
+        Shape::String => first == b'"',
+        Shape::Array { .. } => first == b'[',
+        Shape::Object { .. } => first == b'{',
+        Shape::Enum(values) => values.iter().any(|value| {
+            let written = value.to_string();
+            written.as_bytes().first() == Some(&first) || (value.is_number() && is_number)
+        }),
+        Shape::AnyOf(_) | Shape::Ref(_) => false,
+    }
+}
