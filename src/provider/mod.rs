@@ -90,7 +90,7 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
             return error;
         }
         let kind = decode::kind_of(error.status().unwrap_or(400));
-        error.as_kind(kind)
+        error.of_kind(kind)
     }
 
     /// The HTTP request that asks `request` of `target` for a streamed reply. Fails as [`Adapter::encode`] does.
