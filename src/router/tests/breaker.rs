@@ -210,6 +210,7 @@ fn a_probe_that_meets_a_wrong_key_has_found_the_server() {
 }
 
 /// What is true of a breaker, kept as lists instead of counts.
+#[derive(Default)]
 struct Reference {
     /// Since the state last changed: the step of the window, and whether it was good.
     outcomes: Vec<(u64, bool)>,
@@ -328,10 +329,7 @@ proptest! {
     #[test]
     fn it_does_what_the_reference_does(operations in operations()) {
         let mut bench = Bench::new();
-        let mut reference = Reference {
-            outcomes: Vec::new(), open: None, is_probing: false, failed_probes: 0, rests: Vec::new(), demotions: Vec::new(),
-            changes: 0, epoch: None,
-        };
+        let mut reference = Reference::default();
         let mut out = Vec::new();
         for operation in operations {
             match operation {
