@@ -80,7 +80,7 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
             return error;
         }
         let kind = decode::kind_of(error.status().unwrap_or(400));
-        error.as_kind(kind)
+        error.reclassified(kind)
     }
 
     /// The HTTP request that asks `request` of `target` for a streamed reply. Fails as [`Adapter::encode`] does.
