@@ -26,7 +26,7 @@ pub struct Request {
     pub repair: Option<Repair>,
     /// How the schema is sent.
     pub form: Form,
-    /// How much room there is for prompt and answer.
+    /// How much of a target's room the request gets.
     pub room: Room,
 }
 
@@ -59,6 +59,27 @@ impl Request {
             .map_or(0, |repair| estimated_tokens(&repair.reply) + estimated_tokens(&repair.instruction));
         estimated_tokens(&self.system) + estimated_tokens(&self.prompt) + documents.sum::<u64>() + repair
     }
+
+    /// How many tokens its texts are at the least, for every tokeniser in use: none makes one token of two words. Scripts
+    /// without blanks between words count for next to nothing.
+    pub fn least_tokens(&self) -> u64 {
+        let documents = self.parts.iter().map(|part| match part {
+            Part::Text { text, .. } => words(text),
+            Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => 0,
+        });
+        let repair = self.repair.as_ref().map_or(0, |repair| words(&repair.reply) + words(&repair.instruction));
+        words(&self.system) + words(&self.prompt) + documents.sum::<u64>() + repair
+    }
+}
+
+/// How much of a target's room a request gets: for the prompt, and for the answer beside the model's thoughts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Room {
+    /// What is usual for the target.
+    #[default]
+    Usual,
+    /// More, after a try that ran out of it: a larger context window (Ollama), fewer thoughts (Gemini).
+    More,
 }
 
 /// How a schema is sent to a target. One that rejects a form is asked in the next, simpler one.
@@ -84,16 +105,6 @@ impl Form {
     }
 }
 
-/// How much room a target is to give to prompt and answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Room {
-    /// What is usual.
-    #[default]
-    Usual,
-    /// More, because the usual was too little: a larger context window, or fewer thoughts.
-    More,
-}
-
 /// About how many tokens `text` is.
 fn estimated_tokens(text: &str) -> u64 {
     if text.is_ascii() {
@@ -105,6 +116,10 @@ fn estimated_tokens(text: &str) -> u64 {
         if character < '\u{1100}' { letters += 1 } else { signs += 1 }
     }
     letters.div_ceil(4) + signs
+}
+
+fn words(text: &str) -> u64 {
+    text.split_whitespace().filter(|piece| piece.contains(char::is_alphanumeric)).count() as u64
 }
 
 /// A reply that did not fit the schema, to be sent back once with the reason.
@@ -170,6 +185,46 @@ pub struct Reply {
     pub finish: FinishReason,
     /// What the provider counted.
     pub usage: Usage,
+    /// The web pages the provider was to read, and what became of them. Gemini alone tells.
+    pub pages: Vec<Page>,
+}
+
+/// A web page that a provider was to read by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The address it was read from.
+    pub url: String,
+    /// What became of it.
+    pub status: PageStatus,
+}
+
+/// What became of a web page that a provider was to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PageStatus {
+    /// It was read.
+    Success,
+    /// It could not be read.
+    Error,
+    /// It is behind a paywall.
+    Paywall,
+    /// Its content is not safe.
+    Unsafe,
+    /// The provider named another outcome, or none.
+    Other,
+}
+
+impl PageStatus {
+    /// A short name, stable, for records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Paywall => "paywall",
+            Self::Unsafe => "unsafe",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Why a model stopped.

@@ -387,13 +387,16 @@ class Simulator:
         text: str | None = None,
         json: Any = None,
         fault: _Fault | None = None,
+        prompt_tokens: int | None = None,
+        thinking_tokens: int | None = None,
     ) -> None:
         """Script a behaviour. For each request the first rule that matches and has turns left is taken.
 
         `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
         `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
         `tokens_per_second`, `status` with `headers` and `body`, or `pieces` of a streamed body after which a fault
-        comes, the model's `text` or `json` inside the usual reply, or a `fault`. Raises ValueError for what cannot be
+        comes, the model's `text` or `json` inside the usual reply, the tokens counted of the prompt and of the
+        model's thoughts, or a `fault`. Raises ValueError for what cannot be
         sent.
         """
 

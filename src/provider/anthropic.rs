@@ -250,10 +250,7 @@ impl Adapter for Anthropic {
                     refusal: refused.then(|| explanation(details.as_ref()).to_owned()),
                     finish: reason.as_deref().map(|reason| finish(Some(reason))),
                     reason,
-                    usage: streamed.usage.map(|usage| {
-                        let Usage { output, reasoning, .. } = usage.disjoint();
-                        Counted::Answer { output, reasoning }
-                    }),
+                    usage: streamed.usage.map(|usage| usage.counted_late()),
                     ..Event::default()
                 })
             }
@@ -281,7 +278,8 @@ impl Adapter for Anthropic {
 }
 
 impl MessageUsage {
-    /// Tokens read from and written to the cache are counted beside the input's, thoughts within the output's.
+    /// Tokens read from and written to the cache are counted beside the input's, thoughts within the output's. Written ones
+    /// are input of the prompt like any other; that they cost a quarter more, or twice as much, is in no count.
     fn disjoint(&self) -> Usage {
         let output = self.output_tokens.0;
         let reasoning = self.output_tokens_details.as_ref().map_or(0, |details| details.thinking_tokens.0).min(output);
@@ -292,6 +290,16 @@ impl MessageUsage {
             reasoning,
             tool: 0,
         }
+    }
+
+    /// What is counted at a stream's end. The prompt is counted there again only where it has grown, by the results of
+    /// tools that ran meanwhile, or where the server did not know it before.
+    fn counted_late(&self) -> Counted {
+        let usage = self.disjoint();
+        if usage.input > 0 || usage.cached_input > 0 {
+            return Counted::All(usage);
+        }
+        Counted::Answer { output: usage.output, reasoning: usage.reasoning }
     }
 }
 

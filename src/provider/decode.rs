@@ -97,11 +97,14 @@ impl Draft {
                 (schema.lower(dialect).restore(json.to_owned()), is_part.then_some(text))
             }
         };
-        Ok(Reply { text, around, model, finish, usage })
+        Ok(Reply { text, around, model, finish, usage, pages: Vec::new() })
     }
 
     /// Whether it is a reply to `request`; see [`Draft::settle`].
     pub(super) fn check(&self, target: &Target, request: &Request) -> Result<()> {
+        if let Some(adapter) = super::adapter(target.provider) {
+            adapter.check_counts(target, request, self.usage)?;
+        }
         let empty = self.text.trim().is_empty();
         if self.finish == FinishReason::Length && (empty || request.schema.is_some() || request.max_tokens.is_none()) {
             return Err(self.truncated(target));

@@ -6,7 +6,7 @@ mod tests;
 use super::Target;
 use super::decode::{Draft, failure};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Reply, Request, Usage};
+use crate::message::{FinishReason, Page, Reply, Request, Usage};
 use crate::schema::Dialect;
 
 /// What an event counts. Counts are of the reply so far: the latest stands, they are never added up.
@@ -50,6 +50,8 @@ pub struct Event {
     pub reason: Option<String>,
     /// What the provider has counted so far.
     pub usage: Option<Counted>,
+    /// The web pages the provider was to read, as far as it has.
+    pub pages: Vec<Page>,
     /// True for the protocol's terminal marker: the reply is whole.
     pub is_last: bool,
 }
@@ -60,6 +62,7 @@ pub struct Transcript {
     draft: Draft,
     refusal: String,
     blocked: Option<String>,
+    pages: Vec<Page>,
     has_content: bool,
     has_finish: bool,
     is_whole: bool,
@@ -72,6 +75,7 @@ impl Default for Transcript {
             draft: Draft { text: String::new(), model: None, finish: FinishReason::Other, reason: None, usage },
             refusal: String::new(),
             blocked: None,
+            pages: Vec::new(),
             has_content: false,
             has_finish: false,
             is_whole: false,
@@ -82,7 +86,7 @@ impl Default for Transcript {
 impl Transcript {
     /// Adds what `event` tells.
     pub fn add(&mut self, event: Event) {
-        let Event { text, refusal, blocked, model, finish, reason, usage, is_last } = event;
+        let Event { text, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
         if let Some(text) = text {
             self.has_content |= !text.trim().is_empty();
             self.draft.text.push_str(&text);
@@ -99,6 +103,10 @@ impl Transcript {
         self.draft.model = model.or(self.draft.model.take());
         if let Some(counted) = usage {
             self.draft.usage = counted.after(self.draft.usage);
+        }
+        // Each list is of all pages so far.
+        if !pages.is_empty() {
+            self.pages = pages;
         }
         self.is_whole |= is_last;
     }
@@ -142,7 +150,8 @@ impl Transcript {
     /// The reply to `request`; of a structured one the JSON text in the form of the caller's own schema, brought back from
     /// the `dialect` that it was sent in. Fails where [`Transcript::check`] does.
     pub fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
-        self.draft.settle(target, request, dialect)
+        let reply = self.draft.settle(target, request, dialect)?;
+        Ok(Reply { pages: self.pages, ..reply })
     }
 
     fn refused(&self, target: &Target) -> Error {

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod tests;
+mod thinking;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Form, Page, PageStatus, Part, Reply, Request, Usage};
 use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
 
@@ -75,6 +76,7 @@ struct GenerationConfig<'a> {
     response_json_schema: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_schema: Option<&'a Value>,
+    thinking_config: Option<thinking::ThinkingConfig>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +95,8 @@ struct Candidate {
     content: Option<ReplyContent>,
     finish_reason: Option<String>,
     finish_message: Option<String>,
+    // Read leniently: what became of pages must not cost the reply.
+    url_context_metadata: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -138,8 +142,8 @@ impl Adapter for Gemini {
         true
     }
 
-    fn form(&self, _target: &Target, request: &Request) -> Option<Form> {
-        form(request)
+    fn form(&self, target: &Target, request: &Request) -> Option<Form> {
+        form(target, request)
     }
 
     fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
@@ -172,8 +176,10 @@ impl Adapter for Gemini {
         }
         let finish = candidate.finish();
         let reason = candidate.finish_reason.clone();
+        let pages = candidate.pages();
         let draft = Draft { text: candidate.into_text(), model: generated.model_version, finish, reason, usage };
-        draft.settle(target, request, form(request).map(dialect))
+        let reply = draft.settle(target, request, form(target, request).map(dialect))?;
+        Ok(Reply { pages, ..reply })
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -217,6 +223,7 @@ impl Adapter for Gemini {
             is_last: reason.is_some(),
             reason,
             usage: generated.usage_metadata.map(|usage| Counted::All(usage.disjoint())),
+            pages: candidate.pages(),
             text: Some(candidate.into_text()),
             ..Event::default()
         })
@@ -232,6 +239,10 @@ impl Adapter for Gemini {
     fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
         let models: Models = envelope(body)?;
         Ok(models.models.into_iter().map(|model| model.name).collect())
+    }
+
+    fn context_length(&self, target: &Target) -> Option<u64> {
+        thinking::context_length(&target.model)
     }
 }
 
@@ -254,6 +265,12 @@ impl Candidate {
             Some("MAX_TOKENS") => FinishReason::Length,
             _ => FinishReason::Other,
         }
+    }
+
+    /// What became of the pages that the URL tool was to read.
+    fn pages(&self) -> Vec<Page> {
+        let told = self.url_context_metadata.as_ref().and_then(|told| told.get("urlMetadata")?.as_array());
+        told.into_iter().flatten().filter_map(page).collect()
     }
 
     /// The text, thoughts left out.
@@ -284,10 +301,12 @@ fn method(target: &Target, method: &str) -> Result<Url> {
     endpoint(target, &["models", &format!("{model}:{method}")])
 }
 
-/// A schema that the older form cannot say is told instead.
-fn form(request: &Request) -> Option<Form> {
+/// A schema that the older form cannot say is told instead, and so is one beside pages to read, where the model keeps to
+/// one of the two.
+fn form(target: &Target, request: &Request) -> Option<Form> {
     let schema = request.schema.as_ref()?;
-    let is_unsayable = request.form == Form::Older && !schema.lower(Dialect::GeminiOlder).is_strict();
+    let is_unsayable = (request.form == Form::Older && !schema.lower(Dialect::GeminiOlder).is_strict())
+        || (reads_pages(request) && !thinking::reads_pages_by_schema(&target.model));
     Some(if is_unsayable { Form::Told } else { request.form })
 }
 
@@ -302,24 +321,26 @@ const fn dialect(form: Form) -> Dialect {
 
 fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest> {
     let key = key(target)?;
-    let form = form(request);
+    let form = form(target, request);
     let schema = request.schema.as_ref().zip(form);
     let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
     let sent_as = |wanted| lowered.as_deref().filter(|_| form == Some(wanted));
     let system = system(&request.system, sent_as(Form::Told));
-    let reads_pages = request.parts.iter().any(|part| matches!(part, Part::Url(_)));
     let generate = Generate {
         system_instruction: (!system.is_empty())
             .then(|| Content { role: None, parts: vec![ContentPart::Text(system)] }),
         contents: contents(request),
-        tools: if reads_pages { vec![Tool::UrlContext {}] } else { Vec::new() },
+        tools: if reads_pages(request) { vec![Tool::UrlContext {}] } else { Vec::new() },
         generation_config: GenerationConfig {
             temperature: request.temperature,
             max_output_tokens: request.max_tokens,
             // Some models take no tool beside it.
-            response_mime_type: form.filter(|form| *form != Form::Told || !reads_pages).map(|_| "application/json"),
+            response_mime_type: form
+                .filter(|form| *form != Form::Told || !reads_pages(request))
+                .map(|_| "application/json"),
             response_json_schema: sent_as(Form::Native).map(Lowered::document),
             response_schema: sent_as(Form::Older).map(Lowered::document),
+            thinking_config: thinking::config(&target.model, target.tuning.thinking, request.room),
         },
     };
     post(url, vec![key], &generate, request)
@@ -367,6 +388,21 @@ fn text(request: &Request) -> Cow<'_, str> {
         return text;
     }
     Cow::Owned(format!("{text}\n\nWeb pages to read:{}", pages.concat()))
+}
+
+fn reads_pages(request: &Request) -> bool {
+    request.parts.iter().any(|part| matches!(part, Part::Url(_)))
+}
+
+fn page(told: &Value) -> Option<Page> {
+    let status = match told.get("urlRetrievalStatus").and_then(Value::as_str).unwrap_or_default() {
+        "URL_RETRIEVAL_STATUS_SUCCESS" => PageStatus::Success,
+        "URL_RETRIEVAL_STATUS_ERROR" => PageStatus::Error,
+        "URL_RETRIEVAL_STATUS_PAYWALL" => PageStatus::Paywall,
+        "URL_RETRIEVAL_STATUS_UNSAFE" => PageStatus::Unsafe,
+        _ => PageStatus::Other,
+    };
+    Some(Page { url: told.get("retrievedUrl")?.as_str()?.to_owned(), status })
 }
 
 fn is_block(reason: &str) -> bool {

@@ -21,7 +21,14 @@ pub fn answer(request: &Request) -> Result<Reply> {
     });
     let input = tokens(&request.system) + tokens(&request.prompt) + documents.sum::<u64>();
     let usage = Usage { input, output: tokens(&text), ..Usage::default() };
-    Ok(Reply { text, around: None, model: Some("mock".to_owned()), finish: FinishReason::Stop, usage })
+    Ok(Reply {
+        text,
+        around: None,
+        model: Some("mock".to_owned()),
+        finish: FinishReason::Stop,
+        usage,
+        pages: Vec::new(),
+    })
 }
 
 fn sentence(prompt: &str) -> String {

@@ -1,22 +1,25 @@
 //! Ollama's own chat API.
 //!
-//! `think` is never sent: together with `format` it makes some versions ignore the schema, and models without thoughts
+//! The context window is fitted to the prompt, see `window`. `think` is never sent: together with `format` it makes some versions ignore the schema, and models without thoughts
 //! answer it with an error. `truncate` and `shift` are off, because their default is to drop the beginning of a prompt
 //! that does not fit the context window without a word; so it is an error instead.
 
+mod facts;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, post, system, unsupported, user_text};
-use super::{Adapter, Counted, Event, Target};
+use super::{Adapter, Counted, Event, ModelFacts, Target};
+use crate::config::KeepAlive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
 use crate::schema::{Dialect, Lowered};
@@ -38,7 +41,22 @@ struct Chat<'a> {
     shift: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<Kept<'a>>,
     options: Options,
+}
+
+/// Seconds as a number, whole ones without a fraction.
+struct Kept<'a>(&'a KeepAlive);
+
+impl Serialize for Kept<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.0, self.0.whole_seconds()) {
+            (_, Some(seconds)) => serializer.serialize_i64(seconds),
+            (KeepAlive::Seconds(seconds), None) => serializer.serialize_f64(*seconds),
+            (KeepAlive::Text(text), None) => serializer.serialize_str(text),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -62,6 +80,13 @@ struct Options {
     temperature: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     num_predict: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_ctx: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Show<'a> {
+    model: &'a str,
 }
 
 /// A whole reply, or one line of a streamed one.
@@ -181,6 +206,46 @@ impl Adapter for Ollama {
         let tags: Tags = envelope(body)?;
         Ok(tags.models.unwrap_or_default().into_iter().filter_map(|tag| tag.name.or(tag.model)).collect())
     }
+
+    fn context_length(&self, target: &Target) -> Option<u64> {
+        target.facts.as_ref()?.context_length
+    }
+
+    fn check_counts(&self, target: &Target, request: &Request, counted: Usage) -> Result<()> {
+        if !window::is_cut(target, request, counted.input) {
+            return Ok(());
+        }
+        let message = format!(
+            "only {} of at least {} tokens of the prompt were read: the context window is too small",
+            counted.input,
+            request.least_tokens()
+        );
+        Err(failure(target, ErrorKind::ContextTruncated, &message).with_usage(counted))
+    }
+
+    fn tells_facts(&self) -> bool {
+        true
+    }
+
+    fn facts_request(&self, target: &Target) -> Result<Option<WireRequest>> {
+        let show = Show { model: &target.model };
+        post(endpoint(target, &["api", "show"])?, Vec::new(), &show, &Request::new("")).map(Some)
+    }
+
+    fn decode_facts(&self, body: &Bytes) -> Result<ModelFacts> {
+        facts::show(body)
+    }
+
+    fn running_request(&self, target: &Target) -> Result<Option<WireRequest>> {
+        if is_cloud(target) {
+            return Ok(None);
+        }
+        Ok(Some(get(endpoint(target, &["api", "ps"])?, Vec::new())))
+    }
+
+    fn decode_running(&self, body: &Bytes) -> Result<Vec<String>> {
+        facts::running(body)
+    }
 }
 
 impl Ollama {
@@ -200,7 +265,12 @@ impl Ollama {
                 Some(Form::Older) => Some(Format::Word("json")),
                 Some(Form::Told) | None => None,
             },
-            options: Options { temperature: request.temperature, num_predict: request.max_tokens },
+            keep_alive: target.tuning.keep_alive.as_ref().map(Kept),
+            options: Options {
+                temperature: request.temperature,
+                num_predict: request.max_tokens,
+                num_ctx: window::num_ctx(target, request),
+            },
         };
         post(endpoint(target, &["api", "chat"])?, Vec::new(), &chat, request)
     }
@@ -228,11 +298,12 @@ const fn dialect(form: Form) -> Dialect {
     }
 }
 
-/// Models in Ollama's cloud take a schema, also through a local server, and answer as if there were none.
+/// Models in Ollama's cloud take a schema, also through a local server, and answer as if there were none (ollama#12362).
 fn is_cloud(target: &Target) -> bool {
     let model = target.model.trim();
     let host = || endpoint(target, &[]).ok()?.host_str().map(|host| host == CLOUD);
-    model.ends_with("-cloud") || model.ends_with(":cloud") || host().unwrap_or_default()
+    let is_remote = target.facts.as_deref().is_some_and(|facts| facts.is_remote);
+    is_remote || model.ends_with("-cloud") || model.ends_with(":cloud") || host().unwrap_or_default()
 }
 
 fn messages<'a>(

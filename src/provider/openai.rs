@@ -160,6 +160,8 @@ struct CompletionUsage {
     prompt_tokens: Count,
     #[serde(default)]
     completion_tokens: Count,
+    #[serde(default)]
+    total_tokens: Count,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
 }
@@ -278,6 +280,7 @@ impl Adapter for OpenAi {
             usage: completed.usage.map(|usage| Counted::All(usage.disjoint())),
             // The usage comes after the reason, and `[DONE]` last.
             is_last: false,
+            ..Event::default()
         })
     }
 
@@ -305,13 +308,22 @@ impl ReplyContent {
 }
 
 impl CompletionUsage {
-    /// Cached tokens are counted within the prompt's, thoughts within the completion's.
+    /// Cached tokens are counted within the prompt's. Thoughts are counted within the completion's by `OpenAI`, beside it by
+    /// xAI and by Gemini's endpoint for `OpenAI`'s clients; then the total is larger than the two.
     fn disjoint(&self) -> Usage {
         let (prompt, completion) = (self.prompt_tokens.0, self.completion_tokens.0);
         let cached = self.prompt_tokens_details.as_ref().map_or(0, |details| details.cached_tokens.0);
         let thoughts = self.completion_tokens_details.as_ref().map_or(0, |details| details.reasoning_tokens.0);
-        let (cached_input, reasoning) = (cached.min(prompt), thoughts.min(completion));
-        Usage { input: prompt - cached_input, cached_input, output: completion - reasoning, reasoning, tool: 0 }
+        let beside = self.total_tokens.0.saturating_sub(prompt.saturating_add(completion));
+        let within = if beside < thoughts { thoughts.min(completion) } else { 0 };
+        let cached_input = cached.min(prompt);
+        Usage {
+            input: prompt - cached_input,
+            cached_input,
+            output: completion - within,
+            reasoning: within.saturating_add(beside),
+            tool: 0,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{Adapter, Target, adapter};
-use crate::config::{Provider, Secret};
+use crate::config::{Provider, Secret, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Repair, Reply, Request};
 use crate::schema::Schema;
@@ -27,6 +27,8 @@ pub(super) fn target(provider: Provider, base: &str, key: Option<&str>) -> Targe
         base_url: Arc::from(base),
         key: key.map(Secret::new),
         timeout: Duration::from_secs(1),
+        tuning: Tuning::default(),
+        facts: None,
     }
 }
 

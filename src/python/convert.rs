@@ -1,10 +1,12 @@
 //! The core's values as Python objects.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::router::{Attempt, Health, MetricsSnapshot, Response, StreamEvent};
+use crate::router::{Attempt, Health, MetricsSnapshot, ProviderSnapshot, Response, StreamEvent};
 
 /// `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
@@ -15,7 +17,7 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
     usage.set_item(pyo3::intern!(py, "output"), attempt.usage.output)?;
     usage.set_item(pyo3::intern!(py, "reasoning"), attempt.usage.reasoning)?;
     usage.set_item(pyo3::intern!(py, "tool"), attempt.usage.tool)?;
-    CLASS.import(py, "madspark.llm.response", "Attempt")?.call1((
+    let told = (
         attempt.provider.as_str(),
         &*attempt.model,
         attempt.ok(),
@@ -26,9 +28,29 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         usage,
         attempt.skipped_events,
         PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
-        attempt.waited.as_secs_f64() * 1000.0,
-        attempt.is_hedge,
-    ))
+    );
+    CLASS.import(py, "madspark.llm.response", "Attempt")?.call(told, particulars(py, attempt)?.as_ref())
+}
+
+/// What few attempts have; `None` where this one has nothing of it.
+fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let Attempt { waited, is_hedge, retry_after, is_estimated, pages, .. } = attempt;
+    if waited.is_zero() && !is_hedge && retry_after.is_none() && !is_estimated && pages.is_empty() {
+        return Ok(None);
+    }
+    let fields = PyDict::new(py);
+    fields.set_item(pyo3::intern!(py, "wait_ms"), waited.as_secs_f64() * 1000.0)?;
+    fields.set_item(pyo3::intern!(py, "hedged"), is_hedge)?;
+    fields.set_item(pyo3::intern!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
+    fields.set_item(pyo3::intern!(py, "estimated"), is_estimated)?;
+    let pages = pages.iter().map(|page| {
+        let one = PyDict::new(py);
+        one.set_item("url", &page.url)?;
+        one.set_item("status", page.status.as_str())?;
+        Ok(one)
+    });
+    fields.set_item(pyo3::intern!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
+    Ok(Some(fields))
 }
 
 /// What a stream gives: `str`; of a structured reply a tuple of JSON text and whether that is the whole;
@@ -74,11 +96,33 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
     dict.set_item("anthropic_calls", metrics.anthropic_calls)?;
     dict.set_item("fallback_triggers", metrics.fallback_triggers)?;
     dict.set_item("failed_requests", metrics.failed_requests)?;
+    dict.set_item("cancelled_requests", metrics.cancelled_requests)?;
     dict.set_item("total_tokens", metrics.total_tokens)?;
     dict.set_item("total_cost", metrics.total_cost)?;
     dict.set_item("total_latency_ms", metrics.total_latency_ms)?;
     dict.set_item("cache_hit_rate", 0.0)?;
     dict.set_item("avg_latency_ms", metrics.avg_latency_ms)?;
+    let providers = PyDict::new(py);
+    for one in &metrics.providers {
+        providers.set_item(one.provider.as_str(), provider_metrics(py, one)?)?;
+    }
+    dict.set_item("providers", providers)?;
+    Ok(dict)
+}
+
+fn provider_metrics<'py>(py: Python<'py>, metrics: &ProviderSnapshot) -> PyResult<Bound<'py, PyDict>> {
+    let millis = |latency: Option<Duration>| latency.map(|latency| latency.as_secs_f64() * 1000.0);
+    let failures = PyDict::new(py);
+    for (kind, count) in &metrics.failures {
+        failures.set_item(kind.as_str(), count)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("calls", metrics.calls)?;
+    dict.set_item("attempts", metrics.attempts)?;
+    dict.set_item("repairs", metrics.repairs)?;
+    dict.set_item("failures", failures)?;
+    dict.set_item("p50_latency_ms", millis(metrics.p50_latency))?;
+    dict.set_item("p95_latency_ms", millis(metrics.p95_latency))?;
     Ok(dict)
 }
 

@@ -90,11 +90,13 @@ impl Simulator {
     /// `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
     /// `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
     /// `tokens_per_second`, `status` with `headers` and `body`, or `pieces` of a streamed body after which a fault comes,
-    /// the model's `text` or `json` inside the usual reply, or a `fault`: "malformed", "truncate", "stall",
+    /// the model's `text` or `json` inside the usual reply, `prompt_tokens` counted of the prompt, `thinking_tokens`
+    /// that the model thinks, or a `fault`: "malformed", "truncate", "stall",
     /// "stall_after_headers", "stall_mid_body", "disconnect". Raises ValueError for what cannot be sent.
     #[pyo3(signature = (
         route = None, *, contains = None, model = None, times = None, latency = None, tokens_per_second = None,
-        status = None, headers = None, body = None, pieces = None, text = None, json = None, fault = None
+        status = None, headers = None, body = None, pieces = None, text = None, json = None, fault = None,
+        prompt_tokens = None, thinking_tokens = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword per field of a rule")]
     fn on(
@@ -113,6 +115,8 @@ impl Simulator {
         text: Option<String>,
         json: Option<&Bound<'_, PyAny>>,
         fault: Option<&str>,
+        prompt_tokens: Option<u64>,
+        thinking_tokens: Option<u64>,
     ) -> PyResult<()> {
         let headers = headers.map(|headers| {
             headers.iter().map(|(name, value)| Ok((name.extract()?, value.extract()?))).collect::<PyResult<Vec<_>>>()
@@ -137,6 +141,8 @@ impl Simulator {
                     .map(|text| serde_json::from_str::<Value>(&text))
                     .transpose()
                     .map_err(|failure| Error::invalid_input(failure.to_string()))?,
+                prompt_tokens,
+                thinking_tokens,
                 fault: fault.map(str::parse).transpose()?,
             })
         };

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::Engine;
 use super::visit::Visit;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Reply, Request, Usage};
+use crate::message::{Page, Reply, Request, Usage};
 use crate::provider::{self, Adapter, Target};
 use crate::schema::Change;
+
+/// How long to find out whether a server has to load its model.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What happened at one target.
 #[derive(Debug, Clone)]
@@ -42,6 +47,8 @@ pub struct Attempt {
     pub skipped_events: u32,
     /// What was done to the reply to make it JSON of its schema; empty where it was taken as it came.
     pub changes: Vec<Change>,
+    /// The web pages that the provider was asked to read, and whether it did.
+    pub pages: Vec<Page>,
 }
 
 impl Attempt {
@@ -58,13 +65,14 @@ impl Attempt {
             status: (target.provider != Provider::Mock).then_some(200),
             sent: target.provider != Provider::Mock,
             usage: reply.usage,
+            pages: reply.pages.clone(),
             ..Self::of(visit)
         }
     }
 
     /// The record of `error`, which `visit` ended with.
     pub(super) fn failed(visit: &Visit, error: &Error) -> Self {
-        Self { sent: was_sent(error.kind()), ..Self::of(visit) }.with(error)
+        Self { sent: was_sent(error), ..Self::of(visit) }.with(error)
     }
 
     /// The record of `visit`, whose answer nobody waits for any more.
@@ -106,6 +114,7 @@ impl Attempt {
             retry_after: None,
             skipped_events: 0,
             changes: Vec::new(),
+            pages: Vec::new(),
         }
     }
 
@@ -121,6 +130,21 @@ impl Attempt {
     }
 }
 
+/// Learns what the request of `visit` depends on, and whether its target has to load its model first.
+///
+/// Fails where the target is known to be unable to take the request; nothing was sent then.
+pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
+    engine.prepare(&mut visit.target, &visit.request).await?;
+    // Asked where it makes a difference alone: it is a request of its own.
+    if let Some(longest) = visit.load_patience
+        && timeout(visit.patience.min(LOOK), engine.is_loading(&visit.target)).await == Ok(true)
+    {
+        visit.patience = longest;
+        visit.is_loading = true;
+    }
+    Ok(())
+}
+
 /// Asks the target of `visit` once. Dropping the future closes the socket.
 pub(super) async fn ask(engine: &Engine, visit: &Visit) -> Result<Reply> {
     let (target, request) = (&visit.target, &visit.request);
@@ -128,7 +152,7 @@ pub(super) async fn ask(engine: &Engine, visit: &Visit) -> Result<Reply> {
         return provider::mock_answer(request);
     };
     let wire = adapter.encode(target, request)?;
-    let answer = engine.http().send(wire, visit.patience).await.map_err(|error| target.locate(error))?;
+    let answer = engine.http().send(wire, visit.patience).await.map_err(|error| visit.blame(error))?;
     if (200..300).contains(&answer.status) {
         adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
     } else {
@@ -147,17 +171,20 @@ pub(super) fn adapter_for(target: &Target, request: &Request) -> Result<Option<&
     Ok(Some(adapter))
 }
 
-/// Errors found before a socket was opened, or because none could be.
-fn was_sent(kind: ErrorKind) -> bool {
-    !matches!(
-        kind,
-        ErrorKind::InvalidInput
-            | ErrorKind::NotConfigured
-            | ErrorKind::Unsupported
-            | ErrorKind::Connect
-            | ErrorKind::Dns
-            | ErrorKind::Tls
-            | ErrorKind::ConnectTimeout
-            | ErrorKind::Resting
-    )
+/// Whether bytes of the request may have reached the target: not with errors found before a socket was opened, or because
+/// none could be.
+fn was_sent(error: &Error) -> bool {
+    let is_foreseen = error.kind() == ErrorKind::ContextTooLong && error.status().is_none();
+    !is_foreseen
+        && !matches!(
+            error.kind(),
+            ErrorKind::InvalidInput
+                | ErrorKind::NotConfigured
+                | ErrorKind::Unsupported
+                | ErrorKind::Connect
+                | ErrorKind::Dns
+                | ErrorKind::Tls
+                | ErrorKind::ConnectTimeout
+                | ErrorKind::Resting
+        )
 }

@@ -26,8 +26,8 @@ const OPEN_LONGEST: Duration = Duration::from_secs(30);
 /// What a call is told that comes while a probe is out: nobody knows how long it takes.
 const PROBING: Duration = Duration::from_millis(100);
 
-/// The longest a target may ask to be left alone. The reset of a daily quota is at most a day away, and a nonsensical
-/// `Retry-After` must not bench a target for the life of the process.
+/// The longest a target may ask to be left alone. The reset of a daily quota is at most a day away (of 25 hours, once a year), and
+/// a nonsensical `Retry-After` must not bench a target for the life of the process.
 const LONGEST: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What the outcome of one request says about its target.
@@ -164,16 +164,16 @@ impl State {
     fn settle(&mut self, pass: Pass, verdict: Verdict, now: Instant) {
         match verdict {
             Verdict::Good => {
-                if pass.is_probe {
-                    self.failed_probes = 0;
-                    self.close();
-                }
                 if pass.demotions == self.demotions {
                     self.demoted_until = None;
                 }
                 if pass.era == self.era {
+                    self.failed_probes = 0;
                     self.consecutive = 0;
                     self.recent.good(now);
+                }
+                if pass.is_probe {
+                    self.close();
                 }
             }
             Verdict::Bad if pass.is_probe => {

@@ -123,7 +123,10 @@ impl Call {
 }
 
 /// Asks the target of `visit`.
-async fn asked(engine: &Engine, visit: Visit) -> (Visit, Result<Reply>) {
-    let outcome = attempt::ask(engine, &visit).await;
+async fn asked(engine: &Engine, mut visit: Visit) -> (Visit, Result<Reply>) {
+    let outcome = match attempt::prepare(engine, &mut visit).await {
+        Ok(()) => attempt::ask(engine, &visit).await,
+        Err(error) => Err(error),
+    };
     (visit, outcome)
 }

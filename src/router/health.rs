@@ -75,7 +75,7 @@ fn is_configured(config: &Config, provider: Provider) -> bool {
 
 /// Ollama lists `name:latest` for a model asked for as `name`, Gemini lists `models/name`, Anthropic
 /// `name-20250929`.
-fn is_same_model(listed: &str, asked: &str) -> bool {
+pub(super) fn is_same_model(listed: &str, asked: &str) -> bool {
     let listed = listed.strip_prefix("models/").unwrap_or(listed);
     let is_dated = |rest: &str| {
         rest.strip_prefix('-').is_some_and(|date| date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()))

@@ -112,6 +112,12 @@ fn middle_of(bucket: usize) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "ranks and microseconds of tests are small"
+)]
 mod tests {
     use proptest::prelude::*;
 
@@ -139,7 +145,7 @@ mod tests {
     fn every_microsecond_value_lies_in_its_bucket() {
         let mut last = 0;
         for exponent in 0..LARGEST {
-            for micros in [1_u64 << exponent, (1 << exponent) + 1, (2 << exponent) - 1] {
+            for micros in [1_u64 << exponent, (3 << exponent) / 2, (2 << exponent) - 1] {
                 let bucket = bucket_of(Duration::from_micros(micros));
                 assert!(bucket >= last && bucket < BUCKETS, "{micros}");
                 last = bucket;

@@ -1,28 +1,46 @@
 //! What one router has done.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use super::latencies::Latencies;
 use super::{Attempt, Response};
 use crate::config::Provider;
+use crate::error::ErrorKind;
 
-/// The counters of one router. Every field is its own atomic: a reader sees each number whole, and a call never waits.
+/// The providers with a tally: those that are reached by a wire.
+const TALLIED: [Provider; 4] = [Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Anthropic];
+
+/// The counters of one router. Every field is its own atomic: a reader sees each number whole, and a call that is answered
+/// never waits.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     requests: AtomicU64,
-    ollama: AtomicU64,
-    gemini: AtomicU64,
-    openai: AtomicU64,
-    anthropic: AtomicU64,
     fallbacks: AtomicU64,
     failed: AtomicU64,
+    cancelled: AtomicU64,
     tokens: AtomicU64,
     cost_picodollars: AtomicU64,
     latency_micros: AtomicU64,
     answered: AtomicU64,
+    /// In the order of [`TALLIED`]. Made at a provider's first request: most routers use one.
+    tallies: [OnceLock<Box<Tally>>; TALLIED.len()],
+}
+
+/// The counters of one provider.
+#[derive(Debug, Default)]
+struct Tally {
+    calls: AtomicU64,
+    attempts: AtomicU64,
+    repairs: AtomicU64,
+    /// By class. Few classes come up, and only a failure has to wait for the lock.
+    failures: Mutex<Vec<(ErrorKind, u64)>>,
+    latencies: Latencies,
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsSnapshot {
     /// Calls started.
     pub total_requests: u64,
@@ -38,6 +56,8 @@ pub struct MetricsSnapshot {
     pub fallback_triggers: u64,
     /// Calls that ended without an answer; cancelled ones are not among them.
     pub failed_requests: u64,
+    /// Calls that nobody waited for any more.
+    pub cancelled_requests: u64,
     /// Tokens of every attempt.
     pub total_tokens: u64,
     /// US dollars of every attempt whose price is known.
@@ -46,70 +66,122 @@ pub struct MetricsSnapshot {
     pub total_latency_ms: f64,
     /// `total_latency_ms` over the number of answered calls; 0 before the first.
     pub avg_latency_ms: f64,
+    /// The providers that were used, the mock left out.
+    pub providers: Vec<ProviderSnapshot>,
+}
+
+/// The counters of one provider at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderSnapshot {
+    /// Whose they are.
+    pub provider: Provider,
+    /// Calls that asked it, once or several times.
+    pub calls: u64,
+    /// Requests sent to it.
+    pub attempts: u64,
+    /// Requests that sent a reply back to be corrected.
+    pub repairs: u64,
+    /// Attempts without a usable reply, by class, in the order of the classes' names; also those that sent nothing.
+    pub failures: Vec<(ErrorKind, u64)>,
+    /// The median time its answers took, each from its own request on; `None` before the first answer. Answers that came
+    /// from a cache have no part in it.
+    pub p50_latency: Option<Duration>,
+    /// The time that one answer in twenty exceeded.
+    pub p95_latency: Option<Duration>,
 }
 
 impl Metrics {
+    /// A call has begun.
     pub(super) fn started(&self) {
         add(&self.requests, 1);
     }
 
-    pub(super) fn sent(&self, provider: Provider) {
-        match provider {
-            Provider::Ollama => add(&self.ollama, 1),
-            Provider::Gemini => add(&self.gemini, 1),
-            Provider::OpenAi => add(&self.openai, 1),
-            Provider::Anthropic => add(&self.anthropic, 1),
-            Provider::Mock => {}
-        }
+    /// A call asks `provider` for the first time.
+    pub(super) fn asked(&self, provider: Provider) {
+        self.tally(provider, |tally| add(&tally.calls, 1));
     }
 
+    /// A request went to `provider`.
+    pub(super) fn sent(&self, provider: Provider) {
+        self.tally(provider, |tally| add(&tally.attempts, 1));
+    }
+
+    /// That request holds a reply to be corrected.
+    pub(super) fn repairing(&self, provider: Provider) {
+        self.tally(provider, |tally| add(&tally.repairs, 1));
+    }
+
+    /// `attempt` has ended.
     pub(super) fn attempted(&self, attempt: &Attempt, cost: Option<f64>) {
         add(&self.tokens, attempt.usage.total());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a price is small and positive")]
         add(&self.cost_picodollars, (cost.unwrap_or(0.0) * PICO).round() as u64);
+        self.failure(attempt);
     }
 
+    /// The reply of `attempt`, which was counted as taken, does not fit after all; its error says so by now.
+    pub(super) fn rejected(&self, attempt: &Attempt) {
+        self.failure(attempt);
+    }
+
+    /// A call goes on to another provider.
     pub(super) fn fell_back(&self) {
         add(&self.fallbacks, 1);
     }
 
+    /// A call has ended without an answer.
     pub(super) fn failed(&self) {
         add(&self.failed, 1);
     }
 
+    /// A call was dropped before its end.
+    pub(super) fn cancelled(&self) {
+        add(&self.cancelled, 1);
+    }
+
+    /// A call has ended with an answer from the wire. One from a cache is not to be told here.
     pub(super) fn answered(&self, response: &Response) {
         add(&self.answered, 1);
         add(&self.latency_micros, u64::try_from(response.latency.as_micros()).unwrap_or(u64::MAX));
+        // What other providers took before is not this one's latency.
+        if let Some(attempt) = response.attempts.iter().rfind(|attempt| attempt.ok()) {
+            self.tally(attempt.provider, |tally| tally.latencies.record(attempt.latency));
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "sums shown to people")]
     pub(super) fn snapshot(&self) -> MetricsSnapshot {
-        let answered = self.answered.load(Ordering::Relaxed);
-        let total_latency_ms = self.latency_micros.load(Ordering::Relaxed) as f64 / 1000.0;
+        let answered = read(&self.answered);
+        let total_latency_ms = read(&self.latency_micros) as f64 / 1000.0;
+        let providers: Vec<_> = TALLIED
+            .into_iter()
+            .zip(&self.tallies)
+            .filter_map(|(provider, tally)| tally.get()?.snapshot(provider))
+            .collect();
+        let attempts = |provider| providers.iter().find(|one| one.provider == provider).map_or(0, |one| one.attempts);
         MetricsSnapshot {
-            total_requests: self.requests.load(Ordering::Relaxed),
-            ollama_calls: self.ollama.load(Ordering::Relaxed),
-            gemini_calls: self.gemini.load(Ordering::Relaxed),
-            openai_calls: self.openai.load(Ordering::Relaxed),
-            anthropic_calls: self.anthropic.load(Ordering::Relaxed),
-            fallback_triggers: self.fallbacks.load(Ordering::Relaxed),
-            failed_requests: self.failed.load(Ordering::Relaxed),
-            total_tokens: self.tokens.load(Ordering::Relaxed),
-            total_cost: self.cost_picodollars.load(Ordering::Relaxed) as f64 / PICO,
+            total_requests: read(&self.requests),
+            ollama_calls: attempts(Provider::Ollama),
+            gemini_calls: attempts(Provider::Gemini),
+            openai_calls: attempts(Provider::OpenAi),
+            anthropic_calls: attempts(Provider::Anthropic),
+            fallback_triggers: read(&self.fallbacks),
+            failed_requests: read(&self.failed),
+            cancelled_requests: read(&self.cancelled),
+            total_tokens: read(&self.tokens),
+            total_cost: read(&self.cost_picodollars) as f64 / PICO,
             total_latency_ms,
             avg_latency_ms: if answered == 0 { 0.0 } else { total_latency_ms / answered as f64 },
+            providers,
         }
     }
 
     pub(super) fn reset(&self) {
         for counter in [
             &self.requests,
-            &self.ollama,
-            &self.gemini,
-            &self.openai,
-            &self.anthropic,
             &self.fallbacks,
             &self.failed,
+            &self.cancelled,
             &self.tokens,
             &self.cost_picodollars,
             &self.latency_micros,
@@ -117,6 +189,56 @@ impl Metrics {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
+        self.tallies.iter().filter_map(OnceLock::get).for_each(|tally| tally.reset());
+    }
+
+    fn failure(&self, attempt: &Attempt) {
+        if let Some(kind) = attempt.error {
+            self.tally(attempt.provider, |tally| tally.failure(kind));
+        }
+    }
+
+    fn tally(&self, provider: Provider, count: impl FnOnce(&Tally)) {
+        if let Some(index) = TALLIED.iter().position(|one| *one == provider) {
+            count(self.tallies[index].get_or_init(Box::default));
+        }
+    }
+}
+
+impl Tally {
+    fn failure(&self, kind: ErrorKind) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match failures.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => failures.push((kind, 1)),
+        }
+    }
+
+    /// `None` where nothing has been counted since the last reset.
+    fn snapshot(&self, provider: Provider) -> Option<ProviderSnapshot> {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failures.sort_unstable_by_key(|(kind, _)| kind.as_str());
+        let snapshot = ProviderSnapshot {
+            provider,
+            calls: read(&self.calls),
+            attempts: read(&self.attempts),
+            repairs: read(&self.repairs),
+            failures,
+            p50_latency: self.latencies.seen(0.5),
+            p95_latency: self.latencies.seen(0.95),
+        };
+        let is_used = snapshot.calls + snapshot.attempts + snapshot.repairs > 0
+            || !snapshot.failures.is_empty()
+            || snapshot.p50_latency.is_some();
+        is_used.then_some(snapshot)
+    }
+
+    fn reset(&self) {
+        for counter in [&self.calls, &self.attempts, &self.repairs] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.latencies.reset();
     }
 }
 
@@ -125,4 +247,140 @@ const PICO: f64 = 1e12;
 
 fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::message::Usage;
+
+    fn attempt(provider: Provider, error: Option<ErrorKind>, millis: u64) -> Attempt {
+        Attempt {
+            provider,
+            model: Arc::from("m"),
+            error,
+            message: None,
+            status: None,
+            sent: true,
+            latency: Duration::from_millis(millis),
+            usage: Usage { input: 3, output: 4, ..Usage::default() },
+            skipped_events: 0,
+            changes: Vec::new(),
+        }
+    }
+
+    fn response(attempts: Vec<Attempt>) -> Response {
+        let latency = attempts.iter().map(|attempt| attempt.latency).sum();
+        let (text, provider, model) = (String::new(), Arc::from("p"), Arc::from("m"));
+        Response { text, provider, model, tokens: 0, cost: None, latency, attempts }
+    }
+
+    fn close(told: Option<Duration>, millis: f64) -> bool {
+        told.is_some_and(|told| (told.as_secs_f64() * 1000.0 / millis - 1.0).abs() < 0.05)
+    }
+
+    #[test]
+    fn each_provider_has_its_own_counts() {
+        let metrics = Metrics::default();
+        for _ in 0..2 {
+            metrics.asked(Provider::Gemini);
+            for kind in [ErrorKind::RateLimited, ErrorKind::Connect] {
+                metrics.sent(Provider::Gemini);
+                metrics.attempted(&attempt(Provider::Gemini, Some(kind), 5000), Some(0.5));
+            }
+        }
+        metrics.asked(Provider::Ollama);
+        metrics.sent(Provider::Ollama);
+        metrics.attempted(&attempt(Provider::Ollama, None, 40), None);
+        metrics.rejected(&attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40));
+        metrics.repairing(Provider::Ollama);
+        metrics.sent(Provider::Ollama);
+        metrics.attempted(&attempt(Provider::Ollama, None, 30), None);
+        metrics.answered(&response(vec![
+            attempt(Provider::Gemini, Some(ErrorKind::Connect), 5000),
+            attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40),
+            attempt(Provider::Ollama, None, 30),
+            // A hedged target that had not answered yet.
+            attempt(Provider::Gemini, Some(ErrorKind::Cancelled), 30),
+        ]));
+
+        let told = metrics.snapshot();
+        assert_eq!((told.gemini_calls, told.ollama_calls, told.openai_calls), (4, 2, 0));
+        assert_eq!((told.total_tokens, told.total_cost), (42, 2.0));
+        let [ollama, gemini] = &told.providers[..] else { panic!("{told:?}") };
+        assert_eq!(
+            (ollama.provider, ollama.calls, ollama.attempts, ollama.repairs, &ollama.failures[..]),
+            (Provider::Ollama, 1, 2, 1, &[(ErrorKind::InvalidOutput, 1)][..])
+        );
+        assert!(close(ollama.p50_latency, 30.0) && close(ollama.p95_latency, 30.0), "{ollama:?}");
+        assert_eq!(
+            gemini,
+            &ProviderSnapshot {
+                provider: Provider::Gemini,
+                calls: 2,
+                attempts: 4,
+                repairs: 0,
+                failures: vec![(ErrorKind::Connect, 2), (ErrorKind::RateLimited, 2)],
+                p50_latency: None,
+                p95_latency: None,
+            }
+        );
+    }
+
+    #[test]
+    fn the_slow_ones_are_told_apart_from_the_usual() {
+        let metrics = Metrics::default();
+        for millis in (1..=90).map(|_| 10).chain((1..=10).map(|_| 900)) {
+            metrics.answered(&response(vec![attempt(Provider::OpenAi, None, millis)]));
+        }
+        let told = metrics.snapshot();
+        assert!(close(told.providers[0].p50_latency, 10.0) && close(told.providers[0].p95_latency, 900.0), "{told:?}");
+        assert!((told.avg_latency_ms - 99.0).abs() < 1e-9, "{told:?}");
+    }
+
+    #[test]
+    fn after_a_reset_nothing_was_used() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.snapshot(), MetricsSnapshot::default());
+        for provider in Provider::ALL {
+            metrics.started();
+            metrics.asked(provider);
+            metrics.sent(provider);
+            metrics.repairing(provider);
+            metrics.fell_back();
+            metrics.failed();
+            metrics.cancelled();
+            metrics.attempted(&attempt(provider, Some(ErrorKind::Server), 1), Some(1.0));
+            metrics.answered(&response(vec![attempt(provider, None, 1)]));
+        }
+        let told = metrics.snapshot();
+        assert_eq!(told.providers.iter().map(|one| one.provider).collect::<Vec<_>>(), TALLIED, "the mock has no wire");
+        assert_eq!((told.cancelled_requests, told.failed_requests, told.fallback_triggers), (5, 5, 5));
+        metrics.reset();
+        assert_eq!(metrics.snapshot(), MetricsSnapshot::default());
+    }
+
+    #[test]
+    fn no_count_is_lost_between_threads() {
+        let metrics = Metrics::default();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        metrics.sent(Provider::Anthropic);
+                        metrics.attempted(&attempt(Provider::Anthropic, Some(ErrorKind::Overloaded), 1), Some(0.25));
+                    }
+                });
+            }
+        });
+        let told = metrics.snapshot();
+        assert_eq!((told.anthropic_calls, told.total_tokens, told.total_cost), (4000, 28_000, 1000.0));
+        assert_eq!(told.providers[0].failures, [(ErrorKind::Overloaded, 4000)]);
+    }
 }

@@ -4,6 +4,7 @@ mod attempt;
 mod breaker;
 mod budget;
 mod call;
+mod facts;
 mod feed;
 mod generate;
 mod health;
@@ -18,6 +19,8 @@ mod route;
 mod stream;
 mod sync;
 mod target_state;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod visit;
 mod walk;
@@ -29,6 +32,7 @@ use std::sync::Arc;
 use crate::config::{Config, ModelTier, Provider, ProviderChoice};
 use crate::error::Result;
 use crate::message::Request;
+use crate::provider::Target;
 use crate::transport::Http;
 use budget::Spent;
 use target_state::TargetStates;
@@ -38,7 +42,7 @@ pub use budget::Budget;
 pub use call::Call;
 pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
-pub use metrics::MetricsSnapshot;
+pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
@@ -50,6 +54,7 @@ pub const MAX_PROMPT_CHARS: usize = 100_000;
 pub struct Engine {
     http: Http,
     states: TargetStates,
+    facts: facts::Facts,
 }
 
 impl Engine {
@@ -70,6 +75,20 @@ impl Engine {
 
     fn states(&self) -> &TargetStates {
         &self.states
+    }
+
+    /// Gives `target` the facts about its model that `request` depends on, and checks that the model can take it.
+    ///
+    /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
+    /// that cannot fit. Cancel safety: dropping the future closes the socket of the look-up.
+    pub async fn prepare(&self, target: &mut Target, request: &Request) -> Result<()> {
+        self.facts.prepare(&self.http, target, request).await
+    }
+
+    /// Whether the server of `target` has yet to load its model; to be asked when the request is sent. `false` where that
+    /// is not known. Cancel safety: dropping the future closes the socket.
+    pub async fn is_loading(&self, target: &Target) -> bool {
+        facts::is_loading(&self.http, target).await
     }
 }
 

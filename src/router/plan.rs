@@ -64,6 +64,8 @@ pub(super) fn target(config: &Config, tier: ModelTier, provider: Provider) -> Ta
         base_url: Arc::from(base_url),
         key,
         timeout: Duration::from_secs_f64(seconds),
+        tuning: config.tuning(provider),
+        facts: None,
     }
 }
 

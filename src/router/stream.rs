@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempt::Attempt;
+use super::attempt::{self, Attempt};
 use super::feed::Feed;
 use super::reading::Reading;
 use super::trial::{self, Trial};
@@ -175,9 +175,14 @@ impl Stream {
 
     /// Asks the next target; where that fails, the policy decides.
     async fn open(&mut self) -> Result<()> {
-        let visit = self.walk.visit().await.inspect_err(|_| self.has_ended = true)?;
-        let limits = self.options.limits(&visit.target, self.walk.deadline());
-        match Feed::open(&self.walk.engine, &visit.target, &visit.request, limits).await {
+        let mut visit = self.walk.visit().await.inspect_err(|_| self.has_ended = true)?;
+        if let Err(error) = attempt::prepare(&self.walk.engine, &mut visit).await {
+            return self.failed(visit, error, 0).map(drop);
+        }
+        let loading = if visit.is_loading { visit.patience } else { Duration::ZERO };
+        let limits = self.options.limits(&visit.target, loading, self.walk.deadline());
+        let opened = Feed::open(&self.walk.engine, &visit.target, &visit.request, limits).await;
+        match opened.map_err(|error| visit.blame(error)) {
             Ok(feed) => {
                 self.reading = Some(Reading::new(feed, visit));
                 Ok(())
@@ -266,12 +271,13 @@ impl Stream {
 }
 
 impl StreamOptions {
-    fn limits(&self, target: &Target, deadline: Option<Instant>) -> Limits {
+    /// `loading` is the time for the target to load its model.
+    fn limits(&self, target: &Target, loading: Duration, deadline: Option<Instant>) -> Limits {
         let first = if target.provider == Provider::Ollama { target.timeout } else { FIRST };
         Limits {
-            first: self.first.unwrap_or(first),
+            first: self.first.unwrap_or(first + loading),
             idle: self.idle.unwrap_or(IDLE),
-            total: self.total.unwrap_or(target.timeout),
+            total: self.total.unwrap_or(target.timeout + loading),
             deadline,
         }
     }
@@ -287,7 +293,7 @@ mod tests {
     fn a_local_server_may_take_its_whole_timeout_to_load_a_model() {
         let config = Config { ollama_timeout: 300.0, ..Config::default() };
         let seconds = |provider, options: StreamOptions| {
-            let limits = options.limits(&plan::target(&config, ModelTier::Fast, provider), None);
+            let limits = options.limits(&plan::target(&config, ModelTier::Fast, provider), Duration::ZERO, None);
             [limits.first, limits.idle, limits.total].map(|limit| limit.as_secs())
         };
         assert_eq!(seconds(Provider::Ollama, StreamOptions::default()), [300, 60, 300]);

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::latencies::Latencies;
@@ -12,6 +15,9 @@ use super::sync::{Arc, Mutex, lock};
 use crate::config::Secret;
 use crate::message::Form;
 use crate::provider::Target;
+
+/// Ollama unloads a model five minutes after its last request; a server under pressure does so earlier.
+const WARM: Duration = Duration::from_secs(60);
 
 /// Beyond so many targets, those are forgotten that were not asked for longest. A server that takes its users' own keys sees a new
 /// target with each of them.
@@ -65,9 +71,22 @@ pub(super) struct TargetState {
     pub(super) latencies: Latencies,
     /// The [`Form`] of schema it takes, as a number.
     form: AtomicU8,
+    /// When it last answered: until a while after that, its server keeps the model loaded.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl TargetState {
+    /// It has answered at `now`, after `latency`.
+    pub(super) fn answered(&self, latency: Duration, now: Instant) {
+        self.latencies.record(latency);
+        *lock(&self.answered) = Some(now);
+    }
+
+    /// Whether a server that unloads idle models may have to load this one.
+    pub(super) fn may_be_cold(&self, now: Instant) -> bool {
+        lock(&self.answered).is_none_or(|answered| now.saturating_duration_since(answered) > WARM)
+    }
+
     /// The form of schema to send it.
     pub(super) fn form(&self) -> Form {
         match self.form.load(Ordering::Relaxed) {

@@ -10,6 +10,7 @@ use super::breaker::{Ticket, Verdict};
 use super::limit::Reservation;
 use super::{Attempt, Router, price};
 use crate::config::Provider;
+use crate::error::{Error, ErrorKind};
 use crate::message::{Request, Usage};
 use crate::provider::Target;
 
@@ -26,6 +27,9 @@ pub(super) struct Visit {
     pub(super) started: Instant,
     /// How long it may take.
     pub(super) patience: Duration,
+    /// The same where the target has to load its model first; `None` where that is no question.
+    pub(super) load_patience: Option<Duration>,
+    pub(super) is_loading: bool,
     /// How long the call had waited before.
     pub(super) waited: Duration,
     pub(super) is_hedge: bool,
@@ -62,6 +66,8 @@ impl Visit {
             place,
             started,
             patience,
+            load_patience: None,
+            is_loading: false,
             waited,
             is_hedge: false,
             seen: (Usage::default(), 0),
@@ -73,6 +79,17 @@ impl Visit {
     /// Tells `given_up` where it is dropped before it was settled.
     pub(super) fn on_drop(&mut self, given_up: mpsc::Sender<Attempt>) {
         self.given_up = Some(given_up);
+    }
+
+    /// `error` as one of its target; a time limit that ran out while the model was loaded says so.
+    pub(super) fn blame(&self, error: Error) -> Error {
+        let is_late = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::FirstTokenTimeout);
+        if !(is_late && self.is_loading) {
+            return self.target.locate(error);
+        }
+        let seconds = self.patience.as_secs_f64();
+        let message = format!("the model was not loaded within {seconds} s: set ollama_load_timeout higher");
+        self.target.locate(Error::new(ErrorKind::Loading, message))
     }
 
     /// A stream has counted `usage` so far and brought `text` bytes.

@@ -30,6 +30,7 @@ pub(super) struct Walk {
     /// When the first target was asked for, and when the call ends.
     started: Option<Instant>,
     deadline: Option<Instant>,
+    has_ended: bool,
 }
 
 impl Walk {
@@ -54,6 +55,7 @@ impl Walk {
             last: None,
             started: None,
             deadline: None,
+            has_ended: false,
         })
     }
 
@@ -119,7 +121,7 @@ impl Walk {
     pub(super) fn answered(&mut self, visit: Visit, reply: &Reply, skipped_events: u32) {
         let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
         if let Some(state) = &self.route.stop(visit.index).state {
-            state.latencies.record(attempt.latency);
+            state.answered(attempt.latency, Instant::now());
         }
         self.last = Some(visit.index);
         visit.settle(&attempt, super::breaker::Verdict::Good);
@@ -184,6 +186,7 @@ impl Walk {
         let (Some(index), Some(attempt)) = (self.last, self.attempts.last().cloned()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
         };
+        self.router.metrics.rejected(&attempt);
         match self.enter(index, error, Some(repair), Instant::now()) {
             Ok(()) => Ok(attempt),
             Err(error) => Err(self.fail(error)),
@@ -201,6 +204,7 @@ impl Walk {
 
     /// Ends the walk with `error`.
     pub(super) fn fail(&mut self, error: Error) -> Error {
+        self.has_ended = true;
         self.router.metrics.failed();
         error.with_attempts(std::mem::take(&mut self.attempts))
     }
@@ -217,6 +221,7 @@ impl Walk {
             latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             attempts: std::mem::take(&mut self.attempts),
         };
+        self.has_ended = true;
         self.router.metrics.answered(&response);
         Some(response)
     }
@@ -302,11 +307,33 @@ impl Walk {
             .deadline
             .map_or(stop.target.timeout, |deadline| stop.target.timeout.min(deadline.saturating_duration_since(now)));
         let asked = (stop.target.clone(), self.route.request(index, &self.request));
+        if stop.tried == 0 {
+            self.router.metrics.asked(stop.target.provider);
+        }
+        if asked.1.repair.is_some() {
+            self.router.metrics.repairing(stop.target.provider);
+        }
         self.route.ask(index);
         self.sent += 1;
         self.last = Some(index);
-        let leave = Leave { ticket, place };
-        Ok(Some(Visit::new(&self.router, index, asked, leave, (now, patience, now - since))))
+        let load = self.load_patience(index, patience, now);
+        // What it takes to look is no wait.
+        let waited = Some(now - since).filter(|waited| *waited >= Duration::from_millis(1)).unwrap_or_default();
+        let mut visit = Visit::new(&self.router, index, asked, Leave { ticket, place }, (now, patience, waited));
+        visit.load_patience = load;
+        Ok(Some(visit))
+    }
+
+    /// How long a target may take that has to load its model first, where that is longer than `patience` and the model may
+    /// not be loaded.
+    fn load_patience(&self, index: usize, patience: Duration, now: Instant) -> Option<Duration> {
+        let stop = self.route.stop(index);
+        let load = stop.target.tuning.load_timeout?;
+        if stop.target.provider != Provider::Ollama || load <= stop.target.timeout {
+            return None;
+        }
+        let left = self.deadline.map_or(load, |deadline| load.min(deadline.saturating_duration_since(now)));
+        (left > patience && stop.state.as_ref().is_some_and(|state| state.may_be_cold(now))).then_some(left)
     }
 
     /// Enters `error` of the target with this index into the route; gives it back where no target would answer otherwise.
@@ -365,6 +392,14 @@ impl Walk {
 
     fn is_late(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        if self.started.is_some() && !self.has_ended {
+            self.router.metrics.cancelled();
+        }
     }
 }
 

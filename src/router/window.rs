@@ -77,7 +77,7 @@ impl Window {
         if tokens > estimate {
             self.add(0, tokens - estimate, now);
         } else if let Some(slot) = self.slot(number) {
-            // A sum at its ceiling has lost count; it must not go below what is there.
+            // Less than the estimate is there only where a sum ended at its ceiling.
             let back = (estimate - tokens).min(slot.tokens);
             slot.tokens -= back;
             self.tokens = self.tokens.saturating_sub(back);

@@ -47,7 +47,7 @@ impl Dialect for Anthropic {
     fn whole(&self, _operation: &Operation, question: &Question, answer: Answer) -> Value {
         let mut message = message(question, &answer);
         message["stop_reason"] = json!(finish(answer.is_cut));
-        message["usage"]["output_tokens"] = json!(answer.output_tokens);
+        message["usage"]["output_tokens"] = json!(answer.output_tokens + answer.thinking_tokens);
         message["content"] = json!([{"type": "text", "text": answer.text}]);
         message
     }
@@ -65,7 +65,7 @@ impl Dialect for Anthropic {
         events.push(event(&json!({
             "type": "message_delta",
             "delta": {"stop_reason": finish(answer.is_cut), "stop_sequence": null},
-            "usage": {"output_tokens": answer.output_tokens},
+            "usage": {"output_tokens": answer.output_tokens + answer.thinking_tokens},
         })));
         events.push(event(&json!({"type": "message_stop"})));
         (events, "text/event-stream")

@@ -57,6 +57,10 @@ pub(super) struct Question {
     /// JSON is wanted, of no particular schema.
     pub(super) wants_json: bool,
     pub(super) max_tokens: Option<u64>,
+    /// Upper bound of the tokens the model may think.
+    pub(super) max_thinking: Option<u64>,
+    /// Web pages that the model is to read.
+    pub(super) pages: Vec<String>,
     pub(super) stream: bool,
     /// OpenAI sends usage of a stream only when asked.
     pub(super) wants_usage: bool,
@@ -82,6 +86,8 @@ pub(super) struct Answer {
     pub(super) text: String,
     pub(super) prompt_tokens: u64,
     pub(super) output_tokens: u64,
+    /// Not among the tokens of the output.
+    pub(super) thinking_tokens: u64,
     /// Cut at the limit of output tokens.
     pub(super) is_cut: bool,
     /// Counts answers, for their ids.

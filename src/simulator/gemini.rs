@@ -49,7 +49,16 @@ impl Dialect for Gemini {
             question.schema = schema.and_then(|key| config.get_mut(*key)).map(|schema| Arc::new(schema.take()));
             question.wants_json = config.get("responseMimeType").is_some_and(|mime| mime == "application/json");
             question.max_tokens = token_limit(config.get("maxOutputTokens"));
+            if let Some(thinking) = config.get("thinkingConfig") {
+                question.max_thinking = max_thinking(thinking);
+            }
         }
+        let tools = body.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        if tools.iter().any(|tool| tool.get("urlContext").or_else(|| tool.get("url_context")).is_some()) {
+            let turns = question.earlier.iter().rev().chain([&question.prompt]);
+            question.pages = turns.flat_map(|turn| addresses(turn)).collect();
+        }
+        question.mistake = question.mistake.take().or_else(|| mistake(&question, &body));
         question
     }
 
@@ -59,7 +68,11 @@ impl Dialect for Gemini {
     }
 
     fn stream(&self, operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
-        let pieces: Vec<&str> = pieces(&answer.text).collect();
+        let mut pieces: Vec<&str> = pieces(&answer.text).collect();
+        // The reason comes without text, too.
+        if pieces.is_empty() {
+            pieces.push("");
+        }
         let last = pieces.len().saturating_sub(1);
         let chunks = pieces.iter().enumerate().map(|(at, piece)| {
             let reason = (at == last).then(|| finish(answer));
@@ -159,6 +172,10 @@ fn reply(question: &Question, text: &str, finish: Option<&str>, answer: &Answer)
     let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
     if let Some(finish) = finish {
         candidate["finishReason"] = finish.into();
+        if !question.pages.is_empty() {
+            candidate["urlContextMetadata"] =
+                json!({"urlMetadata": question.pages.iter().map(page).collect::<Vec<_>>()});
+        }
     }
     json!({
         "candidates": [candidate],
@@ -173,10 +190,55 @@ fn finish(answer: &Answer) -> &'static str {
 }
 
 fn usage(answer: &Answer) -> Value {
-    json!({
+    let mut usage = json!({
         "promptTokenCount": answer.prompt_tokens,
         "candidatesTokenCount": answer.output_tokens,
-        "totalTokenCount": answer.prompt_tokens + answer.output_tokens,
+        "totalTokenCount": answer.prompt_tokens + answer.output_tokens + answer.thinking_tokens,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": answer.prompt_tokens}],
-    })
+    });
+    if answer.thinking_tokens > 0 {
+        usage["thoughtsTokenCount"] = answer.thinking_tokens.into();
+    }
+    usage
+}
+
+/// A budget of tokens; of the levels, the least thinks not at all and the next one a little.
+fn max_thinking(config: &Value) -> Option<u64> {
+    match config.get("thinkingLevel").and_then(Value::as_str) {
+        Some("MINIMAL") => Some(0),
+        Some("LOW") => Some(256),
+        _ => config.get("thinkingBudget").and_then(Value::as_u64),
+    }
+}
+
+/// What the real server refuses of a model's generation.
+fn mistake(question: &Question, body: &Value) -> Option<String> {
+    let model = question.model.as_deref().unwrap_or_default();
+    let is_old = model.starts_with("gemini-1.") || model.starts_with("gemini-2.");
+    let thinking = body.pointer("/generationConfig/thinkingConfig");
+    let level = thinking.and_then(|config| config.get("thinkingLevel")?.as_str());
+    let budget = thinking.and_then(|config| config.get("thinkingBudget")?.as_i64());
+    let message = match (level, budget) {
+        (Some(_), Some(_)) => "You can only set only one of thinking budget and thinking level.",
+        (Some(_), _) if is_old => "Thinking level is not supported for this model.",
+        (Some("MINIMAL"), _) if model.contains("-pro") => "Thinking level MINIMAL is not supported for this model.",
+        (_, Some(0)) if model.starts_with("gemini-2.5-pro") => {
+            "Budget 0 is invalid. This model only works in thinking mode."
+        }
+        _ if is_old && question.wants_json && !question.pages.is_empty() => {
+            "Tool use with a response mime type: 'application/json' is unsupported"
+        }
+        _ => return None,
+    };
+    Some(message.to_owned())
+}
+
+/// The web addresses in `text`.
+fn addresses(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split_whitespace().filter(|word| word.starts_with("http://") || word.starts_with("https://"));
+    words.map(|word| word.trim_end_matches(['.', ',', ';', ')']).to_owned())
+}
+
+fn page(url: &String) -> Value {
+    json!({"retrievedUrl": url, "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"})
 }

@@ -72,7 +72,16 @@ impl Dialect for Ollama {
     fn list(&self, operation: &Operation, models: &[String]) -> Value {
         match operation {
             Operation::Version => json!({"version": "0.12.0"}),
-            Operation::Running => json!({"models": []}),
+            // Every model is in memory: the simulator never loads one.
+            Operation::Running => {
+                let model = |name: &String| {
+                    json!({
+                        "name": name, "model": name, "size": 3_338_801_804_u64, "size_vram": 3_338_801_804_u64,
+                        "expires_at": "2100-01-01T00:00:00Z", "context_length": 4096, "details": details(),
+                    })
+                };
+                json!({"models": models.iter().map(model).collect::<Vec<_>>()})
+            }
             Operation::ShowModel(_) => json!({
                 "details": details(),
                 "model_info": {"general.architecture": "gemma3", "gemma3.context_length": 131_072},
@@ -143,8 +152,9 @@ fn last(operation: &Operation, question: &Question, answer: &Answer) -> Value {
         reply["prompt_eval_count"] = answer.prompt_tokens.into();
         reply["prompt_eval_duration"] = nanoseconds.div_ceil(10).into();
     }
-    if answer.output_tokens > 0 {
-        reply["eval_count"] = answer.output_tokens.into();
+    let output = answer.output_tokens + answer.thinking_tokens;
+    if output > 0 {
+        reply["eval_count"] = output.into();
         reply["eval_duration"] = nanoseconds.div_ceil(2).into();
     }
     reply

@@ -177,9 +177,9 @@ fn finish(is_cut: bool) -> &'static str {
 fn usage(answer: &Answer) -> Value {
     json!({
         "prompt_tokens": answer.prompt_tokens,
-        "completion_tokens": answer.output_tokens,
-        "total_tokens": answer.prompt_tokens + answer.output_tokens,
+        "completion_tokens": answer.output_tokens + answer.thinking_tokens,
+        "total_tokens": answer.prompt_tokens + answer.output_tokens + answer.thinking_tokens,
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": answer.thinking_tokens},
     })
 }

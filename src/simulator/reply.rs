@@ -143,7 +143,10 @@ fn answered(
     let scripted = rule.and_then(|rule| rule.text.clone().or_else(|| rule.json.as_ref().map(Value::to_string)));
     let mut text = scripted.unwrap_or_else(|| generated(operation, &mut question));
     let mut output_tokens = tokens(&text);
-    let limit = question.max_tokens.filter(|limit| *limit < output_tokens);
+    let wanted = rule.and_then(|rule| rule.thinking_tokens).unwrap_or_default();
+    let most = question.max_tokens.unwrap_or(u64::MAX);
+    let thinking_tokens = wanted.min(question.max_thinking.unwrap_or(u64::MAX)).min(most);
+    let limit = Some(most - thinking_tokens).filter(|limit| *limit < output_tokens);
     if let Some(limit) = limit {
         let characters = usize::try_from(limit * 4).unwrap_or(usize::MAX);
         let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
@@ -153,8 +156,11 @@ fn answered(
     let earlier: u64 = question.earlier.iter().map(|text| tokens(text)).sum();
     let answer = Answer {
         text,
-        prompt_tokens: tokens(&question.prompt) + tokens(&question.system) + earlier,
+        prompt_tokens: rule
+            .and_then(|rule| rule.prompt_tokens)
+            .unwrap_or_else(|| tokens(&question.prompt) + tokens(&question.system) + earlier),
         output_tokens,
+        thinking_tokens,
         is_cut: limit.is_some(),
         number: ANSWERS.fetch_add(1, Ordering::Relaxed),
         elapsed,

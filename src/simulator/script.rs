@@ -43,6 +43,11 @@ pub struct Rule {
     pub text: Option<String>,
     /// The same as a JSON value.
     pub json: Option<Value>,
+    /// How many tokens of the prompt are counted, in place of the simulator's own count.
+    pub prompt_tokens: Option<u64>,
+    /// How many tokens the model thinks before it answers, counted where the dialect counts thoughts; they are taken from
+    /// the limit of output tokens. A Gemini request's own bound of thoughts holds.
+    pub thinking_tokens: Option<u64>,
     /// What goes wrong on the way.
     pub fault: Option<Fault>,
 }

@@ -118,7 +118,15 @@ async fn answer(
 
     let (body, is_complete) = collect(incoming).await;
     let question = read(provider.and_then(dialect::of), &operation, &body);
-    let record = record(&parts, provider, &body, question.as_ref(), started, connection);
+    let operation = named(operation, &body);
+    let model = match &operation {
+        Operation::ShowModel(model) => model.clone(),
+        _ => question.as_ref().and_then(|question| question.model.clone()),
+    };
+    let record = RecordedRequest {
+        model: model.clone(),
+        ..record(&parts, provider, &body, question.as_ref(), started, connection)
+    };
     let (prompt, system) = (Arc::clone(&record.prompt), Arc::clone(&record.system));
     let ticket = shared.log.begin(record);
     if !is_complete {
@@ -126,8 +134,7 @@ async fn answer(
         return Err(Closed);
     }
 
-    let model = question.as_ref().and_then(|question| question.model.as_deref());
-    let facts = Facts { provider, path, model, texts: [&prompt, &system], body: &body };
+    let facts = Facts { provider, path, model: model.as_deref(), texts: [&prompt, &system], body: &body };
     let scripted = shared.script.take(&facts);
     let rule = scripted.as_deref().map(|scripted| &scripted.rule);
     let (latency, rate, checks) = {
@@ -181,6 +188,18 @@ async fn collect(mut incoming: Incoming) -> (Bytes, bool) {
         }
     }
     (whole.map_or(first, BytesMut::freeze), true)
+}
+
+/// A request for one model's facts, with the name that is in its body.
+fn named(operation: Operation, body: &[u8]) -> Operation {
+    match operation {
+        Operation::ShowModel(None) => {
+            let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            let name = ["model", "name"].into_iter().find_map(|key| body.get(key)?.as_str());
+            Operation::ShowModel(name.map(str::to_owned))
+        }
+        operation => operation,
+    }
 }
 
 /// What a request for a completion asks; `None` for other requests.

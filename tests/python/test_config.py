@@ -226,7 +226,7 @@ def test_limits_are_values() -> None:
     with pytest.raises(AttributeError):
         limits.concurrent = 3  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Limits(2)  # type: ignore[misc]
+        Limits(2)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", ["concurrent", "requests_per_minute", "tokens_per_minute"])

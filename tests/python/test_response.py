@@ -43,6 +43,30 @@ def test_to_dict_is_json_and_holds_everything() -> None:
     assert FAILED.to_dict()["error"] == "server"
 
 
+def test_an_attempt_tells_how_it_came_about() -> None:
+    page = {"url": "https://example.org/moss", "status": "success"}
+    attempt = Attempt(
+        "gemini", "m", ok=True, wait_ms=1500.0, hedged=True, retry_after=2.0, estimated=True, pages=iter([page])
+    )
+    page["status"] = "error"
+    told = json.loads(json.dumps(attempt.to_dict()))
+    assert (told["wait_ms"], told["hedged"], told["retry_after"], told["estimated"]) == (1500.0, True, 2.0, True)
+    assert told["pages"] == [{"url": "https://example.org/moss", "status": "success"}]
+    assert pickle.loads(pickle.dumps(attempt)) == attempt  # noqa: S301  # our own bytes
+    plain = ANSWERED.to_dict()
+    assert (plain["wait_ms"], plain["hedged"], plain["retry_after"], plain["estimated"]) == (0.0, False, None, False)
+    assert plain["pages"] == []
+
+
+def test_usage_is_that_of_every_attempt() -> None:
+    answered = Attempt("gemini", "m", ok=True, usage={"input": 9, "cached_input": 1, "output": 4, "of_a_double": 2})
+    response = LLMResponse("hi", "gemini", "m", 19, attempts=[FAILED, answered])
+    told = {"input": 12, "cached_input": 1, "output": 4, "reasoning": 0, "tool": 0, "of_a_double": 2}
+    assert response.usage == told
+    assert sum(response.usage.values()) == response.tokens_used
+    assert LLMResponse("hi", "gemini", "m").usage == dict.fromkeys(list(told)[:5], 0)
+
+
 def test_an_attempt_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="record of the past"):
         FAILED.ok = True

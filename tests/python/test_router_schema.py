@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gc
 import weakref
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import BaseModel, RootModel, create_model, field_validator
+from pydantic import BaseModel, create_model, field_validator
 
 from madspark import SchemaValidationError
 
@@ -102,14 +101,3 @@ def test_validators_of_the_class_judge_and_their_words_reach_the_model(
     madspark_simulator.on("ollama", json={"title": "quiet"})
     with pytest.raises(SchemaValidationError, match="must be in capitals"):
         router.generate_structured("One idea", Judged)
-
-
-@pytest.mark.parametrize(
-    "schema", [dict, {"type": "object"}, "Idea", Titled(title="x"), None, Enum, BaseModel, RootModel]
-)
-def test_what_is_no_model_class_is_refused_at_once(
-    schema: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
-    with pytest.raises(TypeError, match="BaseModel"):
-        madspark_router().generate_structured("hello", schema)
-    assert madspark_simulator.requests == []

@@ -232,8 +232,9 @@ def test_tokens_and_cost_are_those_of_the_provider(
     madspark_simulator.on(provider, body=bodies[provider])
     text, response = madspark_router(primary_provider=provider).generate("Why?")
     assert (text, response.tokens_used) == ("Moss.", 1500)
-    # Input and output have different prices; a local model costs nothing, an unknown one has no price.
-    assert response.cost == {"ollama": 0.0, "gemini": pytest.approx(0.002), "openai": None}[provider]
+    # Input, cached input and output have different prices; a local model costs nothing, an unknown one has no price.
+    gemini = (600 * 0.5 + 400 * 0.05 + 500 * 3.0) / 1e6
+    assert response.cost == {"ollama": 0.0, "gemini": pytest.approx(gemini), "openai": None}[provider]
     (attempt,) = response.attempts
     assert sum(attempt.usage.values()) == 1500
     if provider != "ollama":

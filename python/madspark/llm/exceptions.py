@@ -44,7 +44,8 @@ class LLMProviderError(Exception):
     ``provider`` and ``model`` name the target, ``status`` is its HTTP status, ``retry_after`` the seconds it asked to
     be left alone; each is ``None`` where it is not known. ``attempts`` lists every attempt of the call, in order.
     ``partial`` is the text that a stream had given before it failed; ``None`` where it had given none, and for every
-    call that is no stream.
+    call that is no stream. ``ready_in`` tells in how many seconds a target takes calls again, by target, where that is
+    known.
     """
 
     partial: str | None = None
@@ -67,6 +68,26 @@ class LLMProviderError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
+        self.ready_in: dict[str, float] = {}
+
+    def explain(self) -> str:
+        """Say in plain words why nobody answered: one line for each thing that happened.
+
+        No line holds the prompt, a reply or a key, so it can go into a log.
+
+        >>> from madspark.llm.response import Attempt
+        >>> refused = Attempt("ollama", "gemma3:12b", ok=False, error="connect", latency_ms=2.0)
+        >>> busy = Attempt("gemini", "gemini-2.5-flash", ok=False, status=429, error="rate_limited", retry_after=12)
+        >>> print(AllProvidersFailedError("no answer", retry_after=12.0, attempts=[refused, busy]).explain())
+        No provider answered.
+        ollama (gemma3:12b) was asked first and could not be reached.
+        gemini (gemini-2.5-flash) was asked next and was rate limited (HTTP 429, told to wait 12 s).
+        The soonest of them takes calls again in 12 s.
+        In all: 2 attempts, 2 ms, 0 tokens.
+        """
+        from madspark.llm.explain import failure
+
+        return failure(self)
 
 
 class ProviderUnavailableError(LLMProviderError):

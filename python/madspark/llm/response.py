@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "LLMResponse", "Restarted"]
 
+_BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
+
 
 class _Record:
     """Something that happened. Immutable: its values are those of `to_dict()`, which its constructor takes in turn."""
@@ -48,19 +50,29 @@ class Attempt(_Record):
     token counts the provider told, also those of a failed attempt. ``skipped_events`` counts the events of a stream
     that could not be read and were left out. ``changes`` names what was done to a structured reply to make it JSON of
     its schema, such as ``"trailing_comma"``; it is empty where the reply was taken as it came.
+
+    ``wait_ms`` is how long the call waited before it asked, ``retry_after`` the seconds that the target asked to be
+    left alone. ``hedged`` is true where it was asked beside another target that was slow to answer. ``estimated`` says
+    that the token counts are an estimate, because the attempt ended before the provider had told them. ``pages`` lists
+    the web pages that the provider was asked to read, each with what came of it.
     """
 
     __slots__ = (
         "changes",
         "error",
+        "estimated",
+        "hedged",
         "latency_ms",
         "message",
         "model",
         "ok",
+        "pages",
         "provider",
+        "retry_after",
         "skipped_events",
         "status",
         "usage",
+        "wait_ms",
     )
 
     provider: str
@@ -73,6 +85,11 @@ class Attempt(_Record):
     usage: dict[str, int]
     skipped_events: int
     changes: tuple[str, ...]
+    wait_ms: float
+    hedged: bool
+    retry_after: float | None
+    estimated: bool
+    pages: tuple[dict[str, str], ...]
 
     def __init__(
         self,
@@ -86,6 +103,11 @@ class Attempt(_Record):
         usage: Mapping[str, int] | None = None,
         skipped_events: int = 0,
         changes: Iterable[str] = (),
+        wait_ms: float = 0.0,
+        hedged: bool = False,
+        retry_after: float | None = None,
+        estimated: bool = False,
+        pages: Iterable[Mapping[str, str]] = (),
     ) -> None:
         assign = object.__setattr__
         assign(self, "provider", provider)
@@ -98,6 +120,11 @@ class Attempt(_Record):
         assign(self, "usage", dict(usage or {}))
         assign(self, "skipped_events", skipped_events)
         assign(self, "changes", tuple(changes))
+        assign(self, "wait_ms", wait_ms)
+        assign(self, "hedged", hedged)
+        assign(self, "retry_after", retry_after)
+        assign(self, "estimated", estimated)
+        assign(self, "pages", tuple(map(dict, pages)))
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
@@ -116,6 +143,11 @@ class Attempt(_Record):
             "usage": dict(self.usage),
             "skipped_events": self.skipped_events,
             "changes": list(self.changes),
+            "wait_ms": self.wait_ms,
+            "hedged": self.hedged,
+            "retry_after": self.retry_after,
+            "estimated": self.estimated,
+            "pages": [dict(page) for page in self.pages],
         }
 
 
@@ -179,6 +211,37 @@ class LLMResponse:
         self.cached = cached
         self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """The tokens of every attempt together, in disjoint buckets: ``tokens_used`` is their sum.
+
+        >>> failed = Attempt("gemini", "m", ok=False, usage={"input": 10, "reasoning": 5})
+        >>> answered = Attempt("ollama", "m", ok=True, usage={"input": 9, "output": 4})
+        >>> LLMResponse("Hello", "ollama", "m", attempts=[failed, answered]).usage
+        {'input': 19, 'cached_input': 0, 'output': 4, 'reasoning': 5, 'tool': 0}
+        """
+        total = dict.fromkeys(_BUCKETS, 0)
+        for attempt in self.attempts:
+            for bucket, count in attempt.usage.items():
+                total[bucket] = total.get(bucket, 0) + count
+        return total
+
+    def explain(self) -> str:
+        """Say in plain words why this provider answered: one line for each thing that happened.
+
+        No line holds the prompt, the reply or a key, so it can go into a log.
+
+        >>> busy = Attempt("gemini", "gemini-2.5-flash", ok=False, status=429, error="rate_limited", retry_after=12)
+        >>> answered = Attempt("ollama", "gemma3:12b", ok=True, latency_ms=812.0, usage={"input": 300, "output": 12})
+        >>> print(LLMResponse("Hello", "ollama", "gemma3:12b", 312, 900.0, attempts=[busy, answered]).explain())
+        gemini (gemini-2.5-flash) was asked first and was rate limited (HTTP 429, told to wait 12 s).
+        ollama (gemma3:12b) was asked next and answered in 0.8 s.
+        In all: 2 attempts, 0.9 s, 312 tokens, 0.0000 USD.
+        """
+        from madspark.llm.explain import answer
+
+        return answer(self)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, LLMResponse) else NotImplemented

@@ -14,9 +14,10 @@ from madspark.llm.exceptions import AllProvidersFailedError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from os import PathLike
+    from types import UnionType
     from typing import Any, Literal, Never
 
-    from pydantic import BaseModel
+    from pydantic import TypeAdapter
 
     from madspark._core import Call, Stream
     from madspark.llm._judge import Judge
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     File = str | PathLike[str] | bytes
 
-_Model = TypeVar("_Model", bound="BaseModel")
+_T = TypeVar("_T")
 
 MAX_PROMPT_CHARS = 100_000
 """Upper bound of one prompt, in characters."""
@@ -305,10 +306,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     def generate_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -317,16 +319,45 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[_Model, LLMResponse]:
-        """Answer `prompt` with an instance of `schema`.
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]: ...
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]:
+        """Answer `prompt` with a value of `schema`.
 
-        Pydantic alone judges the reply. One that does not fit is first mended where its damage has one reading (the
-        response's attempts name the `changes`), then sent back once with pydantic's errors; after that the next
-        provider is asked.
+        Pydantic alone judges the reply, but for a JSON Schema: that is judged as it says. A reply that does not fit is
+        first mended where its damage has one reading (the response's attempts name the `changes`), then sent back once
+        with what is wrong with it; after that the next provider is asked.
 
         Args:
             prompt: At most 100 000 characters, not blank.
-            schema: A pydantic `BaseModel` or `RootModel` class.
+            schema: A pydantic model class, a dataclass, a TypedDict, an enumeration, any other type that pydantic knows
+                (`list[Idea]`, `dict[str, int]`, `A | B`, `Annotated[...]`), a `TypeAdapter`, or a JSON Schema as a
+                dictionary. The answer to a JSON Schema is plain data; its `format`s are told and not judged.
             system_instruction: Empty for none.
             temperature: 0.0 to 2.0.
             files: Paths or bytes: images to 8 MB, PDF to 40 MB, text and Markdown to 20 MB.
@@ -336,11 +367,12 @@ class LLMRouter:
             token_budget: Upper bound of the answer's tokens; None leaves it to the model, but for Anthropic: 16 000.
 
         Returns:
-            The instance, and how it came about.
+            The value, and how it came about.
 
         Raises:
-            TypeError: `schema` is not a pydantic model class.
-            ValueError: For another wrong argument, and for a file that is too large or of an unknown kind.
+            TypeError: `schema` is none of these.
+            ValueError: For a JSON Schema with keywords that cannot be judged, for another wrong argument, and for a
+                file that is too large or of an unknown kind.
             FileNotFoundError: A file is missing.
             AllProvidersFailedError: No provider answered; it names each with its reason.
             LLMProviderError: A provider refused to answer.
@@ -351,10 +383,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     async def agenerate_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -363,7 +396,34 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[_Model, LLMResponse]:
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]: ...
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[Any, LLMResponse]:
         """Do as `generate_structured`, as a coroutine; cancelling it closes the connection."""
         return await adrive(
             self._structured(
@@ -375,7 +435,7 @@ class LLMRouter:
     def stream_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -388,12 +448,12 @@ class LLMRouter:
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
-    ) -> StructuredStream[_Model, Never]: ...
+    ) -> StructuredStream[_T, Never]: ...
     @overload
     def stream_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -406,11 +466,12 @@ class LLMRouter:
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
-    ) -> StructuredStream[_Model, Restarted]: ...
+    ) -> StructuredStream[_T, Restarted]: ...
+    @overload
     def stream_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -423,7 +484,24 @@ class LLMRouter:
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
-    ) -> StructuredStream[_Model, Any]:
+    ) -> StructuredStream[Any, Restarted]: ...
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> StructuredStream[Any, Any]:
         """Answer `prompt` with an instance of `schema`, and with what is closed of it as it comes.
 
         The arguments are those of `generate_structured` and of `stream`. Before the first partial object a failing
@@ -437,7 +515,7 @@ class LLMRouter:
             manager; nothing is sent before the first `next()`.
 
         Raises:
-            TypeError: `schema` is not a pydantic model class.
+            TypeError: `schema` is no type that can be judged.
             ValueError: For another wrong argument; nothing was sent. With files, it comes with the first `next()`.
         """
         from madspark.llm.structured_stream import StructuredStream
@@ -464,7 +542,7 @@ class LLMRouter:
     def astream_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -477,12 +555,12 @@ class LLMRouter:
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
-    ) -> AsyncStructuredStream[_Model, Never]: ...
+    ) -> AsyncStructuredStream[_T, Never]: ...
     @overload
     def astream_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -495,11 +573,12 @@ class LLMRouter:
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
-    ) -> AsyncStructuredStream[_Model, Restarted]: ...
+    ) -> AsyncStructuredStream[_T, Restarted]: ...
+    @overload
     def astream_structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -512,7 +591,24 @@ class LLMRouter:
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
-    ) -> AsyncStructuredStream[_Model, Any]:
+    ) -> AsyncStructuredStream[Any, Restarted]: ...
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        on_stream_error: str = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+    ) -> AsyncStructuredStream[Any, Any]:
         """Do as `stream_structured`, for `async for` and `async with`; cancelling it closes the connection."""
         from madspark.llm.structured_stream import AsyncStructuredStream
 
@@ -534,10 +630,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     def generate_structured_batch(
         self,
         prompts: list[str],
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -546,14 +643,41 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[list[_Model], LLMResponse]:
-        """Answer every prompt with an instance of `schema`, several at once.
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]: ...
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]:
+        """Answer every prompt with a value of `schema`, several at once.
 
         The arguments besides `prompts` are those of `generate_structured` and hold for each prompt. When one prompt
         fails the others are cancelled and its error is raised.
 
         Returns:
-            The instances in the order of the prompts, and one response with the sums: tokens, cost (None where one
+            The values in the order of the prompts, and one response with the sums: tokens, cost (None where one
             is unknown) and attempts; its latency is the whole batch's, its text a JSON array of the replies, its
             provider and model are those of the replies, joined by commas where they differ. `[]` for no prompts.
 
@@ -575,10 +699,11 @@ class LLMRouter:
             )
         )
 
+    @overload
     async def agenerate_structured_batch(
         self,
         prompts: list[str],
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
         temperature: float = 0.0,
         files: Sequence[File] | None = None,
@@ -587,7 +712,34 @@ class LLMRouter:
         force_provider: str | None = None,
         *,
         token_budget: int | None = None,
-    ) -> tuple[list[_Model], LLMResponse]:
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]: ...
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: str | None = None,
+        *,
+        token_budget: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]:
         """Do as `generate_structured_batch`, as a coroutine; cancelling it cancels every call."""
         from madspark.llm._batch import aggregate, check, gather
 
@@ -618,8 +770,12 @@ class LLMRouter:
         """Count what this router has done: its own calls and nobody else's.
 
         `total_requests` counts calls, `ollama_calls`, `gemini_calls`, `openai_calls` and `anthropic_calls` the HTTP
-        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them); tokens and
-        cost are those of every attempt, `avg_latency_ms` is over the answered calls.
+        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them, but
+        `cancelled_requests`); tokens and cost are those of every attempt, `avg_latency_ms` is over the answered calls.
+
+        `providers` has an entry for each provider that was used: `calls`, `attempts` (HTTP requests), `repairs` (those
+        that sent a reply back to be corrected), `failures` by class, and `p50_latency_ms` and `p95_latency_ms` of its
+        answers, each within 5 % and from its own request on; None before the first answer.
         """
         return self._core.metrics()
 
@@ -679,7 +835,7 @@ class LLMRouter:
     def _begin_structured_stream(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: Any,
         system: str,
         temperature: float,
         files: Sequence[File] | None,
@@ -691,7 +847,7 @@ class LLMRouter:
         idle: float | None,
         total: float | None,
         max_tokens: int | None,
-    ) -> tuple[Stream, str, Judge[_Model]]:
+    ) -> tuple[Stream, str, Judge[Any]]:
         from madspark.llm._judge import judge_of
 
         judge = judge_of(schema)
@@ -715,7 +871,7 @@ class LLMRouter:
     def _structured(
         self,
         prompt: str,
-        schema: type[_Model],
+        schema: type[_T] | TypeAdapter[_T],
         system: str,
         temperature: float,
         files: Sequence[File] | None,
@@ -723,7 +879,7 @@ class LLMRouter:
         images: Sequence[File] | None,
         force: str | None,
         max_tokens: int | None,
-    ) -> Generator[tuple[Call, list[str] | None], str, tuple[_Model, LLMResponse]]:
+    ) -> Generator[tuple[Call, list[str] | None], str, tuple[_T, LLMResponse]]:
         from madspark.llm._judge import judge_of
 
         judge = judge_of(schema)

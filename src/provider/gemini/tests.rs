@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::super::Transcript;
 use super::super::tests::{
     KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
 };
 use super::*;
-use crate::config::Provider;
+use crate::config::{Provider, Thinking, Tuning};
+use crate::message::Room;
 
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thinking.json");
 const THOUGHTS_ATE_IT: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thoughts_ate_it.json");
@@ -248,4 +250,67 @@ fn models_are_listed_by_name() {
     assert_key_is_hidden(&wire);
     let models = Gemini.decode_models(&Bytes::from_static(MODELS.as_bytes())).unwrap();
     assert_eq!(models, ["models/gemini-3-flash-preview", "models/gemini-embedding-001"]);
+}
+
+#[test]
+fn thinking_is_asked_for_as_configured_and_cut_down_for_more_room() {
+    let config = |model: &str, thinking, room| {
+        let tuning = Tuning { thinking, ..Tuning::default() };
+        let target = Target { model: Arc::from(model), tuning, ..gemini() };
+        let request = Request { room, ..Request::new("?") };
+        let sent = body(&Gemini.encode(&target, &request).unwrap());
+        assert_eq!(sent, body(&Gemini.encode_stream(&target, &request).unwrap()));
+        sent["generationConfig"].get("thinkingConfig").cloned()
+    };
+    let budget = Some(Thinking::Budget(512));
+    assert_eq!(config("gemini-2.5-flash", None, Room::Usual), None);
+    assert_eq!(config("gemini-2.5-flash", budget, Room::Usual), Some(json!({"thinkingBudget": 512})));
+    assert_eq!(config("gemini-2.5-flash", budget, Room::More), Some(json!({"thinkingBudget": 0})));
+    assert_eq!(config("models/gemini-3-pro-preview", None, Room::More), Some(json!({"thinkingLevel": "LOW"})));
+}
+
+#[test]
+fn pages_and_a_schema_go_together_from_generation_three_on() {
+    let at = |model: &str| Target { model: Arc::from(model), ..gemini() };
+    let reading = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..structured() };
+    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &reading), Some(Form::Told));
+    assert_eq!(Gemini.form(&at("models/gemini-3-flash-preview"), &reading), Some(Form::Native));
+    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &structured()), Some(Form::Native));
+    assert_eq!(Gemini.context_length(&at("gemini-2.5-flash")), Some(1_048_576));
+}
+
+#[test]
+fn what_became_of_the_pages_is_told_of_whole_and_streamed_replies() {
+    let reply = |metadata: &Value| {
+        json!({"candidates": [{
+            "content": {"parts": [{"text": "Moss."}]},
+            "finishReason": "STOP",
+            "urlContextMetadata": metadata,
+        }]})
+        .to_string()
+    };
+    let page = |name: &str, status: Option<&str>| json!({"retrievedUrl": format!("https://{name}.org"), "urlRetrievalStatus": status});
+    let told = reply(&json!({"urlMetadata": [
+        page("a", Some("URL_RETRIEVAL_STATUS_SUCCESS")),
+        page("b", Some("URL_RETRIEVAL_STATUS_ERROR")),
+        page("c", Some("URL_RETRIEVAL_STATUS_PAYWALL")),
+        page("d", Some("URL_RETRIEVAL_STATUS_UNSAFE")),
+        page("e", Some("URL_RETRIEVAL_STATUS_TEAPOT")),
+        page("f", None),
+        {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
+        7,
+    ]}));
+    let statuses = ["success", "error", "paywall", "unsafe", "other", "other"].into_iter().zip("abcdef".chars());
+    let expected: Vec<_> = statuses.map(|(status, name)| (format!("https://{name}.org"), status)).collect();
+    let seen =
+        |reply: &Reply| -> Vec<_> { reply.pages.iter().map(|page| (page.url.clone(), page.status.as_str())).collect() };
+    assert_eq!(seen(&decode(&gemini(), &Request::new("?"), &told).unwrap()), expected);
+    let mut transcript = Transcript::default();
+    for data in [told, reply(&Value::Null)] {
+        transcript.add(Gemini.decode_event(&gemini(), &Bytes::from(data)).unwrap());
+    }
+    assert_eq!(seen(&transcript.into_reply()), expected);
+    for odd in [json!(null), json!([]), json!({"urlMetadata": null}), json!({"urlMetadata": {"a": 1}})] {
+        assert!(decode(&gemini(), &Request::new("?"), &reply(&odd)).unwrap().pages.is_empty(), "{odd}");
+    }
 }

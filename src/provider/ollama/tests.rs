@@ -2,9 +2,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::super::Transcript;
 use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, repairing, structured, target};
 use super::*;
-use crate::config::Provider;
+use crate::config::{Provider, Tuning};
+use crate::message::Room;
 
 const CHAT: &str = include_str!("../../../tests/core/fixtures/wire/ollama/chat.json");
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/ollama/thinking.json");
@@ -154,4 +156,91 @@ fn models_are_listed_by_name() {
     assert!(models(r#"{"models":null}"#).is_empty());
     let proxied = Target { base_url: Arc::from("https://h/ollama/"), ..ollama() };
     assert_eq!(Ollama.models_request(&proxied).unwrap().url.as_str(), "https://h/ollama/api/tags");
+}
+
+fn tuned(tuning: Tuning) -> Target {
+    Target { tuning, ..ollama() }
+}
+
+#[test]
+fn the_window_is_fitted_to_the_prompt_and_grows_on_demand() {
+    let options =
+        |target: &Target, request: &Request| body(&Ollama.encode(target, request).unwrap())["options"].clone();
+    let long = Request::new("abc ".repeat(3000));
+    assert_eq!(options(&ollama(), &Request::new("?")), json!({"temperature": 0.0}));
+    assert_eq!(options(&ollama(), &long), json!({"temperature": 0.0, "num_ctx": 8192}));
+    let more = Request { room: Room::More, ..long };
+    assert_eq!(options(&ollama(), &more), json!({"temperature": 0.0, "num_ctx": 16_384}));
+    let configured = tuned(Tuning { num_ctx: Some(5000), ..Tuning::default() });
+    assert_eq!(options(&configured, &Request::new("?")), json!({"temperature": 0.0, "num_ctx": 5000}));
+    let streamed = body(&Ollama.encode_stream(&ollama(), &more).unwrap());
+    assert_eq!(streamed["options"]["num_ctx"], 16_384);
+}
+
+#[test]
+fn a_model_is_kept_as_configured() {
+    let sent = |keep_alive| {
+        let target = tuned(Tuning { keep_alive: Some(keep_alive), ..Tuning::default() });
+        body(&Ollama.encode(&target, &Request::new("?")).unwrap())["keep_alive"].to_string()
+    };
+    assert_eq!(sent(KeepAlive::Text(Arc::from("1h30m"))), "\"1h30m\"");
+    assert_eq!(sent(KeepAlive::Seconds(-1.0)), "-1");
+    assert_eq!(sent(KeepAlive::Seconds(0.0)), "0");
+    assert_eq!(sent(KeepAlive::Seconds(0.5)), "0.5");
+    assert_eq!(encoded(&Request::new("?")).get("keep_alive"), None);
+}
+
+#[test]
+fn thinking_is_never_asked_for() {
+    for request in [structured(), bounded(), Request { room: Room::More, ..structured() }] {
+        assert_eq!(encoded(&request).get("think"), None);
+    }
+}
+
+#[test]
+fn a_prompt_that_was_read_in_part_is_no_answer() {
+    let request = Request::new("abc ".repeat(7900));
+    let reply = |counted: u64| {
+        json!({
+            "message": {"content": "Moss."}, "done": true, "done_reason": "stop", "prompt_eval_count": counted,
+            "eval_count": 3,
+        })
+        .to_string()
+    };
+    let error =
+        assert_fails(decode(&ollama(), &request, &reply(2050)), ErrorKind::ContextTruncated, "2050 of at least");
+    assert_eq!(error.usage(), Usage { input: 2050, output: 3, ..Usage::default() });
+    for counted in [0, 17, 3000, 9000] {
+        assert_eq!(decode(&ollama(), &request, &reply(counted)).unwrap().text, "Moss.", "{counted}");
+    }
+    let mut transcript = Transcript::default();
+    transcript.add(Ollama.decode_event(&ollama(), &Bytes::from(reply(2050))).unwrap());
+    let error = transcript.check(&ollama(), &request, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContextTruncated);
+    transcript.check(&ollama(), &Request::new("abc"), None).unwrap();
+}
+
+#[test]
+fn a_model_that_runs_elsewhere_is_told_the_schema_and_never_loads() {
+    let remote = ModelFacts { is_remote: true, ..ModelFacts::default() };
+    for target in [
+        Target { model: Arc::from("gpt-oss:120b-cloud"), ..ollama() },
+        Target { model: Arc::from("qwen3-coder:cloud"), ..ollama() },
+        Target { facts: Some(Arc::new(remote)), ..ollama() },
+    ] {
+        assert_eq!(Ollama.form(&target, &structured()), Some(Form::Told));
+        assert!(Ollama.running_request(&target).unwrap().is_none());
+    }
+    assert_eq!(Ollama.form(&ollama(), &structured()), Some(Form::Native));
+}
+
+#[test]
+fn facts_and_loaded_models_have_requests_of_their_own() {
+    let proxied = Target { base_url: Arc::from("https://h/ollama/"), ..ollama() };
+    let wire = Ollama.facts_request(&proxied).unwrap().unwrap();
+    assert_eq!((wire.method.as_str(), wire.url.as_str()), ("POST", "https://h/ollama/api/show"));
+    assert_eq!(body(&wire), json!({"model": "the-model"}));
+    let wire = Ollama.running_request(&proxied).unwrap().unwrap();
+    assert_eq!((wire.method.as_str(), wire.url.as_str()), ("GET", "https://h/ollama/api/ps"));
+    assert!(wire.body.is_empty());
 }

@@ -1,0 +1,130 @@
+//! How much a Gemini model may think, and what the generations of models differ in.
+//!
+//! Models of generation 2.5 take a budget of tokens, newer ones a level; each rejects the other's field. Facts from
+//! Google's page "Gemini thinking", November 2026.
+
+use serde::Serialize;
+
+use crate::config::{Thinking, ThinkingLevel};
+use crate::message::Room;
+
+/// The context window of every model of generation 2.5 and 3, in tokens.
+const CONTEXT_LENGTH: u64 = 1_048_576;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ThinkingConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_budget: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_level: Option<&'static str>,
+}
+
+/// What is asked of `model`: as configured, or as little as it can where the answer needs the room.
+pub(super) fn config(model: &str, configured: Option<Thinking>, room: Room) -> Option<ThinkingConfig> {
+    let thinking = match room {
+        Room::Usual => configured,
+        Room::More => least(model).or(configured),
+    };
+    Some(match thinking? {
+        Thinking::Budget(tokens) => ThinkingConfig { thinking_budget: Some(tokens), thinking_level: None },
+        Thinking::Level(level) => ThinkingConfig { thinking_budget: None, thinking_level: Some(name(level)) },
+    })
+}
+
+/// Whether `model` reads web pages and keeps to a schema in one request; older ones reject the two together.
+pub(super) fn reads_pages_by_schema(model: &str) -> bool {
+    generation(model).is_some_and(|(major, _)| major >= 3)
+}
+
+/// The context window of `model`, where it is a model of Google's that is known.
+pub(super) fn context_length(model: &str) -> Option<u64> {
+    generation(model).filter(|generation| (2, 5) <= *generation && *generation < (4, 0)).map(|_| CONTEXT_LENGTH)
+}
+
+/// The least that `model` can be told to think; `None` where it takes no word about it, or is not known.
+fn least(model: &str) -> Option<Thinking> {
+    let is_pro = model.contains("-pro");
+    Some(match generation(model)? {
+        (2, 5) if is_pro => Thinking::Budget(128),
+        (2, 5) => Thinking::Budget(0),
+        // The pro models and the flash models from 3.7 on reject `MINIMAL`.
+        (3, minor) if minor < 7 && model.contains("-flash") => Thinking::Level(ThinkingLevel::Minimal),
+        (major, _) if major >= 3 => Thinking::Level(ThinkingLevel::Low),
+        _ => return None,
+    })
+}
+
+/// Major and minor number in a name such as `gemini-2.5-flash`, `models/gemini-3-pro-preview` or
+/// `publishers/google/models/gemini-3.1-pro`.
+fn generation(model: &str) -> Option<(u32, u32)> {
+    let numbers = model.rsplit('/').next()?.strip_prefix("gemini-")?.split('-').next()?;
+    let (major, minor) = numbers.split_once('.').unwrap_or((numbers, "0"));
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn name(level: ThinkingLevel) -> &'static str {
+    match level {
+        ThinkingLevel::Minimal => "MINIMAL",
+        ThinkingLevel::Low => "LOW",
+        ThinkingLevel::Medium => "MEDIUM",
+        ThinkingLevel::High => "HIGH",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn sent(model: &str, configured: Option<Thinking>, room: Room) -> Value {
+        serde_json::to_value(config(model, configured, room)).unwrap()
+    }
+
+    #[test]
+    fn what_is_configured_is_sent() {
+        for model in ["gemini-2.5-flash", "gemini-3-flash-preview", "tuned"] {
+            assert_eq!(sent(model, None, Room::Usual), Value::Null);
+            assert_eq!(sent(model, Some(Thinking::Budget(-1)), Room::Usual), json!({"thinkingBudget": -1}));
+            let level = Some(Thinking::Level(ThinkingLevel::Medium));
+            assert_eq!(sent(model, level, Room::Usual), json!({"thinkingLevel": "MEDIUM"}));
+        }
+    }
+
+    #[test]
+    fn more_room_is_the_least_thinking_of_the_models_family() {
+        for (model, least) in [
+            ("gemini-2.5-flash", json!({"thinkingBudget": 0})),
+            ("models/gemini-2.5-flash-lite", json!({"thinkingBudget": 0})),
+            ("gemini-2.5-pro", json!({"thinkingBudget": 128})),
+            ("gemini-3-flash-preview", json!({"thinkingLevel": "MINIMAL"})),
+            ("gemini-3.1-flash-lite-preview", json!({"thinkingLevel": "MINIMAL"})),
+            ("publishers/google/models/gemini-3-pro-preview", json!({"thinkingLevel": "LOW"})),
+            ("models/gemini-3.1-pro-preview", json!({"thinkingLevel": "LOW"})),
+            ("gemini-3.7-flash", json!({"thinkingLevel": "LOW"})),
+            ("gemini-4-flash", json!({"thinkingLevel": "LOW"})),
+            ("gemini-2.0-flash", json!({"thinkingBudget": 2048})),
+            ("gemma-3-27b-it", json!({"thinkingBudget": 2048})),
+        ] {
+            assert_eq!(sent(model, Some(Thinking::Budget(2048)), Room::More), least, "{model}");
+        }
+        assert_eq!(sent("gemini-2.0-flash", None, Room::More), Value::Null);
+        assert_eq!(sent("gemini-flash-latest", None, Room::More), Value::Null);
+    }
+
+    #[test]
+    fn generations_differ_in_what_they_combine_and_hold() {
+        for (model, combines, length) in [
+            ("gemini-3-flash-preview", true, Some(CONTEXT_LENGTH)),
+            ("models/gemini-3.1-pro-preview", true, Some(CONTEXT_LENGTH)),
+            ("gemini-2.5-pro", false, Some(CONTEXT_LENGTH)),
+            ("gemini-2.0-flash", false, None),
+            ("gemini-flash-latest", false, None),
+            ("gemini-5-pro", true, None),
+            ("the-model", false, None),
+        ] {
+            assert_eq!((reads_pages_by_schema(model), context_length(model)), (combines, length), "{model}");
+        }
+    }
+}

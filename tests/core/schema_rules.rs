@@ -1,0 +1,393 @@
+//! The rules of every dialect, written down anew from the providers' documentation, and a judge that keeps to them.
+
+use madspark::schema::{Dialect, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::schema_fixtures::assert_valid;
+use crate::schema_strict::as_strict;
+
+type Node = Map<String, Value>;
+
+/// Fails where a dialect of `schema` breaks its provider's rules, or does not take one of `values` as a model bound to it
+/// writes that, or does not bring it back.
+pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
+    let [ollama, gemini, older, openai, anthropic, told] = [
+        Dialect::Ollama,
+        Dialect::Gemini,
+        Dialect::GeminiOlder,
+        Dialect::OpenAiStrict,
+        Dialect::Anthropic,
+        Dialect::Told,
+    ]
+    .map(|dialect| schema.lower(dialect));
+    check_ollama(name, ollama.document());
+    check_gemini(name, gemini.document());
+    check_gemini_older(name, older.document(), older.is_strict());
+    check_openai(name, openai.document(), openai.is_strict());
+    check_anthropic(name, anthropic.document(), anthropic.is_strict());
+    check_openai(name, told.document(), told.is_strict());
+    let [of_ollama, of_gemini, of_openai, of_anthropic, of_told] =
+        [&ollama, &gemini, &openai, &anthropic, &told].map(|lowered| Judge::of(name, lowered.document()));
+    let of_older = older.is_strict().then(|| Judge::of(name, &without_flag(older.document())));
+    for value in values {
+        assert_valid(name, schema.document(), value);
+        for judge in [&of_ollama, &of_gemini].into_iter().chain(&of_older) {
+            judge.assert_valid(value);
+        }
+        let wrapped = json!({ "value": value });
+        let reply = if of_told.validator.is_valid(value) { value } else { &wrapped };
+        for (lowered, judge) in [(&anthropic, &of_anthropic), (&told, &of_told)] {
+            judge.assert_valid(reply);
+            assert_eq!(lowered.restore(reply.to_string()), value.to_string(), "{name}");
+        }
+        let held = if openai.is_strict() {
+            let document = openai.document();
+            as_strict(document, document, reply).unwrap_or_else(|| panic!("{name}: {reply} fits no {document:#}"))
+        } else {
+            reply.clone()
+        };
+        of_openai.assert_valid(&held);
+        let restored: Value = serde_json::from_str(&openai.restore(held.to_string())).unwrap();
+        assert_valid(name, schema.document(), &restored);
+        assert_eq!(without_nulls(&restored), without_nulls(value), "{name}");
+    }
+}
+
+/// An independent validator of one document.
+struct Judge<'n> {
+    name: &'n str,
+    document: Value,
+    validator: jsonschema::Validator,
+}
+
+impl<'n> Judge<'n> {
+    fn of(name: &'n str, document: &Value) -> Self {
+        let validator =
+            jsonschema::validator_for(document).unwrap_or_else(|error| panic!("{name}: {error}\n{document:#}"));
+        Self { name, document: document.clone(), validator }
+    }
+
+    fn assert_valid(&self, value: &Value) {
+        if let Err(error) = self.validator.validate(value) {
+            let Self { name, document, .. } = self;
+            panic!("{name}: {error} at {}\nvalue: {value:#}\nschema: {document:#}", error.instance_path());
+        }
+    }
+}
+
+/// A model in strict mode names every property; the absent ones come back as absent.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, member)| !member.is_null())
+            .map(|(name, member)| (name.clone(), without_nulls(member)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Every schema inside `document`, with its path. Knows which keywords hold schemas, and nothing of the lowering.
+fn nodes(document: &Value) -> Vec<(String, &Node)> {
+    fn walk<'v>(path: &str, schema: &'v Value, found: &mut Vec<(String, &'v Node)>) {
+        let node = schema.as_object().unwrap_or_else(|| panic!("{path} is no object: {schema}"));
+        found.push((path.to_owned(), node));
+        for keyword in ["properties", "$defs"] {
+            for (name, child) in node.get(keyword).and_then(Value::as_object).into_iter().flatten() {
+                walk(&format!("{path}/{keyword}/{name}"), child, found);
+            }
+        }
+        for keyword in ["anyOf", "prefixItems"] {
+            for (index, child) in node.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate() {
+                walk(&format!("{path}/{keyword}/{index}"), child, found);
+            }
+        }
+        for keyword in ["items", "additionalProperties"] {
+            if let Some(child) = node.get(keyword).filter(|child| !child.is_boolean()) {
+                walk(&format!("{path}/{keyword}"), child, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk("#", document, &mut found);
+    found
+}
+
+fn strings(value: Option<&Value>) -> Vec<&str> {
+    value.and_then(Value::as_array).into_iter().flatten().map(|name| name.as_str().unwrap()).collect()
+}
+
+fn types(node: &Node) -> Vec<&str> {
+    node.get("type").map_or_else(Vec::new, |name| name.as_str().map_or_else(|| strings(Some(name)), |name| vec![name]))
+}
+
+/// What every dialect keeps to.
+fn check_common(name: &str, document: &Value, keywords: &[&str]) {
+    const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "null", "array", "object"];
+    for (path, node) in nodes(document) {
+        for keyword in node.keys() {
+            let allowed = keywords.contains(&keyword.as_str()) || (keyword == "$defs" && path == "#");
+            assert!(allowed, "{name}: {keyword} at {path}");
+        }
+        assert!(types(node).iter().all(|name| TYPES.contains(name)), "{name}: type at {path}");
+        if let Some(reference) = node.get("$ref") {
+            let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{name}: {reference} leads nowhere at {path}");
+            assert!(path != "#", "{name}: a reference at the root");
+        }
+        for required in strings(node.get("required")) {
+            assert!(node["properties"].get(required).is_some(), "{name}: unknown required {required} at {path}");
+        }
+        assert!(node.get("anyOf").is_none_or(|branches| branches[0].is_object()), "{name}: empty anyOf at {path}");
+    }
+}
+
+fn check_typed(name: &str, document: &Value) {
+    for (path, node) in nodes(document) {
+        let forms = ["type", "anyOf", "$ref"].iter().filter(|form| node.contains_key(**form)).count();
+        assert_eq!(forms, 1, "{name}: {path} must have one of type, anyOf and $ref: {node:?}");
+    }
+}
+
+/// The definitions that `schema` refers to, over other definitions too.
+fn reached<'v>(document: &'v Value, schema: &'v Value) -> Vec<&'v str> {
+    let mut found: Vec<&str> = Vec::new();
+    let mut left = vec![schema];
+    while let Some(schema) = left.pop() {
+        for (path, node) in nodes(schema) {
+            let Some(reference) = node.get("$ref").and_then(Value::as_str) else { continue };
+            if !path.starts_with("#/$defs") && !found.contains(&reference) {
+                found.push(reference);
+                left.push(document.pointer(&reference[1..]).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn check_ollama(name: &str, document: &Value) {
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
+            let target = document.pointer(&reference[1..]).unwrap();
+            assert!(reached(document, target).contains(&reference), "{name}: {reference} at {path} is not recursive");
+        }
+        for keyword in ["minItems", "maxItems"] {
+            assert!(node.get(keyword).is_none_or(|n| n.as_u64().unwrap() <= 100), "{name}: {keyword} at {path}");
+        }
+        for keyword in ["minimum", "maximum"] {
+            let is_known = node.get(keyword).is_none_or(|n| n.is_i64() && types(node).contains(&"integer"));
+            assert!(is_known, "{name}: {keyword} at {path}");
+        }
+        if let Some(format) = node.get("format").and_then(Value::as_str) {
+            let is_known = ["date", "time", "date-time"].contains(&format) || format.starts_with("uuid");
+            assert!(is_known && types(node).contains(&"string"), "{name}: format {format} at {path}");
+        }
+        assert!(!(node.contains_key("items") && node.contains_key("prefixItems")), "{name}: {path}");
+    }
+}
+
+fn check_gemini(name: &str, document: &Value) {
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            let beside = node.keys().filter(|keyword| !["$ref", "description"].contains(&keyword.as_str())).count();
+            assert_eq!(beside, 0, "{name}: beside $ref at {path}");
+        }
+        for value in node.get("enum").and_then(Value::as_array).into_iter().flatten() {
+            assert!(value.is_string() || value.is_number(), "{name}: enum value {value} at {path}");
+        }
+        if let Some(format) = node.get("format").and_then(Value::as_str) {
+            let known = ["date-time", "date", "time", "float", "double", "int32", "int64"];
+            assert!(known.contains(&format), "{name}: format {format} at {path}");
+        }
+        if types(node).contains(&"array") {
+            assert!(node.contains_key("items"), "{name}: array without items at {path}");
+        }
+    }
+    for (definition, schema) in document.get("$defs").and_then(Value::as_object).into_iter().flatten() {
+        let own = format!("#/$defs/{definition}");
+        for (path, node) in nodes(schema) {
+            for required in strings(node.get("required")) {
+                let is_recursive = reached(document, &node["properties"][required]).contains(&own.as_str());
+                assert!(!is_recursive, "{name}: {definition} recurs in the required {required} at {path}");
+            }
+        }
+    }
+}
+
+fn check_gemini_older(name: &str, document: &Value, sayable: bool) {
+    if !sayable {
+        return;
+    }
+    let keywords =
+        ["type", "description", "nullable", "properties", "required", "propertyOrdering", "items", "enum", "anyOf"];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        assert!(node.get("type").is_none_or(|kind| kind.is_string() && kind != "null"), "{name}: type at {path}");
+        if node.contains_key("anyOf") {
+            assert_eq!(node.len(), 1, "{name}: beside anyOf at {path}");
+            assert!(node["anyOf"].as_array().unwrap().len() > 1, "{name}: a union of one at {path}");
+            assert!(!path.ends_with("/anyOf/0"), "{name}: a union within a union at {path}");
+        }
+        assert!(node.get("nullable").is_none_or(|flag| *flag == true), "{name}: nullable at {path}");
+        for value in node.get("enum").and_then(Value::as_array).into_iter().flatten() {
+            assert!(value.as_str().is_some_and(|text| !text.is_empty()), "{name}: enum value {value} at {path}");
+            assert_eq!(node["type"], "string", "{name}: enum at {path}");
+        }
+        assert!(types(node) != ["array"] || node["items"].is_object(), "{name}: array without items at {path}");
+        if types(node) == ["object"] {
+            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert!(!properties.is_empty(), "{name}: no members at {path}");
+            assert_eq!(strings(node.get("propertyOrdering")), properties, "{name}: order at {path}");
+        }
+    }
+}
+
+/// `schema` with the flag `nullable`, which JSON Schema does not know, as a type.
+fn without_flag(schema: &Value) -> Value {
+    let mut plain = schema.clone();
+    let Some(node) = plain.as_object_mut() else { return plain };
+    for child in node.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        *child = without_flag(child);
+    }
+    for child in node.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        *child = without_flag(child);
+    }
+    if let Some(child) = node.get_mut("items") {
+        *child = without_flag(child);
+    }
+    if node.remove("nullable").is_some() { json!({"anyOf": [plain, {"type": "null"}]}) } else { plain }
+}
+
+fn check_openai(name: &str, document: &Value, strict: bool) {
+    assert_eq!(document["type"], "object", "{name}: the root must be an object");
+    assert!(document.get("anyOf").is_none(), "{name}: anyOf at the root");
+    for (path, node) in nodes(document) {
+        for noise in ["title", "default", "oneOf", "allOf", "const", "discriminator", "$schema"] {
+            assert!(!node.contains_key(noise), "{name}: {noise} at {path}");
+        }
+    }
+    if !strict {
+        return;
+    }
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
+        }
+        if types(node).contains(&"object") {
+            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(strings(node.get("required")), properties, "{name}: required at {path}");
+            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
+        }
+        if types(node).contains(&"array") {
+            assert!(node["items"].is_object(), "{name}: array without items at {path}");
+        }
+    }
+}
+
+fn check_anthropic(name: &str, document: &Value, sendable: bool) {
+    if !sendable {
+        return;
+    }
+    let keywords = [
+        "type",
+        "description",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "format",
+        "enum",
+        "anyOf",
+        "$ref",
+    ];
+    assert_eq!(document["type"], "object", "{name}: the root must be an object");
+    check_common(name, document, &keywords);
+    check_typed(name, document);
+    let (mut optional, mut unions) = (0, 0);
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
+        }
+        if types(node).contains(&"object") {
+            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let required = strings(node.get("required"));
+            assert!(required.iter().all(|name| properties.contains(name)), "{name}: required at {path}");
+            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
+            optional += properties.len() - required.len();
+        }
+        if types(node).contains(&"array") {
+            assert!(node["items"].is_object(), "{name}: array without items at {path}");
+        }
+        if let Some(least) = node.get("minItems") {
+            assert!(types(node).contains(&"array") && (0..=1).contains(&least.as_i64().unwrap()), "{name}: {path}");
+        }
+        if let Some(format) = node.get("format").and_then(Value::as_str) {
+            let known = ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+            assert!(known.contains(&format), "{name}: format {format} at {path}");
+        }
+        for value in node.get("enum").and_then(Value::as_array).into_iter().flatten() {
+            assert!(!value.is_object() && !value.is_array(), "{name}: enum value {value} at {path}");
+        }
+        unions += usize::from(node.contains_key("anyOf") || types(node).len() > 1);
+    }
+    assert!(optional <= 24 && unions <= 16, "{name}: {optional} optional, {unions} unions");
+    for (definition, schema) in document.get("$defs").and_then(Value::as_object).into_iter().flatten() {
+        let own = format!("#/$defs/{definition}");
+        assert!(!reached(document, schema).contains(&own.as_str()), "{name}: {definition} recurs");
+    }
+}
