@@ -70,7 +70,9 @@ pub async fn read(mut stream: Stream) -> (String, usize, Result<Response, Error>
                 assert!(!piece.is_empty());
                 text.push_str(&piece);
             }
-            Ok(Some(other @ (StreamEvent::Partial(_) | StreamEvent::Whole(_)))) => panic!("{other:?} in free text"),
+            Ok(Some(other @ (StreamEvent::Partial(_) | StreamEvent::Whole(_)))) => {
+                unreachable!("{other:?} in free text")
+            }
             Ok(Some(StreamEvent::Restarted(failed))) => {
                 assert!(!failed.ok());
                 text.clear();

@@ -309,7 +309,7 @@ fn what_became_of_the_pages_is_told_of_whole_and_streamed_replies() {
     for data in [told, reply(&Value::Null)] {
         transcript.add(Gemini.decode_event(&gemini(), &Bytes::from(data)).unwrap());
     }
-    assert_eq!(seen(&transcript.into_reply()), expected);
+    assert_eq!(seen(&transcript.into_reply(&gemini(), &Request::new("?"), None).unwrap()), expected);
     for odd in [json!(null), json!([]), json!({"urlMetadata": null}), json!({"urlMetadata": {"a": 1}})] {
         assert!(decode(&gemini(), &Request::new("?"), &reply(&odd)).unwrap().pages.is_empty(), "{odd}");
     }

@@ -81,12 +81,10 @@ impl Search {
             (Place::Line(quotes), '`') => Place::Line(quotes + 1),
             (Place::Fence, _) if character.is_alphanumeric() || character.is_whitespace() => Place::Fence,
             (Place::Start, _) if character.is_whitespace() || character == '\u{feff}' => Place::Start,
-            (_, '\n') => Place::Line(0),
-            (_, ':' | '：') => Place::Colon,
-            // Emphasis, and code within a line.
-            (Place::Start | Place::Line(_), '*') => Place::Line(0),
+            // Behind emphasis and the quotes of code it is as before them.
+            (_, '\n') | (Place::Start | Place::Line(_), '*') => Place::Line(0),
+            (_, ':' | '：') | (Place::Colon, '*' | '`') => Place::Colon,
             (place, _) if character.is_whitespace() => place,
-            (Place::Colon, '*' | '`') => Place::Colon,
             _ => Place::Prose,
         };
     }
