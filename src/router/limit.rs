@@ -64,11 +64,13 @@ impl Limiter {
     }
 
     /// How many requests are under way.
+    #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
         lock(&self.shared).in_flight
     }
 
     /// How many calls wait in [`Limiter::reserve`].
+    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         lock(&self.shared).lines.iter().map(|line| line.waiters.len()).sum()
     }
