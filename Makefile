@@ -10,7 +10,7 @@ TEST_VENV ?= .venv-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint lint-rust lint-python test-rust test-python tools clean
+.PHONY: help demo test lint lint-rust lint-python test-rust test-python bench tools clean
 
 RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock rust-toolchain.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
@@ -51,6 +51,10 @@ test-rust: | tools ## Test the core, without Python
 
 test-python: $(TEST_INSTALLED) ## Test the package
 	$(TEST_VENV)/bin/pytest
+
+bench: $(INSTALLED) ## Measure what a call costs, on a machine that does nothing else
+	$(VENV)/bin/python benches/bridge.py
+	$(VENV)/bin/python benches/calls.py
 
 clean: ## Delete everything that was built
 	rm -rf target dist $(VENV) $(TEST_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

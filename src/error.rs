@@ -207,7 +207,7 @@ impl Error {
 
     /// The same failure, seen as one of class `kind`.
     #[must_use]
-    pub(crate) fn as_kind(mut self, kind: ErrorKind) -> Self {
+    pub(crate) fn reclassified(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }

@@ -209,8 +209,8 @@ class Budget:
     """Upper bounds of what all calls of one router spend together. Immutable.
 
     They are looked at before each request to a provider: the requests in flight at that moment may carry the sum past
-    `max_tokens` or `max_cost`, and no further one is sent; `max_calls` is never exceeded. Retries, repairs and fallbacks
-    count like first requests; a request that was given up counts at an estimate.
+    `max_tokens` or `max_cost`, and no further one is sent; `max_calls` is never exceeded. Retries, repairs and
+    fallbacks count like first requests; a request that was given up counts at an estimate.
 
     `max_tokens` counts prompts and answers, `max_cost` US dollars, `max_calls` requests to providers. None is no bound.
     With `max_cost` a model whose price is not known is passed over: name it in `LLMConfig(prices=...)`.

@@ -167,7 +167,7 @@ impl Adapter for Ollama {
         } else if kind == ErrorKind::ModelMissing {
             complaint.message = format!("the model is not installed: run `ollama pull {}`", target.model);
         } else if kind == ErrorKind::ContextTooLong {
-            complaint.message.push_str(" (set OLLAMA_CONTEXT_LENGTH higher where the server runs)");
+            complaint.message.push_str(" (set ollama_num_ctx higher, or OLLAMA_CONTEXT_LENGTH where the server runs)");
         }
         complaint.into_error(target, kind, status, headers)
     }

@@ -417,7 +417,9 @@ fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> 
 
 fn json_object<'a>(url: &Url, lowered: &'a Lowered) -> ResponseFormat<'a> {
     let is_own = match url.host() {
-        Some(Host::Domain(name)) => !name.contains('.') || name.ends_with(".local") || name.ends_with(".internal"),
+        Some(Host::Domain(name)) => {
+            !name.contains('.') || matches!(name.rsplit('.').next(), Some("local" | "internal"))
+        }
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
         None => false,
     };

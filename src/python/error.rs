@@ -62,6 +62,15 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         }
         module.getattr(class_of(error.kind()))?.call((error.to_string(),), Some(&data))?
     };
+    let waits = PyDict::new(py);
+    for cause in error.causes() {
+        if let (Some(provider), Some(wait)) = (cause.provider(), cause.retry_after()) {
+            waits.set_item(provider.as_str(), wait.as_secs_f64())?;
+        }
+    }
+    if !waits.is_empty() {
+        exception.setattr("ready_in", waits)?;
+    }
     if let Some(partial) = error.partial() {
         exception.setattr("partial", partial)?;
     }

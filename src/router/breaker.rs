@@ -26,8 +26,8 @@ const OPEN_LONGEST: Duration = Duration::from_secs(30);
 /// What a call is told that comes while a probe is out: nobody knows how long it takes.
 const PROBING: Duration = Duration::from_millis(100);
 
-/// The longest a target may ask to be left alone. The reset of a daily quota is at most a day away (of 25 hours, once a year), and
-/// a nonsensical `Retry-After` must not bench a target for the life of the process.
+/// The longest a target may ask to be left alone. The reset of a daily quota is at most a day away (of 25 hours, once a
+/// year), and a nonsensical `Retry-After` must not bench a target for the life of the process.
 const LONGEST: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What the outcome of one request says about its target.
@@ -57,8 +57,8 @@ impl Breaker {
         lock(&self.shared).ready_in(now)
     }
 
-    /// Admits one request, or tells when to ask again. The first one after an open time is the probe; while it is out, nobody
-    /// else is admitted.
+    /// Admits one request, or tells when to ask again. The first one after an open time is the probe; while it is out,
+    /// nobody else is admitted.
     pub(super) fn admit(&self, now: Instant) -> Result<Ticket, Duration> {
         let pass = lock(&self.shared).admit(now)?;
         Ok(Ticket { shared: Arc::clone(&self.shared), pass, outcome: None })
@@ -189,8 +189,8 @@ impl State {
                     }
                 }
             }
-            // These two are told by a target that is there, so a probe that learns them has found what it was sent for. A
-            // time that was told holds whenever its request was sent.
+            // These two are told by a target that is there, so a probe that learns them has found what it was sent for.
+            // A time that was told holds whenever its request was sent.
             Verdict::Resting(time) => {
                 extend(&mut self.resting_until, now, time);
                 if pass.is_probe {

@@ -109,7 +109,9 @@ impl Call {
             }
             outcome => {
                 drop(other);
-                given_up.try_iter().for_each(|record| self.walk.given_up(record));
+                for record in given_up.try_iter() {
+                    self.walk.given_up(record);
+                }
                 Ok((visit, outcome))
             }
         }

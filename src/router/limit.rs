@@ -1,7 +1,8 @@
 //! How much is asked of one target at a time and per minute.
 //!
-//! The limits are the caller's choice and come with each call; the counts are the process's, of all calls to the target. So two
-//! routers over one key share what the provider counts together, and neither waits for a limit that only the other has set.
+//! The limits are the caller's choice and come with each call; the counts are the process's, of all calls to the
+//! target. So two routers over one key share what the provider counts together, and neither waits for a limit that only
+//! the other has set.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,8 +26,8 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// Reserves a place for one request of about `tokens` tokens, or tells when to ask again. Never overtakes a call that waits
-    /// under the same limits.
+    /// Reserves a place for one request of about `tokens` tokens, or tells when to ask again. Never overtakes a call
+    /// that waits under the same limits.
     pub(super) fn try_reserve(&self, limits: Limits, tokens: u64, now: Instant) -> Result<Reservation, Duration> {
         let mut state = lock(&self.shared);
         let wait = state.ready_in(limits, tokens, now);
@@ -40,8 +41,8 @@ impl Limiter {
 
     /// Waits for a place; calls under the same limits get theirs in the order in which they came.
     ///
-    /// Waits as long as it takes: the caller bounds it. Cancel-safe: a dropped wait leaves nothing behind, and the next in line
-    /// goes on.
+    /// Waits as long as it takes: the caller bounds it. Cancel-safe: a dropped wait leaves nothing behind, and the next
+    /// in line goes on.
     pub(super) async fn reserve(&self, limits: Limits, tokens: u64) -> Reservation {
         let mut waiter = Waiter { limiter: self, limits, tokens, id: None };
         let mut timer = None;
@@ -201,7 +202,8 @@ impl State {
         self.window.add(1, tokens, now)
     }
 
-    /// Whether nobody under the same limits stands before `id`; before somebody who does not stand in line yet, everybody does.
+    /// Whether nobody under the same limits stands before `id`; before somebody who does not stand in line yet,
+    /// everybody does.
     fn is_first(&self, limits: Limits, id: Option<u64>) -> bool {
         let line = self.lines.iter().find(|line| line.limits == limits);
         line.and_then(|line| line.waiters.front()).is_none_or(|first| Some(first.id) == id)
@@ -224,8 +226,8 @@ impl State {
         }
     }
 
-    /// Takes `waiter` out of its line. Whoever is the first then has to be woken: it may be its turn, and it has to look at the
-    /// time.
+    /// Takes `waiter` out of its line. Whoever is the first then has to be woken: it may be its turn, and it has to
+    /// look at the time.
     fn leave(&mut self, waiter: &mut Waiter<'_>) -> Option<Waker> {
         let id = mem::take(&mut waiter.id)?;
         let index = self.lines.iter().position(|line| line.limits == waiter.limits)?;

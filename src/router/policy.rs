@@ -30,7 +30,7 @@ const TELLING_TIMEOUT: Duration = Duration::from_secs(10);
 const DEMOTION: Duration = Duration::from_secs(60);
 
 /// A quota of the day is asked about again after this long at the latest: it may have been raised.
-const MAX_REST: Duration = Duration::from_hours(1);
+const MAX_REST: Duration = Duration::from_secs(3600);
 
 /// What one call may spend and when it gives up; a router's own choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -237,17 +237,15 @@ pub(super) fn pause(error: &Error, tried: u32) -> Duration {
 
 /// What every call of the process is to know about the target of `error`, which took `took` to come.
 pub(super) fn verdict(error: &Error, health: Health, took: Duration) -> Verdict {
-    match (health, error.retry_after()) {
-        (Health::Unknown, _) => Verdict::Unknown,
-        (Health::Good, _) => Verdict::Good,
-        (Health::Bad, _) => Verdict::Bad,
-        (Health::Slow, _) if took < TELLING_TIMEOUT => Verdict::Unknown,
-        (Health::Slow, _) => Verdict::Bad,
-        (Health::Resting, Some(told)) => Verdict::Resting(told),
-        // It said no more than that it is too much now.
-        (Health::Resting, None) => Verdict::Bad,
-        (Health::RestingToday, _) => Verdict::Resting(rest_of_the_day(SystemTime::now())),
-        (Health::Demoted, _) => Verdict::Demoted(DEMOTION),
+    match health {
+        Health::Unknown => Verdict::Unknown,
+        Health::Good => Verdict::Good,
+        Health::Slow if took < TELLING_TIMEOUT => Verdict::Unknown,
+        Health::Bad | Health::Slow => Verdict::Bad,
+        // Without a time it says no more than that it is too much now.
+        Health::Resting => error.retry_after().map_or(Verdict::Bad, Verdict::Resting),
+        Health::RestingToday => Verdict::Resting(rest_of_the_day(SystemTime::now())),
+        Health::Demoted => Verdict::Demoted(DEMOTION),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The lock and the shared pointer of what calls share. One place, so that the model check can compile the files that use them
-//! over its own.
+//! The lock and the shared pointer of what calls share. One place, so that the model check can compile the files that
+//! use them over its own.
 
 use std::sync::PoisonError;
 

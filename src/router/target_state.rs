@@ -19,8 +19,8 @@ use crate::provider::Target;
 /// Ollama unloads a model five minutes after its last request; a server under pressure does so earlier.
 const WARM: Duration = Duration::from_secs(60);
 
-/// Beyond so many targets, those are forgotten that were not asked for longest. A server that takes its users' own keys sees a new
-/// target with each of them.
+/// Beyond so many targets, those are forgotten that were not asked for longest. A server that takes its users' own keys
+/// sees a new target with each of them.
 const MOST: usize = 4096;
 
 /// The targets of the process. One lock: it is held for one look into a map.
@@ -108,9 +108,9 @@ impl TargetState {
 
 /// Stands for dialect, address, key and model of a target.
 ///
-/// `SipHash`, keyed with random numbers of this process, once for each half: a keyed hash whose values nobody outside can foresee, so
-/// that no choice of keys and addresses makes two tenants meet; 128 bits, so that chance does not either. It is in the standard
-/// library, and the API key cannot be read back from it.
+/// `SipHash`, keyed with random numbers of this process, once for each half: a keyed hash whose values nobody outside
+/// can foresee, so that no choice of keys and addresses makes two tenants meet; 128 bits, so that chance does not
+/// either. It is in the standard library, and the API key cannot be read back from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct TargetKey([u64; 2]);
 

@@ -242,13 +242,11 @@ impl Walk {
         }
         let waiting = state.limiter.reserve(limits, tokens);
         let Some(deadline) = self.deadline else { return Ok(Some(waiting.await)) };
-        match timeout_at(deadline, waiting).await {
-            Ok(place) => Ok(Some(place)),
-            Err(_) => {
-                let late = self.late(Instant::now());
-                Err(self.fail(late))
-            }
+        if let Ok(place) = timeout_at(deadline, waiting).await {
+            return Ok(Some(place));
         }
+        let late = self.late(Instant::now());
+        Err(self.fail(late))
     }
 
     /// What the router's own configuration allows at the target with this index, and what a request is expected to take.

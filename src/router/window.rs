@@ -15,9 +15,9 @@ const GRAIN: Duration = Duration::from_millis(500);
 
 /// The requests and tokens of the last minute.
 ///
-/// A slot is forgotten a minute after its last admission, so nothing is forgotten early: whoever asks [`Window::ready_in`] before each
-/// [`Window::add`] never has more than the limit within any minute. Calls that come one at a time have a slot each and lose
-/// nothing by that; the first of a burst is forgotten up to [`GRAIN`] late.
+/// A slot is forgotten a minute after its last admission, so nothing is forgotten early: whoever asks
+/// [`Window::ready_in`] before each [`Window::add`] never has more than the limit within any minute. Calls that come
+/// one at a time have a slot each and lose nothing by that; the first of a burst is forgotten up to [`GRAIN`] late.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     slots: VecDeque<Slot>,
@@ -71,8 +71,8 @@ impl Window {
         self.forgotten + self.slots.len() as u64 - 1
     }
 
-    /// Replaces the `estimate` that slot `number` was told by what the request really took. What it took more counts from `now` on:
-    /// the provider counted it by now.
+    /// Replaces the `estimate` that slot `number` was told by what the request really took. What it took more counts
+    /// from `now` on: the provider counted it by now.
     pub(super) fn settle(&mut self, number: u64, estimate: u64, tokens: u64, now: Instant) {
         if tokens > estimate {
             self.add(0, tokens - estimate, now);

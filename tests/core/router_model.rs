@@ -1,6 +1,7 @@
 //! The breaker and the limiter over every order in which threads can meet in them.
 //!
-//! The files are the library's own, compiled a second time over loom's lock and loom's shared pointer: what is checked is what runs.
+//! The files are the library's own, compiled a second time over loom's lock and loom's shared pointer: what is checked
+//! is what runs.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -44,8 +45,8 @@ const fn concurrent(limit: u32) -> Limits {
     Limits { concurrent: Some(limit), requests_per_minute: None, tokens_per_minute: None }
 }
 
-/// Runs `scenario` in every order of its threads' steps; more than `preemptions` switches away from a thread that could go on are not
-/// tried, which is what most known faults need at most, and what makes three threads finish.
+/// Runs `scenario` in every order of its threads' steps; more than `preemptions` switches away from a thread that could
+/// go on are not tried, which is what most known faults need at most, and what makes three threads finish.
 fn every_order(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod schema_fixtures;
+mod schema_nullable;
 mod schema_rules;
 mod schema_strict;
 

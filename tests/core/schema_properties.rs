@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod schema_nullable;
 mod schema_strict;
 
 use madspark::schema::{Dialect, Schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use schema_nullable::without_flag;
 use schema_strict::as_strict;
 use serde_json::{Map, Value, json};
 
@@ -149,6 +151,13 @@ proptest! {
                 prop_assert!(
                     jsonschema::is_valid(lowered.document(), &value),
                     "{dialect:?}: {value} does not fit {}", lowered.document()
+                );
+            }
+            let older = schema.lower(Dialect::GeminiOlder);
+            if older.is_strict() {
+                prop_assert!(
+                    jsonschema::is_valid(&without_flag(older.document()), &value),
+                    "{value} does not fit {}", older.document()
                 );
             }
             let reply = if is_wrapped { json!({"value": value}) } else { value.clone() };

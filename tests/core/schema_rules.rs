@@ -4,6 +4,7 @@ use madspark::schema::{Dialect, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::schema_fixtures::assert_valid;
+use crate::schema_nullable::without_flag;
 use crate::schema_strict::as_strict;
 
 type Node = Map<String, Value>;
@@ -280,22 +281,6 @@ fn check_gemini_older(name: &str, document: &Value, sayable: bool) {
             assert_eq!(strings(node.get("propertyOrdering")), properties, "{name}: order at {path}");
         }
     }
-}
-
-/// `schema` with the flag `nullable`, which JSON Schema does not know, as a type.
-fn without_flag(schema: &Value) -> Value {
-    let mut plain = schema.clone();
-    let Some(node) = plain.as_object_mut() else { return plain };
-    for child in node.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
-        *child = without_flag(child);
-    }
-    for child in node.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
-        *child = without_flag(child);
-    }
-    if let Some(child) = node.get_mut("items") {
-        *child = without_flag(child);
-    }
-    if node.remove("nullable").is_some() { json!({"anyOf": [plain, {"type": "null"}]}) } else { plain }
 }
 
 fn check_openai(name: &str, document: &Value, strict: bool) {

@@ -50,7 +50,7 @@ def test_the_window_is_fitted_to_the_prompt(
 def test_room_for_the_answer_is_part_of_the_window(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    madspark_router(primary_provider="ollama").generate("Hello", max_tokens=8000)
+    madspark_router(primary_provider="ollama").generate("Hello", max_tokens=9000)
     assert sent(madspark_simulator)["options"]["num_ctx"] == 16_384
 
 

@@ -61,8 +61,8 @@ class LLMRouter:
         on_refusal: What follows when a model refuses or a safety filter blocks: "stop" raises ContentRefusedError,
             "next" asks the next provider.
         hedge_after: Seconds without an answer after which another provider is asked beside the first, or "p95": when 95
-            of 100 answers of the first had come. The answer that comes first is taken, the other request is given up and
-            counted. None never asks two.
+            of 100 answers of the first had come. The answer that comes first is taken, the other request is given up
+            and counted. None never asks two.
 
     An argument beats the config, the config beats the environment.
 

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from madspark.testing import Simulator
 
 
+# What is the router's own, and no field of its configuration.
+_ROUTER = (
+    "primary_provider",
+    "fallback_enabled",
+    "model_tier",
+    "deadline",
+    "max_attempts",
+    "budget",
+    "on_refusal",
+    "hedge_after",
+)
+
+
 @pytest.fixture
 def madspark_simulator() -> Iterator[Simulator]:
     """Every provider on a loopback port; started for one test and stopped after it."""
@@ -30,19 +43,15 @@ def madspark_simulator() -> Iterator[Simulator]:
 def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
     """Make routers that know only the simulator.
 
-    ``primary_provider``, ``fallback_enabled`` and ``model_tier`` go to the router; every other keyword is a field of
-    its configuration, such as ``ollama_timeout=0.5``. The environment is not read.
+    ``primary_provider``, ``fallback_enabled``, ``model_tier``, ``deadline``, ``max_attempts``, ``budget``, ``on_refusal``
+    and ``hedge_after`` go to the router; every other keyword is a field of its configuration, such as
+    ``ollama_timeout=0.5``. The environment is not read.
     """
     from madspark.llm.config import LLMConfig
     from madspark.llm.router import LLMRouter
 
-    def make(
-        *,
-        primary_provider: str | None = None,
-        fallback_enabled: bool | None = None,
-        model_tier: str | None = None,
-        **fields: Any,
-    ) -> LLMRouter:
+    def make(**choices: Any) -> LLMRouter:
+        own = {name: choices.pop(name) for name in _ROUTER if name in choices}
         settings: dict[str, Any] = {
             "ollama_host": madspark_simulator.ollama_url,
             "gemini_base_url": madspark_simulator.gemini_url,
@@ -54,11 +63,6 @@ def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
             "anthropic_api_key": "simulator-key-of-no-worth",
             "anthropic_model": "simulated",
         }
-        return LLMRouter(
-            primary_provider=primary_provider,
-            fallback_enabled=fallback_enabled,
-            model_tier=model_tier,
-            config=LLMConfig(**{**settings, **fields}),
-        )
+        return LLMRouter(config=LLMConfig(**{**settings, **choices}), **own)
 
     return make

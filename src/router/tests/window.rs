@@ -91,7 +91,7 @@ fn sum(log: &[Counted], now: Instant, time: Duration) -> (u64, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_minute_has_more_than_the_limit_and_nobody_waits_longer_than_needed(

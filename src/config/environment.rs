@@ -1,0 +1,136 @@
+//! A configuration from environment variables.
+
+use std::ffi::OsString;
+use std::str::FromStr;
+
+use super::{Config, Secret, check_url, is_seconds};
+
+impl Config {
+    /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> (Self, Vec<String>) {
+        let mut reader = Reader { lookup: &lookup, warnings: Vec::new() };
+        let default = Self::default();
+        let config = Self {
+            default_provider: reader.parsed(
+                "MADSPARK_LLM_PROVIDER",
+                default.default_provider,
+                "auto, ollama, gemini, openai, anthropic or mock",
+            ),
+            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
+            fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
+            ollama_host: reader.host("OLLAMA_HOST", default.ollama_host),
+            ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
+            ollama_model_balanced: reader.text("OLLAMA_MODEL_BALANCED").unwrap_or(default.ollama_model_balanced),
+            ollama_timeout: reader.seconds("OLLAMA_REQUEST_TIMEOUT", default.ollama_timeout),
+            gemini_api_key: reader.text("GOOGLE_API_KEY").map(|key| Secret::new(&key)),
+            gemini_model: reader.text("GOOGLE_GENAI_MODEL").unwrap_or(default.gemini_model),
+            gemini_base_url: reader.url("GEMINI_BASE_URL", default.gemini_base_url),
+            openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
+            openai_model: reader.text("OPENAI_MODEL"),
+            openai_base_url: reader.url("OPENAI_BASE_URL", default.openai_base_url),
+            anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
+            anthropic_model: reader.text("ANTHROPIC_MODEL"),
+            anthropic_base_url: reader.url("ANTHROPIC_BASE_URL", default.anthropic_base_url),
+            ..default
+        };
+        (config, reader.warnings)
+    }
+}
+
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<OsString>,
+    warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?;
+        let Some(value) = value.to_str() else {
+            self.refuse(name, "UTF-8 text");
+            return None;
+        };
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The value is not repeated: it may be a key that was set under the wrong name.
+    fn refuse(&mut self, name: &str, wanted: &str) {
+        self.warnings.push(format!("{name} is not {wanted}; the default stands"));
+    }
+
+    fn checked<T>(&mut self, name: &str, default: T, read: impl FnOnce(String) -> Option<T>, wanted: &str) -> T {
+        let Some(value) = self.text(name) else { return default };
+        read(value).unwrap_or_else(|| {
+            self.refuse(name, wanted);
+            default
+        })
+    }
+
+    fn parsed<T: FromStr>(&mut self, name: &str, default: T, wanted: &str) -> T {
+        self.checked(name, default, |value| value.to_ascii_lowercase().parse().ok(), wanted)
+    }
+
+    fn flag(&mut self, name: &str, default: bool) -> bool {
+        let read = |value: String| match value.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Some(true),
+            "0" | "false" | "no" | "off" => Some(false),
+            _ => None,
+        };
+        self.checked(name, default, read, "true or false")
+    }
+
+    fn seconds(&mut self, name: &str, default: f64) -> f64 {
+        let read = |value: String| value.parse().ok().filter(|seconds| is_seconds(*seconds));
+        self.checked(name, default, read, "a positive number of seconds")
+    }
+
+    fn url(&mut self, name: &str, default: String) -> String {
+        self.checked(name, default, |value| check_url(name, &value).is_ok().then_some(value), "an http(s) URL")
+    }
+
+    /// `OLLAMA_HOST` is commonly written without a scheme (`127.0.0.1:11434`), and `0.0.0.0` as the address a server
+    /// listens on: neither can be connected to as written.
+    fn host(&mut self, name: &str, default: String) -> String {
+        let read = |value: String| {
+            let url = if value.contains("://") { value } else { format!("http://{value}") };
+            check_url(name, &url).is_ok().then(|| url.replacen("//0.0.0.0", "//127.0.0.1", 1))
+        };
+        self.checked(name, default, read, "a host or an http(s) URL")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_pairs(pairs: &[(&str, &str)]) -> (Config, Vec<String>) {
+        Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
+    }
+
+    #[test]
+    fn an_empty_environment_is_the_default() {
+        assert_eq!(from_pairs(&[]), (Config::default(), Vec::new()));
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "  "), ("GOOGLE_API_KEY", "")]).0, Config::default());
+    }
+
+    #[test]
+    fn malformed_variables_warn_by_name_and_keep_the_default() {
+        let (config, warnings) = from_pairs(&[
+            ("MADSPARK_LLM_PROVIDER", "clippy"),
+            ("MADSPARK_MODEL_TIER", "best"),
+            ("MADSPARK_FALLBACK_ENABLED", "perhaps"),
+            ("OLLAMA_HOST", "http://"),
+            ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
+            ("GEMINI_BASE_URL", "ftp://x"),
+            ("ANTHROPIC_BASE_URL", "x"),
+        ]);
+        assert_eq!(config, Config::default());
+        assert_eq!(warnings.len(), 7, "{warnings:?}");
+        assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_bare_ollama_host_becomes_a_url() {
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host, "http://box:11434");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host, "http://127.0.0.1:1");
+    }
+}

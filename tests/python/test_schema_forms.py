@@ -1,0 +1,89 @@
+"""A provider that does not take a schema is told apart from one that rejects a request for another reason."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel
+
+from madspark import AllProvidersFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark import LLMRouter
+    from madspark.testing import Simulator
+
+REJECTIONS: dict[str, tuple[int, Any]] = {
+    "ollama": (500, {"error": "invalid JSON schema in format"}),
+    "gemini": (
+        400,
+        {
+            "error": {
+                "code": 400,
+                "message": 'Invalid JSON payload received. Unknown name "responseJsonSchema": Cannot find field.',
+                "status": "INVALID_ARGUMENT",
+            }
+        },
+    ),
+    "openai": (
+        400,
+        {
+            "error": {
+                "message": "Invalid parameter: this is not supported with this model.",
+                "type": "invalid_request_error",
+                "param": "response_format",
+                "code": None,
+            }
+        },
+    ),
+    "anthropic": (
+        400,
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "output_config: Extra inputs are not permitted"},
+        },
+    ),
+}
+
+
+class Idea(BaseModel):
+    """What is asked for."""
+
+    title: str
+
+
+@pytest.mark.parametrize("provider", REJECTIONS)
+def test_words_against_a_schema_count_where_one_was_sent(
+    provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    status, body = REJECTIONS[provider]
+    madspark_simulator.on(provider, status=status, body=json.dumps(body))
+    router = madspark_router(primary_provider=provider, fallback_enabled=False)
+    with pytest.raises(AllProvidersFailedError) as failure:
+        router.generate_structured("one idea", Idea)
+    assert failure.value.attempts[0].error == "schema_rejected"
+    other = "server" if status == 500 else "rejected"
+    with pytest.raises(AllProvidersFailedError) as failure:
+        router.generate("one idea")
+    assert failure.value.attempts[0].error == other
+    with pytest.raises(AllProvidersFailedError) as failure:
+        list(router.stream("one idea"))
+    assert failure.value.attempts[0].error == other
+
+
+def test_a_model_in_ollamas_cloud_is_told_the_schema_and_judged(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router(
+        primary_provider="ollama", fallback_enabled=False, ollama_model_fast="gpt-oss:120b-cloud", model_tier="fast"
+    )
+    answer, _ = router.generate_structured("Two ideas", Idea, "Be brief.")
+    assert answer.title
+    (request,) = madspark_simulator.requests
+    assert request.model == "gpt-oss:120b-cloud"
+    assert "format" not in request.json
+    assert request.system.startswith("Be brief.\n\nAnswer with JSON alone")
+    assert request.schema["properties"] == {"title": {"type": "string"}}
