@@ -6,6 +6,7 @@ mod anthropic;
 mod decode;
 mod encode;
 mod event;
+mod facts;
 mod gemini;
 mod mock;
 mod ollama;
@@ -19,12 +20,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use crate::config::{Provider, Secret};
+use crate::config::{Provider, Secret, Tuning};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Form, Part, Reply, Request};
+use crate::message::{Form, Part, Reply, Request, Usage};
+use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
 pub use event::{Counted, Event, Transcript};
+pub use facts::{Capability, ModelFacts};
 pub use mock::answer as mock_answer;
 
 /// One model at one address, with the key it is reached by.
@@ -40,6 +43,10 @@ pub struct Target {
     pub key: Option<Secret>,
     /// How long one request may take.
     pub timeout: Duration,
+    /// What the configuration sets for it.
+    pub tuning: Tuning,
+    /// What is known about its model, where that was looked up.
+    pub facts: Option<Arc<ModelFacts>>,
 }
 
 impl Target {
@@ -60,6 +67,9 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
 
     /// The next form to ask `target` in that has rejected a schema in `form`; `None` where the protocol has no simpler one.
     fn simpler(&self, target: &Target, form: Form) -> Option<Form>;
+
+    /// The subset of JSON Schema that a schema in `form` keeps to.
+    fn dialect(&self, form: Form) -> Dialect;
 
     /// The HTTP request that asks `request` of `target`. Fails with `NotConfigured` where the target lacks a key or a
     /// model it needs, with `Unsupported` where a part cannot be carried.
@@ -100,6 +110,41 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
 
     /// The model names in the reply to [`Adapter::models_request`].
     fn decode_models(&self, body: &Bytes) -> Result<Vec<String>>;
+
+    /// The longest context that the target's model is known to take, in tokens.
+    fn context_length(&self, _target: &Target) -> Option<u64> {
+        None
+    }
+
+    /// Fails with `ContextTruncated` where the counts of a reply show that a part of the prompt was left out.
+    fn check_counts(&self, _target: &Target, _request: &Request, _counted: Usage) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the protocol tells facts about models.
+    fn tells_facts(&self) -> bool {
+        false
+    }
+
+    /// The request for the facts of the target's model; `None` where the protocol tells none.
+    fn facts_request(&self, _target: &Target) -> Result<Option<WireRequest>> {
+        Ok(None)
+    }
+
+    /// The facts in the reply to [`Adapter::facts_request`]. Fails with `MalformedReply`; what is missing is unknown.
+    fn decode_facts(&self, _body: &Bytes) -> Result<ModelFacts> {
+        Ok(ModelFacts::default())
+    }
+
+    /// The request that lists the models in the memory of the target's server; `None` where it loads none.
+    fn running_request(&self, _target: &Target) -> Result<Option<WireRequest>> {
+        Ok(None)
+    }
+
+    /// The model names in the reply to [`Adapter::running_request`].
+    fn decode_running(&self, _body: &Bytes) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The protocol of `provider`; `None` for the mock, which has no wire.
