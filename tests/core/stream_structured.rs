@@ -41,7 +41,7 @@ async fn pull(stream: &mut Stream) -> (Vec<String>, String) {
         match tokio::time::timeout(LONG, stream.next()).await.unwrap().unwrap() {
             Some(StreamEvent::Partial(json)) => shown.push(json),
             Some(StreamEvent::Whole(json)) => return (shown, json),
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 }
