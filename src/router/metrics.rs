@@ -268,10 +268,15 @@ mod tests {
             message: None,
             status: None,
             sent: true,
+            waited: Duration::ZERO,
             latency: Duration::from_millis(millis),
             usage: Usage { input: 3, output: 4, ..Usage::default() },
+            is_estimated: false,
+            is_hedge: false,
+            retry_after: None,
             skipped_events: 0,
             changes: Vec::new(),
+            pages: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use madspark::config::Tuning;
 use madspark::message::{Request, Usage};
 use madspark::provider::{Adapter, Target, Transcript, adapter};
 use madspark::transport::{Framer, Framing};
@@ -26,6 +27,8 @@ fn wire(provider: Provider) -> (&'static dyn Adapter, Target) {
         base_url: Arc::from("http://127.0.0.1"),
         key: Some(Secret::new("a-key-of-no-worth")),
         timeout: Duration::from_secs(1),
+        tuning: Tuning::default(),
+        facts: None,
     };
     (adapter(provider).unwrap(), target)
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::breaker::Verdict;
 use super::super::target_state::TargetStates;
-use crate::config::{Limits, Provider, Secret};
+use crate::config::{Limits, Provider, Secret, Tuning};
 use crate::provider::Target;
 
 fn target(key: &str, model: &str) -> Target {
@@ -17,6 +17,8 @@ fn target(key: &str, model: &str) -> Target {
         base_url: Arc::from("http://localhost:1/v1"),
         key: Some(Secret::new(key)),
         timeout: Duration::from_secs(1),
+        tuning: Tuning::default(),
+        facts: None,
     }
 }
 
