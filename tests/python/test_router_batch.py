@@ -119,7 +119,7 @@ async def test_wrong_prompts_are_refused_before_any_is_sent(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"schema": dict}, TypeError),
+        ({"schema": "Note"}, TypeError),
         ({"temperature": 3.0}, ValueError),
         ({"force_provider": "nobody"}, ValueError),
         ({"files": ["/no/such/file.png"]}, FileNotFoundError),

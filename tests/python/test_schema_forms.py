@@ -74,6 +74,48 @@ def test_words_against_a_schema_count_where_one_was_sent(
     assert failure.value.attempts[0].error == other
 
 
+FORMS: dict[str, list[Callable[[Any], bool]]] = {
+    "ollama": [
+        lambda body: isinstance(body["format"], dict),
+        lambda body: body["format"] == "json",
+        lambda body: "format" not in body,
+    ],
+    "gemini": [
+        lambda body: "responseJsonSchema" in body["generationConfig"],
+        lambda body: "responseSchema" in body["generationConfig"],
+        lambda body: not {"responseJsonSchema", "responseSchema"} & set(body["generationConfig"]),
+    ],
+    "openai": [
+        lambda body: body["response_format"]["type"] == "json_schema",
+        lambda body: body["response_format"]["type"] == "json_object",
+        lambda body: "response_format" not in body,
+    ],
+    "anthropic": [
+        lambda body: body["output_config"]["format"]["type"] == "json_schema",
+        lambda body: "output_config" not in body,
+    ],
+}
+
+
+@pytest.mark.parametrize("provider", FORMS)
+def test_each_rejection_leads_to_a_simpler_form_of_the_same_schema(
+    provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    status, body = REJECTIONS[provider]
+    forms = FORMS[provider]
+    madspark_simulator.on(provider, status=status, body=json.dumps(body), times=len(forms) - 1)
+    router = madspark_router(primary_provider=provider, fallback_enabled=False)
+    answer, response = router.generate_structured("Two ideas", list[Idea], "Be brief.")
+    assert [type(idea) for idea in answer] == [Idea] * len(answer)
+    assert [attempt.error for attempt in response.attempts] == ["schema_rejected"] * (len(forms) - 1) + [None]
+    requests = madspark_simulator.requests
+    assert [form(request.json) for form, request in zip(forms, requests, strict=True)] == [True] * len(forms)
+    # The last form is words: the model reads what no field carries.
+    assert requests[0].system == "Be brief."
+    assert requests[-1].system.startswith("Be brief.\n\nAnswer with JSON alone")
+    assert all("title" in json.dumps(request.schema) for request in requests)
+
+
 def test_a_model_in_ollamas_cloud_is_told_the_schema_and_judged(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
