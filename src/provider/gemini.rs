@@ -76,6 +76,7 @@ struct GenerationConfig<'a> {
     response_json_schema: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_schema: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<thinking::ThinkingConfig>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Engine;
 use super::visit::Visit;
@@ -130,11 +130,15 @@ impl Attempt {
     }
 }
 
-/// Learns what the request of `visit` depends on, and whether its target has to load its model first.
+/// Learns what the request of `visit` depends on, and whether its target has to load its model first. The time that takes
+/// is the request's.
 ///
 /// Fails where the target is known to be unable to take the request; nothing was sent then.
 pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
-    engine.prepare(&mut visit.target, &visit.request).await?;
+    let began = Instant::now();
+    if let Ok(outcome) = timeout(visit.patience, engine.prepare(&mut visit.target, &visit.request)).await {
+        outcome?;
+    }
     // Asked where it makes a difference alone: it is a request of its own.
     if let Some(longest) = visit.load_patience
         && timeout(visit.patience.min(LOOK), engine.is_loading(&visit.target)).await == Ok(true)
@@ -142,6 +146,7 @@ pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
         visit.patience = longest;
         visit.is_loading = true;
     }
+    visit.patience = visit.patience.saturating_sub(began.elapsed());
     Ok(())
 }
 

@@ -68,7 +68,8 @@ fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
     // Models that take no tool beside a type of answer say so about the type.
     let pages = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..words };
     assert_eq!(sent(&pages)["generationConfig"], json!({"temperature": 0.0}));
-    let native = sent(&Request { form: Form::Native, ..pages });
+    let target = Target { model: Arc::from("gemini-3-flash-preview"), ..target };
+    let native = body(&gemini.encode(&target, &Request { form: Form::Native, ..pages }).unwrap());
     assert_eq!(native["generationConfig"]["responseMimeType"], "application/json");
 }
 

@@ -106,7 +106,10 @@ fn trace(seed: u64) -> Trace {
             let fault = if random.f64() < share { faults[random.usize(..faults.len())].clone() } else { Fault::None };
             (fault, Duration::from_secs_f64(random.f64() * slowest))
         };
-        log.lock().unwrap().push(Seen { host: request.url.host_str().unwrap().to_owned(), fault: fault.clone() });
+        // Looking up what a model can do is no attempt.
+        if !matches!(request.url.path(), "/api/show" | "/api/ps") {
+            log.lock().unwrap().push(Seen { host: request.url.host_str().unwrap().to_owned(), fault: fault.clone() });
+        }
         let flying = Flying::new(&in_flight, &most);
         async move {
             let _flying = flying;
