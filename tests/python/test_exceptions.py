@@ -38,6 +38,13 @@ def test_copies_keep_every_attribute(cls: type[errors.LLMProviderError], duplica
     assert twin.attempts == (ATTEMPT,)
 
 
+def test_a_copy_keeps_what_was_given_of_a_stream_and_when_targets_are_ready() -> None:
+    error = errors.ProviderUnavailableError("cut")
+    error.partial, error.ready_in = "half a", {"ollama": 0.5}
+    for twin in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own bytes
+        assert (twin.partial, twin.ready_in) == ("half a", {"ollama": 0.5})
+
+
 def test_a_copy_of_a_summary_keeps_errors_and_prompt() -> None:
     error = errors.all_failed("none", {"ollama": errors.RateLimitError("slow", retry_after=3)}, "the prompt")
     twin = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
@@ -70,8 +77,31 @@ def test_a_summary_is_of_the_common_kind(
             assert isinstance(error, kind)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.ProviderTimeoutError,
+        errors.ProviderUnavailableError,
+        errors.RateLimitError,
+        errors.AuthorizationError,
+        errors.SchemaValidationError,
+        errors.ContextLengthError,
+        errors.ContentRefusedError,
+    ],
+)
+def test_what_every_target_failed_with_can_be_caught(kind: type[errors.LLMProviderError]) -> None:
+    error = errors.all_failed("none", {"ollama": kind("x"), "gemini": kind("y")}, "p")
+    assert isinstance(error, errors.AllProvidersFailedError)
+    assert isinstance(error, kind)
+
+
 def test_timeouts_are_caught_as_the_builtin() -> None:
-    for cls in (errors.ProviderTimeoutError, errors.WorkflowTimeoutError, errors.AllProvidersTimedOutError):
+    for cls in (
+        errors.ProviderTimeoutError,
+        errors.DeadlineExceededError,
+        errors.WorkflowTimeoutError,
+        errors.AllProvidersTimedOutError,
+    ):
         with pytest.raises(TimeoutError, match="slow"):
             raise cls("slow")
 
