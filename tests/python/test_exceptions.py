@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import TYPE_CHECKING
 
 import pytest
 
 from madspark.llm import exceptions as errors
 from madspark.llm.response import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark import LLMRouter
+    from madspark.testing import Simulator
 
 ATTEMPT = Attempt("ollama", "gemma3:4b", ok=False, status=503, error="overloaded", message="busy")
 
@@ -128,6 +135,25 @@ def test_a_summary_of_bad_replies_shows_the_last_one() -> None:
     assert isinstance(error, errors.SchemaValidationError)
     assert (error.raw, error.faults) == ("[]", ("not an object",))
     assert list(error.errors) == ["ollama", "gemini"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "told"), [(500, {}, None), (429, {}, None), (429, {"retry-after": "7"}, 7.0)]
+)
+def test_a_wait_is_what_the_target_asked_for_and_no_pause_of_ours(
+    status: int,
+    headers: dict[str, str],
+    told: float | None,
+    madspark_router: Callable[..., LLMRouter],
+    madspark_simulator: Simulator,
+) -> None:
+    madspark_simulator.on("ollama", status=status, headers=headers)
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
+    with pytest.raises(errors.AllProvidersFailedError) as caught:
+        router.generate("hello")
+    assert caught.value.attempts[0].retry_after == told
+    assert caught.value.retry_after == told
+    assert ("[retry after 7 s]" in str(caught.value)) == (told is not None)
 
 
 def test_neither_prompt_nor_reply_is_shown() -> None:
