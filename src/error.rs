@@ -85,8 +85,10 @@ pub enum ErrorKind {
     Blocked,
     /// The reply's text does not fit the schema asked for.
     InvalidOutput,
-    /// The target was not asked: it asked to be left alone, or it failed again and again.
+    /// The target was not asked: it has asked to be left alone.
     Resting,
+    /// The target was not asked: it has failed again and again.
+    BreakerOpen,
     /// Nobody waited for the reply any more.
     Cancelled,
     /// Every target in the plan failed; [`Error::causes`] tells how.
@@ -141,6 +143,7 @@ impl ErrorKind {
             Self::Blocked => "blocked",
             Self::InvalidOutput => "invalid_output",
             Self::Resting => "resting",
+            Self::BreakerOpen => "breaker_open",
             Self::Cancelled => "cancelled",
             Self::AllTargetsFailed => "all_targets_failed",
             Self::DeadlineReached => "deadline_reached",
@@ -173,6 +176,7 @@ struct Inner {
     model: Option<Arc<str>>,
     status: Option<u16>,
     retry_after: Option<Duration>,
+    ready_in: Option<Duration>,
     usage: Usage,
     partial: Option<Arc<str>>,
     rejected: Option<Rejected>,
@@ -191,6 +195,7 @@ impl Error {
             model: None,
             status: None,
             retry_after: None,
+            ready_in: None,
             usage: Usage::default(),
             partial: None,
             rejected: None,
@@ -231,6 +236,13 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
+        self
+    }
+
+    /// How long until the target is asked again, whoever wants that.
+    #[must_use]
+    pub fn with_ready_in(mut self, wait: Option<Duration>) -> Self {
+        self.0.ready_in = wait;
         self
     }
 
@@ -304,6 +316,11 @@ impl Error {
     /// How long the target asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// How long until the target is asked again: what it asked for, or what its failures made of it.
+    pub fn ready_in(&self) -> Option<Duration> {
+        self.0.ready_in.max(self.0.retry_after)
     }
 
     /// What the failed attempt cost all the same.

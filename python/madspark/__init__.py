@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from madspark.llm.budget import Budget
     from madspark.llm.config import LLMConfig
     from madspark.llm.exceptions import (
+        AllProvidersContextLengthError,
         AllProvidersFailedError,
         AllProvidersInvalidOutputError,
         AllProvidersRateLimitedError,
+        AllProvidersRefusedError,
         AllProvidersTimedOutError,
         AllProvidersUnauthorizedError,
         AllProvidersUnavailableError,
@@ -45,9 +47,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AllProvidersContextLengthError",
     "AllProvidersFailedError",
     "AllProvidersInvalidOutputError",
     "AllProvidersRateLimitedError",
+    "AllProvidersRefusedError",
     "AllProvidersTimedOutError",
     "AllProvidersUnauthorizedError",
     "AllProvidersUnavailableError",

@@ -64,7 +64,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     };
     let waits = PyDict::new(py);
     for cause in error.causes() {
-        if let (Some(provider), Some(wait)) = (cause.provider(), cause.retry_after()) {
+        if let (Some(provider), Some(wait)) = (cause.provider(), cause.ready_in()) {
             waits.set_item(provider.as_str(), wait.as_secs_f64())?;
         }
     }
@@ -89,7 +89,9 @@ fn attempts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyTuple>
 
 const fn class_of(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::RateLimited | ErrorKind::DailyQuota | ErrorKind::InsufficientQuota => "RateLimitError",
+        ErrorKind::RateLimited | ErrorKind::DailyQuota | ErrorKind::InsufficientQuota | ErrorKind::Resting => {
+            "RateLimitError"
+        }
         ErrorKind::Unauthorized | ErrorKind::Forbidden => "AuthorizationError",
         ErrorKind::ConnectTimeout
         | ErrorKind::FirstTokenTimeout
@@ -110,7 +112,7 @@ const fn class_of(kind: ErrorKind) -> &'static str {
         | ErrorKind::Connect
         | ErrorKind::Dns
         | ErrorKind::Tls
-        | ErrorKind::Resting
+        | ErrorKind::BreakerOpen
         | ErrorKind::Disconnected
         | ErrorKind::ModelMissing
         | ErrorKind::Overloaded

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -29,12 +30,18 @@ pub(super) struct Budget {
 impl Budget {
     #[new]
     #[pyo3(signature = (max_tokens = None, max_cost = None, max_calls = None))]
-    fn new(py: Python<'_>, max_tokens: Option<i64>, max_cost: Option<f64>, max_calls: Option<i64>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        max_tokens: Option<Whole>,
+        max_cost: Option<Real>,
+        max_calls: Option<Whole>,
+    ) -> PyResult<Self> {
         let build = || -> Result<router::Budget> {
             let budget = router::Budget {
-                max_tokens: max_tokens.map(|number| amount("max_tokens", number)).transpose()?,
-                max_cost,
-                max_calls: max_calls.map(|number| amount("max_calls", number)).transpose()?,
+                max_tokens: max_tokens.map(|number| amount("max_tokens", &number)).transpose()?,
+                // -0.0 is 0.0, for hashes too.
+                max_cost: max_cost.map(|Real(cost)| cost + 0.0),
+                max_calls: max_calls.map(|number| amount("max_calls", &number)).transpose()?,
             };
             budget.validate()?;
             Ok(budget)
@@ -81,13 +88,56 @@ impl Budget {
     }
 }
 
+/// A whole number of any size: one that does not fit is the largest or the smallest that does.
+pub(super) struct Whole(i64);
+
+impl<'py> FromPyObject<'_, 'py> for Whole {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<i64>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+                Ok(Self(if object.lt(0)? { i64::MIN } else { i64::MAX }))
+            }
+            number => number.map(Self),
+        }
+    }
+}
+
+/// A number of any size: one that does not fit is infinite.
+pub(super) struct Real(pub(super) f64);
+
+impl<'py> FromPyObject<'_, 'py> for Real {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<f64>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+                Ok(Self(if object.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }))
+            }
+            number => number.map(Self),
+        }
+    }
+}
+
 /// `hedge_after`: seconds, or "p95".
-#[derive(FromPyObject)]
 pub(super) enum HedgeAfter {
-    #[pyo3(transparent, annotation = "float")]
     Seconds(f64),
-    #[pyo3(transparent, annotation = "str")]
     Quantile(String),
+}
+
+impl<'py> FromPyObject<'_, 'py> for HedgeAfter {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(name) = object.extract() {
+            return Ok(Self::Quantile(name));
+        }
+        let kind = object.get_type().name()?;
+        object.extract().map(|Real(seconds)| Self::Seconds(seconds)).map_err(|_| {
+            PyTypeError::new_err(format!("hedge_after must be a number of seconds or \"p95\", not {kind}"))
+        })
+    }
 }
 
 impl HedgeAfter {
@@ -108,13 +158,17 @@ impl HedgeAfter {
 }
 
 /// A number of things, at least 1.
-pub(super) fn count(name: &str, number: i64) -> Result<u32> {
-    match u32::try_from(number) {
+pub(super) fn count(name: &str, Whole(number): &Whole) -> Result<u32> {
+    match u32::try_from(*number) {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err(Error::invalid_input(format!("{name} must be a whole number of at least 1, not {number}"))),
+        _ => Err(Error::invalid_input(format!("{name} must be a whole number from 1 to {}, not {number}", u32::MAX))),
     }
 }
 
-fn amount(name: &str, number: i64) -> Result<u64> {
-    u64::try_from(number).map_err(|_| Error::invalid_input(format!("{name} must be at least 0, not {number}")))
+fn amount(name: &str, Whole(number): &Whole) -> Result<u64> {
+    match u64::try_from(*number) {
+        Ok(_) if *number == i64::MAX => Err(Error::invalid_input(format!("{name} is too large; None is no bound"))),
+        Ok(number) => Ok(number),
+        Err(_) => Err(Error::invalid_input(format!("{name} must be at least 0, not {number}"))),
+    }
 }

@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use super::attachments::{Attachments, Given};
 use super::bridge::{self, Pending};
 use super::config::{self, LLMConfig};
-use super::policy::{self, Budget, HedgeAfter};
+use super::policy::{self, Budget, HedgeAfter, Real, Whole};
 use super::runtime::Process;
 use super::stream::{self, Stream};
 use super::{convert, error};
@@ -57,8 +57,8 @@ impl Router {
         primary_provider: Option<&str>,
         fallback_enabled: Option<bool>,
         model_tier: Option<&str>,
-        deadline: Option<f64>,
-        max_attempts: Option<i64>,
+        deadline: Option<Real>,
+        max_attempts: Option<Whole>,
         budget: Option<&Bound<'_, Budget>>,
         on_refusal: Option<&str>,
         hedge_after: Option<HedgeAfter>,
@@ -66,9 +66,9 @@ impl Router {
         let overrides = || -> Result<Overrides> {
             let base = Policy::default();
             let policy = Policy {
-                deadline: stream::limit("deadline", deadline)?,
+                deadline: stream::limit("deadline", deadline.map(|Real(seconds)| seconds))?,
                 max_attempts: max_attempts
-                    .map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", number))?,
+                    .map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", &number))?,
                 budget: budget.map_or(base.budget, |budget| budget.get().budget),
                 on_refusal: config::parse(on_refusal)?.unwrap_or(base.on_refusal),
                 hedge: hedge_after.map(HedgeAfter::into_hedge).transpose()?,

@@ -13,8 +13,11 @@ use crate::message::{Page, Reply, Request, Usage};
 use crate::provider::{self, Adapter, Target};
 use crate::schema::Change;
 
-/// How long to find out whether a server has to load its model.
+/// How long to find out whether a server has to load its model, a quarter of the request's time at most.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Where nothing was looked up, the time limit stays the round number that was asked for.
+const UNTOLD: Duration = Duration::from_millis(1);
 
 /// What happened at one target.
 #[derive(Debug, Clone)]
@@ -141,12 +144,15 @@ pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
     }
     // Asked where it makes a difference alone: it is a request of its own.
     if let Some(longest) = visit.load_patience
-        && timeout(visit.patience.min(LOOK), engine.is_loading(&visit.target)).await == Ok(true)
+        && timeout(LOOK.min(visit.patience / 4), engine.is_loading(&visit.target)).await == Ok(true)
     {
         visit.patience = longest;
         visit.is_loading = true;
     }
-    visit.patience = visit.patience.saturating_sub(began.elapsed());
+    let spent = began.elapsed();
+    if spent > UNTOLD {
+        visit.patience = visit.patience.saturating_sub(spent);
+    }
     Ok(())
 }
 
@@ -191,5 +197,6 @@ fn was_sent(error: &Error) -> bool {
                 | ErrorKind::Tls
                 | ErrorKind::ConnectTimeout
                 | ErrorKind::Resting
+                | ErrorKind::BreakerOpen
         )
 }

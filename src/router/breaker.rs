@@ -57,6 +57,11 @@ impl Breaker {
         lock(&self.shared).ready_in(now)
     }
 
+    /// The part of that which the target itself has asked for.
+    pub(super) fn resting_in(&self, now: Instant) -> Duration {
+        left(lock(&self.shared).resting_until, now)
+    }
+
     /// Admits one request, or tells when to ask again. The first one after an open time is the probe; while it is out,
     /// nobody else is admitted.
     pub(super) fn admit(&self, now: Instant) -> Result<Ticket, Duration> {

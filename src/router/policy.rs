@@ -11,8 +11,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most requests that one call sends where the caller chose no number.
 pub const MAX_ATTEMPTS: u32 = 6;
 
-/// How long a call waits at most, each time, for a target to become ready, where it has no deadline.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long a call without a deadline waits at most, all its waits together, for a target that has said for how long.
+pub(super) const MAX_TOLD_WAIT: Duration = Duration::from_secs(60);
+
+/// The same for a target that has failed: there is no telling that it will ever answer.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The first pause before the same target is asked again, doubled each time. The real pause is a random part of it, so
 /// that callers who failed together do not come back together.
@@ -208,6 +211,7 @@ pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
         (E::Blocked, _) => rule(A::Never, 1, O::IfWanted, H::Good),
         (E::NotConfigured, _) => rule(A::Never, 1, O::Next, H::Unknown),
         (E::Unsupported, _) => rule(A::Never, 1, O::Next, H::Unknown),
+        (E::BreakerOpen, _) => rule(A::Never, 1, O::Next, H::Unknown),
         (E::Resting, _) => rule(A::Never, 1, O::Next, H::Unknown),
         (E::InvalidInput | E::PromptTooLong | E::FileNotFound, _) => rule(A::Never, 1, O::Stop, H::Unknown),
         (E::Cancelled, _) => rule(A::Never, 1, O::Stop, H::Unknown),

@@ -47,7 +47,12 @@ pub(super) enum Choice {
     /// The target with this index.
     Ask(usize),
     /// Nobody before then.
-    Wait(Instant),
+    Wait {
+        /// When somebody is ready.
+        at: Instant,
+        /// Whether that is the time the target has named.
+        is_told: bool,
+    },
     /// Nobody any more.
     Nobody,
 }
@@ -84,11 +89,11 @@ impl Route {
         Request { repair: repair.clone(), form: *form, room: *room, ..request.clone() }
     }
 
-    /// Who is asked at `now`, `but` excepted: who can mend its failure, else the first in the plan that is ready. Those that
-    /// are known to fail for a while stand behind the others.
+    /// Who is asked at `now`, `but` excepted: who can mend its failure; else, of those that are ready, the first in the plan
+    /// that has not failed, then the first that has, and last who is known to fail for a while.
     pub(super) fn choose(&self, now: Instant, but: Option<usize>) -> Choice {
-        let mut behind = None;
-        let mut soonest: Option<Instant> = None;
+        let (mut again, mut behind) = (None, None);
+        let mut soonest: Option<(Instant, &Stop)> = None;
         let order = self.mending.into_iter().chain(0..self.stops.len());
         for index in order.filter(|index| Some(*index) != but) {
             let stop = &self.stops[index];
@@ -97,16 +102,18 @@ impl Route {
             }
             let ready_at = stop.ready_at(now);
             if ready_at > now {
-                soonest = Some(soonest.map_or(ready_at, |before| before.min(ready_at)));
+                soonest = soonest.filter(|(before, _)| *before <= ready_at).or(Some((ready_at, stop)));
             } else if stop.is_demoted(now) {
                 behind = behind.or(Some(index));
-            } else {
+            } else if stop.error.is_none() || self.mending == Some(index) {
                 return Choice::Ask(index);
+            } else {
+                again = again.or(Some(index));
             }
         }
-        match (behind, soonest) {
+        match (again.or(behind), soonest) {
             (Some(index), _) => Choice::Ask(index),
-            (None, Some(at)) => Choice::Wait(at),
+            (None, Some((at, stop))) => Choice::Wait { at, is_told: stop.is_told(at, now) },
             (None, None) => Choice::Nobody,
         }
     }
@@ -161,7 +168,7 @@ impl Route {
         for stop in &mut self.stops[..index] {
             if !stop.is_out && stop.error.is_none() && !stop.was_passed_over && stop.ready_at(now) > now {
                 stop.was_passed_over = true;
-                told.push((stop.target.clone(), stop.resting(now)));
+                told.push((stop.target.clone(), stop.aside(now)));
             }
         }
         told
@@ -173,9 +180,9 @@ impl Route {
             Some(error) if stop.is_out => error.clone(),
             Some(error) => {
                 let wait = stop.ready_at(now).saturating_duration_since(now);
-                error.clone().with_retry_after(error.retry_after().max((!wait.is_zero()).then_some(wait)))
+                error.clone().with_ready_in((!wait.is_zero()).then_some(wait))
             }
-            None => stop.resting(now),
+            None => stop.aside(now),
         };
         self.stops.iter().filter(|stop| stop.error.is_some() || stop.ready_at(now) > now).map(cause).collect()
     }
@@ -185,6 +192,13 @@ impl Stop {
     fn ready_at(&self, now: Instant) -> Instant {
         let rest = self.state.as_ref().map_or_else(Default::default, |state| state.breaker.ready_in(now));
         self.ready_at.max(now + rest)
+    }
+
+    /// Whether it is the target that has asked not to be asked before `ready_at`.
+    fn is_told(&self, ready_at: Instant, now: Instant) -> bool {
+        let resting = self.state.as_ref().map_or_else(Default::default, |state| state.breaker.resting_in(now));
+        let was_told = self.error.as_ref().is_some_and(|error| error.retry_after().is_some());
+        (was_told && self.ready_at >= ready_at) || now + resting >= ready_at
     }
 
     fn is_demoted(&self, now: Instant) -> bool {
@@ -202,9 +216,14 @@ impl Stop {
         true
     }
 
-    fn resting(&self, now: Instant) -> Error {
-        let wait = self.ready_at(now).saturating_duration_since(now);
-        let message = "was not asked: it failed again and again, or asked to be left alone";
-        self.target.locate(Error::new(ErrorKind::Resting, message).with_retry_after(Some(wait)))
+    fn aside(&self, now: Instant) -> Error {
+        let ready_at = self.ready_at(now);
+        let wait = Some(ready_at.saturating_duration_since(now));
+        let error = if self.is_told(ready_at, now) {
+            Error::new(ErrorKind::Resting, "was not asked: it has asked to be left alone").with_retry_after(wait)
+        } else {
+            Error::new(ErrorKind::BreakerOpen, "was not asked: it has failed again and again").with_ready_in(wait)
+        };
+        self.target.locate(error)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::limit::Reservation;
-use super::policy::{self, Hedge, MAX_WAIT};
+use super::policy::{self, Hedge, MAX_TOLD_WAIT, MAX_WAIT};
 use super::route::{Choice, Route};
 use super::visit::{Leave, Visit, cost_of};
 use super::{Attempt, Engine, MAX_PROMPT_CHARS, Response, Router, plan, price};
@@ -30,6 +30,8 @@ pub(super) struct Walk {
     /// When the first target was asked for, and when the call ends.
     started: Option<Instant>,
     deadline: Option<Instant>,
+    /// How long it has waited for targets to become ready.
+    paused: Duration,
     has_ended: bool,
 }
 
@@ -55,6 +57,7 @@ impl Walk {
             last: None,
             started: None,
             deadline: None,
+            paused: Duration::ZERO,
             has_ended: false,
         })
     }
@@ -79,8 +82,9 @@ impl Walk {
                         Err(error) => return Err(self.fail(error)),
                     }
                 }
-                Choice::Wait(at) => {
+                Choice::Wait { at, .. } => {
                     sleep_until(at).await;
+                    self.paused += now.elapsed();
                     now = Instant::now();
                 }
                 Choice::Nobody => {
@@ -366,9 +370,15 @@ impl Walk {
         }
         match self.route.choose(now, None) {
             Choice::Ask(_) => None,
-            Choice::Wait(at) if self.deadline.map_or(at <= now + MAX_WAIT, |deadline| at < deadline) => None,
-            Choice::Wait(_) if self.deadline.is_some() => Some(self.nobody(now, " in time for the deadline")),
-            Choice::Wait(_) | Choice::Nobody => Some(self.nobody(now, "")),
+            Choice::Wait { at, is_told } => match self.deadline {
+                Some(deadline) if at < deadline => None,
+                Some(_) => Some(self.nobody(now, " in time for the deadline")),
+                None => {
+                    let longest = if is_told { MAX_TOLD_WAIT } else { MAX_WAIT };
+                    (self.paused + at.saturating_duration_since(now) > longest).then(|| self.nobody(now, ""))
+                }
+            },
+            Choice::Nobody => Some(self.nobody(now, "")),
         }
     }
 

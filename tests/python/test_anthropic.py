@@ -19,6 +19,7 @@ from madspark import (
     LLMRouter,
     ProviderUnavailableError,
     RateLimitError,
+    SchemaValidationError,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
 @pytest.fixture
 def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
-    fields = {"anthropic_api_key": KEY, "anthropic_model": "claude-sonnet-4-5"}
+    # One request for each call: what is asked again is shown elsewhere.
+    fields = {"anthropic_api_key": KEY, "anthropic_model": "claude-sonnet-4-5", "max_attempts": 1}
     return madspark_router(primary_provider="anthropic", fallback_enabled=False, **fields)
 
 
@@ -201,12 +203,29 @@ def test_a_refusal_is_an_answer_and_is_not_taken_elsewhere(
     assert (caught.value.provider, len(madspark_simulator.requests)) == ("anthropic", 1)
 
 
-@pytest.mark.parametrize("reason", ["max_tokens", "pause_turn", "model_context_window_exceeded"])
-def test_a_reply_that_is_not_whole_is_no_answer(reason: str, router: LLMRouter, madspark_simulator: Simulator) -> None:
-    madspark_simulator.on("anthropic", body=message(stop_reason=reason))
+@pytest.mark.parametrize(
+    ("reason", "thoughts", "kind"),
+    [
+        ("max_tokens", 2, "truncated"),
+        ("max_tokens", 9, "thinking_truncated"),
+        ("model_context_window_exceeded", 2, "truncated"),
+        ("model_context_window_exceeded", 9, "thinking_truncated"),
+        # It paused of its own accord: no limit was reached by thinking.
+        ("pause_turn", 2, "truncated"),
+        ("pause_turn", 9, "truncated"),
+    ],
+)
+def test_a_reply_that_is_not_whole_is_no_answer(
+    reason: str, thoughts: int, kind: str, router: LLMRouter, madspark_simulator: Simulator
+) -> None:
+    # Of 11 tokens of output.
+    usage = {"input_tokens": 5, "output_tokens": 11, "output_tokens_details": {"thinking_tokens": thoughts}}
+    madspark_simulator.on("anthropic", body=message(stop_reason=reason, usage=usage))
     with pytest.raises(AllProvidersFailedError) as caught:
         router.generate("hello")
-    assert [attempt.error for attempt in caught.value.attempts] == ["truncated"]
+    assert isinstance(caught.value, SchemaValidationError)
+    assert [attempt.error for attempt in caught.value.attempts] == [kind]
+    assert len(madspark_simulator.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -227,6 +246,7 @@ def test_errors_have_classes(
     assert isinstance(caught.value, AllProvidersFailedError)
     (attempt,) = caught.value.attempts
     assert (attempt.provider, attempt.status, attempt.error) == ("anthropic", status, kind)
+    assert attempt.retry_after == 3.0
     assert KEY not in f"{caught.value!r} {attempt!r}"
 
 
@@ -246,12 +266,12 @@ def test_it_falls_back_when_pinned_and_is_never_a_fallback(
     for provider in ["anthropic", "ollama", "gemini"]:
         madspark_simulator.on(provider, status=529)
     with pytest.raises(ProviderUnavailableError):
-        madspark_router(primary_provider="anthropic", fallback_enabled=True).generate("hello")
+        madspark_router(primary_provider="anthropic", fallback_enabled=True, max_attempts=3).generate("hello")
     assert [request.provider for request in madspark_simulator.requests] == ["anthropic", "ollama", "gemini"]
     madspark_simulator.clear()
     for provider in ["auto", "ollama", "gemini"]:
         with pytest.raises(ProviderUnavailableError):
-            madspark_router(primary_provider=provider, fallback_enabled=True).generate("hello")
+            madspark_router(primary_provider=provider, fallback_enabled=True, max_attempts=2).generate("hello")
     assert {request.provider for request in madspark_simulator.requests} == {"ollama", "gemini"}
 
 

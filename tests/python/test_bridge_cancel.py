@@ -198,8 +198,9 @@ async def test_cancels_at_any_moment(simulator: Simulator, router: LLMRouter) ->
     assert simulator.in_flight == 0
 
 
-def test_a_loop_given_up_with_a_call_in_flight(simulator: Simulator, router: LLMRouter) -> None:
+def test_a_loop_given_up_with_a_call_in_flight(simulator: Simulator, madspark_router: Callable[..., LLMRouter]) -> None:
     """Nobody cancelled it; Python complains about the task, and there is nothing else to hear or to keep."""
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     complaints: list[str] = []
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda _, told: complaints.append(told["message"]))

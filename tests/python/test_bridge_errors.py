@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def fail(url: str) -> None:
-    LLMRouter("ollama", False, config=LLMConfig(ollama_host=url)).generate("hello")
+    LLMRouter("ollama", False, config=LLMConfig(ollama_host=url), max_attempts=1).generate("hello")
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
@@ -42,7 +42,7 @@ def test_an_error_keeps_no_router_alive(
     asynchronous: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(status=500)
-    router = madspark_router(primary_provider="ollama", fallback_enabled=False)
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     watched = weakref.ref(router)
     error: AllProvidersFailedError | None = None
     try:

@@ -140,7 +140,8 @@ mine.generate("parent")
 
 def test_fork_while_calls_are_under_way(scripts: Scripts, madspark_simulator: Simulator) -> None:
     # Every call is logged from a worker thread: no lock of ours may be found held in the child.
-    madspark_simulator.on(contains="refused", status=500)
+    # Not asked again, and no sign that the target is down: the calls go on as fast as they can.
+    madspark_simulator.on(contains="refused", status=400)
     source = """
 mine = router()
 stop = threading.Event()
@@ -155,3 +156,7 @@ stop.set()
 thread.join()
 """
     assert scripts.run(PRELUDE + source, madspark_simulator) == (0, "", "")
+    prompts = [request.prompt for request in madspark_simulator.requests]
+    assert prompts.count("child, sync") == 20
+    # Several rounds of them: none was the last before the forks.
+    assert prompts.count("refused") > 100

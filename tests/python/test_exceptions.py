@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import TYPE_CHECKING
 
 import pytest
 
 from madspark.llm import exceptions as errors
 from madspark.llm.response import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark import LLMRouter
+    from madspark.testing import Simulator
 
 ATTEMPT = Attempt("ollama", "gemma3:4b", ok=False, status=503, error="overloaded", message="busy")
 
@@ -36,6 +43,13 @@ def test_copies_keep_every_attribute(cls: type[errors.LLMProviderError], duplica
     assert str(twin) == "no answer"
     assert vars(twin) == vars(error)
     assert twin.attempts == (ATTEMPT,)
+
+
+def test_a_copy_keeps_what_was_given_of_a_stream_and_when_targets_are_ready() -> None:
+    error = errors.ProviderUnavailableError("cut")
+    error.partial, error.ready_in = "half a", {"ollama": 0.5}
+    for twin in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own bytes
+        assert (twin.partial, twin.ready_in) == ("half a", {"ollama": 0.5})
 
 
 def test_a_copy_of_a_summary_keeps_errors_and_prompt() -> None:
@@ -70,8 +84,31 @@ def test_a_summary_is_of_the_common_kind(
             assert isinstance(error, kind)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.ProviderTimeoutError,
+        errors.ProviderUnavailableError,
+        errors.RateLimitError,
+        errors.AuthorizationError,
+        errors.SchemaValidationError,
+        errors.ContextLengthError,
+        errors.ContentRefusedError,
+    ],
+)
+def test_what_every_target_failed_with_can_be_caught(kind: type[errors.LLMProviderError]) -> None:
+    error = errors.all_failed("none", {"ollama": kind("x"), "gemini": kind("y")}, "p")
+    assert isinstance(error, errors.AllProvidersFailedError)
+    assert isinstance(error, kind)
+
+
 def test_timeouts_are_caught_as_the_builtin() -> None:
-    for cls in (errors.ProviderTimeoutError, errors.WorkflowTimeoutError, errors.AllProvidersTimedOutError):
+    for cls in (
+        errors.ProviderTimeoutError,
+        errors.DeadlineExceededError,
+        errors.WorkflowTimeoutError,
+        errors.AllProvidersTimedOutError,
+    ):
         with pytest.raises(TimeoutError, match="slow"):
             raise cls("slow")
 
@@ -98,6 +135,25 @@ def test_a_summary_of_bad_replies_shows_the_last_one() -> None:
     assert isinstance(error, errors.SchemaValidationError)
     assert (error.raw, error.faults) == ("[]", ("not an object",))
     assert list(error.errors) == ["ollama", "gemini"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "told"), [(500, {}, None), (429, {}, None), (429, {"retry-after": "7"}, 7.0)]
+)
+def test_a_wait_is_what_the_target_asked_for_and_no_pause_of_ours(
+    status: int,
+    headers: dict[str, str],
+    told: float | None,
+    madspark_router: Callable[..., LLMRouter],
+    madspark_simulator: Simulator,
+) -> None:
+    madspark_simulator.on("ollama", status=status, headers=headers)
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
+    with pytest.raises(errors.AllProvidersFailedError) as caught:
+        router.generate("hello")
+    assert caught.value.attempts[0].retry_after == told
+    assert caught.value.retry_after == told
+    assert ("[retry after 7 s]" in str(caught.value)) == (told is not None)
 
 
 def test_neither_prompt_nor_reply_is_shown() -> None:

@@ -93,7 +93,7 @@ async def test_requests_choose_their_own_provider_and_get_their_own_metrics(mads
 
 
 async def test_a_failed_run_is_an_error_event(madspark_simulator: Simulator) -> None:
-    madspark_simulator.on("ollama", status=429)
+    madspark_simulator.on("ollama", status=429, headers={"retry-after": "0"})
     async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
         reply = await answer(port, topic="city farming", provider="ollama", fallback=False)
     assert "RateLimited" in event(reply, "error")["type"]

@@ -12,6 +12,7 @@ from doubles import aask_everyone, ask_everyone, stages, temperature_of
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.llm import get_router, reset_router
+from madspark.llm.router import MAX_ATTEMPTS
 from madspark.testing import RecordedRequest, Simulator
 from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
 
@@ -19,7 +20,7 @@ TOPIC = "Shade for hot bus stops"
 TEMPERATURE = 1.37
 KEY = "the-key-of-this-request-alone"
 
-Make = Callable[[str], LLMRouter]
+Make = Callable[..., LLMRouter]
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 def make(madspark_simulator: Simulator) -> Make:
     """Routers of one request: one provider, no fallback, one model, one key."""
 
-    def of(provider: str) -> LLMRouter:
+    def of(provider: str, max_attempts: int = MAX_ATTEMPTS) -> LLMRouter:
         config = LLMConfig(
             ollama_host=madspark_simulator.ollama_url,
             ollama_model_fast="this-model",
@@ -64,7 +65,7 @@ def make(madspark_simulator: Simulator) -> Make:
             openai_model="this-model",
             openai_base_url=madspark_simulator.openai_url,
         )
-        return LLMRouter(provider, fallback_enabled=False, model_tier="fast", config=config)
+        return LLMRouter(provider, fallback_enabled=False, model_tier="fast", config=config, max_attempts=max_attempts)
 
     return of
 
@@ -143,7 +144,7 @@ def test_a_failure_goes_to_no_other_router(make: Make, madspark_simulator: Simul
     madspark_simulator.on(status=503)
     for run in (run_async, run_sync, run_function):
         with pytest.raises(AllProvidersFailedError):
-            run(make("ollama"))
+            run(make("ollama", max_attempts=1))
     assert {request.provider for request in madspark_simulator.requests} == {"ollama"}
 
 

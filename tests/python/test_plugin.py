@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from madspark import ProviderUnavailableError
+from madspark import Budget, BudgetExceededError, DeadlineExceededError, ProviderUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,4 +53,40 @@ def test_a_stopped_simulator_is_unavailable(
 ) -> None:
     madspark_simulator.stop()
     with pytest.raises(ProviderUnavailableError):
-        madspark_router(primary_provider="ollama", fallback_enabled=False).generate("hello")
+        madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1).generate("hello")
+
+
+def test_what_a_router_chooses_is_no_field_of_its_configuration(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    budget = Budget(max_tokens=50_000, max_calls=40)
+    router = madspark_router(deadline=60, max_attempts=2, budget=budget, on_refusal="next", hedge_after="p95")
+    assert (router.deadline, router.max_attempts, router.budget) == (60.0, 2, budget)
+    with pytest.raises(ValueError, match="on_refusal"):
+        madspark_router(on_refusal="sometimes")
+    with pytest.raises(ValueError, match="hedge_after"):
+        madspark_router(hedge_after="sometimes")
+    assert madspark_simulator.requests == []
+
+
+def test_what_a_router_chooses_is_what_it_does(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", fault="stall")
+    madspark_simulator.on("openai", body={"choices": [{"message": {"refusal": "I cannot help."}}]})
+    ollama: dict[str, Any] = {"primary_provider": "ollama", "fallback_enabled": False}
+    with pytest.raises(DeadlineExceededError):
+        madspark_router(**ollama, deadline=0.05).generate("hello")
+    with pytest.raises(BudgetExceededError):
+        madspark_router(**ollama, budget=Budget(max_calls=0)).generate("hello")
+    _, response = madspark_router(primary_provider="ollama", hedge_after=0.05).generate("hello")
+    assert (response.provider, response.attempts[-1].hedged) == ("gemini", True)
+    # The next one that is asked is Ollama, which never answers.
+    _, response = madspark_router(primary_provider="openai", on_refusal="next", hedge_after=0.05).generate("hello")
+    assert (response.attempts[0].error, response.provider) == ("refused", "gemini")
+    madspark_simulator.clear_rules()
+    madspark_simulator.clear()
+    madspark_simulator.on(status=503)
+    with pytest.raises(ProviderUnavailableError):
+        madspark_router(primary_provider="gemini", max_attempts=1).generate("hello")
+    assert [request.provider for request in madspark_simulator.requests] == ["gemini"]

@@ -120,6 +120,8 @@ async def test_wrong_prompts_are_refused_before_any_is_sent(
     ("arguments", "expected"),
     [
         ({"schema": "Note"}, TypeError),
+        ({"schema": BaseModel}, TypeError),
+        ({"schema": {"type": "nothing"}}, ValueError),
         ({"temperature": 3.0}, ValueError),
         ({"force_provider": "nobody"}, ValueError),
         ({"files": ["/no/such/file.png"]}, FileNotFoundError),
@@ -141,7 +143,7 @@ async def test_one_failure_cancels_the_others(
 ) -> None:
     madspark_simulator.on(contains="prompt-01.", status=503)
     madspark_simulator.on(fault="stall")
-    router = madspark_router(primary_provider="ollama", fallback_enabled=False)
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     async with asyncio.timeout(10):
         with pytest.raises(ProviderUnavailableError) as caught:
             await router.agenerate_structured_batch(prompts(4), Note)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from madspark.llm.response import Attempt
 
 __all__ = [
+    "AllProvidersContextLengthError",
     "AllProvidersFailedError",
     "AllProvidersInvalidOutputError",
     "AllProvidersRateLimitedError",
+    "AllProvidersRefusedError",
     "AllProvidersTimedOutError",
     "AllProvidersUnauthorizedError",
     "AllProvidersUnavailableError",
@@ -196,6 +198,14 @@ class AllProvidersUnauthorizedError(AllProvidersFailedError, AuthorizationError)
     """No target accepts its API key."""
 
 
+class AllProvidersRefusedError(AllProvidersFailedError, ContentRefusedError):
+    """Every target refused, or its safety filter blocked."""
+
+
+class AllProvidersContextLengthError(AllProvidersFailedError, ContextLengthError):
+    """The prompt fits the context window of no target."""
+
+
 class AllProvidersInvalidOutputError(AllProvidersFailedError, SchemaValidationError):
     """No target's reply fits the schema; ``raw`` and ``faults`` are those of the last one."""
 
@@ -209,6 +219,8 @@ _OF_ONE_KIND: tuple[tuple[type[LLMProviderError], type[AllProvidersFailedError]]
     (ProviderUnavailableError, AllProvidersUnavailableError),
     (RateLimitError, AllProvidersRateLimitedError),
     (AuthorizationError, AllProvidersUnauthorizedError),
+    (ContentRefusedError, AllProvidersRefusedError),
+    (ContextLengthError, AllProvidersContextLengthError),
     (SchemaValidationError, AllProvidersInvalidOutputError),
 )
 

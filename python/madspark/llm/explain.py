@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _NOT_ASKED = {
     "not_configured": "it is not configured (a key or a model is missing)",
     "unsupported": "it does not take what the call holds, such as files, images or web pages",
-    "resting": "it is left alone for a while, as it asked or after failures",
+    "resting": "it had asked to be left alone for a while",
+    "breaker_open": "it had failed again and again",
 }
 """The classes of attempts that sent nothing, because there was no sense in it."""
 

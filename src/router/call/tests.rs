@@ -294,7 +294,10 @@ fn is_unconnected(fault: &Fault) -> bool {
 
 /// Whether no request was made for it, so that it does not count.
 fn is_not_made(attempt: &Attempt) -> bool {
-    matches!(attempt.error, Some(ErrorKind::NotConfigured | ErrorKind::Resting | ErrorKind::Unsupported))
+    matches!(
+        attempt.error,
+        Some(ErrorKind::NotConfigured | ErrorKind::Resting | ErrorKind::BreakerOpen | ErrorKind::Unsupported)
+    )
 }
 
 fn judge(seed: u64, result: &Result<Response>, attempts: &[Attempt], on_refusal: OnRefusal) {
