@@ -189,7 +189,12 @@ REFUSALS = [
     ("gemini", {"body": {"promptFeedback": {"blockReason": "SAFETY"}}}, "SAFETY", "blocked"),
     ("gemini", {"body": {"candidates": [{"finishReason": "SAFETY"}]}}, "SAFETY", "blocked"),
     ("gemini", {"body": {"candidates": [{"finishReason": "PROHIBITED_CONTENT"}]}}, "PROHIBITED_CONTENT", "blocked"),
-    ("openai", {"body": {"choices": [{"message": {}, "finish_reason": "content_filter"}]}}, "content_filter", "blocked"),
+    (
+        "openai",
+        {"body": {"choices": [{"message": {}, "finish_reason": "content_filter"}]}},
+        "content_filter",
+        "blocked",
+    ),
     # The model itself.
     ("openai", {"body": {"choices": [{"message": {"refusal": "I cannot help."}}]}}, "I cannot help", "refused"),
 ]
