@@ -120,7 +120,7 @@ def test_the_reply_of_a_provider_that_was_not_the_last_is_kept(
     madspark_simulator.on("ollama", json=WRONG)
     madspark_simulator.on("gemini", status=503)
     with pytest.raises(AllProvidersFailedError) as caught:
-        madspark_router().generate_structured("Name an idea.", Idea)
+        madspark_router(max_attempts=3).generate_structured("Name an idea.", Idea)
     assert type(caught.value) is AllProvidersFailedError
     invalid = caught.value.errors["ollama"]
     assert isinstance(invalid, errors.SchemaValidationError)
