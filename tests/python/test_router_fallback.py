@@ -255,6 +255,17 @@ def test_the_summary_names_each_provider_with_its_reason(
         }
 
 
+def test_who_has_failed_stands_behind_who_was_not_asked(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    # It may be asked again at once, and is well again; the plan goes on all the same.
+    madspark_simulator.on("openai", status=503, headers={"retry-after": "0"}, times=1)
+    madspark_simulator.on("ollama", status=400)
+    _, response = madspark_router(primary_provider="openai", fallback_enabled=True).generate("hello")
+    assert [request.provider for request in madspark_simulator.requests] == ["openai", "ollama", "gemini"]
+    assert response.provider == "gemini"
+
+
 def test_a_missing_key_is_told_beside_the_first_failure(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
