@@ -80,13 +80,33 @@ async fn a_restart_drops_the_text_and_asks_the_next_target() {
 }
 
 #[tokio::test]
-async fn a_restart_without_another_target_fails() {
+async fn a_restart_asks_the_only_target_anew() {
+    let setting = Setting::asking(Provider::OpenAi, false);
+    let pieces = Some(vec![delta("Because wa").into()]);
+    setting.simulator.on(Rule { pieces, fault: Some(Fault::Truncate), times: Some(1), ..Rule::default() }).unwrap();
+    let options = StreamOptions { on_error: OnStreamError::Restart, ..StreamOptions::default() };
+    let (text, restarts, outcome) = read(setting.stream(options)).await;
+    let response = outcome.unwrap();
+    assert_eq!((restarts, &text, &*response.provider), (1, &response.text, "openai"));
+    assert!(!text.contains("Because wa"), "{text}");
+    let kinds: Vec<_> = response.attempts.iter().map(|attempt| attempt.error).collect();
+    assert_eq!(kinds, [Some(ErrorKind::Disconnected), None]);
+    assert_eq!(setting.asked(), [Provider::OpenAi; 2]);
+    assert_eq!(setting.router.metrics().fallback_triggers, 0);
+}
+
+#[tokio::test]
+async fn a_restart_fails_once_the_tries_of_the_only_target_are_used_up() {
     let setting = Setting::asking(Provider::OpenAi, false);
     setting.script(Provider::OpenAi, &[&delta("Because wa")], Some(Fault::Truncate));
     let options = StreamOptions { on_error: OnStreamError::Restart, ..StreamOptions::default() };
     let (_, restarts, outcome) = read(setting.stream(options)).await;
     let error = outcome.unwrap_err();
-    assert_eq!((restarts, error.kind(), error.partial()), (0, ErrorKind::Disconnected, Some("Because wa")));
+    // The last failure is told in place of a restart that nothing would follow.
+    assert_eq!((restarts, error.kind(), error.partial()), (2, ErrorKind::Disconnected, Some("Because wa")));
+    assert!(error.attempts().iter().all(|attempt| attempt.error == Some(ErrorKind::Disconnected)));
+    assert_eq!((error.attempts().len(), setting.asked()), (3, vec![Provider::OpenAi; 3]));
+    assert_eq!(setting.router.metrics().failed_requests, 1);
 }
 
 #[tokio::test]

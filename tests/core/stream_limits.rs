@@ -22,24 +22,38 @@ async fn each_time_limit_names_itself() {
     let trickle: Vec<&str> = trickle.iter().map(String::as_str).collect();
     let unlimited =
         StreamOptions { first: Some(LONG), idle: Some(LONG), total: Some(LONG), ..StreamOptions::default() };
-    for (pieces, fault, rate, options, told) in [
-        (&[ROLE][..], Some(Fault::StallMidBody), None, StreamOptions { first: Some(SHORT), ..unlimited }, "no text"),
+    for (pieces, fault, rate, options, kind, told) in [
+        (
+            &[ROLE][..],
+            Some(Fault::StallMidBody),
+            None,
+            StreamOptions { first: Some(SHORT), ..unlimited },
+            ErrorKind::FirstTokenTimeout,
+            "no text",
+        ),
         (
             &[ROLE, &delta("a")][..],
             Some(Fault::StallMidBody),
             None,
             StreamOptions { idle: Some(SHORT), ..unlimited },
+            ErrorKind::IdleTimeout,
             "stood still",
         ),
-        (&trickle[..], None, Some(50.0), StreamOptions { total: Some(SHORT), ..unlimited }, "not complete"),
+        (
+            &trickle[..],
+            None,
+            Some(50.0),
+            StreamOptions { total: Some(SHORT), ..unlimited },
+            ErrorKind::Timeout,
+            "not complete",
+        ),
     ] {
         let setting = Setting::asking(Provider::OpenAi, false);
         let pieces = pieces.iter().map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
         setting.simulator.on(Rule { pieces: Some(pieces), fault, tokens_per_second: rate, ..Rule::default() }).unwrap();
         let error = read(setting.stream(options)).await.2.unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
-        let kind = error.causes().last().map_or(error.kind(), Error::kind);
-        assert_eq!(kind, ErrorKind::Timeout);
+        assert_eq!(error.causes().last().map_or(error.kind(), Error::kind), kind);
         assert!(setting.simulator.wait_for_async(LONG, |asked| asked[0].hung_up).await, "the socket stays open");
     }
 }
@@ -125,7 +139,7 @@ async fn a_flood_of_comments_is_no_answer() {
     setting.script(Provider::OpenAi, &pieces, None);
     let options = StreamOptions { first: Some(Duration::from_millis(5)), ..StreamOptions::default() };
     let error = read(setting.stream(options)).await.2.unwrap_err();
-    assert_eq!(error.causes()[0].kind(), ErrorKind::Timeout, "{error}");
+    assert_eq!(error.causes()[0].kind(), ErrorKind::FirstTokenTimeout, "{error}");
 }
 
 #[tokio::test]
@@ -143,7 +157,7 @@ async fn time_between_pulls_is_the_consumers_own_unless_it_drops_them() {
             }
         }
     });
-    assert_eq!(patience.await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(patience.await.unwrap().unwrap_err().kind(), ErrorKind::IdleTimeout);
 }
 
 #[tokio::test]

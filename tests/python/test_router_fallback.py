@@ -79,35 +79,35 @@ async def asked(ask: Callable[[str], Any]) -> None:
         await answer
 
 
+@pytest.mark.parametrize("door", ["generate", "agenerate"])
 @pytest.mark.parametrize(("provider", "name"), ALL)
 async def test_without_fallback_the_error_is_of_its_kind_and_tells_who_and_why(
-    provider: str, name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+    provider: str, name: str, door: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rule, expected, kind, status, retry_after = FAULTS[name]
     madspark_simulator.on(provider, **rule)
-    router = madspark_router(primary_provider=provider, fallback_enabled=False)
-    for ask in (router.generate, router.agenerate):
-        with pytest.raises(AllProvidersFailedError) as caught:
-            await asked(ask)
-        error = caught.value
-        assert type(error) is expected
-        (attempt,) = error.attempts
-        assert (error.provider, error.model, error.status) == (provider, attempt.model, status)
-        assert error.retry_after == retry_after
-        assert (attempt.provider, attempt.ok, attempt.error, attempt.status) == (provider, False, kind, status)
-        (cause,) = error.errors.values()
-        assert isinstance(cause, errors.LLMProviderError)
-        assert not isinstance(cause, AllProvidersFailedError)
-        assert all(isinstance(error, of) for of in type(cause).__mro__)
-        assert type(error.__cause__) is type(cause)
-        assert (cause.provider, cause.status, cause.retry_after) == (provider, status, retry_after)
-        assert error.prompt == "a private prompt"
-        assert "private" not in f"{error} {error!r} {attempt!r} {cause!r}"
-        assert f"{provider} (" in str(error)
-    assert len(madspark_simulator.requests) == 2
+    router = madspark_router(primary_provider=provider, fallback_enabled=False, max_attempts=1)
+    with pytest.raises(AllProvidersFailedError) as caught:
+        await asked(getattr(router, door))
+    error = caught.value
+    assert type(error) is expected
+    (attempt,) = error.attempts
+    assert (error.provider, error.model, error.status) == (provider, attempt.model, status)
+    assert error.retry_after == retry_after
+    assert (attempt.provider, attempt.ok, attempt.error, attempt.status) == (provider, False, kind, status)
+    (cause,) = error.errors.values()
+    assert isinstance(cause, errors.LLMProviderError)
+    assert not isinstance(cause, AllProvidersFailedError)
+    assert all(isinstance(error, of) for of in type(cause).__mro__)
+    assert type(error.__cause__) is type(cause)
+    assert (cause.provider, cause.status, cause.retry_after) == (provider, status, retry_after)
+    assert error.prompt == "a private prompt"
+    assert "private" not in f"{error} {error!r} {attempt!r} {cause!r}"
+    assert f"{provider} (" in str(error)
+    assert len(madspark_simulator.requests) == 1
     metrics = router.get_metrics()
-    assert (metrics["failed_requests"], metrics["total_requests"], metrics["fallback_triggers"]) == (2, 2, 0)
-    assert metrics[f"{provider}_calls"] == 2
+    assert (metrics["failed_requests"], metrics["total_requests"], metrics["fallback_triggers"]) == (1, 1, 0)
+    assert metrics[f"{provider}_calls"] == 1
 
 
 @pytest.mark.parametrize(("provider", "name"), ALL)
@@ -189,7 +189,7 @@ def test_geminis_retry_info_is_read_from_the_body(
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=RETRY_INFO)
     with pytest.raises(errors.RateLimitError, match="retry after 46 s") as caught:
-        madspark_router(primary_provider="gemini", fallback_enabled=False).generate("hello")
+        madspark_router(primary_provider="gemini", fallback_enabled=False, max_attempts=1).generate("hello")
     assert (caught.value.retry_after, caught.value.status, caught.value.provider) == (45.5, 429, "gemini")
 
 
@@ -199,7 +199,7 @@ def test_the_shortest_wait_of_all_is_the_summarys(
     madspark_simulator.on("gemini", status=429, body=RETRY_INFO)
     madspark_simulator.on("ollama", status=429, headers={"retry-after": "90"})
     with pytest.raises(errors.RateLimitError) as caught:
-        madspark_router().generate("hello")
+        madspark_router(max_attempts=2).generate("hello")
     assert caught.value.retry_after == 45.5
     assert (caught.value.provider, caught.value.status) == (None, None)
     assert [getattr(cause, "retry_after", 0) for cause in caught.value.errors.values()] == [90.0, 45.5]  # type: ignore[attr-defined]  # also an AllProvidersFailedError
@@ -233,7 +233,7 @@ def test_the_summary_names_each_provider_with_its_reason(
     madspark_simulator.on("ollama", status=503)
     madspark_simulator.on("gemini", status=429, headers={"retry-after": "3"})
     with pytest.raises(AllProvidersFailedError) as caught:
-        madspark_router(primary_provider="openai", fallback_enabled=True).generate("a private prompt")
+        madspark_router(primary_provider="openai", fallback_enabled=True, max_attempts=3).generate("a private prompt")
     error = caught.value
     assert type(error) is AllProvidersFailedError
     assert {name: type(cause) for name, cause in error.errors.items()} == {
@@ -255,14 +255,26 @@ def test_the_summary_names_each_provider_with_its_reason(
         }
 
 
+def test_who_has_failed_stands_behind_who_was_not_asked(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    # It may be asked again at once, and is well again; the plan goes on all the same.
+    madspark_simulator.on("openai", status=503, headers={"retry-after": "0"}, times=1)
+    madspark_simulator.on("ollama", status=400)
+    _, response = madspark_router(primary_provider="openai", fallback_enabled=True).generate("hello")
+    assert [request.provider for request in madspark_simulator.requests] == ["openai", "ollama", "gemini"]
+    assert response.provider == "gemini"
+
+
 def test_a_missing_key_is_told_beside_the_first_failure(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=503)
     with pytest.raises(errors.ProviderUnavailableError, match="gemini_api_key") as caught:
-        madspark_router(gemini_api_key=None).generate("hello")
-    assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "not_configured"]
-    assert len(madspark_simulator.requests) == 1
+        madspark_router(gemini_api_key=None, max_attempts=2).generate("hello")
+    # Who is not configured is no attempt: both go to the one that is.
+    assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "not_configured", "overloaded"]
+    assert len(madspark_simulator.requests) == 2
 
 
 @pytest.mark.parametrize("name", ["429 with Retry-After", "401", "500", "empty text"])
@@ -272,7 +284,8 @@ def test_a_fallback_that_could_not_be_asked_does_not_change_the_kind(
     rule, expected, _, status, retry_after = FAULTS[name]
     madspark_simulator.on("ollama", **rule)
     with pytest.raises(AllProvidersFailedError) as caught:
-        madspark_router(gemini_api_key=None).generate("hello")
+        # A target that asks for more time than there is gets no second request.
+        madspark_router(gemini_api_key=None, max_attempts=2, deadline=5).generate("hello")
     error = caught.value
     assert type(error) is expected
     assert (error.provider, error.status, error.retry_after) == ("ollama", status, retry_after)

@@ -54,7 +54,7 @@ def test_a_new_router_has_counted_nothing(madspark_router: Callable[..., LLMRout
 def test_the_counters_are_what_the_wire_saw(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    router = madspark_router(primary_provider="gemini")
+    router = madspark_router(primary_provider="gemini", max_attempts=3)
     responses = [router.generate("hello")[1], router.generate_structured("hello", Note)[1]]
     madspark_simulator.on("gemini", status=503, times=1)
     responses.append(router.generate("hello")[1])
@@ -99,7 +99,6 @@ def test_each_provider_has_its_own_figures(
         assert providers[name]["attempts"] == router.get_metrics()[f"{name}_calls"]
 
 
-@pytest.mark.xfail(reason="the engine of calls does not tell of them yet", strict=True)
 def test_repairs_and_calls_are_counted_by_provider(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
@@ -111,7 +110,6 @@ def test_repairs_and_calls_are_counted_by_provider(
     assert router.get_metrics()["providers"]["ollama"].items() >= told.items()
 
 
-@pytest.mark.xfail(reason="the engine of calls does not tell of them yet", strict=True)
 async def test_a_call_that_nobody_waits_for_is_counted(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:

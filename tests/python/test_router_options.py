@@ -143,9 +143,20 @@ def test_thoughts_that_use_up_the_limit_are_told(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", thinking_tokens=200)
-    router = madspark_router(primary_provider="gemini", fallback_enabled=False)
+    router = madspark_router(primary_provider="gemini", fallback_enabled=False, max_attempts=1)
     _, response = router.generate("Hello")
     assert response.attempts[-1].usage["reasoning"] == 200
     with pytest.raises(LLMProviderError) as caught:
         router.generate("Hello", max_tokens=50)
-    assert caught.value.attempts[0].error == "thinking_truncated"
+    assert [attempt.error for attempt in caught.value.attempts] == ["thinking_truncated"]
+
+
+def test_a_model_that_thought_too_much_is_asked_to_think_less(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("gemini", thinking_tokens=200)
+    router = madspark_router(primary_provider="gemini", fallback_enabled=False)
+    _, response = router.generate("Hello", max_tokens=50)
+    assert [attempt.error for attempt in response.attempts] == ["thinking_truncated", None]
+    sent = [request.json["generationConfig"].get("thinkingConfig") for request in madspark_simulator.requests]
+    assert sent == [None, {"thinkingLevel": "MINIMAL"}]

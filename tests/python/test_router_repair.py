@@ -120,7 +120,7 @@ def test_the_reply_of_a_provider_that_was_not_the_last_is_kept(
     madspark_simulator.on("ollama", json=WRONG)
     madspark_simulator.on("gemini", status=503)
     with pytest.raises(AllProvidersFailedError) as caught:
-        madspark_router().generate_structured("Name an idea.", Idea)
+        madspark_router(max_attempts=3).generate_structured("Name an idea.", Idea)
     assert type(caught.value) is AllProvidersFailedError
     invalid = caught.value.errors["ollama"]
     assert isinstance(invalid, errors.SchemaValidationError)
@@ -185,19 +185,27 @@ def test_a_bug_in_the_callers_validator_is_the_callers_own(
 
 
 REFUSALS = [
-    ("gemini", {"body": {"promptFeedback": {"blockReason": "SAFETY"}}}, "SAFETY"),
-    ("gemini", {"body": {"candidates": [{"finishReason": "SAFETY"}]}}, "SAFETY"),
-    ("gemini", {"body": {"candidates": [{"finishReason": "PROHIBITED_CONTENT"}]}}, "PROHIBITED_CONTENT"),
-    ("openai", {"body": {"choices": [{"message": {"refusal": "I cannot help."}}]}}, "I cannot help"),
-    ("openai", {"body": {"choices": [{"message": {}, "finish_reason": "content_filter"}]}}, "content_filter"),
+    # A filter before or behind the model.
+    ("gemini", {"body": {"promptFeedback": {"blockReason": "SAFETY"}}}, "SAFETY", "blocked"),
+    ("gemini", {"body": {"candidates": [{"finishReason": "SAFETY"}]}}, "SAFETY", "blocked"),
+    ("gemini", {"body": {"candidates": [{"finishReason": "PROHIBITED_CONTENT"}]}}, "PROHIBITED_CONTENT", "blocked"),
+    (
+        "openai",
+        {"body": {"choices": [{"message": {}, "finish_reason": "content_filter"}]}},
+        "content_filter",
+        "blocked",
+    ),
+    # The model itself.
+    ("openai", {"body": {"choices": [{"message": {"refusal": "I cannot help."}}]}}, "I cannot help", "refused"),
 ]
 
 
-@pytest.mark.parametrize(("provider", "rule", "reason"), REFUSALS)
+@pytest.mark.parametrize(("provider", "rule", "reason", "kind"), REFUSALS)
 def test_a_refusal_is_an_answer_and_asked_of_nobody_else(
     provider: str,
     rule: dict[str, Any],
     reason: str,
+    kind: str,
     madspark_router: Callable[..., LLMRouter],
     madspark_simulator: Simulator,
 ) -> None:
@@ -208,7 +216,7 @@ def test_a_refusal_is_an_answer_and_asked_of_nobody_else(
             _ = router.generate_structured("hi", Idea) if structured else router.generate("hi")
         assert not isinstance(caught.value, AllProvidersFailedError)
         assert caught.value.provider == provider
-        assert [attempt.error for attempt in caught.value.attempts] == ["refused"]
+        assert [attempt.error for attempt in caught.value.attempts] == [kind]
     assert [request.provider for request in madspark_simulator.requests] == [provider] * 2
     metrics = router.get_metrics()
     assert (metrics["failed_requests"], metrics["fallback_triggers"]) == (2, 0)
@@ -221,4 +229,4 @@ def test_a_refusal_by_the_second_provider_still_tells_of_the_first(
     madspark_simulator.on("gemini", **REFUSALS[0][1])  # type: ignore[arg-type]  # a dictionary of mixed values
     with pytest.raises(errors.ContentRefusedError) as caught:
         madspark_router().generate("hello")
-    assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "refused"]
+    assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "blocked"]

@@ -149,14 +149,14 @@ def test_a_failing_status_falls_back(madspark_simulator: Simulator, madspark_rou
 async def test_no_answer_from_anyone(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
     madspark_simulator.on(fault="disconnect")
     with pytest.raises(AllProvidersUnavailableError) as caught:
-        await anext(madspark_router(primary_provider="gemini").astream(QUESTION))
+        await anext(madspark_router(primary_provider="gemini", max_attempts=2).astream(QUESTION))
     assert list(caught.value.errors) == ["gemini", "ollama"]
     assert caught.value.prompt == QUESTION
     assert caught.value.partial is None
     madspark_simulator.clear_rules()
     madspark_simulator.on(status=429)
     with pytest.raises(RateLimitError):
-        next(madspark_router(primary_provider="ollama", fallback_enabled=False).stream(QUESTION))
+        next(madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1).stream(QUESTION))
 
 
 @pytest.mark.parametrize(

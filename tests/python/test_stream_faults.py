@@ -72,16 +72,16 @@ FAULTS = {
     "connection cut": Fault([], "disconnected", "disconnected", ProviderUnavailableError, {"fault": "truncate"}),
     "stall": Fault(
         [],
-        "timeout",
-        "timeout",
+        "first_token_timeout",
+        "idle_timeout",
         ProviderTimeoutError,
         {"fault": "stall_mid_body"},
         {"first_token_timeout": 0.5, "idle_timeout": 0.5},
     ),
     "comments without end": Fault(
         [": keep-alive\n\n"] * 500,
-        "timeout",
-        "timeout",
+        "first_token_timeout",
+        "idle_timeout",
         ProviderTimeoutError,
         {"tokens_per_second": 100},
         {"first_token_timeout": 0.5, "idle_timeout": 0.5},
@@ -107,12 +107,12 @@ FAULTS = {
         COMPLETE,
         COMPLETE,
     ),
-    "refusal": Fault([finish("content_filter"), DONE], "refused", "refused", ContentRefusedError),
+    "content filter": Fault([finish("content_filter"), DONE], "blocked", "blocked", ContentRefusedError),
 }
 
 assert len(FAULTS) == 12
 
-STOPS = {"refused"}
+STOPS = {"blocked"}
 """Answers that no other provider is asked to change."""
 
 

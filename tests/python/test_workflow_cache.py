@@ -82,7 +82,7 @@ async def test_a_second_run_costs_nothing(madspark_router: Make, madspark_simula
 async def test_only_whole_runs_are_kept(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
     cache = Cache()
     madspark_simulator.on(contains=BEGINNINGS[stage], status=503)
-    router = madspark_router(primary_provider="ollama", fallback_enabled=False)
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     with contextlib.suppress(AllProvidersFailedError):
         results = await run(cache, router, enhanced_reasoning=True)
         assert {result["status"] for result in results} <= {"degraded", "failed"}
