@@ -12,9 +12,13 @@
 //!
 //! # The scopes
 //!
-//! * A **call** ([`router::Call`], streamed [`router::Stream`]) holds its prompt, its attempts and its deadline.
-//! * A **request** is one [`router::Router`]: an immutable [`config::Config`] and its own metrics. Building one does no I/O.
-//! * The **process** has one [`router::Engine`]: the connection pools. It knows no request's choice.
+//! * A **call** ([`router::Call`], streamed [`router::Stream`]) holds its prompt, its attempts, its deadline and how it
+//!   stands with each target: when that may be asked, and how often it was.
+//! * A **request** is one [`router::Router`]: an immutable [`config::Config`] and [`router::Policy`], what it has spent of
+//!   its [`router::Budget`], and its own metrics. Building one does no I/O.
+//! * The **process** has one [`router::Engine`]: the connection pools, what is known of each target (its breaker, what was
+//!   sent to it, its latencies, the form of schema it takes) and facts about models. A target is a provider with an
+//!   address, a key and a model, so nothing that one key has done is known of another. It knows no request's choice.
 
 pub mod agents;
 pub mod attachment;

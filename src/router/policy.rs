@@ -1,5 +1,8 @@
 //! What happens after a failure, decided by its class in one table, and what a router may choose about it.
 
+#[cfg(test)]
+mod table;
+
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 

@@ -63,7 +63,7 @@ async def test_a_block_runs(
 
 def test_blocks_are_found_on_the_pages_that_have_them() -> None:
     pages = {page.values[0].name for page in blocks()}
-    assert pages >= {"README.md", "migration.md", "simulator.md"}
+    assert pages >= {"README.md", "calls.md", "migration.md", "simulator.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -85,3 +85,24 @@ def test_the_quickstart_runs(madspark_simulator: Simulator) -> None:
     assert "gemma3:4b" in done.stdout.splitlines()[0]
     assert "100% Done" in done.stdout
     assert sum(line.startswith("ok ") for line in done.stdout.splitlines()) == 2
+
+
+def test_the_example_of_a_call_that_survives_runs() -> None:
+    done = subprocess.run(  # noqa: S603  # our own example
+        [sys.executable, ROOT / "examples" / "resilient.py"],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    busy, mended, sent_back, slow, nobody = (part.splitlines()[1:] for part in done.stdout.strip().split("\n\n"))
+    assert "was overloaded (HTTP 503)" in busy[0]
+    assert "answered" in busy[1]
+    assert "its reply was mended" in mended[0]
+    assert mended[-1] == "score 9, from ollama"
+    assert "was told what is wrong with its reply and answered" in sent_back[1]
+    assert any("was asked beside it" in line and "answered" in line for line in slow)
+    assert slow[-1].endswith("from gemini")
+    assert nobody[0] == "No provider answered."
+    assert any(line.startswith("Takes calls again: ") for line in nobody)

@@ -1,0 +1,118 @@
+//! The table of the documentation is this one: each row of `docs/calls.md` is made from [`after`].
+
+use super::*;
+
+/// What lies between the marks of the page; the second column is for people alone.
+const PAGE: &str = include_str!("../../../docs/calls.md");
+const BEGIN: &str = "<!-- the table: begin -->";
+const END: &str = "<!-- the table: end -->";
+
+/// Every class once, in the order of the page. A class that is missing does not compile.
+macro_rules! classes {
+    ($($class:ident),+ $(,)?) => {{
+        const fn is_listed(kind: ErrorKind) -> bool {
+            match kind { $(ErrorKind::$class)|+ => true }
+        }
+        let classes = [$(ErrorKind::$class),+];
+        assert!(classes.into_iter().all(is_listed));
+        classes
+    }};
+}
+
+#[test]
+fn the_page_has_the_row_of_every_class() {
+    let classes = classes![
+        Connect,
+        Dns,
+        Tls,
+        ConnectTimeout,
+        FirstTokenTimeout,
+        IdleTimeout,
+        Timeout,
+        Loading,
+        Disconnected,
+        Server,
+        Overloaded,
+        RateLimited,
+        DailyQuota,
+        InsufficientQuota,
+        Unauthorized,
+        Forbidden,
+        ModelMissing,
+        Rejected,
+        SchemaRejected,
+        ContextTooLong,
+        ContextTruncated,
+        MalformedReply,
+        EmptyReply,
+        Truncated,
+        ThinkingTruncated,
+        InvalidOutput,
+        Refused,
+        Blocked,
+        NotConfigured,
+        Unsupported,
+        Resting,
+        InvalidInput,
+        PromptTooLong,
+        FileNotFound,
+        Cancelled,
+        AllTargetsFailed,
+        DeadlineReached,
+        DeadlineExceeded,
+        BudgetReached,
+        External,
+        Internal,
+    ];
+    let expected: Vec<String> = classes.into_iter().flat_map(rows).collect();
+    assert_eq!(on_the_page(), expected, "docs/calls.md and the table in policy.rs differ");
+}
+
+/// The row that holds for most providers, then one for each that differs.
+fn rows(kind: ErrorKind) -> Vec<String> {
+    let rules = Provider::ALL.map(|provider| (provider, after(kind, provider)));
+    let count = |wanted: Rule| rules.iter().filter(|(_, rule)| *rule == wanted).count();
+    let (_, usual) = rules.into_iter().max_by_key(|(_, rule)| count(*rule)).unwrap();
+    let others = rules.into_iter().filter(|(_, rule)| *rule != usual);
+    let mut rows = vec![row(&format!("`{}`", kind.as_str()), usual)];
+    rows.extend(others.map(|(provider, rule)| row(&format!("`{}` at `{provider}`", kind.as_str()), rule)));
+    rows
+}
+
+fn row(class: &str, rule: Rule) -> String {
+    let again = match rule.again {
+        Again::Never => "not again",
+        Again::Later => "after a pause",
+        Again::Corrected => "at once, told what is wrong",
+        Again::Simpler => "at once, with a simpler schema",
+        Again::Roomier => "at once, with more room",
+    };
+    let onward = match rule.onward {
+        Onward::Next => "yes",
+        Onward::IfWanted => "with `on_refusal=\"next\"`",
+        Onward::Stop => "no",
+    };
+    let health = match rule.health {
+        Health::Unknown => "nothing".to_owned(),
+        Health::Good => "it is well".to_owned(),
+        Health::Bad => "one failure more".to_owned(),
+        Health::Slow => format!("one failure more, after {} s", TELLING_TIMEOUT.as_secs()),
+        Health::Resting => "it rests as told; else one failure more".to_owned(),
+        Health::RestingToday => format!("it rests for the day, {} min at most", MAX_REST.as_secs() / 60),
+        Health::Demoted => format!("others go first for {} s", DEMOTION.as_secs()),
+    };
+    format!("{class} | {again} | {} | {onward} | {health}", rule.tries)
+}
+
+/// The rows of the page, each without its second column.
+fn on_the_page() -> Vec<String> {
+    let (_, table) = PAGE.split_once(BEGIN).unwrap();
+    let (table, _) = table.split_once(END).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|line| {
+        let mut cells: Vec<_> = line.trim_matches(['|', ' ']).split('|').map(str::trim).collect();
+        cells.remove(1);
+        cells.join(" | ")
+    })
+    .collect()
+}
