@@ -53,6 +53,7 @@ fn the_page_has_the_row_of_every_class() {
         NotConfigured,
         Unsupported,
         Resting,
+        BreakerOpen,
         InvalidInput,
         PromptTooLong,
         FileNotFound,
