@@ -16,9 +16,6 @@ use crate::schema::Change;
 /// How long to find out whether a server has to load its model, a quarter of the request's time at most.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Where nothing was looked up, the time limit stays the round number that was asked for.
-const UNTOLD: Duration = Duration::from_millis(1);
-
 /// What happened at one target.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -133,12 +130,11 @@ impl Attempt {
     }
 }
 
-/// Learns what the request of `visit` depends on, and whether its target has to load its model first. The time that takes
-/// is the request's.
+/// Learns what the request of `visit` depends on, and whether its target has to load its model first. The request itself has
+/// its whole time after that, within the deadline of its call.
 ///
 /// Fails where the target is known to be unable to take the request; nothing was sent then.
 pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
-    let began = Instant::now();
     if let Ok(outcome) = timeout(visit.patience, engine.prepare(&mut visit.target, &visit.request)).await {
         outcome?;
     }
@@ -149,9 +145,8 @@ pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
         visit.patience = longest;
         visit.is_loading = true;
     }
-    let spent = began.elapsed();
-    if spent > UNTOLD {
-        visit.patience = visit.patience.saturating_sub(spent);
+    if let Some(deadline) = visit.deadline {
+        visit.patience = visit.patience.min(deadline.saturating_duration_since(Instant::now()));
     }
     Ok(())
 }

@@ -30,6 +30,8 @@ pub(super) struct Visit {
     /// The same where the target has to load its model first; `None` where that is no question.
     pub(super) load_patience: Option<Duration>,
     pub(super) is_loading: bool,
+    /// When the whole call ends.
+    pub(super) deadline: Option<Instant>,
     /// How long the call had waited before.
     pub(super) waited: Duration,
     pub(super) is_hedge: bool,
@@ -66,6 +68,7 @@ impl Visit {
             place,
             started,
             patience,
+            deadline: None,
             load_patience: None,
             is_loading: false,
             waited,

@@ -323,6 +323,7 @@ impl Walk {
         let waited = Some(now - since).filter(|waited| *waited >= Duration::from_millis(1)).unwrap_or_default();
         let mut visit = Visit::new(&self.router, index, asked, Leave { ticket, place }, (now, patience, waited));
         visit.load_patience = load;
+        visit.deadline = self.deadline;
         Ok(Some(visit))
     }
 
