@@ -54,7 +54,8 @@ impl Call {
             let visit = self.walk.visit().await?;
             let (visit, outcome) = match self.walk.hedge_after(&visit) {
                 None => asked(&self.walk.engine, visit).await,
-                Some(delay) => self.race(visit, delay).await?,
+                // Seldom run, so it takes no room in the future of every call.
+                Some(delay) => Box::pin(self.race(visit, delay)).await?,
             };
             match outcome {
                 Ok(reply) => {

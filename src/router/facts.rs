@@ -69,7 +69,8 @@ impl Facts {
         if let Some(known) = self.lock().get(&place).filter(|known| now < known.until) {
             return known.facts.clone();
         }
-        let facts = match ask(http, target, adapter.facts_request(target)).await {
+        // Seldom made, so it takes no room in the future of every call.
+        let facts = match Box::pin(ask(http, target, adapter.facts_request(target))).await {
             Some(body) => adapter.decode_facts(&body).ok().map(Arc::new),
             None => None,
         };
@@ -106,7 +107,8 @@ impl Facts {
 /// Cancel safety: dropping the future closes the socket.
 pub(super) async fn is_loading(http: &Http, target: &Target) -> bool {
     let Some(adapter) = provider::adapter(target.provider) else { return false };
-    let Some(body) = ask(http, target, adapter.running_request(target)).await else { return false };
+    let asking = Box::pin(ask(http, target, adapter.running_request(target)));
+    let Some(body) = asking.await else { return false };
     adapter.decode_running(&body).is_ok_and(|running| !running.iter().any(|name| is_same_model(name, &target.model)))
 }
 
