@@ -12,6 +12,7 @@ from madspark.llm.response import LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
 __all__ = [
+    "Budget",
     "Call",
     "Coordinator",
     "LLMConfig",

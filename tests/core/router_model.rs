@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../../src/router/breaker.rs"]
+#[expect(dead_code, reason = "what is only read needs no order of threads")]
 mod breaker;
 #[path = "../../src/router/limit.rs"]
 mod limit;

@@ -76,7 +76,12 @@ def test_the_same_target_was_asked_again() -> None:
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [("not_configured", "is not configured"), ("unsupported", "does not take"), ("resting", "had asked to be left alone"), ("breaker_open", "had failed again and again")],
+    [
+        ("not_configured", "is not configured"),
+        ("unsupported", "does not take"),
+        ("resting", "had asked to be left alone"),
+        ("breaker_open", "had failed again and again"),
+    ],
 )
 def test_a_target_was_passed_over(error: str, words: str) -> None:
     passed_over, first = explained(failed(error), answered())

@@ -43,8 +43,8 @@ def madspark_simulator() -> Iterator[Simulator]:
 def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
     """Make routers that know only the simulator.
 
-    ``primary_provider``, ``fallback_enabled``, ``model_tier``, ``deadline``, ``max_attempts``, ``budget``, ``on_refusal``
-    and ``hedge_after`` go to the router; every other keyword is a field of its configuration, such as
+    ``primary_provider``, ``fallback_enabled``, ``model_tier``, ``deadline``, ``max_attempts``, ``budget``,
+    ``on_refusal`` and ``hedge_after`` go to the router; every other keyword is a field of its configuration, such as
     ``ollama_timeout=0.5``. The environment is not read.
     """
     from madspark.llm.config import LLMConfig
