@@ -100,9 +100,9 @@ def test_pain_38_a_slow_load_does_not_open_the_breaker(
     madspark_simulator.on("/api/ps", body=NOTHING_LOADED)
     madspark_simulator.on("/api/chat", fault="stall")
     router = madspark_router(
-        primary_provider="ollama", fallback_enabled=True, ollama_timeout=0.02, ollama_load_timeout=0.05
+        primary_provider="ollama", fallback_enabled=True, ollama_timeout=0.1, ollama_load_timeout=0.15
     )
-    for number in range(1, 9):
+    for number in range(1, 8):
         _, response = router.generate("hello")
         assert [attempt.error for attempt in response.attempts] == ["loading", None]
         assert len(questions(madspark_simulator, "ollama")) == number
