@@ -333,11 +333,12 @@ def test_pain_08_when_every_target_rests_a_call_waits_for_the_soonest(
     assert answered.wait_ms > 0
 
 
-@pytest.mark.parametrize("deadline", [0.3, 20.0])
+@pytest.mark.parametrize("deadline", [2.0, 20.0, None])
 def test_pain_08_when_no_target_is_ready_in_time_the_error_tells_when_each_will_be(
-    deadline: float, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+    deadline: float | None, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    for provider, wait in (("openai", "50"), ("ollama", "40"), ("gemini", "45")):
+    # Longer than any call waits that has no deadline.
+    for provider, wait in (("openai", "90"), ("ollama", "70"), ("gemini", "80")):
         madspark_simulator.on(provider, status=503, headers={"retry-after": wait}, times=1)
     choices = {"primary_provider": "openai", "fallback_enabled": True, "deadline": deadline}
     for _ in range(2):
@@ -345,11 +346,10 @@ def test_pain_08_when_no_target_is_ready_in_time_the_error_tells_when_each_will_
             madspark_router(**choices).generate("hello")
         ready_in = caught.value.ready_in
         assert list(ready_in) == ["openai", "ollama", "gemini"]
-        assert 45 < ready_in["openai"] <= 55
-        assert 30 < ready_in["ollama"] <= 44
-        assert 40 < ready_in["gemini"] <= 50
-        assert caught.value.retry_after is not None
-        assert caught.value.retry_after <= 44
+        assert 80 < ready_in["openai"] <= 91
+        assert 60 < ready_in["ollama"] <= 71
+        assert 70 < ready_in["gemini"] <= 81
+        assert caught.value.retry_after == ready_in["ollama"]
     # The second call knew, and asked nobody.
     assert asked(madspark_simulator) == ["openai", "ollama", "gemini"]
 
