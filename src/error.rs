@@ -67,7 +67,7 @@ pub enum ErrorKind {
     ContextTooLong,
     /// The target read a part of the prompt alone, without saying so.
     ContextTruncated,
-    /// HTTP 503 or 529: the target is up but takes no more work now.
+    /// HTTP 503 or 529, also 408 and 425: the target is up but takes no more work now.
     Overloaded,
     /// Another HTTP 5xx.
     Server,
@@ -346,6 +346,11 @@ impl Error {
     /// Every attempt made before giving up.
     pub fn attempts(&self) -> &[crate::router::Attempt] {
         &self.0.attempts
+    }
+
+    /// Whether it was found before anything was sent that the target's model cannot take the prompt.
+    pub(crate) fn is_foreseen(&self) -> bool {
+        self.kind() == ErrorKind::ContextTooLong && self.status().is_none()
     }
 
     /// The error underneath, for callers that know its type.

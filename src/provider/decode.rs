@@ -149,7 +149,8 @@ pub(super) const fn kind_of(status: u16) -> ErrorKind {
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
         429 => ErrorKind::RateLimited,
-        503 | 529 => ErrorKind::Overloaded,
+        // The server gave up waiting, or wants the request later: both pass.
+        408 | 425 | 503 | 529 => ErrorKind::Overloaded,
         500..=599 => ErrorKind::Server,
         _ => ErrorKind::Rejected,
     }

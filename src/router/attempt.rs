@@ -180,8 +180,7 @@ pub(super) fn adapter_for(target: &Target, request: &Request) -> Result<Option<&
 /// Whether bytes of the request may have reached the target: not with errors found before a socket was opened, or because
 /// none could be.
 fn was_sent(error: &Error) -> bool {
-    let is_foreseen = error.kind() == ErrorKind::ContextTooLong && error.status().is_none();
-    !is_foreseen
+    !error.is_foreseen()
         && !matches!(
             error.kind(),
             ErrorKind::InvalidInput

@@ -1,6 +1,7 @@
 //! The way of one call through its targets: who may be asked when. No clock of its own and no I/O.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -130,7 +131,9 @@ impl Route {
         let kind = error.kind();
         let stop = &mut self.stops[index];
         let rule = policy::after(kind, stop.target.provider);
-        let again = if stop.tried < rule.tries { rule.again } else { Again::Never };
+        // What no request was needed for to know, another one would not change.
+        let is_final = stop.tried >= rule.tries || error.is_foreseen();
+        let again = if is_final { Again::Never } else { rule.again };
         stop.repair = if again == Again::Corrected { repair } else { stop.repair.take() };
         let mends = match again {
             Again::Never => false,
@@ -176,13 +179,10 @@ impl Route {
 
     /// Why each target gave no answer, in the order of the plan.
     pub(super) fn causes(&self, now: Instant) -> Vec<Error> {
-        let cause = |stop: &Stop| match &stop.error {
-            Some(error) if stop.is_out => error.clone(),
-            Some(error) => {
-                let wait = stop.ready_at(now).saturating_duration_since(now);
-                error.clone().with_ready_in((!wait.is_zero()).then_some(wait))
-            }
-            None => stop.aside(now),
+        let cause = |stop: &Stop| {
+            let Some(error) = &stop.error else { return stop.aside(now) };
+            let ready_in = if stop.is_out { stop.rest(now) } else { stop.ready_at(now).saturating_duration_since(now) };
+            error.clone().with_ready_in((!ready_in.is_zero()).then_some(ready_in))
         };
         self.stops.iter().filter(|stop| stop.error.is_some() || stop.ready_at(now) > now).map(cause).collect()
     }
@@ -190,13 +190,17 @@ impl Route {
 
 impl Stop {
     fn ready_at(&self, now: Instant) -> Instant {
-        let rest = self.state.as_ref().map_or_else(Default::default, |state| state.breaker.ready_in(now));
-        self.ready_at.max(now + rest)
+        self.ready_at.max(now + self.rest(now))
+    }
+
+    /// How long no call of the process asks it.
+    fn rest(&self, now: Instant) -> Duration {
+        self.state.as_ref().map_or(Duration::ZERO, |state| state.breaker.ready_in(now))
     }
 
     /// Whether it is the target that has asked not to be asked before `ready_at`.
     fn is_told(&self, ready_at: Instant, now: Instant) -> bool {
-        let resting = self.state.as_ref().map_or_else(Default::default, |state| state.breaker.resting_in(now));
+        let resting = self.state.as_ref().map_or(Duration::ZERO, |state| state.breaker.resting_in(now));
         let was_told = self.error.as_ref().is_some_and(|error| error.retry_after().is_some());
         (was_told && self.ready_at >= ready_at) || now + resting >= ready_at
     }

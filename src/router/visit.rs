@@ -103,14 +103,15 @@ impl Visit {
     /// Enters `attempt`, the record of how it ended, into the books of the router and of the process.
     pub(super) fn settle(mut self, attempt: &Attempt, verdict: Verdict) {
         let now = Instant::now();
+        self.is_settled = true;
+        // Before its place is given to the next in line, who looks at the budget.
+        self.book(attempt);
         if let Some(ticket) = self.ticket.take() {
             ticket.settle(verdict, now);
         }
         if let Some(place) = self.place.take() {
             place.settle(attempt.usage.total(), now);
         }
-        self.is_settled = true;
-        self.book(attempt);
     }
 
     /// What it has cost as far as is known; the rest is estimated.

@@ -44,7 +44,6 @@ impl Walk {
         force: Option<Provider>,
     ) -> Result<Self> {
         check(&request)?;
-        router.metrics.started();
         let targets = plan::targets(&router, force);
         let route = Route::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
         Ok(Self {
@@ -76,8 +75,12 @@ impl Walk {
                 Choice::Ask(index) => {
                     let place = self.place(index, now).await?;
                     now = Instant::now();
+                    let before = self.last;
                     match self.board(index, place, since, now) {
-                        Ok(Some(visit)) => return Ok(visit),
+                        Ok(Some(visit)) => {
+                            self.tell_fallback(before, &visit);
+                            return Ok(visit);
+                        }
                         Ok(None) => {}
                         Err(error) => return Err(self.fail(error)),
                     }
@@ -107,7 +110,8 @@ impl Walk {
             Some(state) => Some(state.limiter.try_reserve(limits, tokens, now).ok()?),
             None => None,
         };
-        let mut visit = self.board(index, place, now, now).ok().flatten()?;
+        let since = self.started.unwrap_or(now);
+        let mut visit = self.board(index, place, since, now).ok().flatten()?;
         visit.is_hedge = true;
         Some(visit)
     }
@@ -159,7 +163,7 @@ impl Walk {
         let now = Instant::now();
         let error = if self.is_late(now) && error.is_timeout() { visit.target.locate(self.late(now)) } else { error };
         let attempt = Attempt { skipped_events, ..Attempt::failed(&visit, &error) };
-        if !counts(error.kind()) {
+        if !counts(&error) {
             self.sent -= 1;
         }
         let health = policy::after(error.kind(), visit.target.provider).health;
@@ -232,6 +236,7 @@ impl Walk {
 
     fn start(&mut self, now: Instant) {
         if self.started.is_none() {
+            self.router.metrics.started();
             self.started = Some(now);
             self.deadline = self.router.policy.deadline.and_then(|deadline| now.checked_add(deadline));
         }
@@ -300,11 +305,6 @@ impl Walk {
             self.attempts.push(Attempt::not_made(&target, &error));
         }
         let stop = self.route.stop(index);
-        if self.last.is_some_and(|last| last != index) || (self.last.is_none() && index > 0) {
-            let (provider, model) = (stop.target.provider, &*stop.target.model);
-            tracing::info!(provider = provider.as_str(), model, "falling back to {provider}");
-            self.router.metrics.fell_back();
-        }
         let patience = self
             .deadline
             .map_or(stop.target.timeout, |deadline| stop.target.timeout.min(deadline.saturating_duration_since(now)));
@@ -325,6 +325,16 @@ impl Walk {
         visit.load_patience = load;
         visit.deadline = self.deadline;
         Ok(Some(visit))
+    }
+
+    /// Tells that `visit` is to another target than the one asked `before`, or than the first of the plan.
+    fn tell_fallback(&self, before: Option<usize>, visit: &Visit) {
+        if before.unwrap_or(0) == visit.index {
+            return;
+        }
+        let (provider, model) = (visit.target.provider, &*visit.target.model);
+        tracing::info!(provider = provider.as_str(), model, "falling back to {provider}");
+        self.router.metrics.fell_back();
     }
 
     /// How long a target may take that has to load its model first, where that is longer than `patience` and the model may
@@ -413,8 +423,8 @@ impl Drop for Walk {
 }
 
 /// Whether an attempt that failed in this way counts against the limit of requests.
-fn counts(kind: ErrorKind) -> bool {
-    !matches!(kind, ErrorKind::NotConfigured | ErrorKind::Unsupported)
+fn counts(error: &Error) -> bool {
+    !error.is_foreseen() && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
 }
 
 /// The caller's own errors, found before anything is sent.

@@ -62,7 +62,7 @@ class LLMRouter:
             "next" asks the next provider.
         hedge_after: Seconds without an answer after which another provider is asked beside the first, or "p95": when 95
             of 100 answers of the first had come. The answer that comes first is taken, the other request is given up
-            and counted. None never asks two.
+            and counted. None never asks two; streams are never asked for twice.
 
     An argument beats the config, the config beats the environment.
 
