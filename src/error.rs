@@ -106,6 +106,52 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every class, in the order of their declaration, so that a class is the index of its own place.
+    pub(crate) const ALL: [Self; 42] = [
+        Self::InvalidInput,
+        Self::PromptTooLong,
+        Self::FileNotFound,
+        Self::NotConfigured,
+        Self::Unsupported,
+        Self::Connect,
+        Self::Dns,
+        Self::Tls,
+        Self::ConnectTimeout,
+        Self::FirstTokenTimeout,
+        Self::IdleTimeout,
+        Self::Timeout,
+        Self::Loading,
+        Self::Disconnected,
+        Self::RateLimited,
+        Self::DailyQuota,
+        Self::InsufficientQuota,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::ModelMissing,
+        Self::Rejected,
+        Self::SchemaRejected,
+        Self::ContextTooLong,
+        Self::ContextTruncated,
+        Self::Overloaded,
+        Self::Server,
+        Self::MalformedReply,
+        Self::EmptyReply,
+        Self::Truncated,
+        Self::ThinkingTruncated,
+        Self::Refused,
+        Self::Blocked,
+        Self::InvalidOutput,
+        Self::Resting,
+        Self::BreakerOpen,
+        Self::Cancelled,
+        Self::AllTargetsFailed,
+        Self::DeadlineReached,
+        Self::BudgetReached,
+        Self::DeadlineExceeded,
+        Self::External,
+        Self::Internal,
+    ];
+
     /// A short snake-case name, stable, for records and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -424,6 +470,15 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_class_is_the_index_of_its_place_and_has_a_name_of_its_own() {
+        let mut names: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert!(ErrorKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ErrorKind::ALL.len());
+    }
 
     #[test]
     fn display_tells_where_what_and_when_to_come_back() {

@@ -1,7 +1,7 @@
 //! What one router has done.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::latencies::Latencies;
@@ -29,13 +29,13 @@ pub(super) struct Metrics {
 }
 
 /// The counters of one provider.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tally {
     calls: AtomicU64,
     attempts: AtomicU64,
     repairs: AtomicU64,
-    /// By class. Few classes come up, and only a failure has to wait for the lock.
-    failures: Mutex<Vec<(ErrorKind, u64)>>,
+    /// By class, in the order of [`ErrorKind::ALL`]. No lock: a process that is forked would keep it locked for ever.
+    failures: [AtomicU64; ErrorKind::ALL.len()],
     latencies: Latencies,
 }
 
@@ -205,18 +205,27 @@ impl Metrics {
     }
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            calls: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
+            repairs: AtomicU64::new(0),
+            failures: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
+            latencies: Latencies::default(),
+        }
+    }
+}
+
 impl Tally {
     fn failure(&self, kind: ErrorKind) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => failures.push((kind, 1)),
-        }
+        add(&self.failures[kind as usize], 1);
     }
 
     /// `None` where nothing has been counted since the last reset.
     fn snapshot(&self, provider: Provider) -> Option<ProviderSnapshot> {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counted = ErrorKind::ALL.into_iter().zip(self.failures.each_ref().map(read));
+        let mut failures: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
         failures.sort_unstable_by_key(|(kind, _)| kind.as_str());
         let snapshot = ProviderSnapshot {
             provider,
@@ -234,10 +243,9 @@ impl Tally {
     }
 
     fn reset(&self) {
-        for counter in [&self.calls, &self.attempts, &self.repairs] {
+        for counter in [&self.calls, &self.attempts, &self.repairs].into_iter().chain(&self.failures) {
             counter.store(0, Ordering::Relaxed);
         }
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.latencies.reset();
     }
 }

@@ -183,7 +183,6 @@ def test_pain_31_a_quota_of_the_day_benches_its_key_alone(
         assert asked(madspark_simulator) == ["gemini", "ollama"]
 
 
-@pytest.mark.xfail(reason="the seconds that Google tells are passed on, though the key rests for the day", strict=True)
 def test_pain_31_the_error_tells_when_the_day_is_over(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
