@@ -360,8 +360,8 @@ async def turn(upstream: Upstream, seconds: float) -> Figures:
             floor, ours = Floor(dialect, upstream.port, structured), Ours(dialect, upstream.port, structured)
             for who, caller in (("floor", floor), ("madspark", ours)):
                 row = rows[f"{dialect} {method} {who}"]
-                for _ in range(20):
-                    await caller.call("warm up")
+                # Opens as many connections as will be used.
+                await asyncio.gather(*(caller.call("warm up") for _ in range(IN_FLIGHT)))
                 row |= await one_by_one(caller, seconds)
                 row |= await in_flight(caller, upstream, seconds)
                 row |= await asyncio.to_thread(blocking, caller.call_now, seconds)

