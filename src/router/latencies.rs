@@ -31,7 +31,11 @@ pub(super) struct Latencies {
 impl Latencies {
     /// Adds one sample. Never waits.
     pub(super) fn record(&self, latency: Duration) {
-        let buckets = self.buckets.get_or_init(|| Box::new([const { AtomicU32::new(0) }; BUCKETS]));
+        let buckets = self.buckets.get().unwrap_or_else(|| {
+            // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
+            let empty = Box::new([const { AtomicU32::new(0) }; BUCKETS]);
+            self.buckets.get_or_init(|| empty)
+        });
         if let Some(bucket) = buckets.get(bucket_of(latency)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }

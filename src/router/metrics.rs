@@ -200,7 +200,12 @@ impl Metrics {
 
     fn tally(&self, provider: Provider, count: impl FnOnce(&Tally)) {
         if let Some(index) = TALLIED.iter().position(|one| *one == provider) {
-            count(self.tallies[index].get_or_init(Box::default));
+            let cell = &self.tallies[index];
+            count(cell.get().unwrap_or_else(|| {
+                // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
+                let empty = Box::default();
+                cell.get_or_init(|| empty)
+            }));
         }
     }
 }

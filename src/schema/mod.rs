@@ -73,9 +73,15 @@ impl Schema {
 
     /// The form a provider takes, made when first asked for.
     pub fn lower(&self, dialect: Dialect) -> Arc<Lowered> {
-        let made =
-            || Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering: lower::lower(&self.graph, dialect) });
-        Arc::clone(self.lowered[dialect as usize].get_or_init(made))
+        let cell = &self.lowered[dialect as usize];
+        if let Some(lowered) = cell.get() {
+            return Arc::clone(lowered);
+        }
+        // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it. Two who
+        // come first may both make it, and one is dropped.
+        let lowered =
+            Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering: lower::lower(&self.graph, dialect) });
+        Arc::clone(cell.get_or_init(|| lowered))
     }
 
     /// A reader of one reply that comes in pieces, in the form of the schema itself. See [`Lowered::partial`].
