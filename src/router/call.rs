@@ -87,7 +87,7 @@ impl Call {
 
     /// Waits for the answer to `first`; after `delay` asks another target beside it, where one is ready, and takes the
     /// answer that comes first. The other request is given up.
-    async fn race(&mut self, mut first: Visit, delay: Duration) -> Result<(Visit, Result<Reply>)> {
+    async fn race(&mut self, mut first: Box<Visit>, delay: Duration) -> Result<(Box<Visit>, Result<Reply>)> {
         let engine = Arc::clone(&self.walk.engine);
         let (tell, given_up) = mpsc::channel();
         let index = first.index;
@@ -126,7 +126,7 @@ impl Call {
 }
 
 /// Asks the target of `visit`.
-async fn asked(engine: &Engine, mut visit: Visit) -> (Visit, Result<Reply>) {
+async fn asked(engine: &Engine, mut visit: Box<Visit>) -> (Box<Visit>, Result<Reply>) {
     let outcome = match attempt::prepare(engine, &mut visit).await {
         Ok(()) => attempt::ask(engine, &visit).await,
         Err(error) => Err(error),

@@ -9,7 +9,7 @@ use crate::schema::Partial;
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) feed: Feed,
-    pub(super) visit: Visit,
+    pub(super) visit: Box<Visit>,
     /// Of a structured reply.
     closed: Option<Closed>,
 }
@@ -23,7 +23,7 @@ struct Closed {
 }
 
 impl Reading {
-    pub(super) fn new(feed: Feed, visit: Visit) -> Self {
+    pub(super) fn new(feed: Feed, visit: Box<Visit>) -> Self {
         let closed = feed.partial(&visit.request).map(|reader| Closed { reader, shown: String::new() });
         Self { feed, visit, closed }
     }

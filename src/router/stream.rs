@@ -265,7 +265,7 @@ impl Stream {
         Err(failure.with_partial(shown))
     }
 
-    fn failed(&mut self, visit: Visit, error: Error, skipped: u32) -> Result<Attempt> {
+    fn failed(&mut self, visit: Box<Visit>, error: Error, skipped: u32) -> Result<Attempt> {
         self.walk.failed(visit, error, skipped).inspect_err(|_| self.has_ended = true)
     }
 }

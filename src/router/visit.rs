@@ -101,7 +101,7 @@ impl Visit {
     }
 
     /// Enters `attempt`, the record of how it ended, into the books of the router and of the process.
-    pub(super) fn settle(mut self, attempt: &Attempt, verdict: Verdict) {
+    pub(super) fn settle(mut self: Box<Self>, attempt: &Attempt, verdict: Verdict) {
         let now = Instant::now();
         self.is_settled = true;
         // Before its place is given to the next in line, who looks at the budget.

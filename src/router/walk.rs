@@ -65,7 +65,7 @@ impl Walk {
     /// deadline, the limit of requests and the end of the budget.
     ///
     /// Cancel safety: a dropped future has taken nothing.
-    pub(super) async fn visit(&mut self) -> Result<Visit> {
+    pub(super) async fn visit(&mut self) -> Result<Box<Visit>> {
         let since = Instant::now();
         self.start(since);
         let mut now = since;
@@ -99,7 +99,7 @@ impl Walk {
     }
 
     /// A request beside the one to the target with index `but`, where another target may be asked right now.
-    pub(super) fn hedge(&mut self, but: usize) -> Option<Visit> {
+    pub(super) fn hedge(&mut self, but: usize) -> Option<Box<Visit>> {
         let now = Instant::now();
         let Choice::Ask(index) = self.route.choose(now, Some(but)) else { return None };
         if self.is_late(now) || self.sent >= self.router.policy.max_attempts {
@@ -126,7 +126,7 @@ impl Walk {
     }
 
     /// Books `reply` as the answer to `visit`.
-    pub(super) fn answered(&mut self, visit: Visit, reply: &Reply, skipped_events: u32) {
+    pub(super) fn answered(&mut self, visit: Box<Visit>, reply: &Reply, skipped_events: u32) {
         let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
         if let Some(state) = &self.route.stop(visit.index).state {
             state.answered(attempt.latency, Instant::now());
@@ -137,14 +137,14 @@ impl Walk {
     }
 
     /// Books `error` as the end of `visit`. Gives the record of it; fails where nothing can follow.
-    pub(super) fn failed(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Result<Attempt> {
+    pub(super) fn failed(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Result<Attempt> {
         let attempt = self.failed_beside(visit, error, skipped_events)?;
         self.ensure_next(Instant::now())?;
         Ok(attempt)
     }
 
     /// The same while another request is under way; fails where the answer to that one would be of no use.
-    pub(super) fn failed_beside(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Result<Attempt> {
+    pub(super) fn failed_beside(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Result<Attempt> {
         let index = visit.index;
         let (attempt, error) = self.book_failure(visit, error, skipped_events);
         match self.enter(index, error, None, Instant::now()) {
@@ -154,12 +154,12 @@ impl Walk {
     }
 
     /// Books `error` as the end of `visit` and of the whole walk.
-    pub(super) fn failed_for_good(&mut self, visit: Visit, error: Error, skipped_events: u32) -> Error {
+    pub(super) fn failed_for_good(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Error {
         let (_, error) = self.book_failure(visit, error, skipped_events);
         self.fail(error)
     }
 
-    fn book_failure(&mut self, visit: Visit, error: Error, skipped_events: u32) -> (Attempt, Error) {
+    fn book_failure(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> (Attempt, Error) {
         let now = Instant::now();
         let error = if self.is_late(now) && error.is_timeout() { visit.target.locate(self.late(now)) } else { error };
         let attempt = Attempt { skipped_events, ..Attempt::failed(&visit, &error) };
@@ -273,7 +273,7 @@ impl Walk {
         place: Option<Reservation>,
         since: Instant,
         now: Instant,
-    ) -> Result<Option<Visit>> {
+    ) -> Result<Option<Box<Visit>>> {
         let stop = self.route.stop(index);
         let budget = self.router.policy.budget;
         if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model)
@@ -321,7 +321,9 @@ impl Walk {
         let load = self.load_patience(index, patience, now);
         // What it takes to look is no wait.
         let waited = Some(now - since).filter(|waited| *waited >= Duration::from_millis(1)).unwrap_or_default();
-        let mut visit = Visit::new(&self.router, index, asked, Leave { ticket, place }, (now, patience, waited));
+        let leave = Leave { ticket, place };
+        // A pointer travels through the futures of the call, not the whole record.
+        let mut visit = Box::new(Visit::new(&self.router, index, asked, leave, (now, patience, waited)));
         visit.load_patience = load;
         visit.deadline = self.deadline;
         Ok(Some(visit))
