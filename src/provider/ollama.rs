@@ -301,9 +301,11 @@ const fn dialect(form: Form) -> Dialect {
 /// Models in Ollama's cloud take a schema, also through a local server, and answer as if there were none (ollama#12362).
 fn is_cloud(target: &Target) -> bool {
     let model = target.model.trim();
+    // An address is read only where it may be the one: this is asked several times a call.
+    let may_be = target.base_url.contains(CLOUD);
     let host = || endpoint(target, &[]).ok()?.host_str().map(|host| host == CLOUD);
     let is_remote = target.facts.as_deref().is_some_and(|facts| facts.is_remote);
-    is_remote || model.ends_with("-cloud") || model.ends_with(":cloud") || host().unwrap_or_default()
+    is_remote || model.ends_with("-cloud") || model.ends_with(":cloud") || (may_be && host().unwrap_or_default())
 }
 
 fn messages<'a>(

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::lane::{self, EventLoop, Lane};
 use super::runtime::{self, Process};
-use super::{error, log};
+use super::{error, log, once};
 use crate::error::{Error, ErrorKind};
 
 /// How often a blocked call looks for Ctrl-C.
@@ -43,12 +42,12 @@ impl Pending {
             abort.abort();
         }
         let future = self.future.bind(py);
-        let event_loop = future.call_method0(pyo3::intern!(py, "get_loop"))?;
-        let cancelled = lane::unless_closed(&event_loop, future.call_method0(pyo3::intern!(py, "cancel")))?;
+        let event_loop = future.call_method0(name!(py, "get_loop"))?;
+        let cancelled = lane::unless_closed(&event_loop, future.call_method0(name!(py, "cancel")))?;
         let Some(cancelled) = cancelled else { return Ok(()) };
-        if !cancelled.is_truthy()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        if !cancelled.is_truthy()? && !future.call_method0(name!(py, "cancelled"))?.is_truthy()? {
             // Done: marks an error as seen, in case the coroutine was cancelled in the same turn of the loop.
-            future.call_method0(pyo3::intern!(py, "exception"))?;
+            future.call_method0(name!(py, "exception"))?;
         }
         Ok(())
     }
@@ -87,7 +86,7 @@ where
         first
     };
     let Poll::Ready(outcome) = first else { return start(event_loop, process, work, convert) };
-    let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
+    let future = event_loop.call_method0(name!(py, "create_future"))?;
     settle(&future, outcome, convert)?;
     Ok(Pending { future: future.unbind(), abort: None })
 }
@@ -143,9 +142,9 @@ struct Cancellation {
 impl Cancellation {
     /// `None` where no task runs on this thread.
     fn watch(py: Python<'_>) -> PyResult<Option<Self>> {
-        let modules = py.import("sys")?.getattr(pyo3::intern!(py, "modules"))?;
-        let Ok(asyncio) = modules.get_item(pyo3::intern!(py, "asyncio")) else { return Ok(None) };
-        let task = match asyncio.call_method0(pyo3::intern!(py, "current_task")) {
+        let modules = py.import("sys")?.getattr(name!(py, "modules"))?;
+        let Ok(asyncio) = modules.get_item(name!(py, "asyncio")) else { return Ok(None) };
+        let task = match asyncio.call_method0(name!(py, "current_task")) {
             // No loop runs on this thread.
             Err(error) if error.is_instance_of::<PyRuntimeError>(py) => return Ok(None),
             found => found?,
@@ -166,13 +165,13 @@ impl Cancellation {
 }
 
 fn cancelled(task: &Bound<'_, PyAny>) -> PyResult<u32> {
-    task.call_method0(pyo3::intern!(task.py(), "cancelling"))?.extract()
+    task.call_method0(name!(task.py(), "cancelling"))?.extract()
 }
 
 /// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.
 pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    GET.import(py, "asyncio", "get_running_loop")?.call0().map_err(|error| {
+    static GET: OnceLock<Py<PyAny>> = OnceLock::new();
+    once::import(&GET, py, "asyncio", "get_running_loop")?.call0().map_err(|error| {
         let friendly = PyRuntimeError::new_err(
             "no running asyncio event loop: await madspark's coroutines inside asyncio (trio is not supported), \
              or use the synchronous methods",
@@ -228,7 +227,7 @@ where
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
     let py = event_loop.py();
-    let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?.unbind();
+    let future = event_loop.call_method0(name!(py, "create_future"))?.unbind();
     let target = (Arc::new(event_loop.unbind()), future.clone_ref(py));
     let mut ticket = Ticket { lane: process.lane.clone(), target: Some(target) };
     let task = process.handle.spawn(async move {
@@ -243,7 +242,7 @@ where
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>>,
 {
     let py = future.py();
-    if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+    if future.call_method0(name!(py, "done"))?.is_truthy()? {
         return Ok(());
     }
     let made = match outcome {
@@ -251,8 +250,8 @@ where
         Err(error) => Err(error::to_python(py, &error)),
     };
     match made {
-        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
-        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error,)),
+        Ok(value) => future.call_method1(name!(py, "set_result"), (value,)),
+        Err(error) => future.call_method1(name!(py, "set_exception"), (error,)),
     }
     .map(drop)
 }

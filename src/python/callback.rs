@@ -95,7 +95,7 @@ impl Drop for Flight {
         if let Task::Running(task) = task {
             self.host.lane.on_loop(Arc::clone(&self.host.event_loop), move |py| {
                 // A task that is done already ignores it.
-                task.call_method0(py, pyo3::intern!(py, "cancel")).map(drop)
+                task.call_method0(py, name!(py, "cancel")).map(drop)
             });
         }
     }
@@ -127,7 +127,7 @@ fn begin(
     }
     drop(state);
     // The run was dropped while the task was being made.
-    running.call_method0(py, pyo3::intern!(py, "cancel")).map(drop)
+    running.call_method0(py, name!(py, "cancel")).map(drop)
 }
 
 fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> PyResult<Py<PyAny>> {
@@ -136,9 +136,9 @@ fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> 
     let coroutine = host.ask.call1(py, asking)?;
     let options = PyDict::new(py);
     // What one question sets there must not show in another that is under way.
-    options.set_item(pyo3::intern!(py, "context"), host.context.call_method0(py, pyo3::intern!(py, "copy"))?)?;
-    let task = host.event_loop.call_method(py, pyo3::intern!(py, "create_task"), (coroutine,), Some(&options))?;
-    task.call_method1(py, pyo3::intern!(py, "add_done_callback"), (answer,))?;
+    options.set_item(name!(py, "context"), host.context.call_method0(py, name!(py, "copy"))?)?;
+    let task = host.event_loop.call_method(py, name!(py, "create_task"), (coroutine,), Some(&options))?;
+    task.call_method1(py, name!(py, "add_done_callback"), (answer,))?;
     Ok(task)
 }
 

@@ -1,22 +1,23 @@
 //! The core's values as Python objects.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::once;
 use crate::router::{Attempt, Health, MetricsSnapshot, ProviderSnapshot, Response, StreamEvent};
 
 /// `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     let usage = PyDict::new(py);
-    usage.set_item(pyo3::intern!(py, "input"), attempt.usage.input)?;
-    usage.set_item(pyo3::intern!(py, "cached_input"), attempt.usage.cached_input)?;
-    usage.set_item(pyo3::intern!(py, "output"), attempt.usage.output)?;
-    usage.set_item(pyo3::intern!(py, "reasoning"), attempt.usage.reasoning)?;
-    usage.set_item(pyo3::intern!(py, "tool"), attempt.usage.tool)?;
+    usage.set_item(name!(py, "input"), attempt.usage.input)?;
+    usage.set_item(name!(py, "cached_input"), attempt.usage.cached_input)?;
+    usage.set_item(name!(py, "output"), attempt.usage.output)?;
+    usage.set_item(name!(py, "reasoning"), attempt.usage.reasoning)?;
+    usage.set_item(name!(py, "tool"), attempt.usage.tool)?;
     let told = (
         attempt.provider.as_str(),
         &*attempt.model,
@@ -29,7 +30,7 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         attempt.skipped_events,
         PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
     );
-    CLASS.import(py, "madspark.llm.response", "Attempt")?.call(told, particulars(py, attempt)?.as_ref())
+    once::import(&CLASS, py, "madspark.llm.response", "Attempt")?.call(told, particulars(py, attempt)?.as_ref())
 }
 
 /// What few attempts have; `None` where this one has nothing of it.
@@ -39,49 +40,51 @@ fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound
         return Ok(None);
     }
     let fields = PyDict::new(py);
-    fields.set_item(pyo3::intern!(py, "wait_ms"), waited.as_secs_f64() * 1000.0)?;
-    fields.set_item(pyo3::intern!(py, "hedged"), is_hedge)?;
-    fields.set_item(pyo3::intern!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
-    fields.set_item(pyo3::intern!(py, "estimated"), is_estimated)?;
+    fields.set_item(name!(py, "wait_ms"), waited.as_secs_f64() * 1000.0)?;
+    fields.set_item(name!(py, "hedged"), is_hedge)?;
+    fields.set_item(name!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
+    fields.set_item(name!(py, "estimated"), is_estimated)?;
     let pages = pages.iter().map(|page| {
         let one = PyDict::new(py);
         one.set_item("url", &page.url)?;
         one.set_item("status", page.status.as_str())?;
         Ok(one)
     });
-    fields.set_item(pyo3::intern!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
+    fields.set_item(name!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
     Ok(Some(fields))
 }
 
 /// What a stream gives: `str`; of a structured reply a tuple of JSON text and whether that is the whole;
 /// `madspark.llm.response.Restarted`; or None at its end.
 pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     match event {
         None => Ok(py.None().into_bound(py)),
         Some(StreamEvent::Delta(text)) => Ok(PyString::new(py, text).into_any()),
         Some(StreamEvent::Partial(json)) => Ok((json, false).into_pyobject(py)?.into_any()),
         Some(StreamEvent::Whole(json)) => Ok((json, true).into_pyobject(py)?.into_any()),
-        Some(StreamEvent::Restarted(failed)) => CLASS.import(py, "madspark.llm.response", "Restarted")?.call1((
-            failed.provider.as_str(),
-            &*failed.model,
-            failed.error.map(crate::error::ErrorKind::as_str),
-            failed.message.as_deref(),
-        )),
+        Some(StreamEvent::Restarted(failed)) => {
+            once::import(&CLASS, py, "madspark.llm.response", "Restarted")?.call1((
+                failed.provider.as_str(),
+                &*failed.model,
+                failed.error.map(crate::error::ErrorKind::as_str),
+                failed.message.as_deref(),
+            ))
+        }
     }
 }
 
 /// `madspark.llm.response.LLMResponse`.
 pub(super) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     let attempts: Vec<_> = response.attempts.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
     let fields = PyDict::new(py);
-    fields.set_item(pyo3::intern!(py, "tokens_used"), response.tokens)?;
-    fields.set_item(pyo3::intern!(py, "latency_ms"), response.latency.as_secs_f64() * 1000.0)?;
-    fields.set_item(pyo3::intern!(py, "cost"), response.cost)?;
-    fields.set_item(pyo3::intern!(py, "attempts"), PyTuple::new(py, attempts)?)?;
+    fields.set_item(name!(py, "tokens_used"), response.tokens)?;
+    fields.set_item(name!(py, "latency_ms"), response.latency.as_secs_f64() * 1000.0)?;
+    fields.set_item(name!(py, "cost"), response.cost)?;
+    fields.set_item(name!(py, "attempts"), PyTuple::new(py, attempts)?)?;
     let told = (&response.text, &*response.provider, &*response.model);
-    CLASS.import(py, "madspark.llm.response", "LLMResponse")?.call(told, Some(&fields))
+    once::import(&CLASS, py, "madspark.llm.response", "LLMResponse")?.call(told, Some(&fields))
 }
 
 /// The contract's dictionary of a router's metrics.

@@ -138,7 +138,7 @@ fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
 /// Hands the jobs to their loop.
 fn wake(py: Python<'_>, event_loop: &Bound<'_, PyAny>, runs: Vec<Run>) -> PyResult<()> {
     let batch = Py::new(py, Batch(Mutex::new(runs)))?;
-    let woken = event_loop.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (batch,));
+    let woken = event_loop.call_method1(name!(py, "call_soon_threadsafe"), (batch,));
     unless_closed(event_loop, woken).map(drop)
 }
 
@@ -151,7 +151,7 @@ pub(super) fn unless_closed<'py>(
     match outcome {
         Err(error)
             if error.is_instance_of::<PyRuntimeError>(py)
-                && event_loop.call_method0(pyo3::intern!(py, "is_closed"))?.is_truthy()? =>
+                && event_loop.call_method0(name!(py, "is_closed"))?.is_truthy()? =>
         {
             Ok(None)
         }

@@ -6,16 +6,16 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Once, OnceLock};
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::lane::Lane;
+use super::once;
 
 /// Python's number of the logger's effective level.
 static LEVEL: AtomicU8 = AtomicU8::new(30);
@@ -25,7 +25,7 @@ thread_local! {
     static SINK: RefCell<Sink> = const { RefCell::new(Sink::Nowhere) };
 }
 
-static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LOGGER: OnceLock<Py<PyAny>> = OnceLock::new();
 
 /// Where the events of one thread go.
 enum Sink {
@@ -94,21 +94,19 @@ pub(super) fn hand_over(py: Python<'_>) -> PyResult<()> {
 
 /// Looks up which events Python wants.
 pub(super) fn refresh_level(py: Python<'_>) -> PyResult<()> {
-    let level: u32 = logger(py)?.call_method0(pyo3::intern!(py, "getEffectiveLevel"))?.extract()?;
+    let level: u32 = logger(py)?.call_method0(name!(py, "getEffectiveLevel"))?.extract()?;
     LEVEL.store(u8::try_from(level).unwrap_or(u8::MAX), Ordering::Relaxed);
     Ok(())
 }
 
 fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    LOGGER
-        .get_or_try_init(py, || {
-            let logging = py.import("logging")?;
-            let logger = logging.call_method1("getLogger", ("madspark.core",))?;
-            // Without it a program that configures no logging would find our warnings on its standard error.
-            logger.call_method1("addHandler", (logging.call_method0("NullHandler")?,))?;
-            Ok(logger.unbind())
-        })
-        .map(|logger| logger.bind(py))
+    once::kept(&LOGGER, py, || {
+        let logging = py.import("logging")?;
+        let logger = logging.call_method1("getLogger", ("madspark.core",))?;
+        // Without it a program that configures no logging would find our warnings on its standard error.
+        logger.call_method1("addHandler", (logging.call_method0("NullHandler")?,))?;
+        Ok(logger.unbind())
+    })
 }
 
 struct ToPython;

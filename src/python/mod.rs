@@ -7,6 +7,9 @@
 
 #![expect(clippy::doc_markdown, reason = "the documentation of Python items is read in Python")]
 
+#[macro_use]
+mod once;
+
 mod agents;
 mod attachments;
 mod bridge;

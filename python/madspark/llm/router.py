@@ -11,6 +11,10 @@ from madspark._drive import adrive, drive, finish, run_sync
 from madspark.llm.config import LLMConfig
 from madspark.llm.exceptions import AllProvidersFailedError
 
+# The core makes these. Imported here, and not by its first call: a process that another thread forks in the middle of
+# an import would wait for ever for the rest of it.
+from madspark.llm.response import LLMResponse, Restarted  # noqa: TC001
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from os import PathLike
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from madspark._core import Call, Stream
     from madspark.llm._judge import Judge
     from madspark.llm.budget import Budget
-    from madspark.llm.response import LLMResponse, Restarted
     from madspark.llm.stream import AsyncTextStream, TextStream
     from madspark.llm.structured_stream import AsyncStructuredStream, StructuredStream
     from madspark.llm.tiers import ModelTier

@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyMapping, PyString};
 
 use super::limits::Limits;
 use crate::config::{self, KeepAlive, ModelTier, Price, Provider, ProviderChoice, Secret, Thinking};
 use crate::error::{Error, Result};
-use crate::python::error;
+use crate::python::{error, once};
 
 /// `limits`, as Python code writes it.
 #[derive(Debug)]
@@ -140,8 +139,8 @@ pub(super) fn thinking(budget: Option<i64>, level: Option<&str>) -> Result<Optio
 
 /// The Python enum's member of `tier`.
 pub(in crate::python) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CLASS.import(py, "madspark.llm.tiers", "ModelTier")?.call1((tier.as_str(),))
+    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
+    once::import(&CLASS, py, "madspark.llm.tiers", "ModelTier")?.call1((tier.as_str(),))
 }
 
 /// A name as the choice it stands for.

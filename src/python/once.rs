@@ -1,0 +1,46 @@
+//! Python objects that are made once and kept: names of attributes, and classes.
+//!
+//! `PyOnceLock` gives the interpreter up while it makes its value. A process that another thread forks in that moment
+//! would wait for ever for a value that nobody makes. So here the value is made first, and the cell is only filled with it.
+
+use std::sync::OnceLock;
+
+use pyo3::prelude::*;
+
+/// An interned string, as [`pyo3::intern!`] gives it.
+macro_rules! name {
+    ($py:expr, $text:literal) => {{
+        static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
+        let py = $py;
+        match NAME.get() {
+            Some(name) => name.bind(py),
+            None => {
+                let made = pyo3::types::PyString::intern(py, $text).unbind();
+                NAME.get_or_init(|| made).bind(py)
+            }
+        }
+    }};
+}
+
+/// What `make` makes, kept in `cell`. Two threads that come first may both make it; one of the two is dropped.
+pub(super) fn kept<'py>(
+    cell: &'static OnceLock<Py<PyAny>>,
+    py: Python<'py>,
+    make: impl FnOnce() -> PyResult<Py<PyAny>>,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    if let Some(object) = cell.get() {
+        return Ok(object.bind(py));
+    }
+    let object = make()?;
+    Ok(cell.get_or_init(|| object).bind(py))
+}
+
+/// The attribute `name` of `module`, kept in `cell`.
+pub(super) fn import<'py>(
+    cell: &'static OnceLock<Py<PyAny>>,
+    py: Python<'py>,
+    module: &str,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    kept(cell, py, || Ok(py.import(module)?.getattr(name)?.unbind()))
+}
