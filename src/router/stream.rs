@@ -254,7 +254,7 @@ impl Stream {
     /// Ends the stream with the booked failure, or with `error`, where not.
     fn restart(&mut self, booked: Result<Attempt>, error: Error, shown: &str) -> Result<Option<StreamEvent>> {
         let failure = match booked {
-            Ok(attempt) if self.walk.obstacle(Instant::now()).is_none() => {
+            Ok(attempt) if self.walk.can_go_on(Instant::now()) => {
                 self.has_ended = false;
                 return Ok(Some(StreamEvent::Restarted(Box::new(attempt))));
             }

@@ -35,6 +35,15 @@ pub(super) struct Walk {
     has_ended: bool,
 }
 
+/// What a walk does next.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// Ask the target with this index.
+    Ask(usize),
+    /// Wait for a target to become ready.
+    Wait(Instant),
+}
+
 impl Walk {
     /// Checks `request` and counts the call. Sends nothing.
     pub(super) fn new(
@@ -70,9 +79,8 @@ impl Walk {
         self.start(since);
         let mut now = since;
         loop {
-            self.ensure_next(now)?;
-            match self.route.choose(now, None) {
-                Choice::Ask(index) => {
+            match self.next(now).map_err(|error| self.fail(error))? {
+                Next::Ask(index) => {
                     let place = self.place(index, now).await?;
                     now = Instant::now();
                     let before = self.last;
@@ -85,14 +93,10 @@ impl Walk {
                         Err(error) => return Err(self.fail(error)),
                     }
                 }
-                Choice::Wait { at, .. } => {
+                Next::Wait(at) => {
                     sleep_until(at).await;
                     self.paused += now.elapsed();
                     now = Instant::now();
-                }
-                Choice::Nobody => {
-                    let error = self.nobody(now, "");
-                    return Err(self.fail(error));
                 }
             }
         }
@@ -189,7 +193,7 @@ impl Walk {
         self.ensure_next(Instant::now())
     }
 
-    /// The same where [`Walk::obstacle`] is asked whether anything can follow. Gives the record of the answer.
+    /// The same where [`Walk::can_go_on`] tells whether anything can follow. Gives the record of the answer.
     pub(super) fn rejected_beside(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
         let (Some(index), Some(attempt)) = (self.last, self.attempts.last().cloned()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
@@ -299,6 +303,9 @@ impl Walk {
         if stop.target.provider != Provider::Mock
             && let Err(error) = self.router.spent.take(&budget)
         {
+            if let Some(place) = place {
+                place.settle(0, now);
+            }
             return Err(error.with_causes(self.route.causes(now)));
         }
         for (target, error) in self.route.passed_over(index, now) {
@@ -365,33 +372,34 @@ impl Walk {
 
     /// Fails where no further request can follow.
     fn ensure_next(&mut self, now: Instant) -> Result<()> {
-        match self.obstacle(now) {
-            Some(error) => Err(self.fail(error)),
-            None => Ok(()),
-        }
+        self.next(now).map(drop).map_err(|error| self.fail(error))
     }
 
-    /// Why no further request can follow.
-    pub(super) fn obstacle(&self, now: Instant) -> Option<Error> {
+    /// Whether a further request can follow.
+    pub(super) fn can_go_on(&self, now: Instant) -> bool {
+        self.next(now).is_ok()
+    }
+
+    /// What comes next, as far as deadline, limit of requests and patience allow; the error of the call where nothing can.
+    fn next(&self, now: Instant) -> Result<Next> {
         if self.is_late(now) {
-            return Some(self.late(now));
+            return Err(self.late(now));
         }
         let max_attempts = self.router.policy.max_attempts;
         if self.sent >= max_attempts {
             let why = if max_attempts > 1 { format!(" within {max_attempts} requests") } else { String::new() };
-            return Some(self.nobody(now, &why));
+            return Err(self.nobody(now, &why));
         }
-        match self.route.choose(now, None) {
-            Choice::Ask(_) => None,
-            Choice::Wait { at, is_told } => match self.deadline {
-                Some(deadline) if at < deadline => None,
-                Some(_) => Some(self.nobody(now, " in time for the deadline")),
-                None => {
-                    let longest = if is_told { MAX_TOLD_WAIT } else { MAX_WAIT };
-                    (self.paused + at.saturating_duration_since(now) > longest).then(|| self.nobody(now, ""))
-                }
-            },
-            Choice::Nobody => Some(self.nobody(now, "")),
+        match (self.route.choose(now, None), self.deadline) {
+            (Choice::Ask(index), _) => Ok(Next::Ask(index)),
+            (Choice::Wait { at, .. }, Some(deadline)) if at < deadline => Ok(Next::Wait(at)),
+            (Choice::Wait { .. }, Some(_)) => Err(self.nobody(now, " in time for the deadline")),
+            (Choice::Wait { at, is_told }, None) => {
+                let longest = if is_told { MAX_TOLD_WAIT } else { MAX_WAIT };
+                let waits = self.paused + at.saturating_duration_since(now);
+                if waits > longest { Err(self.nobody(now, "")) } else { Ok(Next::Wait(at)) }
+            }
+            (Choice::Nobody, _) => Err(self.nobody(now, "")),
         }
     }
 
