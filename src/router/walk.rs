@@ -129,11 +129,19 @@ impl Walk {
         }
     }
 
+    /// Lets the time that `visit` took tell when calls like it are to be hedged. Not for streams: their time is their
+    /// consumer's too.
+    pub(super) fn time(&self, visit: &Visit) {
+        if let Some(state) = &self.route.stop(visit.index).state {
+            state.latencies.record(visit.started.elapsed());
+        }
+    }
+
     /// Books `reply` as the answer to `visit`.
     pub(super) fn answered(&mut self, visit: Box<Visit>, reply: &Reply, skipped_events: u32) {
         let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
         if let Some(state) = &self.route.stop(visit.index).state {
-            state.answered(attempt.latency, Instant::now());
+            state.answered(Instant::now());
         }
         self.last = Some(visit.index);
         visit.settle(&attempt, super::breaker::Verdict::Good);
