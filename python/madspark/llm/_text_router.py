@@ -103,8 +103,8 @@ class TextRouter(BaseRouter):
 
         Args:
             on_stream_error: What happens when a provider fails after its first text: "fail" raises the error, with the
-                text so far in its `partial`; "restart" goes on with the next provider, where there is one, after
-                giving a `Restarted`, which tells to drop the text so far.
+                text so far in its `partial`; "restart" gives a `Restarted`, which tells to drop the text so far, and
+                starts anew with the next provider, or with the same one where it alone may be asked.
             first_token_timeout: Seconds to the first text; None means 120, for Ollama the config's `ollama_timeout`.
             idle_timeout: Seconds that a stream may stand still; None means 60.
             total_timeout: Seconds for the whole answer; None means 600, for Ollama the config's `ollama_timeout`.
