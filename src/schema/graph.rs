@@ -100,6 +100,16 @@ impl Graph {
         }
     }
 
+    /// The root, and each definition.
+    pub(super) fn trees(&self) -> impl Iterator<Item = &Node> {
+        std::iter::once(&self.root).chain(self.definitions.iter().map(|definition| &definition.node))
+    }
+
+    /// For each definition, whether it leads back to itself.
+    pub(super) fn recursion(&self) -> impl Iterator<Item = bool> {
+        self.reach().into_iter().enumerate().map(|(id, reached)| reached[id])
+    }
+
     /// For each definition, which definitions it reaches over references.
     pub(super) fn reach(&self) -> Vec<Vec<bool>> {
         let direct: Vec<Vec<DefinitionId>> = self
