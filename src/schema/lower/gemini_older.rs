@@ -121,18 +121,11 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// `schema` with the description of `node` and its limits in front of what it says itself; of a union, its first branch.
+/// `schema` with the description of `node` and its limits; of a union, its first branch.
 fn tell(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
     if let Some(first) = schema.get_mut("anyOf").and_then(|branches| branches.get_mut(0)) {
-        *first = tell(first.take(), node, limits);
+        *first = describe(first.take(), node, limits);
         return schema;
     }
-    let own = schema.get("description").cloned();
-    let mut schema = describe(schema, node, limits);
-    if let (Some(Value::String(own)), Some(Value::String(all))) = (own, schema.get("description"))
-        && own != *all
-    {
-        schema["description"] = json!(format!("{all} {own}"));
-    }
-    schema
+    describe(schema, node, limits)
 }

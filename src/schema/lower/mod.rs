@@ -144,11 +144,13 @@ fn is_closed(node: &Node) -> bool {
     closed
 }
 
-/// `schema` with the description of `node`, and behind it the limits that its keywords do not state.
+/// `schema` with the description of `node`, and behind it the limits that its keywords do not state, and what `schema` told
+/// by itself.
 fn describe(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
     let notes: Vec<String> = limits.iter().map(|(keyword, value)| format!("{keyword}: {}", plain(value))).collect();
     let notes = if notes.is_empty() { None } else { Some(format!("({})", notes.join(", "))) };
-    let parts: Vec<&str> = node.description.as_deref().into_iter().chain(notes.as_deref()).collect();
+    let own = schema.get("description").and_then(Value::as_str).filter(|own| node.description.as_deref() != Some(*own));
+    let parts: Vec<&str> = node.description.as_deref().into_iter().chain(notes.as_deref()).chain(own).collect();
     if !parts.is_empty() {
         schema["description"] = Value::String(parts.join(" "));
     }

@@ -6,9 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Lowering, References, Writer, any_of, describe, enumeration, inlined, required, root, write_integer_bounds,
-};
+use super::{Lowering, References, Writer, any_of, enumeration, inlined, required, root, write_integer_bounds};
 use crate::schema::graph::{Graph, Node, Rest, Shape};
 
 /// Longer repetitions make grammars that take seconds to build or are refused.
@@ -38,7 +36,7 @@ impl<'g> Writer<'g> for Ollama<'g> {
     }
 
     fn node(&mut self, node: &Node) -> Value {
-        let schema = match &node.shape {
+        let mut schema = match &node.shape {
             Shape::Any => any(),
             Shape::Null => json!({"type": "null"}),
             Shape::Boolean => json!({"type": "boolean"}),
@@ -70,7 +68,11 @@ impl<'g> Writer<'g> for Ollama<'g> {
             Shape::Ref(id) if self.inline[*id] => self.definition(*id),
             Shape::Ref(id) => self.references.make(*id),
         };
-        describe(schema, node, &[])
+        // A place's own words stand for those of its definition: the model sees neither.
+        if let Some(description) = &node.description {
+            schema["description"] = json!(description);
+        }
+        schema
     }
 }
 
