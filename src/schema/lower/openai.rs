@@ -111,7 +111,7 @@ impl OpenAi<'_> {
         let mut members = Map::new();
         for property in properties {
             let mut schema = self.node(&property.node);
-            if self.strict && !property.required && !self.references.graph.admits_null(&property.node) {
+            if self.strict && self.references.graph.null_is_absence(property) {
                 self.nullable = true;
                 schema = or_null(schema);
             }
