@@ -4,6 +4,7 @@
 
 mod schema_fixtures;
 mod schema_nullable;
+mod schema_nulls;
 mod schema_rules;
 mod schema_strict;
 
