@@ -177,6 +177,8 @@ pub struct Reply {
     /// The text, thoughts left out; of a structured reply the JSON in it, where there is some. Never empty: an empty
     /// answer is an error.
     pub text: String,
+    /// Whether the text is the JSON of a structured reply, and nothing else.
+    pub is_json: bool,
     /// The whole text that the JSON was cut out of, where there is more to it.
     pub around: Option<String>,
     /// The model the provider says it used, where it says so.

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from madspark import _core
-    from madspark.llm.router import File
+    from madspark.llm._base_router import File
 
     Source = _core.Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
 
-_OURS = {name: vars(LLMRouter)[name] for name in ("generate_structured", "agenerate_structured")}
+_OURS = {name: getattr(LLMRouter, name) for name in ("generate_structured", "agenerate_structured")}
 """The methods as this package wrote them; what differs from them, by inheritance or by a patch, is the caller's."""
 
 

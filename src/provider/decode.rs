@@ -90,6 +90,7 @@ impl Draft {
         let Self { text, model, finish, usage, .. } = self;
         let schema = request.schema.as_ref().zip(dialect);
         let json = schema.and_then(|schema| Some((schema, schema::json_text(&text)?)));
+        let is_json = json.is_some();
         let (text, around) = match json {
             None => (text, None),
             Some(((schema, dialect), json)) => {
@@ -97,7 +98,7 @@ impl Draft {
                 (schema.lower(dialect).restore(json.to_owned()), is_part.then_some(text))
             }
         };
-        Ok(Reply { text, around, model, finish, usage, pages: Vec::new() })
+        Ok(Reply { text, is_json, around, model, finish, usage, pages: Vec::new() })
     }
 
     /// Whether it is a reply to `request`; see [`Draft::settle`].

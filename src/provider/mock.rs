@@ -23,6 +23,7 @@ pub fn answer(request: &Request) -> Result<Reply> {
     let usage = Usage { input, output: tokens(&text), ..Usage::default() };
     Ok(Reply {
         text,
+        is_json: request.schema.is_some(),
         around: None,
         model: Some("mock".to_owned()),
         finish: FinishReason::Stop,

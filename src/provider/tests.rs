@@ -153,9 +153,11 @@ fn a_structured_reply_is_restored_from_the_json_within_it() {
         let reply = decode(&target, &request, &envelope.to_string()).unwrap();
         let schema = request.schema.as_ref().unwrap();
         assert_eq!(reply.text, schema.lower(dialect).restore(json_text(text).unwrap().to_owned()), "{provider}");
-        assert_eq!(reply.finish, FinishReason::Stop, "{provider}");
+        assert_eq!((reply.finish, reply.is_json), (FinishReason::Stop, true), "{provider}");
+        let prose = envelope.to_string().replace(&json!(text).to_string(), "\"I cannot.\"");
+        assert!(!decode(&target, &request, &prose).unwrap().is_json, "{provider}: prose is no JSON");
         let free = decode(&target, &Request::new("?"), &envelope.to_string()).unwrap();
-        assert_eq!(free.text, text, "{provider}: free text stays as it is");
+        assert_eq!((free.text.as_str(), free.is_json), (text, false), "{provider}: free text stays as it is");
     }
 }
 

@@ -59,6 +59,7 @@ impl Call {
             };
             match outcome {
                 Ok(reply) => {
+                    self.walk.time(&visit);
                     self.walk.answered(visit, &reply, 0);
                     if !self.trial.open(&mut self.walk, reply) {
                         self.reject(&trial::no_json())?;

@@ -43,7 +43,7 @@ impl Feed {
             return Ok(Self::whole(target, provider::mock_answer(request)?));
         };
         let started = Instant::now();
-        let patience = limits.patience(limits.first);
+        let (patience, whole) = (limits.patience(limits.first), limits.patience(limits.total));
         let opening = engine.http().open(adapter.encode_stream(target, request)?, patience);
         let incoming = opening.await.map_err(|error| target.locate(error))?;
         if !(200..300).contains(&incoming.status) {
@@ -53,7 +53,7 @@ impl Feed {
         }
         if adapter.framing() == Framing::Sse && is_document(&incoming.media_type()) {
             // A server that cannot stream, or that does not speak the protocol at all.
-            let body = body(incoming, target, limits.patience(limits.total).saturating_sub(started.elapsed())).await?;
+            let body = body(incoming, target, whole.saturating_sub(started.elapsed())).await?;
             return Ok(Self::whole(target, adapter.decode(target, request, &body)?));
         }
         let wire = Wire::new(incoming, adapter.framing(), limits, started.elapsed());

@@ -180,7 +180,7 @@ impl Stream {
             return self.failed(visit, error, 0).map(drop);
         }
         let loading = if visit.is_loading { visit.patience } else { Duration::ZERO };
-        let limits = self.options.limits(&visit.target, loading, self.walk.deadline());
+        let limits = self.options.limits(&visit.target, loading, visit.deadline);
         let opened = Feed::open(&self.walk.engine, &visit.target, &visit.request, limits).await;
         match opened.map_err(|error| visit.blame(error)) {
             Ok(feed) => {

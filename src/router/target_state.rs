@@ -67,7 +67,7 @@ impl fmt::Debug for TargetStates {
 pub(super) struct TargetState {
     pub(super) breaker: Breaker,
     pub(super) limiter: Limiter,
-    /// Of its answers.
+    /// Of its answers to calls.
     pub(super) latencies: Latencies,
     /// The [`Form`] of schema it takes, as a number.
     form: AtomicU8,
@@ -76,9 +76,8 @@ pub(super) struct TargetState {
 }
 
 impl TargetState {
-    /// It has answered at `now`, after `latency`.
-    pub(super) fn answered(&self, latency: Duration, now: Instant) {
-        self.latencies.record(latency);
+    /// It has answered at `now`.
+    pub(super) fn answered(&self, now: Instant) {
         *lock(&self.answered) = Some(now);
     }
 

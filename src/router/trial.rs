@@ -36,7 +36,7 @@ impl Trial {
 
     /// Puts `reply`, the last answer of `walk`, on trial; false where there is nothing in it to judge.
     pub(super) fn open(&mut self, walk: &mut Walk, reply: Reply) -> bool {
-        let is_usable = walk.request.schema.is_none() || schema::json_text(&reply.text).is_some();
+        let is_usable = walk.request.schema.is_none() || reply.is_json;
         self.candidate = Some(Candidate { reply, written: None });
         is_usable || self.mend(walk)
     }

@@ -51,27 +51,29 @@ pub(super) struct Leave {
 }
 
 impl Visit {
+    /// A request to `target` begun at `now`, by a call without a deadline that has not waited for it.
     pub(super) fn new(
         router: &Arc<Router>,
         index: usize,
-        (target, request): (Target, Request),
+        target: Target,
+        request: Request,
         leave: Leave,
-        (started, patience, waited): (Instant, Duration, Duration),
+        now: Instant,
     ) -> Self {
         let Leave { ticket, place } = leave;
         Self {
             router: Arc::clone(router),
             index,
+            patience: target.timeout,
             target,
             request,
             ticket,
             place,
-            started,
-            patience,
+            started: now,
             deadline: None,
             load_patience: None,
             is_loading: false,
-            waited,
+            waited: Duration::ZERO,
             is_hedge: false,
             seen: (Usage::default(), 0),
             given_up: None,

@@ -129,11 +129,19 @@ impl Walk {
         }
     }
 
+    /// Lets the time that `visit` took tell when calls like it are to be hedged. Not for streams: their time is their
+    /// consumer's too.
+    pub(super) fn time(&self, visit: &Visit) {
+        if let Some(state) = &self.route.stop(visit.index).state {
+            state.latencies.record(visit.started.elapsed());
+        }
+    }
+
     /// Books `reply` as the answer to `visit`.
     pub(super) fn answered(&mut self, visit: Box<Visit>, reply: &Reply, skipped_events: u32) {
         let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
         if let Some(state) = &self.route.stop(visit.index).state {
-            state.answered(attempt.latency, Instant::now());
+            state.answered(Instant::now());
         }
         self.last = Some(visit.index);
         visit.settle(&attempt, super::breaker::Verdict::Good);
@@ -207,11 +215,6 @@ impl Walk {
 
     pub(super) fn last_attempt(&mut self) -> Option<&mut Attempt> {
         self.attempts.last_mut()
-    }
-
-    /// When the whole call ends.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
     }
 
     /// Ends the walk with `error`.
@@ -312,27 +315,28 @@ impl Walk {
             self.attempts.push(Attempt::not_made(&target, &error));
         }
         let stop = self.route.stop(index);
-        let patience = self
-            .deadline
-            .map_or(stop.target.timeout, |deadline| stop.target.timeout.min(deadline.saturating_duration_since(now)));
-        let asked = (stop.target.clone(), self.route.request(index, &self.request));
+        let request = self.route.request(index, &self.request);
         if stop.tried == 0 {
             self.router.metrics.asked(stop.target.provider);
         }
-        if asked.1.repair.is_some() {
+        if request.repair.is_some() {
             self.router.metrics.repairing(stop.target.provider);
+        }
+        // A pointer travels through the futures of the call, not the whole record.
+        let leave = Leave { ticket, place };
+        let mut visit = Box::new(Visit::new(&self.router, index, stop.target.clone(), request, leave, now));
+        if let Some(deadline) = self.deadline {
+            visit.patience = visit.patience.min(deadline.saturating_duration_since(now));
+        }
+        visit.deadline = self.deadline;
+        visit.load_patience = self.load_patience(index, visit.patience, now);
+        // What it takes to look is no wait.
+        if now - since >= Duration::from_millis(1) {
+            visit.waited = now - since;
         }
         self.route.ask(index);
         self.sent += 1;
         self.last = Some(index);
-        let load = self.load_patience(index, patience, now);
-        // What it takes to look is no wait.
-        let waited = Some(now - since).filter(|waited| *waited >= Duration::from_millis(1)).unwrap_or_default();
-        let leave = Leave { ticket, place };
-        // A pointer travels through the futures of the call, not the whole record.
-        let mut visit = Box::new(Visit::new(&self.router, index, asked, leave, (now, patience, waited)));
-        visit.load_patience = load;
-        visit.deadline = self.deadline;
         Ok(Some(visit))
     }
 

@@ -28,6 +28,10 @@ pub fn json_text(reply: &str) -> Option<&str> {
     [answer, fenced].into_iter().find(|text| is_value(text)).or_else(|| largest(answer))
 }
 
+/// What opens and closes a model's thoughts.
+pub(super) const OPEN: &str = "<think>";
+pub(super) const CLOSE: &str = "</think>";
+
 /// A stretch of the reply that starts like JSON.
 struct Candidate {
     start: usize,
@@ -39,8 +43,6 @@ struct Candidate {
 /// What follows the model's thoughts: all of the reply where it has none, nothing where they do not end.
 /// `None` where `</think>` may be a part of the text itself and nothing usable follows it.
 fn after_thoughts(reply: &str) -> Option<&str> {
-    const OPEN: &str = "<think>";
-    const CLOSE: &str = "</think>";
     if reply.starts_with(OPEN) {
         let mut answer = reply;
         while let Some(thoughts) = answer.strip_prefix(OPEN) {

@@ -141,12 +141,12 @@ pub(super) fn is_within(limits: &Map<String, Value>, json: &Json<'_>) -> bool {
 }
 
 /// More than a `u32` holds is more than any limit.
-fn count(length: usize) -> f64 {
+pub(super) fn count(length: usize) -> f64 {
     u32::try_from(length).map_or(f64::MAX, f64::from)
 }
 
 /// True where `literal` is `value` written as JSON; 1 and 1.0 are the same.
-fn is_literal(value: &Value, literal: &str) -> bool {
+pub(super) fn is_literal(value: &Value, literal: &str) -> bool {
     match serde_json::from_str::<Value>(literal) {
         Ok(Value::Number(number)) => value.is_number() && value.as_f64() == number.as_f64(),
         Ok(other) => other == *value,

@@ -100,6 +100,29 @@ impl Graph {
         }
     }
 
+    /// True where a `null` in the place of `property` says that it is absent.
+    pub(super) fn null_is_absence(&self, property: &Property) -> bool {
+        !property.required && !self.admits_null(&property.node)
+    }
+
+    /// The shapes that a value of `node` may have, behind references and unions.
+    pub(super) fn shapes<'a>(&'a self, node: &'a Node) -> Vec<&'a Shape> {
+        match &self.resolve(node).shape {
+            Shape::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
+            shape => vec![shape],
+        }
+    }
+
+    /// The root, and each definition.
+    pub(super) fn trees(&self) -> impl Iterator<Item = &Node> {
+        std::iter::once(&self.root).chain(self.definitions.iter().map(|definition| &definition.node))
+    }
+
+    /// For each definition, whether it leads back to itself.
+    pub(super) fn recursion(&self) -> impl Iterator<Item = bool> {
+        self.reach().into_iter().enumerate().map(|(id, reached)| reached[id])
+    }
+
     /// For each definition, which definitions it reaches over references.
     pub(super) fn reach(&self) -> Vec<Vec<bool>> {
         let direct: Vec<Vec<DefinitionId>> = self

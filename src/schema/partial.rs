@@ -17,13 +17,13 @@ use std::sync::Arc;
 use super::graph::Graph;
 use document::{Document, Progress};
 use expected::Expected;
-use search::{Certainty, Search};
+use search::Search;
 
 /// The part of a snapshot by which the text has to grow before the next one is made. A snapshot costs its own size: so
 /// all of them together cost a fixed multiple of the text, and one is late only where the reply is large.
 const GROWTH: usize = 256;
 
-/// The reader of one reply. Every byte is looked at once.
+/// The reader of one reply. Takes time linear in its length, however many pieces that comes in.
 ///
 /// # Example
 ///
@@ -55,7 +55,7 @@ pub struct Partial {
 enum State {
     /// Before the JSON.
     Searching(Search),
-    Reading(Document, Certainty),
+    Reading(Document),
     /// After it, or where there is none. It keeps what was closed.
     Done(Option<Document>),
 }
@@ -73,7 +73,7 @@ impl Partial {
         while !rest.is_empty() {
             let (state, at) = match std::mem::replace(&mut self.state, State::Done(None)) {
                 State::Searching(search) => self.search(search, rest),
-                State::Reading(document, certainty) => self.follow(document, certainty, rest),
+                State::Reading(document) => self.follow(document, rest),
                 done @ State::Done(_) => (done, rest.len()),
             };
             self.state = state;
@@ -86,7 +86,7 @@ impl Partial {
     /// It is in the form of the caller's own schema: a wrapped root is unwrapped, and a null that may stand for an absent
     /// property is left out. A value is as the model wrote it, before it is coerced.
     pub fn snapshot(&mut self) -> Option<String> {
-        let (State::Reading(document, _) | State::Done(Some(document))) = &self.state else { return None };
+        let (State::Reading(document) | State::Done(Some(document))) = &self.state else { return None };
         let (read, values) = self.told;
         let is_due = matches!(self.state, State::Done(_)) || self.read - read >= document.size() / GROWTH;
         if document.values() == values || !is_due {
@@ -100,19 +100,17 @@ impl Partial {
     fn search(&self, mut search: Search, text: &str) -> (State, usize) {
         let Some((at, certainty)) = search.push(text) else { return (State::Searching(search), text.len()) };
         if self.expected.may_open_with(text.as_bytes()[at]) {
-            return (State::Reading(Document::default(), certainty), at);
+            return (State::Reading(Document::new(certainty)), at);
         }
         // Something else than was asked for: what stands inside it is not meant either.
         (State::Done(None), text.len())
     }
 
     /// Reads the JSON on; how much of `text` was read.
-    fn follow(&self, mut document: Document, certainty: Certainty, text: &str) -> (State, usize) {
-        match document.push(text, &self.expected, certainty) {
-            Progress::More => (State::Reading(document, certainty), text.len()),
-            Progress::Broken(at) if certainty == Certainty::Likely && document.may_be_prose() => {
-                (State::Searching(Search::within_a_line()), at)
-            }
+    fn follow(&self, mut document: Document, text: &str) -> (State, usize) {
+        match document.push(text, &self.expected) {
+            Progress::More => (State::Reading(document), text.len()),
+            Progress::Broken(at) if document.may_be_prose() => (State::Searching(Search::within_a_line()), at),
             Progress::Broken(_) | Progress::Whole => (State::Done(Some(document)), text.len()),
         }
     }

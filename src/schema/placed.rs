@@ -22,10 +22,7 @@ struct Walk<'g, 't> {
 
 impl<'g, 't> Walk<'g, 't> {
     fn check(&mut self, json: &'t Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
-        let mut shapes = Vec::new();
-        for node in nodes {
-            self.flatten(node, &mut shapes);
-        }
+        let shapes: Vec<&Shape> = nodes.iter().flat_map(|node| self.graph.shapes(node)).collect();
         match json {
             Json::Scalar(_) | Json::NotFinite => true,
             Json::Array(items) => {
@@ -76,13 +73,6 @@ impl<'g, 't> Walk<'g, 't> {
                 self.around.pop();
                 is_placed
             }
-        }
-    }
-
-    fn flatten(&self, node: &'g Node, shapes: &mut Vec<&'g Shape>) {
-        match &self.graph.resolve(node).shape {
-            Shape::AnyOf(branches) => branches.iter().for_each(|branch| self.flatten(branch, shapes)),
-            shape => shapes.push(shape),
         }
     }
 }

@@ -8,7 +8,9 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::fit::{count, is_literal};
 use super::graph::{Graph, Node, Property, Rest, Shape};
+use super::lenient::unquoted;
 use super::lower::WRAPPER;
 use super::scan;
 
@@ -139,7 +141,7 @@ impl<'g> Judge<'g> {
     }
 
     fn stands_for_absent(&self, value: &Json<'_>, property: &Property) -> bool {
-        self.nullable && !property.required && value.is_null() && !self.graph.admits_null(&property.node)
+        self.nullable && value.is_null() && self.graph.null_is_absence(property)
     }
 
     /// True where `json` is what `node` asks for. Patterns, formats and multiples are not looked at.
@@ -227,20 +229,6 @@ fn is_within(limits: &Map<String, Value>, json: &Json<'_>) -> bool {
     })
 }
 
-/// More than a `u32` holds is more than any limit.
-fn count(length: usize) -> f64 {
-    u32::try_from(length).map_or(f64::MAX, f64::from)
-}
-
-/// True where `literal` is `value` written as JSON; 1 and 1.0 are the same.
-fn is_literal(value: &Value, literal: &str) -> bool {
-    match serde_json::from_str::<Value>(literal) {
-        Ok(Value::Number(number)) => value.is_number() && value.as_f64() == number.as_f64(),
-        Ok(other) => other == *value,
-        Err(_) => false,
-    }
-}
-
 /// The whole of `text` as JSON; `None` where it is not, or is nested too deeply.
 fn parse(text: &str) -> Option<Json<'_>> {
     let json = parse_value(text, scan::skip_space(text.as_bytes(), 0), 0)?;
@@ -294,12 +282,7 @@ fn parse_member(text: &str, start: usize, depth: usize) -> Option<Member<'_>> {
         return None;
     }
     let end = scan::string(bytes, start).ok()?;
-    let quoted = &text[start..end];
-    let name = if quoted.contains('\\') {
-        Cow::Owned(serde_json::from_str(quoted).ok()?)
-    } else {
-        Cow::Borrowed(&text[start + 1..end - 1])
-    };
+    let name = unquoted(&text[start..end])?;
     let colon = scan::skip_space(bytes, end);
     if bytes.get(colon) != Some(&b':') {
         return None;

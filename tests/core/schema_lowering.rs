@@ -4,6 +4,7 @@
 
 mod schema_fixtures;
 mod schema_nullable;
+mod schema_nulls;
 mod schema_rules;
 mod schema_strict;
 
@@ -157,6 +158,25 @@ fn gemini_reads_in_the_description_what_it_takes_no_keyword_for() {
         "required": ["code"],
     });
     assert_eq!(lowered(Dialect::Gemini, document), expected);
+}
+
+#[test]
+fn what_a_branch_is_told_stays_behind_the_description_of_its_union() {
+    let document = json!({
+        "type": "object",
+        "properties": {
+            "share": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "A share."},
+            "sure": {"enum": [true], "description": "Must hold."},
+        },
+        "required": ["share", "sure"],
+    });
+    for dialect in [Dialect::Gemini, Dialect::GeminiOlder, Dialect::OpenAiStrict, Dialect::Anthropic] {
+        let properties = &lowered(dialect, document.clone())["properties"];
+        assert_eq!(properties["share"]["description"], "A share. (exclusiveMinimum: 0)", "{dialect:?}");
+        if matches!(dialect, Dialect::Gemini | Dialect::GeminiOlder) {
+            assert_eq!(properties["sure"]["description"], "Must hold. (one of: true)", "{dialect:?}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod schema_fixtures;
+mod schema_nulls;
 mod schema_strict;
 
 use std::sync::Arc;
@@ -10,23 +11,12 @@ use std::sync::Arc;
 use madspark::schema::{Dialect, Lowered, Schema};
 use proptest::prelude::*;
 use schema_fixtures::{all, assert_valid};
+use schema_nulls::without_nulls;
 use schema_strict::as_strict;
 use serde_json::{Value, json};
 
 fn openai(document: Value) -> Arc<Lowered> {
     Schema::new("S", document).unwrap().lower(Dialect::OpenAiStrict)
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .filter(|(_, member)| !member.is_null())
-            .map(|(name, member)| (name.clone(), without_nulls(member)))
-            .collect(),
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::schema_fixtures::assert_valid;
 use crate::schema_nullable::without_flag;
+use crate::schema_nulls::without_nulls;
 use crate::schema_strict::as_strict;
 
 type Node = Map<String, Value>;
@@ -76,19 +77,6 @@ impl<'n> Judge<'n> {
     }
 }
 
-/// A model in strict mode names every property; the absent ones come back as absent.
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .filter(|(_, member)| !member.is_null())
-            .map(|(name, member)| (name.clone(), without_nulls(member)))
-            .collect(),
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
-}
-
 /// Every schema inside `document`, with its path. Knows which keywords hold schemas, and nothing of the lowering.
 fn nodes(document: &Value) -> Vec<(String, &Node)> {
     fn walk<'v>(path: &str, schema: &'v Value, found: &mut Vec<(String, &'v Node)>) {
@@ -123,12 +111,18 @@ fn types(node: &Node) -> Vec<&str> {
     node.get("type").map_or_else(Vec::new, |name| name.as_str().map_or_else(|| strings(Some(name)), |name| vec![name]))
 }
 
-/// What every dialect keeps to.
-fn check_common(name: &str, document: &Value, keywords: &[&str]) {
+fn members(node: &Node) -> Vec<&str> {
+    node["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// What every dialect keeps to: no keywords but those that all take, and `more`.
+fn check_common(name: &str, document: &Value, more: &[&str]) {
+    const SHARED: [&str; 7] = ["type", "description", "properties", "required", "items", "enum", "anyOf"];
     const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "null", "array", "object"];
     for (path, node) in nodes(document) {
         for keyword in node.keys() {
-            let allowed = keywords.contains(&keyword.as_str()) || (keyword == "$defs" && path == "#");
+            let allowed =
+                SHARED.iter().chain(more).any(|known| known == keyword) || (keyword == "$defs" && path == "#");
             assert!(allowed, "{name}: {keyword} at {path}");
         }
         assert!(types(node).iter().all(|name| TYPES.contains(name)), "{name}: type at {path}");
@@ -167,25 +161,12 @@ fn reached<'v>(document: &'v Value, schema: &'v Value) -> Vec<&'v str> {
     found
 }
 
+/// What Ollama and Gemini take beside what all do.
+const BOUNDED: [&str; 8] =
+    ["additionalProperties", "prefixItems", "minItems", "maxItems", "minimum", "maximum", "format", "$ref"];
+
 fn check_ollama(name: &str, document: &Value) {
-    let keywords = [
-        "type",
-        "description",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "prefixItems",
-        "minItems",
-        "maxItems",
-        "minimum",
-        "maximum",
-        "format",
-        "enum",
-        "anyOf",
-        "$ref",
-    ];
-    check_common(name, document, &keywords);
+    check_common(name, document, &BOUNDED);
     check_typed(name, document);
     for (path, node) in nodes(document) {
         if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
@@ -208,24 +189,7 @@ fn check_ollama(name: &str, document: &Value) {
 }
 
 fn check_gemini(name: &str, document: &Value) {
-    let keywords = [
-        "type",
-        "description",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "prefixItems",
-        "minItems",
-        "maxItems",
-        "minimum",
-        "maximum",
-        "format",
-        "enum",
-        "anyOf",
-        "$ref",
-    ];
-    check_common(name, document, &keywords);
+    check_common(name, document, &BOUNDED);
     check_typed(name, document);
     for (path, node) in nodes(document) {
         if node.contains_key("$ref") {
@@ -258,9 +222,7 @@ fn check_gemini_older(name: &str, document: &Value, sayable: bool) {
     if !sayable {
         return;
     }
-    let keywords =
-        ["type", "description", "nullable", "properties", "required", "propertyOrdering", "items", "enum", "anyOf"];
-    check_common(name, document, &keywords);
+    check_common(name, document, &["nullable", "propertyOrdering"]);
     check_typed(name, document);
     for (path, node) in nodes(document) {
         assert!(node.get("type").is_none_or(|kind| kind.is_string() && kind != "null"), "{name}: type at {path}");
@@ -276,9 +238,24 @@ fn check_gemini_older(name: &str, document: &Value, sayable: bool) {
         }
         assert!(types(node) != ["array"] || node["items"].is_object(), "{name}: array without items at {path}");
         if types(node) == ["object"] {
-            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let properties = members(node);
             assert!(!properties.is_empty(), "{name}: no members at {path}");
             assert_eq!(strings(node.get("propertyOrdering")), properties, "{name}: order at {path}");
+        }
+    }
+}
+
+/// What a grammar needs that knows each object's members: `OpenAI`'s strict mode and Anthropic's.
+fn check_closed(name: &str, document: &Value) {
+    for (path, node) in nodes(document) {
+        if node.contains_key("$ref") {
+            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
+        }
+        if types(node).contains(&"object") {
+            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
+        }
+        if types(node).contains(&"array") {
+            assert!(node["items"].is_object(), "{name}: array without items at {path}");
         }
     }
 }
@@ -294,31 +271,14 @@ fn check_openai(name: &str, document: &Value, strict: bool) {
     if !strict {
         return;
     }
-    let keywords = [
-        "type",
-        "description",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "format",
-        "enum",
-        "anyOf",
-        "$ref",
-    ];
+    let keywords = ["additionalProperties", "format", "$ref"];
     check_common(name, document, &keywords);
     check_typed(name, document);
+    check_closed(name, document);
     for (path, node) in nodes(document) {
-        if node.contains_key("$ref") {
-            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
-        }
         if types(node).contains(&"object") {
-            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let properties = members(node);
             assert_eq!(strings(node.get("required")), properties, "{name}: required at {path}");
-            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
-        }
-        if types(node).contains(&"array") {
-            assert!(node["items"].is_object(), "{name}: array without items at {path}");
         }
     }
 }
@@ -327,36 +287,18 @@ fn check_anthropic(name: &str, document: &Value, sendable: bool) {
     if !sendable {
         return;
     }
-    let keywords = [
-        "type",
-        "description",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "minItems",
-        "format",
-        "enum",
-        "anyOf",
-        "$ref",
-    ];
+    let keywords = ["additionalProperties", "minItems", "format", "$ref"];
     assert_eq!(document["type"], "object", "{name}: the root must be an object");
     check_common(name, document, &keywords);
     check_typed(name, document);
+    check_closed(name, document);
     let (mut optional, mut unions) = (0, 0);
     for (path, node) in nodes(document) {
-        if node.contains_key("$ref") {
-            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
-        }
         if types(node).contains(&"object") {
-            let properties: Vec<&str> = node["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            let properties = members(node);
             let required = strings(node.get("required"));
             assert!(required.iter().all(|name| properties.contains(name)), "{name}: required at {path}");
-            assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
             optional += properties.len() - required.len();
-        }
-        if types(node).contains(&"array") {
-            assert!(node["items"].is_object(), "{name}: array without items at {path}");
         }
         if let Some(least) = node.get("minItems") {
             assert!(types(node).contains(&"array") && (0..=1).contains(&least.as_i64().unwrap()), "{name}: {path}");

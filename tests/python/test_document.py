@@ -103,6 +103,7 @@ def test_it_agrees_with_an_independent_validator() -> None:
         ({"const": False}, [False], [0, None, ""]),
         ({"const": {"a": [1]}}, [{"a": [1.0]}], [{"a": [True]}, {"a": [1], "b": 1}]),
         ({"uniqueItems": True}, [[1, True], [1, "1"], [{}, []]], [[1, 1.0], [{"a": 1}, {"a": 1.0}]]),
+        ({"uniqueItems": True}, [list(range(50_000))], [[*range(50_000), 49_999.0]]),
         ({"multipleOf": 0.1}, [0.3, 0.7, 1, 1.1, 1e30], [0.35, float("inf")]),
         ({"multipleOf": 3}, [10**40 * 3], [10**40 * 3 + 1]),
         # JavaScript's pattern: the end is the end, digits and words are those of ASCII.
@@ -163,6 +164,18 @@ def test_the_fine_print(schema: dict[str, Any], fitting: list[Any], unfitting: l
 )
 def test_faults_name_the_place(schema: dict[str, Any], value: Any, faults: list[str]) -> None:
     assert Document(schema).faults(value) == faults
+
+
+@pytest.mark.parametrize("union", ["oneOf", "anyOf"])
+def test_a_deep_value_is_looked_at_once(union: str) -> None:
+    deeper = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}
+    judge = Document({union: [{"type": "integer"}, deeper]})
+    fitting: Any = 1
+    unfitting: Any = "x"
+    for _ in range(60):
+        fitting, unfitting = {"next": fitting}, {"next": unfitting}
+    assert judge.faults(fitting) == []
+    assert judge.faults(unfitting) == ["the answer: must be of type integer"]
 
 
 def test_endless_depth_is_a_fault() -> None:

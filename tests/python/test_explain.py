@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +23,23 @@ if TYPE_CHECKING:
 EVERY_ERROR = [
     value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, LLMProviderError)
 ]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "calls.md").read_text(encoding="utf-8")
+
+CLASSES = set(re.findall(r"^\| `(\w+)` ", PAGE, re.MULTILINE))
+"""Every class of failure: the core's own tests hold the table of the page to it."""
+
+OF_NO_TARGET = {
+    "invalid_input",
+    "prompt_too_long",
+    "file_not_found",
+    "all_targets_failed",
+    "deadline_exceeded",
+    "budget_reached",
+    "external",
+}
+"""The classes that are of a call or a run, and of no attempt."""
 
 
 def failed(error: str, provider: str = "gemini", **fields: Any) -> Attempt:
@@ -90,6 +109,28 @@ def test_a_target_was_passed_over(error: str, words: str) -> None:
     assert first == "ollama (small) was asked first and answered in 0.8 s."
     totals = LLMResponse("t", "ollama", "small", attempts=[failed(error), answered()]).explain().split("\n")[-1]
     assert totals.startswith("In all: 1 attempt,")
+
+
+def test_every_class_of_an_attempt_has_words_of_its_own() -> None:
+    assert len(CLASSES) == 42
+    assert CLASSES > OF_NO_TARGET
+    told = {name: explained(failed(name), answered())[0] for name in CLASSES - OF_NO_TARGET}
+    assert [name for name, line in told.items() if "failed (" in line] == []
+    assert len(set(told.values())) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("invalid_output", "told what is wrong with its reply"),
+        ("schema_rejected", "asked again with the schema in a simpler form"),
+        ("thinking_truncated", "asked again with fewer thoughts"),
+        ("context_too_long", "asked again with a larger context window"),
+        ("context_truncated", "asked again with a larger context window"),
+    ],
+)
+def test_a_target_that_mends_what_failed_is_told_how(error: str, words: str) -> None:
+    assert explained(failed(error, "ollama"), answered())[1] == f"ollama (small) was {words} and answered in 0.8 s."
 
 
 def test_two_targets_were_asked_at_once() -> None:

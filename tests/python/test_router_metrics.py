@@ -110,16 +110,21 @@ def test_repairs_and_calls_are_counted_by_provider(
     assert router.get_metrics()["providers"]["ollama"].items() >= told.items()
 
 
-async def test_a_call_that_nobody_waits_for_is_counted(
-    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
-    madspark_simulator.on(fault="stall")
-    router = madspark_router()
+async def cancel_a_call(router: LLMRouter, simulator: Simulator) -> None:
+    """Cancel a call whose request has arrived."""
+    simulator.on(fault="stall")
     task = asyncio.create_task(router.agenerate("hello"))
-    assert await madspark_simulator.await_requests(1)
+    assert await simulator.await_requests(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_call_that_nobody_waits_for_is_counted(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router()
+    await cancel_a_call(router, madspark_simulator)
     # The work is dropped on a thread of the core's own.
     async with asyncio.timeout(10):
         while not router.get_metrics()["cancelled_requests"]:  # noqa: ASYNC110  (no event of ours tells of it)
@@ -156,13 +161,8 @@ async def test_no_count_is_lost_between_threads_and_tasks(
 async def test_a_cancelled_call_was_sent_and_has_not_failed(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    madspark_simulator.on(fault="stall")
     router = madspark_router()
-    task = asyncio.create_task(router.agenerate("hello"))
-    assert await madspark_simulator.await_requests(1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancel_a_call(router, madspark_simulator)
     assert await madspark_simulator.await_hang_ups(1)
     metrics = router.get_metrics()
     assert (metrics["total_requests"], metrics["ollama_calls"], metrics["failed_requests"]) == (1, 1, 0)

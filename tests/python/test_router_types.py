@@ -296,6 +296,8 @@ def test_type_checkers_know_the_answers_type(madspark_router: Routers) -> None:
     assert_type(router.generate_structured("one", TypeAdapter(dict[str, int]))[0], dict[str, int])
     assert_type(router.generate_structured("one", {"type": "object"})[0], Any)
     assert_type(router.generate_structured_batch(["one"], Colour)[0], list[Colour])
+    # No checker tells one class of a union from the union, so the answer must not be taken for that class alone.
+    assert_type(router.generate_structured("one", Idea | Place)[0], Any | Idea)
 
 
 def test_a_batch_takes_them_without_a_loop(madspark_router: Routers, madspark_simulator: Simulator) -> None:

@@ -215,5 +215,10 @@ def test_types_follow_the_mode(madspark_router: MakeRouter) -> None:
     assert_type(router.stream(QUESTION), TextStream[str])
     assert_type(router.astream(QUESTION), AsyncTextStream[str])
     assert_type(router.astream(QUESTION, on_stream_error="restart"), AsyncTextStream[str | Restarted])
+    assert_type(router.stream(QUESTION, first_token_timeout=5.0, idle_timeout=None), TextStream[str])
+    with pytest.raises(TypeError, match="frist_token_timeout"):
+        router.stream(QUESTION, frist_token_timeout=5.0)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="str"):
+        router.astream(QUESTION, total_timeout="5")  # type: ignore[call-overload]
     assert isinstance(router.stream(QUESTION), madspark.TextStream)
     assert repr(router.stream(QUESTION)) == "<TextStream open, 0 characters>"

@@ -15,7 +15,7 @@ from madspark._host import native, router_or_default, source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from madspark.llm.router import File
+    from madspark.llm._base_router import File
 
 
 class Outcome(NamedTuple):

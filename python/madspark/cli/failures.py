@@ -130,7 +130,7 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
     provider, model = failure.provider, failure.model
     name = _NAMES.get(provider, provider)
     match failure.kind:
-        case "connect":
+        case "connect" | "connect_timeout" | "dns":
             host = without_password(hosts[provider]) if provider in hosts else "its address"
             return f"cannot reach {name} at {host}: {_START.get(provider, 'check its address')}"
         case "unauthorized" | "forbidden" if provider in _KEYS:
@@ -139,16 +139,16 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             return f"{name} has no model {model}: run `ollama pull {model}` or pass --ollama-model"
         case "model_missing":
             return f"{name} has no model {model}: pass {_MODEL_FLAGS.get(provider, 'another model')}"
-        case "timeout":
+        case "timeout" | "first_token_timeout" | "idle_timeout" | "loading":
             return f"{name} did not answer in time with {model or 'this model'}: try --tier fast or a longer --timeout"
-        case "rate_limited":
+        case "rate_limited" | "resting":
             wait = "later" if failure.retry_after is None else f"in {failure.retry_after:.0f} s"
             return f"{name} limits the rate of calls: try again {wait}"
         case "invalid_output":
             return f"{name}'s model {model} does not keep to the form asked for: try another model"
         case "unsupported" if provider != "gemini":
             return f"{name}: {failure.message}: pass --provider gemini, or leave it out"
-        case "server" | "overloaded" | "disconnected" | "malformed_reply" | "empty_reply":
+        case "server" | "overloaded" | "disconnected" | "malformed_reply" | "empty_reply" | "breaker_open":
             return f"{name}: {failure.message or failure.kind}: try again, or another --provider"
         case _:
             # Where something is not set up, the message says what to set.

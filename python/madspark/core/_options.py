@@ -9,7 +9,7 @@ from madspark._check import number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from madspark.llm.router import File
+    from madspark.llm._base_router import File
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
 """The stages with a temperature of their own; improvement uses that of idea_generation."""

@@ -13,7 +13,7 @@ from madspark._host import router_or_default, source
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from madspark.llm.router import File
+    from madspark.llm._base_router import File
     from madspark.utils.temperature_control import TemperatureManager
 
     ProgressCallback = Callable[[str, float], Awaitable[None] | None]

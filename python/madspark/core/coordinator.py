@@ -11,7 +11,7 @@ from madspark.core.async_coordinator import DEFAULT_TIMEOUT, AsyncCoordinator
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from madspark.llm.router import File
+    from madspark.llm._base_router import File
     from madspark.utils.temperature_control import TemperatureManager
 
 

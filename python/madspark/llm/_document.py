@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from fractions import Fraction
 from math import isfinite
 from typing import Any
@@ -82,17 +82,15 @@ def _is_of_type(name: str, value: Any) -> bool:
             return isinstance(value, dict)
 
 
-def _same(left: Any, right: Any) -> bool:
-    """Whether they are one value to JSON: 1 and 1.0 are, 1 and true are not."""
-    if is_number(left) and is_number(right):
-        return bool(left == right)
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(_same(left[name], right[name]) for name in left)
-    return bool(left == right)
+def _key(value: Any) -> Hashable:
+    """What two values have in common that are one to JSON: 1 and 1.0 are, 1 and true are not."""
+    if is_number(value):
+        return value  # type: ignore[no-any-return]  # a number
+    if isinstance(value, list):
+        return list, tuple(map(_key, value))
+    if isinstance(value, dict):
+        return dict, frozenset((name, _key(member)) for name, member in value.items())
+    return type(value), value
 
 
 def _is_multiple(value: float, step: float) -> bool:
@@ -118,12 +116,12 @@ def _type(_: Document, names: Any, _schema: dict[str, Any], value: Any, path: st
 
 
 def _const(_: Document, constant: Any, _schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
-    if not _same(constant, value):
+    if _key(constant) != _key(value):
         yield _fault(path, f"must be {constant!r}")
 
 
 def _enum(_: Document, choices: Any, _schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
-    if not any(_same(choice, value) for choice in choices):
+    if _key(value) not in map(_key, choices):
         yield _fault(path, f"must be one of {', '.join(map(repr, choices))}")
 
 
@@ -141,12 +139,14 @@ def _any_of(judge: Document, branches: Any, _schema: dict[str, Any], value: Any,
     yield from min((list(judge.at(branch, value, path)) for branch in branches), key=len)
 
 
-def _one_of(judge: Document, branches: Any, schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
-    fitting = sum(judge.fits(branch, value) for branch in branches)
+def _one_of(judge: Document, branches: Any, _schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
+    # Each branch is asked once: twice at every level of a deep value would never end.
+    told = [list(judge.at(branch, value, path)) for branch in branches]
+    fitting = told.count([])
     if fitting > 1:
         yield _fault(path, f"must fit one of {len(branches)} schemas, and fits {fitting}")
-    elif not fitting:
-        yield from _any_of(judge, branches, schema, value, path)
+    else:
+        yield from min(told, key=len)
 
 
 def _not(judge: Document, part: Any, _schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _contains(judge: Document, part: Any, schema: dict[str, Any], value: Any, pa
 
 
 def _unique_items(_: Document, wanted: Any, _schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
-    if wanted and any(_same(item, other) for at, item in enumerate(value) for other in value[:at]):
+    if wanted and len(set(map(_key, value))) < len(value):
         yield _fault(path, "has an item twice")
 
 

@@ -210,8 +210,8 @@ class AllProvidersInvalidOutputError(AllProvidersFailedError, SchemaValidationEr
     """No target's reply fits the schema; ``raw`` and ``faults`` are those of the last one."""
 
 
-# The classes of an attempt that ended before a request was made.
-_NOT_ASKED = ("not_configured", "unsupported")
+# The classes of an attempt at a target that this call could never have asked.
+_NEVER_ASKED = ("not_configured", "unsupported")
 
 # In this order: a timeout is also an unavailability.
 _OF_ONE_KIND: tuple[tuple[type[LLMProviderError], type[AllProvidersFailedError]], ...] = (
@@ -243,7 +243,7 @@ def all_failed(
     be asked, such as a fallback without a key, says nothing about the others: it counts only where none was asked.
     """
     attempts = tuple(attempts)
-    passed_over = {attempt.provider for attempt in attempts if attempt.error in _NOT_ASKED}
+    passed_over = {attempt.provider for attempt in attempts if attempt.error in _NEVER_ASKED}
     failures = [failure for target, failure in errors.items() if target not in passed_over] or list(errors.values())
     of_kind: type[AllProvidersFailedError] = AllProvidersFailedError
     if failures:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from madspark.llm.response import Attempt, LLMResponse
 
 _NOT_ASKED = {
-    "not_configured": "it is not configured (a key or a model is missing)",
+    "not_configured": "it is not configured (a key, a model or a price is missing)",
     "unsupported": "it does not take what the call holds, such as files, images or web pages",
     "resting": "it had asked to be left alone for a while",
     "breaker_open": "it had failed again and again",
@@ -58,12 +58,15 @@ _FAILED = {
     "blocked": "blocked the prompt or the reply with a safety filter",
     "invalid_output": "gave a reply that does not fit the schema",
     "cancelled": "was given up before it had answered",
+    "deadline_reached": "had not answered at the deadline of the call",
+    "internal": "could not be asked because of a defect of madspark",
 }
 
 _ASKED_AGAIN = {
     "invalid_output": "was told what is wrong with its reply",
     "schema_rejected": "was asked again with the schema in a simpler form",
     "thinking_truncated": "was asked again with fewer thoughts",
+    "context_too_long": "was asked again with a larger context window",
     "context_truncated": "was asked again with a larger context window",
 }
 """How a target is asked again, by the class of its last failure."""

@@ -135,7 +135,7 @@ class Attempt(_Record):
 
 
 class Restarted(_Record):
-    """A stream failed after its first text, and the next target starts anew: drop the text so far. Immutable.
+    """A stream failed after its first text, and the answer starts anew: drop the text so far. Immutable.
 
     ``provider`` and ``model`` name who failed, ``error`` is the class of the failure in snake case, such as
     ``"disconnected"``, ``reason`` the failure in words.

@@ -6,6 +6,7 @@ fixture is asked for.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,19 +16,6 @@ if TYPE_CHECKING:
 
     from madspark.llm.router import LLMRouter
     from madspark.testing import Simulator
-
-
-# What is the router's own, and no field of its configuration.
-_ROUTER = (
-    "primary_provider",
-    "fallback_enabled",
-    "model_tier",
-    "deadline",
-    "max_attempts",
-    "budget",
-    "on_refusal",
-    "hedge_after",
-)
 
 
 @pytest.fixture
@@ -43,15 +31,16 @@ def madspark_simulator() -> Iterator[Simulator]:
 def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
     """Make routers that know only the simulator.
 
-    ``primary_provider``, ``fallback_enabled``, ``model_tier``, ``deadline``, ``max_attempts``, ``budget``,
-    ``on_refusal`` and ``hedge_after`` go to the router; every other keyword is a field of its configuration, such as
-    ``ollama_timeout=0.5``. The environment is not read.
+    What ``LLMRouter`` takes goes to the router, such as ``primary_provider`` and ``deadline``; every other keyword is a
+    field of its configuration, such as ``ollama_timeout=0.5``. The environment is not read.
     """
     from madspark.llm.config import LLMConfig
     from madspark.llm.router import LLMRouter
 
+    taken = inspect.signature(LLMRouter).parameters.keys() - {"config"}
+
     def make(**choices: Any) -> LLMRouter:
-        own = {name: choices.pop(name) for name in _ROUTER if name in choices}
+        own = {name: choices.pop(name) for name in taken & choices.keys()}
         settings: dict[str, Any] = {
             "ollama_host": madspark_simulator.ollama_url,
             "gemini_base_url": madspark_simulator.gemini_url,

@@ -2,7 +2,7 @@
 
 use super::{Fault, Json, Parser};
 use crate::schema::change::Changes;
-use crate::schema::extract::{end_of_brackets, opens_fence};
+use crate::schema::extract::{CLOSE, OPEN, end_of_brackets, opens_fence};
 use crate::schema::scan;
 
 /// How often the search goes on after a bracket of the prose that swallowed the rest of the reply.
@@ -28,8 +28,6 @@ pub(in crate::schema) enum State<'t> {
 /// The candidates in `reply`, in their order; `None` where one is nested too deeply to look further.
 /// Takes time linear in the length of the reply.
 pub(in crate::schema) fn find(reply: &str) -> Option<Vec<Candidate<'_>>> {
-    const OPEN: &str = "<think>";
-    const CLOSE: &str = "</think>";
     let mut answer = start_of_text(reply, 0);
     while reply[answer..].starts_with(OPEN) {
         let Some(length) = reply[answer..].find(CLOSE) else { return Some(Vec::new()) };

@@ -114,7 +114,8 @@ impl Member<'_> {
     }
 }
 
-fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
+/// The text that the string `literal` stands for; `None` where half a surrogate pair is in it.
+pub(in crate::schema) fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
     if literal.contains('\\') {
         return serde_json::from_str(literal).ok().map(Cow::Owned);
     }

@@ -12,10 +12,10 @@ use crate::schema::change::{Change, Changes};
 use string::Role;
 
 pub(super) use find::{Candidate, State, find};
-pub(super) use json::{Json, Member};
+pub(super) use json::{Json, Member, unquoted};
 
 /// Deeper text would exhaust the stack. `serde_json` parses no deeper text either.
-const MAX_DEPTH: usize = 127;
+pub(super) const MAX_DEPTH: usize = 127;
 
 /// Why no value was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_closed, openai, required, root};
-use crate::schema::graph::{DefinitionId, Graph, Node, Property, Shape};
+use super::{
+    Lowering, References, Writer, any_of, as_object, describe, enumeration, is_closed, openai, required, root,
+};
+use crate::schema::graph::{Graph, Node, Shape};
 
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
@@ -17,10 +19,7 @@ const MAX_OPTIONAL: usize = 24;
 const MAX_UNIONS: usize = 16;
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    let sayable = is_closed(&graph.root)
-        && graph.definitions.iter().all(|definition| is_closed(&definition.node))
-        && !graph.reach().iter().enumerate().any(|(id, reached)| reached[id]);
-    if sayable {
+    if graph.trees().all(is_closed) && !graph.recursion().any(|recurs| recurs) {
         let lowering = closed(graph);
         if Count::of(&lowering.document).is_allowed() {
             return lowering;
@@ -30,44 +29,26 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
 }
 
 fn closed(graph: &Graph) -> Lowering {
-    let mut writer = Anthropic { graph, references: Vec::new() };
+    let mut writer = Anthropic { references: References::new(graph) };
     let root = root(graph);
-    let wrapped = !matches!(root.shape, Shape::Object { .. });
-    let mut schema = writer.node(&root);
-    if wrapped {
-        schema = json!({
-            "type": "object",
-            "properties": { WRAPPER: schema },
-            "required": [WRAPPER],
-            "additionalProperties": false,
-        });
-    }
+    let (schema, wrapped) = as_object(&root, writer.node(&root));
     Lowering { document: writer.document(schema), strict: true, wrapped, nullable: false }
 }
 
-struct Anthropic<'a> {
-    graph: &'a Graph,
-    references: Vec<DefinitionId>,
+struct Anthropic<'g> {
+    references: References<'g>,
 }
 
-impl Writer for Anthropic<'_> {
-    fn graph(&self) -> &Graph {
-        self.graph
-    }
-
-    fn references(&mut self) -> &mut Vec<DefinitionId> {
+impl<'g> Writer<'g> for Anthropic<'g> {
+    fn references(&mut self) -> &mut References<'g> {
         &mut self.references
-    }
-
-    fn definition(&mut self, id: DefinitionId) -> Value {
-        self.node(&self.graph.definitions[id].node)
     }
 
     fn node(&mut self, node: &Node) -> Value {
         let mut told: Vec<(&str, Value)> = Vec::new();
         let mut schema = match &node.shape {
             // Nothing may stand beside a reference: what its place says is told by whoever holds it.
-            Shape::Ref(id) => return self.reference(*id),
+            Shape::Ref(id) => return self.references.make(*id),
             // No schema with such a place is written here.
             Shape::Any => json!({}),
             Shape::Null => json!({"type": "null"}),
@@ -86,7 +67,12 @@ impl Writer for Anthropic<'_> {
             }
             Shape::Object { properties, .. } => {
                 told.extend(properties.iter().filter_map(|property| place(&property.name, &property.node)));
-                self.object(properties)
+                json!({
+                    "type": "object",
+                    "properties": self.members(properties),
+                    "required": required(properties, |_| true),
+                    "additionalProperties": false,
+                })
             }
             Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
         };
@@ -107,19 +93,6 @@ impl Writer for Anthropic<'_> {
         }
         let told: Vec<(&str, &Value)> = told.iter().map(|(keyword, value)| (*keyword, value)).collect();
         describe(schema, node, &told)
-    }
-}
-
-impl Anthropic<'_> {
-    fn object(&mut self, properties: &[Property]) -> Value {
-        let members: Map<String, Value> =
-            properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
-        json!({
-            "type": "object",
-            "properties": members,
-            "required": required(properties, |_| true),
-            "additionalProperties": false,
-        })
     }
 }
 

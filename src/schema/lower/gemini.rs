@@ -3,9 +3,9 @@
 //! Gemini documents the keywords it takes; others are ignored or make it refuse the whole request, as a node without a
 //! type does. What it takes no keyword for is told in the description, which the model reads.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Lowering, Writer, any_of, describe, enumeration, plain, required, root, write_integer_bounds};
+use super::{Lowering, References, Writer, any_of, describe, enumeration, plain, required, root, write_integer_bounds};
 use crate::schema::graph::{DefinitionId, Graph, Node, Rest, Shape};
 
 const STRING_FORMATS: [&str; 3] = ["date-time", "date", "time"];
@@ -24,7 +24,7 @@ const TOLD: [&str; 9] = [
 ];
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    let mut writer = Gemini { graph, reach: graph.reach(), within: None, references: Vec::new() };
+    let mut writer = Gemini { reach: graph.reach(), within: None, references: References::new(graph) };
     if let Shape::Ref(id) = graph.root.shape {
         writer.within = Some(id);
     }
@@ -32,27 +32,22 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
     Lowering { document: writer.document(root), strict: false, wrapped: false, nullable: false }
 }
 
-struct Gemini<'a> {
-    graph: &'a Graph,
+struct Gemini<'g> {
     /// For each definition, which ones it reaches.
     reach: Vec<Vec<bool>>,
     /// The definition being written.
     within: Option<DefinitionId>,
-    references: Vec<DefinitionId>,
+    references: References<'g>,
 }
 
-impl Writer for Gemini<'_> {
-    fn graph(&self) -> &Graph {
-        self.graph
-    }
-
-    fn references(&mut self) -> &mut Vec<DefinitionId> {
+impl<'g> Writer<'g> for Gemini<'g> {
+    fn references(&mut self) -> &mut References<'g> {
         &mut self.references
     }
 
     fn definition(&mut self, id: DefinitionId) -> Value {
         self.within = Some(id);
-        self.node(&self.graph.definitions[id].node)
+        self.node(&self.references.graph.definitions[id].node)
     }
 
     fn node(&mut self, node: &Node) -> Value {
@@ -108,23 +103,17 @@ impl Writer for Gemini<'_> {
                 schema
             }
             Shape::Object { properties, rest } => {
-                let members: Map<String, Value> =
-                    properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
+                let members = self.members(properties);
                 let mut schema = json!({"type": "object"});
                 if !members.is_empty() {
                     schema["properties"] = Value::Object(members);
                     schema["required"] = json!(required(properties, |node| !self.leads_back(node)));
                 }
-                match rest {
-                    Rest::Unstated => {}
-                    Rest::Closed => schema["additionalProperties"] = json!(false),
-                    Rest::Any => schema["additionalProperties"] = json!(true),
-                    Rest::Of(values) => schema["additionalProperties"] = self.node(values),
-                }
+                self.write_rest(&mut schema, rest);
                 schema
             }
             Shape::AnyOf(branches) => self.any_of_nodes(branches),
-            Shape::Ref(id) => self.reference(*id),
+            Shape::Ref(id) => self.references.make(*id),
         };
         describe(schema, node, &told)
     }

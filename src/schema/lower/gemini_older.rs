@@ -9,99 +9,73 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    DefinitionId, Graph, Lowering, Node, Property, Shape, Writer, describe, enumeration, is_closed, is_null, ollama,
-    openai, plain, required, root,
-};
+use super::{Lowering, describe, enumeration, inlined, is_closed, is_null, openai, plain, required, root};
+use crate::schema::graph::{Graph, Node, Property, Shape};
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
     if !is_sayable(graph) {
         return openai::loose(graph);
     }
-    let mut writer = GeminiOlder { graph, references: Vec::new() };
-    let document = writer.node(&root(graph));
+    let document = write(graph, &root(graph));
     Lowering { document, strict: true, wrapped: false, nullable: false }
 }
 
 fn is_sayable(graph: &Graph) -> bool {
-    let says = |node: &Node| {
+    let has_members = |tree: &Node| {
         let mut has_members = true;
-        node.visit(&mut |node| {
+        tree.visit(&mut |node| {
             has_members &= !matches!(&node.shape, Shape::Object { properties, .. } if properties.is_empty());
         });
-        has_members && is_closed(node)
+        has_members
     };
-    let recurs = graph.reach().iter().enumerate().any(|(id, reached)| reached[id]);
-    says(&graph.root)
-        && graph.definitions.iter().all(|definition| says(&definition.node))
-        && !recurs
-        && ollama::fits_inlined(graph, &vec![true; graph.definitions.len()])
+    graph.trees().all(|tree| is_closed(tree) && has_members(tree))
+        && !graph.recursion().any(|recurs| recurs)
+        && inlined::is_sane(graph, &vec![true; graph.definitions.len()])
 }
 
-struct GeminiOlder<'a> {
-    graph: &'a Graph,
-    /// Stays empty: all are inlined.
-    references: Vec<DefinitionId>,
-}
-
-impl Writer for GeminiOlder<'_> {
-    fn graph(&self) -> &Graph {
-        self.graph
-    }
-
-    fn references(&mut self) -> &mut Vec<DefinitionId> {
-        &mut self.references
-    }
-
-    fn definition(&mut self, id: DefinitionId) -> Value {
-        self.node(&self.graph.definitions[id].node)
-    }
-
-    fn node(&mut self, node: &Node) -> Value {
-        let schema = match &node.shape {
-            Shape::Null => union(vec![null()]),
-            Shape::Boolean => json!({"type": "boolean"}),
-            Shape::Integer => json!({"type": "integer"}),
-            Shape::Number => json!({"type": "number"}),
-            // No schema with a value of any type is written here.
-            Shape::String | Shape::Any => json!({"type": "string"}),
-            Shape::Enum(values) => union(enumeration(values).into_iter().map(strings_alone).collect()),
-            Shape::Array { prefix, rest } => {
-                // There are no tuples: the kinds of items are known, their places are not.
-                let items = prefix.iter().chain(rest.node()).map(|item| self.branch(item)).collect();
-                json!({"type": "array", "items": union(items)})
-            }
-            Shape::Object { properties, .. } => self.object(properties),
-            Shape::AnyOf(branches) => union(branches.iter().map(|branch| self.branch(branch)).collect()),
-            Shape::Ref(id) => self.definition(*id),
-        };
-        let told: Vec<(&str, &Value)> = node
-            .limits
-            .iter()
-            .filter(|(keyword, _)| *keyword != "format" || node.shape == Shape::String)
-            .map(|(keyword, value)| (keyword.as_str(), value))
-            .collect();
-        tell(schema, node, &told)
-    }
-}
-
-impl GeminiOlder<'_> {
-    /// `node` as a part of a union: `null` is not yet a flag.
-    fn branch(&mut self, node: &Node) -> Value {
-        if node.shape == Shape::Null { null() } else { self.node(node) }
-    }
-
-    fn object(&mut self, properties: &[Property]) -> Value {
-        let members: Map<String, Value> =
-            properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
-        let names: Vec<&String> = members.keys().collect();
-        let mut schema = json!({"type": "object", "properties": members, "propertyOrdering": names});
-        let required = required(properties, |_| true);
-        if !required.is_empty() {
-            schema["required"] = json!(required);
+/// `node`, with the definitions it refers to in their places.
+fn write(graph: &Graph, node: &Node) -> Value {
+    let schema = match &node.shape {
+        Shape::Null => union(vec![null()]),
+        Shape::Boolean => json!({"type": "boolean"}),
+        Shape::Integer => json!({"type": "integer"}),
+        Shape::Number => json!({"type": "number"}),
+        // No schema with a value of any type is written here.
+        Shape::String | Shape::Any => json!({"type": "string"}),
+        Shape::Enum(values) => union(enumeration(values).into_iter().map(strings_alone).collect()),
+        Shape::Array { prefix, rest } => {
+            // There are no tuples: the kinds of items are known, their places are not.
+            let items = prefix.iter().chain(rest.node()).map(|item| branch(graph, item)).collect();
+            json!({"type": "array", "items": union(items)})
         }
-        schema
+        Shape::Object { properties, .. } => object(graph, properties),
+        Shape::AnyOf(branches) => union(branches.iter().map(|node| branch(graph, node)).collect()),
+        Shape::Ref(id) => write(graph, &graph.definitions[*id].node),
+    };
+    let told: Vec<(&str, &Value)> = node
+        .limits
+        .iter()
+        .filter(|(keyword, _)| *keyword != "format" || node.shape == Shape::String)
+        .map(|(keyword, value)| (keyword.as_str(), value))
+        .collect();
+    tell(schema, node, &told)
+}
+
+/// `node` as a part of a union: `null` is not yet a flag.
+fn branch(graph: &Graph, node: &Node) -> Value {
+    if node.shape == Shape::Null { null() } else { write(graph, node) }
+}
+
+fn object(graph: &Graph, properties: &[Property]) -> Value {
+    let members: Map<String, Value> =
+        properties.iter().map(|property| (property.name.clone(), write(graph, &property.node))).collect();
+    let names: Vec<&String> = members.keys().collect();
+    let mut schema = json!({"type": "object", "properties": members, "propertyOrdering": names});
+    let required = required(properties, |_| true);
+    if !required.is_empty() {
+        schema["required"] = json!(required);
     }
+    schema
 }
 
 fn null() -> Value {
@@ -147,18 +121,11 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// `schema` with the description of `node` and its limits in front of what it says itself; of a union, its first branch.
+/// `schema` with the description of `node` and its limits; of a union, its first branch.
 fn tell(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
     if let Some(first) = schema.get_mut("anyOf").and_then(|branches| branches.get_mut(0)) {
-        *first = tell(first.take(), node, limits);
+        *first = describe(first.take(), node, limits);
         return schema;
     }
-    let own = schema.get("description").cloned();
-    let mut schema = describe(schema, node, limits);
-    if let (Some(Value::String(own)), Some(Value::String(all))) = (own, schema.get("description"))
-        && own != *all
-    {
-        schema["description"] = json!(format!("{all} {own}"));
-    }
-    schema
+    describe(schema, node, limits)
 }

@@ -3,6 +3,7 @@
 mod anthropic;
 mod gemini;
 mod gemini_older;
+mod inlined;
 mod ollama;
 mod openai;
 
@@ -38,33 +39,39 @@ pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
     }
 }
 
-/// Writes nodes in one dialect, and notes the definitions it refers to.
-trait Writer {
-    fn graph(&self) -> &Graph;
-
-    /// The definitions referred to so far, in that order.
-    fn references(&mut self) -> &mut Vec<DefinitionId>;
+/// Writes nodes in one dialect.
+trait Writer<'g> {
+    fn references(&mut self) -> &mut References<'g>;
 
     fn node(&mut self, node: &Node) -> Value;
 
-    /// `node` as a definition of the document.
-    fn definition(&mut self, id: DefinitionId) -> Value;
+    /// The definition `id`, as one of the document or where it is used.
+    fn definition(&mut self, id: DefinitionId) -> Value {
+        let graph = self.references().graph;
+        self.node(&graph.definitions[id].node)
+    }
 
-    /// A reference to the definition `id`.
-    fn reference(&mut self, id: DefinitionId) -> Value {
-        if !self.references().contains(&id) {
-            self.references().push(id);
+    fn members(&mut self, properties: &[Property]) -> Map<String, Value> {
+        properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect()
+    }
+
+    /// Says in `schema` what an object may hold beside its members.
+    fn write_rest(&mut self, schema: &mut Value, rest: &Rest) {
+        match rest {
+            Rest::Unstated => {}
+            Rest::Closed => schema["additionalProperties"] = json!(false),
+            Rest::Any => schema["additionalProperties"] = json!(true),
+            Rest::Of(values) => schema["additionalProperties"] = self.node(values),
         }
-        json!({ "$ref": format!("#/$defs/{}", self.graph().definitions[id].name) })
     }
 
     /// `root` with the definitions that it, or one of them, refers to.
     fn document(&mut self, mut root: Value) -> Value {
+        let graph = self.references().graph;
         let mut definitions = Map::new();
         let mut written = 0;
-        while let Some(id) = self.references().get(written).copied() {
-            let definition = self.definition(id);
-            definitions.insert(self.graph().definitions[id].name.clone(), definition);
+        while let Some(id) = self.references().made.get(written).copied() {
+            definitions.insert(graph.definitions[id].name.clone(), self.definition(id));
             written += 1;
         }
         if !definitions.is_empty() {
@@ -72,6 +79,41 @@ trait Writer {
         }
         root
     }
+}
+
+/// The references in a document.
+struct References<'g> {
+    graph: &'g Graph,
+    /// To which definitions, in the order of their first.
+    made: Vec<DefinitionId>,
+}
+
+impl<'g> References<'g> {
+    fn new(graph: &'g Graph) -> Self {
+        Self { graph, made: Vec::new() }
+    }
+
+    /// A reference to the definition `id`.
+    fn make(&mut self, id: DefinitionId) -> Value {
+        if !self.made.contains(&id) {
+            self.made.push(id);
+        }
+        json!({ "$ref": format!("#/$defs/{}", self.graph.definitions[id].name) })
+    }
+}
+
+/// `schema`, which is that of `root`, as an object; and whether it had to be made the one property of one.
+fn as_object(root: &Node, schema: Value) -> (Value, bool) {
+    if matches!(root.shape, Shape::Object { .. }) {
+        return (schema, false);
+    }
+    let wrapper = json!({
+        "type": "object",
+        "properties": { WRAPPER: schema },
+        "required": [WRAPPER],
+        "additionalProperties": false,
+    });
+    (wrapper, true)
 }
 
 /// The root without a reference in its place: some providers take none there.
@@ -102,11 +144,13 @@ fn is_closed(node: &Node) -> bool {
     closed
 }
 
-/// `schema` with the description of `node`, and behind it the limits that its keywords do not state.
+/// `schema` with the description of `node`, and behind it the limits that its keywords do not state, and what `schema` told
+/// by itself.
 fn describe(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
     let notes: Vec<String> = limits.iter().map(|(keyword, value)| format!("{keyword}: {}", plain(value))).collect();
     let notes = if notes.is_empty() { None } else { Some(format!("({})", notes.join(", "))) };
-    let parts: Vec<&str> = node.description.as_deref().into_iter().chain(notes.as_deref()).collect();
+    let own = schema.get("description").and_then(Value::as_str).filter(|own| node.description.as_deref() != Some(*own));
+    let parts: Vec<&str> = node.description.as_deref().into_iter().chain(notes.as_deref()).chain(own).collect();
     if !parts.is_empty() {
         schema["description"] = Value::String(parts.join(" "));
     }

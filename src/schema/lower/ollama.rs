@@ -4,56 +4,39 @@
 //! fails on a node without a type, and resolves references late. So references are inlined, length limits are dropped,
 //! and every node has a type. What is dropped here is judged when the reply is.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Lowering, Writer, any_of, describe, enumeration, required, root, write_integer_bounds};
-use crate::schema::graph::{DefinitionId, Graph, Node, Rest, Shape};
+use super::{Lowering, References, Writer, any_of, enumeration, inlined, required, root, write_integer_bounds};
+use crate::schema::graph::{Graph, Node, Rest, Shape};
 
 /// Longer repetitions make grammars that take seconds to build or are refused.
 const MAX_ITEMS: u64 = 100;
-/// Above this many nodes, or levels, inlining costs more than references do.
-const MAX_INLINED: Size = Size { nodes: 4000, levels: 100 };
 /// The formats the grammar has rules for.
 const FORMATS: [&str; 8] = ["date", "time", "date-time", "uuid", "uuid1", "uuid3", "uuid4", "uuid5"];
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    let mut inline: Vec<bool> = graph.reach().iter().enumerate().map(|(id, reached)| !reached[id]).collect();
-    if !fits_inlined(graph, &inline) {
+    let mut inline: Vec<bool> = graph.recursion().map(|recurs| !recurs).collect();
+    if !inlined::is_sane(graph, &inline) {
         inline.fill(false);
     }
-    let mut writer = Ollama { graph, inline, references: Vec::new() };
+    let mut writer = Ollama { inline, references: References::new(graph) };
     let root = writer.node(&root(graph));
     Lowering { document: writer.document(root), strict: false, wrapped: false, nullable: false }
 }
 
-/// Whether the document stays of a sane size with the definitions that `inline` marks written where they are used.
-pub(super) fn fits_inlined(graph: &Graph, inline: &[bool]) -> bool {
-    let size = Size::of(graph, &root(graph), inline, &mut vec![None; inline.len()]);
-    size.nodes <= MAX_INLINED.nodes && size.levels <= MAX_INLINED.levels
-}
-
-struct Ollama<'a> {
-    graph: &'a Graph,
+struct Ollama<'g> {
     /// Which definitions are written where they are used.
     inline: Vec<bool>,
-    references: Vec<DefinitionId>,
+    references: References<'g>,
 }
 
-impl Writer for Ollama<'_> {
-    fn graph(&self) -> &Graph {
-        self.graph
-    }
-
-    fn references(&mut self) -> &mut Vec<DefinitionId> {
+impl<'g> Writer<'g> for Ollama<'g> {
+    fn references(&mut self) -> &mut References<'g> {
         &mut self.references
     }
 
-    fn definition(&mut self, id: DefinitionId) -> Value {
-        self.node(&self.graph.definitions[id].node)
-    }
-
     fn node(&mut self, node: &Node) -> Value {
-        let schema = match &node.shape {
+        let mut schema = match &node.shape {
             Shape::Any => any(),
             Shape::Null => json!({"type": "null"}),
             Shape::Boolean => json!({"type": "boolean"}),
@@ -72,26 +55,24 @@ impl Writer for Ollama<'_> {
             Shape::Enum(values) => any_of(enumeration(values)),
             Shape::Array { prefix, rest } => self.array(node, prefix, rest),
             Shape::Object { properties, rest } => {
-                let members: Map<String, Value> =
-                    properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect();
+                let members = self.members(properties);
                 let mut schema = json!({"type": "object"});
                 if !members.is_empty() || matches!(rest, Rest::Unstated | Rest::Closed) {
                     schema["properties"] = Value::Object(members);
                     schema["required"] = json!(required(properties, |_| true));
                 }
-                match rest {
-                    Rest::Unstated => {}
-                    Rest::Closed => schema["additionalProperties"] = json!(false),
-                    Rest::Any => schema["additionalProperties"] = json!(true),
-                    Rest::Of(values) => schema["additionalProperties"] = self.node(values),
-                }
+                self.write_rest(&mut schema, rest);
                 schema
             }
             Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
             Shape::Ref(id) if self.inline[*id] => self.definition(*id),
-            Shape::Ref(id) => self.reference(*id),
+            Shape::Ref(id) => self.references.make(*id),
         };
-        describe(schema, node, &[])
+        // A place's own words stand for those of its definition: the model sees neither.
+        if let Some(description) = &node.description {
+            schema["description"] = json!(description);
+        }
+        schema
     }
 }
 
@@ -124,34 +105,4 @@ impl Ollama<'_> {
 
 fn any() -> Value {
     json!({"type": ["string", "number", "boolean", "null", "array", "object"]})
-}
-
-/// How large a node becomes with its references inlined.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    nodes: usize,
-    levels: usize,
-}
-
-impl Size {
-    fn of(graph: &Graph, node: &Node, inline: &[bool], known: &mut Vec<Option<Self>>) -> Self {
-        let mut size = Self { nodes: 1, levels: 1 };
-        if let Shape::Ref(id) = node.shape {
-            if !inline[id] {
-                return size;
-            }
-            if let Some(size) = known[id] {
-                return size;
-            }
-            let size = Self::of(graph, &graph.definitions[id].node, inline, known);
-            known[id] = Some(size);
-            return size;
-        }
-        for child in node.children() {
-            let child = Self::of(graph, child, inline, known);
-            size.nodes = size.nodes.saturating_add(child.nodes);
-            size.levels = size.levels.max(child.levels + 1);
-        }
-        size
-    }
 }

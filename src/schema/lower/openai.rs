@@ -8,9 +8,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Lowering, WRAPPER, Writer, any_of, describe, enumeration, is_closed, is_null, is_plain_scalar, root, with_null_type,
+    Lowering, References, Writer, any_of, as_object, describe, enumeration, is_closed, is_null, is_plain_scalar, root,
+    with_null_type,
 };
-use crate::schema::graph::{DefinitionId, Graph, Node, Property, Rest, Shape};
+use crate::schema::graph::{Graph, Node, Property, Rest, Shape};
 
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 /// Documented limits of a strict schema.
@@ -19,7 +20,7 @@ const MAX_ENUM_VALUES: usize = 1000;
 const MAX_LEVELS: usize = 10;
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    if is_closed(&graph.root) && graph.definitions.iter().all(|definition| is_closed(&definition.node)) {
+    if graph.trees().all(is_closed) {
         let lowering = lower_as(graph, true);
         if Count::of(&lowering.document, 0).is_allowed() {
             return lowering;
@@ -34,41 +35,23 @@ pub(super) fn loose(graph: &Graph) -> Lowering {
 }
 
 fn lower_as(graph: &Graph, strict: bool) -> Lowering {
-    let mut writer = OpenAi { graph, strict, nullable: false, references: Vec::new() };
+    let mut writer = OpenAi { strict, nullable: false, references: References::new(graph) };
     let root = root(graph);
-    let wrapped = !matches!(root.shape, Shape::Object { .. });
-    let mut schema = writer.node(&root);
-    if wrapped {
-        schema = json!({
-            "type": "object",
-            "properties": { WRAPPER: schema },
-            "required": [WRAPPER],
-            "additionalProperties": false,
-        });
-    }
+    let (schema, wrapped) = as_object(&root, writer.node(&root));
     let document = writer.document(schema);
     Lowering { document, strict, wrapped, nullable: writer.nullable }
 }
 
-struct OpenAi<'a> {
-    graph: &'a Graph,
+struct OpenAi<'g> {
     strict: bool,
     /// Whether a property was made nullable.
     nullable: bool,
-    references: Vec<DefinitionId>,
+    references: References<'g>,
 }
 
-impl Writer for OpenAi<'_> {
-    fn graph(&self) -> &Graph {
-        self.graph
-    }
-
-    fn references(&mut self) -> &mut Vec<DefinitionId> {
+impl<'g> Writer<'g> for OpenAi<'g> {
+    fn references(&mut self) -> &mut References<'g> {
         &mut self.references
-    }
-
-    fn definition(&mut self, id: DefinitionId) -> Value {
-        self.node(&self.graph.definitions[id].node)
     }
 
     fn node(&mut self, node: &Node) -> Value {
@@ -84,8 +67,8 @@ impl Writer for OpenAi<'_> {
             Shape::Object { properties, rest } => self.object(properties, rest),
             Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
             // Nothing may stand beside a reference.
-            Shape::Ref(id) if node.description.is_some() => json!({"anyOf": [self.reference(*id)]}),
-            Shape::Ref(id) => self.reference(*id),
+            Shape::Ref(id) if node.description.is_some() => json!({"anyOf": [self.references.make(*id)]}),
+            Shape::Ref(id) => self.references.make(*id),
         };
         let mut told = Vec::new();
         for (keyword, value) in &node.limits {
@@ -128,7 +111,7 @@ impl OpenAi<'_> {
         let mut members = Map::new();
         for property in properties {
             let mut schema = self.node(&property.node);
-            if self.strict && !property.required && !self.graph.admits_null(&property.node) {
+            if self.strict && self.references.graph.null_is_absence(property) {
                 self.nullable = true;
                 schema = or_null(schema);
             }
@@ -140,12 +123,8 @@ impl OpenAi<'_> {
             .map(|property| property.name.as_str())
             .collect();
         let mut schema = json!({"type": "object", "properties": members, "required": required});
-        match rest {
-            Rest::Unstated if !self.strict => {}
-            Rest::Unstated | Rest::Closed => schema["additionalProperties"] = json!(false),
-            Rest::Any => schema["additionalProperties"] = json!(true),
-            Rest::Of(values) => schema["additionalProperties"] = self.node(values),
-        }
+        // Strict mode wants it said.
+        self.write_rest(&mut schema, if self.strict && *rest == Rest::Unstated { &Rest::Closed } else { rest });
         schema
     }
 }

@@ -1,14 +1,11 @@
 //! The JSON itself, read byte by byte, and the text of what is closed in it.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::super::lenient::{MAX_DEPTH, unquoted};
 use super::super::scan;
 use super::expected::{Expected, Step, Wrapping};
 use super::search::Certainty;
-
-/// As deep as the other readers of replies go.
-const MAX_DEPTH: usize = 127;
 
 /// No longer number is read by Python.
 const MAX_NUMBER: usize = 4300;
@@ -27,6 +24,7 @@ pub(super) enum Progress {
 /// A JSON document that begins with a bracket.
 #[derive(Debug, Default)]
 pub(super) struct Document {
+    certainty: Certainty,
     open: Vec<Container>,
     expect: Expect,
     /// The scalar being read, or the last one, as the model wrote it.
@@ -86,13 +84,18 @@ enum Token {
 struct Broken;
 
 impl Document {
+    /// One before its first bracket.
+    pub(super) fn new(certainty: Certainty) -> Self {
+        Self { certainty, ..Self::default() }
+    }
+
     /// Reads `text` on, up to the end of the document.
-    pub(super) fn push(&mut self, text: &str, expected: &Expected, certainty: Certainty) -> Progress {
+    pub(super) fn push(&mut self, text: &str, expected: &Expected) -> Progress {
         let mut at = 0;
         while at < text.len() {
             let read = match self.token {
-                Token::None => self.structure(text.as_bytes()[at], expected, certainty).map(|()| 1),
-                Token::String { is_escaped } => self.string(&text[at..], is_escaped, expected, certainty),
+                Token::None => self.structure(text.as_bytes()[at], expected).map(|()| 1),
+                Token::String { is_escaped } => self.string(&text[at..], is_escaped, expected),
                 Token::Bare => self.bare(&text[at..]),
             };
             match read {
@@ -116,10 +119,10 @@ impl Document {
         self.values
     }
 
-    /// Whether it has held nothing yet that only JSON does.
+    /// Whether its first bracket may be one of the prose: it has held nothing yet that only JSON does.
     pub(super) fn may_be_prose(&self) -> bool {
         let has_name = self.open.first().is_some_and(|container| !container.names.is_empty());
-        self.open.len() == 1 && self.closed.is_empty() && !has_name
+        self.certainty == Certainty::Likely && self.open.len() == 1 && self.closed.is_empty() && !has_name
     }
 
     /// What is closed, as a document.
@@ -132,7 +135,7 @@ impl Document {
     }
 
     /// A byte between tokens.
-    fn structure(&mut self, byte: u8, expected: &Expected, certainty: Certainty) -> Result<(), Broken> {
+    fn structure(&mut self, byte: u8, expected: &Expected) -> Result<(), Broken> {
         let is_object = self.open.last().is_some_and(|container| container.is_object);
         match (byte, self.expect) {
             (b' ' | b'\n' | b'\r' | b'\t', _) => {}
@@ -156,7 +159,7 @@ impl Document {
             (b'"', Expect::Key | Expect::KeyOrClose) => self.begin(Token::String { is_escaped: false }),
             (_, Expect::Value | Expect::ValueOrClose) => {
                 let is_first_item = self.open.len() == 1 && self.expect == Expect::ValueOrClose;
-                if is_first_item && certainty == Certainty::Likely && !expected.may_list(byte) {
+                if is_first_item && self.certainty == Certainty::Likely && !expected.may_list(byte) {
                     return Err(Broken);
                 }
                 match byte {
@@ -217,13 +220,7 @@ impl Document {
     }
 
     /// The inside of a string; how much of `text` was read.
-    fn string(
-        &mut self,
-        text: &str,
-        is_escaped: bool,
-        expected: &Expected,
-        certainty: Certainty,
-    ) -> Result<usize, Broken> {
+    fn string(&mut self, text: &str, is_escaped: bool, expected: &Expected) -> Result<usize, Broken> {
         let special = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
         let (read, ends) = match (is_escaped, special) {
             // The character behind a backslash, however long it is, and no more.
@@ -242,9 +239,9 @@ impl Document {
             return Err(Broken);
         }
         match self.expect {
-            Expect::Key | Expect::KeyOrClose => self.name(expected, certainty)?,
+            Expect::Key | Expect::KeyOrClose => self.name(expected)?,
             // A lone surrogate is an escape that no reader takes.
-            _ => decoded(&self.literal).map(|_| self.expect = Expect::AfterScalar)?,
+            _ => unquoted(&self.literal).map(|_| self.expect = Expect::AfterScalar).ok_or(Broken)?,
         }
         Ok(read)
     }
@@ -266,14 +263,14 @@ impl Document {
     }
 
     /// The name of a member is complete.
-    fn name(&mut self, expected: &Expected, certainty: Certainty) -> Result<(), Broken> {
+    fn name(&mut self, expected: &Expected) -> Result<(), Broken> {
         let is_first = self.open.len() == 1 && self.expect == Expect::KeyOrClose;
         let container = self.open.last_mut().ok_or(Broken)?;
-        container.name = decoded(&self.literal)?.into_owned();
+        container.name = unquoted(&self.literal).ok_or(Broken)?.into_owned();
         std::mem::swap(&mut container.quoted, &mut self.literal);
         // Of two members with one name readers take the last: what was shown would change.
         let is_new = container.names.insert(container.name.clone());
-        if !is_new || (is_first && certainty == Certainty::Likely && !expected.knows(&container.name)) {
+        if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.knows(&container.name)) {
             return Err(Broken);
         }
         if is_first {
@@ -339,12 +336,4 @@ impl Document {
     fn root(&self) -> usize {
         usize::from(self.wrapper)
     }
-}
-
-/// The text that the string `literal` stands for.
-fn decoded(literal: &str) -> Result<Cow<'_, str>, Broken> {
-    if !literal.contains('\\') {
-        return Ok(Cow::Borrowed(&literal[1..literal.len() - 1]));
-    }
-    serde_json::from_str(literal).map(Cow::Owned).map_err(|_| Broken)
 }

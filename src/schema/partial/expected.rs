@@ -34,7 +34,8 @@ pub(super) enum Wrapping {
 impl Expected {
     /// Whether the answer may begin with `bracket`.
     pub(super) fn may_open_with(&self, bracket: u8) -> bool {
-        (self.wrapped && bracket == b'{') || self.shapes(&self.graph.root).iter().any(|shape| starts(shape, bracket))
+        (self.wrapped && bracket == b'{')
+            || self.graph.shapes(&self.graph.root).iter().any(|shape| starts(shape, bracket))
     }
 
     /// Whether the object whose first member is `name` wraps the answer.
@@ -42,33 +43,18 @@ impl Expected {
         if !self.wrapped || name != WRAPPER {
             return Wrapping::None;
         }
-        let is_own = |shape: &&Shape| match shape {
-            Shape::Any => true,
-            Shape::Object { properties, rest } => {
-                matches!(rest, Rest::Any | Rest::Of(_)) || properties.iter().any(|property| property.name == WRAPPER)
-            }
-            _ => false,
-        };
-        let shapes = self.shapes(&self.graph.root);
-        if shapes.iter().any(is_own) { Wrapping::Unclear } else { Wrapping::Wrapper }
+        if self.may_hold(WRAPPER) { Wrapping::Unclear } else { Wrapping::Wrapper }
     }
 
     /// Whether an object in the prose whose first member is `name` looks like the answer.
     pub(super) fn knows(&self, name: &str) -> bool {
-        self.wrapping(name) != Wrapping::None
-            || self.shapes(&self.graph.root).iter().any(|shape| match shape {
-                Shape::Any => true,
-                Shape::Object { properties, rest } => {
-                    matches!(rest, Rest::Any | Rest::Of(_)) || properties.iter().any(|property| property.name == name)
-                }
-                _ => false,
-            })
+        self.wrapping(name) != Wrapping::None || self.may_hold(name)
     }
 
     /// Whether a list in the prose whose first item begins with `first` looks like the answer.
     pub(super) fn may_list(&self, first: u8) -> bool {
         let mut nodes = Vec::new();
-        for shape in self.shapes(&self.graph.root) {
+        for shape in self.graph.shapes(&self.graph.root) {
             match shape {
                 Shape::Array { prefix, rest } => match prefix.first().or(rest.node()) {
                     Some(node) => nodes.push(node),
@@ -78,7 +64,7 @@ impl Expected {
                 _ => {}
             }
         }
-        nodes.into_iter().any(|node| self.shapes(node).iter().any(|shape| starts(shape, first)))
+        nodes.into_iter().any(|node| self.graph.shapes(node).iter().any(|shape| starts(shape, first)))
     }
 
     /// Whether a null as the member `name` of the object at the end of `path` may stand for an absent property.
@@ -86,24 +72,31 @@ impl Expected {
         if !self.nullable {
             return false;
         }
-        let mut shapes = self.shapes(&self.graph.root);
+        let mut shapes = self.graph.shapes(&self.graph.root);
         for step in path {
-            shapes = shapes.iter().filter_map(|shape| inside(shape, step)).flat_map(|node| self.shapes(node)).collect();
+            shapes = shapes
+                .iter()
+                .filter_map(|shape| inside(shape, step))
+                .flat_map(|node| self.graph.shapes(node))
+                .collect();
         }
         shapes.iter().any(|shape| match shape {
-            Shape::Object { properties, .. } => properties
-                .iter()
-                .any(|property| property.name == name && !property.required && !self.graph.admits_null(&property.node)),
+            Shape::Object { properties, .. } => {
+                properties.iter().any(|property| property.name == name && self.graph.null_is_absence(property))
+            }
             _ => false,
         })
     }
 
-    /// The shapes that a value of `node` may have.
-    fn shapes<'g>(&'g self, node: &'g Node) -> Vec<&'g Shape> {
-        match &self.graph.resolve(node).shape {
-            Shape::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
-            shape => vec![shape],
-        }
+    /// Whether the answer may be an object with the member `name`, as far as the schema cares to say.
+    fn may_hold(&self, name: &str) -> bool {
+        self.graph.shapes(&self.graph.root).iter().any(|shape| match shape {
+            Shape::Any => true,
+            Shape::Object { properties, rest } => {
+                matches!(rest, Rest::Any | Rest::Of(_)) || properties.iter().any(|property| property.name == name)
+            }
+            _ => false,
+        })
     }
 }
 

@@ -1,9 +1,12 @@
 //! Where the JSON begins in a reply that is still coming.
 
+use super::super::extract::{CLOSE, OPEN};
+
 /// How sure it is that a bracket opens the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
     /// It stands at the start of the reply or of a code fence.
+    #[default]
     Certain,
     /// It stands in the prose, first on a line or behind a colon.
     Likely,
@@ -34,9 +37,6 @@ enum Place {
     Prose,
 }
 
-const OPEN: &[u8] = b"<think>";
-const CLOSE: &[u8] = b"</think>";
-
 impl Search {
     /// One that goes on behind a bracket that opened nothing.
     pub(super) fn within_a_line() -> Self {
@@ -62,7 +62,7 @@ impl Search {
         let is = |expected: Option<&u8>| expected.is_some_and(|byte| char::from(*byte) == character);
         // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
         self.closing = match self.closing {
-            matched if is(CLOSE.get(matched)) => matched + 1,
+            matched if is(CLOSE.as_bytes().get(matched)) => matched + 1,
             _ => usize::from(character == '<'),
         };
         if self.closing == CLOSE.len() {
@@ -72,7 +72,7 @@ impl Search {
         self.place = match (self.place, character) {
             (Place::Thoughts, _) => Place::Thoughts,
             (Place::Start, '<') => Place::Tag(1),
-            (Place::Tag(matched), _) if is(OPEN.get(matched)) => match matched + 1 {
+            (Place::Tag(matched), _) if is(OPEN.as_bytes().get(matched)) => match matched + 1 {
                 all if all == OPEN.len() => Place::Thoughts,
                 matched => Place::Tag(matched),
             },
