@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
@@ -158,7 +157,7 @@ impl Cancellation {
 
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         if cancelled(self.task.bind(py))? > self.before {
-            return Err(CancelledError::new_err("the task was cancelled during a blocking call"));
+            return Err(error::cancelled(py, "the task was cancelled during a blocking call"));
         }
         Ok(())
     }

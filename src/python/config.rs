@@ -10,9 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
+use super::number::{Real, Whole};
 use crate::config::{Config, KeepAlive, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
-use values::{LimitsByProvider, PricesByModel, count, key, thinking, without_password};
+use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
 
 pub(super) use limits::Limits;
 pub(super) use values::{choice, parse, tier};
@@ -75,10 +76,10 @@ impl LLMConfig {
         ollama_host: Option<String>,
         ollama_model_fast: Option<String>,
         ollama_model_balanced: Option<String>,
-        ollama_timeout: Option<f64>,
+        ollama_timeout: Option<Real>,
         gemini_api_key: Option<&str>,
         gemini_model: Option<String>,
-        default_temperature: Option<f64>,
+        default_temperature: Option<Real>,
         gemini_base_url: Option<String>,
         openai_api_key: Option<&str>,
         openai_model: Option<String>,
@@ -86,10 +87,10 @@ impl LLMConfig {
         anthropic_api_key: Option<&str>,
         anthropic_model: Option<String>,
         anthropic_base_url: Option<String>,
-        ollama_num_ctx: Option<i64>,
+        ollama_num_ctx: Option<Whole>,
         ollama_keep_alive: Option<KeepAlive>,
-        ollama_load_timeout: Option<f64>,
-        gemini_thinking_budget: Option<i64>,
+        ollama_load_timeout: Option<Real>,
+        gemini_thinking_budget: Option<Whole>,
         gemini_thinking_level: Option<&str>,
         limits: Option<LimitsByProvider>,
         prices: Option<PricesByModel>,
@@ -103,10 +104,10 @@ impl LLMConfig {
                 ollama_host: ollama_host.unwrap_or(base.ollama_host),
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
-                ollama_timeout: ollama_timeout.unwrap_or(base.ollama_timeout),
-                ollama_num_ctx: count("ollama_num_ctx", ollama_num_ctx)?,
+                ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
+                ollama_num_ctx: ollama_num_ctx.map(|number| number.at_least(1, "ollama_num_ctx")).transpose()?,
                 ollama_keep_alive,
-                ollama_load_timeout: ollama_load_timeout.unwrap_or(base.ollama_load_timeout),
+                ollama_load_timeout: ollama_load_timeout.map_or(base.ollama_load_timeout, |Real(number)| number),
                 gemini_api_key: key(gemini_api_key),
                 gemini_model: gemini_model.unwrap_or(base.gemini_model),
                 gemini_base_url: gemini_base_url.unwrap_or(base.gemini_base_url),
@@ -117,7 +118,7 @@ impl LLMConfig {
                 anthropic_api_key: key(anthropic_api_key),
                 anthropic_model,
                 anthropic_base_url: anthropic_base_url.unwrap_or(base.anthropic_base_url),
-                default_temperature: default_temperature.unwrap_or(base.default_temperature),
+                default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),
             };

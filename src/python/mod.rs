@@ -20,6 +20,7 @@ mod coordinator;
 mod error;
 mod lane;
 mod log;
+mod number;
 mod policy;
 mod router;
 mod runtime;

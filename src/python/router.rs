@@ -9,7 +9,8 @@ use pyo3::types::PyDict;
 use super::attachments::{Attachments, Given};
 use super::bridge::{self, Pending};
 use super::config::{self, LLMConfig};
-use super::policy::{self, Budget, HedgeAfter, Real, Whole};
+use super::number::{Real, Whole};
+use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::{self, Stream};
 use super::{convert, error};
@@ -66,9 +67,9 @@ impl Router {
         let overrides = || -> Result<Overrides> {
             let base = Policy::default();
             let policy = Policy {
-                deadline: stream::limit("deadline", deadline.map(|Real(seconds)| seconds))?,
+                deadline: stream::limit("deadline", deadline)?,
                 max_attempts: max_attempts
-                    .map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", &number))?,
+                    .map_or(Ok(base.max_attempts), |number| number.at_least(1, "max_attempts"))?,
                 budget: budget.map_or(base.budget, |budget| budget.get().budget),
                 on_refusal: config::parse(on_refusal)?.unwrap_or(base.on_refusal),
                 hedge: hedge_after.map(HedgeAfter::into_hedge).transpose()?,
@@ -169,9 +170,9 @@ impl Router {
         max_tokens: Option<u32>,
         force_provider: Option<&str>,
         on_stream_error: &str,
-        first_token_timeout: Option<f64>,
-        idle_timeout: Option<f64>,
-        total_timeout: Option<f64>,
+        first_token_timeout: Option<Real>,
+        idle_timeout: Option<Real>,
+        total_timeout: Option<Real>,
         schema: Option<&Bound<'_, Schema>>,
         files: Vec<Given>,
         images: Vec<Given>,

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::attachments::Attachments;
 use super::bridge::{self, Pending};
+use super::number::Real;
 use super::runtime::Process;
 use super::{convert, error};
 use crate::config::Provider;
@@ -158,8 +159,8 @@ impl State {
 }
 
 /// The time limit `name`, from seconds.
-pub(super) fn limit(name: &str, seconds: Option<f64>) -> Result<Option<Duration>> {
-    let Some(seconds) = seconds else { return Ok(None) };
+pub(super) fn limit(name: &str, seconds: Option<Real>) -> Result<Option<Duration>> {
+    let Some(Real(seconds)) = seconds else { return Ok(None) };
     match Duration::try_from_secs_f64(seconds) {
         Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
         _ => Err(Error::invalid_input(format!("{name} must be a positive number of seconds, not {seconds}"))),
