@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use super::{Config, Secret, check_url, is_seconds};
+use super::{BaseUrl, Config, Secret, is_seconds};
 
 impl Config {
     /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
@@ -83,16 +83,17 @@ impl Reader<'_> {
         self.checked(name, default, read, "a positive number of seconds")
     }
 
-    fn url(&mut self, name: &str, default: String) -> String {
-        self.checked(name, default, |value| check_url(name, &value).is_ok().then_some(value), "an http(s) URL")
+    fn url(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
+        let read = |value: String| Some(BaseUrl::from(value)).filter(|address| address.url().is_some());
+        self.checked(name, default, read, "an http(s) URL")
     }
 
     /// `OLLAMA_HOST` is commonly written without a scheme (`127.0.0.1:11434`), and `0.0.0.0` as the address a server
     /// listens on: neither can be connected to as written.
-    fn host(&mut self, name: &str, default: String) -> String {
+    fn host(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
         let read = |value: String| {
             let url = if value.contains("://") { value } else { format!("http://{value}") };
-            check_url(name, &url).is_ok().then(|| url.replacen("//0.0.0.0", "//127.0.0.1", 1))
+            Some(BaseUrl::from(url.replacen("//0.0.0.0", "//127.0.0.1", 1))).filter(|address| address.url().is_some())
         };
         self.checked(name, default, read, "a host or an http(s) URL")
     }
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_bare_ollama_host_becomes_a_url() {
-        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host, "http://box:11434");
-        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host, "http://127.0.0.1:1");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host.as_str(), "http://box:11434");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host.as_str(), "http://127.0.0.1:1");
     }
 }

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
 use super::number::{Real, Whole};
-use crate::config::{Config, KeepAlive, Secret, Thinking, ThinkingLevel};
+use crate::config::{BaseUrl, Config, KeepAlive, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
 use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
 
@@ -101,7 +101,7 @@ impl LLMConfig {
                 default_provider: parse(default_provider)?.unwrap_or(base.default_provider),
                 model_tier: parse(model_tier)?.unwrap_or(base.model_tier),
                 fallback_enabled: fallback_enabled.unwrap_or(base.fallback_enabled),
-                ollama_host: ollama_host.unwrap_or(base.ollama_host),
+                ollama_host: ollama_host.map_or(base.ollama_host, BaseUrl::from),
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
                 ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
@@ -110,14 +110,14 @@ impl LLMConfig {
                 ollama_load_timeout: ollama_load_timeout.map_or(base.ollama_load_timeout, |Real(number)| number),
                 gemini_api_key: key(gemini_api_key),
                 gemini_model: gemini_model.unwrap_or(base.gemini_model),
-                gemini_base_url: gemini_base_url.unwrap_or(base.gemini_base_url),
+                gemini_base_url: gemini_base_url.map_or(base.gemini_base_url, BaseUrl::from),
                 gemini_thinking: thinking(gemini_thinking_budget, gemini_thinking_level)?,
                 openai_api_key: key(openai_api_key),
                 openai_model,
-                openai_base_url: openai_base_url.unwrap_or(base.openai_base_url),
+                openai_base_url: openai_base_url.map_or(base.openai_base_url, BaseUrl::from),
                 anthropic_api_key: key(anthropic_api_key),
                 anthropic_model,
-                anthropic_base_url: anthropic_base_url.unwrap_or(base.anthropic_base_url),
+                anthropic_base_url: anthropic_base_url.map_or(base.anthropic_base_url, BaseUrl::from),
                 default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),

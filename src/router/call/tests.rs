@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -140,12 +140,12 @@ fn trace(seed: u64) -> Trace {
     };
     let key = || Some(Secret::new("a-key-for-tests"));
     let config = Config {
-        ollama_host: "http://ollama.test".to_owned(),
-        gemini_base_url: "http://gemini.test".to_owned(),
+        ollama_host: "http://ollama.test".into(),
+        gemini_base_url: "http://gemini.test".into(),
         gemini_api_key: if random.u8(..8) == 0 { None } else { key() },
-        openai_base_url: "http://openai.test".to_owned(),
+        openai_base_url: "http://openai.test".into(),
         openai_model: Some("gpt".to_owned()),
-        anthropic_base_url: "http://anthropic.test".to_owned(),
+        anthropic_base_url: "http://anthropic.test".into(),
         anthropic_model: Some("claude-sonnet-4-5".to_owned()),
         anthropic_api_key: key(),
         limits: if random.u8(..4) == 0 { [(Provider::Ollama, limits)].into() } else { BTreeMap::new() },
