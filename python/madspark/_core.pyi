@@ -8,10 +8,11 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
-from madspark.llm.response import LLMResponse, Restarted
+from madspark.llm.response import Attempt, LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
 __all__ = [
+    "Attempts",
     "Budget",
     "Call",
     "Coordinator",
@@ -298,11 +299,17 @@ class Router:
     def ahealth(self) -> Pending[dict[str, Any]]: ...
 
 @final
+class Attempts:
+    """The attempts of a response, made when somebody asks for them."""
+
+    def made(self) -> tuple[Attempt, ...]: ...
+
+@final
 class Call:
     """A call under way: pull a candidate, judge it, pull again or finish."""
 
     def next(self, faults: list[str] | None = None) -> str: ...
-    def anext(self, faults: list[str] | None = None) -> Pending[str]: ...
+    def anext(self, faults: list[str] | None = None) -> str | Pending[str]: ...
     def finish(self) -> LLMResponse: ...
 
 @final
@@ -313,7 +320,9 @@ class Stream:
     """
 
     def next(self) -> str | tuple[str, bool] | Restarted | None: ...
-    def anext(self) -> Pending[str | tuple[str, bool] | Restarted | None]: ...
+    def anext(
+        self,
+    ) -> str | tuple[str, bool] | Restarted | Pending[str | tuple[str, bool] | Restarted | None] | None: ...
     def reject(self, faults: list[str]) -> None:
         """Tell why the whole is not taken; the next pull tells what follows."""
 

@@ -21,8 +21,9 @@ async def finish(pending: Pending[_T]) -> _T:
     """Await the core's work; whatever ends the wait early drops the work and closes its sockets."""
     try:
         return await pending.future
-    finally:
+    except BaseException:
         pending.close()
+        raise
 
 
 def drive(steps: Steps[_T]) -> _T:
@@ -47,7 +48,8 @@ async def adrive(steps: Steps[_T]) -> _T:
         call, faults = next(steps)
         while True:
             try:
-                text = await finish(call.anext(faults))
+                step = call.anext(faults)
+                text = step if isinstance(step, str) else await finish(step)
             except Exception as error:  # noqa: BLE001  (the steps decide)
                 call, faults = steps.throw(error)
             else:

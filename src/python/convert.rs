@@ -74,17 +74,31 @@ pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) ->
     }
 }
 
+/// The attempts of a response, made Python objects where somebody asks for them: few callers do.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Attempts(Vec<Attempt>);
+
+#[pymethods]
+impl Attempts {
+    /// Each as a `madspark.llm.response.Attempt`.
+    fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let made: Vec<_> = self.0.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
+        PyTuple::new(py, made)
+    }
+}
+
 /// `madspark.llm.response.LLMResponse`.
-pub(super) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
-    let attempts: Vec<_> = response.attempts.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
-    let fields = PyDict::new(py);
-    fields.set_item(name!(py, "tokens_used"), response.tokens)?;
-    fields.set_item(name!(py, "latency_ms"), response.latency.as_secs_f64() * 1000.0)?;
-    fields.set_item(name!(py, "cost"), response.cost)?;
-    fields.set_item(name!(py, "attempts"), PyTuple::new(py, attempts)?)?;
-    let told = (&response.text, &*response.provider, &*response.model);
-    once::import(&CLASS, py, "madspark.llm.response", "LLMResponse")?.call(told, Some(&fields))
+pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_, PyAny>> {
+    static MAKE: OnceLock<Py<PyAny>> = OnceLock::new();
+    once::import(&MAKE, py, "madspark.llm.response", "answered")?.call1((
+        &response.text,
+        &*response.provider,
+        &*response.model,
+        response.tokens,
+        response.latency.as_secs_f64() * 1000.0,
+        response.cost,
+        Attempts(response.attempts),
+    ))
 }
 
 /// The contract's dictionary of a router's metrics.

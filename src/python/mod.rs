@@ -39,6 +39,8 @@ mod _core {
     #[pymodule_export]
     use super::config::{LLMConfig, Limits};
     #[pymodule_export]
+    use super::convert::Attempts;
+    #[pymodule_export]
     use super::coordinator::Coordinator;
     #[pymodule_export]
     use super::policy::Budget;

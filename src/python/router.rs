@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::attachments::{Attachments, Given};
-use super::bridge::{self, Pending};
+use super::bridge::{self, Pending, Step};
 use super::config::{self, LLMConfig};
 use super::number::{Real, Whole};
 use super::policy::{Budget, HedgeAfter};
@@ -265,7 +265,7 @@ impl Call {
 
     /// The next candidate's text.
     #[pyo3(signature = (faults = None))]
-    fn anext(&self, py: Python<'_>, faults: Option<Vec<String>>) -> PyResult<Pending> {
+    fn anext<'py>(&self, py: Python<'py>, faults: Option<Vec<String>>) -> PyResult<Step<'py>> {
         let text = |py: Python<'_>, text: String| Ok(text.into_pyobject(py)?.into_any().unbind());
         // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
         let is_light = matches!(&*lock(&self.state), State::Running(call) if !call.has_attachments());
@@ -273,7 +273,7 @@ impl Call {
         if is_light {
             bridge::submit_eager(py, &self.process, work, text)
         } else {
-            bridge::submit(py, &self.process, work, text)
+            bridge::submit(py, &self.process, work, text).map(Step::Pending)
         }
     }
 
@@ -283,7 +283,7 @@ impl Call {
             return Err(PyRuntimeError::new_err("finish() without a candidate"));
         };
         let response = call.finish().map_err(|failure| error::to_python(py, &failure))?;
-        convert::response(py, &response)
+        convert::response(py, response)
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use tokio::sync::Notify;
 
 use super::attachments::Attachments;
-use super::bridge::{self, Pending};
+use super::bridge::{self, Step};
 use super::number::Real;
 use super::runtime::Process;
 use super::{convert, error};
@@ -53,7 +53,7 @@ impl Stream {
     }
 
     /// Does as `next`, without blocking.
-    fn anext(&self, py: Python<'_>) -> PyResult<Pending> {
+    fn anext<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         let event =
             |py: Python<'_>, event: Option<StreamEvent>| Ok(convert::stream_event(py, event.as_ref())?.unbind());
         // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
@@ -62,7 +62,7 @@ impl Stream {
         if is_light {
             bridge::submit_eager(py, &self.process, work, event)
         } else {
-            bridge::submit(py, &self.process, work, event)
+            bridge::submit(py, &self.process, work, event).map(Step::Pending)
         }
     }
 
@@ -79,7 +79,7 @@ impl Stream {
             return Err(PyRuntimeError::new_err("finish() of a stream in use or closed"));
         };
         let response = stream.finish().map_err(|failure| error::to_python(py, &failure))?;
-        convert::response(py, &response)
+        convert::response(py, response)
     }
 
     /// End the stream and close its socket; a pull under way gives None. Safe to call again.

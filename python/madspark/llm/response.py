@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, NoReturn, Self
 
+    from madspark._core import Attempts
+
 __all__ = ["Attempt", "LLMResponse", "Restarted"]
 
 _BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
@@ -171,7 +173,9 @@ class LLMResponse:
     ``timestamp`` is in UTC and defaults to now.
     """
 
-    __slots__ = ("attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
+    __slots__ = ("_attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
+
+    _attempts: tuple[Attempt, ...] | Attempts
 
     def __init__(
         self,
@@ -193,7 +197,19 @@ class LLMResponse:
         self.cost = cost
         self.cached = cached
         self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
-        self.attempts: tuple[Attempt, ...] = tuple(attempts)
+        self._attempts = tuple(attempts)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt, the failed ones too, in order."""
+        attempts = self._attempts
+        if not isinstance(attempts, tuple):
+            self._attempts = attempts = attempts.made()
+        return attempts
+
+    @attempts.setter
+    def attempts(self, attempts: Iterable[Attempt]) -> None:
+        self._attempts = tuple(attempts)
 
     @property
     def usage(self) -> dict[str, int]:
@@ -226,6 +242,10 @@ class LLMResponse:
 
         return answer(self)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        told = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)
+        return type(self), (*told, self.timestamp, self.attempts)
+
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, LLMResponse) else NotImplemented
 
@@ -251,3 +271,26 @@ class LLMResponse:
             "timestamp": self.timestamp.isoformat(),
             "attempts": [attempt.to_dict() for attempt in self.attempts],
         }
+
+
+def answered(
+    text: str,
+    provider: str,
+    model: str,
+    tokens_used: int,
+    latency_ms: float,
+    cost: float | None,
+    attempts: Attempts,
+) -> LLMResponse:
+    """Return a response whose attempts are made when they are asked for."""
+    response = LLMResponse.__new__(LLMResponse)
+    response.text = text
+    response.provider = provider
+    response.model = model
+    response.tokens_used = tokens_used
+    response.latency_ms = latency_ms
+    response.cost = cost
+    response.cached = False
+    response.timestamp = datetime.now(UTC)
+    response._attempts = attempts  # noqa: SLF001  (their own module)
+    return response
