@@ -1,5 +1,9 @@
 //! What the tests of the cache share.
 
+mod flights;
+mod questions;
+pub(super) mod stores;
+
 use std::sync::Arc;
 
 use super::{Entry, Key};

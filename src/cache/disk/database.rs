@@ -187,7 +187,7 @@ impl Database {
     pub(super) fn give_back(&self) -> Result<(), Trouble> {
         let (pages, free) = (number(&self.connection, "page_count")?, number(&self.connection, "freelist_count")?);
         if free > pages / 4 && free > 64 {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({})", free.min(GIVEN_BACK)))?;
+            vacuum(&self.connection, free.min(GIVEN_BACK))?;
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Database {
         let count: i64 = transaction.query_row("SELECT count(*) FROM answers", [], |row| row.get(0))?;
         transaction.execute("DELETE FROM answers", [])?;
         transaction.commit()?;
-        self.connection.execute_batch("PRAGMA incremental_vacuum")?;
+        vacuum(&self.connection, u64::from(u32::MAX >> 1))?;
         // Fails while another process reads; then the log stays as long as it is and is written over.
         drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         Ok(unsigned(count))
@@ -263,6 +263,14 @@ fn oldest(connection: &Connection, bytes: u64) -> rusqlite::Result<Vec<i64>> {
         }
     }
     Ok(found)
+}
+
+/// Gives at most `pages` free ones back, one with every row of the answer.
+fn vacuum(connection: &Connection, pages: u64) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {

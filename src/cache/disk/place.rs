@@ -61,7 +61,10 @@ impl Place {
 
     /// Makes an empty database file where there is none, for its owner alone; what `SQLite` puts beside it gets the same
     /// rights. One that exists is not opened here: to close it again would give up the locks that `SQLite` has on it.
-    pub(super) fn create(&self, _: &Lock) -> io::Result<()> {
+    pub(super) fn create(&self, lock: &Lock) -> io::Result<()> {
+        if self.identity().is_none() {
+            self.remove_logs(lock)?;
+        }
         match private_file(OpenOptions::new().create_new(true).write(true)).open(self.database()) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
@@ -78,15 +81,10 @@ impl Place {
         fs::metadata(self.database()).is_ok_and(|found| !found.is_file())
     }
 
-    /// Takes the database out of the way. Its log goes first and for good: it must never be read into the next one.
-    pub(super) fn set_aside(&self, _: &Lock) -> io::Result<()> {
+    /// Takes the database out of the way.
+    pub(super) fn set_aside(&self, lock: &Lock) -> io::Result<()> {
         let (database, damaged) = (self.database(), self.damaged());
-        for end in ["-wal", "-shm", "-journal"] {
-            match fs::remove_file(beside(&database, end)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        self.remove_logs(lock)?;
         match fs::remove_file(&damaged) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => drop(fs::remove_dir(&damaged)),
@@ -96,6 +94,17 @@ impl Place {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// What belonged to a database that is gone must never be read into the next one.
+    fn remove_logs(&self, _: &Lock) -> io::Result<()> {
+        for end in ["-wal", "-shm", "-journal"] {
+            match fs::remove_file(beside(&self.database(), end)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what was put aside.

@@ -88,6 +88,14 @@ impl Writer {
         self.tidy();
     }
 
+    fn clear(&mut self, reply: oneshot::Sender<u64>) {
+        let cleared = self.with(Database::clear);
+        self.access.place().remove_damaged();
+        if let Some(cleared) = cleared {
+            let _ = reply.send(cleared);
+        }
+    }
+
     fn tidy(&mut self) {
         if self.expired.is_none_or(|last| last.elapsed() >= EXPIRE_EVERY) {
             let deleted = self.with(|database| database.expire(now()));
@@ -115,8 +123,8 @@ impl Work for Writer {
     type Job = Write;
 
     fn run(&mut self, jobs: Vec<Write>) {
-        let (mut changes, mut done, mut size) = (Vec::with_capacity(jobs.len()), Vec::new(), 0);
-        let mut clears = Vec::new();
+        let (mut changes, mut done) = (Vec::with_capacity(jobs.len()), Vec::new());
+        let mut size = 0;
         for job in jobs {
             match job {
                 Write::Put { key, entry, expires, done: told } => {
@@ -129,18 +137,9 @@ impl Work for Writer {
                 Write::Touch { key } => changes.push(Change::Touch { key, used: now() }),
                 Write::Remove { key } => changes.push(Change::Remove { key }),
                 Write::Clear { reply } => {
-                    // What was handed over before is among what is cleared, and needs not be written.
-                    changes.clear();
-                    tell(std::mem::take(&mut done));
-                    clears.push(reply);
+                    self.write(&std::mem::take(&mut changes), std::mem::take(&mut done));
+                    self.clear(reply);
                 }
-            }
-        }
-        for reply in clears {
-            let cleared = self.with(Database::clear);
-            self.access.place().remove_damaged();
-            if let Some(cleared) = cleared {
-                let _ = reply.send(cleared);
             }
         }
         self.write(&changes, done);

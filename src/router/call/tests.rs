@@ -155,7 +155,7 @@ fn trace(seed: u64) -> Trace {
         primary_provider: pinned.collect::<Vec<_>>().get(random.usize(..5)).copied(),
         fallback_enabled: Some(random.u8(..4) > 0),
         model_tier: Some(if random.bool() { ModelTier::Fast } else { ModelTier::Quality }),
-        cache_enabled: None,
+        cache_enabled: Some(false),
         policy,
     };
     Trace {
