@@ -1,6 +1,7 @@
 //! The immutable configuration of one request.
 
 mod base_url;
+mod cache;
 mod environment;
 mod tuning;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 pub use base_url::BaseUrl;
+pub use cache::{Cache, MB};
 pub use tuning::{KeepAlive, Thinking, ThinkingLevel, Tuning};
 
 /// Where a model is reached.
@@ -198,6 +200,8 @@ pub struct Config {
     pub anthropic_base_url: BaseUrl,
     /// The temperature of a call that names none.
     pub default_temperature: f64,
+    /// What becomes of answers that were given before.
+    pub cache: Cache,
     /// What each provider is asked for at most at a time; no entry is no limit.
     pub limits: BTreeMap<Provider, Limits>,
     /// What a model's tokens cost, by the name of the model; beats the built-in table.
@@ -228,6 +232,7 @@ impl Default for Config {
             anthropic_model: None,
             anthropic_base_url: "https://api.anthropic.com/v1".into(),
             default_temperature: 0.7,
+            cache: Cache::default(),
             limits: BTreeMap::new(),
             prices: BTreeMap::new(),
         }
@@ -264,6 +269,7 @@ impl Config {
         }
         check_seconds("ollama_timeout", self.ollama_timeout)?;
         check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
+        self.cache.validate()?;
         self.tuning(Provider::Ollama).validate()?;
         self.tuning(Provider::Gemini).validate()?;
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;

@@ -1,9 +1,11 @@
 //! `LLMConfig`: the immutable configuration of one request.
 
+mod cache;
 mod limits;
 mod values;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -11,7 +13,7 @@ use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
 use super::number::{Real, Whole};
-use crate::config::{BaseUrl, Config, KeepAlive, Secret, Thinking, ThinkingLevel};
+use crate::config::{BaseUrl, Config, KeepAlive, MB, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
 use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
 
@@ -19,7 +21,7 @@ pub(super) use limits::Limits;
 pub(super) use values::{choice, parse, tier};
 
 /// The fields in the order of the constructor's arguments.
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 29] = [
     "default_provider",
     "model_tier",
     "fallback_enabled",
@@ -30,6 +32,11 @@ const FIELDS: [&str; 24] = [
     "gemini_api_key",
     "gemini_model",
     "default_temperature",
+    "cache_enabled",
+    "cache_ttl_seconds",
+    "cache_max_size_mb",
+    "cache_dir",
+    "cache_url",
     "gemini_base_url",
     "openai_api_key",
     "openai_model",
@@ -62,7 +69,8 @@ impl LLMConfig {
     #[pyo3(signature = (
         default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
         ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
-        default_temperature = None, *, gemini_base_url = None, openai_api_key = None, openai_model = None,
+        default_temperature = None, cache_enabled = None, cache_ttl_seconds = None, cache_max_size_mb = None,
+        cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
         openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
         gemini_thinking_level = None, limits = None, prices = None
@@ -80,6 +88,11 @@ impl LLMConfig {
         gemini_api_key: Option<&str>,
         gemini_model: Option<String>,
         default_temperature: Option<Real>,
+        cache_enabled: Option<bool>,
+        cache_ttl_seconds: Option<Real>,
+        cache_max_size_mb: Option<Whole>,
+        cache_dir: Option<PathBuf>,
+        cache_url: Option<&str>,
         gemini_base_url: Option<String>,
         openai_api_key: Option<&str>,
         openai_model: Option<String>,
@@ -119,6 +132,7 @@ impl LLMConfig {
                 anthropic_model,
                 anthropic_base_url: anthropic_base_url.map_or(base.anthropic_base_url, BaseUrl::from),
                 default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
+                cache: cache::cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),
             };
@@ -132,8 +146,9 @@ impl LLMConfig {
     ///
     /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
     /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, GOOGLE_API_KEY, GOOGLE_GENAI_MODEL, GEMINI_BASE_URL,
-    /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL and ANTHROPIC_BASE_URL. A
-    /// malformed value logs a warning and the default stands.
+    /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL, ANTHROPIC_BASE_URL,
+    /// MADSPARK_CACHE_ENABLED, MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and
+    /// MADSPARK_CACHE_URL. A malformed value logs a warning and the default stands.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
         let (config, warnings) = Config::from_env();
@@ -224,6 +239,36 @@ impl LLMConfig {
     #[getter]
     fn default_temperature(&self) -> f64 {
         self.config.default_temperature
+    }
+
+    /// Whether answers are taken from the response cache and kept there.
+    #[getter]
+    fn cache_enabled(&self) -> bool {
+        self.config.cache.enabled
+    }
+
+    /// How old an answer may be that is taken from the cache, in seconds.
+    #[getter]
+    fn cache_ttl_seconds<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        cache::seconds(py, self.config.cache.ttl)
+    }
+
+    /// Upper bound of what is kept in `cache_dir`, in MB.
+    #[getter]
+    fn cache_max_size_mb(&self) -> u64 {
+        self.config.cache.max_bytes / MB
+    }
+
+    /// The folder of the cache, as it was given; "~" at its beginning is the user's home.
+    #[getter]
+    fn cache_dir(&self) -> String {
+        self.config.cache.dir.to_string_lossy().into_owned()
+    }
+
+    /// The Redis or Valkey server that several machines share as a cache, with its password; no repr shows that.
+    #[getter]
+    fn cache_url(&self) -> Option<&str> {
+        self.config.cache.url.as_ref().map(Secret::expose)
     }
 
     /// Gemini's base URL, with the version part.

@@ -48,8 +48,8 @@ impl Router {
     /// An argument beats the configuration.
     #[new]
     #[pyo3(signature = (
-        config, primary_provider = None, fallback_enabled = None, model_tier = None, deadline = None, max_attempts = None,
-        budget = None, on_refusal = None, hedge_after = None
+        config, primary_provider = None, fallback_enabled = None, cache_enabled = None, model_tier = None, deadline = None,
+        max_attempts = None, budget = None, on_refusal = None, hedge_after = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per choice, as users know them")]
     fn new(
@@ -57,6 +57,7 @@ impl Router {
         config: &Bound<'_, LLMConfig>,
         primary_provider: Option<&str>,
         fallback_enabled: Option<bool>,
+        cache_enabled: Option<bool>,
         model_tier: Option<&str>,
         deadline: Option<Real>,
         max_attempts: Option<Whole>,
@@ -79,6 +80,7 @@ impl Router {
                 primary_provider: config::choice(primary_provider)?,
                 fallback_enabled,
                 model_tier: config::parse(model_tier)?,
+                cache_enabled,
                 policy,
             })
         };
@@ -96,6 +98,12 @@ impl Router {
     #[getter]
     fn fallback_enabled(&self) -> bool {
         self.router.fallback_enabled()
+    }
+
+    /// Whether answers are taken from the cache and kept there.
+    #[getter]
+    fn cache_enabled(&self) -> bool {
+        self.router.cache_enabled()
     }
 
     /// How much model.
@@ -136,6 +144,7 @@ impl Router {
         images: Vec<Given>,
         urls: Vec<String>,
         force_provider: Option<&str>,
+        use_cache: Option<bool>,
     ) -> PyResult<Call> {
         let prepare = || -> Result<Prepared> {
             let request = Request {
@@ -150,6 +159,7 @@ impl Router {
                 request: Box::new(request),
                 attachments: Attachments::new(files, images, urls),
                 force: config::parse::<Provider>(force_provider)?,
+                use_cache,
             })
         };
         let process = Process::get(py)?;
@@ -253,6 +263,7 @@ struct Prepared {
     request: Box<Request>,
     attachments: Attachments,
     force: Option<Provider>,
+    use_cache: Option<bool>,
 }
 
 #[pymethods]
@@ -312,7 +323,7 @@ impl Prepared {
     /// Without attachments the caller's errors come out at once, before anything is awaited.
     fn begin_if_ready(self, process: &Process) -> Result<State> {
         if self.attachments.is_empty() {
-            let call = self.router.call(&process.engine, *self.request, self.force)?;
+            let call = self.router.call(&process.engine, *self.request, self.force, self.use_cache)?;
             return Ok(State::Running(call));
         }
         Ok(State::Prepared(self))
@@ -320,7 +331,7 @@ impl Prepared {
 
     async fn begin(mut self, engine: &Arc<router::Engine>) -> Result<router::Call> {
         self.request.parts = self.attachments.load().await?;
-        self.router.call(engine, *self.request, self.force)
+        self.router.call(engine, *self.request, self.force, self.use_cache)
     }
 }
 

@@ -35,6 +35,7 @@ impl Call {
         engine: Arc<Engine>,
         request: Request,
         force: Option<Provider>,
+        _use_cache: Option<bool>,
     ) -> Result<Self> {
         Ok(Self { walk: Walk::new(router, engine, request, force)?, trial: Trial::default() })
     }

@@ -63,7 +63,7 @@ pub struct Routed {
 impl Generate for Routed {
     fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
-            let mut call = self.router.call(&self.engine, request, None)?;
+            let mut call = self.router.call(&self.engine, request, None, None)?;
             let mut rejection = None;
             loop {
                 let candidate = call.next(rejection.take()).await?;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From left to right; a later layer may use every earlier one.
-const LAYERS: [&str; 5] = ["provider", "router", "agents", "coordinator", "python"];
+const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// Usable from everywhere. `transport` is the wire that `provider` and `router` share, `attachment` reads files into
 /// messages.

@@ -155,6 +155,7 @@ fn trace(seed: u64) -> Trace {
         primary_provider: pinned.collect::<Vec<_>>().get(random.usize(..5)).copied(),
         fallback_enabled: Some(random.u8(..4) > 0),
         model_tier: Some(if random.bool() { ModelTier::Fast } else { ModelTier::Quality }),
+        cache_enabled: Some(false),
         policy,
     };
     Trace {
@@ -229,7 +230,7 @@ struct Outcome {
 async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
     let started = Instant::now();
     let request = Request { schema, ..Request::new("a prompt of some words, as long as it is") };
-    let mut call = trace.router.call(&trace.engine, request, None).unwrap();
+    let mut call = trace.router.call(&trace.engine, request, None, None).unwrap();
     let mut rejection = None;
     let result = loop {
         let judged = match call.next(rejection.take()).await {

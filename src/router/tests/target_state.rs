@@ -26,11 +26,8 @@ fn target(key: &str, model: &str) -> Target {
 fn equal_targets_share_a_state_and_a_request_s_timeout_is_no_part_of_it() {
     let states = TargetStates::default();
     let one = states.of(&target("key", "model"));
-    let same = Target {
-        timeout: Duration::from_secs(9),
-        base_url: "http://localhost:1/v1/".into(),
-        ..target("key", "model")
-    };
+    let same =
+        Target { timeout: Duration::from_secs(9), base_url: "http://localhost:1/v1/".into(), ..target("key", "model") };
     assert!(Arc::ptr_eq(&one, &states.of(&same)));
 }
 
