@@ -23,8 +23,9 @@ pub struct Flights<T> {
 
 type Map<T> = Mutex<HashMap<Key, Weak<Flight<T>>>>;
 
-/// A place among those who wait for one piece of work; a future of its outcome.
+/// A place among those who wait for one piece of work; a future of its outcome, which may be polled again.
 ///
+/// Whoever joins while a seat is kept is given the same outcome: keep it until the outcome can be found elsewhere.
 /// Cancel safety: dropping it leaves the work to the others, and drops the work where there is none.
 pub struct Seat<T> {
     flight: Arc<Flight<T>>,
@@ -148,9 +149,11 @@ impl<T> Drop for Seat<T> {
 }
 
 impl<T> Flight<T> {
-    /// Whoever asks from now on begins anew.
+    /// Whoever joins from now on has the outcome at once, as long as somebody keeps a seat; a panic is nobody else's.
     fn end(&self, work: Work<T>) {
-        self.unlist();
+        if matches!(work, Work::Panicked) {
+            self.unlist();
+        }
         *lock(&self.work) = work;
         self.waiters.wake_all();
     }

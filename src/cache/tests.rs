@@ -22,7 +22,7 @@ pub(super) fn key(question: &str) -> Key {
     let target = Target {
         provider: Provider::Ollama,
         model: Arc::from("gemma3:4b"),
-        base_url: Arc::from("http://localhost"),
+        base_url: "http://localhost".into(),
         key: None,
         timeout: std::time::Duration::from_secs(1),
         tuning: crate::config::Tuning::default(),

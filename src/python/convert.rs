@@ -105,8 +105,7 @@ pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_,
 pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("total_requests", metrics.total_requests)?;
-    // No response cache yet: nothing is answered from one.
-    dict.set_item("cache_hits", 0)?;
+    dict.set_item("cache_hits", metrics.cache_hits)?;
     dict.set_item("ollama_calls", metrics.ollama_calls)?;
     dict.set_item("gemini_calls", metrics.gemini_calls)?;
     dict.set_item("openai_calls", metrics.openai_calls)?;
@@ -117,7 +116,7 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
     dict.set_item("total_tokens", metrics.total_tokens)?;
     dict.set_item("total_cost", metrics.total_cost)?;
     dict.set_item("total_latency_ms", metrics.total_latency_ms)?;
-    dict.set_item("cache_hit_rate", 0.0)?;
+    dict.set_item("cache_hit_rate", metrics.cache_hit_rate)?;
     dict.set_item("avg_latency_ms", metrics.avg_latency_ms)?;
     let providers = PyDict::new(py);
     for one in &metrics.providers {

@@ -134,7 +134,7 @@ fn check(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<()
     Ok(())
 }
 
-fn depends_on_facts(request: &Request) -> bool {
+pub(super) fn depends_on_facts(request: &Request) -> bool {
     request.room == Room::More || has_image(request) || request.estimated_tokens() > SMALL
 }
 

@@ -47,6 +47,8 @@ pub struct Response {
     pub cost: Option<f64>,
     /// From the call's start to its end, every attempt included.
     pub latency: Duration,
+    /// Whether the answer was kept from an earlier call, or is that of another call which asked the same.
+    pub is_cached: bool,
     /// Every attempt, the failed ones too, in order.
     pub attempts: Vec<Attempt>,
 }
@@ -68,7 +70,13 @@ impl Generate for Routed {
             loop {
                 let candidate = call.next(rejection.take()).await?;
                 match check.check(candidate) {
-                    Ok(()) => return call.finish(),
+                    Ok(()) => {
+                        let (response, keeping) = call.finish()?;
+                        if let Some(keeping) = keeping {
+                            keeping.settled().await;
+                        }
+                        return Ok(response);
+                    }
                     Err(rejected) => rejection = Some(rejected),
                 }
             }

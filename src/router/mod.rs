@@ -6,6 +6,7 @@ mod budget;
 mod call;
 mod facts;
 mod feed;
+mod flight;
 mod generate;
 mod health;
 mod latencies;
@@ -15,6 +16,7 @@ mod plan;
 mod policy;
 mod price;
 mod reading;
+mod recall;
 mod route;
 mod stream;
 mod sync;
@@ -36,6 +38,7 @@ use crate::message::Request;
 use crate::provider::Target;
 use crate::transport::Http;
 use budget::Spent;
+use flight::SharedRequests;
 use target_state::TargetStates;
 
 pub use attempt::Attempt;
@@ -45,6 +48,7 @@ pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
 pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
+pub use recall::Keeping;
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
 /// Upper bound of a prompt, in characters.
@@ -56,6 +60,7 @@ pub const MAX_PROMPT_CHARS: usize = 100_000;
 pub struct Engine {
     http: Http,
     cache: Cache,
+    shared_requests: SharedRequests,
     states: TargetStates,
     facts: facts::Facts,
 }
@@ -84,6 +89,10 @@ impl Engine {
     /// The answers that were given before.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    fn shared_requests(&self) -> &SharedRequests {
+        &self.shared_requests
     }
 
     fn states(&self) -> &TargetStates {

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -133,16 +133,20 @@ async fn with_the_last_who_waits_the_work_ends() {
 }
 
 #[tokio::test]
-async fn work_that_is_done_is_not_joined_any_more() {
+async fn work_that_is_done_is_joined_as_long_as_somebody_keeps_a_seat() {
     let (flights, log, gate) = (Flights::default(), Log::default(), Arc::new(Notify::new()));
-    let late = flights.join(key("q"), || log.work(&gate));
+    let mut kept = flights.join(key("q"), || log.work(&gate));
     gate.notify_one();
     assert_eq!(flights.join(key("q"), || log.work(&gate)).await, 7);
+    let mut late = flights.join(key("q"), || log.work(&gate));
+    assert!(!late.is_leader());
+    assert_eq!(late.poll_unpin(&mut Context::from_waker(Waker::noop())), Poll::Ready(7));
+    assert_eq!((&mut kept).await, 7);
+    drop(late);
+    drop(kept);
+    assert!(flights.is_empty());
     let next = flights.join(key("q"), || log.work(&gate));
     assert!(next.is_leader());
-    assert_eq!(late.await, 7, "who had joined before has the answer");
-    // Its end is not that of the flight which came after it.
-    assert_eq!(flights.len(), 1);
     gate.notify_one();
     assert_eq!(next.await, 7);
     assert_eq!(log.begun(), 2);

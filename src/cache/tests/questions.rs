@@ -82,7 +82,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
             }
         }),
         ("model", ALL, |target, _| target.model = Arc::from(format!("{}-x", target.model))),
-        ("base_url", ALL, |target, _| target.base_url = Arc::from(format!("{}/x", target.base_url))),
+        ("base_url", ALL, |target, _| target.base_url = format!("{}/x", target.base_url.as_str()).into()),
         ("key", ALL, |target, _| target.key = Some(Secret::new("key-of-another-tenant"))),
         ("no key", &[Ollama, OpenAi], |target, _| {
             if matches!(target.provider, Ollama | OpenAi) {
@@ -115,7 +115,7 @@ fn base(provider: Provider) -> (Target, Request) {
         provider,
         model: Arc::from(model),
         // Of the servers that speak its protocol, OpenAI's own takes PDFs.
-        base_url: Arc::from(if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" }),
+        base_url: (if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" }).into(),
         key: Some(Secret::new("key-of-one-tenant")),
         timeout: Duration::from_secs(60),
         tuning: Tuning::default(),
