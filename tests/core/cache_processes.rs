@@ -30,6 +30,21 @@ fn start(folder: &Path, task: &str, number: usize) -> Child {
     child
 }
 
+/// Starts this binary again with files of at most so many bytes, as if the disk were full then.
+fn start_limited(folder: &Path, task: &str, kilobytes: u32) -> Child {
+    let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
+    let mut child = Command::new("sh")
+        .args(["-c", &limited, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "worker", "--ignored", "--nocapture", "--test-threads", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{task}\t0\t{}", folder.display()).unwrap();
+    child
+}
+
 /// What a worker said.
 fn told(child: Child) -> Vec<String> {
     let output = child.wait_with_output().unwrap();
@@ -74,6 +89,22 @@ fn worker() {
                     keep(&store, &question, &answer(&question)).await;
                     println!("\n> {question}");
                 }
+            }
+            "fill up" => {
+                let store = cache.store(&config(Path::new(folder)));
+                let mut kept = Vec::new();
+                for turn in 0..400 {
+                    let question = format!("more {turn}");
+                    if store.keep(key(&question), Arc::new(entry(&answer(&question))), DAY).await {
+                        kept.push(question);
+                    } else {
+                        // Memory has it all the same.
+                        assert!(store.recall(&key(&question), DAY).is_some());
+                    }
+                }
+                assert!(!kept.is_empty() && kept.len() < 400, "{} were kept", kept.len());
+                assert!(look_up(&store, "before").await.is_some(), "what was there can be read");
+                println!("\n> {} {}", kept.len(), store.stats().await.errors);
             }
             _ => {
                 let bound = config::Cache { max_bytes: config::MB, ..config(Path::new(folder)) };
@@ -165,7 +196,7 @@ fn what_was_acknowledged_outlives_being_killed() {
                 None => lost.push(question),
             }
         }
-        assert!(lost.is_empty(), "{lost:?}");
+        assert!(lost.is_empty(), "{} are lost, such as {:?}", lost.len(), lost.first());
         assert_eq!(store.stats().await.errors, 0);
     });
     is_sound(folder.path());
@@ -185,6 +216,54 @@ fn several_processes_keep_one_bound() {
         let stats = store.stats().await;
         assert!(stats.disk_bytes.unwrap() <= config::MB, "{stats:?}");
         assert!(stats.disk_entries.unwrap() > 20, "{stats:?}");
+    });
+}
+
+#[test]
+fn a_full_disk_takes_no_more_and_loses_nothing() {
+    let folder = Folder::new("full");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let cache = Cache::default();
+        keep(&cache.store(&config(folder.path())), "before", "answer").await;
+    });
+    let lines = told(start_limited(folder.path(), "fill up", 400));
+    let counts: Vec<u64> = lines[0].split(' ').map(|count| count.parse().unwrap()).collect();
+    let [kept, errors] = counts[..] else { panic!("{lines:?}") };
+    assert!((1..10).contains(&errors), "it is tried again after a while, not at every call: {errors}");
+    is_sound(folder.path());
+    runtime.block_on(async {
+        let store = Cache::default().store(&config(folder.path()));
+        assert!(store.stats().await.disk_entries.unwrap() > kept);
+        for turn in 0..400 {
+            let question = format!("more {turn}");
+            if let Some(found) = store.look_up(&key(&question), DAY).await {
+                assert_eq!(*found.text, *answer(&question));
+            }
+        }
+        keep(&store, "after", "with room again").await;
+    });
+}
+
+/// A disk that hangs: a pipe nobody reads from has the lock's name, and to open it is to wait for ever.
+#[test]
+fn a_disk_that_hangs_hangs_nobody() {
+    let folder = Folder::new("hangs");
+    std::fs::write(folder.path().join("answers.sqlite3"), "").unwrap();
+    assert!(Command::new("mkfifo").arg(folder.path().join("lock")).status().unwrap().success());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let cache = Cache::default();
+        let store = cache.store(&config(folder.path()));
+        for turn in 0..100 {
+            let question = turn.to_string();
+            // Only the first ones wait at all: then it is left alone.
+            assert!(store.look_up(&key(&question), DAY).await.is_none());
+            let _kept = store.keep(key(&question), Arc::new(entry("answer")), DAY);
+            assert!(store.recall(&key(&question), DAY).is_some());
+        }
+        assert!(!store.keep(key("q"), Arc::new(entry("answer")), DAY).await);
+        cache.close(Duration::from_millis(100));
     });
 }
 

@@ -67,7 +67,7 @@ impl Access {
                     self.health.failed(self.place.folder(), &Trouble::from(error));
                 }
             }
-            (Trouble::Busy | Trouble::Full(_), database) => self.database = database,
+            (Trouble::Busy | Trouble::Unwritable(_), database) => self.database = database,
             _ => {}
         }
     }

@@ -58,9 +58,9 @@ impl Health {
                     "the response cache in {folder} was written by a newer version: answers are not kept on disk"
                 ));
             }
-            Trouble::Full(text) => {
+            Trouble::Unwritable(text) => {
                 rest(&self.writes_from, REST);
-                self.tell(format_args!("the response cache in {folder} has no room ({text}): no answers are added"));
+                self.tell(format_args!("the response cache in {folder} takes no more ({text}): no answers are added"));
             }
             Trouble::Unusable(text) => {
                 rest(&self.reads_from, REST);
