@@ -10,7 +10,7 @@ TEST_VENV ?= .venv-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint lint-rust lint-python test-rust test-python bench tools clean
+.PHONY: help demo test lint lint-rust lint-python test-rust test-python bench tools redis clean
 
 RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock rust-toolchain.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
@@ -46,7 +46,7 @@ lint-python: $(TEST_INSTALLED) ## Check layout, lints and types of the package
 	$(TEST_VENV)/bin/mypy
 	$(TEST_VENV)/bin/stubtest --mypy-config-file pyproject.toml madspark._core
 
-test-rust: | tools ## Test the core, without Python
+test-rust: | tools redis ## Test the core, without Python
 	cargo test --locked
 
 test-python: $(TEST_INSTALLED) ## Test the package
@@ -60,6 +60,11 @@ clean: ## Delete everything that was built
 	rm -rf target dist $(VENV) $(TEST_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '*.so' -delete
 	find python tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tests of the shared cache start servers of their own.
+redis:
+	@command -v redis-server >/dev/null || echo "warning: redis-server is missing (Debian: apt-get install redis-server):" \
+		"the tests of the shared cache are skipped" >&2
 
 tools:
 	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }

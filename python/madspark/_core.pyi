@@ -26,6 +26,8 @@ __all__ = [
     "Stream",
     "__version__",
     "arun_agent",
+    "cache_clear",
+    "cache_stats",
     "run_agent",
     "schema_of",
 ]
@@ -95,7 +97,12 @@ class LLMConfig:
         gemini_api_key: str | None = None,
         gemini_model: str | None = None,
         default_temperature: float | None = None,
+        cache_enabled: bool | None = None,
+        cache_ttl_seconds: float | None = None,
+        cache_max_size_mb: int | None = None,
+        cache_dir: str | PathLike[str] | None = None,
         *,
+        cache_url: str | None = None,
         gemini_base_url: str | None = None,
         openai_api_key: str | None = None,
         openai_model: str | None = None,
@@ -144,6 +151,26 @@ class LLMConfig:
     def gemini_model(self) -> str: ...
     @property
     def default_temperature(self) -> float: ...
+    @property
+    def cache_enabled(self) -> bool:
+        """Whether answers are taken from the response cache and kept there."""
+
+    @property
+    def cache_ttl_seconds(self) -> float:
+        """How old an answer may be that is taken from the cache, in seconds."""
+
+    @property
+    def cache_max_size_mb(self) -> int:
+        """Upper bound of what is kept in `cache_dir`, in MB."""
+
+    @property
+    def cache_dir(self) -> str:
+        """The folder of the cache, as it was given; "~" at its beginning is the user's home."""
+
+    @property
+    def cache_url(self) -> str | None:
+        """The Redis or Valkey server that several machines share as a cache, with its password; no repr shows that."""
+
     @property
     def gemini_base_url(self) -> str: ...
     @property
@@ -246,6 +273,7 @@ class Router:
         config: LLMConfig,
         primary_provider: str | None = None,
         fallback_enabled: bool | None = None,
+        cache_enabled: bool | None = None,
         model_tier: ModelTier | str | None = None,
         deadline: float | None = None,
         max_attempts: int | None = None,
@@ -257,6 +285,8 @@ class Router:
     def primary_provider(self) -> str: ...
     @property
     def fallback_enabled(self) -> bool: ...
+    @property
+    def cache_enabled(self) -> bool: ...
     @property
     def model_tier(self) -> ModelTier: ...
     @property
@@ -276,6 +306,7 @@ class Router:
         images: Sequence[_File],
         urls: Sequence[str],
         force_provider: str | None,
+        use_cache: bool | None,
     ) -> Call: ...
     def begin_stream(
         self,
@@ -471,3 +502,12 @@ class RecordedRequest:
     def hung_up(self) -> bool: ...
     @property
     def connection(self) -> int: ...
+
+def cache_stats(config: LLMConfig) -> dict[str, Any]:
+    """What the store of `config` has done in this process, and what it holds; blocks."""
+
+def cache_clear(config: LLMConfig) -> int:
+    """Remove every entry of the store of `config`, in every tier; how many there were. Blocks.
+
+    Raises OSError where a tier cannot be cleared.
+    """

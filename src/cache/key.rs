@@ -106,7 +106,9 @@ mod tests {
     fn fields_do_not_run_into_each_other() {
         let hash = |fields: &[&[u8]]| {
             let mut all = Fields::default();
-            fields.iter().for_each(|field| all.add(field));
+            for field in fields {
+                all.add(field);
+            }
             all.hasher.finalize()
         };
         assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));

@@ -81,7 +81,6 @@ impl Cache {
             store.bound(config.max_bytes);
             return store;
         }
-        // Closing a store waits for its threads: not under the lock.
         let unused = if stores.len() < MAX_STORES {
             None
         } else {
@@ -91,7 +90,10 @@ impl Cache {
         let store = Arc::new(Store::new(config, &self.on_thread_start));
         stores.push((Name { dir: config.dir.clone(), url: config.url.clone() }, Arc::clone(&store)));
         drop(stores);
-        drop(unused);
+        if let Some(unused) = unused {
+            // Its threads end by themselves when all is written: nobody who asks for another store waits for that.
+            unused.1.close(Instant::now());
+        }
         store
     }
 

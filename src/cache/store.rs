@@ -21,8 +21,8 @@ use crate::config;
 /// How long the end of a store waits for its threads.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long [`Kept`] waits for the disk.
-const KEEP_LIMIT: Duration = Duration::from_secs(1);
+/// How long [`Kept`] waits for the disk. The tests of this module are about other things.
+const KEEP_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 1 });
 
 /// Answers by key, in memory, on disk and on a shared server.
 #[derive(Debug)]

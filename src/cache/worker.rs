@@ -15,7 +15,7 @@ use super::sync::{Mutex, lock};
 pub(super) type OnStart = Arc<dyn Fn() + Send + Sync>;
 
 /// How many jobs wait at most.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 4096;
 
 /// How many jobs are done together at most.
 const BATCH: usize = 256;

@@ -13,6 +13,7 @@ mod once;
 mod agents;
 mod attachments;
 mod bridge;
+mod cache;
 mod callback;
 mod config;
 mod convert;
@@ -36,6 +37,8 @@ mod _core {
     use super::agents::{arun_agent, run_agent, schema_of};
     #[pymodule_export]
     use super::bridge::Pending;
+    #[pymodule_export]
+    use super::cache::{cache_clear, cache_stats};
     #[pymodule_export]
     use super::config::{LLMConfig, Limits};
     #[pymodule_export]

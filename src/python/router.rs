@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -13,7 +14,8 @@ use super::number::{Real, Whole};
 use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::{self, Stream};
-use super::{convert, error};
+use super::{cache, convert, error};
+use crate::cache::Stats;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -225,20 +227,20 @@ impl Router {
         self.router.reset_metrics();
     }
 
-    /// Probes the providers; blocks.
+    /// Probes the providers and counts what is in the cache; blocks.
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let process = Process::get(py)?;
         let engine = Arc::clone(&process.engine);
-        let found = bridge::block(py, &process, async { Ok(self.router.health(&engine).await) })?;
-        convert::health(py, &found)
+        let found = bridge::block(py, &process, async { Ok(health(&self.router, &engine).await) })?;
+        health_to_python(py, &found)
     }
 
-    /// Probes the providers.
+    /// Probes the providers and counts what is in the cache.
     fn ahealth(&self, py: Python<'_>) -> PyResult<Pending> {
         let process = Process::get(py)?;
         let (router, engine) = (Arc::clone(&self.router), Arc::clone(&process.engine));
-        bridge::submit(py, &process, async move { Ok(router.health(&engine).await) }, |py, found| {
-            Ok(convert::health(py, &found)?.into_any().unbind())
+        bridge::submit(py, &process, async move { Ok(health(&router, &engine).await) }, |py, found| {
+            Ok(health_to_python(py, &found)?.into_any().unbind())
         })
     }
 }
@@ -333,6 +335,19 @@ impl Prepared {
         self.request.parts = self.attachments.load().await?;
         self.router.call(engine, *self.request, self.force, self.use_cache)
     }
+}
+
+/// What is known of the providers and of the cache.
+type Findings = (Vec<router::Health>, Option<Stats>);
+
+async fn health(router: &router::Router, engine: &Arc<router::Engine>) -> Findings {
+    join(router.health(engine), cache::stats_of(router, engine)).await
+}
+
+fn health_to_python<'py>(py: Python<'py>, (providers, stats): &Findings) -> PyResult<Bound<'py, PyDict>> {
+    let health = convert::health(py, providers)?;
+    health.set_item("cache", cache::health(py, stats.as_ref())?)?;
+    Ok(health)
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {

@@ -23,6 +23,8 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_", "ANTHROPIC_"))
 }
+# Every run is to reach the simulator, and nobody's home is written into.
+ENVIRONMENT["MADSPARK_CACHE_ENABLED"] = "no"
 COMMAND = [sys.executable, "-m", "madspark"]
 # Long enough for a loaded machine; only a hang reaches it.
 LIMIT = 60

@@ -29,6 +29,11 @@ impl Access {
         &self.health
     }
 
+    /// Whether there is no database yet, and so nothing to read: reading makes none.
+    pub(super) fn is_missing(&self) -> bool {
+        self.place.identity().is_none() && !self.place.is_obstructed()
+    }
+
     /// Does `work` with the database. A damaged one is put aside; a new one takes its place at the next time.
     pub(super) fn with<T>(&mut self, work: impl FnOnce(&mut Database) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let outcome = self.open().and_then(work);
@@ -62,7 +67,7 @@ impl Access {
                     self.health.failed(self.place.folder(), &Trouble::from(error));
                 }
             }
-            (Trouble::Busy | Trouble::Full(_), database) => self.database = database,
+            (Trouble::Busy | Trouble::Unwritable(_), database) => self.database = database,
             _ => {}
         }
     }

@@ -40,8 +40,8 @@ pub(super) enum Trouble {
     Newer,
     /// Another process has been writing for long.
     Busy,
-    /// There is no room for another entry.
-    Full(String),
+    /// It can be read, and takes no change: the disk is full.
+    Unwritable(String),
     /// Everything else: rights, a disk that fails.
     Unusable(String),
 }
@@ -294,13 +294,22 @@ fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
+/// Whether a file could not be made longer, or its content not be brought to the disk.
+fn is_write(extended_code: i32) -> bool {
+    use rusqlite::ffi;
+    let codes =
+        [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE, ffi::SQLITE_IOERR_SHMSIZE];
+    codes.contains(&extended_code)
+}
+
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
         match error {
             rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
-                ErrorCode::DiskFull => Self::Full(text),
+                ErrorCode::DiskFull | ErrorCode::ReadOnly => Self::Unwritable(text),
+                ErrorCode::SystemIoFailure if is_write(failure.extended_code) => Self::Unwritable(text),
                 // The unknown one is that of a table or a column that is missing.
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown => Self::Damaged(text),
                 _ => Self::Unusable(text),

@@ -23,6 +23,8 @@ pub(super) struct Health {
     reads_from: Mutex<Option<Instant>>,
     /// Not written before.
     writes_from: Mutex<Option<Instant>>,
+    /// Whether the one who reads has the database open.
+    is_open: AtomicBool,
     late: AtomicU32,
     errors: AtomicU64,
     is_told: AtomicBool,
@@ -56,9 +58,9 @@ impl Health {
                     "the response cache in {folder} was written by a newer version: answers are not kept on disk"
                 ));
             }
-            Trouble::Full(text) => {
+            Trouble::Unwritable(text) => {
                 rest(&self.writes_from, REST);
-                self.tell(format_args!("the response cache in {folder} has no room ({text}): no answers are added"));
+                self.tell(format_args!("the response cache in {folder} takes no more ({text}): no answers are added"));
             }
             Trouble::Unusable(text) => {
                 rest(&self.reads_from, REST);
@@ -74,6 +76,16 @@ impl Health {
         self.failed(folder, &Trouble::Damaged("put aside as answers.damaged".to_owned()));
     }
 
+    /// Whether the database is open for reading. To open it may take longer than to read: other processes may be making it,
+    /// or the last one was ended by force.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_open(&self, is_open: bool) {
+        self.is_open.store(is_open, Ordering::Relaxed);
+    }
+
     /// A look-up was answered.
     pub(super) fn in_time(&self) {
         self.late.store(0, Ordering::Relaxed);
@@ -81,8 +93,8 @@ impl Health {
 
     /// A look-up was given up.
     pub(super) fn late(&self, folder: &Path) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
         if self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE {
+            self.errors.fetch_add(1, Ordering::Relaxed);
             self.late.store(0, Ordering::Relaxed);
             rest(&self.reads_from, LATE_REST);
             let folder = folder.display();

@@ -31,8 +31,11 @@ use writer::{Bounds, Write, Writer};
 
 pub(super) use database::Holdings;
 
-/// How long a call waits for what is on disk.
-const READ_LIMIT: Duration = Duration::from_millis(250);
+/// How long a call waits for what is on disk. The tests of this module are about other things.
+const READ_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 250 });
+
+/// How long the first ones wait, for whom the database has to be opened.
+const OPEN_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 1000 });
 
 /// How long whoever asks for it waits for the whole database to be counted or cleared.
 const CARE_LIMIT: Duration = Duration::from_secs(30);
@@ -85,7 +88,8 @@ impl Disk {
             self.health.late(self.place.folder());
             return None;
         }
-        let Ok(found) = timeout(READ_LIMIT, found).await else {
+        let limit = if self.health.is_open() { READ_LIMIT } else { OPEN_LIMIT };
+        let Ok(found) = timeout(limit, found).await else {
             self.health.late(self.place.folder());
             return None;
         };

@@ -48,10 +48,12 @@ impl Reader {
     }
 
     fn find(&mut self, key: &Key) -> Found {
-        if !self.access.health().may_read() {
+        if self.access.is_missing() || !self.access.health().may_read() {
             return Found::Nothing;
         }
-        let Ok(Some(stored)) = self.access.with(|database| database.get(key)) else { return Found::Nothing };
+        let found = self.access.with(|database| database.get(key));
+        self.access.health().set_open(found.is_ok());
+        let Ok(Some(stored)) = found else { return Found::Nothing };
         let is_noted = now().saturating_sub(stored.used) > USE_GRAIN;
         Entry::decode(key, &stored.entry).map_or(Found::Garbage, |entry| Found::Entry(entry, is_noted))
     }
@@ -69,6 +71,9 @@ impl Work for Reader {
                     let found = self.find(&key);
                     let _ = reply.send(found);
                 }
+                Read::Holdings { reply } if self.access.is_missing() => {
+                    let _ = reply.send(Holdings::default());
+                }
                 Read::Holdings { reply } => {
                     if let Ok(holdings) = self.access.with(|database| Database::holdings(database)) {
                         let _ = reply.send(holdings);
@@ -79,6 +84,7 @@ impl Work for Reader {
     }
 
     fn let_go(&mut self) {
+        self.access.health().set_open(false);
         self.access.let_go();
     }
 }

@@ -99,11 +99,10 @@ async fn no_damage_gives_a_wrong_answer_or_stops_new_ones() {
                 .execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1); PRAGMA user_version = 1")
                 .unwrap();
         }),
-        ("a log of another database", |folder, database| {
+        ("a log of another database", |_, database| {
             let mut log = database.as_os_str().to_owned();
             log.push("-wal");
-            fs::write(log, [0x37_u8; 100_000]).unwrap();
-            drop(folder);
+            fs::write(log, vec![0x37_u8; 100_000]).unwrap();
         }),
     ];
     for (name, damage) in damages {
@@ -193,7 +192,6 @@ async fn a_folder_that_cannot_be_made_is_done_without() {
     assert_eq!(get(&disk, "q").await, None);
     assert!(!put(&disk, "q", "lost").await);
     assert!(disk.errors() > 0);
-    assert_eq!(disk.clear().await, None);
     // It is left alone for a while: nobody waits for it at every call.
     let errors = disk.errors();
     assert_eq!(get(&disk, "q").await, None);

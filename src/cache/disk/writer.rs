@@ -89,7 +89,7 @@ impl Writer {
     }
 
     fn clear(&mut self, reply: oneshot::Sender<u64>) {
-        let cleared = self.with(Database::clear);
+        let cleared = if self.access.is_missing() { Some(0) } else { self.with(Database::clear) };
         self.access.place().remove_damaged();
         if let Some(cleared) = cleared {
             let _ = reply.send(cleared);
@@ -134,6 +134,7 @@ impl Work for Writer {
                         done.push(told);
                     }
                 }
+                Write::Remove { .. } | Write::Touch { .. } if changes.is_empty() && self.access.is_missing() => {}
                 Write::Touch { key } => changes.push(Change::Touch { key, used: now() }),
                 Write::Remove { key } => changes.push(Change::Remove { key }),
                 Write::Clear { reply } => {

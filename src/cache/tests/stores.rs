@@ -181,3 +181,43 @@ async fn a_pause_closes_the_files_and_ends() {
     drop(pause);
     assert!(late.await);
 }
+
+#[tokio::test]
+async fn zz_measure() {
+    let folder = Folder::new("measure");
+    let cache = Cache::default();
+    let store = cache.store(&config(folder.path()));
+    let keys: Vec<_> = (0..2000).map(|n| key(&n.to_string())).collect();
+    let text = "x".repeat(2000);
+    let start = std::time::Instant::now();
+    for key in &keys {
+        let _ = store.keep(*key, Arc::new(entry(&text)), DAY);
+    }
+    eprintln!("keep hand-over {:?}", start.elapsed() / 2000);
+    cache.close(DAY);
+    let cache = Cache::default();
+    let store = cache.store(&config(folder.path()));
+    store.look_up(&keys[0], DAY).await;
+    let start = std::time::Instant::now();
+    let mut hits = 0;
+    for key in &keys {
+        hits += usize::from(store.look_up(key, DAY).await.is_some());
+    }
+    eprintln!("disk hit {:?} ({hits} of 2000)", start.elapsed() / 2000);
+    let start = std::time::Instant::now();
+    for key in &keys {
+        store.recall(key, DAY).unwrap();
+    }
+    eprintln!("recall {:?}", start.elapsed() / 2000);
+    let c = config(folder.path());
+    let start = std::time::Instant::now();
+    for _ in 0..2000 {
+        cache.store(&c);
+    }
+    eprintln!("store {:?}", start.elapsed() / 2000);
+    let start = std::time::Instant::now();
+    for n in 0..500 {
+        store.keep(key(&format!("a{n}")), Arc::new(entry(&text)), DAY).await;
+    }
+    eprintln!("keep awaited {:?}", start.elapsed() / 500);
+}
