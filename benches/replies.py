@@ -22,6 +22,7 @@ def all_replies() -> dict[tuple[bytes, bytes], Pieces]:
             workload.ANSWER_MODEL: (respond(200, "OK", _whole(dialect, workload.ANSWER)),),
             workload.MISFIT_MODEL: (respond(200, "OK", _whole(dialect, '{"name": "no idea"}')),),
             workload.FAILING_MODEL: (respond(500, "Internal Server Error", {"error": {"message": "it broke"}}),),
+            workload.REFUSED_MODEL: (respond(400, "Bad Request", {"error": {"message": "it is wrong"}}),),
             workload.SILENT_MODEL: (),
             workload.BURST_MODEL: (b"".join(_stream(dialect, workload.BURST_MODEL)),),
             workload.SINGLE_MODEL: tuple(_stream(dialect, workload.SINGLE_MODEL)),

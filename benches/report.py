@@ -93,7 +93,7 @@ def _calls(results: Results, dialect: str) -> str:
         alone = results.best(Task("one_by_one", dialect, shape))
         many = results.best(Task("in_flight", dialect, shape, in_flight=IN_FLIGHT))
         rows = []
-        for name in alone:
+        for name in alone | many:
             cells = [name]
             for best, figure in ((alone, "p50_us"), (many, "cpu_us"), (many, "calls_per_s")):
                 value = best.get(name, {}).get(figure)
@@ -101,7 +101,7 @@ def _calls(results: Results, dialect: str) -> str:
             faster = times(many.get(OURS, {}).get("calls_per_s"), many.get(name, {}).get("calls_per_s"))
             rows.append((*cells, NOTHING if name == OURS else faster))
         parts.append(f"### {shape.capitalize()}\n\n{table(head, rows)}" if rows else "")
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(part for part in parts if part) if any(parts[1:]) else ""
 
 
 def _in_flight(results: Results) -> str:

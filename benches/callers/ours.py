@@ -58,13 +58,14 @@ class Ours:
         except KeyError:
             return self.routers.setdefault(model, self.build(model))
 
-    def build(self, model: str, **arguments: Any) -> LLMRouter:
+    def build(self, model: str, key: str | None = None, **arguments: Any) -> LLMRouter:
         """Make a router, with a configuration of its own."""
         config = LLMConfig(
             ollama_host=f"http://127.0.0.1:{self.port}",
             ollama_model_balanced=model,
             openai_base_url=f"http://127.0.0.1:{self.port}/v1",
             openai_model=model,
+            openai_api_key=key,
             default_temperature=TEMPERATURE,
             **self.cache,
         )
