@@ -46,7 +46,7 @@ def main() -> None:
     tasks = [task for task in all_tasks() if all(word in str(task).split() for word in words)]
     results = Run(rows, tasks, given.seconds).measure(perf_counter() + given.minutes * 60)
     text = report(results, machine.describe())
-    print(text)
+    print(text, end="")
     if given.write is not None:
         given.write.write_text(text, encoding="utf-8")
     if given.json is not None:
