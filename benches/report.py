@@ -141,7 +141,7 @@ def _cache(results: Results) -> str:
             for name, row in results.best(Task(kind, shape=shape, rare=rare)).items():
                 rows.append((f"{name}, {where}, {shape}", number(row["p50_us"]), number(row["cpu_us"])))
     if not rows:
-        return "## Cache hits\n\nNot measured: this version has no cache."
+        return "## Cache hits\n\nNot measured: no row has a cache."
     said = "Awaited one after the other; none reaches the upstream. On disk, the answers are those of another process."
     return f"## Cache hits\n\n{said}\n\n{table(('', 'p50 µs', 'CPU µs'), rows)}"
 

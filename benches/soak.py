@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import itertools
 import os
 import random
 import tempfile
 from contextlib import nullcontext
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 
-SAMPLES = 100
 IN_FLIGHT = 64
 BOUND = 1.0
 """KB for 1000 calls."""
@@ -51,7 +50,7 @@ class Mix:
 
     def __init__(self, callers: Sequence[Ours]) -> None:
         self.callers = callers
-        self.prompts, self.numbers = workload.prompts(), count()
+        self.prompts, self.numbers = workload.prompts(), itertools.count()
         self.failing = [caller.build(FAILING_MODEL, max_attempts=1) for caller in callers]
         self.refused = [caller.build(REFUSED_MODEL) for caller in callers]
         self.misfit = [caller.build(MISFIT_MODEL, max_attempts=2) for caller in callers]
@@ -166,17 +165,17 @@ async def make_calls(mix: Mix, names: Iterable[str]) -> None:
     await asyncio.gather(*(keep_calling() for _ in range(IN_FLIGHT)))
 
 
-async def soak(mix: Mix, kinds: Sequence[str], calls: int) -> list[tuple[int, float]]:
+async def soak(mix: Mix, kinds: Sequence[str], calls: int, count: int) -> list[tuple[int, float]]:
     """Make the calls, and return the memory after each sample's."""
     chance = random.Random(calls)  # noqa: S311  # an order that can be repeated
     weights = [KINDS[name][1] for name in kinds]
     samples: list[tuple[int, float]] = []
-    step = max(1, calls // SAMPLES)
-    for sample in range(-round(SAMPLES * WARM_UP), SAMPLES):
+    step = max(1, calls // count)
+    for sample in range(-round(count * WARM_UP), count):
         await make_calls(mix, chance.choices(kinds, weights, k=step))
         if sample >= 0:
             samples.append(((sample + 1) * step, resident_kb()))
-            if sample % 10 == 0:
+            if (sample + 1) % 10 == 0:
                 print(f"{samples[-1][0]:>9} calls {samples[-1][1]:>10.0f} KB", flush=True)
     return samples
 
@@ -185,6 +184,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benches.soak", description=__doc__)
     parser.add_argument("--calls", type=int, default=200_000, help="after the warm-up (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=100, help="of the memory (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of calls (default: all)")
     parser.add_argument("--cache", action="store_true", help="keep answers, at most 1 MB of them")
     return parser.parse_args()
@@ -204,7 +204,7 @@ def main() -> None:
         if given.cache:
             cache = {"cache_enabled": True, "cache_dir": directory, "cache_max_size_mb": 1}
         mix = Mix([Ours(dialect, upstream.port, cache) for dialect in workload.DIALECTS])
-        samples = asyncio.run(soak(mix, given.only, given.calls))
+        samples = asyncio.run(soak(mix, given.only, given.calls, given.samples))
         reached = Gauge(upstream.port, upstream.process.pid).answered()
     steep, error = slope(samples)
     print(f"{reached} requests reached the upstream")
