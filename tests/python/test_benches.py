@@ -62,6 +62,27 @@ def test_the_soak_makes_calls_of_every_kind() -> None:
     assert "KB for 1000 calls" in done.stdout
 
 
+def test_the_best_turn_counts_and_the_worst_figure_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    from benches.run import Results
+    from benches.targets import TARGETS
+    from benches.task import IN_FLIGHT, Task
+
+    plain, structured = (Task("in_flight", "openai", shape, IN_FLIGHT) for shape in ("plain", "structured"))
+    quick, slow = {"cpu_us": 90.0, "calls_per_s": 9000.0}, {"cpu_us": 130.0, "calls_per_s": 7000.0}
+    peer = {"cpu_us": 1000.0, "calls_per_s": 1000.0}
+
+    def judged(figures: dict[Task, dict[str, list[dict[str, float]]]]) -> list[str]:
+        return [target.judge(Results(figures))[2] for target in TARGETS[:4]]
+
+    assert judged({plain: {"madspark": [slow, quick], "litellm": [peer]}}) == [
+        *("met", "met", "not measured", "**not met**"),
+    ]
+    assert judged({plain: {"madspark": [quick]}, structured: {"madspark": [slow], "tensorzero": [peer]}}) == [
+        *("**not met**", "**not met**", "met", "not measured"),
+    ]
+
+
 def test_the_slope_is_that_of_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     from benches.soak import slope
