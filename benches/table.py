@@ -11,8 +11,10 @@ NOTHING = "-"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table, its first column to the left and all others to the right."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    """Lay out a table, its first column to the left and all others to the right; nothing where it has no rows."""
+    if not rows:
+        return ""
+    widths = [max(2, *(len(row[column]) for row in (head, *rows))) for column in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = []
     for row in (head, rule, *rows):
