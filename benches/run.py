@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RARELY = 6
 """The tasks that take long are done in every so many turns."""
+SLOW = 2
+"""Seconds after which a task is one of those for the row that needed them."""
 LONG_ENOUGH = 10
 """Seconds after which a caller need not repeat a task: some take that long for a thousand calls."""
 
@@ -76,6 +78,7 @@ class Run:
         self.rows, self.tasks, self.seconds = rows, tasks, seconds
         self.results = Results()
         self.clients: dict[str, Client] = {}
+        self.slow: set[tuple[str, Task]] = set()
         self.done: set[tuple[str, Task]] = set()
         self.core, self.upstream_core = machine.cores()[0], machine.cores()[-1]
 
@@ -120,11 +123,11 @@ class Run:
         names = list(self.clients)
         first = self.results.turns % len(names) if names else 0
         for task in self.tasks:
-            if task.rare and not rarely:
-                continue
             for name in names[first:] + names[:first]:
-                client = self.clients.get(name)
-                if client is not None and client.ready.can(task) and (name, task) not in self.done:
+                client, is_rare = self.clients.get(name), task.rare or (name, task) in self.slow
+                if client is None or (is_rare and not rarely) or (name, task) in self.done:
+                    continue
+                if client.ready.can(task):
                     self._do(name, task, gauge)
 
     def _do(self, name: str, task: Task, gauge: Gauge) -> None:
@@ -138,8 +141,11 @@ class Run:
                 del self.clients[name]
             return
         self.results.figures.setdefault(task, {}).setdefault(name, []).append(figures)
-        if perf_counter() - started > LONG_ENOUGH:
+        took = perf_counter() - started
+        if took > LONG_ENOUGH:
             self.done.add((name, task))
+        elif took > SLOW:
+            self.slow.add((name, task))
 
     def _figures(self, name: str, task: Task, gauge: Gauge) -> Figures:
         if task.kind == "disk_hit":
