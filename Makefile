@@ -7,6 +7,8 @@ PYTHON ?= $(or $(firstword $(foreach name,python3 python3.13 python3.12 python3.
 VENV ?= .venv
 # The package as it is tested (editable, development build, the extra `test`).
 TEST_VENV ?= .venv-test
+# The package as users get it, beside the libraries it is measured against.
+BENCH_VENV ?= .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -17,6 +19,7 @@ PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py
 
 INSTALLED := $(VENV)/.installed
 TEST_INSTALLED := $(TEST_VENV)/.installed
+BENCH_INSTALLED := $(BENCH_VENV)/.installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,14 +55,14 @@ test-rust: | tools redis ## Test the core, without Python
 test-python: $(TEST_INSTALLED) ## Test the package
 	$(TEST_VENV)/bin/pytest
 
-bench: $(INSTALLED) ## Measure what a call costs, on a machine that does nothing else
-	$(VENV)/bin/python benches/bridge.py
-	$(VENV)/bin/python benches/calls.py
+bench: $(BENCH_INSTALLED) ## Measure what a call costs, on a machine that does nothing else
+	$(BENCH_VENV)/bin/python -m benches.bridge
+	$(BENCH_VENV)/bin/python -m benches --write benches/results.md
 
 clean: ## Delete everything that was built
-	rm -rf target dist $(VENV) $(TEST_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf target dist $(VENV) $(TEST_VENV) $(BENCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '*.so' -delete
-	find python tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find python tests examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The tests of the shared cache start servers of their own.
 redis:
@@ -84,4 +87,12 @@ $(TEST_INSTALLED): $(RUST_SOURCES) pyproject.toml | tools
 	test -x $(TEST_VENV)/bin/pip || $(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_VENV)/bin/pip install --disable-pip-version-check --quiet 'maturin>=1.16,<2'
 	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --extras test
+	@touch $@
+
+# A library that cannot be installed is left out, and the results say so.
+$(BENCH_INSTALLED): $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml README.md LICENSE benches/requirements.txt | tools
+	test -x $(BENCH_VENV)/bin/pip || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --disable-pip-version-check --quiet -r benches/requirements.txt \
+		|| echo "warning: not everything to measure against could be installed" >&2
+	$(BENCH_VENV)/bin/pip install --disable-pip-version-check --quiet .
 	@touch $@
