@@ -38,6 +38,7 @@ def drive(steps: Steps[_T]) -> _T:
             else:
                 call, faults = steps.send(text)
     except StopIteration as done:
+        call.settle()
         result: _T = done.value
         return result
 
@@ -55,6 +56,9 @@ async def adrive(steps: Steps[_T]) -> _T:
             else:
                 call, faults = steps.send(text)
     except StopIteration as done:
+        keeping = call.asettle()
+        if keeping is not None:
+            await finish(keeping)
         result: _T = done.value
         return result
 

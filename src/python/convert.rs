@@ -35,13 +35,14 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
 
 /// What few attempts have; `None` where this one has nothing of it.
 fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let Attempt { waited, is_hedge, retry_after, is_estimated, pages, .. } = attempt;
-    if waited.is_zero() && !is_hedge && retry_after.is_none() && !is_estimated && pages.is_empty() {
+    let Attempt { waited, is_hedge, is_shared, retry_after, is_estimated, pages, .. } = attempt;
+    if waited.is_zero() && !is_hedge && !is_shared && retry_after.is_none() && !is_estimated && pages.is_empty() {
         return Ok(None);
     }
     let fields = PyDict::new(py);
     fields.set_item(name!(py, "wait_ms"), waited.as_secs_f64() * 1000.0)?;
     fields.set_item(name!(py, "hedged"), is_hedge)?;
+    fields.set_item(name!(py, "shared"), is_shared)?;
     fields.set_item(name!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
     fields.set_item(name!(py, "estimated"), is_estimated)?;
     let pages = pages.iter().map(|page| {
@@ -97,6 +98,7 @@ pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_,
         response.tokens,
         response.latency.as_secs_f64() * 1000.0,
         response.cost,
+        response.is_cached,
         Attempts(response.attempts),
     ))
 }

@@ -168,7 +168,7 @@ impl Router {
         let state = prepare()
             .and_then(|prepared| prepared.begin_if_ready(&process))
             .map_err(|failure| error::to_python(py, &failure))?;
-        Ok(Call { process, state: Arc::new(Mutex::new(state)) })
+        Ok(Call { process, keeping: Mutex::default(), state: Arc::new(Mutex::new(state)) })
     }
 
     /// Prepares a streamed call; nothing is sent before `next()` or `anext()`.
@@ -250,6 +250,8 @@ impl Router {
 pub(super) struct Call {
     process: Arc<Process>,
     state: Arc<Mutex<State>>,
+    /// The answer on its way to the cache.
+    keeping: Mutex<Option<router::Keeping>>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly every call is running from its start")]
@@ -295,12 +297,33 @@ impl Call {
         let State::Running(call) = std::mem::replace(&mut *lock(&self.state), State::Out) else {
             return Err(PyRuntimeError::new_err("finish() without a candidate"));
         };
-        let response = call.finish().map_err(|failure| error::to_python(py, &failure))?;
+        let (response, keeping) = call.finish().map_err(|failure| error::to_python(py, &failure))?;
+        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = keeping;
         convert::response(py, response)
+    }
+
+    /// Waits until the answer is in the cache, where it is to be kept there: nothing can lose it then. Blocks.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        self.keeping().map_or(Ok(()), |keeping| bridge::block(py, &self.process, settled(keeping)))
+    }
+
+    /// Does as `settle`, without blocking; `None` where there is nothing to wait for.
+    fn asettle(&self, py: Python<'_>) -> PyResult<Option<Pending>> {
+        let submit = |keeping| bridge::submit(py, &self.process, settled(keeping), |py, ()| Ok(py.None()));
+        self.keeping().map(submit).transpose()
     }
 }
 
+async fn settled(keeping: router::Keeping) -> Result<()> {
+    keeping.settled().await;
+    Ok(())
+}
+
 impl Call {
+    fn keeping(&self) -> Option<router::Keeping> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn advance(&self, faults: Option<Vec<String>>) -> PyResult<impl Future<Output = Result<String>> + Send + use<>> {
         let state = Arc::clone(&self.state);
         let engine = Arc::clone(&self.process.engine);

@@ -18,6 +18,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What happened at one target.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each tells of one thing that happened or did not")]
 pub struct Attempt {
     /// The provider asked.
     pub provider: Provider,

@@ -37,10 +37,10 @@ pub(super) struct Landing {
 
 /// The work of a shared request, and where to send the visit that it is to make.
 pub(super) fn prepare(engine: &Arc<Engine>) -> (oneshot::Sender<Box<Visit>>, BoxFuture<'static, Landed>) {
-    let (begin, begun) = oneshot::channel();
+    let (begin, waiting) = oneshot::channel();
     let engine = Arc::clone(engine);
     let work = async move {
-        let Ok(visit) = begun.await else { return Landed::NotBegun };
+        let Ok(visit) = waiting.await else { return Landed::NotBegun };
         let (visit, outcome) = asked(&engine, visit).await;
         let patience = visit.target.timeout;
         Landed::Asked(Arc::new(Landing { visit: Mutex::new(Some(visit)), outcome, patience }))

@@ -299,6 +299,7 @@ mod tests {
             usage: Usage { input: 3, output: 4, ..Usage::default() },
             is_estimated: false,
             is_hedge: false,
+            is_shared: false,
             retry_after: None,
             skipped_events: 0,
             changes: Vec::new(),
@@ -309,7 +310,7 @@ mod tests {
     fn response(attempts: Vec<Attempt>) -> Response {
         let latency = attempts.iter().map(|attempt| attempt.latency).sum();
         let (text, provider, model) = (String::new(), Arc::from("p"), Arc::from("m"));
-        Response { text, provider, model, tokens: 0, cost: None, latency, attempts }
+        Response { text, provider, model, tokens: 0, cost: None, latency, is_cached: false, attempts }
     }
 
     fn close(told: Option<Duration>, millis: f64) -> bool {

@@ -134,6 +134,7 @@ impl Generate for Double {
                 tokens: 10,
                 cost: Some(0.5),
                 latency: Duration::ZERO,
+                is_cached: false,
                 attempts: Vec::new(),
             })
         })

@@ -56,7 +56,8 @@ class Attempt(_Record):
     ``wait_ms`` is how long the call waited before it asked, ``retry_after`` the seconds that the target asked to be
     left alone. ``hedged`` is true where it was asked beside another target that was slow to answer. ``estimated`` says
     that the token counts are an estimate, because the attempt ended before the provider had told them. ``pages`` lists
-    the web pages that the provider was asked to read, each with what came of it.
+    the web pages that the provider was asked to read, each with what came of it. ``shared`` is true where another call
+    was asking the same already: its answer was waited for, nothing was sent, and nothing is to be paid.
     """
 
     provider: str
@@ -74,6 +75,7 @@ class Attempt(_Record):
     retry_after: float | None
     estimated: bool
     pages: tuple[dict[str, str], ...]
+    shared: bool
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Attempt(_Record):
         retry_after: float | None = None,
         estimated: bool = False,
         pages: Iterable[Mapping[str, str]] = (),
+        shared: bool = False,
     ) -> None:
         # One is made for every request, and a slot of a record that cannot be changed takes four times as long to fill.
         fields = self.__dict__
@@ -110,6 +113,7 @@ class Attempt(_Record):
         fields["retry_after"] = retry_after
         fields["estimated"] = estimated
         fields["pages"] = tuple(map(dict, pages)) if pages else ()
+        fields["shared"] = shared
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
@@ -133,6 +137,7 @@ class Attempt(_Record):
             "retry_after": self.retry_after,
             "estimated": self.estimated,
             "pages": [dict(page) for page in self.pages],
+            "shared": self.shared,
         }
 
 
@@ -169,7 +174,9 @@ class LLMResponse:
     """An answer and how it came about.
 
     ``provider`` and ``model`` name who really answered. ``tokens_used`` and ``cost`` (US dollars) count every attempt,
-    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's.
+    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's. ``cached`` says
+    that the answer was kept from an earlier call, or is that of another call which was asking the same: it has cost
+    nothing, and its tokens were counted where it was given.
     ``timestamp`` is in UTC and defaults to now.
     """
 
@@ -280,6 +287,7 @@ def answered(
     tokens_used: int,
     latency_ms: float,
     cost: float | None,
+    cached: bool,
     attempts: Attempts,
 ) -> LLMResponse:
     """Return a response whose attempts are made when they are asked for."""
@@ -290,7 +298,7 @@ def answered(
     response.tokens_used = tokens_used
     response.latency_ms = latency_ms
     response.cost = cost
-    response.cached = False
+    response.cached = cached
     response.timestamp = datetime.now(UTC)
     response._attempts = attempts  # noqa: SLF001  (their own module)
     return response

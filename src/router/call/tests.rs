@@ -239,7 +239,7 @@ async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
             Ok(text) => serde_json::from_str::<Value>(text).is_ok_and(|value| value["title"].is_string()),
         };
         if judged {
-            break call.finish();
+            break call.finish().map(|(response, _)| response);
         }
         rejection = Some(Rejection { faults: vec!["title: a string is wanted".to_owned()] });
     };
