@@ -68,6 +68,7 @@ impl Generate for PythonRouter {
                 tokens,
                 cost,
                 latency: Duration::try_from_secs_f64(latency_ms / 1000.0).unwrap_or_default(),
+                is_cached: false,
                 attempts: Vec::new(),
             })
         })

@@ -49,7 +49,7 @@ pub(crate) fn key(question: &str) -> Key {
     let target = Target {
         provider: Provider::Ollama,
         model: Arc::from("gemma3:4b"),
-        base_url: Arc::from("http://localhost"),
+        base_url: "http://localhost".into(),
         key: None,
         timeout: Duration::from_secs(1),
         tuning: Tuning::default(),

@@ -20,7 +20,13 @@ PASSWORD = "word-of-the-cache"
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     config = LLMConfig()
-    told = (config.cache_enabled, config.cache_ttl_seconds, config.cache_max_size_mb, config.cache_dir, config.cache_url)
+    told = (
+        config.cache_enabled,
+        config.cache_ttl_seconds,
+        config.cache_max_size_mb,
+        config.cache_dir,
+        config.cache_url,
+    )
     assert told == (True, 86400, 1000, "~/.cache/madspark/llm", None)
     assert type(config.cache_ttl_seconds) is int
 
@@ -35,7 +41,10 @@ def test_the_fields_stand_where_the_contract_has_them() -> None:
         names = list(inspect.signature(method).parameters)
         assert names[-3:] == ["force_provider", "use_cache", "token_budget"]
     assert list(inspect.signature(LLMRouter).parameters)[:4] == [
-        "primary_provider", "fallback_enabled", "cache_enabled", "config",
+        "primary_provider",
+        "fallback_enabled",
+        "cache_enabled",
+        "config",
     ]
 
 

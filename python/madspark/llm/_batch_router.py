@@ -216,5 +216,6 @@ def _aggregate(responses: Sequence[LLMResponse], latency_ms: float) -> LLMRespon
         tokens_used=sum(response.tokens_used for response in responses),
         latency_ms=latency_ms,
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        cached=all(response.cached for response in responses),
         attempts=tuple(attempt for response in responses for attempt in response.attempts),
     )

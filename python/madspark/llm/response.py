@@ -174,9 +174,9 @@ class LLMResponse:
     """An answer and how it came about.
 
     ``provider`` and ``model`` name who really answered. ``tokens_used`` and ``cost`` (US dollars) count every attempt,
-    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's. ``cached`` says
-    that the answer was kept from an earlier call, or is that of another call which was asking the same: it has cost
-    nothing, and its tokens were counted where it was given.
+    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's. ``cached``
+    says that the answer was kept from an earlier call, or is that of another call which was asking the same: it has
+    cost nothing, and its tokens were counted where it was given.
     ``timestamp`` is in UTC and defaults to now.
     """
 
