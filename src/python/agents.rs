@@ -13,7 +13,8 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    self, Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic,
+    self, Advocate, AdvocateCase, Answer, Brief, Critic, DimensionScores, GenerateIdeas, IdeaGenerator, ImproveCase,
+    Inference, InferenceType, Labelled, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic,
     SkepticCase, StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -82,6 +83,12 @@ struct Task {
     topic: String,
     context: String,
     temperature: f64,
+    /// The language of the answer, by any of its names; `None` follows the topic.
+    #[serde(default)]
+    language: Option<String>,
+    /// The type of inference, by name.
+    #[serde(default)]
+    inference_type: Option<String>,
     /// How many ideas to generate.
     #[serde(default)]
     count: usize,
@@ -101,6 +108,8 @@ enum Agent {
     CriticizeBatch,
     Improve,
     ImproveBatch,
+    Rate,
+    Infer,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -110,39 +119,44 @@ struct Case {
     evaluation: String,
     advocacy: String,
     skepticism: String,
+    weak_dimensions: String,
+    inference: String,
 }
 
 impl Task {
     async fn run(&self, router: &dyn Generate, parts: &[Part]) -> Result<String> {
-        let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature };
+        let language = self.language.as_deref().map(Language::named).transpose()?;
+        let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature, language };
+        let heading = brief.answer_language();
         match self.agent {
             Agent::Generate => {
                 let wanted = GenerateIdeas { brief, count: self.count, minimum: 0, parts };
                 outcome(IdeaGenerator { router }.generate(&wanted).await?, |ideas| to_value(&ideas))
             }
-            Agent::Evaluate => {
-                let ideas: Vec<String> = self.cases.iter().map(|case| case.idea.clone()).collect();
-                outcome(Critic { router }.evaluate(&ideas, &brief).await?, |batch| {
-                    to_value(&batch.labelled().collect::<Vec<_>>())
-                })
-            }
+            Agent::Evaluate => outcome(Critic { router }.evaluate(&self.ideas(), &brief).await?, |batch| {
+                to_value(&batch.labelled().collect::<Vec<_>>())
+            }),
             Agent::Advocate => {
                 outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
-                    with_text(&advocacy, &advocacy.formatted())
+                    with_text(&advocacy, &advocacy.formatted_in(heading))
                 })
             }
             Agent::AdvocateBatch => {
                 let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(|one| with_text(&one, &one.item.formatted())).collect())
+                outcome(answer, |batch| {
+                    batch.labelled().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
+                })
             }
             Agent::Criticize => {
                 outcome(Skeptic { router }.criticize(&self.first()?.into(), &brief).await?, |skepticism| {
-                    with_text(&skepticism, &skepticism.formatted())
+                    with_text(&skepticism, &skepticism.formatted_in(heading))
                 })
             }
             Agent::CriticizeBatch => {
                 let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(|one| with_text(&one, &one.item.formatted())).collect())
+                outcome(answer, |batch| {
+                    batch.labelled().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
+                })
             }
             Agent::Improve => {
                 let answer = StructuredIdeaGenerator { router }.improve(&self.first()?.into(), &brief).await?;
@@ -152,7 +166,21 @@ impl Task {
                 let answer = StructuredIdeaGenerator { router }.improve_batch(&self.cases(), &brief).await?;
                 outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
             }
+            Agent::Rate => {
+                let answer = MultiDimensionalEvaluator { router }.evaluate(&self.ideas(), &brief).await?;
+                outcome(answer, |batch| batch.labelled().map(rated).collect())
+            }
+            Agent::Infer => {
+                let kind: InferenceType =
+                    self.inference_type.as_deref().map_or(Ok(InferenceType::default()), str::parse)?;
+                let answer = LogicalInferenceEngine { router }.infer(&self.ideas(), kind, &brief).await?;
+                outcome(answer, |batch| batch.labelled().map(inferred).collect())
+            }
         }
+    }
+
+    fn ideas(&self) -> Vec<String> {
+        self.cases.iter().map(|case| case.idea.clone()).collect()
     }
 
     fn first(&self) -> Result<Case> {
@@ -178,8 +206,8 @@ impl From<Case> for SkepticCase {
 
 impl From<Case> for ImproveCase {
     fn from(case: Case) -> Self {
-        let Case { idea, evaluation, advocacy, skepticism } = case;
-        Self { idea, evaluation, advocacy, skepticism }
+        let Case { idea, evaluation, advocacy, skepticism, weak_dimensions, inference } = case;
+        Self { idea, evaluation, advocacy, skepticism, weak_dimensions, inference }
     }
 }
 
@@ -202,11 +230,25 @@ fn to_value(value: &impl Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|failure| Error::new(ErrorKind::Internal, failure.to_string()))
 }
 
+/// The scores of one idea, and all that follows from them.
+fn rated(one: Labelled<DimensionScores>) -> Result<Value> {
+    let evaluation = to_value(&one.item.evaluation())?;
+    with(to_value(&one)?, [("evaluation", evaluation), ("weak_points", Value::from(one.item.weak_points()))])
+}
+
+/// What follows from one idea, and the same in words.
+fn inferred(one: Labelled<Inference>) -> Result<Value> {
+    with(to_value(&one)?, [("insight", Value::from(one.item.insight()))])
+}
+
 /// Adds the bullet text that people read.
 fn with_text(value: &impl Serialize, text: &str) -> Result<Value> {
-    let mut value = to_value(value)?;
+    with(to_value(value)?, [("formatted", Value::from(text))])
+}
+
+fn with<const N: usize>(mut value: Value, more: [(&str, Value); N]) -> Result<Value> {
     if let Some(fields) = value.as_object_mut() {
-        fields.insert("formatted".to_owned(), Value::from(text));
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
     Ok(value)
 }
