@@ -77,6 +77,18 @@ def task(
     }
 
 
+def idea_cases(ideas: Sequence[str]) -> list[dict[str, str]]:
+    """A case for each of `ideas`.
+
+    Raises:
+        TypeError: `ideas` is a single text.
+    """
+    if isinstance(ideas, str):
+        message = "ideas must be a list of texts; a single text would be taken letter by letter"
+        raise TypeError(message)
+    return [{"idea": idea} for idea in ideas]
+
+
 def case_of(given: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:
     """`given` under the core's names: for each, the value of the first of `names` that `given` has.
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from madspark.agents._agent import Agent, routed, task
+from madspark.agents._agent import Agent, idea_cases, routed, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,10 +103,7 @@ def _as_text(item: object) -> str:
 
 
 def _task(ideas: Sequence[str], topic: str, context: str, temperature: float) -> dict[str, Any]:
-    if isinstance(ideas, str):
-        message = "ideas must be a list of texts; a single text would be taken letter by letter"
-        raise TypeError(message)
-    return task("evaluate", topic, context, temperature, [{"idea": idea} for idea in ideas])
+    return task("evaluate", topic, context, temperature, idea_cases(ideas))
 
 
 def _evaluations(values: list[dict[str, Any]]) -> list[CriticEvaluation]:

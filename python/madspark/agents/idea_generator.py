@@ -94,7 +94,8 @@ def improve_ideas_batch(
     """Improve many ideas in one call.
 
     Args:
-        ideas_with_feedback: Each with `idea`, and any of `critique` (or `evaluation`), `advocacy` and `skepticism`.
+        ideas_with_feedback: Each with `idea`, and any of `critique` (or `evaluation`), `advocacy`, `skepticism`,
+            `weak_dimensions` and `inference`.
         topic: What the ideas are about; not blank.
         context: What limits or guides them.
         temperature: 0.0 to 2.0.
@@ -115,6 +116,8 @@ def improve_ideas_batch(
             evaluation=("critique", "evaluation"),
             advocacy=("advocacy", "advocacy_points"),
             skepticism=("skepticism", "skeptic_points"),
+            weak_dimensions=("weak_dimensions",),
+            inference=("inference", "logical_inference"),
         )
         for given in ideas_with_feedback
     ]

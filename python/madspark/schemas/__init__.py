@@ -10,6 +10,7 @@ from madspark.schemas.dimensions import (
     DimensionScores,
     DimensionScoresForIdea,
     MultiDimensionalEvaluation,
+    MultiDimensionalEvaluationForIdea,
 )
 from madspark.schemas.evaluation import CriticEvaluation, CriticEvaluations
 from madspark.schemas.fields import TitledPoint
@@ -68,6 +69,7 @@ __all__ = [
     "LogicalInference",
     "MissingConsideration",
     "MultiDimensionalEvaluation",
+    "MultiDimensionalEvaluationForIdea",
     "QuestionableAssumption",
     "Skepticism",
     "SkepticismBatch",

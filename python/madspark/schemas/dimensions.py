@@ -8,7 +8,13 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex
 
-__all__ = ["DimensionEvaluations", "DimensionScores", "DimensionScoresForIdea", "MultiDimensionalEvaluation"]
+__all__ = [
+    "DimensionEvaluations",
+    "DimensionScores",
+    "DimensionScoresForIdea",
+    "MultiDimensionalEvaluation",
+    "MultiDimensionalEvaluationForIdea",
+]
 
 
 def _clamped(score: Any) -> Any:
@@ -54,3 +60,9 @@ class MultiDimensionalEvaluation(BaseModel):
     dimension_scores: dict[str, float]
     weak_dimensions: Annotated[list[str], Field(description="Scores below 6, the lowest first, three at most.")]
     summary: str
+
+
+class MultiDimensionalEvaluationForIdea(MultiDimensionalEvaluation):
+    """What the seven scores of one idea of several come to."""
+
+    idea_index: IdeaIndex
