@@ -25,8 +25,10 @@ __all__ = [
     "Stream",
     "__version__",
     "arun_agent",
+    "duplicates",
     "run_agent",
     "schema_of",
+    "similarity",
 ]
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -344,6 +346,12 @@ def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[
 
 def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
+
+def similarity(one: str, two: str) -> float:
+    """How alike two texts are, 0.0 to 1.0, in any script."""
+
+def duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
+    """The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity)."""
 
 def schema_of(name: str) -> str:
     """The JSON Schema, as text, that agents ask with under `name`. Raises KeyError for any other name."""

@@ -25,7 +25,7 @@ use crate::progress::ProgressSink;
 use crate::router::Generate;
 
 pub use candidate::{Candidate, Problem, Status};
-pub use novelty::similarity;
+pub use novelty::{Duplicate, duplicates, similarity};
 pub use options::{Options, StageTimeouts, Temperatures};
 pub use stage::Stage;
 use stage::{Bounded, Deadline};

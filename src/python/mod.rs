@@ -20,6 +20,7 @@ mod coordinator;
 mod error;
 mod lane;
 mod log;
+mod novelty;
 mod policy;
 mod router;
 mod runtime;
@@ -39,6 +40,8 @@ mod _core {
     use super::config::{LLMConfig, Limits};
     #[pymodule_export]
     use super::coordinator::Coordinator;
+    #[pymodule_export]
+    use super::novelty::{duplicates, similarity};
     #[pymodule_export]
     use super::policy::Budget;
     #[pymodule_export]
