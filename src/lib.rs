@@ -32,6 +32,7 @@ pub mod router;
 pub mod schema;
 pub mod simulator;
 pub mod transport;
+pub mod webpage;
 
 #[cfg(feature = "python")]
 mod python;

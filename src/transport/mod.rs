@@ -27,6 +27,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) use failure::chain;
 pub use framer::{Framer, Framing, MAX_EVENT};
 pub use incoming::Incoming;
 pub use retry_after::retry_after;
