@@ -111,6 +111,7 @@ class LLMConfig:
         gemini_thinking_level: str | None = None,
         limits: Mapping[str, Limits] | None = None,
         prices: Mapping[str, _Price] | None = None,
+        page_hosts: Sequence[str] | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -186,6 +187,10 @@ class LLMConfig:
     @property
     def prices(self) -> MappingProxyType[str, tuple[float, float, float]]:
         """US dollars per million tokens (input, cached input, output), by the name of the model."""
+
+    @property
+    def page_hosts(self) -> tuple[str, ...]:
+        """Hosts beyond the public internet that web pages may be fetched from, each "host:port"."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...

@@ -14,8 +14,8 @@ use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
     self, Advocate, AdvocateCase, Answer, Brief, Critic, DimensionScores, GenerateIdeas, IdeaGenerator, ImproveCase,
-    Inference, InferenceType, Labelled, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic,
-    SkepticCase, StructuredIdeaGenerator,
+    InferenceType, Labelled, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic, SkepticCase,
+    StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
@@ -29,12 +29,28 @@ pub(super) enum Source<'py> {
 }
 
 impl Source<'_> {
+    /// The router, where it is one of ours.
+    pub(super) fn routed(&self, process: &Process) -> Option<Routed> {
+        match self {
+            Self::Native(router) => Some(routed(router, process)),
+            Self::Python(_) => None,
+        }
+    }
+
     /// The core's view of it. A Python one is bound to the running event loop.
     pub(super) fn generate(self, py: Python<'_>, process: &Process) -> PyResult<Arc<dyn Generate>> {
         Ok(match self {
             Self::Native(router) => Arc::new(routed(&router, process)),
             Self::Python(ask) => Arc::new(PythonRouter::new(py, &process.lane, ask.unbind())?),
         })
+    }
+}
+
+/// The parts that go with a question to `ours`, or to a router of the caller's own.
+pub(super) async fn load(attachments: Attachments, ours: Option<&Routed>) -> Result<Vec<Part>> {
+    match ours {
+        Some(ours) => attachments.load(&ours.router, &ours.engine, None).await,
+        None => attachments.load_for_another().await,
     }
 }
 
@@ -50,7 +66,10 @@ pub(super) fn run_agent(
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
     let native = routed(router, &process);
-    bridge::block(py, &process, async move { task.run(&native, &attachments.load().await?).await })
+    bridge::block(py, &process, async move {
+        let parts = attachments.load(&native.router, &native.engine, None).await?;
+        task.run(&native, &parts).await
+    })
 }
 
 /// Runs one agent; its result is the outcome as JSON text.
@@ -64,8 +83,11 @@ pub(super) fn arun_agent(
 ) -> PyResult<Pending> {
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
-    let router = router.generate(py, &process)?;
-    let work = async move { task.run(&*router, &attachments.load().await?).await };
+    let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
+    let work = async move {
+        let parts = load(attachments, ours.as_ref()).await?;
+        task.run(&*router, &parts).await
+    };
     bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
 }
 
@@ -168,13 +190,13 @@ impl Task {
             }
             Agent::Rate => {
                 let answer = MultiDimensionalEvaluator { router }.evaluate(&self.ideas(), &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(rated).collect())
+                outcome(answer, |batch| batch.labelled().map(|one| rated(&one)).collect())
             }
             Agent::Infer => {
                 let kind: InferenceType =
                     self.inference_type.as_deref().map_or(Ok(InferenceType::default()), str::parse)?;
                 let answer = LogicalInferenceEngine { router }.infer(&self.ideas(), kind, &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(inferred).collect())
+                outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
             }
         }
     }
@@ -230,25 +252,19 @@ fn to_value(value: &impl Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|failure| Error::new(ErrorKind::Internal, failure.to_string()))
 }
 
-/// The scores of one idea, and all that follows from them.
-fn rated(one: Labelled<DimensionScores>) -> Result<Value> {
-    let evaluation = to_value(&one.item.evaluation())?;
-    with(to_value(&one)?, [("evaluation", evaluation), ("weak_points", Value::from(one.item.weak_points()))])
-}
-
-/// What follows from one idea, and the same in words.
-fn inferred(one: Labelled<Inference>) -> Result<Value> {
-    with(to_value(&one)?, [("insight", Value::from(one.item.insight()))])
+/// What the scores of one idea come to.
+fn rated(one: &Labelled<DimensionScores>) -> Result<Value> {
+    Ok(with(to_value(&one.item.evaluation())?, "idea_index", one.idea_index))
 }
 
 /// Adds the bullet text that people read.
 fn with_text(value: &impl Serialize, text: &str) -> Result<Value> {
-    with(to_value(value)?, [("formatted", Value::from(text))])
+    Ok(with(to_value(value)?, "formatted", text))
 }
 
-fn with<const N: usize>(mut value: Value, more: [(&str, Value); N]) -> Result<Value> {
+fn with(mut value: Value, name: &str, field: impl Into<Value>) -> Value {
     if let Some(fields) = value.as_object_mut() {
-        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        fields.insert(name.to_owned(), field.into());
     }
-    Ok(value)
+    value
 }

@@ -13,7 +13,7 @@ pub(super) fn similarity(py: Python<'_>, one: &str, two: &str) -> f64 {
 /// The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity).
 #[pyfunction]
 pub(super) fn duplicates(py: Python<'_>, texts: Vec<String>, threshold: f64) -> Vec<(usize, usize, f64)> {
-    py.detach(|| {
+    py.detach(move || {
         let found = coordinator::duplicates(texts.iter().map(String::as_str), threshold);
         found.into_iter().map(|one| (one.index, one.of, one.similarity)).collect()
     })

@@ -11,6 +11,7 @@ mod health;
 mod latencies;
 mod limit;
 mod metrics;
+mod pages;
 mod plan;
 mod policy;
 mod price;
@@ -34,6 +35,7 @@ use crate::error::Result;
 use crate::message::Request;
 use crate::provider::Target;
 use crate::transport::Http;
+use crate::webpage::Fetcher;
 use budget::Spent;
 use target_state::TargetStates;
 
@@ -55,6 +57,7 @@ pub struct Engine {
     http: Http,
     states: TargetStates,
     facts: facts::Facts,
+    pages: Fetcher,
 }
 
 impl Engine {

@@ -2,6 +2,38 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The networks of IPv4 that are not public, each with the length of its prefix.
+const RESERVED_V4: [([u8; 4], u32); 16] = [
+    // This network.
+    ([0, 0, 0, 0], 8),
+    // Private.
+    ([10, 0, 0, 0], 8),
+    ([172, 16, 0, 0], 12),
+    ([192, 168, 0, 0], 16),
+    // Carrier-grade NAT.
+    ([100, 64, 0, 0], 10),
+    // Loopback.
+    ([127, 0, 0, 0], 8),
+    // Link-local, where clouds keep their metadata.
+    ([169, 254, 0, 0], 16),
+    // Azure's services for its own machines, within the public range.
+    ([168, 63, 129, 16], 32),
+    // Protocol assignments.
+    ([192, 0, 0, 0], 24),
+    // Documentation.
+    ([192, 0, 2, 0], 24),
+    ([198, 51, 100, 0], 24),
+    ([203, 0, 113, 0], 24),
+    // The relays of 6to4.
+    ([192, 88, 99, 0], 24),
+    // Benchmarks.
+    ([198, 18, 0, 0], 15),
+    // Multicast.
+    ([224, 0, 0, 0], 4),
+    // Reserved, broadcast among them.
+    ([240, 0, 0, 0], 4),
+];
+
 /// Whether `address` belongs to the public internet. Everything else is somebody's own network, a machine's own services, a
 /// cloud's metadata, or a way to reach one of those in other words.
 pub(super) fn is_public(address: IpAddr) -> bool {
@@ -12,32 +44,14 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !matches!(
-        address.octets(),
-        // This network; private; loopback.
-        [0 | 10 | 127, ..]
-        // Carrier-grade NAT.
-        | [100, 64..=127, ..]
-        // Link-local, where clouds keep their metadata.
-        | [169, 254, ..]
-        // Private.
-        | [172, 16..=31, ..]
-        | [192, 168, ..]
-        // Protocol assignments; documentation; the relays of 6to4.
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        // Benchmarks; documentation.
-        | [198, 18..=19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _]
-        // Multicast; reserved; broadcast.
-        | [224..=255, ..]
-        // Azure's services for its own machines have an address of the public range.
-        | [168, 63, 129, 16]
-    )
+    let is_inside = |(network, bits): &([u8; 4], u32)| {
+        let differing = u32::from(address) ^ u32::from_be_bytes(*network);
+        differing.leading_zeros() >= *bits
+    };
+    !RESERVED_V4.iter().any(is_inside)
 }
 
-/// Only 2000::/3 is given out for the public internet. What lies outside of it needs no list: unspecified, loopback, mapped
+/// Only `2000::/3` is given out for the public internet. What lies outside of it needs no list: unspecified, loopback, mapped
 /// and compatible IPv4, NAT64, unique local, link-local, site-local and multicast addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();

@@ -50,8 +50,10 @@ pub struct Fetcher {
     limits: Limits,
     lookup: Arc<dyn Lookup>,
     is_public: Policy,
-    /// Made at the first use: one for the public internet, one for what is listed.
-    clients: [OnceLock<reqwest::Client>; 2],
+    /// The client for the public internet, made at the first use.
+    public: Arc<OnceLock<reqwest::Client>>,
+    /// The one for what is listed.
+    private: OnceLock<reqwest::Client>,
 }
 
 impl Default for Fetcher {
@@ -61,7 +63,8 @@ impl Default for Fetcher {
             limits: LIMITS,
             lookup: Arc::new(System),
             is_public: address::is_public,
-            clients: [OnceLock::new(), OnceLock::new()],
+            public: Arc::default(),
+            private: OnceLock::new(),
         }
     }
 }
@@ -72,10 +75,16 @@ impl Fetcher {
         Self::default()
     }
 
-    /// Also for pages of `hosts`, each `host:port`, wherever they are. Fails with `InvalidInput` for what is none.
-    pub fn allowing(hosts: &[impl AsRef<str>]) -> Result<Self> {
-        let listed = hosts.iter().map(|host| listed(host.as_ref())).collect::<Result<_>>()?;
-        Ok(Self { listed, ..Self::default() })
+    /// The same, also for pages of `hosts`, each `host:port`, wherever they are. Fails with `InvalidInput` for what is none.
+    pub fn also(&self, hosts: &[impl AsRef<str>]) -> Result<Self> {
+        Ok(Self {
+            listed: hosts.iter().map(|host| check_host(host.as_ref())).collect::<Result<_>>()?,
+            limits: self.limits,
+            lookup: Arc::clone(&self.lookup),
+            is_public: self.is_public,
+            public: Arc::clone(&self.public),
+            private: OnceLock::new(),
+        })
     }
 
     /// Fetches `pages`, all at once, as documents in their order.
@@ -140,7 +149,7 @@ impl Fetcher {
     }
 
     fn client(&self, is_listed: bool) -> Result<&reqwest::Client, Failure> {
-        let cell = &self.clients[usize::from(is_listed)];
+        let cell = if is_listed { &self.private } else { &self.public };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
@@ -217,7 +226,8 @@ impl Told {
     }
 }
 
-fn listed(host: &str) -> Result<(String, u16)> {
+/// Reads `host:port`.
+pub(crate) fn check_host(host: &str) -> Result<(String, u16)> {
     let wrong = || Error::invalid_input(format!("{host:?} is no host with a port, such as intranet.example:8080"));
     let (name, port) = host.trim().rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().map_err(|_| wrong())?;

@@ -68,7 +68,4 @@ def _task(ideas: Sequence[str], topic: str, context: str, temperature: float, la
 def _evaluations(values: list[dict[str, Any]]) -> list[MultiDimensionalEvaluationForIdea]:
     from madspark.schemas import MultiDimensionalEvaluationForIdea
 
-    return [
-        MultiDimensionalEvaluationForIdea.model_validate({"idea_index": value["idea_index"], **value["evaluation"]})
-        for value in values
-    ]
+    return [MultiDimensionalEvaluationForIdea.model_validate(value) for value in values]
