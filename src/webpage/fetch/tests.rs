@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -54,8 +54,8 @@ async fn listen() -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// Answers one request with `answer` and closes; gives back the request.
-async fn serve(listener: &TcpListener, answer: &[u8]) -> String {
+/// Takes a connection and reads its request.
+async fn request_of(listener: &TcpListener) -> (TcpStream, String) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -64,9 +64,15 @@ async fn serve(listener: &TcpListener, answer: &[u8]) -> String {
         assert!(count > 0);
         request.extend_from_slice(&buffer[..count]);
     }
+    (stream, String::from_utf8(request).unwrap())
+}
+
+/// Answers one request with `answer` and closes; gives back the request.
+async fn serve(listener: &TcpListener, answer: &[u8]) -> String {
+    let (mut stream, request) = request_of(listener).await;
     // A reader that has had enough hangs up.
     let _ = stream.write_all(answer).await;
-    String::from_utf8(request).unwrap()
+    request
 }
 
 fn reply(headers: &str, body: &[u8]) -> Vec<u8> {
@@ -268,14 +274,15 @@ async fn a_server_that_never_ends_is_given_up() {
     let base = fetcher(&names);
     let fetcher = Fetcher { limits: Limits { time: late, ..base.limits }, ..base };
     let page = format!("http://slow.example:{port}/");
-    let hold = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
+    let half = async {
+        let (mut stream, _) = request_of(&listener).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhalf").await.unwrap();
-        // Until the reader hangs up.
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest).await;
+        std::future::pending::<()>().await;
     };
-    let (outcome, ()) = tokio::join!(fetcher.fetch(&page), hold);
+    let outcome = tokio::select! {
+        outcome = fetcher.fetch(&page) => outcome,
+        () = half => unreachable!("the rest never comes"),
+    };
     assert_eq!(problem(outcome), PageProblem::Late(late));
 }
 
