@@ -206,6 +206,8 @@ mod tests {
         for html in [
             "a<script>if (a < b) { '<p>no</p>' }</script> b",
             "a<style>p > a { color: red }</style> b",
+            "a<script>'<!--'</script> b",
+            "a<style>/* <!-- */</style> b",
             "a<!-- no --> b",
             "a<template>no<template>no</template>no</template> b",
             "a<SCRIPT type=x>no</sCript > b",
