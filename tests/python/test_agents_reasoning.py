@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from doubles import DIMENSIONS, AsyncRouter, SyncRouter, dimensions, inference, labels, script, temperature_of
 from madspark import LLMRouter, schemas
-from madspark.agents import StructuredIdeaGenerator
+from madspark.agents import Advocate, Critic, IdeaGenerator, Skeptic, StructuredIdeaGenerator
 from madspark.agents.idea_generator import improve_ideas_batch
 from madspark.agents.logical_inference import INFERENCE_TYPES, passes
 from madspark.agents.multi_dimensional import WEIGHTS
@@ -118,12 +118,34 @@ def test_wrong_arguments_fail_before_anything_is_sent(router: LLMRouter, madspar
     assert madspark_simulator.requests == []
 
 
-def test_a_language_can_be_named(router: LLMRouter, madspark_simulator: Simulator) -> None:
-    MultiDimensionalEvaluator(router).evaluate(IDEAS[:1], TOPIC, language="ja")
-    LogicalInferenceEngine(router).infer(IDEAS[:1], TOPIC, language="German")
-    first, second = madspark_simulator.requests
-    assert "Write every text in Japanese, whatever the language of the topic.\n" in first.prompt
-    assert "Write every text in German, whatever the language of the topic.\n" in second.prompt
+async def test_every_agent_can_be_told_a_language(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    case = [{"idea": "Amber"}]
+    told: Any = {"language": "ja"}
+    IdeaGenerator(router).generate(TOPIC, **told)
+    await IdeaGenerator(router).agenerate(TOPIC, **told)
+    Critic(router).evaluate(IDEAS, TOPIC, **told)
+    await Critic(router).aevaluate(IDEAS, TOPIC, **told)
+    Advocate(router).advocate("Amber", "", TOPIC, **told)
+    await Advocate(router).aadvocate("Amber", "", TOPIC, **told)
+    Advocate(router).advocate_batch(case, TOPIC, **told)
+    await Advocate(router).aadvocate_batch(case, TOPIC, **told)
+    Skeptic(router).criticize("Amber", "", TOPIC, **told)
+    await Skeptic(router).acriticize("Amber", "", TOPIC, **told)
+    Skeptic(router).criticize_batch(case, TOPIC, **told)
+    await Skeptic(router).acriticize_batch(case, TOPIC, **told)
+    StructuredIdeaGenerator(router).improve("Amber", "", "", "", TOPIC, **told)
+    await StructuredIdeaGenerator(router).aimprove("Amber", "", "", "", TOPIC, **told)
+    MultiDimensionalEvaluator(router).evaluate(IDEAS, TOPIC, **told)
+    await MultiDimensionalEvaluator(router).aevaluate(IDEAS, TOPIC, **told)
+    LogicalInferenceEngine(router).infer(IDEAS, TOPIC, **told)
+    await LogicalInferenceEngine(router).ainfer(IDEAS, TOPIC, **told)
+    assert len(madspark_simulator.requests) == 18
+    for request in madspark_simulator.requests:
+        assert "Write every text in Japanese, whatever the language of the topic.\n" in request.prompt
+    with pytest.raises(ValueError, match='unknown language "Klingon"'):
+        Critic(router).evaluate(IDEAS, TOPIC, language="Klingon")
+    with pytest.raises(TypeError, match="language must be a text"):
+        Critic(router).evaluate(IDEAS, TOPIC, language=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("make", [SyncRouter, AsyncRouter])

@@ -59,9 +59,15 @@ class Agent:
 
 
 def task(
-    agent: str, topic: str, context: str, temperature: float, cases: Sequence[Mapping[str, Any]] = (), count: int = 0
+    agent: str,
+    topic: str,
+    context: str,
+    temperature: float,
+    cases: Sequence[Mapping[str, Any]] = (),
+    count: int = 0,
+    language: str | None = None,
 ) -> dict[str, Any]:
-    """One question to one agent, in the core's terms.
+    """One question to one agent, in the core's terms; the answer's language is that of the topic where it is None.
 
     Raises:
         TypeError: A text is no text, or a number no number.
@@ -74,6 +80,7 @@ def task(
         "temperature": number("temperature", temperature),
         "count": whole("the number of ideas", count),
         "cases": [_case(case) for case in cases],
+        "language": language if language is None else text("language", language),
     }
 
 

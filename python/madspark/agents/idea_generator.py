@@ -31,6 +31,8 @@ class IdeaGenerator(Agent):
         temperature: float = 0.9,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
+        *,
+        language: str | None = None,
     ) -> list[IdeaItem]:
         """Propose `count` ideas; fewer where the model gave fewer.
 
@@ -38,7 +40,7 @@ class IdeaGenerator(Agent):
             ValueError: A blank topic, or a count below 1; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        asked = task("generate", topic, context, temperature, count=count)
+        asked = task("generate", topic, context, temperature, count=count, language=language)
         return _ideas(self._run(asked, files or (), urls or ()).value)
 
     async def agenerate(
@@ -49,9 +51,11 @@ class IdeaGenerator(Agent):
         temperature: float = 0.9,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
+        *,
+        language: str | None = None,
     ) -> list[IdeaItem]:
         """Do as `generate`, as a coroutine."""
-        asked = task("generate", topic, context, temperature, count=count)
+        asked = task("generate", topic, context, temperature, count=count, language=language)
         return _ideas((await self._arun(asked, files or (), urls or ())).value)
 
 

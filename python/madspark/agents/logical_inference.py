@@ -73,8 +73,8 @@ def passes(inference: LogicalInference | None, threshold: float = CONFIDENCE_THR
 def _task(
     ideas: Sequence[str], topic: str, context: str, inference_type: str, temperature: float, language: str | None
 ) -> dict[str, Any]:
-    asked = task("infer", topic, context, temperature, idea_cases(ideas))
-    return {**asked, "inference_type": text("inference_type", inference_type), "language": language}
+    asked = task("infer", topic, context, temperature, idea_cases(ideas), language=language)
+    return {**asked, "inference_type": text("inference_type", inference_type)}
 
 
 def _inferences(values: list[dict[str, Any]], inference_type: str) -> list[LogicalInference]:

@@ -62,7 +62,7 @@ class MultiDimensionalEvaluator(Agent):
 
 
 def _task(ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None) -> dict[str, Any]:
-    return {**task("rate", topic, context, temperature, idea_cases(ideas)), "language": language}
+    return task("rate", topic, context, temperature, idea_cases(ideas), language=language)
 
 
 def _evaluations(values: list[dict[str, Any]]) -> list[MultiDimensionalEvaluationForIdea]:

@@ -30,6 +30,7 @@ class StructuredIdeaGenerator(Agent):
         *,
         weak_dimensions: str | Sequence[str] = "",
         inference: str | Mapping[str, Any] = "",
+        language: str | None = None,
     ) -> Improvement:
         """Improve one idea; what was said about it may be blank.
 
@@ -39,7 +40,9 @@ class StructuredIdeaGenerator(Agent):
             ValueError: A blank topic or idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        asked = _task(idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference)
+        asked = _task(
+            idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
+        )
         return _one(self._run(asked).value)
 
     async def aimprove(
@@ -54,9 +57,12 @@ class StructuredIdeaGenerator(Agent):
         *,
         weak_dimensions: str | Sequence[str] = "",
         inference: str | Mapping[str, Any] = "",
+        language: str | None = None,
     ) -> Improvement:
         """Do as `improve`, as a coroutine."""
-        asked = _task(idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference)
+        asked = _task(
+            idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
+        )
         return _one((await self._arun(asked)).value)
 
 
@@ -96,6 +102,7 @@ def _task(
     temperature: float,
     weak_dimensions: str | Sequence[str] = "",
     inference: str | Mapping[str, Any] = "",
+    language: str | None = None,
 ) -> dict[str, Any]:
     case = {
         "idea": idea,
@@ -105,7 +112,7 @@ def _task(
         "weak_dimensions": weak_dimensions,
         "inference": inference,
     }
-    return task("improve", topic, context, temperature, [case])
+    return task("improve", topic, context, temperature, [case], language=language)
 
 
 def _one(value: dict[str, Any]) -> Improvement:
