@@ -158,6 +158,17 @@ async def test_a_router_of_the_callers_own(make: type[SyncRouter]) -> None:
     assert [asked["schema"].__name__ for asked in own.asked] == ["DimensionEvaluations", "CausalInferences"]
 
 
+@pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
+def test_every_provider_takes_the_schemas(
+    provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router(primary_provider=provider, fallback_enabled=False)
+    assert len(MultiDimensionalEvaluator(router).evaluate(IDEAS, TOPIC)) == 3
+    for kind in INFERENCE_TYPES:
+        assert len(LogicalInferenceEngine(router).infer(IDEAS, TOPIC, inference_type=kind)) == 3
+    assert len(madspark_simulator.requests) == 1 + len(INFERENCE_TYPES)
+
+
 def test_a_reasoning_engine_hands_out_its_agents(router: LLMRouter) -> None:
     engine = ReasoningEngine(router, "causal", 0.0)
     assert engine.multi_dimensional_evaluator.router is router

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from doubles import SyncRouter
-from madspark import AsyncCoordinator, LLMConfig, LLMRouter
+from madspark import AsyncCoordinator, DeadlineExceededError, LLMConfig, LLMRouter
 from madspark.agents import IdeaGenerator
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Note(BaseModel):
 
 
 class Pages(BaseHTTPRequestHandler):
-    """Serves a page, and a redirect to it."""
+    """Serves a page, a redirect to it, and one that never comes."""
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -38,6 +38,9 @@ class Pages(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "/page?key=s3cret")
             self.end_headers()
+            return
+        if self.path.startswith("/slow"):
+            self.server.ended.wait()  # type: ignore[attr-defined]
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -61,9 +64,11 @@ class Site:
 def site() -> Iterator[Site]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
         server.asked = []  # type: ignore[attr-defined]
+        server.ended = threading.Event()  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield Site(server)
+        server.ended.set()  # type: ignore[attr-defined]
         server.shutdown()
         thread.join()
 
@@ -143,6 +148,16 @@ def test_defect_21_redirects_are_not_followed(
         make(page_hosts=[site.host]).generate_structured("?", Note, urls=[f"{site.url}/moved"])
     assert "s3cret" not in str(caught.value)
     assert site.asked == ["/moved"]
+    assert madspark_simulator.requests == []
+
+
+def test_a_deadline_holds_for_pages_too(
+    site: Site, make: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = make(page_hosts=[site.host], deadline=0.2)
+    with pytest.raises(DeadlineExceededError, match="while web pages were fetched"):
+        router.generate_structured("?", Note, urls=[f"{site.url}/slow"])
+    assert site.asked == ["/slow"]
     assert madspark_simulator.requests == []
 
 
