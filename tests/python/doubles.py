@@ -27,10 +27,11 @@ BEGINNINGS = {
     "advocacy": "Make the case for ",
     "skepticism": "Make the case against ",
     "improvement": "Improve ",
-    "multi_dimensional": "Rate each idea",
-    "logical_inference": "Reason about each idea",
 }
 """How each stage's prompt begins."""
+
+REASONING = {"multi_dimensional": "Rate each idea", "logical_inference": "Reason about each idea"}
+"""How the prompts begin of the agents that rate and reason."""
 
 IMPROVED = "Better "
 """How the ideas begin that `sample` improved."""
@@ -149,8 +150,9 @@ def numbered_ideas(*names: str) -> list[dict[str, Any]]:
 
 def script(simulator: Simulator, stage: str, *replies: Any) -> None:
     """Have the simulator answer the next calls of a stage; an evaluation's second call is the re-evaluation's."""
+    beginning = (BEGINNINGS | REASONING)[stage]
     for reply in replies:
-        simulator.on(contains=BEGINNINGS[stage], times=1, json=reply)
+        simulator.on(contains=beginning, times=1, json=reply)
 
 
 def sample(schema: type[_Model], prompt: str) -> _Model:

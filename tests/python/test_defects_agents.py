@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from doubles import (
-    BEGINNINGS,
     advocacy,
     dimensions,
     evaluation,
@@ -99,8 +98,7 @@ def test_defect_10_items_are_matched_by_their_index(
     # In another order, about a stranger, two answers for one idea, and a broken item.
     stranger, second, broken = {**items[0], "idea_index": 9}, {**make("Other"), "idea_index": 1}, {"idea_index": 2}
     reply = [items[3], stranger, items[1], broken, items[0], second]
-    madspark_simulator.on(contains=BEGINNINGS[stage], times=1, json=reply)
-    madspark_simulator.on(contains=BEGINNINGS[stage], times=1, json=[items[2], items[1]])
+    script(madspark_simulator, stage, reply, [items[2], items[1]])
     found = by_index(ask(madspark_router(primary_provider="ollama", fallback_enabled=False)))
     first, again = madspark_simulator.requests
     assert (labels(first.prompt), labels(again.prompt)) == ([0, 1, 2, 3], [1, 2])
