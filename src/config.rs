@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::webpage::check_host;
 
 pub use base_url::BaseUrl;
 pub use cache::{Cache, MB};
@@ -206,6 +207,8 @@ pub struct Config {
     pub limits: BTreeMap<Provider, Limits>,
     /// What a model's tokens cost, by the name of the model; beats the built-in table.
     pub prices: BTreeMap<String, Price>,
+    /// Hosts beyond the public internet that web pages may be fetched from, each `host:port`.
+    pub page_hosts: Vec<String>,
 }
 
 impl Default for Config {
@@ -235,6 +238,7 @@ impl Default for Config {
             cache: Cache::default(),
             limits: BTreeMap::new(),
             prices: BTreeMap::new(),
+            page_hosts: Vec::new(),
         }
     }
 }
@@ -274,6 +278,7 @@ impl Config {
         self.tuning(Provider::Gemini).validate()?;
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
         self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
+        self.page_hosts.iter().try_for_each(|host| check_host(host).map(drop))?;
         check_temperature(self.default_temperature)
     }
 

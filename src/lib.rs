@@ -34,6 +34,7 @@ pub mod router;
 pub mod schema;
 pub mod simulator;
 pub mod transport;
+pub mod webpage;
 
 #[cfg(feature = "python")]
 mod python;

@@ -28,8 +28,10 @@ __all__ = [
     "arun_agent",
     "cache_clear",
     "cache_stats",
+    "duplicates",
     "run_agent",
     "schema_of",
+    "similarity",
 ]
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -117,6 +119,7 @@ class LLMConfig:
         gemini_thinking_level: str | None = None,
         limits: Mapping[str, Limits] | None = None,
         prices: Mapping[str, _Price] | None = None,
+        page_hosts: Sequence[str] | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -212,6 +215,10 @@ class LLMConfig:
     @property
     def prices(self) -> MappingProxyType[str, tuple[float, float, float]]:
         """US dollars per million tokens (input, cached input, output), by the name of the model."""
+
+    @property
+    def page_hosts(self) -> tuple[str, ...]:
+        """Hosts beyond the public internet that web pages may be fetched from, each "host:port"."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -388,6 +395,12 @@ def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[
 
 def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
+
+def similarity(one: str, two: str) -> float:
+    """How alike two texts are, 0.0 to 1.0, in any script."""
+
+def duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
+    """The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity)."""
 
 def schema_of(name: str) -> str:
     """The JSON Schema, as text, that agents ask with under `name`. Raises KeyError for any other name."""

@@ -25,7 +25,7 @@ use crate::progress::ProgressSink;
 use crate::router::Generate;
 
 pub use candidate::{Candidate, Problem, Status};
-pub use novelty::similarity;
+pub use novelty::{Duplicate, duplicates, similarity};
 pub use options::{Options, StageTimeouts, Temperatures};
 pub use stage::Stage;
 use stage::{Bounded, Deadline};
@@ -166,8 +166,9 @@ impl<'a> Run<'a> {
             .collect();
         let router = self.bounded(Stage::Advocacy)?;
         let answer = Advocate { router: &router }.advocate_batch(&cases, &self.brief(Stage::Advocacy)).await;
+        let language = self.brief(Stage::Advocacy).answer_language();
         settle(Stage::Advocacy, answer, candidates, |candidate, advocacy| {
-            candidate.advocacy = Some(advocacy.formatted());
+            candidate.advocacy = Some(advocacy.formatted_in(language));
         })
     }
 
@@ -182,8 +183,9 @@ impl<'a> Run<'a> {
             .collect();
         let router = self.bounded(Stage::Skepticism)?;
         let answer = Skeptic { router: &router }.criticize_batch(&cases, &self.brief(Stage::Skepticism)).await;
+        let language = self.brief(Stage::Skepticism).answer_language();
         settle(Stage::Skepticism, answer, candidates, |candidate, skepticism| {
-            candidate.skepticism = Some(skepticism.formatted());
+            candidate.skepticism = Some(skepticism.formatted_in(language));
         })
     }
 
@@ -195,6 +197,7 @@ impl<'a> Run<'a> {
                 evaluation: candidate.evaluation(),
                 advocacy: candidate.advocacy.clone().unwrap_or_default(),
                 skepticism: candidate.skepticism.clone().unwrap_or_default(),
+                ..ImproveCase::default()
             })
             .collect();
         let router = self.bounded(Stage::Improvement)?;
@@ -221,6 +224,7 @@ impl<'a> Run<'a> {
             topic: &self.options.topic,
             context: &self.options.context,
             temperature: self.options.temperatures.of(stage),
+            language: None,
         }
     }
 

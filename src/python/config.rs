@@ -21,7 +21,7 @@ pub(super) use limits::Limits;
 pub(super) use values::{choice, parse, tier};
 
 /// The fields in the order of the constructor's arguments.
-const FIELDS: [&str; 29] = [
+const FIELDS: [&str; 30] = [
     "default_provider",
     "model_tier",
     "fallback_enabled",
@@ -51,6 +51,7 @@ const FIELDS: [&str; 29] = [
     "gemini_thinking_level",
     "limits",
     "prices",
+    "page_hosts",
 ];
 
 /// The immutable configuration of one request.
@@ -73,7 +74,7 @@ impl LLMConfig {
         cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
         openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
-        gemini_thinking_level = None, limits = None, prices = None
+        gemini_thinking_level = None, limits = None, prices = None, page_hosts = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field, as users know it")]
     fn new(
@@ -107,6 +108,7 @@ impl LLMConfig {
         gemini_thinking_level: Option<&str>,
         limits: Option<LimitsByProvider>,
         prices: Option<PricesByModel>,
+        page_hosts: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let build = || -> Result<Config> {
             let base = Config::default();
@@ -135,6 +137,7 @@ impl LLMConfig {
                 cache: cache::cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),
+                page_hosts: page_hosts.unwrap_or(base.page_hosts),
             };
             config.validate()?;
             Ok(config)
@@ -359,6 +362,12 @@ impl LLMConfig {
     #[getter]
     fn prices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
         Ok(PyMappingProxy::new(py, PricesByModel::to_dict(py, &self.config.prices)?.as_mapping()))
+    }
+
+    /// Hosts beyond the public internet that web pages may be fetched from, each "host:port".
+    #[getter]
+    fn page_hosts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.config.page_hosts)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::agents::Source;
+use super::agents::{self, Source};
 use super::attachments::{Attachments, Given};
 use super::bridge::{self, Pending};
 use super::callback::Progress;
@@ -49,11 +49,11 @@ impl Coordinator {
         let process = Process::get(py)?;
         let mut options = parse(py, options)?;
         let attachments = Attachments::new(files, Vec::new(), urls);
-        let router = router.generate(py, &process)?;
+        let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
         let progress = Progress::new(py, &process.lane, emit)?;
         let coordinator = Arc::clone(&self.coordinator);
         let work = async move {
-            options.parts = attachments.load().await?;
+            options.parts = agents::load(attachments, ours.as_ref()).await?;
             let candidates = coordinator.run(&*router, &options, &progress).await?;
             serde_json::to_string(&candidates).map_err(|failure| Error::new(ErrorKind::Internal, failure.to_string()))
         };

@@ -21,6 +21,7 @@ mod coordinator;
 mod error;
 mod lane;
 mod log;
+mod novelty;
 mod number;
 mod policy;
 mod router;
@@ -45,6 +46,8 @@ mod _core {
     use super::convert::Attempts;
     #[pymodule_export]
     use super::coordinator::Coordinator;
+    #[pymodule_export]
+    use super::novelty::{duplicates, similarity};
     #[pymodule_export]
     use super::policy::Budget;
     #[pymodule_export]

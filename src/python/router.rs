@@ -355,7 +355,7 @@ impl Prepared {
     }
 
     async fn begin(mut self, engine: &Arc<router::Engine>) -> Result<router::Call> {
-        self.request.parts = self.attachments.load().await?;
+        self.request.parts = self.attachments.load(&self.router, engine, self.force).await?;
         self.router.call(engine, *self.request, self.force, self.use_cache)
     }
 }

@@ -150,7 +150,7 @@ impl State {
         match self {
             Self::Ready(stream) => Ok(stream),
             Self::Prepared(Prepared { router, mut request, attachments, force, options }) => {
-                request.parts = attachments.load().await?;
+                request.parts = attachments.load(&router, engine, force).await?;
                 router.stream(engine, *request, force, options)
             }
             Self::Out | Self::Closed => Err(Error::new(ErrorKind::Internal, "the stream is closed")),

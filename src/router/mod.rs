@@ -12,6 +12,7 @@ mod health;
 mod latencies;
 mod limit;
 mod metrics;
+mod pages;
 mod plan;
 mod policy;
 mod price;
@@ -37,6 +38,7 @@ use crate::error::Result;
 use crate::message::Request;
 use crate::provider::Target;
 use crate::transport::Http;
+use crate::webpage::Fetcher;
 use budget::Spent;
 use flight::SharedRequests;
 use target_state::TargetStates;
@@ -63,6 +65,7 @@ pub struct Engine {
     shared_requests: SharedRequests,
     states: TargetStates,
     facts: facts::Facts,
+    pages: Fetcher,
 }
 
 impl Engine {

@@ -116,7 +116,7 @@ fn root_cause(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// `error` and what is underneath.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |error| underneath(*error))
 }
 

@@ -45,6 +45,7 @@ use connection::{Connection, Outgoing};
 use failure::Failure;
 use pool::Pool;
 
+pub(crate) use failure::chain;
 pub use framer::{Framer, Framing, MAX_EVENT};
 pub use incoming::Incoming;
 pub use retry_after::retry_after;

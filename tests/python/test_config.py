@@ -41,6 +41,7 @@ DEFAULTS: dict[str, object] = {
     "gemini_thinking_level": None,
     "limits": {},
     "prices": {},
+    "page_hosts": (),
 }
 
 OTHERS: dict[str, object] = {
@@ -65,6 +66,7 @@ OTHERS: dict[str, object] = {
     "gemini_thinking_level": "low",
     "limits": {"gemini": Limits(requests_per_minute=10), "ollama": Limits(concurrent=1)},
     "prices": {"gemini-x": (0.5, 0.05, 3.0)},
+    "page_hosts": ("intranet:8080",),
 }
 
 VARIABLES: dict[str, tuple[str, str, object]] = {

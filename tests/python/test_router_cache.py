@@ -1,4 +1,4 @@
-"""Answers from the cache: who is given one, who is not, and what becomes of calls that ask the same at the same time."""
+"""Answers from the cache: who is given one, who is not, and what equal calls share that are made at the same time."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRo
         return LLMRouter(provider, fallback, cache, config=LLMConfig(**given | fields), **options)
 
     return make
+
+
+async def until(is_reached: Callable[[], bool]) -> None:
+    """Let other tasks run until something is so."""
+    async with asyncio.timeout(30):
+        while not is_reached():  # noqa: ASYNC110  (counters have no event)
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
@@ -256,8 +263,7 @@ async def test_whoever_is_left_of_a_thousand_is_answered(
     madspark_simulator.on("ollama", latency=3.0)
     routers = [router() for _ in range(1000)]
     tasks = [asyncio.ensure_future(one.agenerate("hello")) for one in routers]
-    while sum(one.get_metrics()["total_requests"] for one in routers) < len(routers):
-        await asyncio.sleep(0)
+    await until(lambda: sum(one.get_metrics()["total_requests"] for one in routers) == len(routers))
     for number, task in enumerate(tasks):
         if number != survivor:
             task.cancel()
@@ -267,8 +273,7 @@ async def test_whoever_is_left_of_a_thousand_is_answered(
     (request,) = questions(madspark_simulator)
     assert not request.hung_up
     # The books of a cancelled call are closed a moment after its task has ended.
-    while sum(one.get_metrics()["cancelled_requests"] for one in routers) < 999:
-        await asyncio.sleep(0)
+    await until(lambda: sum(one.get_metrics()["cancelled_requests"] for one in routers) == 999)
     metrics = [one.get_metrics() for one in routers]
     assert sum(one["ollama_calls"] for one in metrics) == 1
     # It is in the cache, though the call that had asked is gone.
@@ -303,8 +308,7 @@ async def test_everybody_keeps_a_deadline_of_their_own(
     assert response.cached
     assert len(questions(madspark_simulator)) == 1
     # The one whose request it was has its books: what was answered after all was sent for it.
-    while hasty.get_metrics()["ollama_calls"] == 0:
-        await asyncio.sleep(0)
+    await until(lambda: hasty.get_metrics()["ollama_calls"] == 1)
     assert hasty.get_metrics()["total_tokens"] > 0
 
 
