@@ -210,7 +210,7 @@ async def test_the_last_of_a_thousand_is_served_and_with_the_last_the_call_ends(
     router = make()
     madspark_simulator.set_latency(0.3)
     calls = [asyncio.ensure_future(router.agenerate("q")) for _ in range(1000)]
-    await until(lambda: len(questions(madspark_simulator)) == 1)
+    await until(lambda: len(questions(madspark_simulator)) >= 1)
     for call in calls[:-1]:
         call.cancel()
     assert (await calls[-1])[0]
@@ -218,7 +218,7 @@ async def test_the_last_of_a_thousand_is_served_and_with_the_last_the_call_ends(
 
     madspark_simulator.set_latency(60.0)
     last = [asyncio.ensure_future(router.agenerate("another")) for _ in range(10)]
-    await until(lambda: len(questions(madspark_simulator)) == 2)
+    await until(lambda: len(questions(madspark_simulator)) >= 2)
     for call in last:
         call.cancel()
     assert await asyncio.to_thread(madspark_simulator.wait_for_hang_ups, 1)
