@@ -171,6 +171,29 @@ async fn a_server_that_does_not_know_us_is_done_without() {
     assert_eq!(store.stats().await.is_shared_up, Some(false));
 }
 
+/// A server that stands still is not waited for by every call, and is used again when it goes on.
+#[tokio::test]
+async fn a_server_that_hangs_hangs_nobody() {
+    let Some(server) = Server::start(None) else { return };
+    let signal = |name: &str| {
+        let id = server.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    let folder = Folder::new("stands");
+    let store = Cache::default().store(&server.config(&folder));
+    assert!(store.look_up(&key("q"), DAY).await.is_none());
+    assert_eq!(store.stats().await.is_shared_up, Some(true));
+    signal("-STOP");
+    while store.stats().await.is_shared_up == Some(true) {
+        assert!(store.look_up(&key("q"), DAY).await.is_none());
+    }
+    signal("-CONT");
+    while store.stats().await.is_shared_up == Some(false) {
+        assert!(store.look_up(&key("q"), DAY).await.is_none());
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Under load the server is killed and started again: nobody fails or waits for it, and it is used again by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_started_again_comes_back_by_itself() {

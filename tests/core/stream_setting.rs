@@ -40,7 +40,13 @@ impl Setting {
             ..Config::default()
         };
         let primary_provider = Some(ProviderChoice::Pinned(provider));
-        let overrides = Overrides { primary_provider, fallback_enabled: Some(fallback), ..Overrides::default() };
+        let overrides = Overrides {
+            primary_provider,
+            fallback_enabled: Some(fallback),
+            // Every call is to reach the simulator.
+            cache_enabled: Some(false),
+            ..Overrides::default()
+        };
         let router = Arc::new(Router::new(Arc::new(config), overrides));
         Self { simulator, engine: Arc::new(Engine::new()), router }
     }

@@ -6,14 +6,11 @@ import os
 import sqlite3
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+
 from madspark import LLMConfig
 from madspark.llm import cache
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="open files are looked up in /proc")
 
@@ -32,7 +29,7 @@ PRAGMA user_version = 1;
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[LLMConfig]:
+def config(tmp_path: Path) -> LLMConfig:
     """A cache with two answers in it."""
     with sqlite3.connect(tmp_path / "answers.sqlite3") as database:
         database.executescript(_TABLES)
@@ -41,8 +38,8 @@ def config(tmp_path: Path) -> Iterator[LLMConfig]:
 
 
 def _open_files(folder: str) -> set[str]:
-    links = (Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
-    return {target for link in links if link.is_symlink() and (target := os.readlink(link)).startswith(folder)}
+    targets = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    return {target for target in targets if target.startswith(folder)}
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

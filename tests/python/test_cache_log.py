@@ -8,13 +8,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from madspark import LLMConfig
 from madspark.llm import cache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSWORD = "word-of-the-server"
+PASSWORD = "word-of-the-server"  # noqa: S105  # a made-up one
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:

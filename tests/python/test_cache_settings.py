@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from madspark import LLMConfig, LLMRouter
 from madspark.cli.main import main
 from madspark.llm import cache
@@ -15,7 +16,7 @@ from madspark.llm import cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PASSWORD = "word-of-the-cache"
+PASSWORD = "word-of-the-cache"  # noqa: S105  # a made-up one
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -33,10 +34,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 def test_the_fields_stand_where_the_contract_has_them() -> None:
     config = LLMConfig(
-        "auto", "fast", True, "http://h", "a", "b", 1.0, None, "g", 0.5, False, 60, 5, "/tmp/c", cache_url="redis://h"
+        "auto", "fast", True, "http://h", "a", "b", 1.0, None, "g", 0.5, False, 60, 5, "/srv/c", cache_url="redis://h"
     )
     assert (config.cache_enabled, config.cache_ttl_seconds, config.cache_max_size_mb) == (False, 60, 5)
-    assert (config.cache_dir, config.cache_url) == ("/tmp/c", "redis://h")
+    assert (config.cache_dir, config.cache_url) == ("/srv/c", "redis://h")
     for method in (LLMRouter.generate_structured, LLMRouter.generate_structured_batch):
         names = list(inspect.signature(method).parameters)
         assert names[-3:] == ["force_provider", "use_cache", "token_budget"]
@@ -49,8 +50,8 @@ def test_the_fields_stand_where_the_contract_has_them() -> None:
 
 
 def test_a_configuration_with_a_cache_is_a_value() -> None:
-    config = LLMConfig(cache_dir=Path("/tmp/c"), cache_ttl_seconds=0.5, cache_url=f"rediss://u:{PASSWORD}@h:1/2")
-    assert config.cache_dir == "/tmp/c"
+    config = LLMConfig(cache_dir=Path("/srv/c"), cache_ttl_seconds=0.5, cache_url=f"rediss://u:{PASSWORD}@h:1/2")
+    assert config.cache_dir == "/srv/c"
     assert config.cache_ttl_seconds == 0.5
     same = pickle.loads(pickle.dumps(config))  # noqa: S301  # our own
     assert same == config
@@ -95,11 +96,11 @@ def test_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MADSPARK_CACHE_ENABLED", "false")
     monkeypatch.setenv("MADSPARK_CACHE_TTL", "60")
     monkeypatch.setenv("MADSPARK_CACHE_MAX_SIZE_MB", "7")
-    monkeypatch.setenv("MADSPARK_CACHE_DIR", "/tmp/of-the-environment")
+    monkeypatch.setenv("MADSPARK_CACHE_DIR", "/srv/of-the-environment")
     monkeypatch.setenv("MADSPARK_CACHE_URL", "redis://h/1")
     config = LLMConfig.from_env()
     assert (config.cache_enabled, config.cache_ttl_seconds, config.cache_max_size_mb) == (False, 60, 7)
-    assert (config.cache_dir, config.cache_url) == ("/tmp/of-the-environment", "redis://h/1")
+    assert (config.cache_dir, config.cache_url) == ("/srv/of-the-environment", "redis://h/1")
 
 
 @pytest.mark.cache

@@ -84,8 +84,8 @@ impl Database {
     /// Opens the database of `place`, and makes it where there is none. A damaged one is put aside first; whether that was
     /// done is told beside it. `patience` is how long a statement waits for other processes.
     pub(super) fn open(place: &Place, patience: Duration) -> Result<(Self, bool), Trouble> {
-        // Two connections that make a new database at the same time fail whatever they wait: see the SQLite forum on
-        // "database is locked" while the journal mode changes. So one at a time does.
+        // Two that make a new database at the same time may fail with "database is locked" however long they would wait,
+        // while the journal mode changes. So one at a time does.
         let lock = place.lock()?;
         match Self::open_locked(place, &lock, patience) {
             Err(Trouble::Damaged(_)) => {
