@@ -57,6 +57,11 @@ impl Pool {
         self.watch(&watch, Idle { number, connection, since: Instant::now() });
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
     fn watch(&self, watch: &Arc<Watch>, mut idle: Idle) {
         let waker = Waker::from(Arc::clone(watch));
         loop {

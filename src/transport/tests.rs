@@ -173,7 +173,12 @@ async fn stall(listener: TcpListener, start: &[u8], arrived: oneshot::Sender<()>
     request_of(&mut stream).await;
     stream.write_all(start).await.unwrap();
     arrived.send(()).unwrap();
-    stream.read(&mut [0; 16]).await.unwrap()
+    match stream.read(&mut [0; 16]).await {
+        Ok(count) => count,
+        // What was sent last had not been read when the socket was closed.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 #[tokio::test]
@@ -270,4 +275,77 @@ async fn a_kept_connection_that_the_server_closed_costs_no_failure() {
 
 async fn within_patience<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it came to an end")
+}
+
+#[tokio::test]
+async fn a_compressed_body_arrives_as_it_was_before() {
+    let text = "tall trees ".repeat(10_000);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
+    let (request, outcome) = answered_with(&[head.as_bytes(), &packed].concat()).await;
+    assert!(request.to_ascii_lowercase().contains("accept-encoding: gzip\r\n"), "{request}");
+    assert_eq!(outcome.unwrap().body, text.as_bytes());
+    // Cut within the compression, though not within the body.
+    let half = &packed[..packed.len() / 2];
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", half.len());
+    assert_eq!(failure_of(&[head.as_bytes(), half].concat()).await.kind(), ErrorKind::MalformedReply);
+}
+
+#[tokio::test]
+async fn a_small_body_that_stands_for_an_enormous_one_is_given_up() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, &vec![b'a'; 64 << 20]).unwrap();
+    let packed = packed.finish().unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
+    let (listener, url) = listen().await;
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request_of(&mut stream).await;
+        stream.write_all(&[head.as_bytes(), &packed].concat()).await.unwrap();
+        stream
+    };
+    let (http, request) = (Http::default(), post(url));
+    let (_stream, outcome) = tokio::join!(serve, http.exchange(&request, 1 << 20));
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MalformedReply);
+    assert!(error.message().contains("more than 1048576 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn name_and_password_of_an_address_become_a_header() {
+    let (listener, mut url) = listen().await;
+    url.set_password(Some("p@ss w:rd")).unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let request = request_of(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        request
+    };
+    let http = Http::default();
+    let (request, outcome) = tokio::join!(serve, http.send(post(url), PATIENCE));
+    outcome.unwrap();
+    let expected = format!("authorization: Basic {}\r\n", STANDARD.encode("user:p@ss w:rd"));
+    assert!(request.contains(&expected), "{request}");
+    assert!(!request.contains("user:") && !request.lines().next().unwrap().contains('@'), "{request}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_let_go_when_its_server_closes_it() {
+    let (listener, url) = listen().await;
+    let http = Http::default();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request_of(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (outcome, mut stream) = within_patience(async { tokio::join!(http.send(post(url), PATIENCE), serve) }).await;
+    outcome.unwrap();
+    assert_eq!(http.pool.len(), 1);
+    stream.shutdown().await.unwrap();
+    // No call has to come by for it.
+    assert_eq!(within_patience(stream.read(&mut [0; 16])).await.unwrap(), 0);
+    assert_eq!(http.pool.len(), 0);
 }
