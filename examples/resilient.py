@@ -27,6 +27,7 @@ def router_for(simulator: Simulator, *, hedge_after: float | None = None) -> LLM
     )
     return LLMRouter(
         primary_provider="ollama",
+        cache_enabled=False,  # the same is asked again and again here
         config=config,
         deadline=10.0,  # for one call, whatever happens in it
         max_attempts=4,

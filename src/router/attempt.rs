@@ -1,5 +1,6 @@
 //! One request to one target, and the record of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,6 +179,7 @@ pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
 /// Asks the target of `visit` once. Dropping the future closes the socket.
 pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
     let encoded = visit.encoded.take();
+    let visit = &*visit;
     let (target, request) = (&visit.target, &visit.request);
     let Some(adapter) = adapter_for(target, request)? else {
         return provider::mock_answer(request);
@@ -186,7 +188,11 @@ pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
         Some(wire) => wire,
         None => adapter.encode(target, request)?,
     };
-    let answer = engine.http().send(wire, visit.patience).await.map_err(|error| visit.blame(error))?;
+    let mut sending = pin!(engine.http().send(wire, visit.patience));
+    let under_way = visit.under_way();
+    let answer = sending.as_mut().await;
+    under_way.over();
+    let answer = answer.map_err(|error| visit.blame(error))?;
     if (200..300).contains(&answer.status) {
         adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
     } else {

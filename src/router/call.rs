@@ -113,6 +113,11 @@ impl Call {
             work
         });
         if let Some(begin) = begin {
+            // Another call has ended between the look into the cache and the look at who is asking.
+            if let Some(entry) = recall.again(&key) {
+                self.recalled = Some((key, entry));
+                return Ok(());
+            }
             let mut visit = self.walk.visit().await?;
             // Meanwhile the call was sent elsewhere: those who wait are told that nobody has asked.
             if visit.index != index {

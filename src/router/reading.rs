@@ -8,8 +8,9 @@ use crate::schema::Partial;
 /// A streamed reply under way.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) feed: Feed,
+    /// Dropped before the connection: whoever sees that end finds the books closed.
     pub(super) visit: Box<Visit>,
+    pub(super) feed: Feed,
     /// Of a structured reply.
     closed: Option<Closed>,
 }
@@ -25,7 +26,7 @@ struct Closed {
 impl Reading {
     pub(super) fn new(feed: Feed, visit: Box<Visit>) -> Self {
         let closed = feed.partial(&visit.request).map(|reader| Closed { reader, shown: String::new() });
-        Self { feed, visit, closed }
+        Self { visit, feed, closed }
     }
 
     /// What to show next: the text that has come, of a structured reply what is closed of it, where that is more than

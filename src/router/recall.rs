@@ -84,6 +84,11 @@ impl Recall {
         Some((question.key, question.wire.take()))
     }
 
+    /// The answer of `key` that was kept a moment ago.
+    pub(super) fn again(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.store.recall(key, self.max_age)
+    }
+
     /// Keeps `reply`, the last answer of `walk`, as it was taken.
     pub(super) fn keep(&self, walk: &Walk, reply: &Reply) -> Option<Keeping> {
         let attempt = walk.last_answer().filter(|_| is_complete(reply))?;

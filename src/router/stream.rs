@@ -7,6 +7,7 @@
 //! A structured reply ends with its whole, which the caller judges as that of a [`Call`](super::Call): it ends the stream
 //! with [`Stream::finish`], or tells with [`Stream::reject`] what is wrong and pulls on.
 
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +182,13 @@ impl Stream {
         }
         let loading = if visit.is_loading { visit.patience } else { Duration::ZERO };
         let limits = self.options.limits(&visit.target, loading, visit.deadline);
-        let opened = Feed::open(&self.walk.engine, &visit.target, &visit.request, limits).await;
+        let opened = {
+            let mut opening = pin!(Feed::open(&self.walk.engine, &visit.target, &visit.request, limits));
+            let under_way = visit.under_way();
+            let opened = opening.as_mut().await;
+            under_way.over();
+            opened
+        };
         match opened.map_err(|error| visit.blame(error)) {
             Ok(feed) => {
                 self.reading = Some(Reading::new(feed, visit));

@@ -1,6 +1,7 @@
 //! One request under way, and the books that are kept for it even where nobody waits for it any more.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(super) struct Visit {
     seen: (Usage, usize),
     /// Where to tell that it was given up.
     given_up: Option<mpsc::Sender<Attempt>>,
-    is_settled: bool,
+    is_settled: AtomicBool,
 }
 
 /// What it takes to ask a target.
@@ -81,7 +82,7 @@ impl Visit {
             is_hedge: false,
             seen: (Usage::default(), 0),
             given_up: None,
-            is_settled: false,
+            is_settled: AtomicBool::new(false),
         }
     }
 
@@ -101,6 +102,12 @@ impl Visit {
         self.target.locate(Error::new(ErrorKind::Loading, message))
     }
 
+    /// Holds it while its request is under way. Declare it after what holds the connection: dropped before that, it closes the
+    /// books first, so that whoever sees the connection end finds them closed.
+    pub(super) fn under_way(&self) -> UnderWay<'_> {
+        UnderWay { visit: self, is_over: false }
+    }
+
     /// A stream has counted `usage` so far and brought `text` bytes.
     pub(super) fn saw(&mut self, usage: Usage, text: usize) {
         self.seen = (usage, text);
@@ -109,7 +116,7 @@ impl Visit {
     /// Enters `attempt`, the record of how it ended, into the books of the router and of the process.
     pub(super) fn settle(mut self: Box<Self>, attempt: &Attempt, verdict: Verdict) {
         let now = Instant::now();
-        self.is_settled = true;
+        self.is_settled.store(true, Ordering::Relaxed);
         // Before its place is given to the next in line, who looks at the budget.
         self.book(attempt);
         if let Some(ticket) = self.ticket.take() {
@@ -142,6 +149,19 @@ impl Visit {
         Usage { input, output: told.output.max(written), ..told }
     }
 
+    /// Nobody waits for it any more.
+    fn give_up(&self) {
+        if self.target.provider == Provider::Mock || self.is_settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let attempt = Attempt::cancelled(self);
+        self.book(&attempt);
+        if let Some(given_up) = &self.given_up {
+            // Nobody listens any more where the whole call was dropped.
+            let _ = given_up.send(attempt);
+        }
+    }
+
     fn book(&self, attempt: &Attempt) {
         let cost = cost_of(&self.router, attempt);
         self.router.spent.add(attempt.usage.total(), cost);
@@ -163,13 +183,27 @@ impl fmt::Debug for Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if !self.is_settled && self.target.provider != Provider::Mock {
-            let attempt = Attempt::cancelled(self);
-            self.book(&attempt);
-            if let Some(given_up) = &self.given_up {
-                // Nobody listens any more where the whole call was dropped.
-                let _ = given_up.send(attempt);
-            }
+        self.give_up();
+    }
+}
+
+/// A request on its way; see [`Visit::under_way`].
+pub(super) struct UnderWay<'a> {
+    visit: &'a Visit,
+    is_over: bool,
+}
+
+impl UnderWay<'_> {
+    /// It has come to its end.
+    pub(super) fn over(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.visit.give_up();
         }
     }
 }

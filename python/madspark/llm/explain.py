@@ -81,9 +81,9 @@ _SHORT = 0.0995
 def answer(response: LLMResponse) -> str:
     """Why this provider answered."""
     target = _target(response.provider, response.model)
-    if response.cached and not any(attempt.ok for attempt in response.attempts):
+    if response.cached and not any(attempt.shared and attempt.ok for attempt in response.attempts):
         kept = f"{target} had answered this before: the answer came from the cache in {_seconds(response.latency_ms)}."
-        return "\n".join([*_story(response.attempts), kept])
+        return "\n".join([*_story([attempt for attempt in response.attempts if not attempt.ok]), kept])
     if sum(attempt.ok for attempt in response.attempts) > 1:
         lines = list(_batch(response.attempts))
     elif response.attempts:
