@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Attempt, Engine, Router};
+use super::{Attempt, Engine, Router, plan};
+use crate::config::Provider;
 use crate::error::Result;
 use crate::message::Request;
 
@@ -17,6 +18,11 @@ pub trait Generate: Send + Sync {
     /// Answers `request`. A reply that `check` rejects is never returned: implementations repair it, try elsewhere or
     /// fail. Dropping the future cancels the call.
     fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>>;
+
+    /// Whether who is asked first answers many requests at a time as fast as one. `false` where that is not known.
+    fn takes_many(&self) -> bool {
+        false
+    }
 }
 
 /// Judges the JSON text of a reply.
@@ -74,4 +80,27 @@ impl Generate for Routed {
             }
         })
     }
+
+    /// A server on this machine has one model in memory and few places; so has one that is limited to one request.
+    fn takes_many(&self) -> bool {
+        let first = plan::targets(&self.router, None).into_iter().next();
+        first.is_some_and(|target| {
+            let limits = self.router.config().limits.get(&target.provider).copied().unwrap_or_default();
+            let is_local = match target.provider {
+                Provider::Ollama | Provider::Mock => true,
+                Provider::OpenAi => is_loopback(&target.base_url),
+                Provider::Gemini | Provider::Anthropic => false,
+            };
+            !is_local && limits.concurrent != Some(1)
+        })
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
