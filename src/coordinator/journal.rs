@@ -5,7 +5,8 @@
 //!
 //! * The last `capacity` events are kept for reading again, longer where they have not been read yet.
 //! * A run with `capacity` unread events waits before its next call. Those who read slowly slow it down, and it never
-//!   keeps more than that and what the calls under way still tell.
+//!   keeps more than that and what the calls under way still tell. Where somebody waits for the run's end instead, it does
+//!   not wait, and lets go of the oldest.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,9 +37,11 @@ struct State {
     last: u64,
     /// The number of the last event that somebody has everything up to.
     read: u64,
-    /// Readers that wait now.
+    /// Who waits for an event or for the end now.
     waiting: usize,
-    /// When a reader last came or went.
+    /// Of those, who waits for the end.
+    for_end: usize,
+    /// When one of them last came or went.
     seen: Instant,
     is_closed: bool,
 }
@@ -46,8 +49,15 @@ struct State {
 impl Journal {
     /// Keeps `capacity` events; none for 0.
     pub(super) fn new(capacity: usize) -> Self {
-        let state =
-            State { events: VecDeque::new(), last: 0, read: 0, waiting: 0, seen: Instant::now(), is_closed: false };
+        let state = State {
+            events: VecDeque::new(),
+            last: 0,
+            read: 0,
+            waiting: 0,
+            for_end: 0,
+            seen: Instant::now(),
+            is_closed: false,
+        };
         Self { capacity, state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -56,7 +66,7 @@ impl Journal {
     /// Fails with `InvalidInput` where some of them are no longer kept, or none can have that number yet. Cancel safety: a
     /// dropped future has taken nothing.
     pub async fn read(&self, after: u64) -> Result<Vec<Arc<Event>>> {
-        let _presence = Presence::of(self);
+        let _presence = self.attend(false);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -69,6 +79,12 @@ impl Journal {
         }
     }
 
+    /// Waits beside `end`, the end of the run, as somebody who does not read.
+    pub async fn until<T>(&self, end: impl Future<Output = T>) -> T {
+        let _presence = self.attend(true);
+        end.await
+    }
+
     /// Waits until there is room for what the next call tells.
     pub(super) async fn room(&self) {
         loop {
@@ -77,7 +93,7 @@ impl Journal {
             changed.as_mut().enable();
             {
                 let state = self.state();
-                if self.capacity == 0 || state.last - state.read < self.capacity as u64 {
+                if self.capacity == 0 || state.for_end > 0 || state.last - state.read < self.capacity as u64 {
                     return;
                 }
             }
@@ -85,7 +101,7 @@ impl Journal {
         }
     }
 
-    /// Returns when nobody has been reading for as long as `patience`.
+    /// Returns when nobody has been waiting for as long as `patience`.
     pub async fn abandoned(&self, patience: Duration) {
         loop {
             let until = {
@@ -152,6 +168,16 @@ impl Journal {
         Ok((!page.is_empty() || state.is_closed).then_some(page))
     }
 
+    fn attend(&self, for_end: bool) -> Presence<'_> {
+        {
+            let mut state = self.state();
+            state.waiting += 1;
+            state.for_end += usize::from(for_end);
+        }
+        self.changed.notify_waiters();
+        Presence { journal: self, for_end }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,26 +186,24 @@ impl Journal {
 impl State {
     /// Lets go of what is read, but for the last `capacity` events.
     fn forget(&mut self, capacity: usize) {
-        while self.events.len() > capacity && self.events.front().is_some_and(|first| first.sequence <= self.read) {
+        let is_free = |first: &Arc<Event>| self.for_end > 0 || first.sequence <= self.read;
+        while self.events.len() > capacity && self.events.front().is_some_and(is_free) {
             self.events.pop_front();
         }
     }
 }
 
-/// A reader that waits.
-struct Presence<'a>(&'a Journal);
-
-impl<'a> Presence<'a> {
-    fn of(journal: &'a Journal) -> Self {
-        journal.state().waiting += 1;
-        Self(journal)
-    }
+/// Somebody who waits.
+struct Presence<'a> {
+    journal: &'a Journal,
+    for_end: bool,
 }
 
 impl Drop for Presence<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.journal.state();
         state.waiting -= 1;
+        state.for_end -= usize::from(self.for_end);
         state.seen = Instant::now();
     }
 }

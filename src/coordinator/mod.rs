@@ -262,6 +262,9 @@ impl<'a> Run<'a> {
         for stage in &stages {
             self.record.ledger.expect(*stage, groups.len());
         }
+        if let Some(first) = stages.first() {
+            self.record.pace().reach(ideas, first.span().0);
+        }
         let ways = groups.into_iter().map(|group| async {
             let mut group = group.to_vec();
             for stage in &stages {

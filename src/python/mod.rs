@@ -18,6 +18,7 @@ mod config;
 mod convert;
 mod coordinator;
 mod error;
+mod gate;
 mod lane;
 mod log;
 mod policy;
@@ -38,7 +39,7 @@ mod _core {
     #[pymodule_export]
     use super::config::{LLMConfig, Limits};
     #[pymodule_export]
-    use super::coordinator::Coordinator;
+    use super::coordinator::{Coordinator, Run};
     #[pymodule_export]
     use super::policy::Budget;
     #[pymodule_export]
