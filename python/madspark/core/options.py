@@ -24,13 +24,13 @@ class RunOptions(TypedDict, total=False):
 
     mode: "batch" asks about all ideas of a stage in one call: the fewest calls, for servers that answer one at a time.
         "fanout" asks about each idea by itself, at the same time, and each goes on to its next stage when it is ready:
-        the shortest time, for servers that answer many at a time. "auto", the default, takes "fanout" where the provider
-        that is asked first is a hosted one, and "batch" otherwise: for Ollama, a server on this machine, one limited to
-        one request at a time, and a router of your own.
+        the shortest time, for servers that answer many at a time. "auto", the default, takes "fanout" where the
+        provider that is asked first is a hosted one, and "batch" otherwise: for Ollama, a server on this machine, one
+        limited to one request at a time, and a router of your own.
     batch_tokens: About how many tokens about ideas one call tells at most; a stage with more makes several calls.
     on_stage: A gate: `async (review) -> verdict`, asked after the generation, after the selection and after each later
         stage; in "fanout" after those with one candidate each. None or True goes on, False or `StopWorkflow` ends the
-        run with what there is, a list of candidates goes on with these and their changes. Its time counts as the run's.
+        run with what there is, and a list of candidates goes on with these and their changes. Its time is the run's.
         Such a run is neither answered from a cache nor kept in one.
     """
 

@@ -129,8 +129,8 @@ class WorkflowEvents:
     """The events of a run, as an async iterator.
 
     It reads when it is pulled. One that begins its run itself (`AsyncCoordinator.events`) cancels it when it is closed
-    or dropped, and raises after the last event what ended the run, where there is no result; one of a `WorkflowRun` does
-    neither.
+    or dropped, and raises after the last event what ended the run, where there is no result; one of a `WorkflowRun`
+    does neither.
     """
 
     __slots__ = ("_after", "_begin", "_events", "_failure", "_owns", "_run")
