@@ -126,11 +126,11 @@ class WorkflowRun:
 
 
 class WorkflowEvents:
-    """The events of a run, as an async iterator.
+    """The events of a run, as an async iterator and as an async context manager, which closes it.
 
-    It reads when it is pulled. One that begins its run itself (`AsyncCoordinator.events`) cancels it when it is closed
-    or dropped, and raises after the last event what ended the run, where there is no result; one of a `WorkflowRun`
-    does neither.
+    It reads when it is pulled. A pull that is cancelled takes nothing, so a time limit for each event is safe. One that
+    begins its run itself (`AsyncCoordinator.events`) cancels it when it is closed or dropped, and raises after the last
+    event what ended the run, where there is no result; one of a `WorkflowRun` does neither.
     """
 
     __slots__ = ("_after", "_begin", "_events", "_failure", "_owns", "_run")
@@ -190,6 +190,14 @@ class WorkflowEvents:
         self._events.clear()
         if self._owns and self._run is not None:
             self._run.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def _begun(self) -> WorkflowRun | None:
         if self._run is None and self._begin is not None:
