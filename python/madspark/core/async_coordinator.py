@@ -284,7 +284,7 @@ class AsyncCoordinator:
 
         cache = self._workflow_cache(prepared)
         known = await cache.get()
-        if known:
+        if known is not None:
             if emit is not None:
                 emit("Answered from the cache", 1.0)
             return cached_run(known, prepared.options["mode"])
