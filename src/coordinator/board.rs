@@ -112,9 +112,27 @@ impl Board {
         kept
     }
 
-    /// Whether any idea has a score.
+    /// Whether `is` holds for any idea.
+    pub(super) fn any(&self, is: impl Fn(&Candidate) -> bool) -> bool {
+        self.ideas().entries.iter().any(|entry| is(&entry.candidate))
+    }
+
+    /// The numbers of those of `texts` that are on the board already, each in its place.
+    pub(super) fn find(&self, texts: &[String]) -> Vec<Option<usize>> {
+        let ideas = self.ideas();
+        texts.iter().map(|text| ideas.entries.iter().position(|entry| entry.candidate.idea == *text)).collect()
+    }
+
+    /// Lets only `stay` take part.
+    pub(super) fn drop_but(&self, stay: &[usize]) {
+        for (idea, entry) in self.ideas().entries.iter_mut().enumerate() {
+            entry.is_dropped |= !stay.contains(&idea);
+        }
+    }
+
+    /// Whether any idea that takes part has a score.
     pub(super) fn has_scores(&self) -> bool {
-        self.ideas().entries.iter().any(|entry| entry.candidate.initial_score.is_some())
+        self.ideas().entries.iter().any(|entry| !entry.is_dropped && entry.candidate.initial_score.is_some())
     }
 
     /// Takes what the caller's gate returned for `group`: what it left out takes no further part.
@@ -185,14 +203,12 @@ impl Ideas {
     }
 
     fn kept(&self) -> Vec<usize> {
-        match &self.kept {
-            Some(kept) => kept.iter().copied().filter(|idea| !self.entries[*idea].is_dropped).collect(),
-            None => {
-                let mut all: Vec<usize> = self.present().collect();
-                all.sort_by(|one, two| self.rank(*two).total_cmp(&self.rank(*one)));
-                all
-            }
+        if let Some(kept) = &self.kept {
+            return kept.iter().copied().filter(|idea| !self.entries[*idea].is_dropped).collect();
         }
+        let mut all: Vec<usize> = self.present().collect();
+        all.sort_by(|one, two| self.rank(*two).total_cmp(&self.rank(*one)));
+        all
     }
 
     fn numbered(&self, idea: usize) -> Option<Numbered> {

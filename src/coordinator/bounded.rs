@@ -31,6 +31,30 @@ pub(super) struct Bounded<'a> {
 }
 
 impl Bounded<'_> {
+    async fn within<'a>(
+        &'a self,
+        request: Request,
+        ask: impl FnOnce(Request) -> BoxFuture<'a, Result<Response>> + Send,
+    ) -> Result<Response> {
+        let at = self.run_deadline.at.min(self.stage_deadline.at);
+        // A future is polled once even when its deadline has passed: without this a call would begin and be cut.
+        if Instant::now() >= at {
+            return Err(self.expired());
+        }
+        let watcher = Arc::new(Watcher::new(Arc::clone(self.record), self.stage));
+        let sink: Arc<dyn AttemptSink> = Arc::<Watcher>::clone(&watcher);
+        let request = Request { watch: Watch::by(sink), ..request };
+        let call = async {
+            self.record.journal.room().await;
+            let closed = |_| Error::new(ErrorKind::Internal, "the limit of concurrent calls is closed");
+            let _permit = self.permits.acquire().await.map_err(closed)?;
+            ask(request).await
+        };
+        let outcome = timeout_at(at, call).await.unwrap_or_else(|_| Err(self.expired()));
+        watcher.settle(&outcome);
+        outcome
+    }
+
     fn expired(&self) -> Error {
         if self.run_deadline.at <= self.stage_deadline.at {
             self.record.cut(Cut::Deadline);
@@ -43,25 +67,28 @@ impl Bounded<'_> {
 
 impl Generate for Bounded<'_> {
     fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(async move {
-            let at = self.run_deadline.at.min(self.stage_deadline.at);
-            // A future is polled once even when its deadline has passed: without this a call would begin and be cut.
-            if Instant::now() >= at {
-                return Err(self.expired());
-            }
-            let watcher = Arc::new(Watcher::new(Arc::clone(self.record), self.stage));
-            let sink: Arc<dyn AttemptSink> = Arc::<Watcher>::clone(&watcher);
-            let request = Request { watch: Watch::by(sink), ..request };
-            let call = async {
-                self.record.journal.room().await;
-                let closed = |_| Error::new(ErrorKind::Internal, "the limit of concurrent calls is closed");
-                let _permit = self.permits.acquire().await.map_err(closed)?;
-                self.router.generate(request, check).await
-            };
-            let outcome = timeout_at(at, call).await.unwrap_or_else(|_| Err(self.expired()));
-            watcher.settle(&outcome);
-            outcome
-        })
+        Box::pin(self.within(request, move |request| self.router.generate(request, check)))
+    }
+
+    fn generate_growing<'a>(
+        &'a self,
+        request: Request,
+        check: &'a dyn ReplyCheck,
+        closed: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(self.within(request, move |request| self.router.generate_growing(request, check, closed)))
+    }
+}
+
+/// A router that tells what is closed of its replies while they come, to whoever asks without listening.
+pub(super) struct Growing<'a, F> {
+    pub(super) router: &'a Bounded<'a>,
+    pub(super) closed: F,
+}
+
+impl<F: Fn(&str) + Send + Sync> Generate for Growing<'_, F> {
+    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
+        self.router.generate_growing(request, check, &self.closed)
     }
 }
 

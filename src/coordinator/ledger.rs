@@ -124,9 +124,9 @@ impl Ledger {
         serve(&mut page.served, &response.provider, &response.model, 1);
     }
 
-    /// `groups` of ideas are to go through `stage`.
+    /// `groups` more of ideas are to go through `stage`.
     pub(super) fn expect(&self, stage: Stage, groups: usize) {
-        self.pages().entry(stage).or_default().ahead = groups;
+        self.pages().entry(stage).or_default().ahead += groups;
     }
 
     /// A group has come to `stage`, `now` seconds after the run began; whether it is the first.

@@ -40,6 +40,11 @@ impl Pace {
         self.advance(fraction);
     }
 
+    /// `ideas` are those that the run goes on with; those that it did not know are at `fraction`.
+    pub(super) fn keep(&mut self, ideas: &[usize], fraction: f64) {
+        self.ideas = ideas.iter().map(|idea| (*idea, self.ideas.get(idea).copied().unwrap_or(fraction))).collect();
+    }
+
     /// `ideas` have come to `fraction`.
     pub(super) fn reach(&mut self, ideas: &[usize], fraction: f64) {
         for idea in ideas {

@@ -32,10 +32,9 @@ pub enum Shape {
 impl Shape {
     pub(super) fn new(mode: Mode, router: &dyn Generate) -> Self {
         match mode {
-            Mode::Batch => Self::Batch,
             Mode::Fanout => Self::Fanout,
             Mode::Auto if router.takes_many() => Self::Fanout,
-            Mode::Auto => Self::Batch,
+            Mode::Batch | Mode::Auto => Self::Batch,
         }
     }
 

@@ -151,7 +151,7 @@ impl Run {
         let (record, mut outcome) = (Arc::clone(&self.record), self.outcome.clone());
         let work = async move {
             match record.journal().until(ended(&mut outcome)).await {
-                Err(failure) if !(is_early(&failure) && !record.candidates().is_empty()) => Err(failure),
+                Err(failure) if !is_early(&failure) || record.candidates().is_empty() => Err(failure),
                 _ => json(&record.result()),
             }
         };

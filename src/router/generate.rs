@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Attempt, Engine, Router, plan};
+use super::{Attempt, Engine, OnStreamError, Router, StreamEvent, StreamOptions, plan};
 use crate::config::Provider;
 use crate::error::Result;
 use crate::message::Request;
@@ -18,6 +18,19 @@ pub trait Generate: Send + Sync {
     /// Answers `request`. A reply that `check` rejects is never returned: implementations repair it, try elsewhere or
     /// fail. Dropping the future cancels the call.
     fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>>;
+
+    /// Does as [`Generate::generate`], and tells `closed` the JSON text of what is closed of the reply so far, again and
+    /// again, as [`StreamEvent::Partial`] gives it. What was told may come to nothing: the answer alone counts. An
+    /// implementation that cannot stream tells nothing.
+    fn generate_growing<'a>(
+        &'a self,
+        request: Request,
+        check: &'a dyn ReplyCheck,
+        closed: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Response>> {
+        let _ = closed;
+        self.generate(request, check)
+    }
 
     /// Whether who is asked first answers many requests at a time as fast as one. `false` where that is not known.
     fn takes_many(&self) -> bool {
@@ -81,17 +94,41 @@ impl Generate for Routed {
         })
     }
 
-    /// A server on this machine has one model in memory and few places; so has one that is limited to one request.
+    fn generate_growing<'a>(
+        &'a self,
+        request: Request,
+        check: &'a dyn ReplyCheck,
+        closed: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(async move {
+            let options = StreamOptions { on_error: OnStreamError::Restart, ..StreamOptions::default() };
+            let mut stream = self.router.stream(&self.engine, request, None, options)?;
+            while let Some(event) = stream.next().await? {
+                match event {
+                    StreamEvent::Partial(json) => closed(&json),
+                    StreamEvent::Whole(json) => match check.check(&json) {
+                        Ok(()) => break,
+                        Err(rejected) => stream.reject(rejected),
+                    },
+                    StreamEvent::Delta(_) | StreamEvent::Restarted(_) => {}
+                }
+            }
+            stream.finish()
+        })
+    }
+
+    /// What the configuration says of the first target's places counts; of a server on this machine it is taken that it has
+    /// one.
     fn takes_many(&self) -> bool {
         let first = plan::targets(&self.router, None).into_iter().next();
         first.is_some_and(|target| {
             let limits = self.router.config().limits.get(&target.provider).copied().unwrap_or_default();
-            let is_local = match target.provider {
-                Provider::Ollama | Provider::Mock => true,
-                Provider::OpenAi => is_loopback(&target.base_url),
-                Provider::Gemini | Provider::Anthropic => false,
-            };
-            !is_local && limits.concurrent != Some(1)
+            match (limits.concurrent, target.provider) {
+                (Some(places), _) => places > 1,
+                (None, Provider::Ollama | Provider::Mock) => false,
+                (None, Provider::OpenAi) => !is_loopback(&target.base_url),
+                (None, Provider::Gemini | Provider::Anthropic) => true,
+            }
         })
     }
 }

@@ -278,6 +278,45 @@ async def test_a_lone_group_does_not_wait_for_the_others(madspark_router: Make, 
     assert (amber.advocacy is not None, amber.skepticism, amber.improved_idea) == (True, None, None)
 
 
+async def test_ideas_are_judged_while_later_ones_are_written(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    ideas = numbered_ideas(*NAMES)
+    ideas[4]["description"] = "A very long one " * 100
+    script(madspark_simulator, "idea_generation", ideas)
+    # The last idea alone takes four seconds.
+    madspark_simulator.set_tokens_per_second(100)
+    madspark_simulator.on(contains=BEGINNINGS["evaluation"], tokens_per_second=100_000)
+    router = madspark_router(primary_provider="gemini", fallback_enabled=False)
+    async with await AsyncCoordinator(router=router).start(TOPIC, **EVERYTHING) as started:
+        scored = 0
+        async with asyncio.timeout(10):
+            async for event in started:
+                scored += event.type == "idea_scored"
+                if scored == 4:
+                    break
+        writing = questions(madspark_simulator)[0]
+        assert (writing.finished, len(questions(madspark_simulator))) == (None, 5)
+        told = started.snapshot()
+        assert [candidate.initial_score is not None for candidate in told.candidates] == [True] * 4
+    assert await madspark_simulator.await_hang_ups(1)
+
+
+async def test_a_stream_that_breaks_is_written_anew(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    madspark_simulator.on(
+        contains=BEGINNINGS["idea_generation"], json=numbered_ideas(*NAMES), fault="truncate", times=1
+    )
+    script(madspark_simulator, "idea_generation", numbered_ideas("Fern", "Gravel", "Amber", "Hazel", "Iris"))
+    router = madspark_router(primary_provider="gemini", fallback_enabled=False)
+    result = await run(router, num_top_candidates=5)
+    assert result.status == "ok"
+    assert sorted(candidate.idea.split()[0] for candidate in result.candidates) == [
+        "Amber", "Fern", "Gravel", "Hazel", "Iris",
+    ]  # fmt: skip
+    assert result.stage("idea_generation").spent.calls == 2
+    check_books(result, router, madspark_simulator)
+
+
 @pytest.mark.parametrize(
     ("choices", "mode"),
     [
@@ -301,6 +340,9 @@ async def test_a_provider_limited_to_one_request_is_asked_in_batches(madspark_ro
     router = madspark_router(primary_provider="gemini", limits={"gemini": Limits(concurrent=1)})
     assert (await run(router)).mode == "batch"
     assert (await run(router, mode="fanout")).mode == "fanout"
+    # A server that is said to have places is asked for them.
+    router = madspark_router(primary_provider="ollama", limits={"ollama": Limits(concurrent=4)})
+    assert (await run(router)).mode == "fanout"
 
 
 async def test_a_fanout_keeps_to_the_limit_of_calls(madspark_router: Make, madspark_simulator: Simulator) -> None:

@@ -26,7 +26,7 @@ class RunOptions(TypedDict, total=False):
         "fanout" asks about each idea by itself, at the same time, and each goes on to its next stage when it is ready:
         the shortest time, for servers that answer many at a time. "auto", the default, takes "fanout" where the
         provider that is asked first is a hosted one, and "batch" otherwise: for Ollama, a server on this machine, one
-        limited to one request at a time, and a router of your own.
+        limited to one request at a time, and a router of your own. `LLMConfig(limits=...)` tells of a server's places.
     batch_tokens: About how many tokens about ideas one call tells at most; a stage with more makes several calls.
     on_stage: A gate: `async (review) -> verdict`, asked after the generation, after the selection and after each later
         stage; in "fanout" after those with one candidate each. None or True goes on, False or `StopWorkflow` ends the
