@@ -207,3 +207,145 @@ impl Drop for Presence<'_> {
         state.seen = Instant::now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::event::EventKind;
+    use super::*;
+
+    fn tell(journal: &Journal, count: usize) {
+        for _ in 0..count {
+            let event = |sequence| Event {
+                run_id: "r".to_owned(),
+                sequence,
+                seconds: 0.0,
+                fraction: 0.0,
+                seconds_left: None,
+                message: None,
+                kind: EventKind::Progress,
+            };
+            journal.tell(event, false);
+        }
+    }
+
+    fn read(journal: &Journal, after: u64) -> Option<Result<Vec<u64>>> {
+        let page = journal.read(after).now_or_never()?;
+        Some(page.map(|page| page.iter().map(|event| event.sequence).collect()))
+    }
+
+    #[tokio::test]
+    async fn any_number_can_be_read_from_again() {
+        let journal = Journal::new(10);
+        assert!(read(&journal, 0).is_none(), "there is nothing yet");
+        tell(&journal, 5);
+        for after in [0, 3, 0, 4, 2] {
+            assert_eq!(read(&journal, after).unwrap().unwrap(), (after + 1..=5).collect::<Vec<_>>());
+        }
+        assert!(read(&journal, 5).is_none());
+        assert!(read(&journal, 6).unwrap().is_err(), "there is no such event yet");
+    }
+
+    #[tokio::test]
+    async fn what_has_not_arrived_is_kept_and_what_has_makes_room() {
+        let journal = Journal::new(3);
+        tell(&journal, 8);
+        assert_eq!(journal.len(), 8);
+        assert!(journal.room().now_or_never().is_none());
+        assert_eq!(read(&journal, 0).unwrap().unwrap().len(), 8, "reading takes nothing away");
+        assert!(journal.room().now_or_never().is_none());
+        // 6 have arrived: 2 are unread, and the last 3 are kept.
+        assert_eq!(read(&journal, 6).unwrap().unwrap(), [7, 8]);
+        assert_eq!(journal.len(), 3);
+        assert!(journal.room().now_or_never().is_some());
+        assert_eq!(read(&journal, 5).unwrap().unwrap(), [6, 7, 8], "back to what is still kept");
+        let lost = read(&journal, 4).unwrap().unwrap_err();
+        assert!(lost.message().contains("5 to 5 are no longer kept: read from 5"), "{lost}");
+    }
+
+    #[tokio::test]
+    async fn long_rows_come_in_pages() {
+        let journal = Journal::new(1000);
+        tell(&journal, PAGE * 2 + 1);
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.extend(read(&journal, all.len() as u64).unwrap().unwrap());
+        }
+        assert_eq!(all, (1..=(PAGE as u64) * 2 + 1).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn readers_and_runs_wake_each_other() {
+        let journal = Journal::new(1);
+        let (page, ()) = tokio::join!(journal.read(0), async { tell(&journal, 1) });
+        assert_eq!(page.unwrap().len(), 1);
+        let ((), later) = tokio::join!(journal.room(), async {
+            tokio::select! {
+                biased;
+                page = journal.read(1) => page.unwrap().len(),
+                () = std::future::ready(()) => 0,
+            }
+        });
+        assert_eq!(later, 0, "a reader that left had said what it has");
+    }
+
+    #[tokio::test]
+    async fn after_the_last_event_nothing_is_told_and_nobody_waits() {
+        let journal = Journal::new(10);
+        tell(&journal, 2);
+        let last = |sequence| Event {
+            run_id: String::new(),
+            sequence,
+            seconds: 0.0,
+            fraction: 1.0,
+            seconds_left: None,
+            message: None,
+            kind: EventKind::Progress,
+        };
+        journal.tell(last, true);
+        tell(&journal, 1);
+        assert_eq!(read(&journal, 2).unwrap().unwrap(), [3]);
+        assert_eq!(read(&journal, 3).unwrap().unwrap(), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn without_readers_nothing_is_kept_and_nothing_waits() {
+        let journal = Journal::new(0);
+        tell(&journal, 100);
+        assert!(journal.is_empty());
+        assert!(journal.room().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_lets_the_run_go_on() {
+        let journal = Journal::new(2);
+        tell(&journal, 5);
+        let mut waiting = Box::pin(journal.until(std::future::pending::<()>()));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(journal.room().now_or_never().is_some());
+        tell(&journal, 20);
+        assert_eq!(journal.len(), 2, "the oldest are let go of");
+        drop(waiting);
+        assert!(journal.room().now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_run_that_nobody_waits_for_is_abandoned() {
+        let journal = Journal::new(10);
+        let patience = Duration::from_secs(60);
+        let began = Instant::now();
+        journal.abandoned(patience).await;
+        assert_eq!(began.elapsed().as_secs(), 60);
+
+        let journal = Journal::new(10);
+        let began = Instant::now();
+        tokio::select! {
+            () = journal.abandoned(patience) => panic!("somebody reads"),
+            _ = tokio::time::timeout(Duration::from_secs(500), journal.read(0)) => {}
+        }
+        journal.abandoned(patience).await;
+        assert_eq!(began.elapsed().as_secs(), 560, "patience begins when the reader goes");
+        assert!(Journal::new(10).abandoned(Duration::MAX).now_or_never().is_none());
+    }
+}
