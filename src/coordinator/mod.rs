@@ -12,11 +12,13 @@
 //! Nothing runs on its own: dropping the future of [`Coordinator::run`] or [`Coordinator::conduct`] ends every call it
 //! started.
 
+mod ask;
 mod board;
 mod bounded;
 mod candidate;
 mod event;
 mod gate;
+mod generation;
 mod journal;
 mod ledger;
 mod novelty;
@@ -29,22 +31,17 @@ mod shape;
 mod stage;
 mod written;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::future::{join_all, try_join, try_join_all};
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Semaphore, mpsc};
+use futures_util::future::{join_all, try_join_all};
+use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use crate::agents::{
-    Advocate, AdvocateCase, Answer, Batch, Brief, Critic, GenerateIdeas, IdeaGenerator, IdeaItem, ImproveCase, Skeptic,
-    SkepticCase, StructuredIdeaGenerator, is_fatal,
-};
+use crate::agents::Brief;
 use crate::error::{Error, Result};
 use crate::progress::{ProgressSink, Silent};
 use crate::router::Generate;
-use bounded::{Bounded, Growing};
+use bounded::Bounded;
 use stage::Deadline;
 
 pub use board::{Mark, Numbered};
@@ -230,100 +227,6 @@ impl<'a> Run<'a> {
         Ok("Done")
     }
 
-    /// The ideas that are new, each judged as soon as its text is there.
-    async fn generate_and_judge(&self) -> Result<(), Halt> {
-        let Record { board, ledger, .. } = &**self.record;
-        let (tell, mut written) = mpsc::unbounded_channel();
-        let judging = async {
-            let mut under_way = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    Some(idea) = written.recv() => {
-                        under_way.push(async move { self.flow(Stage::BEFORE_SELECTION, &[idea]).await });
-                    }
-                    Some(outcome) = under_way.next() => outcome?,
-                    else => return Ok(()),
-                }
-            }
-        };
-        // The last idea of these stages is not known before the generation is done.
-        for stage in Stage::BEFORE_SELECTION {
-            ledger.expect(*stage, 1);
-        }
-        let expected: Vec<usize> = (0..self.options.ideas_to_generate()).collect();
-        self.record.pace().place(&expected, Stage::IdeaGeneration.span().0);
-        let early = Mutex::new(Vec::new());
-        let generation = async {
-            // Moved in, so that the judging ends after the generation.
-            let tell = tell;
-            // On the board at once, where the whole answer finds it.
-            let hear = |idea: String| {
-                if let Some(idea) = self.add_new(idea) {
-                    early.lock().unwrap_or_else(PoisonError::into_inner).push(idea);
-                    // Nobody hears it where the run has failed meanwhile.
-                    let _ = tell.send(idea);
-                }
-            };
-            let ideas = self.generate(hear).await?;
-            let early = std::mem::take(&mut *early.lock().unwrap_or_else(PoisonError::into_inner));
-            for idea in ideas.iter().filter(|idea| !early.contains(idea)) {
-                let _ = tell.send(*idea);
-            }
-            Ok::<_, Halt>(ideas)
-        };
-        let (ideas, ()) = try_join(generation, judging).await?;
-        for stage in Stage::BEFORE_SELECTION {
-            self.end(*stage, None);
-        }
-        board.drop_but(&ideas);
-        Ok(())
-    }
-
-    /// Adds an idea that none on the board is like, where that is asked for.
-    fn add_new(&self, idea: String) -> Option<usize> {
-        let threshold = if self.options.enable_novelty_filter { self.options.novelty_threshold } else { f64::INFINITY };
-        let is_known = self.record.board.any(|known| known.idea == idea || similarity(&known.idea, &idea) >= threshold);
-        (!is_known).then(|| self.add(idea))
-    }
-
-    fn add(&self, idea: String) -> usize {
-        let idea_index = self.record.board.add(idea.clone());
-        self.tell(EventKind::IdeaGenerated { idea_index, idea }, None);
-        idea_index
-    }
-
-    /// The ideas that are new, on the board; `written` is told of each while the next is written, where the router can tell.
-    async fn generate(&self, written: impl Fn(String) + Send + Sync) -> Result<Vec<usize>> {
-        let stage = Stage::IdeaGeneration;
-        self.record.ledger.expect(stage, 1);
-        self.begin(stage, &[], 0);
-        let wanted = GenerateIdeas {
-            brief: self.brief(stage),
-            count: self.options.ideas_to_generate(),
-            minimum: self.options.num_top_candidates,
-            parts: &self.options.parts,
-        };
-        let bounded = self.bounded(stage)?;
-        let growing = Growing { router: &bounded, closed: written::listener(written) };
-        let router: &dyn Generate = if self.record.shape == Shape::Fanout { &growing } else { &bounded };
-        let answer = IdeaGenerator { router }.generate(&wanted).await.inspect_err(|error| {
-            self.record.ledger.settle(stage, 0, 1, Some(&error.to_string()));
-        })?;
-        let mut ideas: Vec<String> = answer.value.iter().map(IdeaItem::text).collect();
-        let generated = ideas.len();
-        if self.options.enable_novelty_filter {
-            ideas = novelty::filter(ideas, |idea| idea, self.options.novelty_threshold);
-        }
-        self.record.ledger.settle(stage, generated, 0, None);
-        let known = self.record.board.find(&ideas);
-        let numbers: Vec<usize> =
-            known.into_iter().zip(ideas).map(|(known, idea)| known.unwrap_or_else(|| self.add(idea))).collect();
-        self.record.pace().keep(&numbers, 0.3);
-        self.at(0.3);
-        self.end(stage, Some(format!("Generated {}", counted(generated))));
-        Ok(numbers)
-    }
-
     /// Sends the ideas through `stages`, in groups that do not wait for each other.
     async fn flow(&self, stages: &[Stage], ideas: &[usize]) -> Result<(), Halt> {
         let stages: Vec<Stage> = stages.iter().copied().filter(|stage| self.options.wants(*stage)).collect();
@@ -350,8 +253,7 @@ impl<'a> Run<'a> {
     /// Takes `group` through one stage: in one call, or in several at a time where one would be too long.
     async fn pass(&self, stage: Stage, group: &[usize]) -> Result<()> {
         let board = &self.record.board;
-        let present =
-            board.present(group, |candidate| stage != Stage::ReEvaluation || candidate.improved_idea.is_some());
+        let present = board.present(group, |candidate| ask::can_ask(stage, candidate));
         self.begin(stage, &present, group.len());
         let router = self.bounded(stage)?;
         let portions = shape::portions(board, &present, self.options.batch_tokens);
@@ -360,105 +262,6 @@ impl<'a> Run<'a> {
         self.record.pace().reach(group, stage.span().1);
         self.end(stage, None);
         Ok(())
-    }
-
-    /// Asks the agent of `stage` about `ideas`, which become richer by what it says. The table of the stages.
-    async fn ask(&self, stage: Stage, router: &Bounded<'_>, ideas: &[usize]) -> Result<()> {
-        let board = &self.record.board;
-        let brief = self.brief(stage);
-        match stage {
-            // Generation has no ideas yet: `generate` begins the story.
-            Stage::IdeaGeneration => Ok(()),
-            Stage::Evaluation => {
-                let texts = board.read(ideas, |candidate| candidate.idea.clone());
-                let answer = Critic { router }.evaluate(&texts, &brief).await;
-                self.settle(stage, answer, ideas, Candidate::evaluate)
-            }
-            Stage::Advocacy => {
-                let cases = board.read(ideas, |candidate| AdvocateCase {
-                    idea: candidate.idea.clone(),
-                    evaluation: candidate.evaluation(),
-                });
-                let answer = Advocate { router }.advocate_batch(&cases, &brief).await;
-                self.settle(stage, answer, ideas, |candidate, advocacy| candidate.advocacy = Some(advocacy.formatted()))
-            }
-            // The skeptic sees the advocacy, where there is one.
-            Stage::Skepticism => {
-                let cases = board.read(ideas, |candidate| SkepticCase {
-                    idea: candidate.idea.clone(),
-                    advocacy: candidate.advocacy.clone().unwrap_or_default(),
-                });
-                let answer = Skeptic { router }.criticize_batch(&cases, &brief).await;
-                self.settle(stage, answer, ideas, |candidate, doubt| candidate.skepticism = Some(doubt.formatted()))
-            }
-            Stage::Improvement => {
-                let cases = board.read(ideas, |candidate| ImproveCase {
-                    idea: candidate.idea.clone(),
-                    evaluation: candidate.evaluation(),
-                    advocacy: candidate.advocacy.clone().unwrap_or_default(),
-                    skepticism: candidate.skepticism.clone().unwrap_or_default(),
-                });
-                let answer = StructuredIdeaGenerator { router }.improve_batch(&cases, &brief).await;
-                self.settle(stage, answer, ideas, |candidate, improvement| candidate.improve(improvement.text()))
-            }
-            // In the original context. An idea without an improvement has said so already.
-            Stage::ReEvaluation => {
-                let texts = board.read(ideas, |candidate| candidate.improved_idea.clone().unwrap_or_default());
-                let answer = Critic { router }.evaluate(&texts, &brief).await;
-                self.settle(stage, answer, ideas, Candidate::re_evaluate)
-            }
-        }
-    }
-
-    /// Puts each item of a stage's answer on its idea, and the reason on each idea that has none; `Err` for what must end
-    /// the run.
-    fn settle<T>(
-        &self,
-        stage: Stage,
-        answer: Result<Answer<Batch<T>>>,
-        ideas: &[usize],
-        put: impl Fn(&mut Candidate, T),
-    ) -> Result<()> {
-        let entries: Vec<Result<T, String>> = match answer {
-            Ok(answer) => answer.value.into_iter().collect(),
-            Err(error) if is_fatal(&error) => return Err(error),
-            Err(error) => {
-                tracing::warn!(stage = stage.as_str(), kind = error.kind().as_str(), "a stage failed: {error}");
-                let reason = error.to_string();
-                ideas.iter().map(|_| Err(reason.clone())).collect()
-            }
-        };
-        let failed = entries.iter().filter(|entry| entry.is_err()).count();
-        let reason = entries.iter().find_map(|entry| entry.as_ref().err()).cloned();
-        self.record.ledger.settle(stage, entries.len() - failed, failed, reason.as_deref());
-        for (idea, entry) in ideas.iter().zip(entries) {
-            let is_ok = entry.is_ok();
-            self.record.board.put(*idea, stage, entry, &put);
-            self.record.pace().reach(&[*idea], stage.span().1);
-            if is_ok {
-                self.tell_of(stage, *idea);
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells what `stage` made of an idea.
-    fn tell_of(&self, stage: Stage, idea_index: usize) {
-        let told = self.record.board.read(&[idea_index], |candidate| match stage {
-            Stage::Evaluation => {
-                candidate.initial_score.map(|score| EventKind::IdeaScored { stage, idea_index, score })
-            }
-            Stage::ReEvaluation => {
-                candidate.improved_score.map(|score| EventKind::IdeaScored { stage, idea_index, score })
-            }
-            Stage::Improvement => {
-                candidate.improved_idea.clone().map(|idea| EventKind::IdeaImproved { idea_index, idea })
-            }
-            Stage::IdeaGeneration | Stage::Advocacy | Stage::Skepticism => None,
-        });
-        for kind in told.into_iter().flatten() {
-            self.tell(kind, None);
-        }
     }
 
     /// The ideas of `group` that the caller's gate lets go on.
@@ -481,7 +284,9 @@ impl<'a> Run<'a> {
             Verdict::Keep(edited) => {
                 board.edit(&present, edited)?;
                 let left = board.present(&present, |_| true);
-                if left.is_empty() && self.record.shape == Shape::Batch {
+                // One idea of many goes its way alone: the others may go on.
+                let is_alone = self.record.shape == Shape::Fanout && Stage::AFTER_SELECTION.contains(&stage);
+                if left.is_empty() && !is_alone {
                     return Err(Halt::Stopped("no idea was left".to_owned()));
                 }
                 Ok(left)

@@ -55,7 +55,9 @@ mod tests {
     fn told(steps: &[&str]) -> Vec<String> {
         let heard = Mutex::new(Vec::new());
         let listener = listener(|idea| heard.lock().unwrap().push(idea));
-        steps.iter().for_each(|step| listener(step));
+        for step in steps {
+            listener(step);
+        }
         drop(listener);
         heard.into_inner().unwrap()
     }

@@ -153,8 +153,8 @@ async fn a_gate_ends_the_run_after_any_stage() {
             let result = record.result();
             assert_eq!((result.partial, result.cut), (true, Some("stopped")), "{stage}");
             assert_eq!(result.reason.as_deref(), Some("the run was stopped: enough"));
-            let begun = result.stages.iter().filter(|one| one.began.is_some()).map(|one| one.stage);
-            assert_eq!(begun.last(), Some(stage), "{mode:?}");
+            let last = result.stages.iter().rfind(|one| one.began.is_some()).unwrap();
+            assert_eq!(last.stage, stage, "{mode:?}");
             assert_eq!(result.candidates.len(), if stage == Stage::IdeaGeneration { 5 } else { 3 });
         }
     }

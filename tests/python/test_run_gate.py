@@ -123,8 +123,9 @@ async def test_a_candidate_that_is_left_out_late_is_gone(
     assert [stage.ideas_ok for stage in result.stages] == [5, 5, 2, 1, 1, 1]
 
 
-async def test_nothing_left_is_a_stop(madspark_router: Make, madspark_simulator: Simulator) -> None:
-    result = await run(madspark_router, madspark_simulator, "batch", lambda _: [])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_nothing_left_is_a_stop(shape: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+    result = await run(madspark_router, madspark_simulator, shape, lambda _: [])
     assert (result.cut, result.candidates) == ("stopped", [])
     assert len(questions(madspark_simulator)) == 1
 
