@@ -227,7 +227,8 @@ async def main() -> None:
             f"which {KEPT} are kept, with advocate and skeptic; {FIRST_TOKEN * 1000:.0f} ms to the first token,\n"
             f"{RATE:.0f} tokens a second; measured {given.scale:g} times faster than the clock of the table.\n"
         )
-        given.write.write_text("\n".join(["# The time of a run over its bound\n", about, head, *rows, ""]), encoding="utf-8")
+        page = ["# The time of a run over its bound\n", about, head, *rows, ""]
+        given.write.write_text("\n".join(page), encoding="utf-8")
 
 
 if __name__ == "__main__":
