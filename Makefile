@@ -7,16 +7,19 @@ PYTHON ?= $(or $(firstword $(foreach name,python3 python3.13 python3.12 python3.
 VENV ?= .venv
 # The package as it is tested (editable, development build, the extra `test`).
 TEST_VENV ?= .venv-test
+# The package as users get it, beside the libraries it is measured against.
+BENCH_VENV ?= .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint lint-rust lint-python test-rust test-python bench tools clean
+.PHONY: help demo test lint lint-rust lint-python test-rust test-python bench tools redis clean
 
 RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock rust-toolchain.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
 
 INSTALLED := $(VENV)/.installed
 TEST_INSTALLED := $(TEST_VENV)/.installed
+BENCH_INSTALLED := $(BENCH_VENV)/.installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,20 +49,25 @@ lint-python: $(TEST_INSTALLED) ## Check layout, lints and types of the package
 	$(TEST_VENV)/bin/mypy
 	$(TEST_VENV)/bin/stubtest --mypy-config-file pyproject.toml madspark._core
 
-test-rust: | tools ## Test the core, without Python
+test-rust: | tools redis ## Test the core, without Python
 	cargo test --locked
 
 test-python: $(TEST_INSTALLED) ## Test the package
 	$(TEST_VENV)/bin/pytest
 
-bench: $(INSTALLED) ## Measure what a call costs, on a machine that does nothing else
-	$(VENV)/bin/python benches/bridge.py
-	$(VENV)/bin/python benches/calls.py
+bench: $(BENCH_INSTALLED) ## Measure what a call costs, on a machine that does nothing else
+	$(BENCH_VENV)/bin/python -m benches.bridge
+	$(BENCH_VENV)/bin/python -m benches --write benches/results.md
 
 clean: ## Delete everything that was built
-	rm -rf target dist $(VENV) $(TEST_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf target dist $(VENV) $(TEST_VENV) $(BENCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '*.so' -delete
-	find python tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find python tests examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tests of the shared cache start servers of their own.
+redis:
+	@command -v redis-server >/dev/null || echo "warning: redis-server is missing (Debian: apt-get install redis-server):" \
+		"the tests of the shared cache are skipped" >&2
 
 tools:
 	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
@@ -79,4 +87,12 @@ $(TEST_INSTALLED): $(RUST_SOURCES) pyproject.toml | tools
 	test -x $(TEST_VENV)/bin/pip || $(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_VENV)/bin/pip install --disable-pip-version-check --quiet 'maturin>=1.16,<2'
 	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --extras test
+	@touch $@
+
+# A library that cannot be installed is left out, and the results say so.
+$(BENCH_INSTALLED): $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml README.md LICENSE benches/requirements.txt | tools
+	test -x $(BENCH_VENV)/bin/pip || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --disable-pip-version-check --quiet -r benches/requirements.txt \
+		|| echo "warning: not everything to measure against could be installed" >&2
+	$(BENCH_VENV)/bin/pip install --disable-pip-version-check --quiet .
 	@touch $@

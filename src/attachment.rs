@@ -68,6 +68,11 @@ pub async fn load(source: Source, expect: Expect) -> Result<Part> {
 ///
 /// Fails with `InvalidInput` unless `text` is a whole http or https address.
 pub fn url(text: &str) -> Result<Part> {
+    Ok(Part::Url(Arc::from(web_address(text)?.as_str())))
+}
+
+/// Reads a whole http or https address.
+pub(crate) fn web_address(text: &str) -> Result<Url> {
     let url = Url::parse(text.trim()).map_err(|error| {
         Error::invalid_input(format!("a web address must be whole, with http:// or https:// ({error})"))
     })?;
@@ -77,7 +82,7 @@ pub fn url(text: &str) -> Result<Part> {
             url.scheme()
         )));
     }
-    Ok(Part::Url(Arc::from(url.as_str())))
+    Ok(url)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

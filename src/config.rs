@@ -1,5 +1,7 @@
 //! The immutable configuration of one request.
 
+mod base_url;
+mod cache;
 mod environment;
 mod tuning;
 
@@ -9,7 +11,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::webpage::check_host;
 
+pub use base_url::BaseUrl;
+pub use cache::{Cache, MB};
 pub use tuning::{KeepAlive, Thinking, ThinkingLevel, Tuning};
 
 /// Where a model is reached.
@@ -161,7 +166,7 @@ pub struct Config {
     /// Whether another provider may answer when the first one fails.
     pub fallback_enabled: bool,
     /// Ollama's base URL.
-    pub ollama_host: String,
+    pub ollama_host: BaseUrl,
     /// The model of the fast tier.
     pub ollama_model_fast: String,
     /// The model of the balanced tier, and of the quality tier where Ollama answers it.
@@ -179,7 +184,7 @@ pub struct Config {
     /// Gemini's model.
     pub gemini_model: String,
     /// Gemini's base URL, with the version part.
-    pub gemini_base_url: String,
+    pub gemini_base_url: BaseUrl,
     /// How much Gemini may think before it answers; `None` leaves it to the model.
     pub gemini_thinking: Option<Thinking>,
     /// The API key of the OpenAI-compatible server; local servers need none.
@@ -187,19 +192,23 @@ pub struct Config {
     /// The model at the OpenAI-compatible server.
     pub openai_model: Option<String>,
     /// Base URL of the OpenAI-compatible server, with the version part.
-    pub openai_base_url: String,
+    pub openai_base_url: BaseUrl,
     /// Anthropic's API key; other servers that speak its protocol may need none.
     pub anthropic_api_key: Option<Secret>,
     /// Anthropic's model.
     pub anthropic_model: Option<String>,
     /// Anthropic's base URL; without a version part at its end, `/v1` is added.
-    pub anthropic_base_url: String,
+    pub anthropic_base_url: BaseUrl,
     /// The temperature of a call that names none.
     pub default_temperature: f64,
+    /// What becomes of answers that were given before.
+    pub cache: Cache,
     /// What each provider is asked for at most at a time; no entry is no limit.
     pub limits: BTreeMap<Provider, Limits>,
     /// What a model's tokens cost, by the name of the model; beats the built-in table.
     pub prices: BTreeMap<String, Price>,
+    /// Hosts beyond the public internet that web pages may be fetched from, each `host:port`.
+    pub page_hosts: Vec<String>,
 }
 
 impl Default for Config {
@@ -208,7 +217,7 @@ impl Default for Config {
             default_provider: ProviderChoice::Auto,
             model_tier: ModelTier::Balanced,
             fallback_enabled: true,
-            ollama_host: "http://localhost:11434".to_owned(),
+            ollama_host: "http://localhost:11434".into(),
             ollama_model_fast: "gemma3:4b".to_owned(),
             ollama_model_balanced: "gemma3:12b".to_owned(),
             ollama_timeout: 600.0,
@@ -217,17 +226,19 @@ impl Default for Config {
             ollama_load_timeout: 600.0,
             gemini_api_key: None,
             gemini_model: "gemini-3-flash-preview".to_owned(),
-            gemini_base_url: "https://generativelanguage.googleapis.com/v1beta".to_owned(),
+            gemini_base_url: "https://generativelanguage.googleapis.com/v1beta".into(),
             gemini_thinking: None,
             openai_api_key: None,
             openai_model: None,
-            openai_base_url: "https://api.openai.com/v1".to_owned(),
+            openai_base_url: "https://api.openai.com/v1".into(),
             anthropic_api_key: None,
             anthropic_model: None,
-            anthropic_base_url: "https://api.anthropic.com/v1".to_owned(),
+            anthropic_base_url: "https://api.anthropic.com/v1".into(),
             default_temperature: 0.7,
+            cache: Cache::default(),
             limits: BTreeMap::new(),
             prices: BTreeMap::new(),
+            page_hosts: Vec::new(),
         }
     }
 }
@@ -247,10 +258,10 @@ impl Config {
 
     /// Checks every field that a caller may have set.
     pub fn validate(&self) -> Result<()> {
-        check_url("ollama_host", &self.ollama_host)?;
-        check_url("gemini_base_url", &self.gemini_base_url)?;
-        check_url("openai_base_url", &self.openai_base_url)?;
-        check_url("anthropic_base_url", &self.anthropic_base_url)?;
+        self.ollama_host.check("ollama_host")?;
+        self.gemini_base_url.check("gemini_base_url")?;
+        self.openai_base_url.check("openai_base_url")?;
+        self.anthropic_base_url.check("anthropic_base_url")?;
         check_text("ollama_model_fast", &self.ollama_model_fast)?;
         check_text("ollama_model_balanced", &self.ollama_model_balanced)?;
         check_text("gemini_model", &self.gemini_model)?;
@@ -262,10 +273,12 @@ impl Config {
         }
         check_seconds("ollama_timeout", self.ollama_timeout)?;
         check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
+        self.cache.validate()?;
         self.tuning(Provider::Ollama).validate()?;
         self.tuning(Provider::Gemini).validate()?;
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
         self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
+        self.page_hosts.iter().try_for_each(|host| check_host(host).map(drop))?;
         check_temperature(self.default_temperature)
     }
 
@@ -338,15 +351,6 @@ fn check_text(field: &str, value: &str) -> Result<()> {
 }
 
 /// The URL is not repeated in the message: it may hold a password.
-fn check_url(field: &str, value: &str) -> Result<()> {
-    let url = url::Url::parse(value)
-        .map_err(|error| Error::invalid_input(format!("{field} is not a URL such as http://host:port ({error})")))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(Error::invalid_input(format!("{field} must start with http:// or https:// and name a host")));
-    }
-    Ok(())
-}
-
 /// What a provider is asked for at most at a time; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Limits {

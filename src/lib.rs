@@ -3,8 +3,8 @@
 //! # The layers
 //!
 //! ```text
-//! provider  →  router  →  agents  →  coordinator  →  python
-//! (wire)       (policy)   (prompts)  (workflow)      (bindings, feature `python`)
+//! provider  →  cache      →  router  →  agents  →  coordinator  →  python
+//! (wire)       (answers)     (policy)   (prompts)  (workflow)      (bindings, feature `python`)
 //! ```
 //!
 //! A layer uses only the layers to its left and the leaf modules [`error`], [`config`], [`message`], [`schema`] and
@@ -17,11 +17,13 @@
 //! * A **request** is one [`router::Router`]: an immutable [`config::Config`] and [`router::Policy`], what it has spent of
 //!   its [`router::Budget`], and its own metrics. Building one does no I/O.
 //! * The **process** has one [`router::Engine`]: the connection pools, what is known of each target (its breaker, what was
-//!   sent to it, its latencies, the form of schema it takes) and facts about models. A target is a provider with an
+//!   sent to it, its latencies, the form of schema it takes), facts about models and the response cache, whose keys are
+//!   whole requests. A target is a provider with an
 //!   address, a key and a model, so nothing that one key has done is known of another. It knows no request's choice.
 
 pub mod agents;
 pub mod attachment;
+pub mod cache;
 pub mod config;
 pub mod coordinator;
 pub mod error;
@@ -32,6 +34,7 @@ pub mod router;
 pub mod schema;
 pub mod simulator;
 pub mod transport;
+pub mod webpage;
 
 #[cfg(feature = "python")]
 mod python;

@@ -8,10 +8,11 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
-from madspark.llm.response import LLMResponse, Restarted
+from madspark.llm.response import Attempt, LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
 __all__ = [
+    "Attempts",
     "Budget",
     "Call",
     "Coordinator",
@@ -26,8 +27,12 @@ __all__ = [
     "Stream",
     "__version__",
     "arun_agent",
+    "cache_clear",
+    "cache_stats",
+    "duplicates",
     "run_agent",
     "schema_of",
+    "similarity",
 ]
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -95,7 +100,12 @@ class LLMConfig:
         gemini_api_key: str | None = None,
         gemini_model: str | None = None,
         default_temperature: float | None = None,
+        cache_enabled: bool | None = None,
+        cache_ttl_seconds: float | None = None,
+        cache_max_size_mb: int | None = None,
+        cache_dir: str | PathLike[str] | None = None,
         *,
+        cache_url: str | None = None,
         gemini_base_url: str | None = None,
         openai_api_key: str | None = None,
         openai_model: str | None = None,
@@ -110,6 +120,7 @@ class LLMConfig:
         gemini_thinking_level: str | None = None,
         limits: Mapping[str, Limits] | None = None,
         prices: Mapping[str, _Price] | None = None,
+        page_hosts: Sequence[str] | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -144,6 +155,26 @@ class LLMConfig:
     def gemini_model(self) -> str: ...
     @property
     def default_temperature(self) -> float: ...
+    @property
+    def cache_enabled(self) -> bool:
+        """Whether answers are taken from the response cache and kept there."""
+
+    @property
+    def cache_ttl_seconds(self) -> float:
+        """How old an answer may be that is taken from the cache, in seconds."""
+
+    @property
+    def cache_max_size_mb(self) -> int:
+        """Upper bound of what is kept in `cache_dir`, in MB."""
+
+    @property
+    def cache_dir(self) -> str:
+        """The folder of the cache, as it was given; "~" at its beginning is the user's home."""
+
+    @property
+    def cache_url(self) -> str | None:
+        """The Redis or Valkey server that several machines share as a cache, with its password; no repr shows that."""
+
     @property
     def gemini_base_url(self) -> str: ...
     @property
@@ -185,6 +216,10 @@ class LLMConfig:
     @property
     def prices(self) -> MappingProxyType[str, tuple[float, float, float]]:
         """US dollars per million tokens (input, cached input, output), by the name of the model."""
+
+    @property
+    def page_hosts(self) -> tuple[str, ...]:
+        """Hosts beyond the public internet that web pages may be fetched from, each "host:port"."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -246,6 +281,7 @@ class Router:
         config: LLMConfig,
         primary_provider: str | None = None,
         fallback_enabled: bool | None = None,
+        cache_enabled: bool | None = None,
         model_tier: ModelTier | str | None = None,
         deadline: float | None = None,
         max_attempts: int | None = None,
@@ -257,6 +293,8 @@ class Router:
     def primary_provider(self) -> str: ...
     @property
     def fallback_enabled(self) -> bool: ...
+    @property
+    def cache_enabled(self) -> bool: ...
     @property
     def model_tier(self) -> ModelTier: ...
     @property
@@ -276,6 +314,7 @@ class Router:
         images: Sequence[_File],
         urls: Sequence[str],
         force_provider: str | None,
+        use_cache: bool | None,
     ) -> Call: ...
     def begin_stream(
         self,
@@ -299,12 +338,22 @@ class Router:
     def ahealth(self) -> Pending[dict[str, Any]]: ...
 
 @final
+class Attempts:
+    """The attempts of a response, made when somebody asks for them."""
+
+    def made(self) -> tuple[Attempt, ...]: ...
+
+@final
 class Call:
     """A call under way: pull a candidate, judge it, pull again or finish."""
 
     def next(self, faults: list[str] | None = None) -> str: ...
-    def anext(self, faults: list[str] | None = None) -> Pending[str]: ...
+    def anext(self, faults: list[str] | None = None) -> str | Pending[str]: ...
     def finish(self) -> LLMResponse: ...
+    def settle(self) -> None:
+        """Wait until the answer is in the cache, where it is to be kept there: nothing can lose it then."""
+
+    def asettle(self) -> Pending[None] | None: ...
 
 @final
 class Stream:
@@ -314,7 +363,9 @@ class Stream:
     """
 
     def next(self) -> str | tuple[str, bool] | Restarted | None: ...
-    def anext(self) -> Pending[str | tuple[str, bool] | Restarted | None]: ...
+    def anext(
+        self,
+    ) -> str | tuple[str, bool] | Restarted | Pending[str | tuple[str, bool] | Restarted | None] | None: ...
     def reject(self, faults: list[str]) -> None:
         """Tell why the whole is not taken; the next pull tells what follows."""
 
@@ -373,6 +424,12 @@ def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[
 
 def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
+
+def similarity(one: str, two: str) -> float:
+    """How alike two texts are, 0.0 to 1.0, in any script."""
+
+def duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
+    """The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity)."""
 
 def schema_of(name: str) -> str:
     """The JSON Schema, as text, that agents ask with under `name`. Raises KeyError for any other name."""
@@ -491,3 +548,12 @@ class RecordedRequest:
     def hung_up(self) -> bool: ...
     @property
     def connection(self) -> int: ...
+
+def cache_stats(config: LLMConfig) -> dict[str, Any]:
+    """What the store of `config` has done in this process, and what it holds; blocks."""
+
+def cache_clear(config: LLMConfig) -> int:
+    """Remove every entry of the store of `config`, in every tier; how many there were. Blocks.
+
+    Raises OSError where a tier cannot be cleared.
+    """

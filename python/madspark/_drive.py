@@ -21,8 +21,9 @@ async def finish(pending: Pending[_T]) -> _T:
     """Await the core's work; whatever ends the wait early drops the work and closes its sockets."""
     try:
         return await pending.future
-    finally:
+    except BaseException:
         pending.close()
+        raise
 
 
 def drive(steps: Steps[_T]) -> _T:
@@ -37,6 +38,7 @@ def drive(steps: Steps[_T]) -> _T:
             else:
                 call, faults = steps.send(text)
     except StopIteration as done:
+        call.settle()
         result: _T = done.value
         return result
 
@@ -47,12 +49,16 @@ async def adrive(steps: Steps[_T]) -> _T:
         call, faults = next(steps)
         while True:
             try:
-                text = await finish(call.anext(faults))
+                step = call.anext(faults)
+                text = step if isinstance(step, str) else await finish(step)
             except Exception as error:  # noqa: BLE001  (the steps decide)
                 call, faults = steps.throw(error)
             else:
                 call, faults = steps.send(text)
     except StopIteration as done:
+        keeping = call.asettle()
+        if keeping is not None:
+            await finish(keeping)
         result: _T = done.value
         return result
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
 use super::ask::Ask;
-use super::language::Heading;
+use super::heading::Heading;
+use super::language::Language;
 use super::output::{self, Output, Point};
 use super::prompt::{self, Brief};
 use crate::error::Result;
@@ -53,15 +54,23 @@ impl Output for Advocacy {
 }
 
 impl Advocacy {
-    /// The case as bullet text under headings, in the language of the case where that is Chinese, German or Japanese,
-    /// otherwise in English; empty sections are left out.
+    /// The case as bullet text under headings, in the language of the case where that is Arabic, Chinese, German or
+    /// Japanese, otherwise in English; empty sections are left out.
     pub fn formatted(&self) -> String {
+        self.formatted_in(None)
+    }
+
+    /// The same, with headings in `language` where the case is too short to tell its own.
+    pub fn formatted_in(&self, language: Option<Language>) -> String {
         let concerns = self.addressing_concerns.iter().map(|item| (&*item.concern, &*item.response)).collect();
-        output::formatted(&[
-            (Heading::Strengths, Point::pairs(&self.strengths)),
-            (Heading::Opportunities, Point::pairs(&self.opportunities)),
-            (Heading::AddressingConcerns, concerns),
-        ])
+        output::formatted(
+            &[
+                (Heading::Strengths, Point::pairs(&self.strengths)),
+                (Heading::Opportunities, Point::pairs(&self.opportunities)),
+                (Heading::AddressingConcerns, concerns),
+            ],
+            language,
+        )
     }
 }
 
@@ -116,7 +125,7 @@ impl Advocate<'_> {
 fn advocacy_prompt(case: &AdvocateCase, brief: &Brief<'_>) -> String {
     format!(
         "Make the case for the idea below. Answer with one JSON object. Give:\n{FIELDS}{}\n{}{}",
-        prompt::language_line(brief.language()),
+        brief.language_line(),
         brief.fenced(),
         prompt::all_fenced(&blocks(case))
     )
@@ -127,7 +136,7 @@ fn advocacy_batch_prompt(cases: &[AdvocateCase], brief: &Brief<'_>, labels: &[us
     format!(
         "Make the case for each idea below.\n{}For each idea give:\n{FIELDS}{}\n{}{shown}",
         prompt::label_line(labels),
-        prompt::language_line(brief.language()),
+        brief.language_line(),
         brief.fenced()
     )
 }

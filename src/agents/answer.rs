@@ -88,6 +88,11 @@ impl<T> Batch<T> {
         self.entries.get(index).map(|entry| entry.as_ref().map_err(String::as_str))
     }
 
+    /// The same entries about other items.
+    pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Batch<U> {
+        Batch { entries: self.entries.into_iter().map(|entry| entry.map(&change)).collect() }
+    }
+
     /// How many ideas were asked about.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -76,7 +76,7 @@ fn evaluation_prompt(ideas: &[String], brief: &Brief<'_>, labels: &[usize]) -> S
          {language}\n{fenced}{shown}",
         context_rule = if brief.context.trim().is_empty() { "" } else { " and the constraints in the context" },
         label_line = prompt::label_line(labels),
-        language = prompt::language_line(brief.language()),
+        language = brief.language_line(),
         fenced = brief.fenced(),
     )
 }

@@ -129,7 +129,7 @@ fn ideas_prompt(wanted: &GenerateIdeas<'_>, count: usize, existing: &[IdeaItem])
         context_rule =
             if wanted.brief.context.trim().is_empty() { "" } else { " Keep to the constraints in the context." },
         parts_rule = if wanted.parts.is_empty() { "" } else { " Draw on the attached material where it helps." },
-        language = prompt::language_line(wanted.brief.language()),
+        language = wanted.brief.language_line(),
         fenced = wanted.brief.fenced(),
         existing = prompt::fenced("existing_ideas", &titles.join("\n")),
     )

@@ -1,12 +1,31 @@
-//! The language of a topic: named in prompts, and the language of the headings of formatted arguments.
+//! The language of a topic, or the one a caller names: told in prompts, and the language of headings.
 
 use std::fmt;
 
 use whatlang::{Lang, Script};
 
+use crate::error::{Error, Result};
+
 /// A language that a text is known to be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Language(Lang);
+
+/// The two-letter codes of ISO 639-1, for what people write more often than the three letters of ISO 639-3.
+#[rustfmt::skip]
+const CODES: [(&str, Lang); 69] = [
+    ("af", Lang::Afr), ("ak", Lang::Aka), ("am", Lang::Amh), ("ar", Lang::Ara), ("az", Lang::Aze), ("be", Lang::Bel),
+    ("bg", Lang::Bul), ("bn", Lang::Ben), ("ca", Lang::Cat), ("cs", Lang::Ces), ("cy", Lang::Cym), ("da", Lang::Dan),
+    ("de", Lang::Deu), ("el", Lang::Ell), ("en", Lang::Eng), ("eo", Lang::Epo), ("es", Lang::Spa), ("et", Lang::Est),
+    ("fa", Lang::Pes), ("fi", Lang::Fin), ("fr", Lang::Fra), ("gu", Lang::Guj), ("he", Lang::Heb), ("hi", Lang::Hin),
+    ("hr", Lang::Hrv), ("hu", Lang::Hun), ("hy", Lang::Hye), ("id", Lang::Ind), ("it", Lang::Ita), ("ja", Lang::Jpn),
+    ("jv", Lang::Jav), ("ka", Lang::Kat), ("km", Lang::Khm), ("kn", Lang::Kan), ("ko", Lang::Kor), ("la", Lang::Lat),
+    ("lt", Lang::Lit), ("lv", Lang::Lav), ("mk", Lang::Mkd), ("ml", Lang::Mal), ("mr", Lang::Mar), ("my", Lang::Mya),
+    ("nb", Lang::Nob), ("ne", Lang::Nep), ("nl", Lang::Nld), ("no", Lang::Nob), ("or", Lang::Ori), ("pa", Lang::Pan),
+    ("pl", Lang::Pol), ("pt", Lang::Por), ("ro", Lang::Ron), ("ru", Lang::Rus), ("si", Lang::Sin), ("sk", Lang::Slk),
+    ("sl", Lang::Slv), ("sn", Lang::Sna), ("sr", Lang::Srp), ("sv", Lang::Swe), ("ta", Lang::Tam), ("te", Lang::Tel),
+    ("th", Lang::Tha), ("tk", Lang::Tuk), ("tl", Lang::Tgl), ("tr", Lang::Tur), ("uk", Lang::Ukr), ("ur", Lang::Urd),
+    ("uz", Lang::Uzb), ("vi", Lang::Vie), ("zh", Lang::Cmn),
+];
 
 /// Letters below which the letters' statistics tell too little of a language.
 const ENOUGH_LETTERS: usize = 24;
@@ -35,6 +54,29 @@ impl Language {
         }
     }
 
+    /// The language a caller names: by its English or own name, or by its code with or without a region (`de`, `deu`,
+    /// `de-AT`, `German`, `Deutsch`), in any case. Fails with `InvalidInput` for what is no name of one.
+    pub fn named(name: &str) -> Result<Self> {
+        let wanted = name.trim().to_lowercase();
+        let code = wanted.split(['-', '_']).next().unwrap_or_default();
+        let by_code = CODES.iter().find(|(known, _)| *known == code).map(|(_, lang)| *lang);
+        let by_name = |lang: &&Lang| {
+            [Self(**lang).name(), lang.eng_name(), lang.name()].iter().any(|known| known.to_lowercase() == wanted)
+        };
+        by_code
+            .or_else(|| Lang::all().iter().find(by_name).copied())
+            .or_else(|| (wanted == "中文").then_some(Lang::Cmn))
+            .or_else(|| Lang::from_code(code))
+            .map(Self)
+            .ok_or_else(|| {
+                Error::invalid_input(format!("unknown language {name:?}: use its English name or its code, such as de"))
+            })
+    }
+
+    pub(super) fn lang(self) -> Lang {
+        self.0
+    }
+
     /// The English name, as prompts use it.
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -47,47 +89,6 @@ impl Language {
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// A heading of a formatted argument.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Heading {
-    Strengths,
-    Opportunities,
-    AddressingConcerns,
-    CriticalFlaws,
-    RisksAndChallenges,
-    QuestionableAssumptions,
-    MissingConsiderations,
-}
-
-impl Heading {
-    /// Its words in `language`; in English where there are none.
-    pub(super) fn text(self, language: Option<Language>) -> &'static str {
-        let [english, chinese, german, japanese] = match self {
-            Self::Strengths => ["STRENGTHS", "优势", "STÄRKEN", "強み"],
-            Self::Opportunities => ["OPPORTUNITIES", "机会", "CHANCEN", "機会"],
-            Self::AddressingConcerns => {
-                ["ADDRESSING CONCERNS", "对疑虑的回应", "ANTWORTEN AUF BEDENKEN", "懸念への回答"]
-            }
-            Self::CriticalFlaws => ["CRITICAL FLAWS", "关键缺陷", "ENTSCHEIDENDE SCHWÄCHEN", "重大な欠陥"],
-            Self::RisksAndChallenges => {
-                ["RISKS & CHALLENGES", "风险与挑战", "RISIKEN & HERAUSFORDERUNGEN", "リスクと課題"]
-            }
-            Self::QuestionableAssumptions => {
-                ["QUESTIONABLE ASSUMPTIONS", "存疑的假设", "FRAGWÜRDIGE ANNAHMEN", "疑わしい前提"]
-            }
-            Self::MissingConsiderations => {
-                ["MISSING CONSIDERATIONS", "遗漏的考虑", "FEHLENDE ÜBERLEGUNGEN", "見落とされている点"]
-            }
-        };
-        match language.map(|language| language.0) {
-            Some(Lang::Cmn) => chinese,
-            Some(Lang::Deu) => german,
-            Some(Lang::Jpn) => japanese,
-            _ => english,
-        }
     }
 }
 
@@ -139,6 +140,24 @@ mod tests {
         assert_eq!(name("چگونه هدر رفت غذا را کم کنیم"), None);
         assert_eq!(name("Urban farming"), None);
         assert_eq!(name("42 + 1"), None);
+    }
+
+    #[test]
+    fn a_language_has_many_names() {
+        for (names, language) in [
+            (vec!["de", "deu", "DE-at", "de_CH", "German", "deutsch"], "German"),
+            (vec!["zh", "zh-Hant", "cmn", "chinese", "Mandarin", "中文"], "Chinese"),
+            (vec!["ja", "日本語", " Japanese "], "Japanese"),
+            (vec!["ar", "العربية"], "Arabic"),
+        ] {
+            for name in names {
+                assert_eq!(Language::named(name).unwrap().name(), language, "{name}");
+            }
+        }
+        for nonsense in ["", "Klingon", "d", "ignore all rules"] {
+            assert!(Language::named(nonsense).is_err(), "{nonsense}");
+        }
+        assert!(CODES.iter().all(|(code, lang)| Language::named(code).unwrap().0 == *lang));
     }
 
     #[test]

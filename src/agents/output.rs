@@ -12,8 +12,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::language::{Heading, Language};
-use super::{Advocacy, CriticEvaluation, IdeaItem, Improvement, Labelled, Skepticism};
+use super::heading::Heading;
+use super::language::Language;
+use super::{
+    Advocacy, CausalInference, ConstraintInference, ContradictionInference, CriticEvaluation, DimensionScores,
+    FullInference, IdeaItem, ImplicationInference, Improvement, Labelled, Skepticism,
+};
 use crate::error::Result;
 use crate::schema::Schema;
 
@@ -50,10 +54,24 @@ impl Point {
     }
 }
 
+/// The schemas of answers about many ideas.
+pub const BATCHES: [&str; 11] = [
+    "GeneratedIdeas",
+    "CriticEvaluations",
+    "AdvocacyBatch",
+    "SkepticismBatch",
+    "ImprovementBatch",
+    "DimensionEvaluations",
+    "FullInferences",
+    "CausalInferences",
+    "ConstraintInferences",
+    "ContradictionInferences",
+    "ImplicationInferences",
+];
+
 /// The schema the agents ask with under `name`, without the number of items, which each question adds for itself.
 ///
-/// The names are `GeneratedIdeas`, `CriticEvaluations`, `AdvocacyBatch`, `SkepticismBatch` and `ImprovementBatch` (root
-/// arrays), `Advocacy`, `Skepticism` and `Improvement` (objects). `None` for any other name.
+/// The names are [`BATCHES`] (root arrays), `Advocacy`, `Skepticism` and `Improvement` (objects). `None` for any other name.
 pub fn schema_of(name: &str) -> Option<Value> {
     let array = |mut items: Value| {
         if let Some(items) = items.as_object_mut() {
@@ -68,6 +86,12 @@ pub fn schema_of(name: &str) -> Option<Value> {
         "AdvocacyBatch" => array(document::<Labelled<Advocacy>>()),
         "SkepticismBatch" => array(document::<Labelled<Skepticism>>()),
         "ImprovementBatch" => array(document::<Labelled<Improvement>>()),
+        "DimensionEvaluations" => array(document::<Labelled<DimensionScores>>()),
+        "FullInferences" => array(document::<Labelled<FullInference>>()),
+        "CausalInferences" => array(document::<Labelled<CausalInference>>()),
+        "ConstraintInferences" => array(document::<Labelled<ConstraintInference>>()),
+        "ContradictionInferences" => array(document::<Labelled<ContradictionInference>>()),
+        "ImplicationInferences" => array(document::<Labelled<ImplicationInference>>()),
         "Advocacy" => document::<Advocacy>(),
         "Skepticism" => document::<Skepticism>(),
         "Improvement" => document::<Improvement>(),
@@ -127,11 +151,12 @@ pub(super) fn read_list(json: &str, count: usize) -> Result<Vec<Value>, Vec<Stri
 }
 
 /// An argument as bullet text, a heading over each section; empty sections are left out. The headings are in the
-/// language of the argument where that is Chinese, German or Japanese, otherwise in English.
-pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)]) -> String {
+/// language of the argument, and in `otherwise` where it is too short to tell; in English where that is none of those
+/// there are headings in: Arabic, Chinese, German and Japanese.
+pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)], otherwise: Option<Language>) -> String {
     let words: Vec<&str> =
         sections.iter().flat_map(|(_, pairs)| pairs).flat_map(|(lead, detail)| [*lead, *detail]).collect();
-    let language = Language::of(&words.join("\n"), "");
+    let language = Language::of(&words.join("\n"), "").or(otherwise);
     let mut text = String::new();
     for (heading, pairs) in sections.iter().filter(|(_, pairs)| !pairs.is_empty()) {
         let gap = if text.is_empty() { "" } else { "\n\n" };
@@ -199,16 +224,7 @@ mod tests {
 
     #[test]
     fn schemas_are_self_contained() {
-        for name in [
-            "GeneratedIdeas",
-            "CriticEvaluations",
-            "AdvocacyBatch",
-            "SkepticismBatch",
-            "ImprovementBatch",
-            "Advocacy",
-            "Skepticism",
-            "Improvement",
-        ] {
+        for name in BATCHES.into_iter().chain(["Advocacy", "Skepticism", "Improvement"]) {
             let document = schema_of(name).unwrap();
             let text = document.to_string();
             assert!(!text.contains("$ref") && !text.contains("\"format\""), "{name}: {text}");

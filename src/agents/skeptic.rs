@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
 use super::ask::Ask;
-use super::language::Heading;
+use super::heading::Heading;
+use super::language::Language;
 use super::output::{self, Output, Point};
 use super::prompt::{self, Brief};
 use crate::error::Result;
@@ -71,18 +72,26 @@ impl Output for Skepticism {
 }
 
 impl Skepticism {
-    /// The case as bullet text under headings, in the language of the case where that is Chinese, German or Japanese,
-    /// otherwise in English; empty sections are left out.
+    /// The case as bullet text under headings, in the language of the case where that is Arabic, Chinese, German or
+    /// Japanese, otherwise in English; empty sections are left out.
     pub fn formatted(&self) -> String {
+        self.formatted_in(None)
+    }
+
+    /// The same, with headings in `language` where the case is too short to tell its own.
+    pub fn formatted_in(&self, language: Option<Language>) -> String {
         let assumptions =
             self.questionable_assumptions.iter().map(|item| (&*item.assumption, &*item.concern)).collect();
         let missing = self.missing_considerations.iter().map(|item| (&*item.aspect, &*item.importance)).collect();
-        output::formatted(&[
-            (Heading::CriticalFlaws, Point::pairs(&self.critical_flaws)),
-            (Heading::RisksAndChallenges, Point::pairs(&self.risks_and_challenges)),
-            (Heading::QuestionableAssumptions, assumptions),
-            (Heading::MissingConsiderations, missing),
-        ])
+        output::formatted(
+            &[
+                (Heading::CriticalFlaws, Point::pairs(&self.critical_flaws)),
+                (Heading::RisksAndChallenges, Point::pairs(&self.risks_and_challenges)),
+                (Heading::QuestionableAssumptions, assumptions),
+                (Heading::MissingConsiderations, missing),
+            ],
+            language,
+        )
     }
 }
 
@@ -137,7 +146,7 @@ impl Skeptic<'_> {
 fn skepticism_prompt(case: &SkepticCase, brief: &Brief<'_>) -> String {
     format!(
         "Make the case against the idea below; weigh what its advocate says. Answer with one JSON object. Give:\n{FIELDS}{}\n{}{}",
-        prompt::language_line(brief.language()),
+        brief.language_line(),
         brief.fenced(),
         prompt::all_fenced(&blocks(case))
     )
@@ -149,7 +158,7 @@ fn skepticism_batch_prompt(cases: &[SkepticCase], brief: &Brief<'_>, labels: &[u
         "Make the case against each idea below; weigh what its advocate says.\n{}For each idea give:\n{FIELDS}{}\n\
          {}{shown}",
         prompt::label_line(labels),
-        prompt::language_line(brief.language()),
+        brief.language_line(),
         brief.fenced()
     )
 }

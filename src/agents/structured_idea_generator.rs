@@ -60,6 +60,10 @@ pub struct ImproveCase {
     pub advocacy: String,
     /// What the skeptic said; may be blank.
     pub skepticism: String,
+    /// Where it scored low, as [`DimensionScores::weak_points`](super::DimensionScores::weak_points) tells; may be blank.
+    pub weak_dimensions: String,
+    /// What was concluded about it, as [`Inference::insight`](super::Inference::insight) tells; may be blank.
+    pub inference: String,
 }
 
 /// Improves ideas.
@@ -101,10 +105,19 @@ impl StructuredIdeaGenerator<'_> {
     }
 }
 
+/// What to do about weak dimensions; nothing where no case tells any.
+fn weakness_line<'a>(mut cases: impl Iterator<Item = &'a ImproveCase>) -> &'static str {
+    if cases.all(|case| case.weak_dimensions.trim().is_empty()) {
+        return "";
+    }
+    "Mend the weak dimensions first, without lowering the others.\n"
+}
+
 fn improvement_prompt(case: &ImproveCase, brief: &Brief<'_>) -> String {
     format!(
-        "Improve the idea below, using all that was said about it. Answer with one JSON object. Give:\n{FIELDS}{}\n{}{}",
-        prompt::language_line(brief.language()),
+        "Improve the idea below, using all that was said about it. Answer with one JSON object. Give:\n{FIELDS}{}{}\n{}{}",
+        weakness_line(std::iter::once(case)),
+        brief.language_line(),
         brief.fenced(),
         prompt::all_fenced(&blocks(case))
     )
@@ -114,18 +127,21 @@ fn improvement_batch_prompt(cases: &[ImproveCase], brief: &Brief<'_>, labels: &[
     let shown: String = labels.iter().map(|&label| prompt::labelled(label, &blocks(&cases[label]))).collect();
     format!(
         "Improve each idea below, using all that was said about it, and only about it.\n{}For each idea give:\n\
-         {FIELDS}{}\n{}{shown}",
+         {FIELDS}{}{}\n{}{shown}",
         prompt::label_line(labels),
-        prompt::language_line(brief.language()),
+        weakness_line(labels.iter().map(|&label| &cases[label])),
+        brief.language_line(),
         brief.fenced()
     )
 }
 
-fn blocks(case: &ImproveCase) -> [(&'static str, &str); 4] {
+fn blocks(case: &ImproveCase) -> [(&'static str, &str); 6] {
     [
         ("idea", &case.idea),
         ("evaluation", &case.evaluation),
         ("advocacy", &case.advocacy),
         ("skepticism", &case.skepticism),
+        ("weak_dimensions", &case.weak_dimensions),
+        ("inference", &case.inference),
     ]
 }

@@ -1,9 +1,11 @@
 //! A configuration from environment variables.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::{Config, Secret, check_url, is_seconds};
+use super::{BaseUrl, Cache, Config, MB, Secret, cache, is_seconds};
 
 impl Config {
     /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
@@ -31,6 +33,7 @@ impl Config {
             anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
             anthropic_model: reader.text("ANTHROPIC_MODEL"),
             anthropic_base_url: reader.url("ANTHROPIC_BASE_URL", default.anthropic_base_url),
+            cache: reader.cache(default.cache),
             ..default
         };
         (config, reader.warnings)
@@ -83,16 +86,37 @@ impl Reader<'_> {
         self.checked(name, default, read, "a positive number of seconds")
     }
 
-    fn url(&mut self, name: &str, default: String) -> String {
-        self.checked(name, default, |value| check_url(name, &value).is_ok().then_some(value), "an http(s) URL")
+    fn url(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
+        let read = |value: String| Some(BaseUrl::from(value)).filter(|address| address.url().is_some());
+        self.checked(name, default, read, "an http(s) URL")
+    }
+
+    fn cache(&mut self, default: Cache) -> Cache {
+        let ttl = self.seconds("MADSPARK_CACHE_TTL", default.ttl.as_secs_f64());
+        let megabytes = |value: String| value.parse::<u64>().ok()?.checked_mul(MB).filter(|bytes| *bytes > 0);
+        let folder = |value: String| Some(PathBuf::from(value)).filter(|path| cache::is_folder(path));
+        let server = |value: String| cache::check_url("", &value).is_ok().then(|| Some(Secret::new(&value)));
+        Cache {
+            enabled: self.flag("MADSPARK_CACHE_ENABLED", default.enabled),
+            // Checked to be one that a clock can hold.
+            ttl: Duration::try_from_secs_f64(ttl).unwrap_or(default.ttl),
+            max_bytes: self.checked(
+                "MADSPARK_CACHE_MAX_SIZE_MB",
+                default.max_bytes,
+                megabytes,
+                "a whole number of at least 1",
+            ),
+            dir: self.checked("MADSPARK_CACHE_DIR", default.dir, folder, "the name of a folder"),
+            url: self.checked("MADSPARK_CACHE_URL", default.url, server, "a URL such as redis://host:port/0"),
+        }
     }
 
     /// `OLLAMA_HOST` is commonly written without a scheme (`127.0.0.1:11434`), and `0.0.0.0` as the address a server
     /// listens on: neither can be connected to as written.
-    fn host(&mut self, name: &str, default: String) -> String {
+    fn host(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
         let read = |value: String| {
             let url = if value.contains("://") { value } else { format!("http://{value}") };
-            check_url(name, &url).is_ok().then(|| url.replacen("//0.0.0.0", "//127.0.0.1", 1))
+            Some(BaseUrl::from(url.replacen("//0.0.0.0", "//127.0.0.1", 1))).filter(|address| address.url().is_some())
         };
         self.checked(name, default, read, "a host or an http(s) URL")
     }
@@ -122,15 +146,41 @@ mod tests {
             ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
             ("GEMINI_BASE_URL", "ftp://x"),
             ("ANTHROPIC_BASE_URL", "x"),
+            ("MADSPARK_CACHE_ENABLED", "sometimes"),
+            ("MADSPARK_CACHE_TTL", "0"),
+            ("MADSPARK_CACHE_MAX_SIZE_MB", "0.5"),
+            ("MADSPARK_CACHE_DIR", "a\0b"),
+            ("MADSPARK_CACHE_URL", "http://h"),
         ]);
         assert_eq!(config, Config::default());
-        assert_eq!(warnings.len(), 7, "{warnings:?}");
+        assert_eq!(warnings.len(), 12, "{warnings:?}");
         assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
     }
 
     #[test]
+    fn the_cache_has_variables_of_its_own() {
+        let (config, warnings) = from_pairs(&[
+            ("MADSPARK_CACHE_ENABLED", "no"),
+            ("MADSPARK_CACHE_TTL", "60.5"),
+            ("MADSPARK_CACHE_MAX_SIZE_MB", "5"),
+            ("MADSPARK_CACHE_DIR", "/tmp/answers"),
+            ("MADSPARK_CACHE_URL", "redis://:word@cache:6380/2"),
+        ]);
+        assert_eq!(warnings, Vec::<String>::new());
+        let expected = Cache {
+            enabled: false,
+            ttl: Duration::from_millis(60_500),
+            max_bytes: 5 * MB,
+            dir: PathBuf::from("/tmp/answers"),
+            url: Some(Secret::new("redis://:word@cache:6380/2")),
+        };
+        assert_eq!(config.cache, expected);
+        assert!(!format!("{config:?}").contains("word"));
+    }
+
+    #[test]
     fn a_bare_ollama_host_becomes_a_url() {
-        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host, "http://box:11434");
-        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host, "http://127.0.0.1:1");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host.as_str(), "http://box:11434");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host.as_str(), "http://127.0.0.1:1");
     }
 }

@@ -22,6 +22,7 @@ impl Run<'_> {
     pub(super) async fn ask(&self, stage: Stage, router: &Bounded<'_>, ideas: &[usize]) -> Result<()> {
         let board = &self.record.board;
         let brief = self.brief(stage);
+        let language = brief.answer_language();
         match stage {
             // Generation has no ideas yet: `generate` begins the story.
             Stage::IdeaGeneration => Ok(()),
@@ -36,7 +37,9 @@ impl Run<'_> {
                     evaluation: candidate.evaluation(),
                 });
                 let answer = Advocate { router }.advocate_batch(&cases, &brief).await;
-                self.settle(stage, answer, ideas, |candidate, advocacy| candidate.advocacy = Some(advocacy.formatted()))
+                self.settle(stage, answer, ideas, |candidate, advocacy| {
+                    candidate.advocacy = Some(advocacy.formatted_in(language))
+                })
             }
             // The skeptic sees the advocacy, where there is one.
             Stage::Skepticism => {
@@ -45,7 +48,9 @@ impl Run<'_> {
                     advocacy: candidate.advocacy.clone().unwrap_or_default(),
                 });
                 let answer = Skeptic { router }.criticize_batch(&cases, &brief).await;
-                self.settle(stage, answer, ideas, |candidate, doubt| candidate.skepticism = Some(doubt.formatted()))
+                self.settle(stage, answer, ideas, |candidate, doubt| {
+                    candidate.skepticism = Some(doubt.formatted_in(language))
+                })
             }
             Stage::Improvement => {
                 let cases = board.read(ideas, |candidate| ImproveCase {
@@ -53,6 +58,7 @@ impl Run<'_> {
                     evaluation: candidate.evaluation(),
                     advocacy: candidate.advocacy.clone().unwrap_or_default(),
                     skepticism: candidate.skepticism.clone().unwrap_or_default(),
+                    ..ImproveCase::default()
                 });
                 let answer = StructuredIdeaGenerator { router }.improve_batch(&cases, &brief).await;
                 self.settle(stage, answer, ideas, |candidate, improvement| candidate.improve(improvement.text()))

@@ -127,7 +127,9 @@ impl Watcher {
         };
         let attempts = match outcome {
             Ok(response) => {
-                self.record.ledger.answered(self.stage, response, has_any || !response.attempts.is_empty());
+                // An answer that was kept from before, or is that of another call, took nothing of the wire.
+                let is_booked = has_any || response.is_cached || !response.attempts.is_empty();
+                self.record.ledger.answered(self.stage, response, is_booked);
                 &response.attempts[..]
             }
             Err(error) => error.attempts(),

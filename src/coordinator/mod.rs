@@ -50,7 +50,7 @@ pub use event::{Event, EventKind};
 pub use gate::{Edited, Gate, Review, Verdict};
 pub use journal::Journal;
 pub use ledger::{Served, Spending, Tokens};
-pub use novelty::similarity;
+pub use novelty::{Duplicate, duplicates, similarity};
 pub use options::{Options, StageTimeouts, Temperatures};
 pub use record::Record;
 pub use result::{AgentResult, Cut, StageResult, StageStatus, WorkflowResult};
@@ -347,6 +347,7 @@ impl<'a> Run<'a> {
             topic: &self.options.topic,
             context: &self.options.context,
             temperature: self.options.temperatures.of(stage),
+            language: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the decoders share: envelopes, the reply's text, and errors.
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use http::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;

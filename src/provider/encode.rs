@@ -6,8 +6,8 @@ use std::fmt;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::{HeaderName, HeaderValue};
+use http::Method;
+use http::header::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 use url::Url;
 
@@ -53,10 +53,7 @@ impl Serialize for DataUrl<'_> {
 pub(super) fn endpoint(target: &Target, segments: &[&str]) -> Result<Url> {
     // The text is not repeated: it may hold a password.
     let unusable = || not_configured(target, "the base URL must be a whole http:// or https:// address".to_owned());
-    let mut url = Url::parse(&target.base_url).map_err(|_| unusable())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(unusable());
-    }
+    let mut url = target.base_url.url().cloned().ok_or_else(unusable)?;
     url.set_fragment(None);
     url.path_segments_mut().map_err(|()| unusable())?.pop_if_empty().extend(segments);
     Ok(url)

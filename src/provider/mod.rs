@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use http::header::HeaderMap;
 
-use crate::config::{Provider, Secret, Tuning};
+use crate::config::{BaseUrl, Provider, Secret, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Form, Part, Reply, Request, Usage};
 use crate::schema::Dialect;
@@ -38,7 +38,7 @@ pub struct Target {
     /// The model's name as the provider knows it.
     pub model: Arc<str>,
     /// The base URL from the configuration.
-    pub base_url: Arc<str>,
+    pub base_url: BaseUrl,
     /// The API key, where there is one.
     pub key: Option<Secret>,
     /// How long one request may take.

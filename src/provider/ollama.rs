@@ -12,7 +12,7 @@ mod window;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use http::header::HeaderMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use http::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{Adapter, Target, adapter};
@@ -24,7 +24,7 @@ pub(super) fn target(provider: Provider, base: &str, key: Option<&str>) -> Targe
     Target {
         provider,
         model: Arc::from("the-model"),
-        base_url: Arc::from(base),
+        base_url: base.into(),
         key: key.map(Secret::new),
         timeout: Duration::from_secs(1),
         tuning: Tuning::default(),
@@ -111,7 +111,7 @@ fn wired() -> impl Iterator<Item = (Target, &'static dyn Adapter)> {
 #[test]
 fn what_a_protocol_takes_it_encodes_and_what_it_does_not_take_it_refuses() {
     for (mut target, adapter) in wired() {
-        target.base_url = Arc::from("https://api.openai.com/v1");
+        target.base_url = "https://api.openai.com/v1".into();
         for part in parts() {
             let request = Request { parts: vec![part.clone()], ..Request::new("Look.") };
             match adapter.encode(&target, &request) {

@@ -13,8 +13,9 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    self, Advocate, AdvocateCase, Answer, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Skeptic,
-    SkepticCase, StructuredIdeaGenerator,
+    self, Advocate, AdvocateCase, Answer, Brief, Critic, DimensionScores, GenerateIdeas, IdeaGenerator, ImproveCase,
+    InferenceType, Labelled, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic, SkepticCase,
+    StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
@@ -28,12 +29,28 @@ pub(super) enum Source<'py> {
 }
 
 impl Source<'_> {
+    /// The router, where it is one of ours.
+    pub(super) fn routed(&self, process: &Process) -> Option<Routed> {
+        match self {
+            Self::Native(router) => Some(routed(router, process)),
+            Self::Python(_) => None,
+        }
+    }
+
     /// The core's view of it. A Python one is bound to the running event loop.
     pub(super) fn generate(self, py: Python<'_>, process: &Process) -> PyResult<Arc<dyn Generate>> {
         Ok(match self {
             Self::Native(router) => Arc::new(routed(&router, process)),
             Self::Python(ask) => Arc::new(PythonRouter::new(py, &process.lane, ask.unbind())?),
         })
+    }
+}
+
+/// The parts that go with a question to `ours`, or to a router of the caller's own.
+pub(super) async fn load(attachments: Attachments, ours: Option<&Routed>) -> Result<Vec<Part>> {
+    match ours {
+        Some(ours) => attachments.load(&ours.router, &ours.engine, None).await,
+        None => attachments.load_for_another().await,
     }
 }
 
@@ -49,7 +66,10 @@ pub(super) fn run_agent(
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
     let native = routed(router, &process);
-    bridge::block(py, &process, async move { task.run(&native, &attachments.load().await?).await })
+    bridge::block(py, &process, async move {
+        let parts = attachments.load(&native.router, &native.engine, None).await?;
+        task.run(&native, &parts).await
+    })
 }
 
 /// Runs one agent; its result is the outcome as JSON text.
@@ -63,8 +83,11 @@ pub(super) fn arun_agent(
 ) -> PyResult<Pending> {
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
-    let router = router.generate(py, &process)?;
-    let work = async move { task.run(&*router, &attachments.load().await?).await };
+    let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
+    let work = async move {
+        let parts = load(attachments, ours.as_ref()).await?;
+        task.run(&*router, &parts).await
+    };
     bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
 }
 
@@ -82,6 +105,12 @@ struct Task {
     topic: String,
     context: String,
     temperature: f64,
+    /// The language of the answer, by any of its names; `None` follows the topic.
+    #[serde(default)]
+    language: Option<String>,
+    /// The type of inference, by name.
+    #[serde(default)]
+    inference_type: Option<String>,
     /// How many ideas to generate.
     #[serde(default)]
     count: usize,
@@ -101,6 +130,8 @@ enum Agent {
     CriticizeBatch,
     Improve,
     ImproveBatch,
+    Rate,
+    Infer,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -110,39 +141,44 @@ struct Case {
     evaluation: String,
     advocacy: String,
     skepticism: String,
+    weak_dimensions: String,
+    inference: String,
 }
 
 impl Task {
     async fn run(&self, router: &dyn Generate, parts: &[Part]) -> Result<String> {
-        let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature };
+        let language = self.language.as_deref().map(Language::named).transpose()?;
+        let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature, language };
+        let heading = brief.answer_language();
         match self.agent {
             Agent::Generate => {
                 let wanted = GenerateIdeas { brief, count: self.count, minimum: 0, parts };
                 outcome(IdeaGenerator { router }.generate(&wanted).await?, |ideas| to_value(&ideas))
             }
-            Agent::Evaluate => {
-                let ideas: Vec<String> = self.cases.iter().map(|case| case.idea.clone()).collect();
-                outcome(Critic { router }.evaluate(&ideas, &brief).await?, |batch| {
-                    to_value(&batch.labelled().collect::<Vec<_>>())
-                })
-            }
+            Agent::Evaluate => outcome(Critic { router }.evaluate(&self.ideas(), &brief).await?, |batch| {
+                to_value(&batch.labelled().collect::<Vec<_>>())
+            }),
             Agent::Advocate => {
                 outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
-                    with_text(&advocacy, &advocacy.formatted())
+                    with_text(&advocacy, &advocacy.formatted_in(heading))
                 })
             }
             Agent::AdvocateBatch => {
                 let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(|one| with_text(&one, &one.item.formatted())).collect())
+                outcome(answer, |batch| {
+                    batch.labelled().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
+                })
             }
             Agent::Criticize => {
                 outcome(Skeptic { router }.criticize(&self.first()?.into(), &brief).await?, |skepticism| {
-                    with_text(&skepticism, &skepticism.formatted())
+                    with_text(&skepticism, &skepticism.formatted_in(heading))
                 })
             }
             Agent::CriticizeBatch => {
                 let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(|one| with_text(&one, &one.item.formatted())).collect())
+                outcome(answer, |batch| {
+                    batch.labelled().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
+                })
             }
             Agent::Improve => {
                 let answer = StructuredIdeaGenerator { router }.improve(&self.first()?.into(), &brief).await?;
@@ -152,7 +188,21 @@ impl Task {
                 let answer = StructuredIdeaGenerator { router }.improve_batch(&self.cases(), &brief).await?;
                 outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
             }
+            Agent::Rate => {
+                let answer = MultiDimensionalEvaluator { router }.evaluate(&self.ideas(), &brief).await?;
+                outcome(answer, |batch| batch.labelled().map(|one| rated(&one)).collect())
+            }
+            Agent::Infer => {
+                let kind: InferenceType =
+                    self.inference_type.as_deref().map_or(Ok(InferenceType::default()), str::parse)?;
+                let answer = LogicalInferenceEngine { router }.infer(&self.ideas(), kind, &brief).await?;
+                outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
+            }
         }
+    }
+
+    fn ideas(&self) -> Vec<String> {
+        self.cases.iter().map(|case| case.idea.clone()).collect()
     }
 
     fn first(&self) -> Result<Case> {
@@ -178,8 +228,8 @@ impl From<Case> for SkepticCase {
 
 impl From<Case> for ImproveCase {
     fn from(case: Case) -> Self {
-        let Case { idea, evaluation, advocacy, skepticism } = case;
-        Self { idea, evaluation, advocacy, skepticism }
+        let Case { idea, evaluation, advocacy, skepticism, weak_dimensions, inference } = case;
+        Self { idea, evaluation, advocacy, skepticism, weak_dimensions, inference }
     }
 }
 
@@ -202,11 +252,19 @@ fn to_value(value: &impl Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|failure| Error::new(ErrorKind::Internal, failure.to_string()))
 }
 
+/// What the scores of one idea come to.
+fn rated(one: &Labelled<DimensionScores>) -> Result<Value> {
+    Ok(with(to_value(&one.item.evaluation())?, "idea_index", one.idea_index))
+}
+
 /// Adds the bullet text that people read.
 fn with_text(value: &impl Serialize, text: &str) -> Result<Value> {
-    let mut value = to_value(value)?;
+    Ok(with(to_value(value)?, "formatted", text))
+}
+
+fn with(mut value: Value, name: &str, field: impl Into<Value>) -> Value {
     if let Some(fields) = value.as_object_mut() {
-        fields.insert("formatted".to_owned(), Value::from(text));
+        fields.insert(name.to_owned(), field.into());
     }
-    Ok(value)
+    value
 }

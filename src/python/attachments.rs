@@ -6,8 +6,10 @@ use bytes::Bytes;
 use pyo3::prelude::*;
 
 use crate::attachment::{self, Expect, Source};
+use crate::config::Provider;
 use crate::error::Result;
 use crate::message::Part;
+use crate::router::{Engine, Router};
 
 /// A file as the caller names it: a path (`str` or path-like) or its bytes.
 #[derive(FromPyObject)]
@@ -37,12 +39,20 @@ impl Attachments {
         self.files.is_empty() && self.images.is_empty() && self.urls.is_empty()
     }
 
-    /// Reads what is to be read. Fails on the first file that is missing, too large or of no known kind.
-    pub(super) async fn load(self) -> Result<Vec<Part>> {
-        let mut parts = Vec::with_capacity(self.files.len() + self.images.len() + self.urls.len());
-        for url in &self.urls {
-            parts.push(attachment::url(url)?);
-        }
+    /// Reads what is to be read, for a call of `router` that `force` may confine to one provider. Fails on the first page
+    /// that cannot be fetched and the first file that is missing, too large or of no known kind.
+    pub(super) async fn load(self, router: &Router, engine: &Engine, force: Option<Provider>) -> Result<Vec<Part>> {
+        let pages = router.pages(engine, &self.urls, force).await?;
+        self.with_files(pages).await
+    }
+
+    /// The same for a router of the caller's own, which gets the addresses and reads the pages, or not, by itself.
+    pub(super) async fn load_for_another(self) -> Result<Vec<Part>> {
+        let pages = self.urls.iter().map(|url| attachment::url(url)).collect::<Result<_>>()?;
+        self.with_files(pages).await
+    }
+
+    async fn with_files(self, mut parts: Vec<Part>) -> Result<Vec<Part>> {
         for source in self.files {
             parts.push(attachment::load(source, Expect::Any).await?);
         }

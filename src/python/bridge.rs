@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
@@ -68,9 +67,18 @@ where
     start(running_loop(py)?, process, guarded(work), convert)
 }
 
+/// What [`submit_eager`] gives.
+#[derive(IntoPyObject)]
+pub(super) enum Step<'py> {
+    /// The output: there is nothing to wait for.
+    Done(Bound<'py, PyAny>),
+    /// Where to wait for it.
+    Pending(Pending),
+}
+
 /// [`submit`] for work whose first step is short: it is taken here, and where it is the last one too, nothing changes
-/// threads and the future is done when it is returned.
-pub(super) fn submit_eager<W, T, C>(py: Python<'_>, process: &Process, work: W, convert: C) -> PyResult<Pending>
+/// threads and its output is returned. An error comes through the future all the same.
+pub(super) fn submit_eager<'py, W, T, C>(py: Python<'py>, process: &Process, work: W, convert: C) -> PyResult<Step<'py>>
 where
     W: Future<Output = Result<T, Error>> + Send + 'static,
     T: Send + 'static,
@@ -85,10 +93,15 @@ where
         log::hand_over(py)?;
         first
     };
-    let Poll::Ready(outcome) = first else { return start(event_loop, process, work, convert) };
-    let future = event_loop.call_method0(name!(py, "create_future"))?;
-    settle(&future, outcome, convert)?;
-    Ok(Pending { future: future.unbind(), abort: None })
+    match first {
+        Poll::Ready(Ok(output)) => Ok(Step::Done(convert(py, output)?.into_bound(py))),
+        Poll::Ready(Err(error)) => {
+            let future = event_loop.call_method0(name!(py, "create_future"))?;
+            future.call_method1(name!(py, "set_exception"), (error::to_python(py, &error),))?;
+            Ok(Step::Pending(Pending { future: future.unbind(), abort: None }))
+        }
+        Poll::Pending => start(event_loop, process, work, convert).map(Step::Pending),
+    }
 }
 
 /// Runs `work` to its end on the calling thread, with the interpreter released. Raises `KeyboardInterrupt` within
@@ -158,7 +171,7 @@ impl Cancellation {
 
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         if cancelled(self.task.bind(py))? > self.before {
-            return Err(CancelledError::new_err("the task was cancelled during a blocking call"));
+            return Err(error::cancelled(py, "the task was cancelled during a blocking call"));
         }
         Ok(())
     }

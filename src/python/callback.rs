@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::oneshot;
@@ -69,6 +68,7 @@ impl Generate for PythonRouter {
                 tokens,
                 cost,
                 latency: Duration::try_from_secs_f64(latency_ms / 1000.0).unwrap_or_default(),
+                is_cached: false,
                 attempts: Vec::new(),
             })
         })
@@ -166,7 +166,7 @@ impl Answer {
 
 fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Told> {
     if task.call_method0("cancelled")?.is_truthy()? {
-        return Err(CancelledError::new_err("the router's task was cancelled"));
+        return Err(error::cancelled(task.py(), "the router's task was cancelled"));
     }
     let exception = task.call_method0("exception")?;
     if exception.is_none() { task.call_method0("result")?.extract() } else { Err(PyErr::from_value(exception)) }

@@ -1,24 +1,27 @@
 //! `LLMConfig`: the immutable configuration of one request.
 
+mod cache;
 mod limits;
 mod values;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
-use crate::config::{Config, KeepAlive, Secret, Thinking, ThinkingLevel};
+use super::number::{Real, Whole};
+use crate::config::{BaseUrl, Config, KeepAlive, MB, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
-use values::{LimitsByProvider, PricesByModel, count, key, thinking, without_password};
+use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
 
 pub(super) use limits::Limits;
 pub(super) use values::{choice, parse, tier};
 
 /// The fields in the order of the constructor's arguments.
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 30] = [
     "default_provider",
     "model_tier",
     "fallback_enabled",
@@ -29,6 +32,11 @@ const FIELDS: [&str; 24] = [
     "gemini_api_key",
     "gemini_model",
     "default_temperature",
+    "cache_enabled",
+    "cache_ttl_seconds",
+    "cache_max_size_mb",
+    "cache_dir",
+    "cache_url",
     "gemini_base_url",
     "openai_api_key",
     "openai_model",
@@ -43,6 +51,7 @@ const FIELDS: [&str; 24] = [
     "gemini_thinking_level",
     "limits",
     "prices",
+    "page_hosts",
 ];
 
 /// The immutable configuration of one request.
@@ -61,10 +70,11 @@ impl LLMConfig {
     #[pyo3(signature = (
         default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
         ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
-        default_temperature = None, *, gemini_base_url = None, openai_api_key = None, openai_model = None,
+        default_temperature = None, cache_enabled = None, cache_ttl_seconds = None, cache_max_size_mb = None,
+        cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
         openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
-        gemini_thinking_level = None, limits = None, prices = None
+        gemini_thinking_level = None, limits = None, prices = None, page_hosts = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field, as users know it")]
     fn new(
@@ -75,10 +85,15 @@ impl LLMConfig {
         ollama_host: Option<String>,
         ollama_model_fast: Option<String>,
         ollama_model_balanced: Option<String>,
-        ollama_timeout: Option<f64>,
+        ollama_timeout: Option<Real>,
         gemini_api_key: Option<&str>,
         gemini_model: Option<String>,
-        default_temperature: Option<f64>,
+        default_temperature: Option<Real>,
+        cache_enabled: Option<bool>,
+        cache_ttl_seconds: Option<Real>,
+        cache_max_size_mb: Option<Whole>,
+        cache_dir: Option<PathBuf>,
+        cache_url: Option<&str>,
         gemini_base_url: Option<String>,
         openai_api_key: Option<&str>,
         openai_model: Option<String>,
@@ -86,13 +101,14 @@ impl LLMConfig {
         anthropic_api_key: Option<&str>,
         anthropic_model: Option<String>,
         anthropic_base_url: Option<String>,
-        ollama_num_ctx: Option<i64>,
+        ollama_num_ctx: Option<Whole>,
         ollama_keep_alive: Option<KeepAlive>,
-        ollama_load_timeout: Option<f64>,
-        gemini_thinking_budget: Option<i64>,
+        ollama_load_timeout: Option<Real>,
+        gemini_thinking_budget: Option<Whole>,
         gemini_thinking_level: Option<&str>,
         limits: Option<LimitsByProvider>,
         prices: Option<PricesByModel>,
+        page_hosts: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let build = || -> Result<Config> {
             let base = Config::default();
@@ -100,26 +116,28 @@ impl LLMConfig {
                 default_provider: parse(default_provider)?.unwrap_or(base.default_provider),
                 model_tier: parse(model_tier)?.unwrap_or(base.model_tier),
                 fallback_enabled: fallback_enabled.unwrap_or(base.fallback_enabled),
-                ollama_host: ollama_host.unwrap_or(base.ollama_host),
+                ollama_host: ollama_host.map_or(base.ollama_host, BaseUrl::from),
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
-                ollama_timeout: ollama_timeout.unwrap_or(base.ollama_timeout),
-                ollama_num_ctx: count("ollama_num_ctx", ollama_num_ctx)?,
+                ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
+                ollama_num_ctx: ollama_num_ctx.map(|number| number.at_least(1, "ollama_num_ctx")).transpose()?,
                 ollama_keep_alive,
-                ollama_load_timeout: ollama_load_timeout.unwrap_or(base.ollama_load_timeout),
+                ollama_load_timeout: ollama_load_timeout.map_or(base.ollama_load_timeout, |Real(number)| number),
                 gemini_api_key: key(gemini_api_key),
                 gemini_model: gemini_model.unwrap_or(base.gemini_model),
-                gemini_base_url: gemini_base_url.unwrap_or(base.gemini_base_url),
+                gemini_base_url: gemini_base_url.map_or(base.gemini_base_url, BaseUrl::from),
                 gemini_thinking: thinking(gemini_thinking_budget, gemini_thinking_level)?,
                 openai_api_key: key(openai_api_key),
                 openai_model,
-                openai_base_url: openai_base_url.unwrap_or(base.openai_base_url),
+                openai_base_url: openai_base_url.map_or(base.openai_base_url, BaseUrl::from),
                 anthropic_api_key: key(anthropic_api_key),
                 anthropic_model,
-                anthropic_base_url: anthropic_base_url.unwrap_or(base.anthropic_base_url),
-                default_temperature: default_temperature.unwrap_or(base.default_temperature),
+                anthropic_base_url: anthropic_base_url.map_or(base.anthropic_base_url, BaseUrl::from),
+                default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
+                cache: cache::cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),
+                page_hosts: page_hosts.unwrap_or(base.page_hosts),
             };
             config.validate()?;
             Ok(config)
@@ -131,8 +149,9 @@ impl LLMConfig {
     ///
     /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
     /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, GOOGLE_API_KEY, GOOGLE_GENAI_MODEL, GEMINI_BASE_URL,
-    /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL and ANTHROPIC_BASE_URL. A
-    /// malformed value logs a warning and the default stands.
+    /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL, ANTHROPIC_BASE_URL,
+    /// MADSPARK_CACHE_ENABLED, MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and
+    /// MADSPARK_CACHE_URL. A malformed value logs a warning and the default stands.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
         let (config, warnings) = Config::from_env();
@@ -225,6 +244,36 @@ impl LLMConfig {
         self.config.default_temperature
     }
 
+    /// Whether answers are taken from the response cache and kept there.
+    #[getter]
+    fn cache_enabled(&self) -> bool {
+        self.config.cache.enabled
+    }
+
+    /// How old an answer may be that is taken from the cache, in seconds.
+    #[getter]
+    fn cache_ttl_seconds<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        cache::seconds(py, self.config.cache.ttl)
+    }
+
+    /// Upper bound of what is kept in `cache_dir`, in MB.
+    #[getter]
+    fn cache_max_size_mb(&self) -> u64 {
+        self.config.cache.max_bytes / MB
+    }
+
+    /// The folder of the cache, as it was given; "~" at its beginning is the user's home.
+    #[getter]
+    fn cache_dir(&self) -> String {
+        self.config.cache.dir.to_string_lossy().into_owned()
+    }
+
+    /// The Redis or Valkey server that several machines share as a cache, with its password; no repr shows that.
+    #[getter]
+    fn cache_url(&self) -> Option<&str> {
+        self.config.cache.url.as_ref().map(Secret::expose)
+    }
+
     /// Gemini's base URL, with the version part.
     #[getter]
     fn gemini_base_url(&self) -> &str {
@@ -313,6 +362,12 @@ impl LLMConfig {
     #[getter]
     fn prices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
         Ok(PyMappingProxy::new(py, PricesByModel::to_dict(py, &self.config.prices)?.as_mapping()))
+    }
+
+    /// Hosts beyond the public internet that web pages may be fetched from, each "host:port".
+    #[getter]
+    fn page_hosts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.config.page_hosts)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -35,13 +35,14 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
 
 /// What few attempts have; `None` where this one has nothing of it.
 fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let Attempt { waited, is_hedge, retry_after, is_estimated, pages, .. } = attempt;
-    if waited.is_zero() && !is_hedge && retry_after.is_none() && !is_estimated && pages.is_empty() {
+    let Attempt { waited, is_hedge, is_shared, retry_after, is_estimated, pages, .. } = attempt;
+    if waited.is_zero() && !is_hedge && !is_shared && retry_after.is_none() && !is_estimated && pages.is_empty() {
         return Ok(None);
     }
     let fields = PyDict::new(py);
     fields.set_item(name!(py, "wait_ms"), waited.as_secs_f64() * 1000.0)?;
     fields.set_item(name!(py, "hedged"), is_hedge)?;
+    fields.set_item(name!(py, "shared"), is_shared)?;
     fields.set_item(name!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
     fields.set_item(name!(py, "estimated"), is_estimated)?;
     let pages = pages.iter().map(|page| {
@@ -74,25 +75,39 @@ pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) ->
     }
 }
 
+/// The attempts of a response, made Python objects where somebody asks for them: few callers do.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Attempts(Vec<Attempt>);
+
+#[pymethods]
+impl Attempts {
+    /// Each as a `madspark.llm.response.Attempt`.
+    fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let made: Vec<_> = self.0.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
+        PyTuple::new(py, made)
+    }
+}
+
 /// `madspark.llm.response.LLMResponse`.
-pub(super) fn response<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
-    let attempts: Vec<_> = response.attempts.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
-    let fields = PyDict::new(py);
-    fields.set_item(name!(py, "tokens_used"), response.tokens)?;
-    fields.set_item(name!(py, "latency_ms"), response.latency.as_secs_f64() * 1000.0)?;
-    fields.set_item(name!(py, "cost"), response.cost)?;
-    fields.set_item(name!(py, "attempts"), PyTuple::new(py, attempts)?)?;
-    let told = (&response.text, &*response.provider, &*response.model);
-    once::import(&CLASS, py, "madspark.llm.response", "LLMResponse")?.call(told, Some(&fields))
+pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_, PyAny>> {
+    static MAKE: OnceLock<Py<PyAny>> = OnceLock::new();
+    once::import(&MAKE, py, "madspark.llm.response", "answered")?.call1((
+        &response.text,
+        &*response.provider,
+        &*response.model,
+        response.tokens,
+        response.latency.as_secs_f64() * 1000.0,
+        response.cost,
+        response.is_cached,
+        Attempts(response.attempts),
+    ))
 }
 
 /// The contract's dictionary of a router's metrics.
 pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("total_requests", metrics.total_requests)?;
-    // No response cache yet: nothing is answered from one.
-    dict.set_item("cache_hits", 0)?;
+    dict.set_item("cache_hits", metrics.cache_hits)?;
     dict.set_item("ollama_calls", metrics.ollama_calls)?;
     dict.set_item("gemini_calls", metrics.gemini_calls)?;
     dict.set_item("openai_calls", metrics.openai_calls)?;
@@ -103,7 +118,7 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
     dict.set_item("total_tokens", metrics.total_tokens)?;
     dict.set_item("total_cost", metrics.total_cost)?;
     dict.set_item("total_latency_ms", metrics.total_latency_ms)?;
-    dict.set_item("cache_hit_rate", 0.0)?;
+    dict.set_item("cache_hit_rate", metrics.cache_hit_rate)?;
     dict.set_item("avg_latency_ms", metrics.avg_latency_ms)?;
     let providers = PyDict::new(py);
     for one in &metrics.providers {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::agents::Source;
+use super::agents::{self, Source};
 use super::attachments::{Attachments, Given};
 use super::bridge::{self, Pending};
 use super::callback::Progress;
@@ -60,7 +60,7 @@ impl Coordinator {
         let process = Process::get(py)?;
         let mut options = parse(py, options)?;
         let attachments = Attachments::new(files, Vec::new(), urls);
-        let router = router.generate(py, &process)?;
+        let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
         let progress: Box<dyn ProgressSink> = match emit {
             Some(emit) => Box::new(Progress::new(py, &process.lane, emit)?),
             None => Box::new(Silent),
@@ -77,7 +77,7 @@ impl Coordinator {
         let kept = Arc::clone(&record);
         let task = process.handle.spawn(async move {
             let work = async {
-                options.parts = attachments.load().await?;
+                options.parts = agents::load(attachments, ours.as_ref()).await?;
                 let gate = gate.as_ref().map(|gate| -> &dyn Gate { gate });
                 coordinator.conduct(&*router, &options, &kept, Hooks { progress: &*progress, gate }).await
             };

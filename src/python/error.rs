@@ -3,13 +3,13 @@
 //! The classes live in `madspark.llm.exceptions`, with their documentation and their attributes; this file only raises
 //! them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyFileNotFoundError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::convert;
+use super::{convert, once};
 use crate::error::{Error, ErrorKind};
 
 /// What Python code of the caller raised, on its way through the core.
@@ -33,6 +33,14 @@ pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         ErrorKind::FileNotFound => PyFileNotFoundError::new_err(error.message().to_owned()),
         _ => build(py, error).unwrap_or_else(|failure| failure),
     }
+}
+
+/// asyncio's `CancelledError`. PyO3 keeps its class in a cell that [`once`] tells against.
+pub(super) fn cancelled(py: Python<'_>, message: &'static str) -> PyErr {
+    static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
+    once::import(&CLASS, py, "asyncio", "CancelledError")
+        .and_then(|class| class.call1((message,)))
+        .map_or_else(|error| error, PyErr::from_value)
 }
 
 fn raised(error: &Error) -> Option<&Raised> {

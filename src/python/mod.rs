@@ -13,6 +13,7 @@ mod once;
 mod agents;
 mod attachments;
 mod bridge;
+mod cache;
 mod callback;
 mod config;
 mod convert;
@@ -21,6 +22,8 @@ mod error;
 mod gate;
 mod lane;
 mod log;
+mod novelty;
+mod number;
 mod policy;
 mod router;
 mod runtime;
@@ -37,9 +40,15 @@ mod _core {
     #[pymodule_export]
     use super::bridge::Pending;
     #[pymodule_export]
+    use super::cache::{cache_clear, cache_stats};
+    #[pymodule_export]
     use super::config::{LLMConfig, Limits};
     #[pymodule_export]
+    use super::convert::Attempts;
+    #[pymodule_export]
     use super::coordinator::{Coordinator, Run};
+    #[pymodule_export]
+    use super::novelty::{duplicates, similarity};
     #[pymodule_export]
     use super::policy::Budget;
     #[pymodule_export]

@@ -6,20 +6,27 @@
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 /// An interned string, as [`pyo3::intern!`] gives it.
 macro_rules! name {
     ($py:expr, $text:literal) => {{
         static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
-        let py = $py;
-        match NAME.get() {
-            Some(name) => name.bind(py),
-            None => {
-                let made = pyo3::types::PyString::intern(py, $text).unbind();
-                NAME.get_or_init(|| made).bind(py)
-            }
-        }
+        $crate::python::once::interned(&NAME, $py, $text)
     }};
+}
+
+/// The interned `text`, kept in `cell`; see [`name!`].
+pub(super) fn interned<'py>(
+    cell: &'static OnceLock<Py<PyString>>,
+    py: Python<'py>,
+    text: &str,
+) -> &'py Bound<'py, PyString> {
+    let name = cell.get().unwrap_or_else(|| {
+        let made = PyString::intern(py, text).unbind();
+        cell.get_or_init(|| made)
+    });
+    name.bind(py)
 }
 
 /// What `make` makes, kept in `cell`. Two threads that come first may both make it; one of the two is dropped.

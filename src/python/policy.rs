@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::error;
+use super::number::{Real, Whole};
 use crate::error::{Error, Result};
 use crate::router::{self, Hedge};
 
@@ -38,10 +39,10 @@ impl Budget {
     ) -> PyResult<Self> {
         let build = || -> Result<router::Budget> {
             let budget = router::Budget {
-                max_tokens: max_tokens.map(|number| amount("max_tokens", &number)).transpose()?,
+                max_tokens: max_tokens.map(|number| number.at_least(0, "max_tokens")).transpose()?,
                 // -0.0 is 0.0, for hashes too.
                 max_cost: max_cost.map(|Real(cost)| cost + 0.0),
-                max_calls: max_calls.map(|number| amount("max_calls", &number)).transpose()?,
+                max_calls: max_calls.map(|number| number.at_least(0, "max_calls")).transpose()?,
             };
             budget.validate()?;
             Ok(budget)
@@ -88,38 +89,6 @@ impl Budget {
     }
 }
 
-/// A whole number of any size: one that does not fit is the largest or the smallest that does.
-pub(super) struct Whole(i64);
-
-impl<'py> FromPyObject<'_, 'py> for Whole {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match object.extract::<i64>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
-                Ok(Self(if object.lt(0)? { i64::MIN } else { i64::MAX }))
-            }
-            number => number.map(Self),
-        }
-    }
-}
-
-/// A number of any size: one that does not fit is infinite.
-pub(super) struct Real(pub(super) f64);
-
-impl<'py> FromPyObject<'_, 'py> for Real {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match object.extract::<f64>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
-                Ok(Self(if object.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }))
-            }
-            number => number.map(Self),
-        }
-    }
-}
-
 /// `hedge_after`: seconds, or "p95".
 pub(super) enum HedgeAfter {
     Seconds(f64),
@@ -154,21 +123,5 @@ impl HedgeAfter {
                 "hedge_after must be a positive number of seconds or \"p95\", not {name:?}"
             ))),
         }
-    }
-}
-
-/// A number of things, at least 1.
-pub(super) fn count(name: &str, Whole(number): &Whole) -> Result<u32> {
-    match u32::try_from(*number) {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(Error::invalid_input(format!("{name} must be a whole number from 1 to {}, not {number}", u32::MAX))),
-    }
-}
-
-fn amount(name: &str, Whole(number): &Whole) -> Result<u64> {
-    match u64::try_from(*number) {
-        Ok(_) if *number == i64::MAX => Err(Error::invalid_input(format!("{name} is too large; None is no bound"))),
-        Ok(number) => Ok(number),
-        Err(_) => Err(Error::invalid_input(format!("{name} must be at least 0, not {number}"))),
     }
 }

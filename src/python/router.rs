@@ -2,17 +2,20 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::attachments::{Attachments, Given};
-use super::bridge::{self, Pending};
+use super::bridge::{self, Pending, Step};
 use super::config::{self, LLMConfig};
-use super::policy::{self, Budget, HedgeAfter, Real, Whole};
+use super::number::{Real, Whole};
+use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::{self, Stream};
-use super::{convert, error};
+use super::{cache, convert, error};
+use crate::cache::Stats;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -47,8 +50,8 @@ impl Router {
     /// An argument beats the configuration.
     #[new]
     #[pyo3(signature = (
-        config, primary_provider = None, fallback_enabled = None, model_tier = None, deadline = None, max_attempts = None,
-        budget = None, on_refusal = None, hedge_after = None
+        config, primary_provider = None, fallback_enabled = None, cache_enabled = None, model_tier = None, deadline = None,
+        max_attempts = None, budget = None, on_refusal = None, hedge_after = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per choice, as users know them")]
     fn new(
@@ -56,6 +59,7 @@ impl Router {
         config: &Bound<'_, LLMConfig>,
         primary_provider: Option<&str>,
         fallback_enabled: Option<bool>,
+        cache_enabled: Option<bool>,
         model_tier: Option<&str>,
         deadline: Option<Real>,
         max_attempts: Option<Whole>,
@@ -66,9 +70,9 @@ impl Router {
         let overrides = || -> Result<Overrides> {
             let base = Policy::default();
             let policy = Policy {
-                deadline: stream::limit("deadline", deadline.map(|Real(seconds)| seconds))?,
+                deadline: stream::limit("deadline", deadline)?,
                 max_attempts: max_attempts
-                    .map_or(Ok(base.max_attempts), |number| policy::count("max_attempts", &number))?,
+                    .map_or(Ok(base.max_attempts), |number| number.at_least(1, "max_attempts"))?,
                 budget: budget.map_or(base.budget, |budget| budget.get().budget),
                 on_refusal: config::parse(on_refusal)?.unwrap_or(base.on_refusal),
                 hedge: hedge_after.map(HedgeAfter::into_hedge).transpose()?,
@@ -78,6 +82,7 @@ impl Router {
                 primary_provider: config::choice(primary_provider)?,
                 fallback_enabled,
                 model_tier: config::parse(model_tier)?,
+                cache_enabled,
                 policy,
             })
         };
@@ -95,6 +100,12 @@ impl Router {
     #[getter]
     fn fallback_enabled(&self) -> bool {
         self.router.fallback_enabled()
+    }
+
+    /// Whether answers are taken from the cache and kept there.
+    #[getter]
+    fn cache_enabled(&self) -> bool {
+        self.router.cache_enabled()
     }
 
     /// How much model.
@@ -135,6 +146,7 @@ impl Router {
         images: Vec<Given>,
         urls: Vec<String>,
         force_provider: Option<&str>,
+        use_cache: Option<bool>,
     ) -> PyResult<Call> {
         let prepare = || -> Result<Prepared> {
             let request = Request {
@@ -149,13 +161,14 @@ impl Router {
                 request: Box::new(request),
                 attachments: Attachments::new(files, images, urls),
                 force: config::parse::<Provider>(force_provider)?,
+                use_cache,
             })
         };
         let process = Process::get(py)?;
         let state = prepare()
             .and_then(|prepared| prepared.begin_if_ready(&process))
             .map_err(|failure| error::to_python(py, &failure))?;
-        Ok(Call { process, state: Arc::new(Mutex::new(state)) })
+        Ok(Call { process, keeping: Mutex::default(), state: Arc::new(Mutex::new(state)) })
     }
 
     /// Prepares a streamed call; nothing is sent before `next()` or `anext()`.
@@ -169,9 +182,9 @@ impl Router {
         max_tokens: Option<u32>,
         force_provider: Option<&str>,
         on_stream_error: &str,
-        first_token_timeout: Option<f64>,
-        idle_timeout: Option<f64>,
-        total_timeout: Option<f64>,
+        first_token_timeout: Option<Real>,
+        idle_timeout: Option<Real>,
+        total_timeout: Option<Real>,
         schema: Option<&Bound<'_, Schema>>,
         files: Vec<Given>,
         images: Vec<Given>,
@@ -214,20 +227,20 @@ impl Router {
         self.router.reset_metrics();
     }
 
-    /// Probes the providers; blocks.
+    /// Probes the providers and counts what is in the cache; blocks.
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let process = Process::get(py)?;
         let engine = Arc::clone(&process.engine);
-        let found = bridge::block(py, &process, async { Ok(self.router.health(&engine).await) })?;
-        convert::health(py, &found)
+        let found = bridge::block(py, &process, async { Ok(health(&self.router, &engine).await) })?;
+        health_to_python(py, &found)
     }
 
-    /// Probes the providers.
+    /// Probes the providers and counts what is in the cache.
     fn ahealth(&self, py: Python<'_>) -> PyResult<Pending> {
         let process = Process::get(py)?;
         let (router, engine) = (Arc::clone(&self.router), Arc::clone(&process.engine));
-        bridge::submit(py, &process, async move { Ok(router.health(&engine).await) }, |py, found| {
-            Ok(convert::health(py, &found)?.into_any().unbind())
+        bridge::submit(py, &process, async move { Ok(health(&router, &engine).await) }, |py, found| {
+            Ok(health_to_python(py, &found)?.into_any().unbind())
         })
     }
 }
@@ -237,6 +250,8 @@ impl Router {
 pub(super) struct Call {
     process: Arc<Process>,
     state: Arc<Mutex<State>>,
+    /// The answer on its way to the cache.
+    keeping: Mutex<Option<router::Keeping>>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly every call is running from its start")]
@@ -252,6 +267,7 @@ struct Prepared {
     request: Box<Request>,
     attachments: Attachments,
     force: Option<Provider>,
+    use_cache: Option<bool>,
 }
 
 #[pymethods]
@@ -264,7 +280,7 @@ impl Call {
 
     /// The next candidate's text.
     #[pyo3(signature = (faults = None))]
-    fn anext(&self, py: Python<'_>, faults: Option<Vec<String>>) -> PyResult<Pending> {
+    fn anext<'py>(&self, py: Python<'py>, faults: Option<Vec<String>>) -> PyResult<Step<'py>> {
         let text = |py: Python<'_>, text: String| Ok(text.into_pyobject(py)?.into_any().unbind());
         // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
         let is_light = matches!(&*lock(&self.state), State::Running(call) if !call.has_attachments());
@@ -272,7 +288,7 @@ impl Call {
         if is_light {
             bridge::submit_eager(py, &self.process, work, text)
         } else {
-            bridge::submit(py, &self.process, work, text)
+            bridge::submit(py, &self.process, work, text).map(Step::Pending)
         }
     }
 
@@ -281,12 +297,33 @@ impl Call {
         let State::Running(call) = std::mem::replace(&mut *lock(&self.state), State::Out) else {
             return Err(PyRuntimeError::new_err("finish() without a candidate"));
         };
-        let response = call.finish().map_err(|failure| error::to_python(py, &failure))?;
-        convert::response(py, &response)
+        let (response, keeping) = call.finish().map_err(|failure| error::to_python(py, &failure))?;
+        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = keeping;
+        convert::response(py, response)
+    }
+
+    /// Waits until the answer is in the cache, where it is to be kept there: nothing can lose it then. Blocks.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        self.keeping().map_or(Ok(()), |keeping| bridge::block(py, &self.process, settled(keeping)))
+    }
+
+    /// Does as `settle`, without blocking; `None` where there is nothing to wait for.
+    fn asettle(&self, py: Python<'_>) -> PyResult<Option<Pending>> {
+        let submit = |keeping| bridge::submit(py, &self.process, settled(keeping), |py, ()| Ok(py.None()));
+        self.keeping().map(submit).transpose()
     }
 }
 
+async fn settled(keeping: router::Keeping) -> Result<()> {
+    keeping.settled().await;
+    Ok(())
+}
+
 impl Call {
+    fn keeping(&self) -> Option<router::Keeping> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn advance(&self, faults: Option<Vec<String>>) -> PyResult<impl Future<Output = Result<String>> + Send + use<>> {
         let state = Arc::clone(&self.state);
         let engine = Arc::clone(&self.process.engine);
@@ -311,16 +348,29 @@ impl Prepared {
     /// Without attachments the caller's errors come out at once, before anything is awaited.
     fn begin_if_ready(self, process: &Process) -> Result<State> {
         if self.attachments.is_empty() {
-            let call = self.router.call(&process.engine, *self.request, self.force)?;
+            let call = self.router.call(&process.engine, *self.request, self.force, self.use_cache)?;
             return Ok(State::Running(call));
         }
         Ok(State::Prepared(self))
     }
 
     async fn begin(mut self, engine: &Arc<router::Engine>) -> Result<router::Call> {
-        self.request.parts = self.attachments.load().await?;
-        self.router.call(engine, *self.request, self.force)
+        self.request.parts = self.attachments.load(&self.router, engine, self.force).await?;
+        self.router.call(engine, *self.request, self.force, self.use_cache)
     }
+}
+
+/// What is known of the providers and of the cache.
+type Findings = (Vec<router::Health>, Option<Stats>);
+
+async fn health(router: &router::Router, engine: &Arc<router::Engine>) -> Findings {
+    join(router.health(engine), cache::stats_of(router, engine)).await
+}
+
+fn health_to_python<'py>(py: Python<'py>, (providers, stats): &Findings) -> PyResult<Bound<'py, PyDict>> {
+    let health = convert::health(py, providers)?;
+    health.set_item("cache", cache::health(py, stats.as_ref())?)?;
+    Ok(health)
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {

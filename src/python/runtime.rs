@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::lane::{Lane, LaneThread};
 use super::log;
+use crate::cache::{Cache, Pause};
 use crate::router::Engine;
 
 /// Worker threads: I/O and JSON, no model runs here.
@@ -26,6 +28,12 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 static PROCESS: Mutex<Option<Slot>> = Mutex::new(None);
 
 static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The caches that are paused while the process forks; touched only while attached to Python.
+static FORKING: Mutex<Vec<Pause>> = Mutex::new(Vec::new());
+
+/// How long a fork waits for the cache to close its files.
+const PAUSE_GRACE: Duration = Duration::from_secs(1);
 
 struct Slot {
     pid: u32,
@@ -60,6 +68,7 @@ impl Process {
             return Err(ending(py));
         }
         log::refresh_level(py)?;
+        register_fork(py)?;
         let pid = std::process::id();
         let mut slot = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slot.as_ref().filter(|slot| slot.pid == pid) {
@@ -77,7 +86,7 @@ impl Process {
     fn start(pid: u32) -> std::io::Result<Slot> {
         log::install();
         let (lane, lane_thread) = Lane::start()?;
-        let workers_lane = lane.clone();
+        let (workers_lane, cache_lane) = (lane.clone(), lane.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(WORKERS)
@@ -87,7 +96,7 @@ impl Process {
             .build()?;
         let process = Arc::new(Self {
             handle: runtime.handle().clone(),
-            engine: Arc::new(Engine::new()),
+            engine: Arc::new(Engine::with_cache(Cache::new(move || log::connect(cache_lane.clone())))),
             lane,
             ending: watch::Sender::new(false),
             blocked: Blocked::default(),
@@ -153,6 +162,40 @@ pub(super) fn register_exit(py: Python<'_>) -> PyResult<()> {
     py.import("atexit")?.call_method1("register", (shutdown,)).map(drop)
 }
 
+/// Has the interpreter call `before_fork` and its counterparts around every fork, from the first call on.
+fn register_fork(py: Python<'_>) -> PyResult<()> {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
+    let os = py.import("os")?;
+    let Ok(register) = os.getattr("register_at_fork") else { return Ok(()) };
+    let hook = |name, run: fn(Python<'_>)| {
+        pyo3::types::PyCFunction::new_closure(py, Some(name), None, move |args, _| run(args.py()))
+    };
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", hook(c"_before_fork", before_fork)?)?;
+    hooks.set_item("after_in_parent", hook(c"_after_fork_in_parent", |_| after_fork(drop))?)?;
+    // The threads that wait for the end of the pause are the parent's.
+    hooks.set_item("after_in_child", hook(c"_after_fork_in_child", |_| after_fork(std::mem::forget))?)?;
+    register.call((), Some(&hooks)).map(drop)
+}
+
+/// A child that inherits an open `SQLite` database shares its locks without knowing, and breaks it.
+fn before_fork(py: Python<'_>) {
+    let process = {
+        let slot = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().filter(|slot| slot.pid == std::process::id()).map(|slot| Arc::clone(&slot.process))
+    };
+    let Some(process) = process else { return };
+    let pause = py.detach(|| process.engine.cache().pause(PAUSE_GRACE));
+    FORKING.lock().unwrap_or_else(PoisonError::into_inner).push(pause);
+}
+
+fn after_fork(end: fn(Option<Pause>)) {
+    end(FORKING.lock().unwrap_or_else(PoisonError::into_inner).pop());
+}
+
 /// Ends blocked calls, drops running ones, joins every thread.
 fn shutdown(py: Python<'_>) {
     ENDING.store(true, Ordering::Release);
@@ -168,6 +211,8 @@ fn shutdown(py: Python<'_>) {
         // A thread that would attach after the interpreter has ended takes the process down.
         slot.process.blocked.wait(SHUTDOWN_GRACE);
         slot.runtime.shutdown_timeout(SHUTDOWN_GRACE);
+        // Answers that were handed over are written first.
+        slot.process.engine.cache().close(SHUTDOWN_GRACE);
         slot.lane_thread.close();
     });
 }

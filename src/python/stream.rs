@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use tokio::sync::Notify;
 
 use super::attachments::Attachments;
-use super::bridge::{self, Pending};
+use super::bridge::{self, Step};
+use super::number::Real;
 use super::runtime::Process;
 use super::{convert, error};
 use crate::config::Provider;
@@ -52,7 +53,7 @@ impl Stream {
     }
 
     /// Does as `next`, without blocking.
-    fn anext(&self, py: Python<'_>) -> PyResult<Pending> {
+    fn anext<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
         let event =
             |py: Python<'_>, event: Option<StreamEvent>| Ok(convert::stream_event(py, event.as_ref())?.unbind());
         // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
@@ -61,7 +62,7 @@ impl Stream {
         if is_light {
             bridge::submit_eager(py, &self.process, work, event)
         } else {
-            bridge::submit(py, &self.process, work, event)
+            bridge::submit(py, &self.process, work, event).map(Step::Pending)
         }
     }
 
@@ -78,7 +79,7 @@ impl Stream {
             return Err(PyRuntimeError::new_err("finish() of a stream in use or closed"));
         };
         let response = stream.finish().map_err(|failure| error::to_python(py, &failure))?;
-        convert::response(py, &response)
+        convert::response(py, response)
     }
 
     /// End the stream and close its socket; a pull under way gives None. Safe to call again.
@@ -149,7 +150,7 @@ impl State {
         match self {
             Self::Ready(stream) => Ok(stream),
             Self::Prepared(Prepared { router, mut request, attachments, force, options }) => {
-                request.parts = attachments.load().await?;
+                request.parts = attachments.load(&router, engine, force).await?;
                 router.stream(engine, *request, force, options)
             }
             Self::Out | Self::Closed => Err(Error::new(ErrorKind::Internal, "the stream is closed")),
@@ -158,8 +159,8 @@ impl State {
 }
 
 /// The time limit `name`, from seconds.
-pub(super) fn limit(name: &str, seconds: Option<f64>) -> Result<Option<Duration>> {
-    let Some(seconds) = seconds else { return Ok(None) };
+pub(super) fn limit(name: &str, seconds: Option<Real>) -> Result<Option<Duration>> {
+    let Some(Real(seconds)) = seconds else { return Ok(None) };
     match Duration::try_from_secs_f64(seconds) {
         Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
         _ => Err(Error::invalid_input(format!("{name} must be a positive number of seconds, not {seconds}"))),

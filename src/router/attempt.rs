@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What happened at one target.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each tells of one thing that happened or did not")]
 pub struct Attempt {
     /// The provider asked.
     pub provider: Provider,
@@ -42,6 +43,8 @@ pub struct Attempt {
     pub is_estimated: bool,
     /// True where it was sent beside another one that was slow.
     pub is_hedge: bool,
+    /// True where another call had asked the same already: its answer was waited for, and nothing was sent.
+    pub is_shared: bool,
     /// How long the target asked to be left alone.
     pub retry_after: Option<Duration>,
     /// Events of a streamed reply that could not be read and were left out.
@@ -105,9 +108,29 @@ impl Attempt {
         }
     }
 
+    /// The record of `outcome`, which another call has asked `target` for, waited for since `started`.
+    pub(super) fn shared(target: &Target, outcome: &Result<Reply>, started: Instant) -> Self {
+        let waited = Self { latency: started.elapsed(), is_shared: true, ..Self::at(target) };
+        match outcome {
+            Ok(reply) => Self {
+                model: reply.model.as_deref().map_or_else(|| Arc::clone(&target.model), Arc::from),
+                status: Some(200),
+                pages: reply.pages.clone(),
+                ..waited
+            },
+            // Whose request it was has paid for it.
+            Err(error) => Self { usage: Usage::default(), ..waited.with(error) },
+        }
+    }
+
     /// The record of a `target` that was not asked because of `error`.
     pub(super) fn not_made(target: &Target, error: &Error) -> Self {
         Self::at(target).with(error)
+    }
+
+    /// The same, with `error` as the reason of its end.
+    pub(super) fn ended_by(self, error: &Error) -> Self {
+        Self { error: Some(error.kind()), message: Some(error.message().to_owned()), ..self }
     }
 
     fn of(visit: &Visit) -> Self {
@@ -128,6 +151,7 @@ impl Attempt {
             usage: Usage::default(),
             is_estimated: false,
             is_hedge: false,
+            is_shared: false,
             retry_after: None,
             skipped_events: 0,
             changes: Vec::new(),
@@ -169,12 +193,16 @@ pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
 }
 
 /// Asks the target of `visit` once. Dropping the future closes the socket.
-pub(super) async fn ask(engine: &Engine, visit: &Visit) -> Result<Reply> {
+pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
+    let encoded = visit.encoded.take();
     let (target, request) = (&visit.target, &visit.request);
     let Some(adapter) = adapter_for(target, request)? else {
         return provider::mock_answer(request);
     };
-    let wire = adapter.encode(target, request)?;
+    let wire = match encoded {
+        Some(wire) => wire,
+        None => adapter.encode(target, request)?,
+    };
     let answer = engine.http().send(wire, visit.patience).await.map_err(|error| visit.blame(error))?;
     if (200..300).contains(&answer.status) {
         adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))

@@ -13,11 +13,16 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::attempt;
+use super::flight::{self, Landed};
+use super::recall::{Keeping, Recall};
 use super::trial::{self, Trial};
 use super::visit::Visit;
 use super::walk::Walk;
 use super::{Engine, Rejection, Response, Router};
+use crate::cache::{Entry, Key, Seat};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
@@ -27,6 +32,13 @@ use crate::message::{Reply, Request};
 pub struct Call {
     walk: Walk,
     trial: Trial,
+    /// `None` where it has nothing to do with the cache.
+    recall: Option<Recall>,
+    /// The candidate, where it was kept from an earlier call.
+    recalled: Option<(Key, Arc<Entry>)>,
+    /// Among those who wait for the same answer: kept until that is in the cache, so that whoever comes meanwhile is given
+    /// it too.
+    seat: Option<Seat<Landed>>,
 }
 
 impl Call {
@@ -35,8 +47,11 @@ impl Call {
         engine: Arc<Engine>,
         request: Request,
         force: Option<Provider>,
+        use_cache: Option<bool>,
     ) -> Result<Self> {
-        Ok(Self { walk: Walk::new(router, engine, request, force)?, trial: Trial::default() })
+        let recall = Recall::new(&router, &engine, use_cache);
+        let walk = Walk::new(router, engine, request, force)?;
+        Ok(Self { walk, trial: Trial::default(), recall, recalled: None, seat: None })
     }
 
     /// The next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` tells why the
@@ -45,32 +60,123 @@ impl Call {
     /// Fails when no target is left, at once on an error that no other target would answer differently, and at the deadline,
     /// the limit of requests and the end of the budget.
     pub async fn next(&mut self, rejection: Option<Rejection>) -> Result<&str> {
-        if let Some(rejection) = rejection
-            && !self.trial.mend(&mut self.walk)
-        {
-            self.reject(&rejection)?;
+        if let Some(rejection) = rejection {
+            self.overrule(&rejection)?;
         }
-        while self.trial.text().is_none() {
-            let visit = self.walk.visit().await?;
-            let (visit, outcome) = match self.walk.hedge_after(&visit) {
-                None => asked(&self.walk.engine, visit).await,
-                // Seldom run, so it takes no room in the future of every call.
-                Some(delay) => Box::pin(self.race(visit, delay)).await?,
-            };
-            match outcome {
-                Ok(reply) => {
-                    self.walk.time(&visit);
-                    self.walk.answered(visit, &reply, 0);
-                    if !self.trial.open(&mut self.walk, reply) {
-                        self.reject(&trial::no_json())?;
-                    }
-                }
-                Err(error) => {
-                    self.walk.failed(visit, error, 0)?;
-                }
+        while self.candidate().is_none() {
+            if self.recall.is_some() {
+                self.walk.start(Instant::now());
+                // In no future of a call without a cache.
+                Box::pin(self.advance_together()).await?;
+            } else {
+                let visit = self.walk.visit().await?;
+                self.advance(visit).await?;
             }
         }
-        Ok(self.trial.text().unwrap_or_default())
+        Ok(self.candidate().unwrap_or_default())
+    }
+
+    fn candidate(&self) -> Option<&str> {
+        self.recalled.as_ref().map(|(_, entry)| &*entry.text).or_else(|| self.trial.text())
+    }
+
+    /// One step towards a candidate: a request of its own.
+    async fn advance(&mut self, visit: Box<Visit>) -> Result<()> {
+        let (visit, outcome) = match self.walk.hedge_after(&visit) {
+            None => asked(&self.walk.engine, visit).await,
+            // Seldom run, so it takes no room in the future of every call.
+            Some(delay) => Box::pin(self.race(visit, delay)).await?,
+        };
+        self.land(visit, outcome)
+    }
+
+    /// One step towards a candidate: what was answered before, what another call is asking, or a request of its own.
+    async fn advance_together(&mut self) -> Result<()> {
+        let Some(recall) = &mut self.recall else { return Ok(()) };
+        self.recalled = recall.find(&self.walk).await;
+        if self.recalled.is_some() {
+            return Ok(());
+        }
+        let (preferred, ready) = self.walk.ahead(Instant::now());
+        let index = ready.or(preferred);
+        let shareable = index.filter(|_| !self.walk.hedges()).and_then(|index| recall.shareable(&self.walk, index));
+        let (Some(index), Some((key, encoded))) = (index, shareable) else {
+            let visit = self.walk.visit().await?;
+            return self.advance(visit).await;
+        };
+        let engine = Arc::clone(&self.walk.engine);
+        let mut begin = None;
+        let (tell, given_up) = mpsc::channel();
+        let mut seat = engine.shared_requests().join(key, || {
+            let (sender, work) = flight::prepare(&engine);
+            begin = Some(sender);
+            work
+        });
+        if let Some(begin) = begin {
+            let mut visit = self.walk.visit().await?;
+            // Meanwhile the call was sent elsewhere: those who wait are told that nobody has asked.
+            if visit.index != index {
+                return self.advance(visit).await;
+            }
+            visit.encoded = encoded;
+            visit.on_drop(tell);
+            // Others may have more time: each keeps its own deadline.
+            visit.patience = visit.target.timeout;
+            visit.deadline = None;
+            // It cannot fail: the seat keeps the other end.
+            drop(begin.send(visit));
+        }
+        let since = Instant::now();
+        let landed = match self.walk.deadline() {
+            Some(deadline) => timeout_at(deadline, &mut seat).await.ok(),
+            None => Some((&mut seat).await),
+        };
+        let Some(landed) = landed else {
+            drop(seat);
+            return Err(self.walk.left(index, given_up.try_iter().next()));
+        };
+        let Landed::Asked(landing) = landed else { return Ok(()) };
+        let visit = if seat.is_leader() { landing.claim() } else { None };
+        self.seat = Some(seat);
+        match visit {
+            Some(visit) => self.land(visit, landing.outcome.clone()),
+            None if landing.was_hasty(self.walk.target(index).timeout) => {
+                self.seat = None;
+                Ok(())
+            }
+            None => {
+                self.walk.joined(index, &landing.outcome, since)?;
+                landing.outcome.clone().map_or(Ok(()), |reply| self.open(reply))
+            }
+        }
+    }
+
+    /// Takes the end of the request that `visit` was.
+    fn land(&mut self, visit: Box<Visit>, outcome: Result<Reply>) -> Result<()> {
+        match outcome {
+            Ok(reply) => {
+                self.walk.time(&visit);
+                self.walk.answered(visit, &reply, 0);
+                self.open(reply)
+            }
+            Err(error) => {
+                self.seat = None;
+                self.walk.failed(visit, error, 0).map(drop)
+            }
+        }
+    }
+
+    fn open(&mut self, reply: Reply) -> Result<()> {
+        if self.trial.open(&mut self.walk, reply) { Ok(()) } else { self.reject(&trial::no_json()) }
+    }
+
+    /// Goes on from a candidate that was not taken, because of `rejection`.
+    fn overrule(&mut self, rejection: &Rejection) -> Result<()> {
+        if let (Some((key, _)), Some(recall)) = (self.recalled.take(), &self.recall) {
+            recall.forget(&key);
+            return Ok(());
+        }
+        if self.trial.mend(&mut self.walk) { Ok(()) } else { self.reject(rejection) }
     }
 
     /// Whether files or images travel with the prompt.
@@ -78,12 +184,19 @@ impl Call {
         !self.walk.request.parts.is_empty()
     }
 
-    /// Ends the call with the last candidate as its answer.
+    /// Ends the call with the last candidate as its answer, which is kept in the cache, where the call uses that. Wait for
+    /// what comes beside it, so that not even the end of the process by force can lose the answer.
     ///
     /// Fails with `Internal` where there is no candidate.
-    pub fn finish(mut self) -> Result<Response> {
-        let response = self.trial.accept().and_then(|text| self.walk.answer(text));
-        response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() without a candidate"))
+    pub fn finish(mut self) -> Result<(Response, Option<Keeping>)> {
+        if let Some((_, entry)) = self.recalled {
+            return Ok((self.walk.recalled(&entry), None));
+        }
+        let missing = || Error::new(ErrorKind::Internal, "finish() without a candidate");
+        let reply = self.trial.accept().ok_or_else(missing)?;
+        let keeping = self.recall.as_ref().and_then(|recall| recall.keep(&self.walk, &reply));
+        let response = self.walk.answer(reply.text).ok_or_else(missing)?;
+        Ok((response, keeping))
     }
 
     /// Waits for the answer to `first`; after `delay` asks another target beside it, where one is ready, and takes the
@@ -121,15 +234,16 @@ impl Call {
 
     /// Turns the last attempt into a failed one and decides what follows.
     fn reject(&mut self, rejection: &Rejection) -> Result<()> {
+        self.seat = None;
         let (error, repair) = self.trial.reject(&mut self.walk, rejection)?;
         self.walk.rejected(error, repair)
     }
 }
 
 /// Asks the target of `visit`.
-async fn asked(engine: &Engine, mut visit: Box<Visit>) -> (Box<Visit>, Result<Reply>) {
+pub(super) async fn asked(engine: &Engine, mut visit: Box<Visit>) -> (Box<Visit>, Result<Reply>) {
     let outcome = match attempt::prepare(engine, &mut visit).await {
-        Ok(()) => attempt::ask(engine, &visit).await,
+        Ok(()) => attempt::ask(engine, &mut visit).await,
         Err(error) => Err(error),
     };
     (visit, outcome)

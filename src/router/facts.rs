@@ -64,7 +64,7 @@ impl Facts {
 
     /// What is known about the model of `target`, from memory or from its server.
     async fn of(&self, http: &Http, adapter: &dyn Adapter, target: &Target) -> Option<Arc<ModelFacts>> {
-        let place = Place { base_url: Arc::clone(&target.base_url), model: Arc::clone(&target.model) };
+        let place = Place { base_url: Arc::from(target.base_url.as_str()), model: Arc::clone(&target.model) };
         let now = Instant::now();
         if let Some(known) = self.lock().get(&place).filter(|known| now < known.until) {
             return known.facts.clone();
@@ -134,7 +134,7 @@ fn check(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<()
     Ok(())
 }
 
-fn depends_on_facts(request: &Request) -> bool {
+pub(super) fn depends_on_facts(request: &Request) -> bool {
     request.room == Room::More || has_image(request) || request.estimated_tokens() > SMALL
 }
 

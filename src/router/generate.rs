@@ -66,6 +66,8 @@ pub struct Response {
     pub cost: Option<f64>,
     /// From the call's start to its end, every attempt included.
     pub latency: Duration,
+    /// Whether the answer was kept from an earlier call, or is that of another call which asked the same.
+    pub is_cached: bool,
     /// Every attempt, the failed ones too, in order.
     pub attempts: Vec<Attempt>,
 }
@@ -82,12 +84,18 @@ pub struct Routed {
 impl Generate for Routed {
     fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
-            let mut call = self.router.call(&self.engine, request, None)?;
+            let mut call = self.router.call(&self.engine, request, None, None)?;
             let mut rejection = None;
             loop {
                 let candidate = call.next(rejection.take()).await?;
                 match check.check(candidate) {
-                    Ok(()) => return call.finish(),
+                    Ok(()) => {
+                        let (response, keeping) = call.finish()?;
+                        if let Some(keeping) = keeping {
+                            keeping.settled().await;
+                        }
+                        return Ok(response);
+                    }
                     Err(rejected) => rejection = Some(rejected),
                 }
             }

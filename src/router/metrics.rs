@@ -24,6 +24,7 @@ pub(super) struct Metrics {
     cost_picodollars: AtomicU64,
     latency_micros: AtomicU64,
     answered: AtomicU64,
+    recalled: AtomicU64,
     /// In the order of [`TALLIED`]. Made at a provider's first request: most routers use one.
     tallies: [OnceLock<Box<Tally>>; TALLIED.len()],
 }
@@ -44,6 +45,10 @@ struct Tally {
 pub struct MetricsSnapshot {
     /// Calls started.
     pub total_requests: u64,
+    /// Calls answered from the cache, or with the answer to another call that asked the same at the time.
+    pub cache_hits: u64,
+    /// `cache_hits` over `total_requests`; 0 before the first.
+    pub cache_hit_rate: f64,
     /// Requests sent to Ollama.
     pub ollama_calls: u64,
     /// Requests sent to Gemini.
@@ -139,6 +144,11 @@ impl Metrics {
         add(&self.cancelled, 1);
     }
 
+    /// A call has ended with an answer that was there already, or that another call had asked for.
+    pub(super) fn recalled(&self) {
+        add(&self.recalled, 1);
+    }
+
     /// A call has ended with an answer from the wire. One from a cache is not to be told here.
     pub(super) fn answered(&self, response: &Response) {
         add(&self.answered, 1);
@@ -151,7 +161,7 @@ impl Metrics {
 
     #[expect(clippy::cast_precision_loss, reason = "sums shown to people")]
     pub(super) fn snapshot(&self) -> MetricsSnapshot {
-        let answered = read(&self.answered);
+        let (requests, answered) = (read(&self.requests), read(&self.answered));
         let total_latency_ms = read(&self.latency_micros) as f64 / 1000.0;
         let providers: Vec<_> = TALLIED
             .into_iter()
@@ -160,7 +170,8 @@ impl Metrics {
             .collect();
         let attempts = |provider| providers.iter().find(|one| one.provider == provider).map_or(0, |one| one.attempts);
         MetricsSnapshot {
-            total_requests: read(&self.requests),
+            total_requests: requests,
+            cache_hits: read(&self.recalled),
             ollama_calls: attempts(Provider::Ollama),
             gemini_calls: attempts(Provider::Gemini),
             openai_calls: attempts(Provider::OpenAi),
@@ -171,6 +182,7 @@ impl Metrics {
             total_tokens: read(&self.tokens),
             total_cost: read(&self.cost_picodollars) as f64 / PICO,
             total_latency_ms,
+            cache_hit_rate: if requests == 0 { 0.0 } else { read(&self.recalled) as f64 / requests as f64 },
             avg_latency_ms: if answered == 0 { 0.0 } else { total_latency_ms / answered as f64 },
             providers,
         }
@@ -186,6 +198,7 @@ impl Metrics {
             &self.cost_picodollars,
             &self.latency_micros,
             &self.answered,
+            &self.recalled,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -286,6 +299,7 @@ mod tests {
             usage: Usage { input: 3, output: 4, ..Usage::default() },
             is_estimated: false,
             is_hedge: false,
+            is_shared: false,
             retry_after: None,
             skipped_events: 0,
             changes: Vec::new(),
@@ -296,7 +310,7 @@ mod tests {
     fn response(attempts: Vec<Attempt>) -> Response {
         let latency = attempts.iter().map(|attempt| attempt.latency).sum();
         let (text, provider, model) = (String::new(), Arc::from("p"), Arc::from("m"));
-        Response { text, provider, model, tokens: 0, cost: None, latency, attempts }
+        Response { text, provider, model, tokens: 0, cost: None, latency, is_cached: false, attempts }
     }
 
     fn close(told: Option<Duration>, millis: f64) -> bool {

@@ -6,15 +6,18 @@ mod budget;
 mod call;
 mod facts;
 mod feed;
+mod flight;
 mod generate;
 mod health;
 mod latencies;
 mod limit;
 mod metrics;
+mod pages;
 mod plan;
 mod policy;
 mod price;
 mod reading;
+mod recall;
 mod route;
 mod stream;
 mod sync;
@@ -29,12 +32,15 @@ mod wire;
 
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::config::{Config, ModelTier, Provider, ProviderChoice};
 use crate::error::Result;
 use crate::message::Request;
 use crate::provider::Target;
 use crate::transport::Http;
+use crate::webpage::Fetcher;
 use budget::Spent;
+use flight::SharedRequests;
 use target_state::TargetStates;
 
 pub use attempt::Attempt;
@@ -44,23 +50,33 @@ pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
 pub use health::Health;
 pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
+pub use recall::Keeping;
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
 /// Upper bound of a prompt, in characters.
 pub const MAX_PROMPT_CHARS: usize = 100_000;
 
-/// The state of the process: connection pools, and what is known of each target. Knows no request's choice.
+/// The state of the process: connection pools, what is known of each target, and answers by what was asked. Knows no
+/// request's choice.
 #[derive(Debug, Default)]
 pub struct Engine {
     http: Http,
+    cache: Cache,
+    shared_requests: SharedRequests,
     states: TargetStates,
     facts: facts::Facts,
+    pages: Fetcher,
 }
 
 impl Engine {
     /// An engine without connections; they are made at the first call.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An engine with stores of answers in `cache`.
+    pub fn with_cache(cache: Cache) -> Self {
+        Self { cache, ..Self::default() }
     }
 
     /// An engine whose requests go over `http`.
@@ -71,6 +87,15 @@ impl Engine {
 
     pub(super) fn http(&self) -> &Http {
         &self.http
+    }
+
+    /// The answers that were given before.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    fn shared_requests(&self) -> &SharedRequests {
+        &self.shared_requests
     }
 
     fn states(&self) -> &TargetStates {
@@ -101,6 +126,8 @@ pub struct Overrides {
     pub fallback_enabled: Option<bool>,
     /// How much model.
     pub model_tier: Option<ModelTier>,
+    /// Whether answers are taken from the cache and kept there.
+    pub cache_enabled: Option<bool>,
     /// What its calls may spend, and when they give up.
     pub policy: Policy,
 }
@@ -112,6 +139,7 @@ pub struct Router {
     choice: ProviderChoice,
     fallback_enabled: bool,
     tier: ModelTier,
+    cache_enabled: bool,
     policy: Policy,
     spent: Spent,
     metrics: metrics::Metrics,
@@ -124,6 +152,7 @@ impl Router {
             choice: overrides.primary_provider.unwrap_or(config.default_provider),
             fallback_enabled: overrides.fallback_enabled.unwrap_or(config.fallback_enabled),
             tier: overrides.model_tier.unwrap_or(config.model_tier),
+            cache_enabled: overrides.cache_enabled.unwrap_or(config.cache.enabled),
             config,
             policy: overrides.policy,
             spent: Spent::default(),
@@ -151,14 +180,26 @@ impl Router {
         self.tier
     }
 
+    /// Whether answers are taken from the cache and kept there, where a call does not choose for itself.
+    pub fn cache_enabled(&self) -> bool {
+        self.cache_enabled
+    }
+
     /// What its calls may spend, and when they give up.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Begins a call; nothing is sent before [`Call::next`]. `force` names the only provider that may answer.
-    pub fn call(self: &Arc<Self>, engine: &Arc<Engine>, request: Request, force: Option<Provider>) -> Result<Call> {
-        Call::new(Arc::clone(self), Arc::clone(engine), request, force)
+    /// Begins a call; nothing is sent before [`Call::next`]. `force` names the only provider that may answer; `use_cache`
+    /// chooses for this call whether its answer is taken from the cache and kept there, `None` is the router's choice.
+    pub fn call(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        request: Request,
+        force: Option<Provider>,
+        use_cache: Option<bool>,
+    ) -> Result<Call> {
+        Call::new(Arc::clone(self), Arc::clone(engine), request, force, use_cache)
     }
 
     /// Begins a streamed reply; nothing is sent before [`Stream::next`]. `force` names the only provider that may answer.

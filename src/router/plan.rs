@@ -37,31 +37,32 @@ pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
 /// The target of `provider` under `config`.
 pub(super) fn target(config: &Config, tier: ModelTier, provider: Provider) -> Target {
     let (model, base_url, key, seconds) = match provider {
-        Provider::Ollama => (config.ollama_model_of(tier), config.ollama_host.as_str(), None, config.ollama_timeout),
+        Provider::Ollama => (config.ollama_model_of(tier), &config.ollama_host, None, config.ollama_timeout),
         Provider::Gemini => (
             config.gemini_model.as_str(),
-            config.gemini_base_url.as_str(),
+            &config.gemini_base_url,
             config.gemini_api_key.clone(),
             HOSTED_TIMEOUT_SECONDS,
         ),
         Provider::OpenAi => (
             config.openai_model.as_deref().unwrap_or_default(),
-            config.openai_base_url.as_str(),
+            &config.openai_base_url,
             config.openai_api_key.clone(),
             HOSTED_TIMEOUT_SECONDS,
         ),
         Provider::Anthropic => (
             config.anthropic_model.as_deref().unwrap_or_default(),
-            config.anthropic_base_url.as_str(),
+            &config.anthropic_base_url,
             config.anthropic_api_key.clone(),
             HOSTED_TIMEOUT_SECONDS,
         ),
-        Provider::Mock => ("mock", "", None, HOSTED_TIMEOUT_SECONDS),
+        // No address is asked.
+        Provider::Mock => ("mock", &config.ollama_host, None, HOSTED_TIMEOUT_SECONDS),
     };
     Target {
         provider,
         model: Arc::from(model),
-        base_url: Arc::from(base_url),
+        base_url: base_url.clone(),
         key,
         timeout: Duration::from_secs_f64(seconds),
         tuning: config.tuning(provider),

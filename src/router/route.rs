@@ -119,6 +119,11 @@ impl Route {
         }
     }
 
+    /// The first target of the plan that may still be asked, ready or not.
+    pub(super) fn preferred(&self) -> Option<usize> {
+        self.stops.iter().position(|stop| !stop.is_out)
+    }
+
     /// A request goes to the target with this index.
     pub(super) fn ask(&mut self, index: usize) {
         self.stops[index].tried += 1;
@@ -189,6 +194,11 @@ impl Route {
 }
 
 impl Stop {
+    /// The form in which any other call would ask it first; `None` where it is to correct its answer.
+    pub(super) fn first_form(&self) -> Option<Form> {
+        (self.repair.is_none() && self.room == Room::Usual).then_some(self.form)
+    }
+
     fn ready_at(&self, now: Instant) -> Instant {
         self.ready_at.max(now + self.rest(now))
     }

@@ -164,7 +164,7 @@ impl Stream {
     /// error.
     pub fn finish(mut self) -> Result<Response> {
         let answer = self.trial.accept().filter(|_| self.rejection.is_none());
-        let response = answer.and_then(|text| self.walk.answer(text));
+        let response = answer.and_then(|reply| self.walk.answer(reply.text));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() before the end of the stream"))
     }
 

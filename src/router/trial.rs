@@ -29,9 +29,9 @@ impl Trial {
         self.candidate.as_ref().map(|candidate| candidate.reply.text.as_str())
     }
 
-    /// Ends the trial for the reply: its text.
-    pub(super) fn accept(&mut self) -> Option<String> {
-        self.candidate.take().map(|candidate| candidate.reply.text)
+    /// Ends the trial for the reply: it, with the text that was judged.
+    pub(super) fn accept(&mut self) -> Option<Reply> {
+        self.candidate.take().map(|candidate| candidate.reply)
     }
 
     /// Puts `reply`, the last answer of `walk`, on trial; false where there is nothing in it to judge.

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::breaker::{Ticket, Verdict};
 use super::limit::Reservation;
-use super::{Attempt, Router, price};
+use super::{Attempt, Router, policy, price};
 use crate::config::Provider;
-use crate::error::{Error, ErrorKind};
-use crate::message::{Request, Usage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Reply, Request, Usage};
 use crate::provider::Target;
+use crate::transport::WireRequest;
 
 /// A request under way. Dropped before it was settled, it counts as sent, at an estimated price: the provider may have
 /// worked, and asks to be paid.
@@ -22,6 +23,8 @@ pub(super) struct Visit {
     pub(super) index: usize,
     pub(super) target: Target,
     pub(super) request: Request,
+    /// The request as it is sent, where that was made already.
+    pub(super) encoded: Option<WireRequest>,
     ticket: Option<Ticket>,
     place: Option<Reservation>,
     pub(super) started: Instant,
@@ -70,6 +73,7 @@ impl Visit {
             patience: target.timeout,
             target,
             request,
+            encoded: None,
             ticket,
             place,
             started: now,
@@ -119,6 +123,20 @@ impl Visit {
         }
     }
 
+    /// Enters how it ended, where nobody is left of the call that had begun it.
+    pub(super) fn settle_alone(self: Box<Self>, outcome: &Result<Reply>) {
+        let (attempt, verdict) = match outcome {
+            Ok(reply) => (Attempt::answered(&self, reply), Verdict::Good),
+            Err(error) => {
+                let attempt = Attempt::failed(&self, error);
+                let health = policy::after(error.kind(), self.target.provider).health;
+                let verdict = policy::verdict(error, health, attempt.latency);
+                (attempt, verdict)
+            }
+        };
+        self.settle(&attempt, verdict);
+    }
+
     /// What it has cost as far as is known; the rest is estimated.
     pub(super) fn usage_so_far(&self) -> Usage {
         let (told, text) = self.seen;
@@ -162,9 +180,10 @@ impl Drop for Visit {
     }
 }
 
-/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price.
+/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price; nor is for an answer that
+/// another call has paid for.
 pub(super) fn cost_of(router: &Router, attempt: &Attempt) -> Option<f64> {
-    if !attempt.ok() && attempt.usage.total() == 0 {
+    if (!attempt.ok() || attempt.is_shared) && attempt.usage.total() == 0 {
         return Some(0.0);
     }
     price::cost(router.config(), attempt.provider, &attempt.model, &attempt.usage)

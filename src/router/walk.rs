@@ -11,9 +11,11 @@ use super::policy::{self, Hedge, MAX_TOLD_WAIT, MAX_WAIT};
 use super::route::{Choice, Route};
 use super::visit::{Leave, Visit, cost_of};
 use super::{Attempt, Engine, MAX_PROMPT_CHARS, Response, Router, plan, price};
+use crate::cache::Entry;
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Repair, Reply, Request};
+use crate::message::{Form, Repair, Reply, Request};
+use crate::provider::Target;
 
 /// The way of one request through its route.
 #[derive(Debug)]
@@ -100,6 +102,68 @@ impl Walk {
                 }
             }
         }
+    }
+
+    /// The targets that may be asked next: the one that the plan prefers, ready or not, and the one that is ready.
+    pub(super) fn ahead(&self, now: Instant) -> (Option<usize>, Option<usize>) {
+        let ready = match self.route.choose(now, None) {
+            Choice::Ask(index) => Some(index),
+            Choice::Wait { .. } | Choice::Nobody => None,
+        };
+        (self.route.preferred(), ready)
+    }
+
+    pub(super) fn target(&self, index: usize) -> &Target {
+        &self.route.stop(index).target
+    }
+
+    /// The request as the target with this index is to be asked.
+    pub(super) fn request_to(&self, index: usize) -> Request {
+        self.route.request(index, &self.request)
+    }
+
+    /// The form in which the target with this index is to be asked, as any other call would ask it; `None` where it is to
+    /// correct its answer.
+    pub(super) fn first_form(&self, index: usize) -> Option<Form> {
+        self.route.stop(index).first_form()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Who was asked last.
+    pub(super) fn last(&self) -> Option<usize> {
+        self.last
+    }
+
+    pub(super) fn hedges(&self) -> bool {
+        self.router.policy.hedge.is_some()
+    }
+
+    /// Books `outcome`, which another call has asked the target with this index for, waited for since `started`. Fails where
+    /// nothing can follow on it.
+    pub(super) fn joined(&mut self, index: usize, outcome: &Result<Reply>, started: Instant) -> Result<()> {
+        let attempt = Attempt::shared(&self.route.stop(index).target, outcome, started);
+        self.route.ask(index);
+        self.sent += u32::from(outcome.as_ref().err().is_none_or(counts));
+        self.last = Some(index);
+        self.router.metrics.attempted(&attempt, None);
+        self.attempts.push(attempt);
+        let Err(error) = outcome else { return Ok(()) };
+        let now = Instant::now();
+        self.enter(index, error.clone(), None, now).map_err(|error| self.fail(error))?;
+        self.ensure_next(now)
+    }
+
+    /// Books that the deadline came before the answer of the target with this index: the error of the call. `record` is what
+    /// became of its request, where nobody else waits for that.
+    pub(super) fn left(&mut self, index: usize, record: Option<Attempt>) -> Error {
+        let target = &self.route.stop(index).target;
+        let late = target.locate(self.late(Instant::now()));
+        let record = record.unwrap_or_else(|| Attempt::not_made(target, &late));
+        self.attempts.push(record.ended_by(&late));
+        self.fail(late)
     }
 
     /// A request beside the one to the target with index `but`, where another target may be asked right now.
@@ -217,6 +281,11 @@ impl Walk {
         self.attempts.last_mut()
     }
 
+    /// The record of the answer that is on trial.
+    pub(super) fn last_answer(&self) -> Option<&Attempt> {
+        self.attempts.last().filter(|attempt| attempt.ok())
+    }
+
     /// Ends the walk with `error`.
     pub(super) fn fail(&mut self, error: Error) -> Error {
         self.has_ended = true;
@@ -227,21 +296,38 @@ impl Walk {
     /// Ends the walk with `text` as the answer of the last attempt; `None` where there was no attempt.
     pub(super) fn answer(mut self, text: String) -> Option<Response> {
         let attempt = self.attempts.last()?;
-        let response = Response {
-            text,
-            provider: Arc::from(attempt.provider.as_str()),
-            model: Arc::clone(&attempt.model),
-            tokens: self.attempts.iter().map(|attempt| attempt.usage.total()).sum(),
-            cost: self.attempts.iter().map(|attempt| cost_of(&self.router, attempt)).sum(),
-            latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
-            attempts: std::mem::take(&mut self.attempts),
-        };
-        self.has_ended = true;
-        self.router.metrics.answered(&response);
+        let (provider, model, is_shared) = (attempt.provider, Arc::clone(&attempt.model), attempt.is_shared);
+        let response = self.end(text, provider, model, is_shared);
+        if is_shared {
+            self.router.metrics.recalled();
+        } else {
+            self.router.metrics.answered(&response);
+        }
         Some(response)
     }
 
-    fn start(&mut self, now: Instant) {
+    /// Ends the walk with an answer that was kept from an earlier call.
+    pub(super) fn recalled(mut self, entry: &Entry) -> Response {
+        self.router.metrics.recalled();
+        self.end(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
+    }
+
+    fn end(&mut self, text: String, provider: Provider, model: Arc<str>, is_cached: bool) -> Response {
+        self.has_ended = true;
+        Response {
+            text,
+            provider: Arc::from(provider.as_str()),
+            model,
+            tokens: self.attempts.iter().map(|attempt| attempt.usage.total()).sum(),
+            cost: self.attempts.iter().map(|attempt| cost_of(&self.router, attempt)).sum(),
+            latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
+            is_cached,
+            attempts: std::mem::take(&mut self.attempts),
+        }
+    }
+
+    /// Begins the time of the walk, where that has not begun.
+    pub(super) fn start(&mut self, now: Instant) {
         if self.started.is_none() {
             self.router.metrics.started();
             self.started = Some(now);

@@ -142,10 +142,10 @@ impl Wire {
         let (patience, late) = self.patience(transcript);
         // What comes without a pause would always be in time: a flood of comments is no answer either.
         if patience.is_zero() {
-            return Err(late.error(self.incoming.place(), &self.limits));
+            return Err(late.error(&self.incoming.place(), &self.limits));
         }
         let outcome = timeout(patience, self.incoming.chunk()).await;
-        let chunk = outcome.map_err(|_| late.error(self.incoming.place(), &self.limits))?;
+        let chunk = outcome.map_err(|_| late.error(&self.incoming.place(), &self.limits))?;
         self.count();
         chunk
     }

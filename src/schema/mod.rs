@@ -35,6 +35,7 @@ pub struct Schema {
     graph: Arc<Graph>,
     /// By [`Dialect`].
     lowered: [OnceLock<Arc<Lowered>>; 6],
+    digest: OnceLock<[u8; 32]>,
 }
 
 impl Schema {
@@ -58,7 +59,13 @@ impl Schema {
     /// ```
     pub fn new(name: impl Into<String>, document: Value) -> Result<Self> {
         let graph = Arc::new(Graph::read(&document)?);
-        Ok(Self { name: provider_name(&name.into()), document, graph, lowered: Default::default() })
+        Ok(Self {
+            name: provider_name(&name.into()),
+            document,
+            graph,
+            lowered: Default::default(),
+            digest: OnceLock::new(),
+        })
     }
 
     /// The name providers see: 1 to 64 ASCII letters, digits, `_` and `-`.
@@ -82,6 +89,16 @@ impl Schema {
         let lowered =
             Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering: lower::lower(&self.graph, dialect) });
         Arc::clone(cell.get_or_init(|| lowered))
+    }
+
+    /// A hash of the document, made when first asked for. The order of members counts: it steers the model.
+    pub fn digest(&self) -> [u8; 32] {
+        if let Some(digest) = self.digest.get() {
+            return *digest;
+        }
+        // Outside the cell, as above.
+        let digest = *blake3::hash(self.document.to_string().as_bytes()).as_bytes();
+        *self.digest.get_or_init(|| digest)
     }
 
     /// A reader of one reply that comes in pieces, in the form of the schema itself. See [`Lowered::partial`].

@@ -1,7 +1,6 @@
 //! From an error of the HTTP client to an [`Error`] that tells what happened and leaks nothing.
 //!
-//! An address may hold a password or a key, so texts name host and port alone and the client's errors are kept without
-//! their URL.
+//! An address may hold a password or a key, so texts name host and port alone.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::CONNECT_TIMEOUT;
+use super::connect::Unresolved;
 use crate::error::{Error, ErrorKind};
 
 /// `host:port` of `url`.
@@ -31,54 +31,84 @@ pub(super) fn silent(place: &str, timeout: Duration) -> Error {
     Error::new(ErrorKind::FirstTokenTimeout, message)
 }
 
-/// The client could not be built; in practice the system has no usable certificates.
-pub(super) fn unbuilt(error: &reqwest::Error) -> Error {
-    Error::new(ErrorKind::Connect, format!("no connection can be made: {}", root_cause(error)))
+/// Why an exchange came to nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The request, or what encryption needs, could not be made.
+    Unbuilt(BoxError),
+    /// No connection within [`CONNECT_TIMEOUT`].
+    ConnectTimeout,
+    /// No connection.
+    Connect(BoxError),
+    /// The exchange over a connection broke off.
+    Exchange(hyper::Error),
+    /// A compressed body that is none.
+    Compression(io::Error),
 }
 
-/// What `error`, met while talking to `place`, means.
-pub(super) fn classify(error: reqwest::Error, place: &str) -> Error {
-    let error = error.without_url();
-    let cause = root_cause(&error);
-    let (kind, message) = match (error.is_connect(), error.is_timeout()) {
-        (true, true) => {
-            let limit = CONNECT_TIMEOUT.as_secs();
-            (ErrorKind::ConnectTimeout, format!("no connection to {place} within {limit} s"))
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+impl Failure {
+    /// What it means, met while talking to `place`.
+    pub(super) fn classify(self, place: &str) -> Error {
+        let (kind, message) = match &self {
+            Self::Unbuilt(error) => {
+                (ErrorKind::Connect, format!("no connection to {place} can be made: {}", root_cause(&**error)))
+            }
+            Self::ConnectTimeout => {
+                let limit = CONNECT_TIMEOUT.as_secs();
+                (ErrorKind::ConnectTimeout, format!("no connection to {place} within {limit} s"))
+            }
+            Self::Connect(error) => {
+                let cause = root_cause(&**error);
+                if chain(&**error).any(<dyn StdError>::is::<Unresolved>) {
+                    (ErrorKind::Dns, format!("the name in {place} could not be resolved: {cause}"))
+                } else if is_tls(&**error) {
+                    (ErrorKind::Tls, format!("no encrypted connection to {place} could be agreed on: {cause}"))
+                } else if is_timeout(&**error) {
+                    (ErrorKind::ConnectTimeout, format!("no connection to {place}: {cause}"))
+                } else {
+                    (ErrorKind::Connect, format!("could not connect to {place}: {cause}"))
+                }
+            }
+            Self::Exchange(error) if is_timeout(error) => {
+                (ErrorKind::Timeout, format!("the connection to {place} went dead: {}", root_cause(error)))
+            }
+            Self::Exchange(error) if error.is_parse() => malformed(place, error),
+            Self::Exchange(error) => {
+                let cause = root_cause(error);
+                let message = format!("{place} closed the connection before the reply was complete: {cause}");
+                (ErrorKind::Disconnected, message)
+            }
+            Self::Compression(error) => malformed(place, error),
+        };
+        let error = Error::new(kind, message);
+        match self {
+            Self::ConnectTimeout => error,
+            Self::Unbuilt(source) | Self::Connect(source) => error.with_source(source),
+            Self::Exchange(source) => error.with_source(BoxError::from(source)),
+            Self::Compression(source) => error.with_source(BoxError::from(source)),
         }
-        (true, false) if error.is_dns() => {
-            (ErrorKind::Dns, format!("the name in {place} could not be resolved: {cause}"))
-        }
-        (true, false) if is_tls(&error) => {
-            (ErrorKind::Tls, format!("no encrypted connection to {place} could be agreed on: {cause}"))
-        }
-        (true, false) => (ErrorKind::Connect, format!("could not connect to {place}: {cause}")),
-        (false, true) => (ErrorKind::Timeout, format!("the connection to {place} went dead: {cause}")),
-        (false, false) if error.is_builder() => {
-            (ErrorKind::Internal, format!("the request to {place} could not be built: {cause}"))
-        }
-        (false, false) if is_malformed(&error) => {
-            (ErrorKind::MalformedReply, format!("what {place} sent is no valid HTTP reply: {cause}"))
-        }
-        (false, false) => {
-            (ErrorKind::Disconnected, format!("{place} closed the connection before the reply was complete: {cause}"))
-        }
-    };
-    let source: Box<dyn StdError + Send + Sync> = Box::new(error);
-    Error::new(kind, message).with_source(source)
+    }
 }
 
-/// True where bytes arrived that are not HTTP, or whose compression is broken.
-fn is_malformed(error: &reqwest::Error) -> bool {
-    chain(error)
-        .find_map(|cause| cause.downcast_ref::<hyper::Error>())
-        .map_or(error.is_decode(), hyper::Error::is_parse)
+/// Bytes arrived that are not HTTP, or whose compression is broken.
+fn malformed(place: &str, error: &(dyn StdError + 'static)) -> (ErrorKind, String) {
+    (ErrorKind::MalformedReply, format!("what {place} sent is no valid HTTP reply: {}", root_cause(error)))
 }
 
 /// rustls reports what it does not trust or understand as invalid data, and a peer that hangs up on its greeting as an end
 /// that came too early. A connection refused or reset is neither.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let kinds = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof))
+fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    has_io_kind(error, &[io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof])
+}
+
+fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
+    has_io_kind(error, &[io::ErrorKind::TimedOut])
+}
+
+fn has_io_kind(error: &(dyn StdError + 'static), kinds: &[io::ErrorKind]) -> bool {
+    chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| kinds.contains(&error.kind()))
 }
 
 fn root_cause(error: &(dyn StdError + 'static)) -> String {
@@ -86,7 +116,7 @@ fn root_cause(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// `error` and what is underneath.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |error| underneath(*error))
 }
 

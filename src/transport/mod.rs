@@ -4,11 +4,15 @@
 //! connection, which is how a server learns that nobody waits any more, and a thousand calls to one host do not queue
 //! behind a server's limit of streams per connection.
 
+mod connect;
+mod connection;
 mod failure;
 mod framer;
+mod gzip;
 mod incoming;
 mod lines;
 mod ndjson;
+mod pool;
 mod retry_after;
 #[cfg(test)]
 pub(crate) mod script;
@@ -16,17 +20,32 @@ mod sse;
 #[cfg(test)]
 mod tests;
 
-use std::sync::OnceLock;
+use std::future::poll_fn;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect;
-use url::Url;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue,
+    USER_AGENT,
+};
+use http::uri::{PathAndQuery, Uri};
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
+use url::{Position, Url};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use connect::Connector;
+use connection::{Connection, Outgoing};
+use failure::Failure;
+use pool::Pool;
 
+pub(crate) use failure::chain;
 pub use framer::{Framer, Framing, MAX_EVENT};
 pub use incoming::Incoming;
 pub use retry_after::retry_after;
@@ -41,7 +60,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 const MAX_REPLY: usize = 64 * 1024 * 1024;
 
 /// The name this client gives to servers.
-const USER_AGENT: &str = concat!("madspark/", env!("CARGO_PKG_VERSION"));
+const OWN_NAME: &str = concat!("madspark/", env!("CARGO_PKG_VERSION"));
 
 /// A request as it goes on the wire.
 #[derive(Debug, Clone)]
@@ -67,10 +86,11 @@ pub struct WireReply {
     pub body: Bytes,
 }
 
-/// The HTTP client: connection pools, made at the first use.
+/// The HTTP client: connections that are kept between exchanges. Opens nothing before the first use.
 #[derive(Debug, Default)]
 pub struct Http {
-    client: OnceLock<reqwest::Client>,
+    connector: Connector,
+    pool: Arc<Pool>,
     /// Answers in place of the network, for tests under a paused clock, which sockets do not keep to.
     #[cfg(test)]
     script: Option<script::Script>,
@@ -86,71 +106,98 @@ impl Http {
     ///
     /// Cancel safety: dropping the future closes the socket.
     pub async fn send(&self, request: WireRequest, timeout: Duration) -> Result<WireReply> {
-        let place = failure::place(&request.url);
         #[cfg(test)]
         if let Some(script) = &self.script {
+            let place = failure::place(&request.url);
             let answer = tokio::time::timeout(timeout, script.answer(request)).await;
             return answer.unwrap_or_else(|_| Err(failure::late(&place, timeout)));
         }
-        let exchange = exchange(self.client()?, request, MAX_REPLY, &place);
-        match tokio::time::timeout(timeout, exchange).await {
+        match tokio::time::timeout(timeout, self.exchange(&request, MAX_REPLY)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(failure::late(&place, timeout)),
+            Err(_) => Err(failure::late(&failure::place(&request.url), timeout)),
         }
     }
 
-    /// Two first calls at once may both build a client; one of them is dropped unused.
-    fn client(&self) -> Result<&reqwest::Client> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
+    async fn exchange(&self, request: &WireRequest, limit: usize) -> Result<WireReply> {
+        let mut incoming = self.start(request, limit).await?;
+        let headers = std::mem::take(&mut incoming.headers);
+        Ok(WireReply { status: incoming.status, headers, body: incoming.body().await? })
+    }
+
+    /// Sends `request`; gives back the reply, of `limit` bytes at most, when its headers have arrived.
+    async fn start(&self, request: &WireRequest, limit: usize) -> Result<Incoming> {
+        let reply = self.respond(request).await.map_err(|failure| failure.classify(&failure::place(&request.url)));
+        reply.map(|(connection, response)| {
+            Incoming::new(connection, response, Arc::clone(&self.pool), &request.url, limit)
+        })
+    }
+
+    async fn respond(
+        &self,
+        request: &WireRequest,
+    ) -> Result<(Box<Connection>, Response<hyper::body::Incoming>), Failure> {
+        let origin = &request.url[..Position::BeforePath];
+        let mut outgoing = outgoing(request)?;
+        loop {
+            let kept = poll_fn(|cx| Poll::Ready(self.pool.take(origin, cx))).await;
+            let is_kept = kept.is_some();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                // Seldom run, so it takes no room in the future of every call.
+                None => Box::pin(self.connect(&request.url)).await?,
+            };
+            match connection.send(outgoing).await {
+                Ok(response) => return Ok((connection, response)),
+                Err(mut failure) => match failure.take_message().filter(|_| is_kept) {
+                    Some(unsent) => outgoing = unsent,
+                    None => return Err(Failure::Exchange(failure.into_error())),
+                },
+            }
         }
-        let client = build()?;
-        Ok(self.client.get_or_init(|| client))
+    }
+
+    async fn connect(&self, url: &Url) -> Result<Box<Connection>, Failure> {
+        let stream = self.connector.connect(url).await?;
+        Connection::over(stream).await.map(Box::new).map_err(Failure::Exchange)
     }
 }
 
-fn build() -> Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .no_proxy()
-        .http1_only()
-        .gzip(true)
-        .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(usize::MAX)
-        .tcp_nodelay(true)
-        .build()
-        .map_err(|error| failure::unbuilt(&error))
-}
-
-async fn exchange(client: &reqwest::Client, request: WireRequest, limit: usize, place: &str) -> Result<WireReply> {
-    let mut response = start(client, request, place).await?;
-    let status = response.status().as_u16();
-    let headers = std::mem::take(response.headers_mut());
-    let body = read(response, limit, place).await.map_err(|error| error.with_status(status))?;
-    Ok(WireReply { status, headers, body })
-}
-
-/// Sends `request`; gives back the reply when its headers have arrived.
-async fn start(client: &reqwest::Client, request: WireRequest, place: &str) -> Result<reqwest::Response> {
-    let mut headers: HeaderMap = request.headers.into_iter().collect();
-    let mut builder = client.request(request.method, request.url);
+/// The HTTP request that `request` is.
+fn outgoing(request: &WireRequest) -> Result<Outgoing, Failure> {
+    let url = &request.url;
+    let unbuilt = |error: http::Error| Failure::Unbuilt(Box::new(error));
+    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+    let path = PathAndQuery::from_str(&url[Position::BeforePath..Position::AfterQuery]);
+    let mut outgoing = Request::new(Full::new(request.body.clone()));
+    *outgoing.method_mut() = request.method.clone();
+    *outgoing.uri_mut() = Uri::from(path.map_err(|error| unbuilt(error.into()))?);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(HOST, host.map_err(|error| unbuilt(error.into()))?);
+    headers.insert(USER_AGENT, HeaderValue::from_static(OWN_NAME));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     if !request.body.is_empty() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        builder = builder.body(request.body);
     }
-    builder.headers(headers).send().await.map_err(|error| failure::classify(error, place))
+    if let Some(login) = login(url) {
+        headers.insert(AUTHORIZATION, login.map_err(|error| unbuilt(error.into()))?);
+    }
+    headers.extend(request.headers.iter().cloned());
+    *outgoing.headers_mut() = headers;
+    Ok(outgoing)
 }
 
-async fn read(mut response: reqwest::Response, limit: usize, place: &str) -> Result<Bytes> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure::classify(error, place))? {
-        if body.len() + chunk.len() > limit {
-            let message = format!("{place} sent a reply of more than {limit} bytes");
-            return Err(Error::new(ErrorKind::MalformedReply, message));
-        }
-        body.extend_from_slice(&chunk);
+/// The name and password in `url`, as a proxy before a model server may ask for them.
+fn login(url: &Url) -> Option<Result<HeaderValue, InvalidHeaderValue>> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
     }
-    Ok(body.freeze())
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair)));
+    if let Ok(value) = &mut value {
+        value.set_sensitive(true);
+    }
+    Some(value)
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, RETRY_AFTER};
 
 /// The wait named by `retry-after-ms` (milliseconds) or `retry-after` (seconds, fractions allowed, or an HTTP date);
 /// `None` where neither is there or neither can be read. A date that has passed is a wait of zero.
@@ -28,7 +28,7 @@ fn seconds(value: &str, unit: f64) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{HeaderName, HeaderValue};
+    use http::header::{HeaderName, HeaderValue};
 
     use super::*;
 

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::error::{Error, ErrorKind};
 
 /// Long enough never to matter.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +71,7 @@ async fn a_reply_arrives_whole_with_its_status_and_headers() {
     let request = request.to_ascii_lowercase();
     assert!(request.starts_with("post /path?token=s3cret http/1.1\r\n"), "{request}");
     assert!(request.contains("content-type: application/json\r\n"), "{request}");
-    assert!(request.contains(&format!("user-agent: {USER_AGENT}\r\n")), "{request}");
+    assert!(request.contains(&format!("user-agent: {OWN_NAME}\r\n")), "{request}");
 }
 
 #[tokio::test]
@@ -156,8 +157,8 @@ async fn a_body_over_the_limit_is_malformed_with_or_without_a_length() {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 stream
             };
-            let client = build().unwrap();
-            let (_stream, outcome) = tokio::join!(serve, exchange(&client, post(url), limit, "there"));
+            let (http, request) = (Http::default(), post(url));
+            let (_stream, outcome) = tokio::join!(serve, http.exchange(&request, limit));
             match outcome {
                 Ok(reply) => assert!(fits && *reply.body == *b"123456"),
                 Err(error) => assert!(!fits && error.kind() == ErrorKind::MalformedReply, "{error}"),

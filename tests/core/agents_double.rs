@@ -134,6 +134,7 @@ impl Generate for Double {
                 tokens: 10,
                 cost: Some(0.5),
                 latency: Duration::ZERO,
+                is_cached: false,
                 attempts: Vec::new(),
             })
         })
@@ -197,8 +198,28 @@ fn item(schema: &str, label: u64, text: &str) -> Value {
             "improved_description": format!("All of {title}, and a plan for winter."),
             "key_improvements": ["winter"],
         }),
+        "DimensionEvaluations" => json!({
+            "idea_index": label, "feasibility": score, "innovation": 2.0, "impact": 7.0, "cost_effectiveness": 7.0,
+            "scalability": 7.0, "risk_assessment": 7.0, "timeline": 7.0, "summary": format!("Sides of {title}"),
+        }),
+        _ if schema.ends_with("Inferences") => inference(label, title, 0.8),
         other => panic!("no answer for {other}"),
     }
+}
+
+/// An inference of every type at once: what a type does not know, it leaves alone.
+pub(crate) fn inference(label: u64, title: &str, confidence: f64) -> Value {
+    json!({
+        "idea_index": label,
+        "inference_chain": [format!("{title} exists"), "People use it"],
+        "conclusion": format!("{title} works"),
+        "confidence": confidence,
+        "improvements": "Begin in May",
+        "causal_chain": ["Use → less waste"],
+        "constraints": [{"constraint": "No money", "satisfaction": 0.5}],
+        "contradictions": [{"conflict": "Free, but costly", "severity": "low"}],
+        "implications": ["Less waste"],
+    })
 }
 
 /// The ideas under labels: a line `idea_index: N`, then `<idea>`, then the text up to `</idea>`.

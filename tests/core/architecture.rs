@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From left to right; a later layer may use every earlier one.
-const LAYERS: [&str; 5] = ["provider", "router", "agents", "coordinator", "python"];
+const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// Usable from everywhere. `transport` is the wire that `provider` and `router` share, `attachment` reads files into
-/// messages.
-const LEAVES: [&str; 7] = ["attachment", "config", "error", "message", "progress", "schema", "transport"];
+/// messages, `webpage` pages of the web.
+const LEAVES: [&str; 8] = ["attachment", "config", "error", "message", "progress", "schema", "transport", "webpage"];
 
 /// What a leaf may use besides leaves: an error lists the attempts that led to it.
 const EXCEPTIONS: [(&str, &str); 1] = [("error", "router")];

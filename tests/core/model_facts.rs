@@ -22,7 +22,7 @@ fn target(simulator: &Simulator, provider: Provider, model: &str) -> Target {
     Target {
         provider,
         model: Arc::from(model),
-        base_url: Arc::from(base_url),
+        base_url: base_url.into(),
         key: Some(Secret::new("key-0123456789-abcdef")),
         timeout: Duration::from_secs(5),
         tuning: Tuning::default(),

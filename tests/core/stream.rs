@@ -14,9 +14,9 @@ use stream_setting::{DONE, QUESTION, ROLE, STOP, Setting, delta, read};
 async fn the_pieces_joined_are_the_answer_in_every_dialect() {
     for provider in [Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Mock] {
         let setting = Setting::asking(provider, false);
-        let mut call = setting.router.call(&setting.engine, Request::new(QUESTION), None).unwrap();
+        let mut call = setting.router.call(&setting.engine, Request::new(QUESTION), None, None).unwrap();
         call.next(None).await.unwrap();
-        let whole = call.finish().unwrap();
+        let whole = call.finish().unwrap().0;
         let (text, restarts, outcome) = read(setting.stream(StreamOptions::default())).await;
         let response = outcome.unwrap();
         assert_eq!((&text, &response.text, restarts), (&whole.text, &whole.text, 0), "{provider}");

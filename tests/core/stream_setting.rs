@@ -32,15 +32,21 @@ impl Setting {
     pub fn asking(provider: Provider, fallback: bool) -> Self {
         let simulator = Simulator::start().unwrap();
         let config = Config {
-            ollama_host: simulator.ollama_url(),
-            gemini_base_url: simulator.gemini_url(),
+            ollama_host: simulator.ollama_url().into(),
+            gemini_base_url: simulator.gemini_url().into(),
             gemini_api_key: Some(Secret::new("a-key-of-no-worth")),
-            openai_base_url: simulator.openai_url(),
+            openai_base_url: simulator.openai_url().into(),
             openai_model: Some("simulated".to_owned()),
             ..Config::default()
         };
         let primary_provider = Some(ProviderChoice::Pinned(provider));
-        let overrides = Overrides { primary_provider, fallback_enabled: Some(fallback), ..Overrides::default() };
+        let overrides = Overrides {
+            primary_provider,
+            fallback_enabled: Some(fallback),
+            // Every call is to reach the simulator.
+            cache_enabled: Some(false),
+            ..Overrides::default()
+        };
         let router = Arc::new(Router::new(Arc::new(config), overrides));
         Self { simulator, engine: Arc::new(Engine::new()), router }
     }

@@ -24,7 +24,7 @@ fn wire(provider: Provider) -> (&'static dyn Adapter, Target) {
     let target = Target {
         provider,
         model: Arc::from("the-model"),
-        base_url: Arc::from("http://127.0.0.1"),
+        base_url: "http://127.0.0.1".into(),
         key: Some(Secret::new("a-key-of-no-worth")),
         timeout: Duration::from_secs(1),
         tuning: Tuning::default(),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from madspark import LLMRouter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +25,7 @@ from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def router(provider="ollama"):
-    return LLMRouter(provider, False, config=LLMConfig(ollama_host=sys.argv[1]))
+    return LLMRouter(provider, False, config=LLMConfig(ollama_host=sys.argv[1], cache_enabled=False))
 
 """
 
@@ -33,7 +36,8 @@ _LIMIT = 60
 class Scripts:
     """Runs Python source, each in an interpreter of its own that knows only the simulator."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: str) -> None:
+        self._home = home
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, source: str, simulator: Simulator, before: str = "") -> subprocess.Popen[str]:
@@ -44,7 +48,8 @@ class Scripts:
         """Start `source` and nothing besides."""
         process = subprocess.Popen(  # noqa: S603  (our own source)
             [sys.executable, "-c", source, *arguments],
-            env={},
+            # No home of anybody's, and every call reaches the simulator.
+            env={"HOME": self._home, "MADSPARK_CACHE_ENABLED": "no"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -71,8 +76,41 @@ class Scripts:
 
 
 @pytest.fixture
-def scripts() -> Iterator[Scripts]:
+def scripts(home: str) -> Iterator[Scripts]:
     """Fresh interpreters; none outlives its test."""
-    made = Scripts()
+    made = Scripts(home)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The home of the whole run: nothing is written into the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = str(tmp_path_factory.mktemp("home"))
+        patch.setenv("HOME", path)
+        yield path
+
+
+@pytest.fixture(autouse=True)
+def _cache_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routers that are not told otherwise do without the response cache: every call is to reach the simulator.
+
+    Tests marked `cache` have routers as users have them.
+    """
+    if request.node.get_closest_marker("cache") is not None:
+        return
+    make = LLMRouter.__init__
+
+    @functools.wraps(make)
+    def init(
+        self: LLMRouter,
+        primary_provider: str | None = None,
+        fallback_enabled: bool | None = None,
+        cache_enabled: bool | None = None,
+        *args: Any,
+        **options: Any,
+    ) -> None:
+        make(self, primary_provider, fallback_enabled, bool(cache_enabled), *args, **options)
+
+    monkeypatch.setattr(LLMRouter, "__init__", init)

@@ -30,11 +30,33 @@ BEGINNINGS = {
 }
 """How each stage's prompt begins."""
 
+REASONING = {"multi_dimensional": "Rate each idea", "logical_inference": "Reason about each idea"}
+"""How the prompts begin of the agents that rate and reason."""
+
 IMPROVED = "Better "
 """How the ideas begin that `sample` improved."""
 
 NAMES = ["Amber", "Bramble", "Copper", "Drizzle", "Ember"]
 """The ideas of `sample`, by their first words."""
+
+
+DIMENSIONS = [
+    "feasibility",
+    "innovation",
+    "impact",
+    "cost_effectiveness",
+    "scalability",
+    "risk_assessment",
+    "timeline",
+]
+
+INFERENCES = [
+    "FullInferences",
+    "CausalInferences",
+    "ConstraintInferences",
+    "ContradictionInferences",
+    "ImplicationInferences",
+]
 
 
 def stage_of(prompt: str) -> str:
@@ -104,6 +126,23 @@ def improvement(about: str) -> dict[str, Any]:
     }
 
 
+def dimensions(score: float, about: str) -> dict[str, Any]:
+    return {**dict.fromkeys(DIMENSIONS, score), "summary": f"Sides of {about}"}
+
+
+def inference(about: str, confidence: float = 0.8) -> dict[str, Any]:
+    """What every type of inference takes from."""
+    return {
+        "inference_chain": [f"{about} exists", "People use it"],
+        "conclusion": f"{about} works",
+        "confidence": confidence,
+        "causal_chain": ["Use, then less heat"],
+        "constraints": [{"constraint": "No money", "satisfaction": 0.5}],
+        "contradictions": [{"conflict": "Free, but costly", "severity": "low"}],
+        "implications": ["Less heat"],
+    }
+
+
 def numbered_ideas(*names: str) -> list[dict[str, Any]]:
     """A generator's reply with an idea for each name."""
     return [idea(f"{name} shelter", at + 1) for at, name in enumerate(names)]
@@ -111,8 +150,9 @@ def numbered_ideas(*names: str) -> list[dict[str, Any]]:
 
 def script(simulator: Simulator, stage: str, *replies: Any) -> None:
     """Have the simulator answer the next calls of a stage; an evaluation's second call is the re-evaluation's."""
+    beginning = (BEGINNINGS | REASONING)[stage]
     for reply in replies:
-        simulator.on(contains=BEGINNINGS[stage], times=1, json=reply)
+        simulator.on(contains=beginning, times=1, json=reply)
 
 
 def sample(schema: type[_Model], prompt: str) -> _Model:
@@ -124,6 +164,8 @@ def sample(schema: type[_Model], prompt: str) -> _Model:
         "AdvocacyBatch": lambda at: advocacy(str(at)),
         "SkepticismBatch": lambda at: skepticism(str(at)),
         "ImprovementBatch": lambda at: improvement(str(at)),
+        "DimensionEvaluations": lambda at: dimensions(5 + at / 2, str(at)),
+        **dict.fromkeys(INFERENCES, lambda at: inference(str(at))),
         "Advocacy": lambda _: advocacy("it"),
         "Skepticism": lambda _: skepticism("it"),
         "Improvement": lambda _: improvement("it"),

@@ -161,9 +161,9 @@ def test_images_and_documents_travel_as_base64(router: LLMRouter, madspark_simul
     assert text["text"].endswith("what is it?")
 
 
-def test_a_web_page_is_refused_before_anything_is_sent(router: LLMRouter, madspark_simulator: Simulator) -> None:
-    with pytest.raises(AllProvidersFailedError, match="does not take web addresses"):
-        router.generate_structured("what is it?", Pair, urls=["https://example.org/"])
+def test_a_web_page_is_fetched_by_us_or_refused(router: LLMRouter, madspark_simulator: Simulator) -> None:
+    with pytest.raises(ValueError, match="is not on the public internet"):
+        router.generate_structured("what is it?", Pair, urls=["http://localhost:1/"])
     assert madspark_simulator.requests == []
 
 

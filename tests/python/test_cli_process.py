@@ -23,6 +23,8 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_", "ANTHROPIC_"))
 }
+# Every run is to reach the simulator, and nobody's home is written into.
+ENVIRONMENT["MADSPARK_CACHE_ENABLED"] = "no"
 COMMAND = [sys.executable, "-m", "madspark"]
 # Long enough for a loaded machine; only a hang reaches it.
 LIMIT = 60
@@ -141,16 +143,16 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_failures_of_a_provider_say_what_to_do(madspark_simulator: Simulator) -> None:
+def test_failures_of_a_provider_say_what_to_do(madspark_simulator: Simulator, tmp_path: Path) -> None:
+    paper = tmp_path / "paper.pdf"
+    paper.write_bytes(b"%PDF-1.7\n")
     madspark_simulator.restrict_models(True)
     madspark_simulator.require_key("gemini", "the-right-key-of-the-server")
     for arguments, hint in (
         (["--provider", "ollama", "--ollama-model", "nope:1b"], "run `ollama pull nope:1b` or pass --ollama-model"),
         (["--provider", "gemini"], "there is no API key: set gemini_api_key or GOOGLE_API_KEY"),
-        (
-            ["--provider", "ollama", "--url", "https://example.org"],
-            "not take web addresses: pass --provider gemini",
-        ),
+        (["--provider", "ollama", "--file", str(paper)], "not take PDF files: pass --provider gemini"),
+        (["--provider", "ollama", "--url", "http://localhost:1/x"], "the page at localhost:1 is not on the public"),
     ):
         done = simulated(madspark_simulator, "city farming", *arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)

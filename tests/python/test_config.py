@@ -41,6 +41,7 @@ DEFAULTS: dict[str, object] = {
     "gemini_thinking_level": None,
     "limits": {},
     "prices": {},
+    "page_hosts": (),
 }
 
 OTHERS: dict[str, object] = {
@@ -65,6 +66,7 @@ OTHERS: dict[str, object] = {
     "gemini_thinking_level": "low",
     "limits": {"gemini": Limits(requests_per_minute=10), "ollama": Limits(concurrent=1)},
     "prices": {"gemini-x": (0.5, 0.05, 3.0)},
+    "page_hosts": ("intranet:8080",),
 }
 
 VARIABLES: dict[str, tuple[str, str, object]] = {
@@ -159,9 +161,14 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("default_temperature", -0.1),
     ("default_temperature", 2.1),
     ("default_temperature", float("nan")),
+    ("ollama_timeout", 10**400),
+    ("default_temperature", -(10**400)),
     ("ollama_num_ctx", 0),
     ("ollama_num_ctx", -1),
     ("ollama_num_ctx", 2**32),
+    ("ollama_num_ctx", 2**64),
+    ("ollama_keep_alive", 10**400),
+    ("ollama_load_timeout", 10**400),
     ("ollama_keep_alive", "forever"),
     ("ollama_keep_alive", "10"),
     ("ollama_keep_alive", ""),
@@ -171,12 +178,14 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("ollama_load_timeout", float("inf")),
     ("gemini_thinking_budget", -2),
     ("gemini_thinking_budget", 2**31),
+    ("gemini_thinking_budget", -(2**64)),
     ("gemini_thinking_level", "much"),
     ("gemini_thinking_level", ""),
     ("limits", {"claude": Limits()}),
     ("prices", {"gemini-x": (1.0,)}),
     ("prices", {"gemini-x": 1.0}),
     ("prices", {"gemini-x": (1.0, -1.0)}),
+    ("prices", {"gemini-x": (1.0, 10**400)}),
     ("prices", {"gemini-x": (1.0, float("nan"), 1.0)}),
     ("prices", {" ": (1.0, 1.0)}),
 ]
@@ -230,8 +239,8 @@ def test_limits_are_values() -> None:
 
 
 @pytest.mark.parametrize("name", ["concurrent", "requests_per_minute", "tokens_per_minute"])
-@pytest.mark.parametrize("value", [0, -1])
-def test_a_limit_below_one_is_refused(name: str, value: int) -> None:
+@pytest.mark.parametrize("value", [0, -1, 2**64, -(2**64)])
+def test_a_limit_that_is_no_number_of_requests_or_tokens_is_refused(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})
 

@@ -153,7 +153,7 @@ def test_urls_are_read_by_gemini_and_nobody_fetches_them(
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"files": [PDF]}, "does not take PDF files"), ({"urls": ["https://example.org"]}, "does not take web addresses")],
+    [({"files": [PDF]}, "does not take PDF files")],
 )
 def test_with_ollama_alone_the_error_says_what_it_does_not_take(
     arguments: dict[str, Any], words: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator

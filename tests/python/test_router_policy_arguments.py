@@ -155,7 +155,7 @@ def test_a_type_error_is_in_the_words_of_python() -> None:
 
 def test_what_a_router_may_choose_is_given_by_name() -> None:
     with pytest.raises(TypeError, match="positional"):
-        LLMRouter("ollama", True, LLMConfig(), "fast", 60.0)  # type: ignore[call-arg]
+        LLMRouter("ollama", True, False, LLMConfig(), "fast", 60.0)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("choices", RIGHT_VALUES, ids=str)

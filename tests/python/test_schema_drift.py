@@ -9,7 +9,14 @@ import pytest
 
 from doubles import STAGES
 from madspark import AsyncCoordinator, LLMRouter, _core, schemas
-from madspark.agents import Advocate, Skeptic, StructuredIdeaGenerator
+from madspark.agents import (
+    Advocate,
+    LogicalInferenceEngine,
+    MultiDimensionalEvaluator,
+    Skeptic,
+    StructuredIdeaGenerator,
+)
+from madspark.agents.logical_inference import INFERENCE_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +32,14 @@ NAMES = [
     "Advocacy",
     "Skepticism",
     "Improvement",
+]
+REASONING = [
+    "DimensionEvaluations",
+    "FullInferences",
+    "CausalInferences",
+    "ConstraintInferences",
+    "ContradictionInferences",
+    "ImplicationInferences",
 ]
 
 # Words for people and models, which the two sides choose for themselves.
@@ -83,7 +98,7 @@ def of_pydantic(name: str) -> Any:
     return normal(schema, schema)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *REASONING])
 def test_the_core_and_pydantic_agree(name: str) -> None:
     assert of_core(name) == of_pydantic(name)
 
@@ -112,3 +127,17 @@ async def test_the_wire_carries_these_schemas(
             if index is not None:
                 assert index.pop("maximum") + 1 in {2, 5}
         assert schema == expected, name
+
+
+async def test_the_wire_carries_the_schemas_of_the_reasoning_agents(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router(primary_provider="ollama")
+    await MultiDimensionalEvaluator(router).aevaluate(["A roof", "A tree"], "Shade")
+    for kind in INFERENCE_TYPES:
+        await LogicalInferenceEngine(router).ainfer(["A roof", "A tree"], "Shade", inference_type=kind)
+    for name, request in zip(REASONING, madspark_simulator.requests, strict=True):
+        schema = normal(as_grammar(request.schema), {})
+        assert schema.pop("minItems") == schema.pop("maxItems") == 2
+        assert schema["items"]["properties"]["idea_index"].pop("maximum") == 1
+        assert schema == normal(as_grammar(of_core(name)), {}), name

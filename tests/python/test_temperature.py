@@ -59,6 +59,13 @@ def test_zero_is_a_value() -> None:
     assert by_stage(TemperatureManager(config)) == (0.0,) * 6
 
 
+@pytest.mark.parametrize("manager", [TemperatureManager(), TemperatureManager.from_preset("wild")])
+def test_stages_that_score_again_or_reason(manager: TemperatureManager) -> None:
+    assert manager.get_temperature_for_stage("re_evaluation") == manager.evaluation
+    assert manager.get_temperature_for_stage("multi_dimensional") == 0.0
+    assert manager.get_temperature_for_stage("logical_inference") == 0.7
+
+
 def test_unknown_names_tell_the_known_ones() -> None:
     with pytest.raises(ValueError, match="conservative, balanced, creative, wild"):
         TemperatureManager.from_preset("hot")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOPICS = {
     "Japanese": ("食品ロスを減らす方法を地域で考える", "予算は少ない", ("CJK", "HIRAGANA", "KATAKANA"), "強み:"),
     "Chinese": ("减少城市食物浪费的方法，让社区参与进来", "预算很少", ("CJK",), "优势:"),
-    "Arabic": ("كيف يمكننا تقليل هدر الطعام في مدينتنا", "الميزانية محدودة", ("ARABIC",), "STRENGTHS:"),
+    "Arabic": ("كيف يمكننا تقليل هدر الطعام في مدينتنا", "الميزانية محدودة", ("ARABIC",), "نقاط القوة:"),
     "German": (
         "Wie können wir Lebensmittelabfälle in unserer Stadt verringern?",
         "Es gibt nur wenig Geld dafür",

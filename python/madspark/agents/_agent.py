@@ -59,9 +59,15 @@ class Agent:
 
 
 def task(
-    agent: str, topic: str, context: str, temperature: float, cases: Sequence[Mapping[str, Any]] = (), count: int = 0
+    agent: str,
+    topic: str,
+    context: str,
+    temperature: float,
+    cases: Sequence[Mapping[str, Any]] = (),
+    count: int = 0,
+    language: str | None = None,
 ) -> dict[str, Any]:
-    """One question to one agent, in the core's terms.
+    """One question to one agent, in the core's terms; the answer's language is that of the topic where it is None.
 
     Raises:
         TypeError: A text is no text, or a number no number.
@@ -74,7 +80,20 @@ def task(
         "temperature": number("temperature", temperature),
         "count": whole("the number of ideas", count),
         "cases": [_case(case) for case in cases],
+        "language": language if language is None else text("language", language),
     }
+
+
+def idea_cases(ideas: Sequence[str]) -> list[dict[str, str]]:
+    """A case for each of `ideas`.
+
+    Raises:
+        TypeError: `ideas` is a single text.
+    """
+    if isinstance(ideas, str):
+        message = "ideas must be a list of texts; a single text would be taken letter by letter"
+        raise TypeError(message)
+    return [{"idea": idea} for idea in ideas]
 
 
 def case_of(given: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:

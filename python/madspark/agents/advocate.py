@@ -18,23 +18,45 @@ class Advocate(Agent):
 
     __slots__ = ()
 
-    def advocate(self, idea: str, evaluation: str, topic: str, context: str = "", temperature: float = 0.5) -> Advocacy:
+    def advocate(
+        self,
+        idea: str,
+        evaluation: str,
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
+    ) -> Advocacy:
         """Argue for one idea; `evaluation` may be blank.
 
         Raises:
             ValueError: A blank topic or idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        return _one(self._run(_task(idea, evaluation, topic, context, temperature)).value)
+        return _one(self._run(_task(idea, evaluation, topic, context, temperature, language)).value)
 
     async def aadvocate(
-        self, idea: str, evaluation: str, topic: str, context: str = "", temperature: float = 0.5
+        self,
+        idea: str,
+        evaluation: str,
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> Advocacy:
         """Do as `advocate`, as a coroutine."""
-        return _one((await self._arun(_task(idea, evaluation, topic, context, temperature))).value)
+        return _one((await self._arun(_task(idea, evaluation, topic, context, temperature, language))).value)
 
     def advocate_batch(
-        self, cases: Sequence[Mapping[str, Any]], topic: str, context: str = "", temperature: float = 0.5
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> list[AdvocacyForIdea]:
         """Argue for many ideas in one call; each result names its idea by `idea_index`.
 
@@ -44,13 +66,19 @@ class Advocate(Agent):
             ValueError: A blank topic or idea, or no idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        return _many(self._run(_tasks(cases, topic, context, temperature)).value)
+        return _many(self._run(_tasks(cases, topic, context, temperature, language)).value)
 
     async def aadvocate_batch(
-        self, cases: Sequence[Mapping[str, Any]], topic: str, context: str = "", temperature: float = 0.5
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> list[AdvocacyForIdea]:
         """Do as `advocate_batch`, as a coroutine."""
-        return _many((await self._arun(_tasks(cases, topic, context, temperature))).value)
+        return _many((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
 
 def advocate_idea(
@@ -103,13 +131,17 @@ def advocate_ideas_batch(
     return found, tokens
 
 
-def _task(idea: str, evaluation: str, topic: str, context: str, temperature: float) -> dict[str, Any]:
-    return task("advocate", topic, context, temperature, [{"idea": idea, "evaluation": evaluation}])
+def _task(
+    idea: str, evaluation: str, topic: str, context: str, temperature: float, language: str | None = None
+) -> dict[str, Any]:
+    return task("advocate", topic, context, temperature, [{"idea": idea, "evaluation": evaluation}], language=language)
 
 
-def _tasks(cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float) -> dict[str, Any]:
+def _tasks(
+    cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float, language: str | None = None
+) -> dict[str, Any]:
     known = [case_of(case, idea=("idea",), evaluation=("evaluation", "critique")) for case in cases]
-    return task("advocate_batch", topic, context, temperature, known)
+    return task("advocate_batch", topic, context, temperature, known, language=language)
 
 
 def _one(value: dict[str, Any]) -> Advocacy:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from madspark.agents._agent import Agent, routed, task
+from madspark.agents._agent import Agent, idea_cases, routed, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,13 @@ class Critic(Agent):
     __slots__ = ()
 
     def evaluate(
-        self, ideas: Sequence[str], topic: str, context: str = "", temperature: float = 0.3
+        self,
+        ideas: Sequence[str],
+        topic: str,
+        context: str = "",
+        temperature: float = 0.3,
+        *,
+        language: str | None = None,
     ) -> list[CriticEvaluation]:
         """Evaluate ideas in one call; each evaluation names its idea by `idea_index`.
 
@@ -30,13 +36,19 @@ class Critic(Agent):
             ValueError: A blank topic or idea, or no idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        return _evaluations(self._run(_task(ideas, topic, context, temperature)).value)
+        return _evaluations(self._run(_task(ideas, topic, context, temperature, language)).value)
 
     async def aevaluate(
-        self, ideas: Sequence[str], topic: str, context: str = "", temperature: float = 0.3
+        self,
+        ideas: Sequence[str],
+        topic: str,
+        context: str = "",
+        temperature: float = 0.3,
+        *,
+        language: str | None = None,
     ) -> list[CriticEvaluation]:
         """Do as `evaluate`, as a coroutine."""
-        return _evaluations((await self._arun(_task(ideas, topic, context, temperature))).value)
+        return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
 
 def evaluate_ideas(
@@ -102,11 +114,10 @@ def _as_text(item: object) -> str:
     return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
 
 
-def _task(ideas: Sequence[str], topic: str, context: str, temperature: float) -> dict[str, Any]:
-    if isinstance(ideas, str):
-        message = "ideas must be a list of texts; a single text would be taken letter by letter"
-        raise TypeError(message)
-    return task("evaluate", topic, context, temperature, [{"idea": idea} for idea in ideas])
+def _task(
+    ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None = None
+) -> dict[str, Any]:
+    return task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
 
 
 def _evaluations(values: list[dict[str, Any]]) -> list[CriticEvaluation]:

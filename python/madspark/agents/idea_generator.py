@@ -31,6 +31,8 @@ class IdeaGenerator(Agent):
         temperature: float = 0.9,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
+        *,
+        language: str | None = None,
     ) -> list[IdeaItem]:
         """Propose `count` ideas; fewer where the model gave fewer.
 
@@ -38,7 +40,7 @@ class IdeaGenerator(Agent):
             ValueError: A blank topic, or a count below 1; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        asked = task("generate", topic, context, temperature, count=count)
+        asked = task("generate", topic, context, temperature, count=count, language=language)
         return _ideas(self._run(asked, files or (), urls or ()).value)
 
     async def agenerate(
@@ -49,9 +51,11 @@ class IdeaGenerator(Agent):
         temperature: float = 0.9,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
+        *,
+        language: str | None = None,
     ) -> list[IdeaItem]:
         """Do as `generate`, as a coroutine."""
-        asked = task("generate", topic, context, temperature, count=count)
+        asked = task("generate", topic, context, temperature, count=count, language=language)
         return _ideas((await self._arun(asked, files or (), urls or ())).value)
 
 
@@ -94,7 +98,8 @@ def improve_ideas_batch(
     """Improve many ideas in one call.
 
     Args:
-        ideas_with_feedback: Each with `idea`, and any of `critique` (or `evaluation`), `advocacy` and `skepticism`.
+        ideas_with_feedback: Each with `idea`, and any of `critique` (or `evaluation`), `advocacy`, `skepticism`,
+            `weak_dimensions` and `inference`.
         topic: What the ideas are about; not blank.
         context: What limits or guides them.
         temperature: 0.0 to 2.0.
@@ -115,6 +120,8 @@ def improve_ideas_batch(
             evaluation=("critique", "evaluation"),
             advocacy=("advocacy", "advocacy_points"),
             skepticism=("skepticism", "skeptic_points"),
+            weak_dimensions=("weak_dimensions",),
+            inference=("inference", "logical_inference"),
         )
         for given in ideas_with_feedback
     ]

@@ -19,7 +19,14 @@ class Skeptic(Agent):
     __slots__ = ()
 
     def criticize(
-        self, idea: str, advocacy: str, topic: str, context: str = "", temperature: float = 0.5
+        self,
+        idea: str,
+        advocacy: str,
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> Skepticism:
         """Argue against one idea; `advocacy` may be blank.
 
@@ -27,16 +34,29 @@ class Skeptic(Agent):
             ValueError: A blank topic or idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        return _one(self._run(_task(idea, advocacy, topic, context, temperature)).value)
+        return _one(self._run(_task(idea, advocacy, topic, context, temperature, language)).value)
 
     async def acriticize(
-        self, idea: str, advocacy: str, topic: str, context: str = "", temperature: float = 0.5
+        self,
+        idea: str,
+        advocacy: str,
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> Skepticism:
         """Do as `criticize`, as a coroutine."""
-        return _one((await self._arun(_task(idea, advocacy, topic, context, temperature))).value)
+        return _one((await self._arun(_task(idea, advocacy, topic, context, temperature, language))).value)
 
     def criticize_batch(
-        self, cases: Sequence[Mapping[str, Any]], topic: str, context: str = "", temperature: float = 0.5
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> list[SkepticismForIdea]:
         """Argue against many ideas in one call; each result names its idea by `idea_index`.
 
@@ -46,13 +66,19 @@ class Skeptic(Agent):
             ValueError: A blank topic or idea, or no idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        return _many(self._run(_tasks(cases, topic, context, temperature)).value)
+        return _many(self._run(_tasks(cases, topic, context, temperature, language)).value)
 
     async def acriticize_batch(
-        self, cases: Sequence[Mapping[str, Any]], topic: str, context: str = "", temperature: float = 0.5
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        topic: str,
+        context: str = "",
+        temperature: float = 0.5,
+        *,
+        language: str | None = None,
     ) -> list[SkepticismForIdea]:
         """Do as `criticize_batch`, as a coroutine."""
-        return _many((await self._arun(_tasks(cases, topic, context, temperature))).value)
+        return _many((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
 
 def criticize_idea(
@@ -105,13 +131,17 @@ def criticize_ideas_batch(
     return found, tokens
 
 
-def _task(idea: str, advocacy: str, topic: str, context: str, temperature: float) -> dict[str, Any]:
-    return task("criticize", topic, context, temperature, [{"idea": idea, "advocacy": advocacy}])
+def _task(
+    idea: str, advocacy: str, topic: str, context: str, temperature: float, language: str | None = None
+) -> dict[str, Any]:
+    return task("criticize", topic, context, temperature, [{"idea": idea, "advocacy": advocacy}], language=language)
 
 
-def _tasks(cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float) -> dict[str, Any]:
+def _tasks(
+    cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float, language: str | None = None
+) -> dict[str, Any]:
     known = [case_of(case, idea=("idea",), advocacy=("advocacy",)) for case in cases]
-    return task("criticize_batch", topic, context, temperature, known)
+    return task("criticize_batch", topic, context, temperature, known, language=language)
 
 
 def _one(value: dict[str, Any]) -> Skepticism:

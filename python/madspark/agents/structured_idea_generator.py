@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from madspark.agents._agent import Agent, routed, task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from madspark.schemas import Improvement
 
 
@@ -25,14 +27,23 @@ class StructuredIdeaGenerator(Agent):
         topic: str,
         context: str = "",
         temperature: float = 0.9,
+        *,
+        weak_dimensions: str | Sequence[str] = "",
+        inference: str | Mapping[str, Any] = "",
+        language: str | None = None,
     ) -> Improvement:
         """Improve one idea; what was said about it may be blank.
+
+        `weak_dimensions` are to be mended first; `inference` is what was concluded about the idea.
 
         Raises:
             ValueError: A blank topic or idea; nothing was sent.
             LLMProviderError: No provider answered.
         """
-        return _one(self._run(_task(idea, critique, advocacy, skepticism, topic, context, temperature)).value)
+        asked = _task(
+            idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
+        )
+        return _one(self._run(asked).value)
 
     async def aimprove(
         self,
@@ -43,9 +54,16 @@ class StructuredIdeaGenerator(Agent):
         topic: str,
         context: str = "",
         temperature: float = 0.9,
+        *,
+        weak_dimensions: str | Sequence[str] = "",
+        inference: str | Mapping[str, Any] = "",
+        language: str | None = None,
     ) -> Improvement:
         """Do as `improve`, as a coroutine."""
-        return _one((await self._arun(_task(idea, critique, advocacy, skepticism, topic, context, temperature))).value)
+        asked = _task(
+            idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
+        )
+        return _one((await self._arun(asked)).value)
 
 
 def improve_idea_structured(
@@ -75,10 +93,26 @@ def improve_idea_structured(
 
 
 def _task(
-    idea: str, critique: str, advocacy: str, skepticism: str, topic: str, context: str, temperature: float
+    idea: str,
+    critique: str,
+    advocacy: str,
+    skepticism: str,
+    topic: str,
+    context: str,
+    temperature: float,
+    weak_dimensions: str | Sequence[str] = "",
+    inference: str | Mapping[str, Any] = "",
+    language: str | None = None,
 ) -> dict[str, Any]:
-    case = {"idea": idea, "evaluation": critique, "advocacy": advocacy, "skepticism": skepticism}
-    return task("improve", topic, context, temperature, [case])
+    case = {
+        "idea": idea,
+        "evaluation": critique,
+        "advocacy": advocacy,
+        "skepticism": skepticism,
+        "weak_dimensions": weak_dimensions,
+        "inference": inference,
+    }
+    return task("improve", topic, context, temperature, [case], language=language)
 
 
 def _one(value: dict[str, Any]) -> Improvement:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from madspark.utils.temperature_control import PRESETS, TemperatureManager
 
-__all__ = ["EXIT_CODES", "config_changes", "parse", "temperatures"]
+__all__ = ["EXIT_CODES", "config_changes", "parse", "parse_cache", "temperatures"]
 
 EXIT_CODES = """\
 exit codes:
@@ -25,13 +25,17 @@ KEYS = """\
 API keys come from the environment alone: GOOGLE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY.
 """
 
+CACHE = """\
+`madspark cache stats` tells what the response cache holds, `madspark cache clear` empties it.
+"""
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line. A wrong one ends the process with one line on stderr and code 2."""
     parser = _Parser(
         prog="madspark",
         description="Generate ideas on a topic, criticise them and improve the best ones.",
-        epilog=f"{KEYS}\n{EXIT_CODES}",
+        epilog=f"{CACHE}\n{KEYS}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -74,6 +78,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     models.add_argument("--anthropic-model", type=_text, metavar="NAME", help="Anthropic model")
     models.add_argument("--anthropic-base-url", type=_url, metavar="URL", help="base URL of the Anthropic API")
 
+    cache = parser.add_argument_group("the response cache")
+    cache.add_argument("--no-cache", action="store_true", help="take no answer from it and keep none")
+    _add_cache_dir(cache)
+
     output = parser.add_argument_group("the output")
     output.add_argument("--json", action="store_true", help="print results and metrics as JSON")
     told = output.add_mutually_exclusive_group()
@@ -82,9 +90,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def parse_cache(arguments: list[str]) -> argparse.Namespace:
+    """Read what follows `madspark cache`. A wrong command line ends the process as `parse` does."""
+    parser = _Parser(
+        prog="madspark cache",
+        description="Look at the response cache, or empty it. A run on a topic of this name: `madspark -- cache`.",
+        epilog="MADSPARK_CACHE_DIR and MADSPARK_CACHE_URL name the cache.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", choices=["stats", "clear"], help="tell what it holds, or remove every answer")
+    _add_cache_dir(parser)
+    return parser.parse_args(arguments)
+
+
 def config_changes(args: argparse.Namespace) -> dict[str, Any]:
     """Tell which fields of the configuration the command line sets."""
     fields = {
+        "cache_enabled": False if args.no_cache else None,
+        "cache_dir": args.cache_dir,
         "ollama_host": args.ollama_host,
         "ollama_model_fast": args.ollama_model,
         "ollama_model_balanced": args.ollama_model,
@@ -103,6 +126,10 @@ def temperatures(args: argparse.Namespace) -> TemperatureManager | None:
     if args.temperature is not None:
         return TemperatureManager.from_base_temperature(args.temperature)
     return None if args.preset is None else TemperatureManager.from_preset(args.preset)
+
+
+def _add_cache_dir(to: argparse._ActionsContainer) -> None:
+    to.add_argument("--cache-dir", type=_text, metavar="PATH", help="folder of the response cache")
 
 
 class _Parser(argparse.ArgumentParser):

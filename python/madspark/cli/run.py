@@ -28,6 +28,11 @@ _MAX_COLUMNS = 100
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line ``arguments``, by default the process's own. Returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["cache"]:
+        from madspark.cli.cache import run as run_cache
+
+        return run_cache(arguments[1:])
     args = parse(arguments)
     from madspark.llm.config import LLMConfig
 

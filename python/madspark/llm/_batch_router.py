@@ -44,7 +44,7 @@ class BatchRouter(StructuredRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[list[_T], LLMResponse]: ...
     @overload
@@ -58,7 +58,7 @@ class BatchRouter(StructuredRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[list[Any], LLMResponse]: ...
     def generate_structured_batch(
@@ -71,7 +71,7 @@ class BatchRouter(StructuredRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[list[Any], LLMResponse]:
         """Answer every prompt with a value of `schema`, several at once.
@@ -98,7 +98,8 @@ class BatchRouter(StructuredRouter):
                 urls,
                 images,
                 force_provider,
-                token_budget=token_budget,
+                use_cache,
+                token_budget,
             )
         )
 
@@ -113,7 +114,7 @@ class BatchRouter(StructuredRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[list[_T], LLMResponse]: ...
     @overload
@@ -127,7 +128,7 @@ class BatchRouter(StructuredRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[list[Any], LLMResponse]: ...
     async def agenerate_structured_batch(
@@ -140,7 +141,7 @@ class BatchRouter(StructuredRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[list[Any], LLMResponse]:
         """Do as `generate_structured_batch`, as a coroutine; cancelling it cancels every call."""
@@ -158,7 +159,8 @@ class BatchRouter(StructuredRouter):
                     urls,
                     images,
                     force_provider,
-                    token_budget=token_budget,
+                    use_cache,
+                    token_budget,
                 )
                 for prompt in prompts
             ]
@@ -214,5 +216,6 @@ def _aggregate(responses: Sequence[LLMResponse], latency_ms: float) -> LLMRespon
         tokens_used=sum(response.tokens_used for response in responses),
         latency_ms=latency_ms,
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        cached=all(response.cached for response in responses),
         attempts=tuple(attempt for response in responses for attempt in response.attempts),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from madspark._core import Pending
 from madspark._drive import finish
 from madspark.llm.exceptions import AllProvidersFailedError
 
@@ -120,9 +121,9 @@ class AsyncStream(Stream[_Event]):
         """
         while not self._has_ended:
             # Fails where another task reads it: that is no end, so it stays outside.
-            pending = self._core.anext()
+            step = self._core.anext()
             try:
-                received = await finish(pending)
+                received = await finish(step) if isinstance(step, Pending) else step
             except BaseException as error:
                 self._failed(error)
                 raise

@@ -38,7 +38,7 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[_T, LLMResponse]: ...
     @overload
@@ -52,7 +52,7 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[Any, LLMResponse]: ...
     def generate_structured(
@@ -65,7 +65,7 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[Any, LLMResponse]:
         """Answer `prompt` with a value of `schema`.
@@ -85,6 +85,8 @@ class StructuredRouter(BaseRouter):
             urls: Web pages the provider reads by itself; Gemini can.
             images: Paths or bytes of images.
             force_provider: The only provider that may answer, whatever the router's own choice.
+            use_cache: Whether the answer may come from the response cache and is kept there; None leaves it to the
+                router.
             token_budget: Upper bound of the answer's tokens; None leaves it to the model, but for Anthropic: 16 000.
 
         Returns:
@@ -100,7 +102,16 @@ class StructuredRouter(BaseRouter):
         """
         return drive(
             self._structured(
-                prompt, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+                prompt,
+                schema,
+                system_instruction,
+                temperature,
+                files,
+                urls,
+                images,
+                force_provider,
+                use_cache,
+                token_budget,
             )
         )
 
@@ -115,7 +126,7 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[_T, LLMResponse]: ...
     @overload
@@ -129,7 +140,7 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[Any, LLMResponse]: ...
     async def agenerate_structured(
@@ -142,13 +153,22 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
         force_provider: str | None = None,
-        *,
+        use_cache: bool | None = None,
         token_budget: int | None = None,
     ) -> tuple[Any, LLMResponse]:
         """Do as `generate_structured`, as a coroutine; cancelling it closes the connection."""
         return await adrive(
             self._structured(
-                prompt, schema, system_instruction, temperature, files, urls, images, force_provider, token_budget
+                prompt,
+                schema,
+                system_instruction,
+                temperature,
+                files,
+                urls,
+                images,
+                force_provider,
+                use_cache,
+                token_budget,
             )
         )
 
@@ -162,13 +182,23 @@ class StructuredRouter(BaseRouter):
         urls: Sequence[str] | None,
         images: Sequence[File] | None,
         force: str | None,
+        use_cache: bool | None,
         max_tokens: int | None,
     ) -> Steps[tuple[_T, LLMResponse]]:
         from madspark.llm._judge import judge_of
 
         judge = judge_of(schema)
         call = self._core.begin(
-            prompt, system, temperature, max_tokens, judge.schema, files or (), images or (), urls or (), force
+            prompt,
+            system,
+            temperature,
+            max_tokens,
+            judge.schema,
+            files or (),
+            images or (),
+            urls or (),
+            force,
+            use_cache,
         )
         try:
             return (yield from judge.steps(call))

@@ -92,6 +92,7 @@ class StructuredStreamRouter(BaseRouter):
     ) -> StructuredStream[Any, Any]:
         """Answer `prompt` with an instance of `schema`, and with what is closed of it as it comes.
 
+        It never comes from the response cache.
         The arguments are those of `generate_structured` and of `stream`. Before the first partial object a failing
         provider is replaced by the next one unnoticed, and a reply that does not fit is sent back once. After it,
         `on_stream_error` says what happens, for a reply that does not fit at its end as well: "fail" raises the error,

@@ -29,6 +29,8 @@ class TextRouter(BaseRouter):
         temperature: float | None = None,
         max_tokens: int | None = None,
         force_provider: str | None = None,
+        *,
+        use_cache: bool | None = None,
     ) -> tuple[str, LLMResponse]:
         """Answer `prompt` with text.
 
@@ -39,6 +41,8 @@ class TextRouter(BaseRouter):
                 models newer than 4.6 are asked without one.
             max_tokens: Upper bound of the answer; None leaves it to the model, but for Anthropic: 16 000.
             force_provider: The only provider that may answer, whatever the router's own choice.
+            use_cache: Whether the answer may come from the response cache and is kept there; None leaves it to the
+                router.
 
         Returns:
             The text, and how it came about.
@@ -48,7 +52,7 @@ class TextRouter(BaseRouter):
             AllProvidersFailedError: No provider answered; it names each with its reason.
             LLMProviderError: A provider refused to answer.
         """
-        return drive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider))
+        return drive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider, use_cache))
 
     async def agenerate(
         self,
@@ -57,9 +61,11 @@ class TextRouter(BaseRouter):
         temperature: float | None = None,
         max_tokens: int | None = None,
         force_provider: str | None = None,
+        *,
+        use_cache: bool | None = None,
     ) -> tuple[str, LLMResponse]:
         """Do as `generate`, as a coroutine; cancelling it closes the connection."""
-        return await adrive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider))
+        return await adrive(self._text(prompt, system_instruction, temperature, max_tokens, force_provider, use_cache))
 
     @overload
     def stream(
@@ -96,7 +102,7 @@ class TextRouter(BaseRouter):
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
     ) -> TextStream[Any]:
-        """Answer `prompt` with text as it comes.
+        """Answer `prompt` with text as it comes, never from the response cache.
 
         The other arguments are those of `generate`. Before the first text a failing provider is replaced by the next
         one unnoticed. The time limits hold for one provider each, and only the time spent waiting for it counts.
@@ -170,10 +176,16 @@ class TextRouter(BaseRouter):
         return AsyncTextStream(core, prompt)
 
     def _text(
-        self, prompt: str, system: str, temperature: float | None, max_tokens: int | None, force: str | None
+        self,
+        prompt: str,
+        system: str,
+        temperature: float | None,
+        max_tokens: int | None,
+        force: str | None,
+        use_cache: bool | None,
     ) -> Steps[tuple[str, LLMResponse]]:
         chosen = self._or_default(temperature)
-        call = self._core.begin(prompt, system, chosen, max_tokens, None, (), (), (), force)
+        call = self._core.begin(prompt, system, chosen, max_tokens, None, (), (), (), force, use_cache)
         try:
             text = yield call, None
         except AllProvidersFailedError as error:

@@ -81,8 +81,9 @@ _SHORT = 0.0995
 def answer(response: LLMResponse) -> str:
     """Why this provider answered."""
     target = _target(response.provider, response.model)
-    if response.cached:
-        return f"{target} had answered this before: the answer came from the cache in {_seconds(response.latency_ms)}."
+    if response.cached and not any(attempt.ok for attempt in response.attempts):
+        kept = f"{target} had answered this before: the answer came from the cache in {_seconds(response.latency_ms)}."
+        return "\n".join([*_story(response.attempts), kept])
     if sum(attempt.ok for attempt in response.attempts) > 1:
         lines = list(_batch(response.attempts))
     elif response.attempts:
@@ -119,7 +120,10 @@ def _story(attempts: Sequence[Attempt]) -> Iterator[str]:
         if attempt.error in _NOT_ASKED:
             yield f"{target} was not asked: {_NOT_ASKED[attempt.error]}."
             continue
-        yield f"{target} {_asked(attempt, last)} and {_outcome(attempt)}."
+        if attempt.shared:
+            yield f"{target} was being asked the same by another call, which was waited for: it {_outcome(attempt)}."
+        else:
+            yield f"{target} {_asked(attempt, last)} and {_outcome(attempt)}."
         last[attempt.provider] = attempt
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, NoReturn, Self
 
+    from madspark._core import Attempts
+
 __all__ = ["Attempt", "LLMResponse", "Restarted"]
 
 _BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
@@ -54,7 +56,8 @@ class Attempt(_Record):
     ``wait_ms`` is how long the call waited before it asked, ``retry_after`` the seconds that the target asked to be
     left alone. ``hedged`` is true where it was asked beside another target that was slow to answer. ``estimated`` says
     that the token counts are an estimate, because the attempt ended before the provider had told them. ``pages`` lists
-    the web pages that the provider was asked to read, each with what came of it.
+    the web pages that the provider was asked to read, each with what came of it. ``shared`` is true where another call
+    was asking the same already: its answer was waited for, nothing was sent, and nothing is to be paid.
     """
 
     provider: str
@@ -72,6 +75,7 @@ class Attempt(_Record):
     retry_after: float | None
     estimated: bool
     pages: tuple[dict[str, str], ...]
+    shared: bool
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class Attempt(_Record):
         retry_after: float | None = None,
         estimated: bool = False,
         pages: Iterable[Mapping[str, str]] = (),
+        shared: bool = False,
     ) -> None:
         # One is made for every request, and a slot of a record that cannot be changed takes four times as long to fill.
         fields = self.__dict__
@@ -108,6 +113,7 @@ class Attempt(_Record):
         fields["retry_after"] = retry_after
         fields["estimated"] = estimated
         fields["pages"] = tuple(map(dict, pages)) if pages else ()
+        fields["shared"] = shared
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
@@ -131,6 +137,7 @@ class Attempt(_Record):
             "retry_after": self.retry_after,
             "estimated": self.estimated,
             "pages": [dict(page) for page in self.pages],
+            "shared": self.shared,
         }
 
 
@@ -167,11 +174,15 @@ class LLMResponse:
     """An answer and how it came about.
 
     ``provider`` and ``model`` name who really answered. ``tokens_used`` and ``cost`` (US dollars) count every attempt,
-    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's.
+    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's. ``cached``
+    says that the answer was kept from an earlier call, or is that of another call which was asking the same: it has
+    cost nothing, and its tokens were counted where it was given.
     ``timestamp`` is in UTC and defaults to now.
     """
 
-    __slots__ = ("attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
+    __slots__ = ("_attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
+
+    _attempts: tuple[Attempt, ...] | Attempts
 
     def __init__(
         self,
@@ -193,7 +204,19 @@ class LLMResponse:
         self.cost = cost
         self.cached = cached
         self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
-        self.attempts: tuple[Attempt, ...] = tuple(attempts)
+        self._attempts = tuple(attempts)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt, the failed ones too, in order."""
+        attempts = self._attempts
+        if not isinstance(attempts, tuple):
+            self._attempts = attempts = attempts.made()
+        return attempts
+
+    @attempts.setter
+    def attempts(self, attempts: Iterable[Attempt]) -> None:
+        self._attempts = tuple(attempts)
 
     @property
     def usage(self) -> dict[str, int]:
@@ -226,6 +249,10 @@ class LLMResponse:
 
         return answer(self)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        told = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)
+        return type(self), (*told, self.timestamp, self.attempts)
+
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, LLMResponse) else NotImplemented
 
@@ -251,3 +278,27 @@ class LLMResponse:
             "timestamp": self.timestamp.isoformat(),
             "attempts": [attempt.to_dict() for attempt in self.attempts],
         }
+
+
+def answered(
+    text: str,
+    provider: str,
+    model: str,
+    tokens_used: int,
+    latency_ms: float,
+    cost: float | None,
+    cached: bool,
+    attempts: Attempts,
+) -> LLMResponse:
+    """Return a response whose attempts are made when they are asked for."""
+    response = LLMResponse.__new__(LLMResponse)
+    response.text = text
+    response.provider = provider
+    response.model = model
+    response.tokens_used = tokens_used
+    response.latency_ms = latency_ms
+    response.cost = cost
+    response.cached = cached
+    response.timestamp = datetime.now(UTC)
+    response._attempts = attempts  # noqa: SLF001  (their own module)
+    return response

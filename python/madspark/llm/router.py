@@ -34,6 +34,7 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
         primary_provider: "auto", "ollama", "gemini", "openai", "anthropic" or "mock". Naming one pins it: it is always
             asked first.
         fallback_enabled: Whether another provider may answer when the first one fails.
+        cache_enabled: Whether answers are taken from the response cache and kept there; a call may choose otherwise.
         config: Everything else. Without it the environment is read, as by `LLMConfig.from_env()`.
         model_tier: "fast", "balanced" or "quality".
         deadline: Seconds one call may take, with every retry, repair, fallback and pause; None for no end but those of
@@ -58,8 +59,9 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
         self,
         primary_provider: str | None = None,
         fallback_enabled: bool | None = None,
-        *,
+        cache_enabled: bool | None = None,
         config: LLMConfig | None = None,
+        *,
         model_tier: ModelTier | str | None = None,
         deadline: float | None = None,
         max_attempts: int = MAX_ATTEMPTS,
@@ -72,6 +74,7 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
             self._config,
             primary_provider,
             fallback_enabled,
+            cache_enabled,
             model_tier,
             deadline,
             max_attempts,
@@ -94,6 +97,11 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
     def fallback_enabled(self) -> bool:
         """Whether another provider may answer when the first one fails."""
         return self._core.fallback_enabled
+
+    @property
+    def cache_enabled(self) -> bool:
+        """Whether answers are taken from the response cache and kept there."""
+        return self._core.cache_enabled
 
     @property
     def model_tier(self) -> ModelTier:
@@ -137,24 +145,20 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
 
         Returns:
             Per provider `available` (configured), `healthy` (answers and has the model), `model` and `reason` (why it
-            is not healthy); and `cache` with `enabled` and `stats`.
+            is not healthy); and `cache` with `enabled` and `stats`, which `madspark.llm.cache` describes (None where
+            the router does not use the cache).
         """
-        return _with_cache(self._core.health())
+        return self._core.health()
 
     async def ahealth_status(self) -> dict[str, Any]:
         """Do as `health_status`, as a coroutine."""
-        return _with_cache(await finish(self._core.ahealth()))
+        return await finish(self._core.ahealth())
 
     def __repr__(self) -> str:
         return (
             f"LLMRouter(primary_provider={self.primary_provider!r}, fallback_enabled={self.fallback_enabled}, "
-            f"model_tier={self.model_tier.value!r})"
+            f"cache_enabled={self.cache_enabled}, model_tier={self.model_tier.value!r})"
         )
-
-
-def _with_cache(health: dict[str, Any]) -> dict[str, Any]:
-    health["cache"] = {"enabled": False, "stats": None}
-    return health
 
 
 _process_router: LLMRouter | None = None

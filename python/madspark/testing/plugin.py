@@ -32,7 +32,8 @@ def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
     """Make routers that know only the simulator.
 
     What ``LLMRouter`` takes goes to the router, such as ``primary_provider`` and ``deadline``; every other keyword is a
-    field of its configuration, such as ``ollama_timeout=0.5``. The environment is not read.
+    field of its configuration, such as ``ollama_timeout=0.5``. The environment is not read, and the response cache is
+    off unless it is asked for: every call is to reach the simulator.
     """
     from madspark.llm.config import LLMConfig
     from madspark.llm.router import LLMRouter
@@ -42,6 +43,7 @@ def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
     def make(**choices: Any) -> LLMRouter:
         own = {name: choices.pop(name) for name in taken & choices.keys()}
         settings: dict[str, Any] = {
+            "cache_enabled": False,
             "ollama_host": madspark_simulator.ollama_url,
             "gemini_base_url": madspark_simulator.gemini_url,
             # Long enough to pass for a key; the simulator takes any.

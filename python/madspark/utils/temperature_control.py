@@ -22,6 +22,9 @@ PRESETS = {
     "wild": (1.0, 2.0, 0.5, 0.9, 0.9),
 }
 
+# Scores of the same idea are to be the same; reasoning needs some freedom, whatever the ideas had.
+FIXED = {"multi_dimensional": 0.0, "logical_inference": 0.7}
+
 
 class TemperatureConfig:
     """One temperature per stage, each 0.0 to 2.0. ``ValueError`` outside of that. 0.0 is a value like any other."""
@@ -121,12 +124,15 @@ class TemperatureManager:
     def get_temperature_for_stage(self, stage: str) -> float:
         """Tell the temperature of ``stage``; ``ValueError`` for a stage the workflow does not have.
 
-        Stages are idea_generation, evaluation, advocacy, skepticism and improvement; the last has the temperature of
-        idea_generation.
+        Stages are idea_generation, evaluation, advocacy, skepticism, improvement (that of idea_generation),
+        re_evaluation (that of evaluation), and multi_dimensional and logical_inference, which have one of their own
+        whatever the config.
         """
+        if stage in FIXED:
+            return FIXED[stage]
         field = _FIELD_OF_STAGE.get(stage)
         if field is None:
-            raise ValueError(f"unknown stage {stage!r}: use one of {', '.join(_FIELD_OF_STAGE)}")
+            raise ValueError(f"unknown stage {stage!r}: use one of {', '.join([*_FIELD_OF_STAGE, *FIXED])}")
         return self.config.to_dict()[field]
 
     def __repr__(self) -> str:
@@ -139,6 +145,7 @@ _FIELD_OF_STAGE = {
     "advocacy": "advocacy",
     "skepticism": "skepticism",
     "improvement": "idea_generation",
+    "re_evaluation": "evaluation",
 }
 
 

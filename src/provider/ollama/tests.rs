@@ -154,7 +154,7 @@ fn models_are_listed_by_name() {
     let models = |body: &'static str| Ollama.decode_models(&Bytes::from_static(body.as_bytes())).unwrap();
     assert_eq!(models(TAGS), ["gemma3:4b", "gpt-oss:120b-cloud"]);
     assert!(models(r#"{"models":null}"#).is_empty());
-    let proxied = Target { base_url: Arc::from("https://h/ollama/"), ..ollama() };
+    let proxied = Target { base_url: "https://h/ollama/".into(), ..ollama() };
     assert_eq!(Ollama.models_request(&proxied).unwrap().url.as_str(), "https://h/ollama/api/tags");
 }
 
@@ -236,7 +236,7 @@ fn a_model_that_runs_elsewhere_is_told_the_schema_and_never_loads() {
 
 #[test]
 fn facts_and_loaded_models_have_requests_of_their_own() {
-    let proxied = Target { base_url: Arc::from("https://h/ollama/"), ..ollama() };
+    let proxied = Target { base_url: "https://h/ollama/".into(), ..ollama() };
     let wire = Ollama.facts_request(&proxied).unwrap().unwrap();
     assert_eq!((wire.method.as_str(), wire.url.as_str()), ("POST", "https://h/ollama/api/show"));
     assert_eq!(body(&wire), json!({"model": "the-model"}));

@@ -50,15 +50,20 @@ pub(super) fn num_ctx(target: &Target, request: &Request) -> Option<u64> {
 /// prompt cannot fit the window that was asked for. A small count alone tells nothing: until 2024 tokens from the prompt
 /// cache were not counted (ollama#2068), and a prompt that was cached as a whole still has no count.
 pub(super) fn is_cut(target: &Target, request: &Request, counted: u64) -> bool {
-    let least = request.least_tokens();
-    if counted == 0 || counted >= least {
+    if counted == 0 {
         return false;
     }
     let asked = num_ctx(target, request);
     let default = target.facts.as_deref().and_then(|facts| facts.default_window);
     let sizes = std::iter::successors(Some(2048), |size| Some(size * 2)).take_while(|size| *size <= LARGEST);
-    asked.is_some_and(|window| least / 2 > window)
-        || sizes.chain(asked).chain(default).any(|window| is_worth_of(window, counted))
+    let is_size = sizes.chain(asked).chain(default).any(|window| is_worth_of(window, counted));
+    // The words of a long prompt take longer to count than its reply to decode. They are never more than twice the
+    // estimate, so most replies need no count.
+    if !is_size && asked.is_none_or(|window| request.estimated_tokens() <= window) {
+        return false;
+    }
+    let least = request.least_tokens();
+    counted < least && (is_size || asked.is_some_and(|window| least / 2 > window))
 }
 
 /// 4096 tokens, doubled until they are enough for `tokens`.

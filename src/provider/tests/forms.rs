@@ -119,7 +119,7 @@ fn only_servers_of_ones_own_get_a_schema_beside_json_object() {
         ("https://api.openai.com/v1", false),
         ("https://api.deepseek.com", false),
     ] {
-        let target = Target { base_url: Arc::from(base), ..target.clone() };
+        let target = Target { base_url: base.into(), ..target.clone() };
         let request = list(Form::Older);
         let format = &body(&openai.encode(&target, &request).unwrap())["response_format"];
         assert_eq!(format["type"], "json_object", "{base}");
@@ -158,7 +158,7 @@ fn a_model_in_ollamas_cloud_is_told_from_the_start() {
         ("gpt-oss:120b", "http://localhost:11434", false),
         ("cloud-writer:7b", "http://localhost:11434", false),
     ] {
-        let target = Target { model: Arc::from(model), base_url: Arc::from(base), ..local.clone() };
+        let target = Target { model: Arc::from(model), base_url: base.into(), ..local.clone() };
         let request = list(Form::Native);
         let expected = if is_cloud { Form::Told } else { Form::Native };
         assert_eq!(ollama.form(&target, &request), Some(expected), "{model} at {base}");

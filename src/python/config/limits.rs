@@ -3,10 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::values::count;
 use crate::config;
 use crate::error::Result;
 use crate::python::error;
+use crate::python::number::Whole;
 
 /// What a provider is asked for at most at a time, in the whole process. `None` is no limit.
 ///
@@ -23,15 +23,19 @@ impl Limits {
     #[pyo3(signature = (*, concurrent = None, requests_per_minute = None, tokens_per_minute = None))]
     fn new(
         py: Python<'_>,
-        concurrent: Option<i64>,
-        requests_per_minute: Option<i64>,
-        tokens_per_minute: Option<i64>,
+        concurrent: Option<Whole>,
+        requests_per_minute: Option<Whole>,
+        tokens_per_minute: Option<Whole>,
     ) -> PyResult<Self> {
         let build = || -> Result<config::Limits> {
             Ok(config::Limits {
-                concurrent: count("concurrent", concurrent)?,
-                requests_per_minute: count("requests_per_minute", requests_per_minute)?,
-                tokens_per_minute: count("tokens_per_minute", tokens_per_minute)?,
+                concurrent: concurrent.map(|number| number.at_least(1, "concurrent")).transpose()?,
+                requests_per_minute: requests_per_minute
+                    .map(|number| number.at_least(1, "requests_per_minute"))
+                    .transpose()?,
+                tokens_per_minute: tokens_per_minute
+                    .map(|number| number.at_least(1, "tokens_per_minute"))
+                    .transpose()?,
             })
         };
         build().map(|limits| Self { limits }).map_err(|failure| error::to_python(py, &failure))

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyMapping, PyString};
+use pyo3::types::{PyDict, PyInt, PyIterator, PyString};
 
 use super::limits::Limits;
 use crate::config::{self, KeepAlive, ModelTier, Price, Provider, ProviderChoice, Secret, Thinking};
 use crate::error::{Error, Result};
+use crate::python::number::{Real, Whole};
 use crate::python::{error, once};
 
 /// `limits`, as Python code writes it.
@@ -22,8 +23,8 @@ impl<'py> FromPyObject<'_, 'py> for LimitsByProvider {
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let mut limits = BTreeMap::new();
-        for item in given.cast::<PyMapping>()?.items()? {
-            let (name, of_one): (String, Bound<'py, Limits>) = item.extract()?;
+        for item in items(given)? {
+            let (name, of_one): (String, Bound<'py, Limits>) = item?.extract()?;
             let provider = name.parse().map_err(|failure: Error| {
                 error::to_python(given.py(), &Error::invalid_input(format!("limits: {}", failure.message())))
             })?;
@@ -52,8 +53,8 @@ pub(super) struct PricesByModel(pub(super) BTreeMap<String, Price>);
 
 #[derive(FromPyObject)]
 enum Amounts {
-    Two(f64, f64),
-    Three(f64, f64, f64),
+    Two(Real, Real),
+    Three(Real, Real, Real),
 }
 
 impl<'py> FromPyObject<'_, 'py> for PricesByModel {
@@ -61,11 +62,13 @@ impl<'py> FromPyObject<'_, 'py> for PricesByModel {
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let mut prices = BTreeMap::new();
-        for item in given.cast::<PyMapping>()?.items()? {
-            let (model, amounts): (String, Bound<'py, PyAny>) = item.extract()?;
+        for item in items(given)? {
+            let (model, amounts): (String, Bound<'py, PyAny>) = item?.extract()?;
             let price = match amounts.extract() {
-                Ok(Amounts::Two(input, output)) => Price { input, cached_input: input, output },
-                Ok(Amounts::Three(input, cached_input, output)) => Price { input, cached_input, output },
+                Ok(Amounts::Two(Real(input), Real(output))) => Price { input, cached_input: input, output },
+                Ok(Amounts::Three(Real(input), Real(cached_input), Real(output))) => {
+                    Price { input, cached_input, output }
+                }
                 Err(_) => {
                     let message =
                         format!("prices: those of {model:?} must be (input, output) or (input, cached_input, output)");
@@ -95,7 +98,10 @@ impl FromPyObject<'_, '_> for KeepAlive {
         if let Ok(text) = given.extract::<&str>() {
             return Ok(Self::Text(Arc::from(text)));
         }
-        given.extract().map(Self::Seconds).map_err(|_| PyTypeError::new_err("it must be a number of seconds or a str"))
+        given
+            .extract()
+            .map(|Real(seconds)| Self::Seconds(seconds))
+            .map_err(|_| PyTypeError::new_err("it must be a number of seconds or a str"))
     }
 }
 
@@ -113,23 +119,21 @@ impl<'py> IntoPyObject<'py> for &KeepAlive {
     }
 }
 
-/// A whole number of at least 1.
-pub(super) fn count<T: TryFrom<i64>>(field: &str, given: Option<i64>) -> Result<Option<T>> {
-    let Some(given) = given else { return Ok(None) };
-    match T::try_from(given) {
-        Ok(count) if given >= 1 => Ok(Some(count)),
-        _ => Err(Error::invalid_input(format!("{field} must be a whole number of at least 1, not {given}"))),
+/// The items of the mapping `given`. PyO3 keeps the class of mappings in a cell that [`once`] tells against.
+fn items<'py>(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    static MAPPING: OnceLock<Py<PyAny>> = OnceLock::new();
+    if !given.is_instance(once::import(&MAPPING, given.py(), "collections.abc", "Mapping")?)? {
+        return Err(PyTypeError::new_err(format!("it must be a mapping, not {}", given.get_type().name()?)));
     }
+    given.call_method0("items")?.try_iter()
 }
 
 /// `gemini_thinking_budget` and `gemini_thinking_level`, of which one at most may be set.
-pub(super) fn thinking(budget: Option<i64>, level: Option<&str>) -> Result<Option<Thinking>> {
+pub(super) fn thinking(budget: Option<Whole>, level: Option<&str>) -> Result<Option<Thinking>> {
     match (budget, level) {
         (None, None) => Ok(None),
         (None, Some(level)) => level.parse().map(Thinking::Level).map(Some),
-        (Some(budget), None) => i32::try_from(budget).map(|budget| Some(Thinking::Budget(budget))).map_err(|_| {
-            Error::invalid_input(format!("gemini_thinking_budget must be a number of tokens, not {budget}"))
-        }),
+        (Some(budget), None) => budget.at_least(-1, "gemini_thinking_budget").map(Thinking::Budget).map(Some),
         (Some(_), Some(_)) => Err(Error::invalid_input(
             "gemini_thinking_budget and gemini_thinking_level exclude each other: newer models take a level, Gemini 2.5 \
              takes a budget",

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -140,12 +140,12 @@ fn trace(seed: u64) -> Trace {
     };
     let key = || Some(Secret::new("a-key-for-tests"));
     let config = Config {
-        ollama_host: "http://ollama.test".to_owned(),
-        gemini_base_url: "http://gemini.test".to_owned(),
+        ollama_host: "http://ollama.test".into(),
+        gemini_base_url: "http://gemini.test".into(),
         gemini_api_key: if random.u8(..8) == 0 { None } else { key() },
-        openai_base_url: "http://openai.test".to_owned(),
+        openai_base_url: "http://openai.test".into(),
         openai_model: Some("gpt".to_owned()),
-        anthropic_base_url: "http://anthropic.test".to_owned(),
+        anthropic_base_url: "http://anthropic.test".into(),
         anthropic_model: Some("claude-sonnet-4-5".to_owned()),
         anthropic_api_key: key(),
         limits: if random.u8(..4) == 0 { [(Provider::Ollama, limits)].into() } else { BTreeMap::new() },
@@ -155,6 +155,7 @@ fn trace(seed: u64) -> Trace {
         primary_provider: pinned.collect::<Vec<_>>().get(random.usize(..5)).copied(),
         fallback_enabled: Some(random.u8(..4) > 0),
         model_tier: Some(if random.bool() { ModelTier::Fast } else { ModelTier::Quality }),
+        cache_enabled: Some(false),
         policy,
     };
     Trace {
@@ -229,7 +230,7 @@ struct Outcome {
 async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
     let started = Instant::now();
     let request = Request { schema, ..Request::new("a prompt of some words, as long as it is") };
-    let mut call = trace.router.call(&trace.engine, request, None).unwrap();
+    let mut call = trace.router.call(&trace.engine, request, None, None).unwrap();
     let mut rejection = None;
     let result = loop {
         let judged = match call.next(rejection.take()).await {
@@ -238,7 +239,7 @@ async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
             Ok(text) => serde_json::from_str::<Value>(text).is_ok_and(|value| value["title"].is_string()),
         };
         if judged {
-            break call.finish();
+            break call.finish().map(|(response, _)| response);
         }
         rejection = Some(Rejection { faults: vec!["title: a string is wanted".to_owned()] });
     };

@@ -14,7 +14,7 @@ fn target(key: &str, model: &str) -> Target {
     Target {
         provider: Provider::OpenAi,
         model: Arc::from(model),
-        base_url: Arc::from("http://localhost:1/v1"),
+        base_url: "http://localhost:1/v1".into(),
         key: Some(Secret::new(key)),
         timeout: Duration::from_secs(1),
         tuning: Tuning::default(),
@@ -26,11 +26,8 @@ fn target(key: &str, model: &str) -> Target {
 fn equal_targets_share_a_state_and_a_request_s_timeout_is_no_part_of_it() {
     let states = TargetStates::default();
     let one = states.of(&target("key", "model"));
-    let same = Target {
-        timeout: Duration::from_secs(9),
-        base_url: Arc::from("http://localhost:1/v1/"),
-        ..target("key", "model")
-    };
+    let same =
+        Target { timeout: Duration::from_secs(9), base_url: "http://localhost:1/v1/".into(), ..target("key", "model") };
     assert!(Arc::ptr_eq(&one, &states.of(&same)));
 }
 
@@ -44,7 +41,7 @@ fn another_key_model_address_or_dialect_is_another_target() {
         target("key", "other"),
         target("keym", "odel"),
         Target { key: None, ..base() },
-        Target { base_url: Arc::from("http://localhost:2/v1"), ..base() },
+        Target { base_url: "http://localhost:2/v1".into(), ..base() },
         Target { provider: Provider::Anthropic, ..base() },
     ];
     for target in &all {

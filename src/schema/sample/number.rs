@@ -167,13 +167,17 @@ fn range(low: Option<i128>, high: Option<i128>, usual_low: i128, usual_high: i12
     }
 }
 
+/// What is rated from 0 to 10 without being called a score.
+const RATED: [&str; 7] =
+    ["feasibility", "innovation", "impact", "effectiveness", "scalability", "risk_assessment", "timeline"];
+
 /// What a number of this name usually lies between.
 fn usual_range(name: &str, is_integer: bool) -> (i64, i64) {
     let name = name.to_ascii_lowercase();
     let has = |part: &str| name.contains(part);
-    if has("confidence") || has("probability") || has("likelihood") {
+    if has("confidence") || has("probability") || has("likelihood") || has("satisfaction") {
         (0, 1)
-    } else if has("score") || has("rating") {
+    } else if has("score") || has("rating") || RATED.into_iter().any(has) {
         (0, 10)
     } else if has("year") {
         (1990, 2026)

@@ -1,0 +1,64 @@
+"""Measure what a call costs, beside a bare client and beside other libraries, and write it down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from benches import callers, machine
+from benches.report import report
+from benches.run import Results, Row, Run
+from benches.task import all_tasks
+
+RESULTS = Path(__file__).parent / "results.md"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=7.0, help="about how long (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.15, help="for one task of one turn (default: %(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", choices=callers.NAMES, default=list(callers.NAMES), metavar="NAME",
+        help=f"which of {', '.join(callers.NAMES)} (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--tasks", default="", metavar="WORDS", help="only tasks with each of these words")
+    parser.add_argument(
+        "--beside", nargs="+", default=[], metavar="NAME=PYTHON",
+        help="another row of madspark, as installed for that interpreter: compares two builds in one run",
+    )  # fmt: skip
+    parser.add_argument("--write", type=Path, metavar="FILE", help=f"write the report, such as {RESULTS.name}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every turn")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write."""
+    given = arguments()
+    rows = [Row(name, name, sys.executable) for name in given.only]
+    for pair in given.beside:
+        name, _, python = pair.partition("=")
+        rows.append(Row(name, "madspark", python))
+    words = given.tasks.split()
+    tasks = [task for task in all_tasks() if all(word in str(task).split() for word in words)]
+    results = Run(rows, tasks, given.seconds).measure(perf_counter() + given.minutes * 60)
+    text = report(results, machine.describe())
+    print(text, end="")
+    if given.write is not None:
+        given.write.write_text(text, encoding="utf-8")
+    if given.json is not None:
+        given.json.write_text(_as_json(results), encoding="utf-8")
+    if ours := [what for what in results.missing if not what.startswith(callers.PEERS)]:
+        raise SystemExit(f"error: not measured: {', '.join(ours)}")
+
+
+def _as_json(results: Results) -> str:
+    figures = {str(task): turns for task, turns in results.figures.items()}
+    return json.dumps({"versions": results.versions, "missing": results.missing, "figures": figures}) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The `openai` package: `AsyncOpenAI`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openai import AsyncOpenAI
+
+from benches.callers.base import Library
+from benches.workload import SCHEMA, TEMPERATURE, Idea
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# Made once: the package's own `parse()` derives it from the class in every call.
+_FORMAT = {"type": "json_schema", "json_schema": {"name": "Idea", "strict": True, "schema": SCHEMA}}
+
+
+class OpenAISDK:
+    """One client, with the package's defaults."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.client = self.build()
+
+    async def text(self, model: str, prompt: str) -> str:
+        """Ask for text."""
+        reply = await self.client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}], temperature=TEMPERATURE
+        )
+        text: str = reply.choices[0].message.content
+        return text
+
+    async def idea(self, model: str, prompt: str) -> Idea:
+        """Ask for JSON of the schema, and have pydantic judge it."""
+        reply = await self.client.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": prompt}],
+            temperature=TEMPERATURE,
+            response_format=_FORMAT,
+        )
+        return Idea.model_validate_json(reply.choices[0].message.content)
+
+    async def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
+        """Ask for text as it comes."""
+        stream = await self.client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}], temperature=TEMPERATURE, stream=True
+        )
+        async for chunk in stream:
+            if chunk.choices and (piece := chunk.choices[0].delta.content):
+                yield piece
+
+    async def construct(self) -> None:
+        """Make another such client, with a configuration of its own."""
+        self.build()
+
+    def build(self) -> AsyncOpenAI:
+        """Make a client; it opens no connection."""
+        return AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{self.port}/v1")
+
+
+async def connect(_dialect: str, port: int) -> OpenAISDK:
+    """Make the client."""
+    return OpenAISDK(port)
+
+
+LIBRARY = Library(connect, ("openai", "httpx2", "pydantic"))

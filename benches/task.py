@@ -1,0 +1,56 @@
+"""What is measured: the tasks of a turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from benches import workload
+
+Kind = Literal["one_by_one", "blocking", "in_flight", "streams", "construct", "memory_hit", "fill_disk", "disk_hit"]
+Figures = dict[str, float]
+"""What one task gave: `…_us` is better the less, everything else the more."""
+
+IN_FLIGHT: Final = 64
+"""How many calls are under way where nothing else is said."""
+STREAMS: Final = 16
+"""How many streams are taken at a time where their chunks come one by one."""
+LEVELS: Final = (1, 8, 64, 256, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One measurement, done by each caller in turn."""
+
+    kind: Kind
+    dialect: str = "openai"
+    shape: Literal["plain", "structured"] = "plain"
+    in_flight: int = 0
+    model: str = workload.ANSWER_MODEL
+    rare: bool = False
+    """Takes long, and so is done in few of the turns."""
+
+    def __str__(self) -> str:
+        level = f" {self.in_flight}" if self.in_flight else ""
+        model = f" {self.model}" if self.kind == "streams" else ""
+        return f"{self.kind}{level}{model} {self.dialect} {self.shape}"
+
+
+def all_tasks() -> list[Task]:
+    """Return the tasks of a turn, in their order."""
+    tasks = [Task("construct")]
+    for dialect in workload.DIALECTS:
+        tasks += [
+            Task("one_by_one", dialect),
+            Task("one_by_one", dialect, "structured"),
+            Task("in_flight", dialect, in_flight=IN_FLIGHT),
+            Task("in_flight", dialect, "structured", in_flight=IN_FLIGHT),
+            Task("blocking", dialect),
+            Task("blocking", dialect, "structured"),
+            Task("streams", dialect, in_flight=1, model=workload.BURST_MODEL),
+            Task("streams", dialect, in_flight=STREAMS, model=workload.SINGLE_MODEL, rare=True),
+        ]
+    tasks += [Task("memory_hit"), Task("memory_hit", shape="structured")]
+    tasks += [Task("disk_hit", rare=True), Task("disk_hit", shape="structured", rare=True)]
+    tasks += [Task("in_flight", in_flight=level, rare=True) for level in LEVELS if level != IN_FLIGHT]
+    return tasks

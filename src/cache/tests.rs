@@ -1,0 +1,38 @@
+//! What the tests of the cache share.
+
+mod flights;
+mod questions;
+pub(super) mod stores;
+
+use std::sync::Arc;
+
+use super::{Entry, Key};
+use crate::config::Provider;
+use crate::message::Usage;
+use crate::provider::Target;
+use crate::transport::WireRequest;
+
+/// An answer.
+pub(super) fn entry(text: &str) -> Entry {
+    Entry::new(text, Provider::Ollama, "gemma3:4b", Usage { input: 3, output: 5, ..Usage::default() })
+}
+
+/// The key of a question.
+pub(super) fn key(question: &str) -> Key {
+    let target = Target {
+        provider: Provider::Ollama,
+        model: Arc::from("gemma3:4b"),
+        base_url: "http://localhost".into(),
+        key: None,
+        timeout: std::time::Duration::from_secs(1),
+        tuning: crate::config::Tuning::default(),
+        facts: None,
+    };
+    let wire = WireRequest {
+        method: reqwest::Method::POST,
+        url: url::Url::parse("http://localhost/api/chat").unwrap(),
+        headers: Vec::new(),
+        body: bytes::Bytes::copy_from_slice(question.as_bytes()),
+    };
+    Key::of(&target, &wire, None)
+}

@@ -1,0 +1,243 @@
+//! A change of anything that may change the answer changes the key, in every dialect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::super::Key;
+use crate::config::{KeepAlive, Provider, Secret, Thinking, Tuning};
+use crate::message::{Form, Part, Repair, Request, Room};
+use crate::provider::{ModelFacts, Target, adapter};
+use crate::schema::Schema;
+use crate::transport::WireRequest;
+use Provider::{Anthropic, Gemini, Ollama, OpenAi};
+
+const DIALECTS: [Provider; 4] = [Ollama, Gemini, OpenAi, Anthropic];
+
+/// One field changed: its name, where the key has to be another one, and the change.
+type Mutation = (&'static str, &'static [Provider], fn(&mut Target, &mut Request));
+
+const ALL: &[Provider] = &DIALECTS;
+
+/// The dialects that take a PDF; the others are asked without.
+const PDF: &[Provider] = &[Gemini, OpenAi, Anthropic];
+
+/// Every field of a request and of a target. Whoever adds one has to say here whether it is part of the question.
+fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
+    let Request { prompt: _, system: _, parts: _, schema: _, temperature: _, max_tokens: _, repair, form: _, room: _ } =
+        request;
+    let Repair { reply: _, instruction: _ } = repair.as_ref().unwrap();
+    let Target { provider: _, model: _, base_url: _, key: _, timeout: _, tuning, facts: _ } = target;
+    let Tuning { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = tuning;
+    for part in &request.parts {
+        match part {
+            Part::Text { name: _, text: _ }
+            | Part::Image { mime: _, data: _ }
+            | Part::Pdf { name: _, data: _ }
+            | Part::Url(_) => {}
+        }
+    }
+    vec![
+        ("prompt", ALL, |_, request| request.prompt = Arc::from("What is this?!")),
+        ("system", ALL, |_, request| request.system = Arc::from("Be brief.")),
+        ("no system", ALL, |_, request| request.system = Arc::from("")),
+        ("temperature", ALL, |_, request| request.temperature = 0.25),
+        ("max_tokens", ALL, |_, request| request.max_tokens = Some(101)),
+        ("no max_tokens", ALL, |_, request| request.max_tokens = None),
+        ("schema", ALL, |_, request| request.schema = Some(schema(json!({"type": "integer"})))),
+        ("no schema", ALL, |_, request| request.schema = None),
+        ("repair", ALL, |_, request| request.repair = None),
+        ("rejected reply", ALL, |_, request| request.repair.as_mut().unwrap().reply = Arc::from("{}")),
+        ("repair instruction", ALL, |_, request| request.repair.as_mut().unwrap().instruction = Arc::from("Again")),
+        ("form", ALL, |_, request| request.form = Form::Told),
+        ("room", &[Ollama, Gemini], |_, request| request.room = Room::More),
+        ("no parts", ALL, |_, request| request.parts.clear()),
+        ("order of parts", ALL, |_, request| request.parts.swap(0, 1)),
+        ("name of a text", ALL, |_, request| {
+            request.parts[0] = Part::Text { name: Arc::from("b.md"), text: Arc::from("one") };
+        }),
+        ("text", ALL, |_, request| {
+            request.parts[0] = Part::Text { name: Arc::from("a.md"), text: Arc::from("two") };
+        }),
+        ("image", ALL, |_, request| {
+            request.parts[2] = Part::Image { mime: "image/png", data: Bytes::from_static(b"\x89PNG 2") };
+        }),
+        ("kind of an image", &[Gemini, OpenAi, Anthropic], |_, request| {
+            request.parts[2] = Part::Image { mime: "image/webp", data: Bytes::from_static(b"\x89PNG 1") };
+        }),
+        ("PDF", PDF, |_, request| {
+            request.parts.pop();
+            request.parts.push(Part::Pdf { name: Arc::from("a.pdf"), data: Bytes::from_static(b"%PDF-2") });
+        }),
+        ("name of a PDF", &[OpenAi, Anthropic], |_, request| {
+            request.parts.pop();
+            request.parts.push(Part::Pdf { name: Arc::from("b.pdf"), data: Bytes::from_static(b"%PDF-1") });
+        }),
+        ("page", &[Gemini], |target, request| {
+            if target.provider == Gemini {
+                request.parts.push(Part::Url(Arc::from("https://example.com/b")));
+            }
+        }),
+        ("model", ALL, |target, _| target.model = Arc::from(format!("{}-x", target.model))),
+        ("base_url", ALL, |target, _| target.base_url = format!("{}/x", target.base_url.as_str()).into()),
+        ("key", ALL, |target, _| target.key = Some(Secret::new("key-of-another-tenant"))),
+        ("no key", &[Ollama, OpenAi], |target, _| {
+            if matches!(target.provider, Ollama | OpenAi) {
+                target.key = None;
+            }
+        }),
+        ("num_ctx", &[Ollama], |target, _| target.tuning.num_ctx = Some(5000)),
+        ("keep_alive", &[Ollama], |target, _| target.tuning.keep_alive = Some(KeepAlive::Seconds(5.0))),
+        ("thinking", &[Gemini], |target, _| target.tuning.thinking = Some(Thinking::Budget(64))),
+        // They count where the request depends on them: below.
+        ("facts", &[], |target, _| target.facts = Some(Arc::default())),
+        ("timeout", &[], |target, _| target.timeout = Duration::from_secs(77)),
+        ("load_timeout", &[], |target, _| target.tuning.load_timeout = Some(Duration::from_secs(77))),
+    ]
+}
+
+fn schema(document: Value) -> Arc<Schema> {
+    Arc::new(Schema::new("Answer", document).unwrap())
+}
+
+fn base(provider: Provider) -> (Target, Request) {
+    let model = match provider {
+        Ollama => "gemma3:4b",
+        Gemini => "gemini-2.5-flash",
+        OpenAi => "gpt-4.1",
+        // One that is sent a temperature.
+        _ => "claude-sonnet-4-5",
+    };
+    let target = Target {
+        provider,
+        model: Arc::from(model),
+        // Of the servers that speak its protocol, OpenAI's own takes PDFs.
+        base_url: (if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" }).into(),
+        key: Some(Secret::new("key-of-one-tenant")),
+        timeout: Duration::from_secs(60),
+        tuning: Tuning::default(),
+        facts: None,
+    };
+    let text = |name: &str, text: &str| Part::Text { name: Arc::from(name), text: Arc::from(text) };
+    let mut parts = vec![
+        text("a.md", "one"),
+        text("c.md", "three"),
+        Part::Image { mime: "image/png", data: Bytes::from_static(b"\x89PNG 1") },
+    ];
+    if provider != Ollama {
+        parts.push(Part::Pdf { name: Arc::from("a.pdf"), data: Bytes::from_static(b"%PDF-1") });
+    }
+    let request = Request {
+        system: Arc::from("Be exact."),
+        parts,
+        schema: Some(schema(json!({"type": "object", "properties": {"name": {"type": "string"}}}))),
+        temperature: 0.5,
+        max_tokens: Some(100),
+        repair: Some(Repair { reply: Arc::from("{"), instruction: Arc::from("Mend it") }),
+        ..Request::new("What is this?")
+    };
+    (target, request)
+}
+
+fn key(target: &Target, request: &Request) -> Key {
+    let wire = adapter(target.provider).unwrap().encode(target, request).unwrap();
+    Key::of(target, &wire, request.schema.as_deref())
+}
+
+#[test]
+fn a_change_of_any_field_changes_the_key_where_it_may_change_the_answer() {
+    let mut seen = std::collections::HashMap::new();
+    for provider in DIALECTS {
+        let (target, request) = base(provider);
+        let original = key(&target, &request);
+        assert_eq!(original, key(&target.clone(), &request.clone()), "the same question has the same key");
+        seen.insert(original, (provider, "nothing"));
+        for (name, dialects, change) in mutations(&target, &request) {
+            let is_pdf = dialects == PDF || name == "name of a PDF";
+            if is_pdf && provider == Ollama {
+                continue;
+            }
+            let (mut target, mut request) = (target.clone(), request.clone());
+            change(&mut target, &mut request);
+            let changed = key(&target, &request);
+            if dialects.contains(&provider) {
+                assert_ne!(changed, original, "{provider}: {name}");
+                let other = seen.insert(changed, (provider, name));
+                assert!(other.is_none(), "{provider}: {name} has the key of {other:?}");
+            } else if dialects.is_empty() {
+                assert_eq!(changed, original, "{provider}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_known_of_a_model_counts_where_the_request_depends_on_it() {
+    let (target, request) = base(Ollama);
+    let request = Request { prompt: Arc::from("word ".repeat(9000)), ..request };
+    let knowing = |context_length| {
+        let facts = ModelFacts { context_length: Some(context_length), ..ModelFacts::default() };
+        key(&Target { facts: Some(Arc::new(facts)), ..target.clone() }, &request)
+    };
+    assert_ne!(knowing(131_072), knowing(8192));
+}
+
+/// A field of the wire itself, in the same way.
+#[test]
+fn a_change_of_anything_on_the_wire_changes_the_key() {
+    for provider in DIALECTS {
+        let (target, request) = base(provider);
+        let wire = adapter(provider).unwrap().encode(&target, &request).unwrap();
+        let WireRequest { method: _, url: _, headers: _, body: _ } = &wire;
+        let of = |wire: &WireRequest| Key::of(&target, wire, None);
+        let header = |name: &'static str, value: &'static str| {
+            (reqwest::header::HeaderName::from_static(name), reqwest::header::HeaderValue::from_static(value))
+        };
+        let with = |headers| WireRequest { headers, ..wire.clone() };
+        let mut url = wire.url.clone();
+        url.set_query(Some("version=2"));
+        let mut secret = header("x-one", "a");
+        secret.1.set_sensitive(true);
+        let changed = [
+            WireRequest { method: Method::PUT, ..wire.clone() },
+            WireRequest { url, ..wire.clone() },
+            WireRequest { body: Bytes::from([&wire.body[..], b" "].concat()), ..wire.clone() },
+            with(vec![]),
+            with(vec![header("x-one", "a")]),
+            with(vec![header("x-one", "b")]),
+            with(vec![header("x-two", "a")]),
+            with(vec![header("x-one", "a"), header("x-two", "a")]),
+            with(vec![secret]),
+        ];
+        let mut keys: Vec<_> = changed.iter().map(of).chain([of(&wire)]).map(|key| key.to_string()).collect();
+        keys.sort_unstable();
+        let all = keys.len();
+        keys.dedup();
+        // One of them may be as the dialect sends it: Ollama has no headers without a key.
+        assert!(keys.len() + 1 >= all, "{provider}: {keys:?}");
+    }
+}
+
+/// Two schemas may look the same on the wire, and accept different answers.
+#[test]
+fn the_schema_of_the_caller_counts_whatever_the_wire_shows_of_it() {
+    let (target, request) = base(OpenAi);
+    let wire = adapter(OpenAi).unwrap().encode(&target, &request).unwrap();
+    let of = |document| Key::of(&target, &wire, Some(&schema(document)));
+    let bounded = json!({"type": "string", "maxLength": 5});
+    assert_ne!(of(json!({"type": "string"})), of(bounded.clone()));
+    assert_ne!(of(bounded.clone()), Key::of(&target, &wire, None));
+    assert_eq!(of(bounded.clone()), of(bounded));
+}
+
+#[test]
+fn neither_a_key_nor_a_plain_hash_of_it_is_in_what_is_shown() {
+    let (target, request) = base(OpenAi);
+    let shown = format!("{:?}", key(&target, &request));
+    let secret = target.key.as_ref().unwrap().expose();
+    assert!(!shown.contains(secret));
+    assert!(!shown.contains(blake3::hash(secret.as_bytes()).to_hex().as_str()));
+}

@@ -1,0 +1,111 @@
+//! The address of a provider, read once for all calls.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use url::{ParseError, Url};
+
+use crate::error::{Error, Result};
+
+/// An address under which a provider's API is found. Any text can be one; what is no address cannot be asked, and
+/// [`BaseUrl::check`] says why. Cheap to clone. Equal where the text is.
+#[derive(Clone)]
+pub struct BaseUrl(Arc<Parsed>);
+
+struct Parsed {
+    text: String,
+    url: Result<Url, ParseError>,
+}
+
+impl BaseUrl {
+    /// The address as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The address, where it is a whole `http://` or `https://` one.
+    pub fn url(&self) -> Option<&Url> {
+        self.0.url.as_ref().ok().filter(|url| is_usable(url))
+    }
+
+    /// Fails with `InvalidInput` unless it is a whole `http://` or `https://` address; `field` is what to mend.
+    pub fn check(&self, field: &str) -> Result<()> {
+        match &self.0.url {
+            Ok(url) if is_usable(url) => Ok(()),
+            Ok(_) => Err(Error::invalid_input(format!("{field} must start with http:// or https:// and name a host"))),
+            Err(error) => Err(Error::invalid_input(format!("{field} is not a URL such as http://host:port ({error})"))),
+        }
+    }
+}
+
+impl From<String> for BaseUrl {
+    fn from(text: String) -> Self {
+        let url = Url::parse(&text);
+        Self(Arc::new(Parsed { text, url }))
+    }
+}
+
+impl From<&str> for BaseUrl {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl Deref for BaseUrl {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq for BaseUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for BaseUrl {}
+
+/// It may hold a password, which no `Debug` prints.
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_str().rsplit_once('@') {
+            None => self.as_str().fmt(f),
+            Some((_, place)) => write!(f, "\"***@{place}\""),
+        }
+    }
+}
+
+fn is_usable(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.host_str().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_is_kept_and_only_addresses_are_read() {
+        for (text, is_address) in [
+            ("http://h:1/v1/", true),
+            ("https://user:pass@h", true),
+            ("HTTPS://H", true),
+            ("", false),
+            ("host:1", false),
+            ("ftp://h/", false),
+            ("http://", false),
+        ] {
+            let base = BaseUrl::from(text);
+            assert_eq!((base.as_str(), base.url().is_some()), (text, is_address));
+            assert_eq!(base.check("field").is_ok(), is_address, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        assert_eq!(format!("{:?}", BaseUrl::from("http://user:s3cret@h:1/v1")), "\"***@h:1/v1\"");
+        assert_eq!(format!("{:?}", BaseUrl::from("http://h:1/v1")), "\"http://h:1/v1\"");
+    }
+}

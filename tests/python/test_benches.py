@@ -1,0 +1,94 @@
+"""The benchmarks still run: what they measure is for a quiet machine, and no part of this suite."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="the client and the upstream need a core each, and Linux to be tied to it",
+)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own scripts
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_every_task_gives_figures_and_the_report_names_what_is_missing(tmp_path: Path) -> None:
+    report, figures = tmp_path / "results.md", tmp_path / "figures.json"
+    # The interpreter without packages stands for one in which a library could not be installed.
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")
+    bare.chmod(0o700)
+
+    done = run(
+        *("benches", "--minutes", "0", "--seconds", "0.001", "--tasks", "openai", "--only", "floor", "madspark"),
+        *("--beside", f"elsewhere={bare}", "--write", str(report), "--json", str(figures)),
+    )
+
+    assert "not measured: elsewhere" in done.stderr
+    assert done.returncode == 1
+    text = report.read_text(encoding="utf-8")
+    assert text == done.stdout
+    assert "elsewhere: the process has ended" in text
+    assert text.count("| met |") + text.count("**not met** |") + text.count("not measured |") == 7
+    measured = json.loads(figures.read_text(encoding="utf-8"))
+    assert measured["missing"].keys() == {"elsewhere"}
+    for task, rows in measured["figures"].items():
+        expected = {"madspark"} if "_hit" in task else {"floor", "madspark"}
+        assert rows.keys() == expected, task
+        for turns in rows.values():
+            assert len(turns) == 1
+            assert all(value >= 0 for value in turns[0].values())
+    assert {task.split()[0] for task in measured["figures"]} >= {"construct", "one_by_one", "in_flight", "streams"}
+
+
+def test_the_soak_makes_calls_of_every_kind() -> None:
+    done = run("benches.soak", "--calls", "60", "--samples", "3")
+
+    # Where it has grown by the end, it says so with its exit code: so few calls are all warm-up.
+    assert done.returncode in {0, 1}, done.stderr
+    assert not done.stderr
+    assert "KB for 1000 calls" in done.stdout
+
+
+def test_the_best_turn_counts_and_the_worst_figure_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    from benches.run import Results
+    from benches.targets import TARGETS
+    from benches.task import IN_FLIGHT, Task
+
+    plain, structured = (Task("in_flight", "openai", shape, IN_FLIGHT) for shape in ("plain", "structured"))
+    quick, slow = {"cpu_us": 90.0, "calls_per_s": 9000.0}, {"cpu_us": 130.0, "calls_per_s": 7000.0}
+    peer = {"cpu_us": 1000.0, "calls_per_s": 1000.0}
+
+    def judged(figures: dict[Task, dict[str, list[dict[str, float]]]]) -> list[str]:
+        return [target.judge(Results(figures))[2] for target in TARGETS[:4]]
+
+    assert judged({plain: {"madspark": [slow, quick], "litellm": [peer]}}) == [
+        *("met", "met", "not measured", "**not met**"),
+    ]
+    assert judged({plain: {"madspark": [quick]}, structured: {"madspark": [slow], "tensorzero": [peer]}}) == [
+        *("**not met**", "**not met**", "met", "not measured"),
+    ]
+
+
+def test_the_slope_is_that_of_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    from benches.soak import slope
+
+    steep, error = slope([(calls, 500 + 0.002 * calls) for calls in range(0, 10_000, 1000)])
+    assert steep == pytest.approx(2)
+    assert error == pytest.approx(0, abs=1e-9)
+    level, _ = slope([(calls, 500) for calls in range(0, 10_000, 1000)])
+    assert level == 0

@@ -1,0 +1,374 @@
+"""Answers from the cache: who is given one, who is not, and what equal calls share that are made at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel, Field, field_validator
+
+from madspark import AllProvidersFailedError, DeadlineExceededError, LLMConfig, LLMRouter
+from wire import asked, questions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from madspark.testing import Simulator
+
+pytestmark = pytest.mark.cache
+
+
+class Idea(BaseModel):
+    """What is asked for."""
+
+    title: str
+    score: float = Field(ge=0, le=10)
+
+
+@pytest.fixture
+def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRouter]:
+    """Make routers that share a cache of the test's own."""
+
+    def make(provider: str = "ollama", fallback: bool = False, cache: bool | None = None, **fields: Any) -> LLMRouter:
+        options = {name: fields.pop(name) for name in ("deadline", "hedge_after", "budget") if name in fields}
+        given: dict[str, Any] = {
+            "ollama_host": madspark_simulator.ollama_url,
+            "gemini_base_url": madspark_simulator.gemini_url,
+            "gemini_api_key": "key-of-the-test-0123456789",
+            "openai_base_url": madspark_simulator.openai_url,
+            "openai_model": "the-model",
+            "anthropic_base_url": madspark_simulator.anthropic_url,
+            "anthropic_model": "the-model",
+            "anthropic_api_key": "key-of-the-test-0123456789",
+            "cache_dir": tmp_path / "answers",
+        }
+        return LLMRouter(provider, fallback, cache, config=LLMConfig(**given | fields), **options)
+
+    return make
+
+
+async def until(is_reached: Callable[[], bool]) -> None:
+    """Let other tasks run until something is so."""
+    async with asyncio.timeout(30):
+        while not is_reached():  # noqa: ASYNC110  (counters have no event)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
+async def test_the_second_call_is_answered_without_a_request(
+    provider: str, router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    text, first = await router(provider).agenerate("hello")
+    idea, _ = await router(provider).agenerate_structured("an idea", Idea)
+    again = router(provider)
+    same, second = await again.agenerate("hello")
+    assert (same, second.text, second.provider, second.model) == (text, text, first.provider, first.model)
+    assert (first.cached, second.cached, second.tokens_used, second.cost, second.attempts) == (False, True, 0, 0.0, ())
+    assert (await again.agenerate_structured("an idea", Idea))[0] == idea
+    assert again.generate("hello")[0] == text
+    assert asked(madspark_simulator) == [provider, provider]
+    metrics = again.get_metrics()
+    assert (metrics["total_requests"], metrics["cache_hits"], metrics["cache_hit_rate"]) == (3, 3, 1.0)
+    assert (metrics["total_tokens"], metrics["total_cost"], metrics["avg_latency_ms"]) == (0, 0.0, 0.0)
+    assert "had answered this before" in second.explain()
+
+
+def test_another_process_finds_the_answer_on_disk(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path, scripts: Any
+) -> None:
+    text, _ = router().generate("hello")
+    source = (
+        f"config = LLMConfig(ollama_host=sys.argv[1], cache_dir={str(tmp_path / 'answers')!r})\n"
+        "text, response = LLMRouter('ollama', False, True, config).generate('hello')\n"
+        "print(response.cached, text)"
+    )
+    assert scripts.run(source, madspark_simulator) == (0, f"True {text}\n", "")
+    assert len(questions(madspark_simulator)) == 1
+
+
+DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("prompt", {"prompt": "hello!"}, {}),
+    ("system", {"system_instruction": "Be brief."}, {}),
+    ("temperature", {"temperature": 0.1}, {}),
+    ("max_tokens", {"max_tokens": 77}, {}),
+    ("model", {}, {"gemini_model": "gemini-2.5-flash"}),
+    ("key", {}, {"gemini_api_key": "another-key-0123456789"}),
+    ("thinking", {}, {"gemini_thinking_budget": 100}),
+    ("provider", {"force_provider": "ollama"}, {}),
+]
+
+
+@pytest.mark.parametrize(("call", "config"), [row[1:] for row in DIFFERENT], ids=[row[0] for row in DIFFERENT])
+async def test_another_question_is_asked(
+    call: dict[str, Any], config: dict[str, Any], router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    await router("gemini").agenerate("hello")
+    _, response = await router("gemini", **config).agenerate(**{"prompt": "hello"} | call)
+    assert not response.cached
+    assert len(questions(madspark_simulator)) == 2
+
+
+async def test_folders_know_nothing_of_each_other(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path
+) -> None:
+    await router().agenerate("hello")
+    _, response = await router(cache_dir=tmp_path / "others").agenerate("hello")
+    assert not response.cached
+    assert len(questions(madspark_simulator)) == 2
+
+
+@pytest.mark.parametrize("off", ["call", "router", "config"])
+async def test_who_does_not_want_the_cache_neither_reads_nor_fills_it(
+    off: str, router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    without = router(cache=False if off == "router" else None, cache_enabled=off != "config")
+    choice = False if off == "call" else None
+    for _ in range(2):
+        await without.agenerate("hello", use_cache=choice)
+        await without.agenerate_structured("an idea", Idea, use_cache=choice)
+    assert len(questions(madspark_simulator)) == 4
+    # A call may want it where its router does not.
+    _, response = await without.agenerate("hello", use_cache=True)
+    assert not response.cached
+    _, response = await without.agenerate("hello", use_cache=True)
+    assert response.cached
+    assert len(questions(madspark_simulator)) == 5
+
+
+async def test_an_answer_grows_too_old(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+    await router().agenerate("hello")
+    _, response = await router(cache_ttl_seconds=1e-6).agenerate("hello")
+    assert not response.cached
+    assert len(questions(madspark_simulator)) == 2
+
+
+async def test_what_the_callers_model_does_not_take_any_more_is_asked_anew(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    is_strict = False
+
+    class Picky(BaseModel):
+        title: str
+
+        @field_validator("title")
+        @classmethod
+        def check(cls, title: str) -> str:
+            if is_strict and title != "new":
+                raise ValueError("must be new")
+            return title
+
+    madspark_simulator.on("ollama", text='{"title": "old"}')
+    await router().agenerate_structured("an idea", Picky)
+    is_strict = True
+    madspark_simulator.clear_rules()
+    madspark_simulator.on("ollama", text='{"title": "new"}')
+    idea, response = await router().agenerate_structured("an idea", Picky)
+    assert (idea.title, response.cached, len(response.attempts)) == ("new", False, 1)
+    # Asked as at first, not to correct what it had answered long ago.
+    first, second = questions(madspark_simulator)
+    assert first.body == second.body
+    idea, response = await router().agenerate_structured("an idea", Picky)
+    assert (idea.title, response.cached) == ("new", True)
+
+
+async def test_a_mended_answer_and_a_corrected_one_are_kept_as_they_were_taken(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", text='```json\n{"title": "a", "score": 5,}\n```', times=1)
+    await router().agenerate_structured("one", Idea)
+    madspark_simulator.on("ollama", text='{"title": "b", "score": 50}', times=1)
+    madspark_simulator.on("ollama", text='{"title": "b", "score": 5}', times=1)
+    await router().agenerate_structured("two", Idea)
+    assert len(questions(madspark_simulator)) == 3
+    for prompt, title in [("one", "a"), ("two", "b")]:
+        idea, response = await router().agenerate_structured(prompt, Idea)
+        assert (idea, response.cached) == (Idea(title=title, score=5), True)
+    assert len(questions(madspark_simulator)) == 3
+
+
+async def test_a_failure_is_not_kept(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+    madspark_simulator.on("ollama", status=400)
+    for _ in range(2):
+        with pytest.raises(AllProvidersFailedError):
+            await router().agenerate("hello")
+    madspark_simulator.clear_rules()
+    _, response = await router().agenerate("hello")
+    assert not response.cached
+
+
+async def test_a_target_that_is_down_has_answered_all_the_same(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    text, _ = await router().agenerate("hello")
+    madspark_simulator.on("ollama", status=503)
+    for number in range(8):
+        with pytest.raises(AllProvidersFailedError):
+            await router(deadline=0.2).agenerate(f"other {number}")
+    count = len(questions(madspark_simulator))
+    same, response = await router(fallback=True).agenerate("hello")
+    assert (same, response.cached, response.provider) == (text, True, "ollama")
+    assert len(questions(madspark_simulator)) == count
+
+
+async def test_the_answer_of_a_fallback_is_the_fallbacks(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", status=400)
+    _, first = await router(fallback=True).agenerate("hello")
+    _, second = await router(fallback=True).agenerate("hello")
+    assert (first.provider, second.provider, second.cached) == ("gemini", "gemini", True)
+    # The first target was asked again: it had given no answer.
+    assert asked(madspark_simulator) == ["ollama", "gemini", "ollama"]
+    assert [one.error for one in second.attempts] == [first.attempts[0].error]
+    # And Ollama, once it answers, is not taken for Gemini.
+    madspark_simulator.clear_rules()
+    _, third = await router(fallback=True).agenerate("hello")
+    assert (third.provider, third.cached) == ("ollama", False)
+
+
+async def test_the_mock_and_streams_have_no_part_in_it(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    for _ in range(2):
+        assert not (await router("mock").agenerate("hello"))[1].cached
+        async for _ in router().astream("hello"):
+            pass
+    assert len(questions(madspark_simulator)) == 2
+    assert not (await router().agenerate("hello"))[1].cached
+
+
+async def test_a_thousand_equal_calls_reach_the_wire_once(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    routers = [router() for _ in range(1000)]
+    answers = await asyncio.gather(*(one.agenerate_structured("an idea", Idea) for one in routers))
+    assert len(questions(madspark_simulator)) == 1
+    assert len({idea.model_dump_json() for idea, _ in answers}) == 1
+    told = [response for _, response in answers]
+    assert sum(response.cached for response in told) == 999
+    # One has paid.
+    assert sum(response.tokens_used > 0 for response in told) == 1
+    metrics = [one.get_metrics() for one in routers]
+    assert sum(one["ollama_calls"] for one in metrics) == 1
+    assert sum(one["cache_hits"] for one in metrics) == 999
+    assert sum(one["total_tokens"] for one in metrics) == max(response.tokens_used for response in told)
+
+
+@pytest.mark.parametrize("survivor", [0, 500, 999])
+async def test_whoever_is_left_of_a_thousand_is_answered(
+    survivor: int, router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", latency=3.0)
+    routers = [router() for _ in range(1000)]
+    tasks = [asyncio.ensure_future(one.agenerate("hello")) for one in routers]
+    await until(lambda: sum(one.get_metrics()["total_requests"] for one in routers) == len(routers))
+    for number, task in enumerate(tasks):
+        if number != survivor:
+            task.cancel()
+    text, response = await tasks[survivor]
+    assert text == response.text
+    assert sum(task.cancelled() for task in tasks) == 999
+    (request,) = questions(madspark_simulator)
+    assert not request.hung_up
+    # The books of a cancelled call are closed a moment after its task has ended.
+    await until(lambda: sum(one.get_metrics()["cancelled_requests"] for one in routers) == 999)
+    metrics = [one.get_metrics() for one in routers]
+    assert sum(one["ollama_calls"] for one in metrics) == 1
+    # It is in the cache, though the call that had asked is gone.
+    assert (await router().agenerate("hello"))[1].cached
+
+
+async def test_the_last_one_who_leaves_hangs_up(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", fault="stall")
+    tasks = [asyncio.ensure_future(router().agenerate("hello")) for _ in range(10)]
+    await madspark_simulator.await_requests(1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await madspark_simulator.await_hang_ups(1)
+    assert len(questions(madspark_simulator)) == 1
+
+
+async def test_everybody_keeps_a_deadline_of_their_own(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", latency=0.5)
+    hasty, patient = router(deadline=0.1), router()
+    first = asyncio.ensure_future(hasty.agenerate("hello"))
+    await madspark_simulator.await_requests(1)
+    second = asyncio.ensure_future(patient.agenerate("hello"))
+    with pytest.raises(DeadlineExceededError) as caught:
+        await first
+    assert [attempt.error for attempt in caught.value.attempts] == ["deadline_reached"]
+    _, response = await second
+    assert response.cached
+    assert len(questions(madspark_simulator)) == 1
+    # The one whose request it was has its books: what was answered after all was sent for it.
+    await until(lambda: hasty.get_metrics()["ollama_calls"] == 1)
+    assert hasty.get_metrics()["total_tokens"] > 0
+
+
+async def test_a_shared_failure_is_everybodys_and_each_goes_on(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    madspark_simulator.on("ollama", status=400, latency=0.1)
+    routers = [router(fallback=True) for _ in range(20)]
+    answers = await asyncio.gather(*(one.agenerate("hello") for one in routers))
+    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert {response.provider for _, response in answers} == {"gemini"}
+    for _, response in answers:
+        assert [attempt.ok for attempt in response.attempts] == [False, True]
+    assert sum(one.get_metrics()["total_tokens"] > 0 for one in routers) == 1
+
+
+async def test_a_shared_answer_is_judged_by_each(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    """Two validators behind one schema: what one refuses is its own affair."""
+
+    def model(wanted: str) -> type[BaseModel]:
+        class Judged(BaseModel):
+            title: str
+
+            @field_validator("title")
+            @classmethod
+            def check(cls, title: str) -> str:
+                if title != wanted:
+                    raise ValueError(f"must be {wanted}")
+                return title
+
+        return Judged
+
+    madspark_simulator.on("ollama", text='{"title": "a"}', latency=0.2, times=1)
+    madspark_simulator.on("ollama", text='{"title": "b"}', times=1)
+    first = asyncio.ensure_future(router().agenerate_structured("an idea", model("a")))
+    await madspark_simulator.await_requests(1)
+    second = asyncio.ensure_future(router().agenerate_structured("an idea", model("b")))
+    (one, _), (two, told) = await first, await second
+    assert (one.model_dump(), two.model_dump()) == ({"title": "a"}, {"title": "b"})
+    assert [(attempt.shared, attempt.error) for attempt in told.attempts] == [(True, "invalid_output"), (False, None)]
+    assert len(questions(madspark_simulator)) == 2
+    assert "by another call" in told.explain()
+
+
+async def test_hedged_calls_ask_for_themselves(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+    madspark_simulator.on("ollama", latency=0.2)
+    routers = [router(fallback=True, hedge_after=30.0) for _ in range(3)]
+    await asyncio.gather(*(one.agenerate("hello") for one in routers))
+    assert asked(madspark_simulator) == ["ollama"] * 3
+    assert (await routers[0].agenerate("hello"))[1].cached
+
+
+async def test_files_are_part_of_the_question(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path
+) -> None:
+    note = tmp_path / "note.txt"
+    for text, cached in [("one", False), ("one", True), ("two", False)]:
+        note.write_text(text, encoding="utf-8")
+        _, response = await router().agenerate_structured("an idea", Idea, files=[note])
+        assert response.cached is cached
+    assert len(questions(madspark_simulator)) == 2
