@@ -38,7 +38,7 @@ impl Run<'_> {
                 });
                 let answer = Advocate { router }.advocate_batch(&cases, &brief).await;
                 self.settle(stage, answer, ideas, |candidate, advocacy| {
-                    candidate.advocacy = Some(advocacy.formatted_in(language))
+                    candidate.advocacy = Some(advocacy.formatted_in(language));
                 })
             }
             // The skeptic sees the advocacy, where there is one.
@@ -49,7 +49,7 @@ impl Run<'_> {
                 });
                 let answer = Skeptic { router }.criticize_batch(&cases, &brief).await;
                 self.settle(stage, answer, ideas, |candidate, doubt| {
-                    candidate.skepticism = Some(doubt.formatted_in(language))
+                    candidate.skepticism = Some(doubt.formatted_in(language));
                 })
             }
             Stage::Improvement => {
