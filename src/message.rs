@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::progress::Watch;
 use crate::schema::Schema;
 
 /// One question to a model. Cheap to clone: texts and buffers are shared.
@@ -28,6 +29,8 @@ pub struct Request {
     pub form: Form,
     /// How much of a target's room the request gets.
     pub room: Room,
+    /// Who is told what becomes of it.
+    pub watch: Watch,
 }
 
 impl Request {
@@ -43,6 +46,7 @@ impl Request {
             repair: None,
             form: Form::Native,
             room: Room::Usual,
+            watch: Watch::default(),
         }
     }
 

@@ -21,6 +21,7 @@ __all__ = [
     "Pending",
     "RecordedRequest",
     "Router",
+    "Run",
     "Schema",
     "Simulator",
     "Stream",
@@ -379,16 +380,44 @@ class Coordinator:
     def __new__(cls, max_concurrent_agents: int) -> Self: ...
     @staticmethod
     def check(options: str) -> None:
-        """Raise what `arun` would raise for these options, without running anything."""
+        """Raise what `start` would raise for these options, without running anything."""
 
-    def arun(
+    def start(
         self,
         router: _Source,
         options: str,
         files: Sequence[_File],
         urls: Sequence[str],
-        emit: Callable[[str, float], object],
-    ) -> Pending[str]: ...
+        emit: Callable[[str, float], object] | None,
+        gate: Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]] | None,
+        events: int,
+        patience: float,
+    ) -> Run: ...
+
+@final
+class Run:
+    """A run under way, and what is known of it. Dropping it cancels the run."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kept_events(self) -> int:
+        """How many events are kept now."""
+
+    def events(self, after: int) -> Pending[str | None]:
+        """The events after number `after`, waited for, as a JSON list; None at the end of the run."""
+
+    def candidates(self) -> Pending[str]:
+        """The candidates as JSON text once the run has ended. Raises what ended it early."""
+
+    def result(self) -> Pending[str]:
+        """The result as JSON text once the run has ended. Raises what ended it where there is no part."""
+
+    def snapshot(self) -> str:
+        """What there is of the result now, as JSON text."""
+
+    def close(self) -> None:
+        """Cancel the run if it has not ended; its sockets close. Safe to call again."""
 
 def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[str]) -> str:
     """Run one agent to its end; blocks. Returns the outcome as JSON text."""

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::gate::Edited;
 use super::score::{self, Gain};
 use super::stage::Stage;
 use crate::agents::CriticEvaluation;
@@ -65,9 +66,9 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// An idea after its evaluation.
-    pub(super) fn new(idea: String, evaluation: Result<CriticEvaluation, String>) -> Self {
-        let mut candidate = Self {
+    /// An idea of which nothing is known yet.
+    pub(super) fn new(idea: String) -> Self {
+        Self {
             text: idea.clone(),
             idea,
             initial_score: None,
@@ -84,21 +85,25 @@ impl Candidate {
             similarity_score: None,
             status: Status::Ok,
             problems: Vec::new(),
-        };
-        match evaluation {
-            Ok(evaluation) => {
-                candidate.initial_score = Some(evaluation.score);
-                candidate.initial_critique = Some(evaluation.comment);
-            }
-            Err(reason) => candidate.lack(Stage::Evaluation, reason),
         }
-        candidate
     }
 
     /// Notes that `stage` gave nothing for it.
     pub(super) fn lack(&mut self, stage: Stage, reason: String) {
         self.status = Status::Degraded;
         self.problems.push(Problem { stage, reason });
+    }
+
+    /// Takes the critic's view of it.
+    pub(super) fn evaluate(&mut self, evaluation: CriticEvaluation) {
+        self.initial_score = Some(evaluation.score);
+        self.initial_critique = Some(evaluation.comment);
+    }
+
+    /// All that has been said about it and of it, which is what later prompts repeat.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let said = [&self.initial_critique, &self.advocacy, &self.skepticism, &self.improved_idea];
+        std::iter::once(self.idea.as_str()).chain(said.into_iter().flatten().map(String::as_str))
     }
 
     /// The critic's words on it, for the stages after.
@@ -117,12 +122,35 @@ impl Candidate {
 
     /// Takes the evaluation of the improved text.
     pub(super) fn re_evaluate(&mut self, evaluation: CriticEvaluation) {
-        if let (Some(initial), Some(similarity)) = (self.initial_score, self.similarity_score) {
-            let gain = Gain::new(initial, evaluation.score, similarity);
-            self.score_delta = Some(gain.delta);
-            self.is_meaningful_improvement = Some(gain.is_meaningful);
-        }
         self.improved_score = Some(evaluation.score);
         self.improved_critique = Some(evaluation.comment);
+        self.compare();
+    }
+
+    /// Takes what the caller's gate made of it.
+    pub(super) fn edit(&mut self, edited: Edited) {
+        if edited.improved_idea != self.improved_idea || edited.idea != self.idea {
+            self.similarity_score =
+                edited.improved_idea.as_deref().map(|improved| score::similarity(&edited.idea, improved));
+        }
+        self.text.clone_from(&edited.idea);
+        self.idea = edited.idea;
+        self.initial_score = edited.initial_score;
+        self.initial_critique = edited.initial_critique;
+        self.advocacy = edited.advocacy;
+        self.skepticism = edited.skepticism;
+        self.improved_idea = edited.improved_idea;
+        self.improved_score = edited.improved_score;
+        self.improved_critique = edited.improved_critique;
+        self.compare();
+    }
+
+    fn compare(&mut self) {
+        let gain = match (self.initial_score, self.improved_score, self.similarity_score) {
+            (Some(initial), Some(improved), Some(similarity)) => Some(Gain::new(initial, improved, similarity)),
+            _ => None,
+        };
+        self.score_delta = gain.map(|gain| gain.delta);
+        self.is_meaningful_improvement = gain.map(|gain| gain.is_meaningful);
     }
 }

@@ -4,31 +4,58 @@
 //! generate → novelty filter → evaluate all → keep the best → [advocate → doubt] → improve → re-evaluate
 //! ```
 //!
-//! Every stage asks about all its ideas in one call. A stage that fails takes nothing away from what is there: the
+//! Ideas go through the stages in groups: in one, which asks about all its ideas in one call, or each by itself, at the
+//! same time ([`Mode`]). Only the selection waits for all. A stage that fails takes nothing away from what is there: the
 //! candidates it failed for say so ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that
-//! makes sense. Nothing runs on its own: dropping the future of [`Coordinator::run`] ends every call it started.
+//! makes sense. What is known of a run is in its [`Record`], during the run and after it, however it ended.
+//!
+//! Nothing runs on its own: dropping the future of [`Coordinator::run`] or [`Coordinator::conduct`] ends every call it
+//! started.
 
+mod ask;
+mod board;
+mod bounded;
 mod candidate;
+mod event;
+mod gate;
+mod generation;
+mod journal;
+mod ledger;
 mod novelty;
 mod options;
+mod pace;
+mod record;
+mod result;
 mod score;
+mod shape;
 mod stage;
+mod written;
 
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
-use crate::agents::{
-    Advocate, AdvocateCase, Answer, Batch, Brief, Critic, CriticEvaluation, GenerateIdeas, IdeaGenerator, IdeaItem,
-    ImproveCase, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
-};
-use crate::error::{Error, ErrorKind, Result};
-use crate::progress::ProgressSink;
+use crate::agents::Brief;
+use crate::error::{Error, Result};
+use crate::progress::{ProgressSink, Silent};
 use crate::router::Generate;
+use bounded::Bounded;
+use stage::Deadline;
 
+pub use board::{Mark, Numbered};
 pub use candidate::{Candidate, Problem, Status};
+pub use event::{Event, EventKind};
+pub use gate::{Edited, Gate, Review, Verdict};
+pub use journal::Journal;
+pub use ledger::{Served, Spending, Tokens};
 pub use novelty::{Duplicate, duplicates, similarity};
 pub use options::{Options, StageTimeouts, Temperatures};
+pub use record::Record;
+pub use result::{AgentResult, Cut, StageResult, StageStatus, WorkflowResult};
+pub use shape::{Mode, Shape};
 pub use stage::Stage;
-use stage::{Bounded, Deadline};
 
 /// Runs workflows. All runs of one coordinator share its limit of concurrent calls, and nothing else.
 #[derive(Debug)]
@@ -56,48 +83,76 @@ impl Coordinator {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the call under way and gives its permit back.
+    /// Dropping the future drops the calls under way and gives their permits back.
     pub async fn run(
         &self,
         router: &dyn Generate,
         options: &Options,
         progress: &dyn ProgressSink,
     ) -> Result<Vec<Candidate>> {
-        let run = Run::new(router, &self.permits, options)?;
-        progress.emit("Starting the workflow", 0.0);
+        let record = Record::new(router, options, 0);
+        self.conduct(router, options, &record, Hooks { progress, ..Hooks::default() }).await?;
+        Ok(record.candidates())
+    }
 
-        progress.emit("Generating ideas", 0.1);
-        let mut ideas = run.generate().await?;
-        progress.emit(&format!("Generated {}", counted(ideas.len())), 0.3);
-        if options.enable_novelty_filter {
-            ideas = novelty::filter(ideas, |idea| idea, options.novelty_threshold);
+    /// Does as [`Coordinator::run`], and keeps `record` of everything: after an error, and after its future was dropped,
+    /// too.
+    pub async fn conduct(
+        &self,
+        router: &dyn Generate,
+        options: &Options,
+        record: &Arc<Record>,
+        hooks: Hooks<'_>,
+    ) -> Result<()> {
+        let outcome = async { Run::new(router, &self.permits, options, record, hooks)?.whole().await }.await;
+        let (end, message) = match outcome {
+            Ok(message) => (Ok(()), Some(message)),
+            Err(Halt::Stopped(reason)) => {
+                record.cut(Cut::Stopped(reason));
+                (Ok(()), Some("Stopped"))
+            }
+            Err(Halt::Failed(error)) => (Err(error), None),
+        };
+        let failure = end.as_ref().err().map(ToString::to_string);
+        record.finish(failure, message.map(str::to_owned), None);
+        if let Some(message) = message {
+            hooks.progress.emit(message, 1.0);
         }
+        end
+    }
+}
 
-        progress.emit(&format!("Evaluating {}", counted(ideas.len())), 0.4);
-        let evaluations = run.evaluate(&ideas).await?;
-        let mut candidates = keep_best(ideas, evaluations, options.num_top_candidates);
-        if candidates.iter().all(|candidate| candidate.status == Status::Failed) {
-            progress.emit("No idea could be evaluated", 1.0);
-            return Ok(candidates);
-        }
-        progress.emit(&format!("Selected {}", counted(candidates.len())), 0.6);
+/// Who takes part in a run besides its router.
+#[derive(Clone, Copy)]
+pub struct Hooks<'a> {
+    /// Takes the progress: those events that have a message.
+    pub progress: &'a dyn ProgressSink,
+    /// Looks at the ideas between the stages.
+    pub gate: Option<&'a dyn Gate>,
+}
 
-        progress.emit("Working on the selected ideas", 0.7);
-        if options.enhanced_reasoning {
-            progress.emit("Weighing advocacy and skepticism", 0.72);
-            run.advocate(&mut candidates).await?;
-            run.doubt(&mut candidates).await?;
-        }
-        progress.emit("Improving ideas", 0.78);
-        run.improve(&mut candidates).await?;
-        progress.emit("Evaluating the improved ideas", 0.82);
-        run.re_evaluate(&mut candidates).await?;
+impl Default for Hooks<'_> {
+    fn default() -> Self {
+        Self { progress: &Silent, gate: None }
+    }
+}
 
-        progress.emit("Building the results", 0.88);
-        let finished = candidates.iter().filter(|candidate| candidate.status == Status::Ok).count();
-        progress.emit(&format!("Completed {finished} of {}", counted(candidates.len())), 0.9);
-        progress.emit("Done", 1.0);
-        Ok(candidates)
+impl std::fmt::Debug for Hooks<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks").field("gate", &self.gate.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What ends a run early.
+enum Halt {
+    Failed(Error),
+    /// The caller's gate says so, for this reason.
+    Stopped(String),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -106,117 +161,185 @@ fn counted(ideas: usize) -> String {
     format!("{ideas} {}", if ideas == 1 { "idea" } else { "ideas" })
 }
 
-/// The best `count` ideas by score; of equals the earlier first; ideas without a score last. Where no idea has one, the
-/// first `count` ideas, all failed.
-fn keep_best(ideas: Vec<String>, evaluations: Vec<Result<CriticEvaluation, String>>, count: usize) -> Vec<Candidate> {
-    let mut candidates: Vec<Candidate> =
-        ideas.into_iter().zip(evaluations).map(|(idea, evaluation)| Candidate::new(idea, evaluation)).collect();
-    // A stable sort; a missing score is below every score.
-    let rank = |candidate: &Candidate| candidate.initial_score.unwrap_or(f64::NEG_INFINITY);
-    candidates.sort_by(|one, two| rank(two).total_cmp(&rank(one)));
-    candidates.truncate(count);
-    if candidates.iter().all(|candidate| candidate.initial_score.is_none()) {
-        for candidate in &mut candidates {
-            candidate.status = Status::Failed;
-        }
-    }
-    candidates
-}
-
-/// One run: its options, its deadline and the way to its router.
+/// One run: its options, its deadline, its record and the way to its router.
+#[derive(Clone, Copy)]
 struct Run<'a> {
     router: &'a dyn Generate,
     permits: &'a Semaphore,
     options: &'a Options,
+    record: &'a Arc<Record>,
+    hooks: Hooks<'a>,
     deadline: Deadline,
 }
 
 impl<'a> Run<'a> {
-    fn new(router: &'a dyn Generate, permits: &'a Semaphore, options: &'a Options) -> Result<Self> {
+    fn new(
+        router: &'a dyn Generate,
+        permits: &'a Semaphore,
+        options: &'a Options,
+        record: &'a Arc<Record>,
+        hooks: Hooks<'a>,
+    ) -> Result<Self> {
         options.validate()?;
-        Ok(Self { router, permits, options, deadline: Deadline::new(options::seconds("timeout", options.timeout)?) })
+        let deadline = Deadline::new(options::seconds("timeout", options.timeout)?);
+        Ok(Self { router, permits, options, record, hooks, deadline })
     }
 
-    async fn generate(&self) -> Result<Vec<String>> {
-        let wanted = GenerateIdeas {
-            brief: self.brief(Stage::IdeaGeneration),
-            count: self.options.ideas_to_generate(),
-            minimum: self.options.num_top_candidates,
-            parts: &self.options.parts,
+    /// The whole story. Its result is the last word on it.
+    async fn whole(&self) -> Result<&'static str, Halt> {
+        let Record { board, shape, plan, .. } = &**self.record;
+        self.tell(
+            EventKind::RunStarted { mode: *shape, stages: plan.clone() },
+            Some("Starting the workflow".to_owned()),
+        );
+
+        // A gate looks at all ideas before any goes on; without one, each is judged while the next is written.
+        if *shape == Shape::Fanout && self.hooks.gate.is_none() {
+            self.generate_and_judge().await?;
+        } else {
+            let ideas = self.generate(|_| ()).await?;
+            let ideas = self.review(Stage::IdeaGeneration, &ideas).await?;
+            self.flow(Stage::BEFORE_SELECTION, &ideas).await?;
+        }
+        if !board.has_scores() {
+            if self.deadline.is_over() {
+                return Err(self.deadline.reached().into());
+            }
+            board.select(self.options.num_top_candidates);
+            return Ok("No idea could be evaluated");
+        }
+        let kept = board.select(self.options.num_top_candidates);
+        self.at(0.6);
+        let message = format!("Selected {}", counted(kept.len()));
+        self.tell(EventKind::IdeasSelected { idea_indices: kept.clone() }, Some(message));
+        let kept = self.review(Stage::Evaluation, &kept).await?;
+
+        self.record.pace().place(&kept, 0.7);
+        self.progress("Working on the selected ideas");
+        self.flow(Stage::AFTER_SELECTION, &kept).await?;
+
+        self.at(0.88);
+        self.progress("Building the results");
+        let candidates = board.candidates();
+        let finished = candidates.iter().filter(|candidate| candidate.status == Status::Ok).count();
+        self.at(0.9);
+        self.progress(&format!("Completed {finished} of {}", counted(candidates.len())));
+        Ok("Done")
+    }
+
+    /// Sends the ideas through `stages`, in groups that do not wait for each other.
+    async fn flow(&self, stages: &[Stage], ideas: &[usize]) -> Result<(), Halt> {
+        let stages: Vec<Stage> = stages.iter().copied().filter(|stage| self.options.wants(*stage)).collect();
+        let groups: Vec<&[usize]> = self.record.shape.groups(ideas).collect();
+        for stage in &stages {
+            self.record.ledger.expect(*stage, groups.len());
+        }
+        if let Some(first) = stages.first() {
+            self.record.pace().reach(ideas, first.span().0);
+        }
+        let ways = groups.into_iter().map(|group| async {
+            let mut group = group.to_vec();
+            for stage in &stages {
+                self.pass(*stage, &group).await?;
+                if Stage::AFTER_SELECTION.contains(stage) {
+                    group = self.review(*stage, &group).await?;
+                }
+            }
+            Ok::<_, Halt>(())
+        });
+        try_join_all(ways).await.map(drop)
+    }
+
+    /// Takes `group` through one stage: in one call, or in several at a time where one would be too long.
+    async fn pass(&self, stage: Stage, group: &[usize]) -> Result<()> {
+        let board = &self.record.board;
+        let present = board.present(group, |candidate| ask::can_ask(stage, candidate));
+        self.begin(stage, &present, group.len());
+        let router = self.bounded(stage)?;
+        let portions = shape::portions(board, &present, self.options.batch_tokens);
+        let outcomes = join_all(portions.iter().map(|portion| self.ask(stage, &router, portion))).await;
+        outcomes.into_iter().collect::<Result<()>>()?;
+        self.record.pace().reach(group, stage.span().1);
+        self.end(stage, None);
+        Ok(())
+    }
+
+    /// The ideas of `group` that the caller's gate lets go on.
+    async fn review(&self, stage: Stage, group: &[usize]) -> Result<Vec<usize>, Halt> {
+        let board = &self.record.board;
+        let Some(gate) = self.hooks.gate else { return Ok(group.to_vec()) };
+        let present = board.present(group, |_| true);
+        if present.is_empty() {
+            return Ok(present);
+        }
+        let review = Review { stage, candidates: board.numbered(&present) };
+        let Ok(verdict) = timeout_at(self.deadline.at, gate.review(review)).await else {
+            // Whoever was asked has not answered: the stages ahead find the time over.
+            self.record.cut(Cut::Deadline);
+            return Ok(present);
         };
-        let router = self.bounded(Stage::IdeaGeneration)?;
-        let answer = IdeaGenerator { router: &router }.generate(&wanted).await?;
-        Ok(answer.value.iter().map(IdeaItem::text).collect())
-    }
-
-    /// Fails where the run's deadline leaves nothing to select from.
-    async fn evaluate(&self, ideas: &[String]) -> Result<Vec<Result<CriticEvaluation, String>>> {
-        let router = self.bounded(Stage::Evaluation)?;
-        let answer = Critic { router: &router }.evaluate(ideas, &self.brief(Stage::Evaluation)).await;
-        match answer {
-            Err(error) if error.kind() == ErrorKind::DeadlineExceeded && self.deadline.is_over() => Err(error),
-            answer => per_idea(Stage::Evaluation, answer, ideas.len()),
+        match verdict? {
+            Verdict::Approve => Ok(present),
+            Verdict::Stop(reason) => Err(Halt::Stopped(reason)),
+            Verdict::Keep(edited) => {
+                board.edit(&present, edited)?;
+                let left = board.present(&present, |_| true);
+                // One idea of many goes its way alone: the others may go on.
+                let is_alone = self.record.shape == Shape::Fanout && Stage::AFTER_SELECTION.contains(&stage);
+                if left.is_empty() && !is_alone {
+                    return Err(Halt::Stopped("no idea was left".to_owned()));
+                }
+                Ok(left)
+            }
         }
     }
 
-    async fn advocate(&self, candidates: &mut [Candidate]) -> Result<()> {
-        let cases: Vec<AdvocateCase> = candidates
-            .iter()
-            .map(|candidate| AdvocateCase { idea: candidate.idea.clone(), evaluation: candidate.evaluation() })
-            .collect();
-        let router = self.bounded(Stage::Advocacy)?;
-        let answer = Advocate { router: &router }.advocate_batch(&cases, &self.brief(Stage::Advocacy)).await;
-        let language = self.brief(Stage::Advocacy).answer_language();
-        settle(Stage::Advocacy, answer, candidates, |candidate, advocacy| {
-            candidate.advocacy = Some(advocacy.formatted_in(language));
-        })
-    }
-
-    /// The skeptic sees the advocacy, where there is one.
-    async fn doubt(&self, candidates: &mut [Candidate]) -> Result<()> {
-        let cases: Vec<SkepticCase> = candidates
-            .iter()
-            .map(|candidate| SkepticCase {
-                idea: candidate.idea.clone(),
-                advocacy: candidate.advocacy.clone().unwrap_or_default(),
-            })
-            .collect();
-        let router = self.bounded(Stage::Skepticism)?;
-        let answer = Skeptic { router: &router }.criticize_batch(&cases, &self.brief(Stage::Skepticism)).await;
-        let language = self.brief(Stage::Skepticism).answer_language();
-        settle(Stage::Skepticism, answer, candidates, |candidate, skepticism| {
-            candidate.skepticism = Some(skepticism.formatted_in(language));
-        })
-    }
-
-    async fn improve(&self, candidates: &mut [Candidate]) -> Result<()> {
-        let cases: Vec<ImproveCase> = candidates
-            .iter()
-            .map(|candidate| ImproveCase {
-                idea: candidate.idea.clone(),
-                evaluation: candidate.evaluation(),
-                advocacy: candidate.advocacy.clone().unwrap_or_default(),
-                skepticism: candidate.skepticism.clone().unwrap_or_default(),
-                ..ImproveCase::default()
-            })
-            .collect();
-        let router = self.bounded(Stage::Improvement)?;
-        let improver = StructuredIdeaGenerator { router: &router };
-        let answer = improver.improve_batch(&cases, &self.brief(Stage::Improvement)).await;
-        settle(Stage::Improvement, answer, candidates, |candidate, improvement| candidate.improve(improvement.text()))
-    }
-
-    /// Evaluates the improved ideas there are, in the original context. An idea without one has said so already.
-    async fn re_evaluate(&self, candidates: &mut [Candidate]) -> Result<()> {
-        let mut improved: Vec<&mut Candidate> =
-            candidates.iter_mut().filter(|candidate| candidate.improved_idea.is_some()).collect();
-        if improved.is_empty() {
-            return Ok(());
+    fn begin(&self, stage: Stage, ideas: &[usize], group: usize) {
+        // A stage that none of its ideas can come to does not begin.
+        if ideas.is_empty() && group > 0 {
+            return;
         }
-        let ideas: Vec<String> = improved.iter().filter_map(|candidate| candidate.improved_idea.clone()).collect();
-        let router = self.bounded(Stage::ReEvaluation)?;
-        let answer = Critic { router: &router }.evaluate(&ideas, &self.brief(Stage::ReEvaluation)).await;
-        settle(Stage::ReEvaluation, answer, &mut improved, Candidate::re_evaluate)
+        let start = stage.span().0;
+        let message = match stage {
+            Stage::IdeaGeneration => {
+                self.at(start);
+                Some("Generating ideas".to_owned())
+            }
+            Stage::Evaluation => Some(format!("Evaluating {}", counted(self.record.pace().ideas()))),
+            Stage::Advocacy => Some("Weighing advocacy and skepticism".to_owned()),
+            Stage::Skepticism => None,
+            Stage::Improvement => Some("Improving ideas".to_owned()),
+            Stage::ReEvaluation => Some("Evaluating the improved ideas".to_owned()),
+        };
+        self.record.pace().reach(ideas, start);
+        if self.record.ledger.enter(stage, self.record.seconds()) {
+            self.tell(EventKind::StageStarted { stage }, message);
+        }
+    }
+
+    fn end(&self, stage: Stage, message: Option<String>) {
+        let now = self.record.seconds();
+        let Some((status, reason)) = self.record.ledger.leave(stage, now) else { return };
+        self.record.pace().finished(stage, now);
+        self.tell(EventKind::StageFinished { stage, status, reason }, message);
+        let spent = self.record.ledger.total();
+        self.tell(EventKind::Budget { spent, is_reached: false }, None);
+    }
+
+    /// The run as a whole has come to `fraction`.
+    fn at(&self, fraction: f64) {
+        self.record.pace().advance(fraction);
+    }
+
+    fn progress(&self, message: &str) {
+        self.tell(EventKind::Progress, Some(message.to_owned()));
+    }
+
+    fn tell(&self, kind: EventKind, message: Option<String>) {
+        let fraction = self.record.tell(kind, message.clone());
+        if let Some(message) = message {
+            self.hooks.progress.emit(&message, fraction);
+        }
     }
 
     fn brief(&self, stage: Stage) -> Brief<'a> {
@@ -234,40 +357,10 @@ impl<'a> Run<'a> {
         Ok(Bounded {
             router: self.router,
             permits: self.permits,
+            record: self.record,
             stage,
             stage_deadline: Deadline::new(limit),
             run_deadline: self.deadline,
         })
-    }
-}
-
-/// Puts each item of a stage's answer on its candidate, and the reason on each candidate that has none.
-fn settle<T>(
-    stage: Stage,
-    answer: Result<Answer<Batch<T>>>,
-    candidates: &mut [impl std::borrow::BorrowMut<Candidate>],
-    put: impl Fn(&mut Candidate, T),
-) -> Result<()> {
-    let entries = per_idea(stage, answer, candidates.len())?;
-    for (candidate, entry) in candidates.iter_mut().zip(entries) {
-        let candidate = candidate.borrow_mut();
-        match entry {
-            Ok(item) => put(candidate, item),
-            Err(reason) => candidate.lack(stage, reason),
-        }
-    }
-    Ok(())
-}
-
-/// One result per idea, also where the whole stage failed; `Err` for what must end the run.
-fn per_idea<T>(stage: Stage, answer: Result<Answer<Batch<T>>>, count: usize) -> Result<Vec<Result<T, String>>> {
-    match answer {
-        Ok(answer) => Ok(answer.value.into_iter().collect()),
-        Err(error) if is_fatal(&error) => Err(error),
-        Err(error) => {
-            tracing::warn!(stage = stage.as_str(), kind = error.kind().as_str(), "a stage failed: {error}");
-            let reason = error.to_string();
-            Ok((0..count).map(|_| Err(reason.clone())).collect())
-        }
     }
 }

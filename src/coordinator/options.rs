@@ -8,6 +8,7 @@ use crate::config::check_temperature;
 use crate::error::{Error, Result};
 use crate::message::Part;
 
+use super::shape::Mode;
 use super::stage::Stage;
 
 /// Everything one run needs to know, besides the router.
@@ -28,6 +29,11 @@ pub struct Options {
     pub temperatures: Temperatures,
     /// Whether an advocate and a skeptic speak before the improvement. Default false.
     pub enhanced_reasoning: bool,
+    /// How the calls are made. Default `auto`.
+    pub mode: Mode,
+    /// About how many tokens about ideas one call tells at most; where there are more, a stage makes several calls at a
+    /// time. Default 16 000.
+    pub batch_tokens: u64,
     /// Seconds the whole run may take. Default 1200.
     pub timeout: f64,
     /// Seconds each stage may take.
@@ -56,6 +62,8 @@ impl Options {
             novelty_threshold: 0.8,
             temperatures: Temperatures::default(),
             enhanced_reasoning: false,
+            mode: Mode::Auto,
+            batch_tokens: 16_000,
             timeout: 1200.0,
             stage_timeouts: StageTimeouts::default(),
             parts: Vec::new(),
@@ -65,6 +73,14 @@ impl Options {
     /// How many ideas to generate: some more than are kept, so that there is a choice.
     pub fn ideas_to_generate(&self) -> usize {
         (self.num_top_candidates + 2).max(5)
+    }
+
+    /// Whether the run has this stage.
+    pub(super) const fn wants(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Advocacy | Stage::Skepticism => self.enhanced_reasoning,
+            Stage::IdeaGeneration | Stage::Evaluation | Stage::Improvement | Stage::ReEvaluation => true,
+        }
     }
 
     /// Fails with `InvalidInput` on the first field that is out of bounds.

@@ -1,19 +1,15 @@
-//! The stages, and what stands between a stage and the router: the deadlines and the limit of concurrent calls.
+//! The stages: their order, and what is known of each.
 
 use std::fmt;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use serde::{Serialize, Serializer};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::message::Request;
-use crate::router::{Generate, ReplyCheck, Response};
+use crate::error::{Error, ErrorKind};
 
 /// A stage of the workflow that asks a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// From the topic to ideas.
     IdeaGeneration,
@@ -40,6 +36,13 @@ impl Stage {
         Self::ReEvaluation,
     ];
 
+    /// What every idea goes through before the best are kept, in order.
+    pub(super) const BEFORE_SELECTION: &'static [Self] = &[Self::Evaluation];
+
+    /// What the kept ideas go through, in order.
+    pub(super) const AFTER_SELECTION: &'static [Self] =
+        &[Self::Advocacy, Self::Skepticism, Self::Improvement, Self::ReEvaluation];
+
     /// A stable snake-case name.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,6 +52,39 @@ impl Stage {
             Self::Skepticism => "skepticism",
             Self::Improvement => "improvement",
             Self::ReEvaluation => "re_evaluation",
+        }
+    }
+
+    /// The agent that does it.
+    pub const fn agent(self) -> &'static str {
+        match self {
+            Self::IdeaGeneration => "idea_generator",
+            Self::Evaluation | Self::ReEvaluation => "critic",
+            Self::Advocacy => "advocate",
+            Self::Skepticism => "skeptic",
+            Self::Improvement => "structured_idea_generator",
+        }
+    }
+
+    /// How far a run is when the stage begins, and when it ends.
+    pub(super) const fn span(self) -> (f64, f64) {
+        match self {
+            Self::IdeaGeneration => (0.1, 0.3),
+            Self::Evaluation => (0.4, 0.6),
+            Self::Advocacy => (0.72, 0.75),
+            Self::Skepticism => (0.75, 0.78),
+            Self::Improvement => (0.78, 0.82),
+            Self::ReEvaluation => (0.82, 0.88),
+        }
+    }
+
+    /// About how many tokens a model writes about one idea: what the time of the stage goes by.
+    pub(super) const fn weight(self) -> f64 {
+        match self {
+            Self::IdeaGeneration => 150.0,
+            Self::Evaluation | Self::ReEvaluation => 110.0,
+            Self::Advocacy | Self::Skepticism => 300.0,
+            Self::Improvement => 350.0,
         }
     }
 }
@@ -68,7 +104,7 @@ impl Serialize for Stage {
 /// A moment and the limit it came from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
-    at: Instant,
+    pub(super) at: Instant,
     after: Duration,
 }
 
@@ -83,49 +119,14 @@ impl Deadline {
         Instant::now() >= self.at
     }
 
+    /// The error of a run that has come to it.
+    pub(super) fn reached(&self) -> Error {
+        let message = format!("the run's deadline of {} s was reached", self.seconds());
+        Error::new(ErrorKind::DeadlineExceeded, message)
+    }
+
     /// Its length in seconds, for people.
     pub(super) fn seconds(&self) -> f64 {
         self.after.as_secs_f64()
-    }
-}
-
-/// The router as one stage sees it: every call waits for a permit and ends at the nearer of two deadlines.
-///
-/// The deadlines end calls, not the stage's future, so what a stage got before one passed is kept.
-#[derive(Clone, Copy)]
-pub(super) struct Bounded<'a> {
-    pub(super) router: &'a dyn Generate,
-    pub(super) permits: &'a Semaphore,
-    pub(super) stage: Stage,
-    pub(super) stage_deadline: Deadline,
-    pub(super) run_deadline: Deadline,
-}
-
-impl Bounded<'_> {
-    fn expired(&self) -> Error {
-        let message = if self.run_deadline.at <= self.stage_deadline.at {
-            format!("the run's deadline of {} s was reached", self.run_deadline.seconds())
-        } else {
-            format!("the limit of {} s for {} was reached", self.stage_deadline.seconds(), self.stage)
-        };
-        Error::new(ErrorKind::DeadlineExceeded, message)
-    }
-}
-
-impl Generate for Bounded<'_> {
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(async move {
-            let at = self.run_deadline.at.min(self.stage_deadline.at);
-            // A future is polled once even when its deadline has passed: without this a call would begin and be cut.
-            if Instant::now() >= at {
-                return Err(self.expired());
-            }
-            let call = async {
-                let closed = |_| Error::new(ErrorKind::Internal, "the limit of concurrent calls is closed");
-                let _permit = self.permits.acquire().await.map_err(closed)?;
-                self.router.generate(request, check).await
-            };
-            timeout_at(at, call).await.unwrap_or_else(|_| Err(self.expired()))
-        })
     }
 }

@@ -220,7 +220,7 @@ impl Drop for Ticket {
 }
 
 /// A panic is a defect of ours; it must not leave a coroutine waiting for ever.
-async fn guarded<W, T>(work: W) -> Result<T, Error>
+pub(super) async fn guarded<W, T>(work: W) -> Result<T, Error>
 where
     W: Future<Output = Result<T, Error>> + Send,
 {

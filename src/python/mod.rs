@@ -19,6 +19,7 @@ mod config;
 mod convert;
 mod coordinator;
 mod error;
+mod gate;
 mod lane;
 mod log;
 mod novelty;
@@ -45,7 +46,7 @@ mod _core {
     #[pymodule_export]
     use super::convert::Attempts;
     #[pymodule_export]
-    use super::coordinator::Coordinator;
+    use super::coordinator::{Coordinator, Run};
     #[pymodule_export]
     use super::novelty::{duplicates, similarity};
     #[pymodule_export]

@@ -11,6 +11,7 @@ use super::visit::Visit;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Page, Reply, Request, Usage};
+use crate::progress::Ended;
 use crate::provider::{self, Adapter, Target};
 use crate::schema::Change;
 
@@ -59,6 +60,22 @@ impl Attempt {
     /// Whether the reply was taken.
     pub fn ok(&self) -> bool {
         self.error.is_none()
+    }
+
+    /// The same for whoever watches the call.
+    pub fn ended(&self, cost: Option<f64>) -> Ended<'_> {
+        Ended {
+            provider: self.provider,
+            model: &self.model,
+            error: self.error,
+            reason: self.message.as_deref(),
+            status: self.status,
+            is_sent: self.sent,
+            usage: self.usage,
+            is_estimated: self.is_estimated,
+            cost,
+            latency: self.latency,
+        }
     }
 
     /// The record of `reply` to `visit`.

@@ -65,6 +65,9 @@ impl Visit {
         now: Instant,
     ) -> Self {
         let Leave { ticket, place } = leave;
+        if let Some(sink) = request.watch.sink() {
+            sink.asking(target.provider, &target.model);
+        }
         Self {
             router: Arc::clone(router),
             index,
@@ -172,6 +175,9 @@ impl Visit {
             self.router.metrics.sent(attempt.provider);
         }
         self.router.metrics.attempted(attempt, cost);
+        if let Some(sink) = self.request.watch.sink() {
+            sink.ended(&attempt.ended(cost));
+        }
     }
 }
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from madspark import _core
-from madspark._check import count, listed, number, seconds, text
+from madspark._check import count, seconds
 from madspark._drive import finish
 from madspark._host import router_or_default, source
+from madspark.core.options import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from typing import Unpack
 
+    from madspark.core._cache import WorkflowCache
+    from madspark.core._options import Prepared
+    from madspark.core.options import RunOptions
+    from madspark.core.result import WorkflowResult
+    from madspark.core.run import WorkflowEvents, WorkflowRun
     from madspark.llm._base_router import File
     from madspark.utils.temperature_control import TemperatureManager
 
     ProgressCallback = Callable[[str, float], Awaitable[None] | None]
-
-
-DEFAULT_TIMEOUT = 1200
-"""Seconds a whole run may take where the caller sets no bound."""
 
 
 class AsyncCoordinator:
@@ -84,6 +87,7 @@ class AsyncCoordinator:
         multimodal_urls: Sequence[str] | None = None,
         *,
         stage_timeouts: Mapping[str, float] | None = None,
+        mode: Literal["auto", "batch", "fanout"] = "batch",
     ) -> list[dict[str, Any]]:
         """Run the workflow and return its candidates, the highest initial score first.
 
@@ -106,6 +110,8 @@ class AsyncCoordinator:
             multimodal_urls: Web pages the provider reads by itself; Gemini can.
             stage_timeouts: Seconds per stage over the defaults: idea_generation 300, evaluation 600, advocacy 240,
                 skepticism 240, improvement 600, re_evaluation 240.
+            mode: How the calls are made: "batch" for one call a stage, "fanout" for one for each idea, "auto" to choose
+                by the provider. See `madspark.core.options.RunOptions`.
 
         Returns:
             A dict per candidate: idea, text, initial_score, initial_critique, advocacy, skepticism,
@@ -124,37 +130,165 @@ class AsyncCoordinator:
         if multi_dimensional_eval or logical_inference or reasoning_engine is not None:
             message = "multi-dimensional evaluation and logical inference are not built yet; leave them off"
             raise NotImplementedError(message)
-        from madspark.core._cache import WorkflowCache
-        from madspark.core._options import describe, temperatures
+        prepared = self._prepare(
+            topic,
+            context,
+            {
+                "num_top_candidates": num_top_candidates,
+                "enable_novelty_filter": enable_novelty_filter,
+                "novelty_threshold": novelty_threshold,
+                "temperature_manager": temperature_manager,
+                "verbose": verbose,
+                "enhanced_reasoning": enhanced_reasoning,
+                "timeout": timeout,
+                "multimodal_files": multimodal_files,
+                "multimodal_urls": multimodal_urls,
+                "stage_timeouts": stage_timeouts,
+                "mode": mode,
+            },
+        )
         from madspark.core._progress import ProgressPump
 
-        files, urls = listed("multimodal_files", multimodal_files), listed("multimodal_urls", multimodal_urls)
-        options: dict[str, Any] = {
-            "topic": text("topic", topic),
-            "context": text("context", context),
-            "num_top_candidates": count("num_top_candidates", num_top_candidates),
-            "enable_novelty_filter": enable_novelty_filter,
-            "novelty_threshold": number("novelty_threshold", novelty_threshold),
-            "temperatures": temperatures(temperature_manager),
-            "enhanced_reasoning": enhanced_reasoning,
-            "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
-            "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in (stage_timeouts or {}).items()},
-        }
-        request = json.dumps(options, allow_nan=False)
-        # Before the cache, which would answer for arguments that no run takes.
-        _core.Coordinator.check(request)
-        async with ProgressPump(self._callback(verbose)) as pump:
-            cache = WorkflowCache(self._cache, topic, context, lambda: describe(self._router, options, files, urls))
+        async with ProgressPump(self._callback(prepared.verbose)) as pump:
+            cache = self._workflow_cache(prepared)
             known = await cache.get()
             if known is not None:
                 pump.emit("Answered from the cache", 1.0)
                 return known
-            asked = source(self._router, files, urls)
-            results: list[dict[str, Any]] = json.loads(
-                await finish(self._core.arun(asked, request, files, urls, pump.emit))
-            )
+            run = self._begin(prepared, pump.emit)
+            try:
+                results: list[dict[str, Any]] = json.loads(await finish(run.candidates()))
+            finally:
+                run.close()
             await cache.put(results)
             return results
+
+    async def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> WorkflowResult:
+        """Run the workflow and return what it made, how well, and what it took.
+
+        Where the time or the budget runs out, or a gate stops the run, the result is the finished part, with `partial`
+        set. A caller that is cancelled gets `CancelledError`, as everywhere in asyncio, and every connection of the run
+        is closed; who wants the part then holds the run: see `start`.
+
+        Args:
+            topic: What the ideas are about; not blank. The answers are in its language.
+            context: What limits or guides them; may be blank.
+            options: See `madspark.core.options.RunOptions`.
+
+        Raises:
+            ValueError: For a wrong argument; nothing was sent.
+            TypeError: For an argument of a wrong type, and for an unknown one.
+            LLMProviderError: What ended the run before there was a part to return: its class tells what.
+        """
+        prepared = self._prepare(topic, context, options)
+        from madspark.core._progress import ProgressPump
+
+        async with (
+            ProgressPump(self._callback(prepared.verbose)) as pump,
+            await self._started(prepared, pump.emit) as run,
+        ):
+            return await run.result()
+
+    async def start(
+        self,
+        topic: str,
+        context: str = "",
+        *,
+        buffer: int = 1024,
+        patience: float = 300.0,
+        **options: Unpack[RunOptions],
+    ) -> WorkflowRun:
+        """Start a run and return it. The progress callback is not called: the events of the run tell more.
+
+        Args:
+            topic: What the ideas are about; not blank.
+            context: What limits or guides them; may be blank.
+            buffer: How many events are kept for reading again; with so many unread ones the run waits before its next
+                call. The default holds every event of any usual run.
+            patience: Seconds after which a run that nobody waits for is cancelled.
+            options: See `madspark.core.options.RunOptions`.
+
+        Raises:
+            ValueError: For a wrong argument; nothing was sent.
+            TypeError: For an argument of a wrong type, and for an unknown one.
+        """
+        if count("buffer", buffer) < 1:
+            message = "buffer must be at least 1"
+            raise ValueError(message)
+        if seconds("patience", patience) <= 0:
+            message = f"patience must be a positive number of seconds, not {patience}"
+            raise ValueError(message)
+        prepared = self._prepare(topic, context, options)
+        return await self._started(prepared, None, buffer, patience)
+
+    def events(
+        self,
+        topic: str,
+        context: str = "",
+        *,
+        buffer: int = 1024,
+        patience: float = 300.0,
+        **options: Unpack[RunOptions],
+    ) -> WorkflowEvents:
+        """Iterate over the events of a run that begins with the first of them: `async for event in c.events(topic)`.
+
+        Closing or dropping the iterator cancels the run. The arguments are those of `start`, which is for runs whose
+        readers come and go; `await events.result()` gives the result.
+        """
+        from madspark.core.run import WorkflowEvents
+
+        return WorkflowEvents(
+            None, begin=lambda: self.start(topic, context, buffer=buffer, patience=patience, **options)
+        )
+
+    def _prepare(self, topic: str, context: str, options: Mapping[str, Any]) -> Prepared:
+        from madspark.core._options import Prepared
+
+        prepared = Prepared(topic, context, options)
+        # Before the cache, which would answer for arguments that no run takes.
+        _core.Coordinator.check(prepared.request)
+        return prepared
+
+    def _workflow_cache(self, prepared: Prepared) -> WorkflowCache:
+        from madspark.core._cache import WorkflowCache
+        from madspark.core._options import describe
+
+        # What a gate decided for one run holds for no other.
+        manager = None if prepared.on_stage is not None else self._cache
+        topic, context = prepared.options["topic"], prepared.options["context"]
+        return WorkflowCache(manager, topic, context, lambda: describe(self._router, prepared))
+
+    def _begin(
+        self,
+        prepared: Prepared,
+        emit: Callable[[str, float], object] | None,
+        events: int = 0,
+        patience: float = 0.0,
+    ) -> _core.Run:
+        gate = None
+        if prepared.on_stage is not None:
+            from madspark.core.gate import asker
+
+            gate = asker(prepared.on_stage)
+        asked = source(self._router, prepared.files, prepared.urls)
+        return self._core.start(asked, prepared.request, prepared.files, prepared.urls, emit, gate, events, patience)
+
+    async def _started(
+        self,
+        prepared: Prepared,
+        emit: Callable[[str, float], object] | None,
+        events: int = 0,
+        patience: float = 0.0,
+    ) -> WorkflowRun:
+        from madspark.core.run import WorkflowRun, cached_run
+
+        cache = self._workflow_cache(prepared)
+        known = await cache.get()
+        if known is not None:
+            if emit is not None:
+                emit("Answered from the cache", 1.0)
+            return cached_run(known, prepared.options["mode"])
+        return WorkflowRun(self._begin(prepared, emit, events, patience), cache)
 
     def _callback(self, verbose: bool) -> Callable[[str, float], object]:
         callback = self._progress

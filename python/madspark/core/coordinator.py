@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from madspark._drive import run_sync
-from madspark.core.async_coordinator import DEFAULT_TIMEOUT, AsyncCoordinator
+from madspark.core.async_coordinator import AsyncCoordinator
+from madspark.core.options import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Unpack
 
+    from madspark.core.options import RunOptions
+    from madspark.core.result import WorkflowResult
     from madspark.llm._base_router import File
     from madspark.utils.temperature_control import TemperatureManager
 
@@ -63,6 +67,7 @@ class Coordinator:
         multimodal_urls: Sequence[str] | None = None,
         *,
         stage_timeouts: Mapping[str, float] | None = None,
+        mode: Literal["auto", "batch", "fanout"] = "batch",
     ) -> list[dict[str, Any]]:
         """Do as `AsyncCoordinator.run_workflow`; Ctrl-C cancels the run and closes its connections."""
         return run_sync(
@@ -82,8 +87,13 @@ class Coordinator:
                 multimodal_files,
                 multimodal_urls,
                 stage_timeouts=stage_timeouts,
+                mode=mode,
             )
         )
+
+    def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> WorkflowResult:
+        """Do as `AsyncCoordinator.run`; Ctrl-C cancels the run and closes its connections."""
+        return run_sync(lambda: self._twin.run(topic, context, **options))
 
 
 def run_multistep_workflow(

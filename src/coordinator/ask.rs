@@ -1,0 +1,125 @@
+//! The table of the stages: what each asks about ideas, and where its answer goes.
+//!
+//! A stage more is a [`Stage`] with its place in the order, an arm in [`Run::ask`], and a field of [`Candidate`].
+
+use super::Run;
+use super::bounded::Bounded;
+use super::candidate::Candidate;
+use super::event::EventKind;
+use super::stage::Stage;
+use crate::agents::{
+    Advocate, AdvocateCase, Answer, Batch, Critic, ImproveCase, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
+};
+use crate::error::Result;
+
+/// Whether there is something for `stage` to ask about `candidate`. An idea without an improvement has said so already.
+pub(super) fn can_ask(stage: Stage, candidate: &Candidate) -> bool {
+    stage != Stage::ReEvaluation || candidate.improved_idea.is_some()
+}
+
+impl Run<'_> {
+    /// Asks the agent of `stage` about `ideas`, which become richer by what it says. The table of the stages.
+    pub(super) async fn ask(&self, stage: Stage, router: &Bounded<'_>, ideas: &[usize]) -> Result<()> {
+        let board = &self.record.board;
+        let brief = self.brief(stage);
+        let language = brief.answer_language();
+        match stage {
+            // Generation has no ideas yet: `generate` begins the story.
+            Stage::IdeaGeneration => Ok(()),
+            Stage::Evaluation => {
+                let texts = board.read(ideas, |candidate| candidate.idea.clone());
+                let answer = Critic { router }.evaluate(&texts, &brief).await;
+                self.settle(stage, answer, ideas, Candidate::evaluate)
+            }
+            Stage::Advocacy => {
+                let cases = board.read(ideas, |candidate| AdvocateCase {
+                    idea: candidate.idea.clone(),
+                    evaluation: candidate.evaluation(),
+                });
+                let answer = Advocate { router }.advocate_batch(&cases, &brief).await;
+                self.settle(stage, answer, ideas, |candidate, advocacy| {
+                    candidate.advocacy = Some(advocacy.formatted_in(language));
+                })
+            }
+            // The skeptic sees the advocacy, where there is one.
+            Stage::Skepticism => {
+                let cases = board.read(ideas, |candidate| SkepticCase {
+                    idea: candidate.idea.clone(),
+                    advocacy: candidate.advocacy.clone().unwrap_or_default(),
+                });
+                let answer = Skeptic { router }.criticize_batch(&cases, &brief).await;
+                self.settle(stage, answer, ideas, |candidate, doubt| {
+                    candidate.skepticism = Some(doubt.formatted_in(language));
+                })
+            }
+            Stage::Improvement => {
+                let cases = board.read(ideas, |candidate| ImproveCase {
+                    idea: candidate.idea.clone(),
+                    evaluation: candidate.evaluation(),
+                    advocacy: candidate.advocacy.clone().unwrap_or_default(),
+                    skepticism: candidate.skepticism.clone().unwrap_or_default(),
+                    ..ImproveCase::default()
+                });
+                let answer = StructuredIdeaGenerator { router }.improve_batch(&cases, &brief).await;
+                self.settle(stage, answer, ideas, |candidate, improvement| candidate.improve(improvement.text()))
+            }
+            // In the original context.
+            Stage::ReEvaluation => {
+                let texts = board.read(ideas, |candidate| candidate.improved_idea.clone().unwrap_or_default());
+                let answer = Critic { router }.evaluate(&texts, &brief).await;
+                self.settle(stage, answer, ideas, Candidate::re_evaluate)
+            }
+        }
+    }
+
+    /// Puts each item of a stage's answer on its idea, and the reason on each idea that has none; `Err` for what must end
+    /// the run.
+    fn settle<T>(
+        &self,
+        stage: Stage,
+        answer: Result<Answer<Batch<T>>>,
+        ideas: &[usize],
+        put: impl Fn(&mut Candidate, T),
+    ) -> Result<()> {
+        let entries: Vec<Result<T, String>> = match answer {
+            Ok(answer) => answer.value.into_iter().collect(),
+            Err(error) if is_fatal(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(stage = stage.as_str(), kind = error.kind().as_str(), "a stage failed: {error}");
+                let reason = error.to_string();
+                ideas.iter().map(|_| Err(reason.clone())).collect()
+            }
+        };
+        let failed = entries.iter().filter(|entry| entry.is_err()).count();
+        let reason = entries.iter().find_map(|entry| entry.as_ref().err()).cloned();
+        self.record.ledger.settle(stage, entries.len() - failed, failed, reason.as_deref());
+        for (idea, entry) in ideas.iter().zip(entries) {
+            let is_ok = entry.is_ok();
+            self.record.board.put(*idea, stage, entry, &put);
+            self.record.pace().reach(&[*idea], stage.span().1);
+            if is_ok {
+                self.tell_of(stage, *idea);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what `stage` made of an idea.
+    fn tell_of(&self, stage: Stage, idea_index: usize) {
+        let told = self.record.board.read(&[idea_index], |candidate| match stage {
+            Stage::Evaluation => {
+                candidate.initial_score.map(|score| EventKind::IdeaScored { stage, idea_index, score })
+            }
+            Stage::ReEvaluation => {
+                candidate.improved_score.map(|score| EventKind::IdeaScored { stage, idea_index, score })
+            }
+            Stage::Improvement => {
+                candidate.improved_idea.clone().map(|idea| EventKind::IdeaImproved { idea_index, idea })
+            }
+            Stage::IdeaGeneration | Stage::Advocacy | Stage::Skepticism => None,
+        });
+        for kind in told.into_iter().flatten() {
+            self.tell(kind, None);
+        }
+    }
+}

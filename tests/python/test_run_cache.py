@@ -1,0 +1,162 @@
+"""The workflow cache and typed runs: whole runs alone, found by all that could change them. And the exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from doubles import NAMES, STAGES, numbered_ideas, script
+from madspark import AsyncCoordinator, Budget, LLMConfig, LLMRouter
+from madspark.core._options import PROMPT_VERSION
+from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
+from test_run_result import TOPIC, kill_one
+from test_workflow_cache import KEY, Asked, Cache
+from wire import questions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from madspark.testing import Simulator
+
+    Make = Callable[..., LLMRouter]
+
+
+async def test_a_second_run_costs_nothing(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    cache, told = Cache(), list[tuple[str, float]]()
+    coordinator = AsyncCoordinator(
+        progress_callback=lambda message, fraction: told.append((message, fraction)),
+        cache_manager=cache,
+        router=madspark_router(primary_provider="ollama"),
+    )
+    first = await coordinator.run(TOPIC)
+    assert [*cache.kept.values()] == [{"candidates": first.to_dicts()}]
+    madspark_simulator.clear()
+    told.clear()
+    second = await coordinator.run(TOPIC)
+    assert (second.cached, second.calls, second.cost, second.status) == (True, 0, 0.0, "ok")
+    assert second.to_dicts() == first.to_dicts()
+    assert told == [("Answered from the cache", 1.0)]
+    events = [event async for event in coordinator.events(TOPIC)]
+    assert [(event.type, event.sequence, event.fraction) for event in events] == [("run_finished", 1, 1.0)]
+    async with await coordinator.start(TOPIC) as run:
+        result = await run.result()
+        assert result.cached
+        # What a caller does to its own result reaches nobody else's.
+        result.candidates.clear()
+        assert len((await run.result()).candidates) == 2
+        assert [event.type async for event in run.events(after=1)] == []
+    assert madspark_simulator.requests == []
+    # Another shape asks in other words, one idea at a time.
+    assert not (await coordinator.run(TOPIC, mode="fanout")).cached
+
+
+async def test_whoever_reads_to_the_end_fills_the_cache(madspark_router: Make) -> None:
+    cache = Cache()
+    coordinator = AsyncCoordinator(cache_manager=cache, router=madspark_router(primary_provider="ollama"))
+    async for event in coordinator.events(TOPIC):
+        if event.type == "run_finished":
+            break
+    assert len(cache.kept) == 1
+    assert (await coordinator.run(TOPIC)).cached
+
+
+@pytest.mark.parametrize("how", ["degraded", "deadline", "budget", "cancelled"])
+async def test_no_other_run_is_kept(how: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+    cache = Cache()
+    if how == "degraded":
+        kill_one(madspark_simulator, "batch")
+    if how in {"deadline", "cancelled"}:
+        script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
+        madspark_simulator.on(contains="Improve ", fault="stall")
+    budget = Budget(max_calls=5) if how == "budget" else None
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1, budget=budget)
+    coordinator = AsyncCoordinator(cache_manager=cache, router=router)
+    async with await coordinator.start(
+        TOPIC,
+        num_top_candidates=5,
+        enhanced_reasoning=True,
+        enable_novelty_filter=False,
+        timeout=1.0 if how == "deadline" else None,
+    ) as run:
+        if how == "cancelled":
+            assert await madspark_simulator.await_requests(5)
+            run.cancel()
+        result = await run.result()
+    assert result.status == "degraded"
+    assert result.cut == (None if how == "degraded" else how)
+    assert len(cache.asked) == 1
+    assert cache.kept == {}
+
+
+FIELDS: list[dict[str, Any]] = [
+    {},
+    {"anthropic_model": "another"},
+    {"anthropic_base_url": "http://127.0.0.1:9"},
+    {"ollama_num_ctx": 8192},
+    {"gemini_thinking_budget": 0},
+    {"gemini_thinking_level": "low"},
+]
+
+# Every temperature by itself.
+TEMPERATURES = [[0.9 if at == changed else 0.5 for at in range(5)] for changed in (1, 2, 3, 4)]
+
+OPTIONS: list[dict[str, Any]] = [
+    {"mode": "batch"},
+    {"mode": "fanout"},
+    {"batch_tokens": 100},
+    *({"temperature_manager": TemperatureManager(TemperatureConfig(*each))} for each in TEMPERATURES),
+]
+
+
+async def test_each_of_these_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Asked()
+    for fields in FIELDS:
+        router = LLMRouter(config=LLMConfig(gemini_api_key=KEY, **fields))
+        await AsyncCoordinator(cache_manager=cache, router=router).run(TOPIC)
+    coordinator = AsyncCoordinator(cache_manager=cache, router=LLMRouter(config=LLMConfig(gemini_api_key=KEY)))
+    for options in OPTIONS:
+        await coordinator.run(TOPIC, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr("madspark.core._options.PROMPT_VERSION", PROMPT_VERSION + 1)
+        await coordinator.run(TOPIC)
+    with monkeypatch.context() as patch:
+        patch.setattr("madspark.__version__", "0.0.0+another")
+        await coordinator.run(TOPIC)
+    assert len(set(cache.asked)) == len(cache.asked) == len(FIELDS) + len(OPTIONS) + 2
+    assert not any(KEY in key for key in cache.asked)
+    await coordinator.run(TOPIC)
+    assert cache.asked.count(cache.asked[0]) == 2
+
+
+PROMPTS = {1: "7584de08138e2a32"}
+"""What the prompts of each version are, by their digest."""
+
+
+async def test_prompts_and_their_version_go_together(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    """A prompt that changes makes old answers wrong ones: raise PROMPT_VERSION, and add the new digest here."""
+    script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
+    await AsyncCoordinator(router=madspark_router(primary_provider="ollama")).run(TOPIC, enhanced_reasoning=True)
+    told = [[request.system, request.prompt.split("<topic>")[0]] for request in madspark_simulator.requests]
+    assert len(told) == len(STAGES)
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    assert PROMPTS.get(PROMPT_VERSION) == digest
+
+
+def test_the_command_line_tells_of_the_one_that_failed(madspark_simulator: Simulator) -> None:
+    kill_one(madspark_simulator, "batch")
+    command = [sys.executable, "-m", "madspark", TOPIC, "--top", "5", "--enhanced", "--no-novelty-filter", "--quiet"]
+    hosts = ["--provider", "ollama", "--no-fallback", "--ollama-host", madspark_simulator.ollama_url, "--json"]
+    done = subprocess.run([*command, *hosts], capture_output=True, check=False, encoding="utf-8", timeout=60, env={})  # noqa: S603  (our own command)
+    assert done.returncode == 3, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert [result["status"] for result in results].count("ok") == 4
+    [line] = done.stderr.splitlines()
+    assert "(Bramble shelter: " in line
+    assert "is degraded: skepticism: " in line
+    assert "503" in line
+    assert len(questions(madspark_simulator)) > len(STAGES)
