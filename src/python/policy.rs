@@ -90,6 +90,7 @@ impl Budget {
 }
 
 /// `hedge_after`: seconds, or "p95".
+#[derive(IntoPyObject)]
 pub(super) enum HedgeAfter {
     Seconds(f64),
     Quantile(String),
@@ -106,6 +107,15 @@ impl<'py> FromPyObject<'_, 'py> for HedgeAfter {
         object.extract().map(|Real(seconds)| Self::Seconds(seconds)).map_err(|_| {
             PyTypeError::new_err(format!("hedge_after must be a number of seconds or \"p95\", not {kind}"))
         })
+    }
+}
+
+impl From<Hedge> for HedgeAfter {
+    fn from(hedge: Hedge) -> Self {
+        match hedge {
+            Hedge::After(delay) => Self::Seconds(delay.as_secs_f64()),
+            Hedge::P95 => Self::Quantile("p95".to_owned()),
+        }
     }
 }
 

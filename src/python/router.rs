@@ -132,6 +132,18 @@ impl Router {
         Budget { budget: self.router.policy().budget }
     }
 
+    /// What follows a refusal: "stop" or "next".
+    #[getter]
+    fn on_refusal(&self) -> &'static str {
+        self.router.policy().on_refusal.as_str()
+    }
+
+    /// When another provider is asked beside a slow one: seconds, "p95", or None.
+    #[getter]
+    fn hedge_after(&self) -> Option<HedgeAfter> {
+        self.router.policy().hedge.map(HedgeAfter::from)
+    }
+
     /// Prepares a call; nothing is sent before `next()` or `anext()`.
     #[expect(clippy::too_many_arguments, reason = "the fields of one call, named by the one caller")]
     fn begin(

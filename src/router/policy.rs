@@ -92,6 +92,16 @@ pub enum OnRefusal {
     Next,
 }
 
+impl OnRefusal {
+    /// Its name, as [`OnRefusal::from_str`] reads it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Next => "next",
+        }
+    }
+}
+
 impl FromStr for OnRefusal {
     type Err = Error;
 

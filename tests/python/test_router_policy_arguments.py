@@ -254,3 +254,9 @@ def test_routers_with_one_budget_spend_each_their_own(
             router.generate("hello")
     assert len(madspark_simulator.requests) == 2
     assert budget == Budget(max_calls=1)
+
+
+@pytest.mark.parametrize(("hedge_after", "on_refusal"), [(None, "stop"), (0.25, "next"), ("p95", "stop")])
+def test_a_router_tells_what_it_was_given(hedge_after: float | str | None, on_refusal: str) -> None:
+    router = LLMRouter("mock", config=LLMConfig(), hedge_after=hedge_after, on_refusal=on_refusal)  # type: ignore[arg-type]
+    assert (router.hedge_after, router.on_refusal) == (hedge_after, on_refusal)

@@ -118,6 +118,8 @@ async def test_each_of_these_changes_the_key(monkeypatch: pytest.MonkeyPatch) ->
     for fields in FIELDS:
         router = LLMRouter(config=LLMConfig(gemini_api_key=KEY, **fields))
         await AsyncCoordinator(cache_manager=cache, router=router).run(TOPIC)
+    going_on = LLMRouter(config=LLMConfig(gemini_api_key=KEY), on_refusal="next")
+    await AsyncCoordinator(cache_manager=cache, router=going_on).run(TOPIC)
     coordinator = AsyncCoordinator(cache_manager=cache, router=LLMRouter(config=LLMConfig(gemini_api_key=KEY)))
     for options in OPTIONS:
         await coordinator.run(TOPIC, **options)
@@ -127,7 +129,7 @@ async def test_each_of_these_changes_the_key(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr("madspark.__version__", "0.0.0+another")
         await coordinator.run(TOPIC)
-    assert len(set(cache.asked)) == len(cache.asked) == len(FIELDS) + len(OPTIONS) + 2
+    assert len(set(cache.asked)) == len(cache.asked) == len(FIELDS) + len(OPTIONS) + 3
     assert not any(KEY in key for key in cache.asked)
     await coordinator.run(TOPIC)
     assert cache.asked.count(cache.asked[0]) == 2

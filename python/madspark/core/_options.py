@@ -100,6 +100,7 @@ def describe(router: Any, prepared: Prepared) -> dict[str, Any]:
         "provider": str(getattr(router, "primary_provider", None)),
         "model_tier": str(getattr(getattr(router, "model_tier", None), "value", None)),
         "fallback_enabled": getattr(router, "fallback_enabled", None) is True,
+        "on_refusal": str(getattr(router, "on_refusal", None)),
         **target,
         "files": [_digest(file) for file in prepared.files],
         "urls": list(prepared.urls),

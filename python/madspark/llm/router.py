@@ -123,6 +123,16 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
         """What its calls may spend together."""
         return self._core.budget
 
+    @property
+    def on_refusal(self) -> Literal["stop", "next"]:
+        """What follows a refusal: "stop" fails, "next" asks another provider."""
+        return self._core.on_refusal
+
+    @property
+    def hedge_after(self) -> float | Literal["p95"] | None:
+        """When another provider is asked beside a slow one: seconds, or "p95" of its answers; None for never."""
+        return self._core.hedge_after
+
     def get_metrics(self) -> dict[str, Any]:
         """Count what this router has done: its own calls and nobody else's.
 
