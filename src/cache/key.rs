@@ -27,7 +27,7 @@ impl Key {
         // What is left out is in the request, or is no part of the question.
         let Target { provider, model, base_url: _, key, timeout: _, tuning: _, facts: _ } = target;
         let WireRequest { method, url, headers, body } = wire;
-        let mut fields = Fields::default();
+        let mut fields = Fields { short: Vec::with_capacity(LONG), ..Fields::default() };
         fields.add(VERSION);
         fields.add(provider.as_str().as_bytes());
         fields.add(model.as_bytes());
@@ -45,7 +45,7 @@ impl Key {
         }
         fields.add(body);
         fields.add_option(schema.map(Schema::digest));
-        Self(*fields.hasher.finalize().as_bytes())
+        Self(*fields.finish().as_bytes())
     }
 
     /// The bytes, as they name an entry in a file.
@@ -85,12 +85,28 @@ fn fingerprint(secret: impl AsRef<[u8]>) -> [u8; 32] {
 #[derive(Default)]
 struct Fields {
     hasher: blake3::Hasher,
+    /// Short fields, gathered: each turn of the hasher costs more than they do.
+    short: Vec<u8>,
 }
+
+/// From so many bytes on a field is not copied.
+const LONG: usize = 512;
 
 impl Fields {
     fn add(&mut self, field: &[u8]) {
-        self.hasher.update(&(field.len() as u64).to_le_bytes());
-        self.hasher.update(field);
+        self.short.extend_from_slice(&(field.len() as u64).to_le_bytes());
+        if field.len() < LONG {
+            self.short.extend_from_slice(field);
+        } else {
+            self.hasher.update(&self.short);
+            self.hasher.update(field);
+            self.short.clear();
+        }
+    }
+
+    fn finish(mut self) -> blake3::Hash {
+        self.hasher.update(&self.short);
+        self.hasher.finalize()
     }
 
     fn add_option(&mut self, field: Option<[u8; 32]>) {
@@ -109,7 +125,7 @@ mod tests {
             for field in fields {
                 all.add(field);
             }
-            all.hasher.finalize()
+            all.finish()
         };
         assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"ab"]), hash(&[b"ab", b""]));

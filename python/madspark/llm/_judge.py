@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -78,12 +78,16 @@ def judge_of(schema: Any) -> Judge[Any]:
         TypeError: `schema` is none of these.
         ValueError: A JSON Schema that is wrong, or says what cannot be judged.
     """
+    known = _models.get(id(schema))
+    if known is not None and known[0]() is schema:
+        return Judge(schema, schema.model_validate_json, known[1])
     if isinstance(schema, dict):
         return _judge_of_document(schema)
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         if schema in (BaseModel, RootModel):
             raise _refusal(schema, "it has no fields")
         made = _kept(schema, lambda: schema.model_json_schema(mode="validation"))
+        _models[id(schema)] = (ref(schema, functools.partial(_forget, id(schema))), made)
         return Judge(schema, schema.model_validate_json, made)
     judge = _live.get(id(schema))
     if judge is None:
@@ -102,6 +106,18 @@ def faults_of(error: ValidationError | MisfitError) -> list[str]:
 # A class's schema is made once. Two threads may make the same one at once; the last one stays, and both are right. No
 # value refers to its key: a class made for one request goes with it.
 _schemas: WeakKeyDictionary[object, _core.Schema] = WeakKeyDictionary()
+
+# The same for models, found by identity: the metaclass of pydantic answers whether a class is a model, and weak keys are
+# compared, in some microseconds.
+_models: dict[int, tuple[ref[Any], _core.Schema]] = {}
+
+
+def _forget(identity: int, gone: ref[Any]) -> None:
+    known = _models.get(identity)
+    # Another class may have its identity by now.
+    if known is not None and known[0] is gone:
+        del _models[identity]
+
 
 # An adapter refers to its type, so it is kept for as long as calls use it: those of one batch share it. A judge keeps
 # its type alive, so that nothing else can have that identity meanwhile.
