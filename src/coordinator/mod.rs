@@ -1,7 +1,8 @@
 //! The workflow: from a topic to a few improved ideas.
 //!
 //! ```text
-//! generate → novelty filter → evaluate all → keep the best → [advocate → doubt] → improve → re-evaluate
+//! generate → novelty filter → evaluate all → keep the best
+//!   → [rate] → [infer] → [advocate → doubt] → improve → re-evaluate → [rate again]
 //! ```
 //!
 //! Ideas go through the stages in groups: in one, which asks about all its ideas in one call, or each by itself, at the
@@ -143,6 +144,9 @@ impl std::fmt::Debug for Hooks<'_> {
     }
 }
 
+/// What is told when the work on the kept ideas begins.
+const WORKING: &str = "Working on the selected ideas";
+
 /// What ends a run early.
 enum Halt {
     Failed(Error),
@@ -214,8 +218,12 @@ impl<'a> Run<'a> {
         self.tell(EventKind::IdeasSelected { idea_indices: kept.clone() }, Some(message));
         let kept = self.review(Stage::Evaluation, &kept).await?;
 
-        self.record.pace().place(&kept, 0.7);
-        self.progress("Working on the selected ideas");
+        if self.is_assessed() {
+            self.record.pace().place(&kept, 0.6);
+        } else {
+            self.record.pace().place(&kept, 0.7);
+            self.progress(WORKING);
+        }
         self.flow(Stage::AFTER_SELECTION, &kept).await?;
 
         self.at(0.88);
@@ -306,15 +314,34 @@ impl<'a> Run<'a> {
                 Some("Generating ideas".to_owned())
             }
             Stage::Evaluation => Some(format!("Evaluating {}", counted(self.record.pace().ideas()))),
+            Stage::MultiDimensional => Some("Rating ideas on seven dimensions".to_owned()),
+            Stage::LogicalInference => Some("Reasoning about ideas".to_owned()),
             Stage::Advocacy => Some("Weighing advocacy and skepticism".to_owned()),
             Stage::Skepticism => None,
             Stage::Improvement => Some("Improving ideas".to_owned()),
             Stage::ReEvaluation => Some("Evaluating the improved ideas".to_owned()),
+            Stage::ReMultiDimensional => Some("Rating the improved ideas on seven dimensions".to_owned()),
         };
+        let is_first = self.record.ledger.enter(stage, self.record.seconds());
+        // Where the ideas were looked at first, the work on them begins here.
+        if is_first && self.is_assessed() && stage == self.first_work() {
+            self.record.pace().reach(ideas, 0.7);
+            self.progress(WORKING);
+        }
         self.record.pace().reach(ideas, start);
-        if self.record.ledger.enter(stage, self.record.seconds()) {
+        if is_first {
             self.tell(EventKind::StageStarted { stage }, message);
         }
+    }
+
+    /// Whether the kept ideas are looked at more closely before anybody works on them.
+    fn is_assessed(&self) -> bool {
+        self.options.wants(Stage::MultiDimensional) || self.options.wants(Stage::LogicalInference)
+    }
+
+    /// The first stage that works on the kept ideas.
+    fn first_work(&self) -> Stage {
+        if self.options.wants(Stage::Advocacy) { Stage::Advocacy } else { Stage::Improvement }
     }
 
     fn end(&self, stage: Stage, message: Option<String>) {
@@ -347,7 +374,7 @@ impl<'a> Run<'a> {
             topic: &self.options.topic,
             context: &self.options.context,
             temperature: self.options.temperatures.of(stage),
-            language: None,
+            language: self.options.language,
         }
     }
 
