@@ -98,6 +98,7 @@ impl Candidate {
     pub(super) fn lack(&mut self, stage: Stage, reason: String) {
         self.status = Status::Degraded;
         self.problems.push(Problem { stage, reason });
+        self.problems.sort_by_key(|problem| problem.stage);
     }
 
     /// Takes the critic's view of it.

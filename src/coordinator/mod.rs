@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Ideas go through the stages in groups: in one, which asks about all its ideas in one call, or each by itself, at the
-//! same time ([`Mode`]). Only the selection waits for all. A stage that fails takes nothing away from what is there: the
+//! same time ([`Mode`]). Only the selection waits for all; by itself, an idea goes through stages that need nothing of each
+//! other at the same time. A stage that fails takes nothing away from what is there: the
 //! candidates it failed for say so ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that
 //! makes sense. What is known of a run is in its [`Record`], during the run and after it, however it ended.
 //!
@@ -224,7 +225,12 @@ impl<'a> Run<'a> {
             self.record.pace().place(&kept, 0.7);
             self.progress(WORKING);
         }
-        self.flow(Stage::AFTER_SELECTION, &kept).await?;
+        // A gate wants one stage after the other, and a server that answers one request at a time gives no more.
+        if self.record.shape == Shape::Fanout && self.hooks.gate.is_none() {
+            self.spread(&kept).await?;
+        } else {
+            self.flow(Stage::AFTER_SELECTION, &kept).await?;
+        }
 
         self.at(0.88);
         self.progress("Building the results");
@@ -256,6 +262,28 @@ impl<'a> Run<'a> {
             Ok::<_, Halt>(())
         });
         try_join_all(ways).await.map(drop)
+    }
+
+    /// Sends each of the kept ideas through the stages by itself, through those that need nothing of each other at the
+    /// same time.
+    async fn spread(&self, ideas: &[usize]) -> Result<(), Halt> {
+        for stage in Stage::AFTER_SELECTION.iter().filter(|stage| self.options.wants(**stage)) {
+            self.record.ledger.expect(*stage, ideas.len());
+        }
+        let all = ideas.chunks(1).map(|idea| async move {
+            for step in Stage::SIDE_BY_SIDE {
+                let ways = step.iter().map(|way| async move {
+                    for stage in way.iter().filter(|stage| self.options.wants(**stage)) {
+                        self.pass(*stage, idea).await?;
+                    }
+                    Ok::<_, Error>(())
+                });
+                try_join_all(ways).await?;
+            }
+            Ok::<_, Error>(())
+        });
+        try_join_all(all).await?;
+        Ok(())
     }
 
     /// Takes `group` through one stage: in one call, or in several at a time where one would be too long.

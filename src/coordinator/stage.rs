@@ -59,6 +59,13 @@ impl Stage {
         Self::ReMultiDimensional,
     ];
 
+    /// Which of them need nothing of each other: step by step, in each step ways that can be gone at the same time.
+    pub(super) const SIDE_BY_SIDE: &'static [&'static [&'static [Self]]] = &[
+        &[&[Self::MultiDimensional], &[Self::LogicalInference], &[Self::Advocacy, Self::Skepticism]],
+        &[&[Self::Improvement]],
+        &[&[Self::ReEvaluation], &[Self::ReMultiDimensional]],
+    ];
+
     /// A stable snake-case name.
     pub const fn as_str(self) -> &'static str {
         match self {

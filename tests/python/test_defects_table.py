@@ -22,7 +22,7 @@ back.
 | 15 | max_concurrent_agents had no effect | test_defects_workflow |
 | 16 | a rating was dropped, one more call for each idea | test_run_reasoning, test_agents_reasoning, agents_reasoning |
 | 17 | the skeptic never saw the advocacy | test_defects_agents |
-| 18 | placeholders passed, types saw one idea | test_run_reasoning, test_agents_reasoning, agents_reasoning, inference |
+| 18 | placeholders passed, one idea was seen | test_run_reasoning, test_agents_reasoning, agents_reasoning, inference |
 | 19 | similarity by words, headings in English | test_workflow_languages, test_duplicates, novelty |
 | 20 | tokens and prices mixed | test_defects_workflow |
 | 21 | pages never fetched, addresses checked badly | test_webpages, fetch, address |

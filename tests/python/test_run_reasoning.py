@@ -294,7 +294,10 @@ async def test_events_and_progress_tell_of_the_stages(
     events = [event async for event in coordinator.events(TOPIC, mode=mode, **EVERYTHING)]
     assert [event.stage for event in events if isinstance(event, StageStarted)] == ALL_STAGES
     finished = [event for event in events if isinstance(event, StageFinished)]
-    assert [(event.stage, event.status) for event in finished] == [(stage, "ok") for stage in ALL_STAGES]
+    ended = [event.stage for event in finished]
+    # Where stages go side by side, any of them may end first.
+    assert (ended if mode == "batch" else sorted(ended, key=ALL_STAGES.index)) == ALL_STAGES
+    assert {event.status for event in finished} == {"ok"}
     scored = [event.stage for event in events if isinstance(event, IdeaScored)]
     assert (scored.count("multi_dimensional"), scored.count("re_multi_dimensional")) == (2, 2)
     assert [event.message for event in events].count("Working on the selected ideas") == 1
