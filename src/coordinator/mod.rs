@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Ideas go through the stages in groups: in one, which asks about all its ideas in one call, or each by itself, at the
-//! same time ([`Mode`]). Only the selection waits for all; by itself, an idea goes through stages that need nothing of each
-//! other at the same time. A stage that fails takes nothing away from what is there: the
-//! candidates it failed for say so ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that
-//! makes sense. What is known of a run is in its [`Record`], during the run and after it, however it ended.
+//! same time ([`Mode`]); then it also goes through stages that need nothing of each other at the same time. Only the
+//! selection waits for all. A stage that fails takes nothing away from what is there: the candidates it failed for say so
+//! ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that makes sense. What is known of a run
+//! is in its [`Record`], during the run and after it, however it ended.
 //!
 //! Nothing runs on its own: dropping the future of [`Coordinator::run`] or [`Coordinator::conduct`] ends every call it
 //! started.
