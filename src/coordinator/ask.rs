@@ -6,15 +6,17 @@ use super::Run;
 use super::bounded::Bounded;
 use super::candidate::Candidate;
 use super::event::EventKind;
+use super::options::Options;
 use super::stage::Stage;
 use crate::agents::{
-    Advocate, AdvocateCase, Answer, Batch, Critic, ImproveCase, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
+    Advocate, AdvocateCase, Answer, Batch, Critic, DimensionScores, ImproveCase, Inference, LogicalInferenceEngine,
+    MultiDimensionalEvaluator, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
 };
 use crate::error::Result;
 
 /// Whether there is something for `stage` to ask about `candidate`. An idea without an improvement has said so already.
 pub(super) fn can_ask(stage: Stage, candidate: &Candidate) -> bool {
-    stage != Stage::ReEvaluation || candidate.improved_idea.is_some()
+    !matches!(stage, Stage::ReEvaluation | Stage::ReMultiDimensional) || candidate.improved_idea.is_some()
 }
 
 impl Run<'_> {
@@ -30,6 +32,22 @@ impl Run<'_> {
                 let texts = board.read(ideas, |candidate| candidate.idea.clone());
                 let answer = Critic { router }.evaluate(&texts, &brief).await;
                 self.settle(stage, answer, ideas, Candidate::evaluate)
+            }
+            Stage::MultiDimensional => {
+                let texts = board.read(ideas, |candidate| candidate.idea.clone());
+                let answer = MultiDimensionalEvaluator { router }.evaluate(&texts, &brief).await;
+                self.settle(stage, answer, ideas, |candidate, scores| {
+                    candidate.multi_dimensional_evaluation = Some(scores);
+                })
+            }
+            Stage::LogicalInference => {
+                let texts = board.read(ideas, |candidate| candidate.idea.clone());
+                let Options { inference_type, confidence_threshold, .. } = *self.options;
+                let answer = LogicalInferenceEngine { router }.infer(&texts, inference_type, &brief).await;
+                // What is not certain enough is nobody's: not the improver's, and not the caller's.
+                self.settle(stage, answer, ideas, |candidate, inference: Inference| {
+                    candidate.logical_inference = Some(inference).filter(|one| one.passes(confidence_threshold));
+                })
             }
             Stage::Advocacy => {
                 let cases = board.read(ideas, |candidate| AdvocateCase {
@@ -58,7 +76,12 @@ impl Run<'_> {
                     evaluation: candidate.evaluation(),
                     advocacy: candidate.advocacy.clone().unwrap_or_default(),
                     skepticism: candidate.skepticism.clone().unwrap_or_default(),
-                    ..ImproveCase::default()
+                    weak_dimensions: candidate
+                        .multi_dimensional_evaluation
+                        .as_ref()
+                        .map(DimensionScores::weak_points)
+                        .unwrap_or_default(),
+                    inference: candidate.logical_inference.as_ref().map(Inference::insight).unwrap_or_default(),
                 });
                 let answer = StructuredIdeaGenerator { router }.improve_batch(&cases, &brief).await;
                 self.settle(stage, answer, ideas, |candidate, improvement| candidate.improve(improvement.text()))
@@ -68,6 +91,13 @@ impl Run<'_> {
                 let texts = board.read(ideas, |candidate| candidate.improved_idea.clone().unwrap_or_default());
                 let answer = Critic { router }.evaluate(&texts, &brief).await;
                 self.settle(stage, answer, ideas, Candidate::re_evaluate)
+            }
+            Stage::ReMultiDimensional => {
+                let texts = board.read(ideas, |candidate| candidate.improved_idea.clone().unwrap_or_default());
+                let answer = MultiDimensionalEvaluator { router }.evaluate(&texts, &brief).await;
+                self.settle(stage, answer, ideas, |candidate, scores| {
+                    candidate.improved_multi_dimensional_evaluation = Some(scores);
+                })
             }
         }
     }
@@ -106,17 +136,20 @@ impl Run<'_> {
 
     /// Tells what `stage` made of an idea.
     fn tell_of(&self, stage: Stage, idea_index: usize) {
+        let scored = |score| EventKind::IdeaScored { stage, idea_index, score };
         let told = self.record.board.read(&[idea_index], |candidate| match stage {
-            Stage::Evaluation => {
-                candidate.initial_score.map(|score| EventKind::IdeaScored { stage, idea_index, score })
+            Stage::Evaluation => candidate.initial_score.map(scored),
+            Stage::ReEvaluation => candidate.improved_score.map(scored),
+            Stage::MultiDimensional => {
+                candidate.multi_dimensional_evaluation.as_ref().map(|scores| scored(scores.overall()))
             }
-            Stage::ReEvaluation => {
-                candidate.improved_score.map(|score| EventKind::IdeaScored { stage, idea_index, score })
+            Stage::ReMultiDimensional => {
+                candidate.improved_multi_dimensional_evaluation.as_ref().map(|scores| scored(scores.overall()))
             }
             Stage::Improvement => {
                 candidate.improved_idea.clone().map(|idea| EventKind::IdeaImproved { idea_index, idea })
             }
-            Stage::IdeaGeneration | Stage::Advocacy | Stage::Skepticism => None,
+            Stage::IdeaGeneration | Stage::LogicalInference | Stage::Advocacy | Stage::Skepticism => None,
         });
         for kind in told.into_iter().flatten() {
             self.tell(kind, None);

@@ -1,11 +1,11 @@
 //! What a run hands back for every idea it kept.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::gate::Edited;
 use super::score::{self, Gain};
 use super::stage::Stage;
-use crate::agents::CriticEvaluation;
+use crate::agents::{CriticEvaluation, DimensionScores, Inference};
 
 /// How much of the workflow an idea went through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,22 +43,27 @@ pub struct Candidate {
     pub advocacy: Option<String>,
     /// The case against the idea, as bullet text.
     pub skepticism: Option<String>,
-    /// Always `None`: this workflow has no such stage.
-    pub multi_dimensional_evaluation: Option<serde_json::Value>,
+    /// Its scores on seven dimensions, serialized with what follows from them.
+    #[serde(serialize_with = "evaluated")]
+    pub multi_dimensional_evaluation: Option<DimensionScores>,
     /// The improved idea as one text, `title: description`.
     pub improved_idea: Option<String>,
     /// The critic's score of the improved idea.
     pub improved_score: Option<f64>,
     /// The critic's comment on the improved idea.
     pub improved_critique: Option<String>,
-    /// Always `None`: this workflow has no such stage.
-    pub improved_multi_dimensional_evaluation: Option<serde_json::Value>,
+    /// The scores of the improved idea on seven dimensions.
+    #[serde(serialize_with = "evaluated")]
+    pub improved_multi_dimensional_evaluation: Option<DimensionScores>,
     /// Improved score minus initial score, to one decimal.
     pub score_delta: Option<f64>,
     /// Whether the improvement is worth the name; `None` where one of the scores is missing.
     pub is_meaningful_improvement: Option<bool>,
     /// How alike the idea and the improved idea are, 0.0 to 1.0.
     pub similarity_score: Option<f64>,
+    /// What follows from the idea, where that is certain enough; callers find no such field otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logical_inference: Option<Inference>,
     /// How much of the workflow it went through.
     pub status: Status,
     /// The stages that failed for it, in order.
@@ -83,6 +88,7 @@ impl Candidate {
             score_delta: None,
             is_meaningful_improvement: None,
             similarity_score: None,
+            logical_inference: None,
             status: Status::Ok,
             problems: Vec::new(),
         }
@@ -92,6 +98,7 @@ impl Candidate {
     pub(super) fn lack(&mut self, stage: Stage, reason: String) {
         self.status = Status::Degraded;
         self.problems.push(Problem { stage, reason });
+        self.problems.sort_by_key(|problem| problem.stage);
     }
 
     /// Takes the critic's view of it.
@@ -103,7 +110,11 @@ impl Candidate {
     /// All that has been said about it and of it, which is what later prompts repeat.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let said = [&self.initial_critique, &self.advocacy, &self.skepticism, &self.improved_idea];
-        std::iter::once(self.idea.as_str()).chain(said.into_iter().flatten().map(String::as_str))
+        let inferred = self.logical_inference.iter().flat_map(|inference| {
+            let told = std::iter::once(inference.conclusion()).chain(inference.improvements());
+            told.chain(inference.inference_chain().iter().map(String::as_str))
+        });
+        std::iter::once(self.idea.as_str()).chain(said.into_iter().flatten().map(String::as_str)).chain(inferred)
     }
 
     /// The critic's words on it, for the stages after.
@@ -153,4 +164,9 @@ impl Candidate {
         self.score_delta = gain.map(|gain| gain.delta);
         self.is_meaningful_improvement = gain.map(|gain| gain.is_meaningful);
     }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands fields over by reference")]
+fn evaluated<S: Serializer>(scores: &Option<DimensionScores>, serializer: S) -> Result<S::Ok, S::Error> {
+    scores.as_ref().map(DimensionScores::evaluation).serialize(serializer)
 }

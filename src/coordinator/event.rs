@@ -65,7 +65,7 @@ pub enum EventKind {
         stage: Stage,
         /// The number of the idea.
         idea_index: usize,
-        /// The score, 0.0 to 10.0.
+        /// The score, 0.0 to 10.0; of a rating its overall score.
         score: f64,
     },
     /// The best ideas are chosen.

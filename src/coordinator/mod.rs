@@ -1,13 +1,15 @@
 //! The workflow: from a topic to a few improved ideas.
 //!
 //! ```text
-//! generate → novelty filter → evaluate all → keep the best → [advocate → doubt] → improve → re-evaluate
+//! generate → novelty filter → evaluate all → keep the best
+//!   → [rate] → [infer] → [advocate → doubt] → improve → re-evaluate → [rate again]
 //! ```
 //!
 //! Ideas go through the stages in groups: in one, which asks about all its ideas in one call, or each by itself, at the
-//! same time ([`Mode`]). Only the selection waits for all. A stage that fails takes nothing away from what is there: the
-//! candidates it failed for say so ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that
-//! makes sense. What is known of a run is in its [`Record`], during the run and after it, however it ended.
+//! same time ([`Mode`]); then it also goes through stages that need nothing of each other at the same time. Only the
+//! selection waits for all. A stage that fails takes nothing away from what is there: the candidates it failed for say so
+//! ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that makes sense. What is known of a run
+//! is in its [`Record`], during the run and after it, however it ended.
 //!
 //! Nothing runs on its own: dropping the future of [`Coordinator::run`] or [`Coordinator::conduct`] ends every call it
 //! started.
@@ -143,6 +145,9 @@ impl std::fmt::Debug for Hooks<'_> {
     }
 }
 
+/// What is told when the work on the kept ideas begins.
+const WORKING: &str = "Working on the selected ideas";
+
 /// What ends a run early.
 enum Halt {
     Failed(Error),
@@ -214,9 +219,18 @@ impl<'a> Run<'a> {
         self.tell(EventKind::IdeasSelected { idea_indices: kept.clone() }, Some(message));
         let kept = self.review(Stage::Evaluation, &kept).await?;
 
-        self.record.pace().place(&kept, 0.7);
-        self.progress("Working on the selected ideas");
-        self.flow(Stage::AFTER_SELECTION, &kept).await?;
+        if self.is_assessed() {
+            self.record.pace().place(&kept, 0.6);
+        } else {
+            self.record.pace().place(&kept, 0.7);
+            self.progress(WORKING);
+        }
+        // A gate wants one stage after the other, and a server that answers one request at a time gives no more.
+        if self.record.shape == Shape::Fanout && self.hooks.gate.is_none() {
+            self.spread(&kept).await?;
+        } else {
+            self.flow(Stage::AFTER_SELECTION, &kept).await?;
+        }
 
         self.at(0.88);
         self.progress("Building the results");
@@ -248,6 +262,28 @@ impl<'a> Run<'a> {
             Ok::<_, Halt>(())
         });
         try_join_all(ways).await.map(drop)
+    }
+
+    /// Sends each of the kept ideas through the stages by itself, through those that need nothing of each other at the
+    /// same time.
+    async fn spread(&self, ideas: &[usize]) -> Result<(), Halt> {
+        for stage in Stage::AFTER_SELECTION.iter().filter(|stage| self.options.wants(**stage)) {
+            self.record.ledger.expect(*stage, ideas.len());
+        }
+        let all = ideas.chunks(1).map(|idea| async move {
+            for step in Stage::SIDE_BY_SIDE {
+                let ways = step.iter().map(|way| async move {
+                    for stage in way.iter().filter(|stage| self.options.wants(**stage)) {
+                        self.pass(*stage, idea).await?;
+                    }
+                    Ok::<_, Error>(())
+                });
+                try_join_all(ways).await?;
+            }
+            Ok::<_, Error>(())
+        });
+        try_join_all(all).await?;
+        Ok(())
     }
 
     /// Takes `group` through one stage: in one call, or in several at a time where one would be too long.
@@ -306,15 +342,34 @@ impl<'a> Run<'a> {
                 Some("Generating ideas".to_owned())
             }
             Stage::Evaluation => Some(format!("Evaluating {}", counted(self.record.pace().ideas()))),
+            Stage::MultiDimensional => Some("Rating ideas on seven dimensions".to_owned()),
+            Stage::LogicalInference => Some("Reasoning about ideas".to_owned()),
             Stage::Advocacy => Some("Weighing advocacy and skepticism".to_owned()),
             Stage::Skepticism => None,
             Stage::Improvement => Some("Improving ideas".to_owned()),
             Stage::ReEvaluation => Some("Evaluating the improved ideas".to_owned()),
+            Stage::ReMultiDimensional => Some("Rating the improved ideas on seven dimensions".to_owned()),
         };
+        let is_first = self.record.ledger.enter(stage, self.record.seconds());
+        // Where the ideas were looked at first, the work on them begins here.
+        if is_first && self.is_assessed() && stage == self.first_work() {
+            self.record.pace().reach(ideas, 0.7);
+            self.progress(WORKING);
+        }
         self.record.pace().reach(ideas, start);
-        if self.record.ledger.enter(stage, self.record.seconds()) {
+        if is_first {
             self.tell(EventKind::StageStarted { stage }, message);
         }
+    }
+
+    /// Whether the kept ideas are looked at more closely before anybody works on them.
+    fn is_assessed(&self) -> bool {
+        self.options.wants(Stage::MultiDimensional) || self.options.wants(Stage::LogicalInference)
+    }
+
+    /// The first stage that works on the kept ideas.
+    fn first_work(&self) -> Stage {
+        if self.options.wants(Stage::Advocacy) { Stage::Advocacy } else { Stage::Improvement }
     }
 
     fn end(&self, stage: Stage, message: Option<String>) {
@@ -347,7 +402,7 @@ impl<'a> Run<'a> {
             topic: &self.options.topic,
             context: &self.options.context,
             temperature: self.options.temperatures.of(stage),
-            language: None,
+            language: self.options.language,
         }
     }
 

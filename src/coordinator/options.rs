@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
+use crate::agents::{Inference, InferenceType, Language, LogicalInferenceEngine, MultiDimensionalEvaluator};
 use crate::config::check_temperature;
 use crate::error::{Error, Result};
 use crate::message::Part;
@@ -14,6 +15,7 @@ use super::stage::Stage;
 /// Everything one run needs to know, besides the router.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices, each under the name a caller knows")]
 pub struct Options {
     /// What ideas are wanted for. Must not be blank.
     pub topic: String,
@@ -29,6 +31,18 @@ pub struct Options {
     pub temperatures: Temperatures,
     /// Whether an advocate and a skeptic speak before the improvement. Default false.
     pub enhanced_reasoning: bool,
+    /// Whether the kept ideas, and their better versions, are rated on seven dimensions. Default false.
+    pub multi_dimensional_eval: bool,
+    /// Whether it is reasoned what follows from the kept ideas, before the improvement. Default false.
+    pub logical_inference: bool,
+    /// What is reasoned about, by name. Default `full`.
+    #[serde(deserialize_with = "inference_type")]
+    pub inference_type: InferenceType,
+    /// The confidence, 0.0 to 1.0, below which an inference is told to nobody. Default 0.5.
+    pub confidence_threshold: f64,
+    /// The language answers are wanted in, by any of its names; `None`, the default, follows the topic.
+    #[serde(deserialize_with = "language")]
+    pub language: Option<Language>,
     /// How the calls are made. Default `auto`.
     pub mode: Mode,
     /// About how many tokens about ideas one call tells at most; where there are more, a stage makes several calls at a
@@ -62,6 +76,11 @@ impl Options {
             novelty_threshold: 0.8,
             temperatures: Temperatures::default(),
             enhanced_reasoning: false,
+            multi_dimensional_eval: false,
+            logical_inference: false,
+            inference_type: InferenceType::Full,
+            confidence_threshold: Inference::THRESHOLD,
+            language: None,
             mode: Mode::Auto,
             batch_tokens: 16_000,
             timeout: 1200.0,
@@ -78,6 +97,8 @@ impl Options {
     /// Whether the run has this stage.
     pub(super) const fn wants(&self, stage: Stage) -> bool {
         match stage {
+            Stage::MultiDimensional | Stage::ReMultiDimensional => self.multi_dimensional_eval,
+            Stage::LogicalInference => self.logical_inference,
             Stage::Advocacy | Stage::Skepticism => self.enhanced_reasoning,
             Stage::IdeaGeneration | Stage::Evaluation | Stage::Improvement | Stage::ReEvaluation => true,
         }
@@ -96,6 +117,10 @@ impl Options {
             let given = self.novelty_threshold;
             return Err(Error::invalid_input(format!("novelty_threshold must be between 0.0 and 1.0, not {given}")));
         }
+        if !(0.0..=1.0).contains(&self.confidence_threshold) {
+            let given = self.confidence_threshold;
+            return Err(Error::invalid_input(format!("confidence_threshold must be between 0.0 and 1.0, not {given}")));
+        }
         self.temperatures.validate()?;
         seconds("timeout", self.timeout)?;
         for stage in Stage::ALL {
@@ -106,7 +131,7 @@ impl Options {
 }
 
 /// The sampling temperature of every stage, each 0.0 to 2.0. The improvement uses that of the idea generation, the
-/// re-evaluation that of the evaluation.
+/// re-evaluation that of the evaluation. Ratings and inferences have a fixed one: see their agents.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Temperatures {
@@ -159,6 +184,8 @@ impl Temperatures {
         match stage {
             Stage::IdeaGeneration | Stage::Improvement => self.idea_generation,
             Stage::Evaluation | Stage::ReEvaluation => self.evaluation,
+            Stage::MultiDimensional | Stage::ReMultiDimensional => MultiDimensionalEvaluator::TEMPERATURE,
+            Stage::LogicalInference => LogicalInferenceEngine::TEMPERATURE,
             Stage::Advocacy => self.advocacy,
             Stage::Skepticism => self.skepticism,
         }
@@ -179,6 +206,10 @@ pub struct StageTimeouts {
     pub idea_generation: f64,
     /// Default 600.
     pub evaluation: f64,
+    /// Each of the two ratings. Default 600.
+    pub multi_dimensional: f64,
+    /// Default 240.
+    pub logical_inference: f64,
     /// Default 240.
     pub advocacy: f64,
     /// Default 240.
@@ -194,6 +225,8 @@ impl Default for StageTimeouts {
         Self {
             idea_generation: 300.0,
             evaluation: 600.0,
+            multi_dimensional: 600.0,
+            logical_inference: 240.0,
             advocacy: 240.0,
             skepticism: 240.0,
             improvement: 600.0,
@@ -208,6 +241,8 @@ impl StageTimeouts {
         match stage {
             Stage::IdeaGeneration => self.idea_generation,
             Stage::Evaluation => self.evaluation,
+            Stage::MultiDimensional | Stage::ReMultiDimensional => self.multi_dimensional,
+            Stage::LogicalInference => self.logical_inference,
             Stage::Advocacy => self.advocacy,
             Stage::Skepticism => self.skepticism,
             Stage::Improvement => self.improvement,
@@ -227,6 +262,16 @@ pub(super) fn seconds(what: &str, value: f64) -> Result<Duration> {
     }
 }
 
+fn inference_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InferenceType, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(|error: Error| serde::de::Error::custom(error.message()))
+}
+
+fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    let language = name.as_deref().map(Language::named).transpose();
+    language.map_err(|error| serde::de::Error::custom(error.message()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +289,8 @@ mod tests {
         assert!(refused(&|options| options.num_top_candidates = 6));
         assert!(refused(&|options| options.novelty_threshold = 1.01));
         assert!(refused(&|options| options.novelty_threshold = f64::NAN));
+        assert!(refused(&|options| options.confidence_threshold = -0.01));
+        assert!(refused(&|options| options.confidence_threshold = f64::NAN));
         assert!(refused(&|options| options.timeout = 0.0));
         assert!(refused(&|options| options.timeout = f64::NAN));
         assert!(refused(&|options| options.stage_timeouts.advocacy = -1.0));

@@ -29,7 +29,8 @@ impl Pace {
             };
             #[expect(clippy::cast_precision_loss, reason = "a handful of ideas")]
             let ideas = ideas as f64;
-            (*stage, stage.weight() * ideas)
+            let is_aside = shape == Shape::Fanout && is_aside(*stage, plan);
+            (*stage, if is_aside { 0.0 } else { stage.weight() * ideas })
         };
         Self { fraction: 0.0, ideas: BTreeMap::new(), ahead: plan.iter().map(longest).collect(), done: 0.0, took: 0.0 }
     }
@@ -90,6 +91,17 @@ impl Pace {
     }
 }
 
+/// Whether `stage` is done while a longer way is gone beside it, so that nobody waits for it.
+fn is_aside(stage: Stage, plan: &[Stage]) -> bool {
+    let length =
+        |way: &[Stage]| way.iter().filter(|stage| plan.contains(stage)).map(|stage| stage.weight()).sum::<f64>();
+    let step = Stage::SIDE_BY_SIDE.iter().find(|step| step.iter().any(|way| way.contains(&stage)));
+    step.is_some_and(|step| {
+        let own = step.iter().filter(|way| way.contains(&stage)).map(|way| length(way)).sum::<f64>();
+        step.iter().any(|way| length(way) > own)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +141,16 @@ mod tests {
         let mut fast = Pace::new(&PLAN, Shape::Fanout, 5, 2);
         fast.finished(Stage::IdeaGeneration, 7.5);
         assert!((fast.left(7.5).unwrap() - 5.7).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_goes_beside_a_longer_way_takes_no_time() {
+        // Advocacy and skepticism are longer than rating and inference, the second rating than the re-evaluation.
+        let mut pace = Pace::new(&Stage::ALL, Shape::Fanout, 5, 2);
+        pace.finished(Stage::IdeaGeneration, 7.5);
+        assert!((pace.left(7.5).unwrap() - (1.1 + 6.0 + 3.5 + 1.2)).abs() < 1e-9);
+        let mut pace = Pace::new(&Stage::ALL, Shape::Batch, 5, 1);
+        pace.finished(Stage::IdeaGeneration, 7.5);
+        assert!((pace.left(7.5).unwrap() - (5.5 + 1.2 + 2.5 + 6.0 + 3.5 + 1.1 + 1.2)).abs() < 1e-9);
     }
 }

@@ -15,6 +15,10 @@ pub enum Stage {
     IdeaGeneration,
     /// A score for every idea.
     Evaluation,
+    /// Seven scores for each kept idea.
+    MultiDimensional,
+    /// What follows from each.
+    LogicalInference,
     /// The case for the kept ideas.
     Advocacy,
     /// The case against them.
@@ -23,35 +27,57 @@ pub enum Stage {
     Improvement,
     /// A score for every better version.
     ReEvaluation,
+    /// Seven scores for every better version.
+    ReMultiDimensional,
 }
 
 impl Stage {
     /// Every stage, in the order of the workflow.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::IdeaGeneration,
         Self::Evaluation,
+        Self::MultiDimensional,
+        Self::LogicalInference,
         Self::Advocacy,
         Self::Skepticism,
         Self::Improvement,
         Self::ReEvaluation,
+        Self::ReMultiDimensional,
     ];
 
     /// What every idea goes through before the best are kept, in order.
     pub(super) const BEFORE_SELECTION: &'static [Self] = &[Self::Evaluation];
 
     /// What the kept ideas go through, in order.
-    pub(super) const AFTER_SELECTION: &'static [Self] =
-        &[Self::Advocacy, Self::Skepticism, Self::Improvement, Self::ReEvaluation];
+    pub(super) const AFTER_SELECTION: &'static [Self] = &[
+        Self::MultiDimensional,
+        Self::LogicalInference,
+        Self::Advocacy,
+        Self::Skepticism,
+        Self::Improvement,
+        Self::ReEvaluation,
+        Self::ReMultiDimensional,
+    ];
+
+    /// Which of them need nothing of each other: step by step, in each step ways that can be gone at the same time.
+    pub(super) const SIDE_BY_SIDE: &'static [&'static [&'static [Self]]] = &[
+        &[&[Self::MultiDimensional], &[Self::LogicalInference], &[Self::Advocacy, Self::Skepticism]],
+        &[&[Self::Improvement]],
+        &[&[Self::ReEvaluation], &[Self::ReMultiDimensional]],
+    ];
 
     /// A stable snake-case name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::IdeaGeneration => "idea_generation",
             Self::Evaluation => "evaluation",
+            Self::MultiDimensional => "multi_dimensional",
+            Self::LogicalInference => "logical_inference",
             Self::Advocacy => "advocacy",
             Self::Skepticism => "skepticism",
             Self::Improvement => "improvement",
             Self::ReEvaluation => "re_evaluation",
+            Self::ReMultiDimensional => "re_multi_dimensional",
         }
     }
 
@@ -60,6 +86,8 @@ impl Stage {
         match self {
             Self::IdeaGeneration => "idea_generator",
             Self::Evaluation | Self::ReEvaluation => "critic",
+            Self::MultiDimensional | Self::ReMultiDimensional => "multi_dimensional",
+            Self::LogicalInference => "logical_inference",
             Self::Advocacy => "advocate",
             Self::Skepticism => "skeptic",
             Self::Improvement => "structured_idea_generator",
@@ -71,10 +99,13 @@ impl Stage {
         match self {
             Self::IdeaGeneration => (0.1, 0.3),
             Self::Evaluation => (0.4, 0.6),
+            Self::MultiDimensional => (0.6, 0.65),
+            Self::LogicalInference => (0.65, 0.7),
             Self::Advocacy => (0.72, 0.75),
             Self::Skepticism => (0.75, 0.78),
             Self::Improvement => (0.78, 0.82),
-            Self::ReEvaluation => (0.82, 0.88),
+            Self::ReEvaluation => (0.82, 0.85),
+            Self::ReMultiDimensional => (0.85, 0.88),
         }
     }
 
@@ -83,6 +114,8 @@ impl Stage {
         match self {
             Self::IdeaGeneration => 150.0,
             Self::Evaluation | Self::ReEvaluation => 110.0,
+            Self::MultiDimensional | Self::ReMultiDimensional => 120.0,
+            Self::LogicalInference => 250.0,
             Self::Advocacy | Self::Skepticism => 300.0,
             Self::Improvement => 350.0,
         }

@@ -198,8 +198,10 @@ fn json(value: &impl Serialize) -> Result<String> {
 }
 
 fn parse(py: Python<'_>, options: &str) -> PyResult<Options> {
-    let options: Options =
-        serde_json::from_str(options).map_err(|failure| PyValueError::new_err(failure.to_string()))?;
+    // By way of a value: what is wrong with an option is told without a place in a text that the caller never saw.
+    let options: Options = serde_json::from_str(options)
+        .and_then(serde_json::from_value::<Options>)
+        .map_err(|failure| PyValueError::new_err(failure.to_string()))?;
     options.validate().map_err(|failure| error::to_python(py, &failure))?;
     Ok(options)
 }

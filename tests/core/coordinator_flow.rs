@@ -22,6 +22,11 @@ fn options(mode: Mode) -> Options {
     Options { num_top_candidates: 3, enhanced_reasoning: true, mode, ..Options::new("Less waste in our town", "") }
 }
 
+/// With every stage that there is.
+fn every(mode: Mode) -> Options {
+    Options { multi_dimensional_eval: true, logical_inference: true, ..options(mode) }
+}
+
 async fn conduct(double: &Double, options: &Options, hooks: Hooks<'_>) -> (Result<()>, Arc<Record>) {
     let record = Record::new(double, options, 1024);
     let outcome = Coordinator::new(10).unwrap().conduct(double, options, &record, hooks).await;
@@ -64,6 +69,41 @@ async fn both_shapes_find_the_same() {
         assert!(told.iter().zip(1..).all(|(event, number)| event.sequence == number));
         assert!(matches!(told.last().unwrap().kind, EventKind::RunFinished { partial: false, .. }));
     }
+}
+
+#[tokio::test]
+async fn with_every_stage_both_shapes_find_the_same() {
+    let (batch, fanout) = (Double::honest(), Double::honest());
+    let (_, one) = conduct(&batch, &every(Mode::Batch), Hooks::default()).await;
+    let (_, other) = conduct(&fanout, &every(Mode::Fanout), Hooks::default()).await;
+    assert_eq!(one.candidates(), other.candidates());
+    assert_eq!((batch.calls().len(), fanout.calls().len()), (9, 1 + 5 + 7 * 3));
+    for record in [one, other] {
+        let result = record.result();
+        assert_eq!(result.stages.iter().map(|stage| stage.stage).collect::<Vec<_>>(), Stage::ALL);
+        assert!(result.stages.iter().all(|stage| stage.status == StageStatus::Ok));
+        for candidate in record.candidates() {
+            assert!(candidate.multi_dimensional_evaluation.is_some() && candidate.logical_inference.is_some());
+            assert!(candidate.improved_multi_dimensional_evaluation.is_some());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stages_that_need_nothing_of_each_other_go_side_by_side() {
+    // A second for each call.
+    let double = Double::new(|_, asked| Reply::After(Duration::from_secs(1), honest(asked)));
+    let seconds = |mode| {
+        let (double, options) = (&double, every(mode));
+        async move {
+            let record = Record::new(double, &options, 1024);
+            Coordinator::new(100).unwrap().conduct(double, &options, &record, Hooks::default()).await.unwrap();
+            record.result().seconds.round()
+        }
+    };
+    assert!((seconds(Mode::Batch).await - 9.0).abs() < f64::EPSILON);
+    // Ideas, scores, the two of advocacy and skepticism, improvement, the two looks at it.
+    assert!((seconds(Mode::Fanout).await - 6.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +188,7 @@ async fn a_gate_ends_the_run_after_any_stage() {
             let double = Double::honest();
             let gate = StopAfter(stage);
             let (outcome, record) =
-                conduct(&double, &options(mode), Hooks { gate: Some(&gate), ..Hooks::default() }).await;
+                conduct(&double, &every(mode), Hooks { gate: Some(&gate), ..Hooks::default() }).await;
             outcome.unwrap();
             let result = record.result();
             assert_eq!((result.partial, result.cut), (true, Some("stopped")), "{stage}");

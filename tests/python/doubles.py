@@ -21,6 +21,19 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 STAGES = ["idea_generation", "evaluation", "advocacy", "skepticism", "improvement", "re_evaluation"]
 
+ALL_STAGES = [
+    "idea_generation",
+    "evaluation",
+    "multi_dimensional",
+    "logical_inference",
+    "advocacy",
+    "skepticism",
+    "improvement",
+    "re_evaluation",
+    "re_multi_dimensional",
+]
+"""The stages of a run with everything on."""
+
 BEGINNINGS = {
     "idea_generation": "Propose exactly",
     "evaluation": "Evaluate each idea",
@@ -32,6 +45,9 @@ BEGINNINGS = {
 
 REASONING = {"multi_dimensional": "Rate each idea", "logical_inference": "Reason about each idea"}
 """How the prompts begin of the agents that rate and reason."""
+
+AGAIN = {"evaluation": "re_evaluation", "multi_dimensional": "re_multi_dimensional"}
+"""The stages that come again, for the improved ideas."""
 
 IMPROVED = "Better "
 """How the ideas begin that `sample` improved."""
@@ -61,16 +77,16 @@ INFERENCES = [
 
 def stage_of(prompt: str) -> str:
     """The stage a prompt belongs to; improved ideas are told by their words."""
-    [stage] = [stage for stage, beginning in BEGINNINGS.items() if prompt.startswith(beginning)]
-    return "re_evaluation" if stage == "evaluation" and f"<idea>\n{IMPROVED}" in prompt else stage
+    [stage] = [stage for stage, beginning in (BEGINNINGS | REASONING).items() if prompt.startswith(beginning)]
+    return AGAIN.get(stage, stage) if f"<idea>\n{IMPROVED}" in prompt else stage
 
 
 def stages(requests: Sequence[RecordedRequest]) -> list[str]:
-    """The stage of each request; the second evaluation of a run is its re-evaluation."""
+    """The stage of each request; the second evaluation of a run is its re-evaluation, and so for the ratings."""
     told: list[str] = []
     for request in requests:
         stage = stage_of(request.prompt)
-        told.append("re_evaluation" if stage == "evaluation" and stage in told else stage)
+        told.append(AGAIN.get(stage, stage) if stage in told else stage)
     return told
 
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from doubles import NAMES, STAGES, numbered_ideas, script
+from doubles import ALL_STAGES, NAMES, STAGES, numbered_ideas, script
 from madspark import AsyncCoordinator, Budget, LLMConfig, LLMRouter
+from madspark.agents import LogicalInferenceEngine
+from madspark.agents.logical_inference import INFERENCE_TYPES
 from madspark.core._options import PROMPT_VERSION
+from madspark.core.enhanced_reasoning import ReasoningEngine
 from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
 from test_run_result import TOPIC, kill_one
 from test_workflow_cache import KEY, Asked, Cache
@@ -106,6 +109,11 @@ FIELDS: list[dict[str, Any]] = [
 TEMPERATURES = [[0.9 if at == changed else 0.5 for at in range(5)] for changed in (1, 2, 3, 4)]
 
 OPTIONS: list[dict[str, Any]] = [
+    {"multi_dimensional_eval": True},
+    {"logical_inference": True},
+    {"logical_inference": True, "reasoning_engine": ReasoningEngine(inference_type="causal")},
+    {"logical_inference": True, "reasoning_engine": ReasoningEngine(confidence_threshold=0.1)},
+    {"language": "de"},
     {"mode": "batch"},
     {"mode": "fanout"},
     {"batch_tokens": 100},
@@ -135,16 +143,21 @@ async def test_each_of_these_changes_the_key(monkeypatch: pytest.MonkeyPatch) ->
     assert cache.asked.count(cache.asked[0]) == 2
 
 
-PROMPTS = {1: "7584de08138e2a32"}
+PROMPTS = {2: "29b2d679549f82b8"}
 """What the prompts of each version are, by their digest."""
 
 
 async def test_prompts_and_their_version_go_together(madspark_router: Make, madspark_simulator: Simulator) -> None:
     """A prompt that changes makes old answers wrong ones: raise PROMPT_VERSION, and add the new digest here."""
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
-    await AsyncCoordinator(router=madspark_router(primary_provider="ollama")).run(TOPIC, enhanced_reasoning=True)
+    router = madspark_router(primary_provider="ollama")
+    await AsyncCoordinator(router=router).run(
+        TOPIC, enhanced_reasoning=True, multi_dimensional_eval=True, logical_inference=True
+    )
+    for kind in INFERENCE_TYPES:
+        await LogicalInferenceEngine(router).ainfer(["A roof"], TOPIC, inference_type=kind)
     told = [[request.system, request.prompt.split("<topic>")[0]] for request in madspark_simulator.requests]
-    assert len(told) == len(STAGES)
+    assert len(told) == len(ALL_STAGES) + len(INFERENCE_TYPES)
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     assert PROMPTS.get(PROMPT_VERSION) == digest
 

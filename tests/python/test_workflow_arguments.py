@@ -32,6 +32,14 @@ class Warm:
         return self.temperature
 
 
+class Reasoning:
+    """A reasoning engine of the caller's own."""
+
+    def __init__(self, inference_type: str, confidence_threshold: Any) -> None:
+        self.inference_type = inference_type
+        self.confidence_threshold = confidence_threshold
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"topic": ""}, ValueError, "topic must not be blank"),
     ({"topic": " \n\t\u3000"}, ValueError, "topic must not be blank"),
@@ -60,9 +68,17 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"multimodal_files": "picture.png"}, TypeError, "multimodal_files must be a list, not str"),
     ({"multimodal_files": b"%PDF-1.7"}, TypeError, "multimodal_files must be a list, not bytes"),
     ({"multimodal_urls": "https://example.com"}, TypeError, "multimodal_urls must be a list, not str"),
-    ({"multi_dimensional_eval": True}, NotImplementedError, "not built yet"),
-    ({"logical_inference": True}, NotImplementedError, "not built yet"),
-    ({"reasoning_engine": object()}, NotImplementedError, "not built yet"),
+    ({"multi_dimensional_eval": "yes"}, ValueError, "expected a boolean"),
+    ({"logical_inference": 1}, ValueError, "expected a boolean"),
+    ({"reasoning_engine": object()}, TypeError, "reasoning_engine must have inference_type and confidence_threshold"),
+    ({"reasoning_engine": Reasoning("magic", 0.5)}, ValueError, "unknown type of inference .magic.: use one of full,"),
+    ({"reasoning_engine": Reasoning("full", 1.1)}, ValueError, "confidence_threshold must be between 0.0 and 1.0"),
+    ({"reasoning_engine": Reasoning("full", math.nan)}, ValueError, "confidence_threshold must be a finite number"),
+    ({"reasoning_engine": Reasoning("full", "0.5")}, TypeError, "must be real number"),
+    ({"language": "Klingon"}, ValueError, 'unknown language "Klingon".*[^0-9]$'),
+    ({"language": ""}, ValueError, "unknown language"),
+    ({"language": 1}, TypeError, "language must be a text"),
+    ({"stage_timeouts": {"logical_inference": 0}}, ValueError, "logical_inference must be a positive number"),
 ]
 
 

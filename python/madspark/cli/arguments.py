@@ -47,6 +47,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--top", type=int, choices=range(1, 6), default=3, metavar="N", help="ideas to keep, 1-5 (3)")
     run.add_argument("--enhanced", action="store_true", help="let an advocate and a skeptic argue about each idea")
     run.add_argument(
+        "--multi-dimensional", action="store_true", help="rate each idea on seven dimensions, before and after"
+    )
+    run.add_argument("--logical-inference", action="store_true", help="reason about what follows from each idea")
+    run.add_argument(
+        "--inference-type",
+        choices=["full", "causal", "constraints", "contradiction", "implications"],
+        help="what to reason about; implies --logical-inference",
+    )
+    run.add_argument("--language", type=_text, metavar="NAME", help="language of the answers (that of the topic)")
+    run.add_argument(
         "--file", action="append", default=[], type=_file, metavar="PATH", help="attach a file; repeatable"
     )
     run.add_argument("--url", action="append", default=[], type=_url, metavar="URL", help="attach a page; repeatable")

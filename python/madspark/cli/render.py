@@ -61,10 +61,13 @@ def _candidate(number: int, result: Mapping[str, Any], columns: int) -> Iterable
     sections = (
         (None, result.get("idea")),
         ("Critique", result.get("initial_critique")),
+        ("Ratings", _ratings(result.get("multi_dimensional_evaluation"))),
+        ("What follows", _inference(result.get("logical_inference"))),
         ("For it", result.get("advocacy")),
         ("Against it", result.get("skepticism")),
         ("Improved", result.get("improved_idea")),
         ("Critique of the improved idea", result.get("improved_critique")),
+        ("Ratings of the improved idea", _ratings(result.get("improved_multi_dimensional_evaluation"))),
     )
     for heading, content in sections:
         text = _text(content)
@@ -83,6 +86,20 @@ def _scores(result: Mapping[str, Any]) -> str:
     if after is None:
         return f"score {before:g} of 10"
     return f"score {before:g} of 10, improved {after:g} ({after - before:+.1f})"
+
+
+def _ratings(rating: Mapping[str, Any] | None) -> str:
+    if not rating:
+        return ""
+    scores = (f"{name.replace('_', ' ')} {score:g}" for name, score in rating["dimension_scores"].items())
+    return f"{rating['overall_score']:.1f} of 10: {', '.join(scores)}\n{rating['summary']}"
+
+
+def _inference(inference: Mapping[str, Any] | None) -> str:
+    if not inference:
+        return ""
+    steps = [f"• {step}" for step in inference["inference_chain"]]
+    return "\n".join([*steps, f"→ {inference['conclusion']} ({inference['confidence']:.0%} sure)"])
 
 
 def _text(content: object) -> str:

@@ -17,6 +17,7 @@ from madspark.cli.render import as_json, as_text, degraded, metrics_line
 if TYPE_CHECKING:
     import argparse
 
+    from madspark.core.enhanced_reasoning import ReasoningEngine
     from madspark.llm.config import LLMConfig
     from madspark.llm.router import LLMRouter
 
@@ -79,6 +80,10 @@ async def _workflow(args: argparse.Namespace, router: LLMRouter, progress: Progr
             num_top_candidates=args.top,
             temperature_manager=temperatures(args),
             enhanced_reasoning=args.enhanced,
+            multi_dimensional_eval=args.multi_dimensional,
+            logical_inference=args.logical_inference or args.inference_type is not None,
+            reasoning_engine=_reasoning(args),
+            language=args.language,
             timeout=args.timeout,
             multimodal_files=args.file or None,
             multimodal_urls=args.url or None,
@@ -87,6 +92,14 @@ async def _workflow(args: argparse.Namespace, router: LLMRouter, progress: Progr
         )
     finally:
         progress.close()
+
+
+def _reasoning(args: argparse.Namespace) -> ReasoningEngine | None:
+    if args.inference_type is None:
+        return None
+    from madspark.core.enhanced_reasoning import ReasoningEngine
+
+    return ReasoningEngine(inference_type=args.inference_type)
 
 
 def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: dict[str, Any]) -> int:

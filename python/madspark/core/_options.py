@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from madspark.llm._base_router import File
 
 
-PROMPT_VERSION = 1
+PROMPT_VERSION = 2
 """Changes with the words of any prompt: what was answered to other words is not to be found any more."""
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
@@ -37,6 +37,23 @@ def temperatures(manager: Any) -> dict[str, float]:
     return {stage: number(f"the temperature of {stage}", float(lookup(stage))) for stage in STAGES}
 
 
+def reasoning(engine: Any) -> dict[str, Any]:
+    """How to reason, in the core's terms.
+
+    Raises:
+        TypeError: `engine` does not tell how to reason.
+    """
+    if engine is None:
+        from madspark.agents.logical_inference import CONFIDENCE_THRESHOLD
+
+        return {"inference_type": "full", "confidence_threshold": CONFIDENCE_THRESHOLD}
+    kind, threshold = getattr(engine, "inference_type", None), getattr(engine, "confidence_threshold", None)
+    if not isinstance(kind, str) or threshold is None:
+        message = f"reasoning_engine must have inference_type and confidence_threshold, not {type(engine).__name__}"
+        raise TypeError(message)
+    return {"inference_type": kind, "confidence_threshold": number("confidence_threshold", threshold)}
+
+
 class Prepared:
     """The options of one run, checked, in the core's terms."""
 
@@ -54,7 +71,7 @@ class Prepared:
         self.verbose = bool(given.get("verbose", False))
         self.files: list[File] = listed("multimodal_files", given.get("multimodal_files"))
         self.urls: list[str] = listed("multimodal_urls", given.get("multimodal_urls"))
-        timeout = given.get("timeout")
+        timeout, language = given.get("timeout"), given.get("language")
         limits = given.get("stage_timeouts") or {}
         self.options: dict[str, Any] = {
             "topic": text("topic", topic),
@@ -64,6 +81,10 @@ class Prepared:
             "novelty_threshold": number("novelty_threshold", given.get("novelty_threshold", 0.8)),
             "temperatures": temperatures(given.get("temperature_manager")),
             "enhanced_reasoning": given.get("enhanced_reasoning", False),
+            "multi_dimensional_eval": given.get("multi_dimensional_eval", False),
+            "logical_inference": given.get("logical_inference", False),
+            **reasoning(given.get("reasoning_engine")),
+            "language": None if language is None else text("language", language),
             "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
             "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in limits.items()},
             "mode": given.get("mode", "auto"),

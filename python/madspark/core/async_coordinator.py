@@ -88,13 +88,14 @@ class AsyncCoordinator:
         *,
         stage_timeouts: Mapping[str, float] | None = None,
         mode: Literal["auto", "batch", "fanout"] = "batch",
+        language: str | None = None,
     ) -> list[dict[str, Any]]:
         """Run the workflow and return its candidates, the highest initial score first.
 
         Cancelling the coroutine, or leaving it through `asyncio.wait_for`, closes every connection of the run.
 
         Args:
-            topic: What the ideas are about; not blank. The answers are in its language.
+            topic: What the ideas are about; not blank. The answers are in its language, unless `language` names one.
             context: What limits or guides them; may be blank.
             num_top_candidates: 1 to 5. max(5, n + 2) ideas are asked for.
             enable_novelty_filter: Whether near-duplicates among the ideas are dropped, locally.
@@ -102,34 +103,41 @@ class AsyncCoordinator:
             temperature_manager: The stages' temperatures; None means the defaults.
             verbose: Whether the progress is logged too, at INFO under the logger "madspark.progress".
             enhanced_reasoning: Whether an advocate and a skeptic speak before the improvement.
-            multi_dimensional_eval: Not built yet.
-            logical_inference: Not built yet.
-            reasoning_engine: Not built yet.
+            multi_dimensional_eval: Whether the kept ideas, and then their improved versions, are rated on seven
+                dimensions. The improver is told of the weak ones.
+            logical_inference: Whether it is reasoned what follows from the kept ideas. The improver is told of what is
+                certain enough.
+            reasoning_engine: A `ReasoningEngine`, or any object with its `inference_type` and `confidence_threshold`:
+                how to reason where `logical_inference` asks for it. None means "full" and 0.5. The run asks its own
+                router, whatever router the engine has.
             timeout: Seconds for the whole run; None means 1200.
             multimodal_files: Paths or bytes of images, PDF and text files that the ideas are drawn from.
             multimodal_urls: Web pages the provider reads by itself; Gemini can.
-            stage_timeouts: Seconds per stage over the defaults: idea_generation 300, evaluation 600, advocacy 240,
-                skepticism 240, improvement 600, re_evaluation 240.
+            stage_timeouts: Seconds per stage over the defaults: idea_generation 300, evaluation 600,
+                multi_dimensional 600 (each of its two calls), logical_inference 240, advocacy 240, skepticism 240,
+                improvement 600, re_evaluation 240.
             mode: How the calls are made: "batch" for one call a stage, "fanout" for one for each idea, "auto" to choose
                 by the provider. See `madspark.core.options.RunOptions`.
+            language: The language of the answers, by its English or own name or its code ("German", "Deutsch", "de",
+                "de-AT"); None follows the topic.
 
         Returns:
             A dict per candidate: idea, text, initial_score, initial_critique, advocacy, skepticism,
             multi_dimensional_evaluation, improved_idea, improved_score, improved_critique,
             improved_multi_dimensional_evaluation, score_delta, is_meaningful_improvement, similarity_score, status
             ("ok", "degraded" or "failed") and problems (each a dict of stage and reason). What a stage could not
-            tell is None, never a made-up value.
+            tell is None, never a made-up value. A rating is a dict of overall_score, weighted_score,
+            confidence_interval, dimension_scores by name, weak_dimensions and summary. Where an inference was certain
+            enough, there is logical_inference besides: confidence, conclusion, inference_chain, improvements, and what
+            the type of inference adds.
 
         Raises:
             ValueError: For a wrong argument; nothing was sent.
-            NotImplementedError: For a stage that is not built yet.
+            TypeError: For an argument of a wrong type; nothing was sent.
             AllProvidersFailedError: No provider could generate ideas.
             WorkflowTimeoutError: The time ran out before there was anything to return; later, the finished part is
                 returned and its candidates are marked.
         """
-        if multi_dimensional_eval or logical_inference or reasoning_engine is not None:
-            message = "multi-dimensional evaluation and logical inference are not built yet; leave them off"
-            raise NotImplementedError(message)
         prepared = self._prepare(
             topic,
             context,
@@ -140,11 +148,15 @@ class AsyncCoordinator:
                 "temperature_manager": temperature_manager,
                 "verbose": verbose,
                 "enhanced_reasoning": enhanced_reasoning,
+                "multi_dimensional_eval": multi_dimensional_eval,
+                "logical_inference": logical_inference,
+                "reasoning_engine": reasoning_engine,
                 "timeout": timeout,
                 "multimodal_files": multimodal_files,
                 "multimodal_urls": multimodal_urls,
                 "stage_timeouts": stage_timeouts,
                 "mode": mode,
+                "language": language,
             },
         )
         from madspark.core._progress import ProgressPump

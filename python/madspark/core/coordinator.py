@@ -68,6 +68,7 @@ class Coordinator:
         *,
         stage_timeouts: Mapping[str, float] | None = None,
         mode: Literal["auto", "batch", "fanout"] = "batch",
+        language: str | None = None,
     ) -> list[dict[str, Any]]:
         """Do as `AsyncCoordinator.run_workflow`; Ctrl-C cancels the run and closes its connections."""
         return run_sync(
@@ -88,6 +89,7 @@ class Coordinator:
                 multimodal_urls,
                 stage_timeouts=stage_timeouts,
                 mode=mode,
+                language=language,
             )
         )
 

@@ -81,7 +81,10 @@ class IdeaGenerated(WorkflowEvent):
 
 
 class IdeaScored(WorkflowEvent):
-    """An idea has a score, or its improvement, where `stage` is "re_evaluation"."""
+    """An idea has a score, or its improvement, where `stage` is "re_evaluation" or "re_multi_dimensional".
+
+    That of the two ratings, "multi_dimensional" and "re_multi_dimensional", is their overall score.
+    """
 
     type: Literal["idea_scored"]
     stage: str

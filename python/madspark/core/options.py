@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ class RunOptions(TypedDict, total=False):
 
     Those that `AsyncCoordinator.run_workflow` has mean the same. In addition:
 
+    language: The language of the answers by name or code; None follows the topic.
     mode: "batch" asks about all ideas of a stage in one call: the fewest calls, for servers that answer one at a time.
         "fanout" asks about each idea by itself, at the same time, and each goes on to its next stage when it is ready:
         the shortest time, for servers that answer many at a time. "auto", the default, takes "fanout" where the
@@ -40,10 +41,14 @@ class RunOptions(TypedDict, total=False):
     temperature_manager: TemperatureManager | None
     verbose: bool
     enhanced_reasoning: bool
+    multi_dimensional_eval: bool
+    logical_inference: bool
+    reasoning_engine: Any
     timeout: float | None
     multimodal_files: Sequence[File] | None
     multimodal_urls: Sequence[str] | None
     stage_timeouts: Mapping[str, float] | None
     mode: Literal["auto", "batch", "fanout"]
+    language: str | None
     batch_tokens: int
     on_stage: OnStage | None

@@ -57,6 +57,8 @@ class Candidate(BaseModel):
     score_delta: float | None = None
     is_meaningful_improvement: bool | None = None
     similarity_score: float | None = None
+    logical_inference: dict[str, Any] | None = None
+    """What follows from the idea; None where nobody asked, or what was answered is not certain enough."""
     status: Status = "ok"
     problems: list[Problem] = []
     stages: list[StageMark] = []
@@ -175,4 +177,12 @@ class WorkflowResult(BaseModel):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The candidates as `run_workflow` returns them."""
-        return [candidate.model_dump(exclude={"idea_index", "stages"}) for candidate in self.candidates]
+        return [_as_dict(candidate) for candidate in self.candidates]
+
+
+def _as_dict(candidate: Candidate) -> dict[str, Any]:
+    told = candidate.model_dump(exclude={"idea_index", "stages"})
+    if candidate.logical_inference is None:
+        # Of all keys the only one that is there only where it has something to tell.
+        del told["logical_inference"]
+    return told
