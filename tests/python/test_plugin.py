@@ -10,6 +10,7 @@ from madspark import Budget, BudgetExceededError, DeadlineExceededError, Provide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from madspark import LLMRouter
     from madspark.testing import Simulator
@@ -90,3 +91,20 @@ def test_what_a_router_chooses_is_what_it_does(
     with pytest.raises(ProviderUnavailableError):
         madspark_router(primary_provider="gemini", max_attempts=1).generate("hello")
     assert [request.provider for request in madspark_simulator.requests] == ["gemini"]
+
+
+def test_a_cache_that_is_asked_for_is_the_tests_own(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path
+) -> None:
+    assert not madspark_router(primary_provider="ollama").cache_enabled
+    hits = []
+    for _ in range(2):
+        router = madspark_router(primary_provider="ollama", cache_enabled=True)
+        router.generate("hello")
+        hits.append(router.get_metrics()["cache_hits"])
+    assert hits == [0, 1]
+    assert len(madspark_simulator.requests) == 1
+    assert (tmp_path / "madspark-cache").is_dir()
+    elsewhere = madspark_router(primary_provider="ollama", cache_enabled=True, cache_dir=tmp_path / "elsewhere")
+    elsewhere.generate("hello")
+    assert (elsewhere.get_metrics()["cache_hits"], (tmp_path / "elsewhere").is_dir()) == (0, True)

@@ -99,7 +99,44 @@ class Coordinator:
 
 
 def run_multistep_workflow(
-    topic: str, context: str = "", *, router: Any = None, **options: Any
+    topic: str,
+    context: str = "",
+    num_top_candidates: int = 2,
+    enable_novelty_filter: bool = True,
+    novelty_threshold: float = 0.8,
+    temperature_manager: TemperatureManager | None = None,
+    verbose: bool = False,
+    enhanced_reasoning: bool = False,
+    multi_dimensional_eval: bool = False,
+    logical_inference: bool = False,
+    reasoning_engine: Any = None,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    multimodal_files: Sequence[File] | None = None,
+    multimodal_urls: Sequence[str] | None = None,
+    router: Any = None,
+    *,
+    stage_timeouts: Mapping[str, float] | None = None,
+    mode: Literal["auto", "batch", "fanout"] = "batch",
 ) -> list[dict[str, Any]]:
-    """Run the workflow once; `options` are those of `Coordinator.run_workflow`."""
-    return Coordinator(router=router).run_workflow(topic, context, **options)
+    """Run the workflow once, through `router` alone; the other arguments are those of `Coordinator.run_workflow`.
+
+    Without a router it makes a fresh `LLMRouter()` from the environment, which nothing else shares.
+    """
+    return Coordinator(router=router).run_workflow(
+        topic,
+        context,
+        num_top_candidates,
+        enable_novelty_filter,
+        novelty_threshold,
+        temperature_manager,
+        verbose,
+        enhanced_reasoning,
+        multi_dimensional_eval,
+        logical_inference,
+        reasoning_engine,
+        timeout,
+        multimodal_files,
+        multimodal_urls,
+        stage_timeouts=stage_timeouts,
+        mode=mode,
+    )

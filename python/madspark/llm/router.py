@@ -171,25 +171,27 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
         )
 
 
-_process_router: LLMRouter | None = None
+_process_wide: dict[str, LLMRouter] = {}
+"""The deprecated singleton. A dict, whose `setdefault` is atomic: a lock could be held by a thread that forks."""
 
 
 def get_router() -> LLMRouter:
-    """Return the process-wide router. Deprecated: its configuration and metrics are shared by whoever calls this."""
+    """Return the process-wide router, made at first use from the environment. Safe to call from any thread.
+
+    Deprecated: its configuration and metrics are shared by whoever calls this.
+    """
     import warnings
 
-    global _process_router  # noqa: PLW0603  (the deprecated singleton itself)
     warnings.warn(
         "get_router() shares one router between requests: build an LLMRouter(...) per request and pass it as router=",
         DeprecationWarning,
         stacklevel=2,
     )
-    if _process_router is None:
-        _process_router = LLMRouter()
-    return _process_router
+    known = _process_wide.get("router")
+    # Of two that are made at the same moment the first one stays; the other has done nothing yet.
+    return _process_wide.setdefault("router", LLMRouter()) if known is None else known
 
 
 def reset_router() -> None:
     """Forget the process-wide router; the next `get_router()` builds another one."""
-    global _process_router  # noqa: PLW0603  (the deprecated singleton itself)
-    _process_router = None
+    _process_wide.pop("router", None)

@@ -28,12 +28,13 @@ def madspark_simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
+def madspark_router(madspark_simulator: Simulator, request: pytest.FixtureRequest) -> Callable[..., LLMRouter]:
     """Make routers that know only the simulator.
 
     What ``LLMRouter`` takes goes to the router, such as ``primary_provider`` and ``deadline``; every other keyword is a
     field of its configuration, such as ``ollama_timeout=0.5``. The environment is not read, and the response cache is
-    off unless it is asked for: every call is to reach the simulator.
+    off unless it is asked for: every call is to reach the simulator. Asked for with ``cache_enabled=True``, it is in a
+    folder of this test alone, which all routers of the test share.
     """
     from madspark.llm.config import LLMConfig
     from madspark.llm.router import LLMRouter
@@ -54,6 +55,8 @@ def madspark_router(madspark_simulator: Simulator) -> Callable[..., LLMRouter]:
             "anthropic_api_key": "simulator-key-of-no-worth",
             "anthropic_model": "simulated",
         }
+        if own.get("cache_enabled") and not {"cache_dir", "cache_url"} & choices.keys():
+            settings["cache_dir"] = request.getfixturevalue("tmp_path") / "madspark-cache"
         return LLMRouter(config=LLMConfig(**{**settings, **choices}), **own)
 
     return make

@@ -1,0 +1,196 @@
+"""Compare the workflow with single-shot, best-of-N and self-refine, at the tokens it spent on each task."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from evals.bootstrap import CONFIDENCE, interval
+from evals.judge import Judgement, compare
+from evals.methods import METHODS, Answer, Task, tasks, workflow
+from madspark import LLMConfig, LLMProviderError, LLMRouter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SMOKE = (
+    "SMOKE TEST: the simulator wrote and judged everything. These figures show that the comparison runs.\n"
+    "They say nothing about any model or method.\n"
+)
+MODEL_FIELDS = {
+    "ollama": ("ollama_model_fast", "ollama_model_balanced"),
+    "gemini": ("gemini_model",),
+    "openai": ("openai_model",),
+    "anthropic": ("anthropic_model",),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Who is asked."""
+
+    provider: str
+    name: str
+    config: LLMConfig
+
+    def router(self) -> LLMRouter:
+        """Return a router of its own for one answer: its metrics are that answer's."""
+        config = self.config.replace(**dict.fromkeys(MODEL_FIELDS[self.provider], self.name))
+        return LLMRouter(self.provider, fallback_enabled=False, cache_enabled=False, config=config)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One task, answered in every way and judged."""
+
+    task: Task
+    answers: dict[str, Answer]
+    judgements: dict[str, Judgement]
+
+
+async def evaluate(task: Task, author: Model, judge: Model) -> Outcome:
+    """Answer one task in every way, and judge the workflow's answer against each other one."""
+    answers = {"workflow": await workflow(author.router(), task)}
+    budget = answers["workflow"].tokens
+    for name, method in METHODS.items():
+        answers[name] = await method(author.router(), task, budget)
+    router = judge.router()
+    judgements = {name: await compare(router, task, answers["workflow"].text, answers[name].text) for name in METHODS}
+    return Outcome(task, answers, judgements)
+
+
+async def evaluate_all(
+    chosen: Sequence[Task], author: Model, judge: Model, at_once: int
+) -> tuple[list[Outcome], dict[str, str]]:
+    """Evaluate every task, so many at a time; those that failed are told with their reason and count for nobody."""
+    places = asyncio.Semaphore(at_once)
+    failed: dict[str, str] = {}
+
+    async def one(task: Task) -> Outcome | None:
+        async with places:
+            try:
+                return await evaluate(task, author, judge)
+            except LLMProviderError as error:
+                failed[task.id] = f"{type(error).__name__}: {error}"
+                return None
+
+    outcomes = await asyncio.gather(*map(one, chosen))
+    return [outcome for outcome in outcomes if outcome is not None], failed
+
+
+def table(outcomes: Sequence[Outcome], resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Return a row for each way the workflow was compared with."""
+    rows = []
+    for name in METHODS:
+        judged = [outcome.judgements[name] for outcome in outcomes]
+        share, low, high = interval([one.points for one in judged], resamples, seed)
+        rows.append(
+            {
+                "against": name,
+                "win_share": share,
+                "low": low,
+                "high": high,
+                "tokens": mean(outcome.answers[name].tokens for outcome in outcomes),
+                "workflow_tokens": mean(outcome.answers["workflow"].tokens for outcome in outcomes),
+                "calls": mean(outcome.answers[name].calls for outcome in outcomes),
+                "first_places": mean(one.first_places for one in judged),
+            }
+        )
+    return rows
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evals", description=__doc__)
+    parser.add_argument("--provider", choices=MODEL_FIELDS, default="gemini", help="who writes (default: %(default)s)")
+    parser.add_argument("--model", help="the model that writes, whatever the way")
+    parser.add_argument("--judge-provider", choices=MODEL_FIELDS, help="who judges (default: as --provider)")
+    parser.add_argument("--judge-model", help="the model that judges; best one of another family")
+    parser.add_argument("--tasks", type=int, metavar="N", help="only the first N")
+    parser.add_argument("--at-once", type=int, default=4, help="tasks under way (default: %(default)s)")
+    parser.add_argument("--resamples", type=int, default=10_000, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every answer and judgement")
+    parser.add_argument("--simulator", action="store_true", help="a smoke test, without any model")
+    given = parser.parse_args()
+    if not given.simulator and not (given.model and given.judge_model):
+        parser.error("--model and --judge-model are needed (or --simulator, for a smoke test)")
+    if min(given.at_once, given.resamples, 1 if given.tasks is None else given.tasks) < 1:
+        parser.error("--tasks, --at-once and --resamples must be at least 1")
+    return given
+
+
+def models(given: argparse.Namespace, stack: ExitStack) -> tuple[Model, Model]:
+    """Return who writes and who judges."""
+    config = LLMConfig.from_env()
+    if given.simulator:
+        from madspark.testing import Simulator
+
+        simulator = stack.enter_context(Simulator())
+        config = LLMConfig(
+            ollama_host=simulator.ollama_url,
+            gemini_base_url=simulator.gemini_url,
+            gemini_api_key="simulator-key-of-no-worth",
+            openai_base_url=simulator.openai_url,
+            anthropic_base_url=simulator.anthropic_url,
+            anthropic_api_key="simulator-key-of-no-worth",
+        )
+    author = Model(given.provider, given.model or "simulated-author", config)
+    return author, Model(given.judge_provider or given.provider, given.judge_model or "simulated-judge", config)
+
+
+def report(given: argparse.Namespace, author: Model, judge: Model, rows: list[dict[str, Any]], count: int) -> str:
+    """Return the result as Markdown."""
+    lines = [SMOKE] if given.simulator else []
+    lines.append(f"{count} tasks; written by {author.name}, judged by {judge.name}, blindly and in both orders.")
+    if (author.provider, author.name) == (judge.provider, judge.name):
+        lines.append("The judge is the author: models prefer what they wrote themselves.")
+    lines += [
+        "",
+        f"| the workflow against | wins | {CONFIDENCE:.0%} interval | tokens | workflow's | calls | first place |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['against']} | {row['win_share']:.2f} | {row['low']:.2f} to {row['high']:.2f} | {row['tokens']:.0f} "
+        f"| {row['workflow_tokens']:.0f} | {row['calls']:.1f} | {row['first_places']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Evaluate, print, and write what was asked for."""
+    given = arguments()
+    chosen = tasks()[: given.tasks]
+    with ExitStack() as stack:
+        author, judge = models(given, stack)
+        outcomes, failed = asyncio.run(evaluate_all(chosen, author, judge, given.at_once))
+    for task, reason in failed.items():
+        print(f"left out: {task}: {reason}", file=sys.stderr)
+    if not outcomes:
+        raise SystemExit("error: no task was evaluated")
+    rows = table(outcomes, given.resamples, given.seed)
+    print(report(given, author, judge, rows, len(outcomes)))
+    if given.json is not None:
+        told = {
+            "smoke_test": given.simulator,
+            "author": [author.provider, author.name],
+            "judge": [judge.provider, judge.name],
+            "rows": rows,
+            "failed": failed,
+            "outcomes": [asdict(outcome) for outcome in outcomes],
+        }
+        given.json.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+    if failed:
+        raise SystemExit(f"error: {len(failed)} of {len(chosen)} tasks failed and are in no figure")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The ways to come from a task to one written idea, each within a budget of tokens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+
+from madspark import AsyncCoordinator, LLMProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from madspark import LLMRouter
+
+TEMPERATURE = 0.9
+MOST_SAMPLES = 32
+"""Of best-of-N; a budget that allows for more is not spent to its end."""
+MOST_ROUNDS = 16
+"""Of self-refine."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an idea is wanted for."""
+
+    id: str
+    topic: str
+    context: str
+
+    def told(self) -> str:
+        """Return the task as the prompts tell it."""
+        return f"<topic>\n{self.topic}\n</topic>\n<context>\n{self.context}\n</context>"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One written idea, and what it took."""
+
+    text: str
+    tokens: int
+    calls: int
+
+
+class Choice(BaseModel):
+    """Which of several proposals is the best."""
+
+    reason: str = Field(max_length=600)
+    best: int = Field(ge=0)
+
+
+def tasks() -> list[Task]:
+    """Return the tasks of this folder."""
+    return [Task(**task) for task in json.loads(Path(__file__).with_name("tasks.json").read_text(encoding="utf-8"))]
+
+
+async def workflow(router: LLMRouter, task: Task, _budget: int | None = None) -> Answer:
+    """Run the whole workflow and take the candidate with the highest score at its end. It sets the others' budget."""
+    result = await AsyncCoordinator(router=router).run(task.topic, task.context, enhanced_reasoning=True)
+    if not result.candidates:
+        raise LLMProviderError("the run ended without an idea")
+    best = max(result.candidates, key=lambda one: (one.improved_score or -1.0, one.initial_score or -1.0))
+    return _answer(router, best.improved_idea or best.idea)
+
+
+async def single_shot(router: LLMRouter, task: Task, _budget: int) -> Answer:
+    """Ask once. It has no way to spend more."""
+    return _answer(router, await _proposal(router, task))
+
+
+async def best_of_n(router: LLMRouter, task: Task, budget: int) -> Answer:
+    """Ask as often as the budget allows, and have the same model choose."""
+    found = [await _proposal(router, task)]
+    each = _spent(router)
+    # The choice reads every proposal and writes little.
+    while len(found) < MOST_SAMPLES and _spent(router) + each + each * (len(found) + 1) <= budget:
+        found.append(await _proposal(router, task))
+    if len(found) == 1:
+        return _answer(router, found[0])
+    told = "\n".join(f"<proposal>\nnumber: {number}\n{text}\n</proposal>" for number, text in enumerate(found))
+    prompt = (
+        f"Choose the best proposal for the topic: the most useful, original and feasible one.\n{task.told()}\n{told}"
+    )
+    choice, _ = await router.agenerate_structured(prompt, Choice, temperature=0.0)
+    return _answer(router, found[min(choice.best, len(found) - 1)])
+
+
+async def self_refine(router: LLMRouter, task: Task, budget: int) -> Answer:
+    """Have the same model criticise and rewrite its proposal as often as the budget allows."""
+    text = await _proposal(router, task)
+    longest = 0
+    for _ in range(MOST_ROUNDS):
+        before = _spent(router)
+        # A round reads what it is about and writes as much again, twice.
+        if before + (longest or 4 * before) > budget:
+            break
+        shown = f"{task.told()}\n<proposal>\n{text}\n</proposal>"
+        told, _ = await router.agenerate(
+            f"Criticise the proposal for the topic. Name its weak points, the worst first.\n{shown}", temperature=0.3
+        )
+        text, _ = await router.agenerate(
+            f"Rewrite the proposal so that the critique no longer holds.\n{shown}\n<critique>\n{told}\n</critique>\n"
+            f"{_FORM}",
+            temperature=TEMPERATURE,
+        )
+        longest = max(longest, _spent(router) - before)
+    return _answer(router, text)
+
+
+METHODS: dict[str, Callable[[LLMRouter, Task, int], Awaitable[Answer]]] = {
+    "single-shot": single_shot,
+    "best-of-N": best_of_n,
+    "self-refine": self_refine,
+}
+"""What the workflow is compared with."""
+
+_FORM = "Answer with a title, a colon and one full description: what it is, how it works, what it takes. No headings."
+
+
+async def _proposal(router: LLMRouter, task: Task) -> str:
+    prompt = f"Propose the best idea you have for the topic: useful, original and feasible.\n{task.told()}\n{_FORM}"
+    text, _ = await router.agenerate(prompt, temperature=TEMPERATURE)
+    return text
+
+
+def _spent(router: LLMRouter) -> int:
+    tokens: int = router.get_metrics()["total_tokens"]
+    return tokens
+
+
+def _answer(router: LLMRouter, text: str) -> Answer:
+    return Answer(text, _spent(router), router.get_metrics()["total_requests"])
