@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import random
 import tempfile
 from collections import Counter
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from madspark.llm.router import LLMRouter
 
-GROUP = 250
+GROUP = 100
 """Workflows after which the next simulator takes over, and the books of the last one are settled."""
 GROWTH = 1.25
 """How much larger the memory of the last third may be than that of the middle one."""
@@ -148,7 +149,14 @@ class Load:
 
     def _settle_if_done(self, group: Group) -> None:
         if group.closed and group.under_way == 0:
-            self._settling.add(asyncio.get_running_loop().create_task(self._settle(group)))
+            task = asyncio.get_running_loop().create_task(self._settle(group))
+            self._settling.add(task)
+            task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        # A failure stays, to be raised at the end.
+        if not task.cancelled() and task.exception() is None:
+            self._settling.discard(task)
 
     async def _settle(self, group: Group) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -158,8 +166,16 @@ class Load:
         await asyncio.to_thread(self.books.settle, group.simulator, group.entries)
         group.simulator.clear()
         group.entries.clear()
+        give_back()
         self.memory.append(resident_kb())
         self._idle.append(group.simulator)
+
+
+def give_back() -> None:
+    """Have the allocator return what is free, where it can: three simulators' records come and go in one process."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def grown(memory: Sequence[float]) -> float | None:
