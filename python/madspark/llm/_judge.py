@@ -79,7 +79,7 @@ def judge_of(schema: Any) -> Judge[Any]:
         ValueError: A JSON Schema that is wrong, or says what cannot be judged.
     """
     known = _models.get(id(schema))
-    if known is not None and known[0]() is schema:
+    if known is not None and schema is not None and known[0]() is schema:
         return Judge(schema, schema.model_validate_json, known[1])
     if isinstance(schema, dict):
         return _judge_of_document(schema)
@@ -107,8 +107,8 @@ def faults_of(error: ValidationError | MisfitError) -> list[str]:
 # value refers to its key: a class made for one request goes with it.
 _schemas: WeakKeyDictionary[object, _core.Schema] = WeakKeyDictionary()
 
-# The same for models, found by identity: the metaclass of pydantic answers whether a class is a model, and weak keys are
-# compared, in some microseconds.
+# The same for models, found by identity: the metaclass of pydantic answers whether a class is a model, and weak keys
+# are compared, in some microseconds.
 _models: dict[int, tuple[ref[Any], _core.Schema]] = {}
 
 
