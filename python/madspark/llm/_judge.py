@@ -79,8 +79,9 @@ def judge_of(schema: Any) -> Judge[Any]:
         ValueError: A JSON Schema that is wrong, or says what cannot be judged.
     """
     known = _models.get(id(schema))
-    if known is not None and schema is not None and known[0]() is schema:
-        return Judge(schema, schema.model_validate_json, known[1])
+    model = None if known is None else known[0]()
+    if known is not None and model is not None and model is schema:
+        return Judge(model, model.model_validate_json, known[1])
     if isinstance(schema, dict):
         return _judge_of_document(schema)
     if isinstance(schema, type) and issubclass(schema, BaseModel):
