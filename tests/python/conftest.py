@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -114,3 +115,12 @@ def _cache_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         make(self, primary_provider, fallback_enabled, bool(cache_enabled), *args, **options)
 
     monkeypatch.setattr(LLMRouter, "__init__", init)
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> Iterator[None]:
+    """The command line sets it for its process, which is that of the tests where it is called as a function."""
+    logger = logging.getLogger("madspark")
+    level = logger.level
+    yield
+    logger.setLevel(level)

@@ -216,11 +216,12 @@ def test_every_argument_of_a_function_arrives(tenants: list[Tenant], monkeypatch
 
     monkeypatch.setattr(AsyncCoordinator, "run_workflow", take)
     names = list(inspect.signature(run_multistep_workflow_batch).parameters)
-    places = [name for name in names if name not in {"router", "stage_timeouts"}]
+    places = [name for name in names if name not in {"router", "stage_timeouts", "language"}]
     router = tenants[0].router()
     function: Callable[..., Any] = run_multistep_workflow_batch
-    assert function(*places, router, stage_timeouts={"evaluation": 3}) == []
-    assert given == {"places": tuple(places), "stage_timeouts": {"evaluation": 3}, "mode": "batch"}
+    assert function(*places, router, stage_timeouts={"evaluation": 3}, language="de") == []
+    named = {"stage_timeouts": {"evaluation": 3}, "mode": "batch", "language": "de"}
+    assert given == {"places": tuple(places), **named}
 
 
 def test_the_batch_function_makes_one_call_a_stage(tenants: list[Tenant]) -> None:

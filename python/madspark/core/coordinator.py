@@ -117,6 +117,7 @@ def run_multistep_workflow(
     *,
     stage_timeouts: Mapping[str, float] | None = None,
     mode: Literal["auto", "batch", "fanout"] = "batch",
+    language: str | None = None,
 ) -> list[dict[str, Any]]:
     """Run the workflow once, through `router` alone; the other arguments are those of `Coordinator.run_workflow`.
 
@@ -139,4 +140,5 @@ def run_multistep_workflow(
         multimodal_urls,
         stage_timeouts=stage_timeouts,
         mode=mode,
+        language=language,
     )

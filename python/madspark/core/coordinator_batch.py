@@ -34,6 +34,7 @@ def run_multistep_workflow_batch(
     router: Any = None,
     *,
     stage_timeouts: Mapping[str, float] | None = None,
+    language: str | None = None,
 ) -> list[dict[str, Any]]:
     """Do as `run_multistep_workflow` in the mode "batch": each stage asks about all its ideas in one call."""
     return run_multistep_workflow(
@@ -54,4 +55,5 @@ def run_multistep_workflow_batch(
         router,
         stage_timeouts=stage_timeouts,
         mode="batch",
+        language=language,
     )
