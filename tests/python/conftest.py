@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ def router(provider="ollama"):
 
 # Long enough for a loaded machine; only a hang reaches it.
 _LIMIT = 60
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell. Children are interrupted by the tests, and would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Scripts:
