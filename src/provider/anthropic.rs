@@ -19,7 +19,7 @@ use super::encode::{Base64, endpoint, get, key_header, not_configured, post, sys
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
-use crate::schema::Dialect;
+use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
 
 /// Anthropic's own host.
@@ -98,7 +98,7 @@ struct OutputConfig<'a> {
 #[derive(Serialize)]
 struct Format<'a> {
     r#type: &'static str,
-    schema: &'a Value,
+    schema: &'a Lowered,
 }
 
 #[derive(Deserialize)]
@@ -322,7 +322,7 @@ fn ask(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> 
         messages: messages(target, request)?,
         temperature: takes_temperature(&target.model).then(|| request.temperature.min(MAX_TEMPERATURE)),
         output_config: enforced
-            .map(|lowered| OutputConfig { format: Format { r#type: "json_schema", schema: lowered.document() } }),
+            .map(|lowered| OutputConfig { format: Format { r#type: "json_schema", schema: lowered } }),
         stream: stream.then_some(true),
     };
     let headers = headers(target, &url)?;

@@ -73,9 +73,9 @@ struct GenerationConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_mime_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_json_schema: Option<&'a Value>,
+    response_json_schema: Option<&'a Lowered>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_schema: Option<&'a Value>,
+    response_schema: Option<&'a Lowered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<thinking::ThinkingConfig>,
 }
@@ -339,8 +339,8 @@ fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest>
             response_mime_type: form
                 .filter(|form| *form != Form::Told || !reads_pages(request))
                 .map(|_| "application/json"),
-            response_json_schema: sent_as(Form::Native).map(Lowered::document),
-            response_schema: sent_as(Form::Older).map(Lowered::document),
+            response_json_schema: sent_as(Form::Native),
+            response_schema: sent_as(Form::Older),
             thinking_config: thinking::config(&target.model, target.tuning.thinking, request.room),
         },
     };

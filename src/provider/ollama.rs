@@ -70,7 +70,7 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Format<'a> {
-    Schema(&'a Value),
+    Schema(&'a Lowered),
     /// `json`: an object, of no particular schema.
     Word(&'static str),
 }
@@ -261,7 +261,7 @@ impl Ollama {
             truncate: false,
             shift: false,
             format: match form {
-                Some(Form::Native) => lowered.as_ref().map(|lowered| Format::Schema(lowered.document())),
+                Some(Form::Native) => lowered.as_deref().map(Format::Schema),
                 Some(Form::Older) => Some(Format::Word("json")),
                 Some(Form::Told) | None => None,
             },

@@ -108,7 +108,7 @@ enum ResponseFormat<'a> {
     },
     JsonObject {
         #[serde(skip_serializing_if = "Option::is_none")]
-        schema: Option<&'a Value>,
+        schema: Option<&'a Lowered>,
     },
 }
 
@@ -116,7 +116,7 @@ enum ResponseFormat<'a> {
 struct JsonSchema<'a> {
     name: String,
     strict: bool,
-    schema: &'a Value,
+    schema: &'a Lowered,
 }
 
 #[derive(Deserialize)]
@@ -411,7 +411,7 @@ fn content<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Conte
 }
 
 fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
-    let json_schema = JsonSchema { name: name(schema.name()), strict: lowered.is_strict(), schema: lowered.document() };
+    let json_schema = JsonSchema { name: name(schema.name()), strict: lowered.is_strict(), schema: lowered };
     ResponseFormat::JsonSchema { json_schema }
 }
 
@@ -423,7 +423,7 @@ fn json_object<'a>(url: &Url, lowered: &'a Lowered) -> ResponseFormat<'a> {
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
         None => false,
     };
-    ResponseFormat::JsonObject { schema: (is_own && lowered.is_strict()).then(|| lowered.document()) }
+    ResponseFormat::JsonObject { schema: (is_own && lowered.is_strict()).then_some(lowered) }
 }
 
 /// Letters, digits, `_` and `-` alone are taken.

@@ -54,6 +54,11 @@ impl TargetStates {
     pub(super) fn len(&self) -> usize {
         lock(&self.known).entries.len()
     }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        lock(&self.known).entries.capacity()
+    }
 }
 
 impl fmt::Debug for TargetStates {
@@ -141,7 +146,11 @@ impl Known {
         let (_, median, _) = ages.select_nth_unstable(half);
         let median = *median;
         // Only this map gives an `Arc` out, under its lock: what it holds alone, nobody can get meanwhile.
-        self.entries
-            .retain(|_, entry| entry.used >= median || Arc::strong_count(&entry.state) > 1 || !entry.state.is_idle());
+        let keeps =
+            |entry: &Entry| entry.used >= median || Arc::strong_count(&entry.state) > 1 || !entry.state.is_idle();
+        // Into a new table: the traces of the forgotten ones would make the old one twice as large before long.
+        let mut kept = HashMap::with_capacity(MOST);
+        kept.extend(self.entries.drain().filter(|(_, entry)| keeps(entry)));
+        self.entries = kept;
     }
 }

@@ -16,7 +16,9 @@ mod scan;
 
 use std::sync::{Arc, OnceLock};
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::Result;
 use graph::Graph;
@@ -86,8 +88,9 @@ impl Schema {
         }
         // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it. Two who
         // come first may both make it, and one is dropped.
-        let lowered =
-            Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering: lower::lower(&self.graph, dialect) });
+        let lowering = lower::lower(&self.graph, dialect);
+        let json = to_raw_value(&lowering.document).ok();
+        let lowered = Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering, json });
         Arc::clone(cell.get_or_init(|| lowered))
     }
 
@@ -130,6 +133,8 @@ pub enum Dialect {
 pub struct Lowered {
     graph: Arc<Graph>,
     lowering: lower::Lowering,
+    /// The document as text, so that it is written once and copied into each request.
+    json: Option<Box<RawValue>>,
 }
 
 impl Lowered {
@@ -160,6 +165,16 @@ impl Lowered {
     pub fn partial(&self) -> Partial {
         let lower::Lowering { wrapped, nullable, .. } = self.lowering;
         Partial::new(Arc::clone(&self.graph), wrapped, nullable)
+    }
+}
+
+/// The document to send.
+impl Serialize for Lowered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match &self.json {
+            Some(json) => json.serialize(serializer),
+            None => self.document().serialize(serializer),
+        }
     }
 }
 

@@ -185,9 +185,9 @@ class StructuredRouter(BaseRouter):
         use_cache: bool | None,
         max_tokens: int | None,
     ) -> Steps[tuple[_T, LLMResponse]]:
-        from madspark.llm._judge import judge_of
+        import madspark.llm._judge as judging
 
-        judge = judge_of(schema)
+        judge = judging.judge_of(schema)
         call = self._core.begin(
             prompt,
             system,

@@ -107,10 +107,10 @@ class StructuredStreamRouter(BaseRouter):
             TypeError: `schema` is no type that can be judged.
             ValueError: For another wrong argument; nothing was sent. With files, it comes with the first `next()`.
         """
-        from madspark.llm._judge import judge_of
+        import madspark.llm._judge as judging
         from madspark.llm.structured_stream import StructuredStream
 
-        judge = judge_of(schema)
+        judge = judging.judge_of(schema)
         limits = (first_token_timeout, idle_timeout, total_timeout)
         core = self._begin_stream(
             prompt,
@@ -193,10 +193,10 @@ class StructuredStreamRouter(BaseRouter):
         token_budget: int | None = None,
     ) -> AsyncStructuredStream[Any, Any]:
         """Do as `stream_structured`, for `async for` and `async with`; cancelling it closes the connection."""
-        from madspark.llm._judge import judge_of
+        import madspark.llm._judge as judging
         from madspark.llm.structured_stream import AsyncStructuredStream
 
-        judge = judge_of(schema)
+        judge = judging.judge_of(schema)
         limits = (first_token_timeout, idle_timeout, total_timeout)
         core = self._begin_stream(
             prompt,

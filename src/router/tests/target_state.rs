@@ -96,3 +96,14 @@ fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
     assert!(!is_open("idle"), "the idle one made room");
     drop(reservation);
 }
+
+#[test]
+fn the_table_grows_no_further_once_it_is_full() {
+    const MOST: usize = 4096;
+    let states = TargetStates::default();
+    let ask = |keys: std::ops::Range<usize>| keys.for_each(|key| drop(states.of(&target(&key.to_string(), "model"))));
+    ask(0..MOST);
+    let full = states.capacity();
+    ask(MOST..5 * MOST);
+    assert_eq!(states.capacity(), full);
+}
