@@ -139,15 +139,15 @@ struct Entry {
 }
 
 impl Known {
-    /// Forgets the older half of the targets that nobody uses: seldom, and then enough of them to be worth the walk.
+    /// Forgets the oldest eighth of the targets, but those that are in use: enough of them to be worth the walk.
     fn forget_oldest(&mut self) {
         let mut ages: Vec<_> = self.entries.values().map(|entry| entry.used).collect();
-        let half = ages.len() / 2;
-        let (_, median, _) = ages.select_nth_unstable(half);
-        let median = *median;
+        let eighth = ages.len() / 8;
+        let (_, oldest_kept, _) = ages.select_nth_unstable(eighth);
+        let oldest_kept = *oldest_kept;
         // Only this map gives an `Arc` out, under its lock: what it holds alone, nobody can get meanwhile.
         let keeps =
-            |entry: &Entry| entry.used >= median || Arc::strong_count(&entry.state) > 1 || !entry.state.is_idle();
+            |entry: &Entry| entry.used >= oldest_kept || Arc::strong_count(&entry.state) > 1 || !entry.state.is_idle();
         // Into a new table: the traces of the forgotten ones would make the old one twice as large before long.
         let mut kept = HashMap::with_capacity(MOST);
         kept.extend(self.entries.drain().filter(|(_, entry)| keeps(entry)));
