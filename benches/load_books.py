@@ -125,7 +125,7 @@ class Choice:
             anthropic_base_url=simulator.anthropic_url,
             cache_enabled=self.cache,
             cache_dir=folder,
-            cache_max_size_mb=64,
+            cache_max_size_mb=16,
         )
         return LLMRouter(
             self.provider,
