@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 GROUP = 100
 """Workflows after which the next simulator takes over, and the books of the last one are settled."""
-GROWTH = 1.25
+ROUND = 1000
+"""Workflows after which all of them are let end, so that the memory can be sampled with no record in it."""
+GROWTH = 1.1
 """How much larger the memory of the last third may be than that of the middle one."""
 SAMPLES_NEEDED = 9
 """Fewer tell nothing of growth: pools, tables and caches still fill."""
@@ -70,15 +72,22 @@ class Load:
         """Run workflows until there were `runs` of them, or `seconds` have passed."""
         until = None if seconds is None else monotonic() + seconds
 
-        async def keep_running() -> None:
-            while (runs is None or self.workflows < runs) and (until is None or monotonic() < until):
+        def is_over() -> bool:
+            return (runs is not None and self.workflows >= runs) or (until is not None and monotonic() >= until)
+
+        async def keep_running(last: int) -> None:
+            while self.workflows < last and not is_over():
                 await self._run_one()
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(keep_running())
-        self._close(self._group)
-        await asyncio.gather(*self._settling)
+        while not is_over():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once):
+                    group.create_task(keep_running(self.workflows + ROUND))
+            self._close(self._group)
+            await asyncio.gather(*self._settling)
+            give_back()
+            self.memory.append(resident_kb())
+            self._group = Group(self._idle.pop())
 
     async def _run_one(self) -> None:
         choice = Choice.drawn(self.workflows, self._dice)
@@ -166,13 +175,11 @@ class Load:
         await asyncio.to_thread(self.books.settle, group.simulator, group.entries)
         group.simulator.clear()
         group.entries.clear()
-        give_back()
-        self.memory.append(resident_kb())
         self._idle.append(group.simulator)
 
 
 def give_back() -> None:
-    """Have the allocator return what is free, where it can: three simulators' records come and go in one process."""
+    """Have the allocator return what is free, where it can: three simulators' records came and went in this process."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -209,7 +216,7 @@ def report(load: Load, at_once: int) -> list[str]:
     )
     print(f"{books.tokens} tokens by {books.counted} routers, counted again at the wire")
     print(
-        f"memory: {load.memory[0] / 1024:.0f} MB after the first group, {load.memory[-1] / 1024:.0f} MB after the last"
+        f"memory: {load.memory[0] / 1024:.0f} MB after the first round, {load.memory[-1] / 1024:.0f} MB after the last"
     )
     growth = grown(load.memory)
     if growth is not None:
