@@ -24,6 +24,7 @@ from wire import questions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from madspark.core.result import WorkflowResult
     from madspark.testing import Simulator
 
     Make = Callable[..., LLMRouter]
@@ -56,6 +57,21 @@ async def test_a_second_run_costs_nothing(madspark_router: Make, madspark_simula
     assert madspark_simulator.requests == []
     # Another shape asks in other words, one idea at a time.
     assert not (await coordinator.run(TOPIC, mode="fanout")).cached
+
+
+async def test_what_the_routers_cache_answers_is_no_call(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    async def run() -> tuple[WorkflowResult, LLMRouter]:
+        madspark_simulator.clear()
+        router = madspark_router(primary_provider="ollama", cache_enabled=True)
+        return await AsyncCoordinator(router=router).run(TOPIC, mode="batch", multi_dimensional_eval=True), router
+
+    first, _ = await run()
+    assert first.calls == len(questions(madspark_simulator)) > 0
+    second, router = await run()
+    assert madspark_simulator.requests == []
+    assert (second.calls, second.cost, second.cached, second.status) == (0, 0.0, False, "ok")
+    assert router.get_metrics()["cache_hits"] == first.calls
+    assert second.to_dicts() == first.to_dicts()
 
 
 async def test_whoever_reads_to_the_end_fills_the_cache(madspark_router: Make) -> None:
