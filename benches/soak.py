@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 64
 BOUND = 1.0
 """KB for 1000 calls."""
-WARM_UP = 2.0
+WARM_UP = 1.0
 """How many calls come before the first sample, as a part of all: pools fill, caches reach their bounds."""
 
 

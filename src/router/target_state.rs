@@ -139,18 +139,17 @@ struct Entry {
 }
 
 impl Known {
-    /// Forgets the oldest eighth of the targets, but those that are in use: enough of them to be worth the walk.
+    /// Forgets the oldest of the targets that nobody uses, so many at a time that it is worth the walk.
     fn forget_oldest(&mut self) {
-        let mut ages: Vec<_> = self.entries.values().map(|entry| entry.used).collect();
-        let eighth = ages.len() / 8;
-        let (_, oldest_kept, _) = ages.select_nth_unstable(eighth);
-        let oldest_kept = *oldest_kept;
         // Only this map gives an `Arc` out, under its lock: what it holds alone, nobody can get meanwhile.
-        let keeps =
-            |entry: &Entry| entry.used >= oldest_kept || Arc::strong_count(&entry.state) > 1 || !entry.state.is_idle();
+        let is_free = |entry: &Entry| Arc::strong_count(&entry.state) == 1 && entry.state.is_idle();
+        let mut ages: Vec<_> = self.entries.values().filter(|entry| is_free(entry)).map(|entry| entry.used).collect();
+        let Some(last) = ages.len().min(MOST / 8).checked_sub(1) else { return };
+        let (_, newest, _) = ages.select_nth_unstable(last);
+        let newest = *newest;
         // Into a new table: the traces of the forgotten ones would make the old one twice as large before long.
         let mut kept = HashMap::with_capacity(MOST);
-        kept.extend(self.entries.drain().filter(|(_, entry)| keeps(entry)));
+        kept.extend(self.entries.drain().filter(|(_, entry)| entry.used > newest || !is_free(entry)));
         self.entries = kept;
     }
 }

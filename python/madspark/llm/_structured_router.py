@@ -185,6 +185,7 @@ class StructuredRouter(BaseRouter):
         use_cache: bool | None,
         max_tokens: int | None,
     ) -> Steps[tuple[_T, LLMResponse]]:
+        # Not `from`: that looks for a package first, in vain, in each call.
         import madspark.llm._judge as judging
 
         judge = judging.judge_of(schema)

@@ -107,6 +107,7 @@ class StructuredStreamRouter(BaseRouter):
             TypeError: `schema` is no type that can be judged.
             ValueError: For another wrong argument; nothing was sent. With files, it comes with the first `next()`.
         """
+        # Not `from`: that looks for a package first, in vain, in each call.
         import madspark.llm._judge as judging
         from madspark.llm.structured_stream import StructuredStream
 
@@ -193,6 +194,7 @@ class StructuredStreamRouter(BaseRouter):
         token_budget: int | None = None,
     ) -> AsyncStructuredStream[Any, Any]:
         """Do as `stream_structured`, for `async for` and `async with`; cancelling it closes the connection."""
+        # Not `from`: that looks for a package first, in vain, in each call.
         import madspark.llm._judge as judging
         from madspark.llm.structured_stream import AsyncStructuredStream
 
