@@ -1,7 +1,7 @@
 //! How long something takes, as a histogram that calls write to without a lock.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Parts that each doubling of the latency is divided into, as a power of two. A latency is told as the middle of its
@@ -21,9 +21,14 @@ const FULL: u32 = 8192;
 /// How many samples tell what to expect of the next one: of fewer, the 95th percentile is no more than the slowest.
 const MIN_SAMPLES: u32 = 20;
 
-/// Latencies of one kind of work. Empty, it is a few words; the first sample allocates its 1.8 kB.
+/// So many samples are kept as they come. A router of one request, and a target of one user's key, seldom see more.
+const FIRST: usize = 16;
+
+/// Latencies of one kind of work. It is a few words, until the sample after the first [`FIRST`] allocates its 1.8 kB.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
+    /// The buckets of the first samples, each counted from one; zero is a free place.
+    first: [AtomicU16; FIRST],
     buckets: OnceLock<Box<[AtomicU32; BUCKETS]>>,
     samples: AtomicU32,
 }
@@ -31,18 +36,21 @@ pub(super) struct Latencies {
 impl Latencies {
     /// Adds one sample. Never waits.
     pub(super) fn record(&self, latency: Duration) {
-        let buckets = self.buckets.get().unwrap_or_else(|| {
-            // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
-            let empty = Box::new([const { AtomicU32::new(0) }; BUCKETS]);
-            self.buckets.get_or_init(|| empty)
-        });
-        if let Some(bucket) = buckets.get(bucket_of(latency)) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+        let bucket = bucket_of(latency);
+        if self.buckets.get().is_some() || !self.keep_first(bucket) {
+            let buckets = self.buckets.get().unwrap_or_else(|| {
+                // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
+                let empty = Box::new([const { AtomicU32::new(0) }; BUCKETS]);
+                self.buckets.get_or_init(|| empty)
+            });
+            if let Some(count) = buckets.get(bucket) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
         }
         // Whoever brings the sample that fills it, and nobody else, halves it. A reset at the same time may take the sample
         // away before it is added here, so the sum may pass through zero.
         if self.samples.fetch_add(1, Ordering::Relaxed).wrapping_add(1) == FULL {
-            self.halve(buckets);
+            self.halve();
         }
     }
 
@@ -59,17 +67,39 @@ impl Latencies {
 
     /// Forgets every sample.
     pub(super) fn reset(&self) {
-        let Some(buckets) = self.buckets.get() else { return };
-        for bucket in buckets.iter() {
+        self.forget_first();
+        for bucket in self.buckets.get().into_iter().flat_map(|buckets| buckets.iter()) {
             let count = bucket.swap(0, Ordering::Relaxed);
             self.samples.fetch_sub(count, Ordering::Relaxed);
         }
     }
 
+    /// False where there is no place left.
+    fn keep_first(&self, bucket: usize) -> bool {
+        let Ok(mark) = u16::try_from(bucket + 1) else { return false };
+        self.first.iter().any(|place| place.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    }
+
+    fn forget_first(&self) {
+        for place in &self.first {
+            if place.swap(0, Ordering::Relaxed) != 0 {
+                self.samples.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     fn of_at_least(&self, samples: u32, q: f64) -> Option<Duration> {
-        let buckets = self.buckets.get()?;
         // One reading of each, so that the ranks are those of one set of counts, whatever is written meanwhile.
-        let counts: [u32; BUCKETS] = std::array::from_fn(|index| buckets[index].load(Ordering::Relaxed));
+        let mut counts = match self.buckets.get() {
+            Some(buckets) => std::array::from_fn(|index| buckets[index].load(Ordering::Relaxed)),
+            None => [0_u32; BUCKETS],
+        };
+        for place in &self.first {
+            let bucket = usize::from(place.load(Ordering::Relaxed)).checked_sub(1);
+            if let Some(count) = bucket.and_then(|bucket| counts.get_mut(bucket)) {
+                *count += 1;
+            }
+        }
         let total: u64 = counts.iter().map(|count| u64::from(*count)).sum();
         if total < u64::from(samples) {
             return None;
@@ -89,8 +119,10 @@ impl Latencies {
         index.map(middle_of)
     }
 
-    fn halve(&self, buckets: &[AtomicU32; BUCKETS]) {
-        for bucket in buckets {
+    /// The first samples are the oldest ones, and too few to be worth halving.
+    fn halve(&self) {
+        self.forget_first();
+        for bucket in self.buckets.get().into_iter().flat_map(|buckets| buckets.iter()) {
             // A sample that comes meanwhile stays; one that a reset took is not there to be taken again.
             let taken = bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| Some(count - count / 2));
             let taken = taken.unwrap_or_default() / 2;
@@ -135,7 +167,8 @@ mod tests {
 
     fn counted(latencies: &Latencies) -> u32 {
         let buckets = latencies.buckets.get().map_or(&[][..], |buckets| &buckets[..]);
-        buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+        let first = latencies.first.iter().map(|place| u32::from(place.load(Ordering::Relaxed) != 0));
+        buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).chain(first).sum()
     }
 
     /// From under a microsecond to an hour, as many of each magnitude.
@@ -198,9 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allocated_before_the_first_sample_and_little_after() {
-        assert!(Latencies::default().buckets.get().is_none());
-        assert!(size_of::<Latencies>() <= 24);
+    fn nothing_is_allocated_for_the_first_samples_and_little_for_more() {
+        let first = holding((0..FIRST as u64).map(Duration::from_millis));
+        assert!(first.buckets.get().is_none());
+        assert_eq!(counted(&first), FIRST as u32);
+        first.record(Duration::from_millis(1));
+        assert!(first.buckets.get().is_some());
+        assert_eq!(counted(&first), FIRST as u32 + 1);
+        assert!(size_of::<Latencies>() <= 56);
         assert!(size_of::<[AtomicU32; BUCKETS]>() < 2048);
     }
 
@@ -223,7 +261,7 @@ mod tests {
     #[test]
     fn what_was_long_ago_is_forgotten() {
         let latencies = holding(std::iter::repeat_n(Duration::from_millis(1), FULL as usize));
-        assert_eq!(counted(&latencies), FULL / 2);
+        assert_eq!(counted(&latencies), (FULL - FIRST as u32) / 2);
         // The server has become slower, and calls go on.
         (0..FULL).for_each(|_| latencies.record(Duration::from_secs(1)));
         assert!(latencies.seen(0.5).unwrap() > Duration::from_millis(900));

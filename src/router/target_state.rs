@@ -1,11 +1,11 @@
 //! What the process knows of each target.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use hashlink::LinkedHashMap;
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
@@ -20,15 +20,22 @@ use crate::provider::Target;
 const WARM: Duration = Duration::from_secs(60);
 
 /// Beyond so many targets, those are forgotten that were not asked for longest. A server that takes its users' own keys
-/// sees a new target with each of them.
-const MOST: usize = 4096;
+/// sees a new target with each of them. The traces of the forgotten are cleared in place where less than half of a table
+/// is in use, and this is less than half of one with 8192 places: it never becomes larger.
+const MOST: usize = 3072;
+
+/// How many of the oldest targets are looked at for one to forget. Those in use are as many as calls are under way, and
+/// were asked for lately, so the first one will mostly do.
+const LOOKS: usize = 8;
 
 /// The targets of the process. One lock: it is held for one look into a map.
 #[derive(Default)]
 pub(super) struct TargetStates {
     /// Its random keys are made once, so that fingerprints mean nothing outside this process.
     hasher: RandomState,
-    known: Mutex<Known>,
+    /// In the order in which they were last asked for. One is forgotten for each new one: memory that is let go of is
+    /// taken again at once, and the heap stays as it is.
+    known: Mutex<LinkedHashMap<TargetKey, Arc<TargetState>>>,
 }
 
 impl TargetStates {
@@ -36,28 +43,23 @@ impl TargetStates {
     pub(super) fn of(&self, target: &Target) -> Arc<TargetState> {
         let key = TargetKey::of(target, &self.hasher);
         let mut known = lock(&self.known);
-        known.clock += 1;
-        let clock = known.clock;
-        if let Some(entry) = known.entries.get_mut(&key) {
-            entry.used = clock;
-            return Arc::clone(&entry.state);
+        if let Some(state) = known.to_back(&key) {
+            return Arc::clone(state);
         }
-        if known.entries.len() >= MOST {
-            known.forget_oldest();
-        }
+        make_room(&mut known);
         let state = Arc::<TargetState>::default();
-        known.entries.insert(key, Entry { state: Arc::clone(&state), used: clock });
+        known.insert(key, Arc::clone(&state));
         state
     }
 
     /// How many targets are known.
     pub(super) fn len(&self) -> usize {
-        lock(&self.known).entries.len()
+        lock(&self.known).len()
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        lock(&self.known).entries.capacity()
+        lock(&self.known).capacity()
     }
 }
 
@@ -126,30 +128,18 @@ impl TargetKey {
     }
 }
 
-#[derive(Default)]
-struct Known {
-    entries: HashMap<TargetKey, Entry>,
-    /// Counts the look-ups; tells which entry was used last.
-    clock: u64,
-}
-
-struct Entry {
-    state: Arc<TargetState>,
-    used: u64,
-}
-
-impl Known {
-    /// Forgets the oldest of the targets that nobody uses, so many at a time that it is worth the walk.
-    fn forget_oldest(&mut self) {
+/// Forgets the oldest targets that nobody uses, until one more has its place.
+fn make_room(known: &mut LinkedHashMap<TargetKey, Arc<TargetState>>) {
+    for _ in 0..LOOKS {
+        if known.len() < MOST {
+            return;
+        }
+        let Some(mut oldest) = known.front_entry() else { return };
         // Only this map gives an `Arc` out, under its lock: what it holds alone, nobody can get meanwhile.
-        let is_free = |entry: &Entry| Arc::strong_count(&entry.state) == 1 && entry.state.is_idle();
-        let mut ages: Vec<_> = self.entries.values().filter(|entry| is_free(entry)).map(|entry| entry.used).collect();
-        let Some(last) = ages.len().min(MOST / 8).checked_sub(1) else { return };
-        let (_, newest, _) = ages.select_nth_unstable(last);
-        let newest = *newest;
-        // Into a new table: the traces of the forgotten ones would make the old one twice as large before long.
-        let mut kept = HashMap::with_capacity(MOST);
-        kept.extend(self.entries.drain().filter(|(_, entry)| entry.used > newest || !is_free(entry)));
-        self.entries = kept;
+        if Arc::strong_count(oldest.get()) == 1 && oldest.get().is_idle() {
+            oldest.remove();
+        } else {
+            oldest.to_back();
+        }
     }
 }
