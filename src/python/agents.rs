@@ -41,7 +41,7 @@ impl Source<'_> {
     pub(super) fn generate(self, py: Python<'_>, process: &Process) -> PyResult<Arc<dyn Generate>> {
         Ok(match self {
             Self::Native(router) => Arc::new(routed(&router, process)),
-            Self::Python(ask) => Arc::new(PythonRouter::new(py, &process.lane, ask.unbind())?),
+            Self::Python(ask) => Arc::new(PythonRouter::new(py, process, ask.unbind())?),
         })
     }
 }

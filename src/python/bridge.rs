@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,9 +13,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::lane::{self, EventLoop, Lane};
+use super::lane;
+use super::mailbox::{EventLoop, running_loop};
 use super::runtime::{self, Process};
-use super::{error, log, once};
+use super::{error, log};
 use crate::error::{Error, ErrorKind};
 
 /// How often a blocked call looks for Ctrl-C.
@@ -64,7 +64,7 @@ where
     T: Send + 'static,
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
-    start(running_loop(py)?, process, guarded(work), convert)
+    start(&running_loop(py)?, process, guarded(work), convert)
 }
 
 /// What [`submit_eager`] gives.
@@ -100,7 +100,7 @@ where
             future.call_method1(name!(py, "set_exception"), (error::to_python(py, &error),))?;
             Ok(Step::Pending(Pending { future: future.unbind(), abort: None }))
         }
-        Poll::Pending => start(event_loop, process, work, convert).map(Step::Pending),
+        Poll::Pending => start(&event_loop, process, work, convert).map(Step::Pending),
     }
 }
 
@@ -181,22 +181,8 @@ fn cancelled(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     task.call_method0(name!(task.py(), "cancelling"))?.extract()
 }
 
-/// The loop of the running coroutine. Raises `RuntimeError` outside asyncio.
-pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static GET: OnceLock<Py<PyAny>> = OnceLock::new();
-    once::import(&GET, py, "asyncio", "get_running_loop")?.call0().map_err(|error| {
-        let friendly = PyRuntimeError::new_err(
-            "no running asyncio event loop: await madspark's coroutines inside asyncio (trio is not supported), \
-             or use the synchronous methods",
-        );
-        friendly.set_cause(py, Some(error));
-        friendly
-    })
-}
-
 /// The right to resolve one future, once. Dropped unused (the work was aborted), it lets go of its objects on the lane.
 struct Ticket {
-    lane: Lane,
     target: Option<(EventLoop, Py<PyAny>)>,
 }
 
@@ -207,14 +193,14 @@ impl Ticket {
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
         let Some((event_loop, future)) = self.target.take() else { return };
-        self.lane.on_loop(event_loop, move |py| settle(future.bind(py), outcome, convert));
+        event_loop.post(move |py| settle(future.bind(py), outcome, convert));
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(target) = self.target.take() {
-            self.lane.release(target);
+        if let Some((event_loop, future)) = self.target.take() {
+            event_loop.release(future);
         }
     }
 }
@@ -233,7 +219,7 @@ where
 }
 
 /// Owned by the coroutine through [`Pending`]: dropped with it.
-fn start<W, T, C>(event_loop: Bound<'_, PyAny>, process: &Process, work: W, convert: C) -> PyResult<Pending>
+fn start<W, T, C>(event_loop: &Bound<'_, PyAny>, process: &Process, work: W, convert: C) -> PyResult<Pending>
 where
     W: Future<Output = Result<T, Error>> + Send + 'static,
     T: Send + 'static,
@@ -241,8 +227,7 @@ where
 {
     let py = event_loop.py();
     let future = event_loop.call_method0(name!(py, "create_future"))?.unbind();
-    let target = (Arc::new(event_loop.unbind()), future.clone_ref(py));
-    let mut ticket = Ticket { lane: process.lane.clone(), target: Some(target) };
+    let mut ticket = Ticket { target: Some((EventLoop::new(process, event_loop)?, future.clone_ref(py))) };
     let task = process.handle.spawn(async move {
         let outcome = work.await;
         ticket.resolve(outcome, convert);

@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::oneshot;
 
-use super::lane::{EventLoop, Lane};
-use super::{bridge, error};
+use super::error;
+use super::mailbox::{EventLoop, running_loop};
+use super::runtime::Process;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::progress::ProgressSink;
@@ -26,8 +27,8 @@ pub(super) struct PythonRouter {
 }
 
 struct Host {
-    lane: Lane,
     event_loop: EventLoop,
+    create_task: Py<PyAny>,
     context: Py<PyAny>,
     ask: Py<PyAny>,
 }
@@ -35,10 +36,12 @@ struct Host {
 impl PythonRouter {
     /// `ask(prompt, schema_name, system, temperature, with_attachments)` makes the coroutine that asks the router. It is
     /// run on the loop that runs now, each in a copy of its own of the context that is current now.
-    pub(super) fn new(py: Python<'_>, lane: &Lane, ask: Py<PyAny>) -> PyResult<Self> {
-        let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
+    pub(super) fn new(py: Python<'_>, process: &Process, ask: Py<PyAny>) -> PyResult<Self> {
+        let running = running_loop(py)?;
+        let event_loop = EventLoop::new(process, &running)?;
+        let create_task = running.getattr(name!(py, "create_task"))?.unbind();
         let context = py.import("contextvars")?.call_method0("copy_context")?.unbind();
-        Ok(Self { host: Arc::new(Host { lane: lane.clone(), event_loop, context, ask }) })
+        Ok(Self { host: Arc::new(Host { event_loop, create_task, context, ask }) })
     }
 }
 
@@ -48,9 +51,7 @@ impl Generate for PythonRouter {
             let (sender, receiver) = oneshot::channel();
             let flight = Flight { host: Arc::clone(&self.host), task: Arc::default() };
             let (host, task) = (Arc::clone(&self.host), Arc::clone(&flight.task));
-            self.host
-                .lane
-                .on_loop(Arc::clone(&self.host.event_loop), move |py| begin(py, &host, &task, &request, sender));
+            self.host.event_loop.post(move |py| begin(py, &host, &task, &request, sender));
             // The sender is dropped unused only where the loop closed under the call.
             let outcome = receiver.await.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::Internal, "the event loop closed while the router's answer was awaited"))
@@ -93,7 +94,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let task = std::mem::replace(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner), Task::Done);
         if let Task::Running(task) = task {
-            self.host.lane.on_loop(Arc::clone(&self.host.event_loop), move |py| {
+            self.host.event_loop.post(move |py| {
                 // A task that is done already ignores it.
                 task.call_method0(py, name!(py, "cancel")).map(drop)
             });
@@ -137,7 +138,7 @@ fn start(py: Python<'_>, host: &Host, request: &Request, answer: Py<Answer>) -> 
     let options = PyDict::new(py);
     // What one question sets there must not show in another that is under way.
     options.set_item(name!(py, "context"), host.context.call_method0(py, name!(py, "copy"))?)?;
-    let task = host.event_loop.call_method(py, name!(py, "create_task"), (coroutine,), Some(&options))?;
+    let task = host.create_task.call(py, (coroutine,), Some(&options))?;
     task.call_method1(py, name!(py, "add_done_callback"), (answer,))?;
     Ok(task)
 }
@@ -174,22 +175,20 @@ fn outcome(task: &Bound<'_, PyAny>) -> PyResult<Told> {
 
 /// Progress to a Python callable `emit(message, fraction)` on its event loop's thread; it returns at once.
 pub(super) struct Progress {
-    lane: Lane,
     event_loop: EventLoop,
     emit: Arc<Py<PyAny>>,
 }
 
 impl Progress {
     /// To the loop that runs now.
-    pub(super) fn new(py: Python<'_>, lane: &Lane, emit: Py<PyAny>) -> PyResult<Self> {
-        let event_loop = Arc::new(bridge::running_loop(py)?.unbind());
-        Ok(Self { lane: lane.clone(), event_loop, emit: Arc::new(emit) })
+    pub(super) fn new(py: Python<'_>, process: &Process, emit: Py<PyAny>) -> PyResult<Self> {
+        Ok(Self { event_loop: EventLoop::new(process, &running_loop(py)?)?, emit: Arc::new(emit) })
     }
 }
 
 impl ProgressSink for Progress {
     fn emit(&self, message: &str, fraction: f64) {
         let (emit, message) = (Arc::clone(&self.emit), message.to_owned());
-        self.lane.on_loop(Arc::clone(&self.event_loop), move |py| emit.call1(py, (message, fraction)).map(drop));
+        self.event_loop.post(move |py| emit.call1(py, (message, fraction)).map(drop));
     }
 }

@@ -62,10 +62,10 @@ impl Coordinator {
         let attachments = Attachments::new(files, Vec::new(), urls);
         let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
         let progress: Box<dyn ProgressSink> = match emit {
-            Some(emit) => Box::new(Progress::new(py, &process.lane, emit)?),
+            Some(emit) => Box::new(Progress::new(py, &process, emit)?),
             None => Box::new(Silent),
         };
-        let gate = gate.map(|gate| PythonGate::new(py, &process.lane, gate)).transpose()?;
+        let gate = gate.map(|gate| PythonGate::new(py, &process, gate)).transpose()?;
         let patience = Duration::try_from_secs_f64(patience).ok().filter(|_| events > 0).unwrap_or(Duration::MAX);
         let record = {
             // Clocks and timers are the runtime's.

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
 
 use super::callback::PythonRouter;
-use super::lane::Lane;
+use super::runtime::Process;
 use crate::coordinator::{Gate, Review, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -18,8 +18,8 @@ pub(super) struct PythonGate {
 
 impl PythonGate {
     /// On the loop that runs now.
-    pub(super) fn new(py: Python<'_>, lane: &Lane, ask: Py<PyAny>) -> PyResult<Self> {
-        Ok(Self { ask: PythonRouter::new(py, lane, ask)? })
+    pub(super) fn new(py: Python<'_>, process: &Process, ask: Py<PyAny>) -> PyResult<Self> {
+        Ok(Self { ask: PythonRouter::new(py, process, ask)? })
     }
 }
 

@@ -1,9 +1,10 @@
 //! The lane: the one thread of ours that attaches to Python.
 //!
 //! Tokio's workers never attach: waiting for the interpreter would stall every request's I/O, and a thread that attaches
-//! while the interpreter ends takes the process down. They send jobs here instead. The lane takes all that have gathered,
-//! sorts them by event loop, and wakes each loop once with `call_soon_threadsafe`; the jobs themselves run on their
-//! loop's own thread. So no user code ever runs on the lane, and one request's slow callback holds up nobody else.
+//! while the interpreter ends takes the process down. They send here what only an attached thread may do: log records,
+//! objects to be let go of, and jobs for loops that have no [`mailbox`](super::mailbox). The lane takes all that have
+//! gathered, sorts the jobs by event loop, and wakes each loop once with `call_soon_threadsafe`; the jobs themselves run on
+//! their loop's own thread. So no user code ever runs on the lane, and one request's slow callback holds up nobody else.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +18,8 @@ use super::log;
 /// Work for the thread of one event loop.
 pub(super) type Run = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 
-/// An event loop, shared by the jobs of one call.
-pub(super) type EventLoop = Arc<Py<PyAny>>;
-
 enum Job {
-    OnLoop { event_loop: EventLoop, run: Run },
+    OnLoop { event_loop: Arc<Py<PyAny>>, run: Run },
     Log(log::Record),
     Release(Box<dyn Send>),
     Close,
@@ -51,8 +49,8 @@ impl Lane {
     }
 
     /// Runs `run` on the thread of `event_loop`, after all that was sent there before.
-    pub(super) fn on_loop(&self, event_loop: EventLoop, run: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
-        self.send(Job::OnLoop { event_loop, run: Box::new(run) });
+    pub(super) fn on_loop(&self, event_loop: Arc<Py<PyAny>>, run: Run) {
+        self.send(Job::OnLoop { event_loop, run });
     }
 
     /// Hands a log record to Python's `logging`.
@@ -86,19 +84,23 @@ struct Batch(Mutex<Vec<Run>>);
 
 #[pymethods]
 impl Batch {
-    /// A job that fails is reported and the next one runs. Ctrl-C comes out, as it would of the loop's own callbacks.
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let jobs = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut outcome = Ok(());
-        for run in jobs {
-            match run(py) {
-                Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
-                Err(error) => outcome = Err(error),
-                Ok(()) => {}
-            }
-        }
-        outcome
+        run_all(py, std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
+}
+
+/// Runs every job. One that fails is reported and the next one runs; Ctrl-C comes out, as it would of the loop's own
+/// callbacks.
+pub(super) fn run_all(py: Python<'_>, jobs: Vec<Run>) -> PyResult<()> {
+    let mut outcome = Ok(());
+    for run in jobs {
+        match run(py) {
+            Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+            Err(error) => outcome = Err(error),
+            Ok(()) => {}
+        }
+    }
+    outcome
 }
 
 /// The thread's loop: attached once, detached while it waits.
@@ -107,7 +109,7 @@ fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
         // A receiver may move between threads but not be shared: the detached closure takes it whole.
         let waiting = &mut *jobs;
         let Ok(first) = py.detach(move || waiting.recv()) else { return };
-        let mut loops: Vec<(EventLoop, Vec<Run>)> = Vec::new();
+        let mut loops: Vec<(Arc<Py<PyAny>>, Vec<Run>)> = Vec::new();
         let mut open = true;
         for job in std::iter::once(first).chain(jobs.try_iter()) {
             match job {

@@ -1,7 +1,7 @@
 //! The bindings: the only place that knows Python.
 //!
 //! * `runtime` owns what the process shares: the tokio runtime, the engine and the lane, one set per process id.
-//! * `lane` is the one thread of ours that attaches to Python; it hands finished work to event loops in batches.
+//! * `lane` is the one thread of ours that attaches to Python; `mailbox` hands finished work to event loops in batches.
 //! * `bridge` is the door: `submit` for coroutines, `block` for synchronous calls.
 //! * the rest wraps one core type a file.
 
@@ -22,6 +22,7 @@ mod error;
 mod gate;
 mod lane;
 mod log;
+mod mailbox;
 mod novelty;
 mod number;
 mod policy;

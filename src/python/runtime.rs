@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::lane::{Lane, LaneThread};
 use super::log;
+use super::mailbox::Mailboxes;
 use crate::cache::{Cache, Pause};
 use crate::router::Engine;
 
@@ -47,6 +48,7 @@ pub(super) struct Process {
     pub(super) handle: tokio::runtime::Handle,
     pub(super) engine: Arc<Engine>,
     pub(super) lane: Lane,
+    pub(super) mailboxes: Mailboxes,
     ending: watch::Sender<bool>,
     blocked: Blocked,
 }
@@ -98,6 +100,7 @@ impl Process {
             handle: runtime.handle().clone(),
             engine: Arc::new(Engine::with_cache(Cache::new(move || log::connect(cache_lane.clone())))),
             lane,
+            mailboxes: Mailboxes::default(),
             ending: watch::Sender::new(false),
             blocked: Blocked::default(),
         });

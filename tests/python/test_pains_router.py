@@ -273,8 +273,8 @@ async def test_pain_07_a_longer_rest_is_never_shortened(
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=True, deadline=5.0)
     first, second = waits
-    madspark_simulator.on("ollama", status=429, headers={"retry-after": first}, times=1)
-    madspark_simulator.on("ollama", status=429, headers={"retry-after": second}, times=1, latency=0.1)
+    madspark_simulator.on("ollama", status=429, headers={"retry-after": first}, times=1, latency=0.1)
+    madspark_simulator.on("ollama", status=429, headers={"retry-after": second}, times=1, latency=0.2)
     # Both are on their way before either is told to wait.
     await asyncio.gather(router.agenerate("one"), router.agenerate("two"))
     madspark_simulator.clear()

@@ -316,6 +316,8 @@ async def test_a_shared_failure_is_everybodys_and_each_goes_on(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=400, latency=0.1)
+    # Long enough for all to come to it.
+    madspark_simulator.on("gemini", latency=0.1)
     routers = [router(fallback=True) for _ in range(20)]
     answers = await asyncio.gather(*(one.agenerate("hello") for one in routers))
     assert asked(madspark_simulator) == ["ollama", "gemini"]
