@@ -10,7 +10,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use super::lane::{Lane, LaneThread};
@@ -21,6 +21,9 @@ use crate::router::Engine;
 
 /// Worker threads: I/O and JSON, no model runs here.
 const WORKERS: usize = 2;
+
+/// With fewer calls under way there is little to gather, and a reply is worth more at once.
+const BUSY: usize = 4;
 
 /// How long the end of the interpreter waits for work that is being dropped.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ struct Slot {
 
 /// The shared state of this process, for use by calls.
 pub(super) struct Process {
-    pub(super) handle: tokio::runtime::Handle,
+    pub(super) handle: Handle,
     pub(super) engine: Arc<Engine>,
     pub(super) lane: Lane,
     pub(super) mailboxes: Mailboxes,
@@ -94,6 +97,7 @@ impl Process {
             .max_blocking_threads(WORKERS)
             .thread_name("madspark")
             .on_thread_start(move || log::connect(workers_lane.clone()))
+            .on_thread_unpark(give_way)
             .enable_all()
             .build()?;
         let process = Arc::new(Self {
@@ -138,6 +142,17 @@ impl Drop for Presence<'_> {
     fn drop(&mut self) {
         *self.0.lock() -= 1;
         self.0.fewer.notify_all();
+    }
+}
+
+/// Lets a thread that was interrupted by this worker's waking go on first.
+///
+/// An event loop that shares its core with the workers would otherwise change places with them for every reply that comes,
+/// which costs more than all that madspark does with the reply. Meanwhile further replies gather, and wake nobody. Where
+/// nothing else wants the core it returns at once.
+fn give_way() {
+    if Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_alive_tasks() >= BUSY) {
+        std::thread::yield_now();
     }
 }
 

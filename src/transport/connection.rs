@@ -11,6 +11,10 @@ use hyper::{Request, Response};
 
 use super::connect::Stream;
 
+/// The most that is read at once, and the longest head of a reply. A stream that comes faster than it is taken doubles what
+/// is read of it, and hyper's own bound would leave each such connection with 400 kB.
+const BUFFER: usize = 64 * 1024;
+
 /// What is sent.
 pub(super) type Outgoing = Request<Full<Bytes>>;
 
@@ -25,7 +29,7 @@ pub(super) struct Connection {
 impl Connection {
     /// The connection that `stream` is.
     pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
-        let (sender, driver) = http1::handshake(stream).await?;
+        let (sender, driver) = http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await?;
         Ok(Self { sender, driver: Some(driver) })
     }
 
