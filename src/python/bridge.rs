@@ -205,16 +205,20 @@ impl Drop for Ticket {
     }
 }
 
-/// A panic is a defect of ours; it must not leave a coroutine waiting for ever.
-pub(super) async fn guarded<W, T>(work: W) -> Result<T, Error>
+/// A panic is a defect of ours; it must not leave a coroutine waiting for ever. Not an async function: that would hold
+/// `work` twice.
+pub(super) fn guarded<W, T>(work: W) -> impl Future<Output = Result<T, Error>> + Send
 where
     W: Future<Output = Result<T, Error>> + Send,
+    T: Send,
 {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Internal,
-            "a defect in madspark stopped this call; please report it with the traceback",
-        ))
+    AssertUnwindSafe(work).catch_unwind().map(|ended| {
+        ended.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Internal,
+                "a defect in madspark stopped this call; please report it with the traceback",
+            ))
+        })
     })
 }
 

@@ -266,10 +266,10 @@ pub(super) struct Call {
     keeping: Mutex<Option<router::Keeping>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly every call is running from its start")]
 enum State {
     Prepared(Prepared),
-    Running(router::Call),
+    /// Boxed: it moves into the future of each pull and back.
+    Running(Box<router::Call>),
     /// A `next()` has the call; it comes back when that is done.
     Out,
 }
@@ -346,7 +346,7 @@ impl Call {
         Ok(async move {
             let mut call = match taken {
                 State::Running(call) => call,
-                State::Prepared(prepared) => prepared.begin(&engine).await?,
+                State::Prepared(prepared) => Box::new(prepared.begin(&engine).await?),
                 State::Out => return Err(Error::new(ErrorKind::Internal, "the call has ended")),
             };
             let text = call.next(faults.map(|faults| Rejection { faults })).await?.to_owned();
@@ -361,7 +361,7 @@ impl Prepared {
     fn begin_if_ready(self, process: &Process) -> Result<State> {
         if self.attachments.is_empty() {
             let call = self.router.call(&process.engine, *self.request, self.force, self.use_cache)?;
-            return Ok(State::Running(call));
+            return Ok(State::Running(Box::new(call)));
         }
         Ok(State::Prepared(self))
     }

@@ -13,7 +13,7 @@ use super::connect::Stream;
 
 /// The most that is read at once, and the longest head of a reply. A stream that comes faster than it is taken doubles what
 /// is read of it, and hyper's own bound would leave each such connection with 400 kB.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 16 * 1024;
 
 /// What is sent.
 pub(super) type Outgoing = Request<Full<Bytes>>;

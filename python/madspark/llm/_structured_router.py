@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from madspark._drive import adrive, drive
@@ -10,16 +11,25 @@ from madspark.llm.exceptions import AllProvidersFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import UnionType
+    from types import ModuleType, UnionType
     from typing import Any
 
     from pydantic import TypeAdapter
 
     from madspark._drive import Steps
     from madspark.llm._base_router import File
+    from madspark.llm._judge import Judge
     from madspark.llm.response import LLMResponse
 
 _T = TypeVar("_T")
+
+
+@functools.cache
+def _judges() -> ModuleType:
+    """Import pydantic with the first structured call; the statement is not free the next time."""
+    import madspark.llm._judge as judging
+
+    return judging
 
 
 class StructuredRouter(BaseRouter):
@@ -185,10 +195,7 @@ class StructuredRouter(BaseRouter):
         use_cache: bool | None,
         max_tokens: int | None,
     ) -> Steps[tuple[_T, LLMResponse]]:
-        # Not `from`: that looks for a package first, in vain, in each call.
-        import madspark.llm._judge as judging
-
-        judge = judging.judge_of(schema)
+        judge: Judge[_T] = _judges().judge_of(schema)
         call = self._core.begin(
             prompt,
             system,
