@@ -44,8 +44,8 @@ BOUND = 1.0
 WARM_UP = 0.4
 """How many calls come before the first sample, as a part of all: pools fill, caches reach their bounds."""
 CALLS = 1_000_000
-"""So many, because the allocator's heaps move by half a megabyte with the connections that were closed and opened last: over
-200 000 calls that alone is up to 3 KB for 1000, in either direction; over these, a third of one."""
+"""So many, because the allocator's heaps move by half a megabyte with the connections that were closed and opened last:
+over 200 000 calls that alone is up to 3 KB for 1000, in either direction; over these, a third of one."""
 
 
 class Mix:
