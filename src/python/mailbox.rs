@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
+use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -128,7 +128,7 @@ impl Mailboxes {
 
         static CONTEXT: OnceLock<Py<PyAny>> = OnceLock::new();
         let py = event_loop.py();
-        // Without a descriptor left the lane still serves.
+        // Without a descriptor left the lane serves as well.
         let Ok((bell_end, bell)) = std::io::pipe() else { return Ok(None) };
         let descriptor = bell_end.as_raw_fd();
         let mailbox = Arc::new(Mailbox { state: Mutex::default(), bell, bell_end });
@@ -142,7 +142,12 @@ impl Mailboxes {
         let context = once::import(&CONTEXT, py, "contextvars", "Context")?.call0()?;
         let add_reader = event_loop.getattr(name!(py, "add_reader"))?;
         match context.call_method1(name!(py, "run"), (add_reader, descriptor, Py::new(py, reader)?)) {
-            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => return Ok(None),
+            // It watches none, or the system lets it watch no more: the lane serves as well.
+            Err(error)
+                if error.is_instance_of::<PyNotImplementedError>(py) || error.is_instance_of::<PyOSError>(py) =>
+            {
+                return Ok(None);
+            }
             registered => drop(registered?),
         }
         lock(&self.0).insert(event_loop.as_ptr().addr(), Arc::clone(&mailbox));
