@@ -2,18 +2,22 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hyper::Uri;
+use hyper::rt::{Read, ReadBuf};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tower_service::Service;
 use url::{Position, Url};
 
@@ -27,6 +31,16 @@ const KEEP_ALIVE_RETRIES: u32 = 3;
 
 /// What bytes go through.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Whether `stream`, on which nothing was asked, is open and has nothing to tell. Where that is so, `cx` is woken when it
+/// changes.
+pub(super) fn is_silent(stream: &mut Stream, cx: &mut Context<'_>) -> bool {
+    let mut byte = [0];
+    let mut read = ReadBuf::new(&mut byte);
+    let reading = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, read.unfilled()));
+    // A task that has used up its turn is told that nothing is there and woken at once, which says nothing of the stream.
+    pin!(unconstrained(reading)).poll(cx).is_pending()
+}
 
 /// Makes connections. What encryption needs is loaded at the first address that is encrypted.
 #[derive(Debug, Default)]

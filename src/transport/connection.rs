@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection, driven by whoever waits for its reply: it has no task of its own.
 
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,6 +10,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper::{Request, Response};
 
 use super::connect::Stream;
+use super::failure::Failure;
 
 /// The most that is read at once, and the longest head of a reply. A stream that comes faster than it is taken doubles what
 /// is read of it, and hyper's own bound would leave each such connection with 400 kB.
@@ -18,19 +19,23 @@ const BUFFER: usize = 16 * 1024;
 /// What is sent.
 pub(super) type Outgoing = Request<Full<Bytes>>;
 
-/// A connection, for one exchange at a time. Dropping it closes its socket.
+/// A connection in use, with the buffers that an exchange needs: some 28 kB, made anew for each one (2 µs), so that a
+/// connection which waits for its next exchange has none. Dropping it closes the socket.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Reads and writes; `None` once the connection has ended.
-    driver: Option<http1::Connection<Stream, Full<Bytes>>>,
+    driver: Option<Driver>,
 }
 
+type Driver = http1::Connection<Box<Stream>, Full<Bytes>>;
+
 impl Connection {
-    /// The connection that `stream` is.
-    pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
-        let (sender, driver) = http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await?;
-        Ok(Self { sender, driver: Some(driver) })
+    /// The exchange over `stream`.
+    pub(super) async fn over(stream: Box<Stream>) -> Result<Box<Self>, Failure> {
+        let made = http1::Builder::new().max_buf_size(BUFFER).writev(true).handshake(stream).await;
+        let (sender, driver) = made.map_err(Failure::Exchange)?;
+        Ok(Box::new(Self { sender, driver: Some(driver) }))
     }
 
     /// Sends `request` and waits for the headers of the reply. The error holds the request where no byte of it was written.
@@ -65,17 +70,19 @@ impl Connection {
         body.poll_frame(cx)
     }
 
-    /// Whether the connection, between two exchanges, can take another one. Where it can, `cx` is woken when the server
-    /// closes it.
-    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        drive(&mut self.driver, cx);
-        self.driver.is_some() && self.sender.is_ready()
+    /// Ends the exchange, whose reply was read. Gives back the stream where it can be used for another one.
+    pub(super) fn end(mut self: Box<Self>) -> Option<Box<Stream>> {
+        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        // Nothing was read that was not asked for, or the driver would have ended. Nothing is left to be written either: a
+        // body that waits behind its head (`writev`) keeps the sender from being ready, though a server may have answered.
+        let driver = self.driver.take().filter(|_| self.sender.is_ready());
+        driver.map(|driver| driver.into_parts().io)
     }
 }
 
 /// Reads and writes what can be. What the end of a connection means to an exchange, the exchange is told; dropping the
 /// driver sees to it that it always is.
-fn drive(driver: &mut Option<http1::Connection<Stream, Full<Bytes>>>, cx: &mut Context<'_>) {
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if let Some(running) = driver
         && Pin::new(running).poll(cx).is_ready()
     {

@@ -141,11 +141,12 @@ impl Http {
         loop {
             let kept = poll_fn(|cx| Poll::Ready(self.pool.take(origin, cx))).await;
             let is_kept = kept.is_some();
-            let mut connection = match kept {
-                Some(connection) => connection,
+            let stream = match kept {
+                Some(stream) => stream,
                 // Seldom run, so it takes no room in the future of every call.
-                None => Box::pin(self.connect(&request.url)).await?,
+                None => Box::new(Box::pin(self.connector.connect(&request.url)).await?),
             };
+            let mut connection = Connection::over(stream).await?;
             match connection.send(outgoing).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(mut failure) => match failure.take_message().filter(|_| is_kept) {
@@ -154,11 +155,6 @@ impl Http {
                 },
             }
         }
-    }
-
-    async fn connect(&self, url: &Url) -> Result<Box<Connection>, Failure> {
-        let stream = self.connector.connect(url).await?;
-        Connection::over(stream).await.map(Box::new).map_err(Failure::Exchange)
     }
 }
 

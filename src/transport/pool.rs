@@ -10,6 +10,7 @@ use std::task::{Context, Wake, Waker};
 use tokio::time::Instant;
 
 use super::IDLE_TIMEOUT;
+use super::connect::{Stream, is_silent};
 use super::connection::Connection;
 
 /// Beyond so many origins, those without a connection are forgotten.
@@ -26,7 +27,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Idle {
     number: u64,
-    connection: Box<Connection>,
+    stream: Box<Stream>,
     since: Instant,
 }
 
@@ -40,21 +41,22 @@ struct Watch {
 
 impl Pool {
     /// A connection to `origin` that was used before, the last one first, and is still open.
-    pub(super) fn take(&self, origin: &str, cx: &mut Context<'_>) -> Option<Box<Connection>> {
+    pub(super) fn take(&self, origin: &str, cx: &mut Context<'_>) -> Option<Box<Stream>> {
         loop {
             let mut idle = self.lock().get_mut(origin)?.pop()?;
-            if idle.since.elapsed() < IDLE_TIMEOUT && idle.connection.is_usable(cx) {
-                return Some(idle.connection);
+            if idle.since.elapsed() < IDLE_TIMEOUT && is_silent(&mut idle.stream, cx) {
+                return Some(idle.stream);
             }
         }
     }
 
-    /// Keeps `connection` for the next exchange with `origin`; closes it where it takes no other one.
+    /// Keeps the stream of `connection` for the next exchange with `origin`; closes it where it takes no other one.
     pub(super) fn keep(self: &Arc<Self>, origin: &str, connection: Box<Connection>) {
+        let Some(stream) = connection.end() else { return };
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let origin = self.name(origin);
         let watch = Arc::new(Watch { pool: Arc::downgrade(self), origin, number, is_woken: AtomicBool::new(false) });
-        self.watch(&watch, Idle { number, connection, since: Instant::now() });
+        self.watch(&watch, Idle { number, stream, since: Instant::now() });
     }
 
     #[cfg(test)]
@@ -66,7 +68,7 @@ impl Pool {
         let waker = Waker::from(Arc::clone(watch));
         loop {
             watch.is_woken.store(false, Ordering::SeqCst);
-            if !idle.connection.is_usable(&mut Context::from_waker(&waker)) {
+            if !is_silent(&mut idle.stream, &mut Context::from_waker(&waker)) {
                 return;
             }
             let outdated = self.put(&watch.origin, idle);

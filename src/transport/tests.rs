@@ -1,9 +1,10 @@
 //! Against servers of a few lines that misbehave on purpose.
 
+mod pool;
+
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -72,6 +73,17 @@ async fn a_reply_arrives_whole_with_its_status_and_headers() {
     assert!(request.starts_with("post /path?token=s3cret http/1.1\r\n"), "{request}");
     assert!(request.contains("content-type: application/json\r\n"), "{request}");
     assert!(request.contains(&format!("user-agent: {OWN_NAME}\r\n")), "{request}");
+}
+
+#[tokio::test]
+async fn a_head_of_16_kb_is_taken_and_a_longer_one_is_malformed() {
+    let answer = |length: usize| {
+        format!("HTTP/1.1 200 OK\r\nset-cookie: {}\r\ncontent-length: 2\r\n\r\nhi", "x".repeat(length)).into_bytes()
+    };
+    assert_eq!(answered_with(&answer(15_000)).await.1.unwrap().body, b"hi"[..]);
+    let error = failure_of(&answer(20_000)).await;
+    assert_eq!(error.kind(), ErrorKind::MalformedReply);
+    assert_leaks_nothing(&error);
 }
 
 #[tokio::test]
@@ -213,66 +225,6 @@ async fn dropping_the_call_closes_its_socket() {
     }
 }
 
-#[tokio::test]
-async fn calls_one_after_another_share_a_connection() {
-    let (listener, url) = listen().await;
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        for _ in 0..3 {
-            request_of(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        }
-    };
-    let http = Http::default();
-    let calls = async {
-        for _ in 0..3 {
-            http.send(post(url.clone()), PATIENCE).await.unwrap();
-        }
-    };
-    within_patience(async { tokio::join!(serve, calls) }).await;
-}
-
-#[tokio::test]
-async fn no_call_waits_for_another() {
-    const CALLS: usize = 100;
-    let (listener, url) = listen().await;
-    let serve = async {
-        let mut streams = Vec::new();
-        for _ in 0..CALLS {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            request_of(&mut stream).await;
-            streams.push(stream);
-        }
-        for stream in &mut streams {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        }
-        streams
-    };
-    let http = Http::default();
-    let calls = join_all((0..CALLS).map(|_| http.send(post(url.clone()), PATIENCE)));
-    let (_streams, outcomes) = tokio::join!(within_patience(serve), calls);
-    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_the_server_closed_costs_no_failure() {
-    let (listener, url) = listen().await;
-    let http = Http::default();
-    for round in 0..20 {
-        let serve = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            request_of(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-            stream.shutdown().await.unwrap();
-            // The client hangs up once it has seen the end of the connection.
-            assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
-        };
-        let (outcome, ()) =
-            within_patience(async { tokio::join!(http.send(post(url.clone()), PATIENCE), serve) }).await;
-        assert_eq!(outcome.unwrap().status, 200, "round {round}");
-    }
-}
-
 async fn within_patience<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it came to an end")
 }
@@ -329,23 +281,4 @@ async fn name_and_password_of_an_address_become_a_header() {
     let expected = format!("authorization: Basic {}\r\n", STANDARD.encode("user:p@ss w:rd"));
     assert!(request.contains(&expected), "{request}");
     assert!(!request.contains("user:") && !request.lines().next().unwrap().contains('@'), "{request}");
-}
-
-#[tokio::test]
-async fn an_idle_connection_is_let_go_when_its_server_closes_it() {
-    let (listener, url) = listen().await;
-    let http = Http::default();
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        request_of(&mut stream).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        stream
-    };
-    let (outcome, mut stream) = within_patience(async { tokio::join!(http.send(post(url), PATIENCE), serve) }).await;
-    outcome.unwrap();
-    assert_eq!(http.pool.len(), 1);
-    stream.shutdown().await.unwrap();
-    // No call has to come by for it.
-    assert_eq!(within_patience(stream.read(&mut [0; 16])).await.unwrap(), 0);
-    assert_eq!(http.pool.len(), 0);
 }
