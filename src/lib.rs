@@ -22,6 +22,7 @@
 //!   address, a key and a model, so nothing that one key has done is known of another. It knows no request's choice.
 
 pub mod agents;
+mod aside;
 pub mod attachment;
 pub mod cache;
 pub mod config;

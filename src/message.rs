@@ -50,6 +50,16 @@ impl Request {
         }
     }
 
+    /// How many bytes travel with the prompt.
+    pub fn attached_bytes(&self) -> usize {
+        let bytes = self.parts.iter().map(|part| match part {
+            Part::Text { text, .. } => text.len(),
+            Part::Image { data, .. } | Part::Pdf { data, .. } => data.len(),
+            Part::Url(url) => url.len(),
+        });
+        bytes.sum()
+    }
+
     /// About how many tokens its texts are: four characters each in alphabetic scripts, one each in all others. Attachments
     /// that are no text do not count.
     pub fn estimated_tokens(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! The router and its calls, as the Python package drives them.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join;
@@ -336,14 +337,18 @@ impl Call {
         self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn advance(&self, faults: Option<Vec<String>>) -> PyResult<impl Future<Output = Result<String>> + Send + use<>> {
+    /// Boxed: the bridge moves it several times.
+    fn advance(
+        &self,
+        faults: Option<Vec<String>>,
+    ) -> PyResult<Pin<Box<impl Future<Output = Result<String>> + Send + use<>>>> {
         let state = Arc::clone(&self.state);
         let engine = Arc::clone(&self.process.engine);
         let taken = std::mem::replace(&mut *lock(&state), State::Out);
         if matches!(taken, State::Out) {
             return Err(PyRuntimeError::new_err("the call is in use or has ended"));
         }
-        Ok(async move {
+        Ok(Box::pin(async move {
             let mut call = match taken {
                 State::Running(call) => call,
                 State::Prepared(prepared) => Box::new(prepared.begin(&engine).await?),
@@ -352,7 +357,7 @@ impl Call {
             let text = call.next(faults.map(|faults| Rejection { faults })).await?.to_owned();
             *lock(&state) = State::Running(call);
             Ok(text)
-        })
+        }))
     }
 }
 

@@ -19,8 +19,12 @@ use super::mailbox::Mailboxes;
 use crate::cache::{Cache, Pause};
 use crate::router::Engine;
 
-/// Worker threads: I/O and JSON, no model runs here.
-const WORKERS: usize = 2;
+/// Worker threads: I/O and JSON, no model runs here. One serves far more calls than an interpreter can make, a second one
+/// takes memory of its own, and what is long is done aside.
+const WORKERS: usize = 1;
+
+/// How many threads there may be for files, names of hosts and what is done aside.
+const BLOCKING: usize = 4;
 
 /// With fewer calls under way there is little to gather, and a reply is worth more at once.
 const BUSY: usize = 4;
@@ -94,7 +98,7 @@ impl Process {
         let (workers_lane, cache_lane) = (lane.clone(), lane.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
-            .max_blocking_threads(WORKERS)
+            .max_blocking_threads(BLOCKING)
             .thread_name("madspark")
             .on_thread_start(move || log::connect(workers_lane.clone()))
             .on_thread_unpark(give_way)

@@ -8,12 +8,14 @@ use tokio::time::{Instant, timeout};
 
 use super::Engine;
 use super::visit::Visit;
+use crate::aside::aside;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Page, Reply, Request, Usage};
 use crate::progress::Ended;
 use crate::provider::{self, Adapter, Target};
 use crate::schema::Change;
+use crate::transport::WireRequest;
 
 /// How long to find out whether a server has to load its model, a quarter of the request's time at most.
 const LOOK: Duration = Duration::from_secs(1);
@@ -203,7 +205,7 @@ pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
     };
     let wire = match encoded {
         Some(wire) => wire,
-        None => adapter.encode(target, request)?,
+        None => encode(adapter, target, request)?,
     };
     let mut sending = pin!(engine.http().send(wire, visit.patience));
     let under_way = visit.under_way();
@@ -211,11 +213,17 @@ pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
     under_way.over();
     let answer = answer.map_err(|error| visit.blame(error))?;
     if (200..300).contains(&answer.status) {
-        adapter.decode(target, request, &answer.body).map_err(|error| error.with_status(answer.status))
+        let reply = aside(answer.body.len(), || adapter.decode(target, request, &answer.body));
+        reply.map_err(|error| error.with_status(answer.status))
     } else {
         let error = adapter.decode_error(target, answer.status, &answer.headers, &answer.body);
         Err(adapter.attribute(target, request, error))
     }
+}
+
+/// Writes `request`, with what travels with it.
+pub(super) fn encode(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<WireRequest> {
+    aside(request.attached_bytes(), || adapter.encode(target, request))
 }
 
 /// The protocol of `target`, where it can carry `request`; `None` for the mock.

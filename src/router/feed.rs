@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::Engine;
 use super::attempt::adapter_for;
 use super::wire::{Arrival, Limits, Wire};
+use crate::aside::aside;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
 use crate::provider::{self, Event, Target, Transcript};
@@ -44,7 +45,8 @@ impl Feed {
         };
         let started = Instant::now();
         let (patience, whole) = (limits.patience(limits.first), limits.patience(limits.total));
-        let opening = engine.http().open(adapter.encode_stream(target, request)?, patience);
+        let wire = aside(request.attached_bytes(), || adapter.encode_stream(target, request))?;
+        let opening = engine.http().open(wire, patience);
         let incoming = opening.await.map_err(|error| target.locate(error))?;
         if !(200..300).contains(&incoming.status) {
             let (status, headers) = (incoming.status, incoming.headers.clone());

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::adapter_for;
+use super::attempt::{adapter_for, encode};
 use super::facts::depends_on_facts;
 use super::walk::Walk;
 use super::{Engine, Router};
+use crate::aside::aside;
 use crate::cache::{Entry, Kept, Key, Store};
 use crate::message::{FinishReason, Form, PageStatus, Reply};
 use crate::provider::Target;
@@ -122,8 +123,8 @@ impl Recall {
         // What it takes to know the request may have to be asked for. Where that fails, so does the request: not here.
         let patience = patience(&target, walk.deadline());
         timeout(patience, walk.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
-        let wire = adapter.encode(&target, &request).ok()?;
-        let key = Key::of(&target, &wire, request.schema.as_deref());
+        let wire = encode(adapter, &target, &request).ok()?;
+        let key = aside(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));
         self.questions.push(Question { index, form, key, wire: Some(wire) });
         Some(key)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Rejection;
 use super::walk::Walk;
+use crate::aside::aside;
 use crate::error::{Error, ErrorKind, Rejected, Result};
 use crate::message::{FinishReason, Repair, Reply};
 use crate::schema::{self, Change, Recovery};
@@ -49,7 +50,9 @@ impl Trial {
         }
         // What looked like the JSON may be a part of what is not quite JSON.
         let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
-        let Recovery::Repaired { json, changes } = schema::recover(reply, schema) else { return false };
+        let Recovery::Repaired { json, changes } = aside(reply.len(), || schema::recover(reply, schema)) else {
+            return false;
+        };
         // Closing what a model did not close is right only where it had no more to say.
         if changes.contains(&Change::MissingCloser) && candidate.reply.finish != FinishReason::Stop {
             return false;

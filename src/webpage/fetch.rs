@@ -16,6 +16,7 @@ use super::charset;
 use super::error::{PageError, PageProblem, shown};
 use super::html;
 use super::resolve::{Checked, Lookup, Policy, Refused, System, Unresolved};
+use crate::aside::aside;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
 use crate::transport;
@@ -279,7 +280,7 @@ fn part(url: &Url, body: Bytes, kind: Option<Kind>, told: &Told) -> Result<Part,
         let told = told.mime.clone().unwrap_or_else(|| "unknown".to_owned());
         return Err(PageProblem::WrongType(told).into());
     }
-    let text = if kind == Kind::Html { html::text(&text) } else { text.trim().to_owned() };
+    let text = if kind == Kind::Html { aside(text.len(), || html::text(&text)) } else { text.trim().to_owned() };
     if text.is_empty() {
         return Err(PageProblem::Empty.into());
     }

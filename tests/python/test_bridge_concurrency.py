@@ -34,7 +34,7 @@ async def test_a_thousand_calls_at_once(
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     for _ in range(2):
         answers = await asyncio.gather(*(router.agenerate(f"question {number}") for number in range(CALLS)))
-        # Wherever the interpreter's own threads stand, ours are few: two workers, the lane, the simulator's.
+        # Wherever the interpreter's own threads stand, ours are few: the worker, the lane, the simulator's.
         assert threads() < 16
         assert all(response.provider == "ollama" for _, response in answers)
     requests = madspark_simulator.requests
