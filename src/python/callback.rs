@@ -2,7 +2,7 @@
 //!
 //! It runs on the caller's event loop, never on a thread of ours.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::error;
 use super::mailbox::{EventLoop, running_loop};
 use super::runtime::Process;
+use super::sync::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::progress::ProgressSink;
@@ -92,7 +93,7 @@ enum Task {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let task = std::mem::replace(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner), Task::Done);
+        let task = std::mem::replace(&mut *lock(&self.task), Task::Done);
         if let Task::Running(task) = task {
             self.host.event_loop.post(move |py| {
                 // A task that is done already ignores it.
@@ -110,7 +111,7 @@ fn begin(
     request: &Request,
     sender: oneshot::Sender<Result<Told>>,
 ) -> PyResult<()> {
-    if matches!(*task.lock().unwrap_or_else(PoisonError::into_inner), Task::Done) {
+    if matches!(*lock(task), Task::Done) {
         return Ok(());
     }
     let answer = Py::new(py, Answer { sender: Mutex::new(Some(sender)) })?;
@@ -121,7 +122,7 @@ fn begin(
             return Ok(());
         }
     };
-    let mut state = task.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = lock(task);
     if !matches!(*state, Task::Done) {
         *state = Task::Running(running);
         return Ok(());
@@ -158,7 +159,7 @@ impl Answer {
 
 impl Answer {
     fn tell(&self, outcome: Result<Told>) {
-        if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(sender) = lock(&self.sender).take() {
             // Nobody listens where the run was cancelled.
             drop(sender.send(outcome));
         }

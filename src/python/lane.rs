@@ -7,13 +7,14 @@
 //! their loop's own thread. So no user code ever runs on the lane, and one request's slow callback holds up nobody else.
 
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::log;
+use super::sync::lock;
 
 /// Work for the thread of one event loop.
 pub(super) type Run = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
@@ -85,7 +86,7 @@ struct Batch(Mutex<Vec<Run>>);
 #[pymethods]
 impl Batch {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        run_all(py, std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        run_all(py, std::mem::take(&mut *lock(&self.0)))
     }
 }
 

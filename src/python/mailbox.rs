@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use super::lane::{Lane, Run, run_all};
 use super::once;
 use super::runtime::Process;
+use super::sync::lock;
 
 /// One event loop, as the place where jobs run; cheap to clone.
 #[derive(Clone)]
@@ -211,8 +212,4 @@ impl Drop for Reader {
         };
         drop(left);
     }
-}
-
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -30,6 +30,7 @@ mod router;
 mod runtime;
 mod simulator;
 mod stream;
+mod sync;
 
 use pyo3::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The router and its calls, as the Python package drives them.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -15,6 +15,7 @@ use super::number::{Real, Whole};
 use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::{self, Stream};
+use super::sync::lock;
 use super::{cache, convert, error};
 use crate::cache::Stats;
 use crate::config::Provider;
@@ -311,7 +312,7 @@ impl Call {
             return Err(PyRuntimeError::new_err("finish() without a candidate"));
         };
         let (response, keeping) = call.finish().map_err(|failure| error::to_python(py, &failure))?;
-        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = keeping;
+        *lock(&self.keeping) = keeping;
         convert::response(py, response)
     }
 
@@ -334,7 +335,7 @@ async fn settled(keeping: router::Keeping) -> Result<()> {
 
 impl Call {
     fn keeping(&self) -> Option<router::Keeping> {
-        self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.keeping).take()
     }
 
     /// Boxed: the bridge moves it several times.
@@ -388,8 +389,4 @@ fn health_to_python<'py>(py: Python<'py>, (providers, stats): &Findings) -> PyRe
     let health = convert::health(py, providers)?;
     health.set_item("cache", cache::health(py, stats.as_ref())?)?;
     Ok(health)
-}
-
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

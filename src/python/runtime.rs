@@ -4,7 +4,7 @@
 //! makes its own: routers made before the fork go on working, since they hold no connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::lane::{Lane, LaneThread};
 use super::log;
 use super::mailbox::Mailboxes;
+use super::sync::lock;
 use crate::cache::{Cache, Pause};
 use crate::router::Engine;
 
@@ -79,7 +80,7 @@ impl Process {
         log::refresh_level(py)?;
         register_fork(py)?;
         let pid = std::process::id();
-        let mut slot = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&PROCESS);
         if let Some(slot) = slot.as_ref().filter(|slot| slot.pid == pid) {
             return Ok(Arc::clone(&slot.process));
         }
@@ -133,7 +134,7 @@ impl Process {
 
 impl Blocked {
     fn lock(&self) -> MutexGuard<'_, usize> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.threads)
     }
 
     /// Waits until no thread is inside, `limit` at most.
@@ -206,22 +207,22 @@ fn register_fork(py: Python<'_>) -> PyResult<()> {
 /// A child that inherits an open `SQLite` database shares its locks without knowing, and breaks it.
 fn before_fork(py: Python<'_>) {
     let process = {
-        let slot = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = lock(&PROCESS);
         slot.as_ref().filter(|slot| slot.pid == std::process::id()).map(|slot| Arc::clone(&slot.process))
     };
     let Some(process) = process else { return };
     let pause = py.detach(|| process.engine.cache().pause(PAUSE_GRACE));
-    FORKING.lock().unwrap_or_else(PoisonError::into_inner).push(pause);
+    lock(&FORKING).push(pause);
 }
 
 fn after_fork(end: fn(Option<Pause>)) {
-    end(FORKING.lock().unwrap_or_else(PoisonError::into_inner).pop());
+    end(lock(&FORKING).pop());
 }
 
 /// Ends blocked calls, drops running ones, joins every thread.
 fn shutdown(py: Python<'_>) {
     ENDING.store(true, Ordering::Release);
-    let slot = PROCESS.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let slot = lock(&PROCESS).take();
     let Some(slot) = slot else { return };
     if slot.pid != std::process::id() {
         std::mem::forget(slot);

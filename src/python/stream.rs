@@ -1,6 +1,6 @@
 //! Streamed calls, as the Python package drives them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -11,6 +11,7 @@ use super::attachments::Attachments;
 use super::bridge::{self, Step};
 use super::number::Real;
 use super::runtime::Process;
+use super::sync::lock;
 use super::{convert, error};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -165,8 +166,4 @@ pub(super) fn limit(name: &str, seconds: Option<Real>) -> Result<Option<Duration
         Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
         _ => Err(Error::invalid_input(format!("{name} must be a positive number of seconds, not {seconds}"))),
     }
-}
-
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

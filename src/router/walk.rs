@@ -1,17 +1,18 @@
 //! What a call and a stream have in common: a route of targets, walked until one answers, within one deadline, one limit
 //! of requests and one budget; and the books kept on the way.
 
+mod books;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::limit::Reservation;
-use super::policy::{self, Hedge, MAX_TOLD_WAIT, MAX_WAIT};
+use super::policy::{Hedge, MAX_TOLD_WAIT, MAX_WAIT};
 use super::route::{Choice, Route};
-use super::visit::{Leave, Visit, cost_of};
-use super::{Attempt, Engine, MAX_PROMPT_CHARS, Response, Router, plan, price};
-use crate::cache::Entry;
+use super::visit::{Leave, Visit};
+use super::{Attempt, Engine, MAX_PROMPT_CHARS, Router, plan, price};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Form, Repair, Reply, Request};
@@ -146,7 +147,7 @@ impl Walk {
     pub(super) fn joined(&mut self, index: usize, outcome: &Result<Reply>, started: Instant) -> Result<()> {
         let attempt = Attempt::shared(&self.route.stop(index).target, outcome, started);
         self.route.ask(index);
-        self.sent += u32::from(outcome.as_ref().err().is_none_or(counts));
+        self.sent += u32::from(outcome.as_ref().err().is_none_or(books::counts));
         self.last = Some(index);
         self.router.metrics.attempted(&attempt, None);
         self.attempts.push(attempt);
@@ -190,139 +191,6 @@ impl Walk {
         match self.router.policy.hedge? {
             Hedge::After(delay) => Some(delay),
             Hedge::P95 => state.latencies.quantile(0.95),
-        }
-    }
-
-    /// Lets the time that `visit` took tell when calls like it are to be hedged. Not for streams: their time is their
-    /// consumer's too.
-    pub(super) fn time(&self, visit: &Visit) {
-        if let Some(state) = &self.route.stop(visit.index).state {
-            state.latencies.record(visit.started.elapsed());
-        }
-    }
-
-    /// Books `reply` as the answer to `visit`.
-    pub(super) fn answered(&mut self, visit: Box<Visit>, reply: &Reply, skipped_events: u32) {
-        let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
-        if let Some(state) = &self.route.stop(visit.index).state {
-            state.answered(Instant::now());
-        }
-        self.last = Some(visit.index);
-        visit.settle(&attempt, super::breaker::Verdict::Good);
-        self.attempts.push(attempt);
-    }
-
-    /// Books `error` as the end of `visit`. Gives the record of it; fails where nothing can follow.
-    pub(super) fn failed(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Result<Attempt> {
-        let attempt = self.failed_beside(visit, error, skipped_events)?;
-        self.ensure_next(Instant::now())?;
-        Ok(attempt)
-    }
-
-    /// The same while another request is under way; fails where the answer to that one would be of no use.
-    pub(super) fn failed_beside(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Result<Attempt> {
-        let index = visit.index;
-        let (attempt, error) = self.book_failure(visit, error, skipped_events);
-        match self.enter(index, error, None, Instant::now()) {
-            Ok(()) => Ok(attempt),
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
-    /// Books `error` as the end of `visit` and of the whole walk.
-    pub(super) fn failed_for_good(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Error {
-        let (_, error) = self.book_failure(visit, error, skipped_events);
-        self.fail(error)
-    }
-
-    fn book_failure(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> (Attempt, Error) {
-        let now = Instant::now();
-        let error = if self.is_late(now) && error.is_timeout() { visit.target.locate(self.late(now)) } else { error };
-        let attempt = Attempt { skipped_events, ..Attempt::failed(&visit, &error) };
-        if !counts(&error) {
-            self.sent -= 1;
-        }
-        let health = policy::after(error.kind(), visit.target.provider).health;
-        visit.settle(&attempt, policy::verdict(&error, health, attempt.latency));
-        self.attempts.push(attempt.clone());
-        (attempt, error)
-    }
-
-    /// Whether the walk ends where `visit` fails with `error`.
-    pub(super) fn ends_with(&self, visit: &Visit, error: &Error) -> bool {
-        self.is_late(Instant::now()) || self.route.ends_with(visit.index, error.kind())
-    }
-
-    /// Notes a request that was given up because another one was answered.
-    pub(super) fn given_up(&mut self, record: Attempt) {
-        self.attempts.push(record);
-    }
-
-    /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
-    /// can follow.
-    pub(super) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
-        self.rejected_beside(error, repair)?;
-        self.ensure_next(Instant::now())
-    }
-
-    /// The same where [`Walk::can_go_on`] tells whether anything can follow. Gives the record of the answer.
-    pub(super) fn rejected_beside(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
-        let (Some(index), Some(attempt)) = (self.last, self.attempts.last().cloned()) else {
-            return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
-        };
-        self.router.metrics.rejected(&attempt);
-        match self.enter(index, error, Some(repair), Instant::now()) {
-            Ok(()) => Ok(attempt),
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
-    pub(super) fn last_attempt(&mut self) -> Option<&mut Attempt> {
-        self.attempts.last_mut()
-    }
-
-    /// The record of the answer that is on trial.
-    pub(super) fn last_answer(&self) -> Option<&Attempt> {
-        self.attempts.last().filter(|attempt| attempt.ok())
-    }
-
-    /// Ends the walk with `error`.
-    pub(super) fn fail(&mut self, error: Error) -> Error {
-        self.has_ended = true;
-        self.router.metrics.failed();
-        error.with_attempts(std::mem::take(&mut self.attempts))
-    }
-
-    /// Ends the walk with `text` as the answer of the last attempt; `None` where there was no attempt.
-    pub(super) fn answer(mut self, text: String) -> Option<Response> {
-        let attempt = self.attempts.last()?;
-        let (provider, model, is_shared) = (attempt.provider, Arc::clone(&attempt.model), attempt.is_shared);
-        let response = self.end(text, provider, model, is_shared);
-        if is_shared {
-            self.router.metrics.recalled();
-        } else {
-            self.router.metrics.answered(&response);
-        }
-        Some(response)
-    }
-
-    /// Ends the walk with an answer that was kept from an earlier call.
-    pub(super) fn recalled(mut self, entry: &Entry) -> Response {
-        self.router.metrics.recalled();
-        self.end(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
-    }
-
-    fn end(&mut self, text: String, provider: Provider, model: Arc<str>, is_cached: bool) -> Response {
-        self.has_ended = true;
-        Response {
-            text,
-            provider: Arc::from(provider.as_str()),
-            model,
-            tokens: self.attempts.iter().map(|attempt| attempt.usage.total()).sum(),
-            cost: self.attempts.iter().map(|attempt| cost_of(&self.router, attempt)).sum(),
-            latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
-            is_cached,
-            attempts: std::mem::take(&mut self.attempts),
         }
     }
 
@@ -520,11 +388,6 @@ impl Drop for Walk {
             self.router.metrics.cancelled();
         }
     }
-}
-
-/// Whether an attempt that failed in this way counts against the limit of requests.
-fn counts(error: &Error) -> bool {
-    !error.is_foreseen() && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
 }
 
 /// The caller's own errors, found before anything is sent.
