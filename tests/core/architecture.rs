@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// Usable from everywhere. `transport` is the wire that `provider` and `router` share, `attachment` reads files into
-/// messages, `webpage` pages of the web.
-const LEAVES: [&str; 8] = ["attachment", "config", "error", "message", "progress", "schema", "transport", "webpage"];
+/// messages, `webpage` pages of the web, `aside` does long work out of the way.
+const LEAVES: [&str; 9] =
+    ["aside", "attachment", "config", "error", "message", "progress", "schema", "transport", "webpage"];
 
 /// What a leaf may use besides leaves: an error lists the attempts that led to it.
 const EXCEPTIONS: [(&str, &str); 1] = [("error", "router")];
