@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A layer uses only the layers to its left and the leaf modules [`error`], [`config`], [`message`], [`schema`],
-//! [`progress`], [`transport`], [`attachment`], [`webpage`] and `aside`. Agents and the coordinator know the router only as the trait [`router::Generate`].
+//! [`progress`], [`transport`], [`attachment`], [`webpage`] and `aside`. Agents and the coordinator know the router only as
+//! the trait [`router::Generate`].
 //!
 //! # The scopes
 //!
