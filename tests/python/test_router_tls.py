@@ -35,13 +35,23 @@ for _ in range(2):
 """
 
 
+class Server(ThreadingHTTPServer):
+    """Knows from which ports it was asked, for each request."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ports: list[int] = []
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers every question, and keeps its connection."""
 
     protocol_version = "HTTP/1.1"
+    server: Server
 
     def do_POST(self) -> None:
         """Answer."""
+        self.server.ports.append(self.client_address[1])
         self.rfile.read(int(self.headers["content-length"]))
         body = json.dumps(REPLY).encode()
         self.send_response(200)
@@ -59,15 +69,15 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def port(authority: trustme.CA, name: str) -> Iterator[int]:
+def server(authority: trustme.CA, name: str) -> Iterator[Server]:
     """A server with a certificate for `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server()
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever)
     thread.start()
-    yield server.server_address[1]
+    yield server
     server.shutdown()
     thread.join()
     server.server_close()
@@ -88,12 +98,15 @@ def ask(port: int, trusted: Path, home: str) -> list[str]:
     ids=["trusted", "of an unknown authority", "of another host"],
 )
 def test_only_the_right_server_is_talked_to(
-    is_trusted: bool, is_answered: bool, port: int, authority: trustme.CA, tmp_path: Path, home: str
+    is_trusted: bool, is_answered: bool, server: Server, authority: trustme.CA, tmp_path: Path, home: str
 ) -> None:
     (authority if is_trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
-    said = ask(port, tmp_path / "trusted.pem", home)
+    said = ask(server.server_address[1], tmp_path / "trusted.pem", home)
     if is_answered:
         assert said == ["safe", "safe"]
+        # What TLS itself sends after a reply is no reason to give its connection up.
+        assert len(server.ports) == 2
+        assert len(set(server.ports)) == 1
     else:
         assert len(said) == 2
         for line in said:
