@@ -131,17 +131,9 @@ fn fence(document: &str) -> String {
     "~".repeat(longest.max(4) + 1)
 }
 
+/// Base64 takes four bytes for three.
 fn size_hint(request: &Request) -> usize {
-    let parts: usize = request
-        .parts
-        .iter()
-        .map(|part| match part {
-            Part::Text { text, .. } => text.len(),
-            Part::Image { data, .. } | Part::Pdf { data, .. } => data.len() / 3 * 4 + 4,
-            Part::Url(url) => url.len(),
-        })
-        .sum();
-    request.prompt.len() + request.system.len() + parts + 1024
+    request.prompt.len() + request.system.len() + request.attached_bytes() / 3 * 4 + 1024
 }
 
 #[cfg(test)]

@@ -109,7 +109,8 @@ async fn what_one_machine_keeps_another_one_finds() {
     assert!(store.recall(&key("q"), DAY).is_some(), "it is in this one's memory");
     assert!(store.look_up(&key("another"), DAY).await.is_none());
     let stats = store.stats().await;
-    assert_eq!((stats.shared_hits, stats.misses - before.misses, stats.errors), (1, 1, 0));
+    let misses = stats.misses - before.misses;
+    assert_eq!((stats.shared_hits, misses, stats.errors, stats.is_shared_up), (1, 1, 0, Some(true)));
     assert!(!format!("{cache:?} {store:?}").contains(PASSWORD));
 }
 
@@ -187,6 +188,7 @@ async fn a_server_that_does_not_know_us_is_done_without() {
     let mut config = server.config(&folder);
     config.url = Some(Secret::new(&format!("redis://:wrong-{PASSWORD}@127.0.0.1:{}", server.port)));
     let store = Cache::default().store(&config);
+    assert!(store.look_up(&key("q"), DAY).await.is_none());
     keep(&store, "q", "on disk all the same").await;
     while store.stats().await.is_shared_up.is_none() {
         assert!(store.look_up(&key("nobody's"), DAY).await.is_none());
@@ -205,7 +207,8 @@ async fn a_server_that_hangs_hangs_nobody() {
     };
     let folder = Folder::new("stands");
     let store = Cache::default().store(&server.config(&folder));
-    reach(&store).await;
+    assert_eq!(reach(&store).await.is_shared_up, Some(true));
+    assert!(store.look_up(&key("q"), DAY).await.is_none());
     signal("-STOP");
     while store.stats().await.is_shared_up == Some(true) {
         assert!(store.look_up(&key("q"), DAY).await.is_none());

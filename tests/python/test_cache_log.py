@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,14 +18,31 @@ if TYPE_CHECKING:
 PASSWORD = "word-of-the-server"  # noqa: S105  # a made-up one
 
 
+class Bell(logging.Handler):
+    """Tells that there was a record."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.rung = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Ring."""
+        del record
+        self.rung.set()
+
+
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The warnings about the cache; they come from threads of its own, so the first one is waited for."""
-    for _ in range(1000):
+    # Behind the handler of `caplog`: what it tells has been taken down.
+    bell = Bell(logging.WARNING)
+    logging.getLogger().addHandler(bell)
+    try:
         found = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-        if found:
-            return found
-        time.sleep(0.01)
-    return []
+        if not found and bell.rung.wait(10):
+            found = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    finally:
+        logging.getLogger().removeHandler(bell)
+    return found
 
 
 def test_a_server_that_is_down_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
