@@ -86,7 +86,7 @@ pub enum ErrorKind {
     /// The reply's text does not fit the schema asked for.
     InvalidOutput,
     /// The target was not asked: it has asked to be left alone.
-    Resting,
+    Cooldown,
     /// The target was not asked: it has failed again and again.
     BreakerOpen,
     /// Nobody waited for the reply any more.
@@ -141,7 +141,7 @@ impl ErrorKind {
         Self::Refused,
         Self::Blocked,
         Self::InvalidOutput,
-        Self::Resting,
+        Self::Cooldown,
         Self::BreakerOpen,
         Self::Cancelled,
         Self::AllTargetsFailed,
@@ -188,7 +188,7 @@ impl ErrorKind {
             Self::Refused => "refused",
             Self::Blocked => "blocked",
             Self::InvalidOutput => "invalid_output",
-            Self::Resting => "resting",
+            Self::Cooldown => "cooldown",
             Self::BreakerOpen => "breaker_open",
             Self::Cancelled => "cancelled",
             Self::AllTargetsFailed => "all_targets_failed",

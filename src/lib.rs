@@ -23,13 +23,13 @@
 //!   address, a key and a model, so nothing that one key has done is known of another. It knows no request's choice.
 
 pub mod agents;
-mod aside;
 pub mod attachment;
 pub mod cache;
 pub mod config;
 pub mod coordinator;
 pub mod error;
 pub mod message;
+mod offload;
 pub mod progress;
 pub mod provider;
 pub mod router;

@@ -26,9 +26,9 @@ pub struct Request {
     /// Turns after the prompt: a rejected reply and what was wrong with it.
     pub repair: Option<Repair>,
     /// How the schema is sent.
-    pub form: Form,
+    pub form: SchemaForm,
     /// How much of a target's room the request gets.
-    pub room: Room,
+    pub room: Headroom,
     /// Who is told what becomes of it.
     pub watch: Watch,
 }
@@ -44,8 +44,8 @@ impl Request {
             temperature: 0.0,
             max_tokens: None,
             repair: None,
-            form: Form::Native,
-            room: Room::Usual,
+            form: SchemaForm::Native,
+            room: Headroom::Standard,
             watch: Watch::default(),
         }
     }
@@ -88,33 +88,33 @@ impl Request {
 
 /// How much of a target's room a request gets: for the prompt, and for the answer beside the model's thoughts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Room {
+pub enum Headroom {
     /// What is usual for the target.
     #[default]
-    Usual,
+    Standard,
     /// More, after a try that ran out of it: a larger context window (Ollama), fewer thoughts (Gemini).
-    More,
+    Extended,
 }
 
 /// How a schema is sent to a target. One that rejects a form is asked in the next, simpler one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Form {
+pub enum SchemaForm {
     /// In the provider's newest form, enforced by it.
     #[default]
     Native,
     /// In an older, smaller form, enforced by the provider.
     Older,
     /// In words, as a part of the instructions.
-    Told,
+    Prompted,
 }
 
-impl Form {
+impl SchemaForm {
     /// The next simpler form; `None` after the last.
     pub const fn simpler(self) -> Option<Self> {
         match self {
             Self::Native => Some(Self::Older),
-            Self::Older => Some(Self::Told),
-            Self::Told => None,
+            Self::Older => Some(Self::Prompted),
+            Self::Prompted => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Answers that were given before: in memory, on disk, and on a server that several machines share.
 //!
 //! A [`Key`] stands for one question, a [`Store`] for the place where the answers of a configuration are kept, and
-//! [`Flights`] for the answers that are being waited for. The cache never fails: what it cannot find, read or keep in time
+//! [`SingleFlight`] for the answers that are being waited for. The cache never fails: what it cannot find, read or keep in time
 //! is a miss, and what is wrong with it is said once in the log.
 
 mod disk;
@@ -27,7 +27,7 @@ use worker::OnStart;
 
 pub use entry::Entry;
 pub use key::Key;
-pub use single_flight::{Flights, Seat};
+pub use single_flight::{SingleFlight, Waiter};
 pub use store::{Kept, Stats, Store};
 
 /// How many stores are held at most that nobody uses.

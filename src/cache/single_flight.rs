@@ -17,23 +17,23 @@ use super::key::Key;
 use super::sync::{Mutex, lock};
 
 /// What is under way, by what it answers.
-pub struct Flights<T> {
+pub struct SingleFlight<T> {
     map: Arc<Map<T>>,
 }
 
-type Map<T> = Mutex<HashMap<Key, Weak<Flight<T>>>>;
+type Map<T> = Mutex<HashMap<Key, Weak<SharedWork<T>>>>;
 
 /// A place among those who wait for one piece of work; a future of its outcome, which may be polled again.
 ///
 /// Whoever joins while a seat is kept is given the same outcome: keep it until the outcome can be found elsewhere.
 /// Cancel safety: dropping it leaves the work to the others, and drops the work where there is none.
-pub struct Seat<T> {
-    flight: Arc<Flight<T>>,
+pub struct Waiter<T> {
+    flight: Arc<SharedWork<T>>,
     number: u64,
     is_leader: bool,
 }
 
-struct Flight<T> {
+struct SharedWork<T> {
     key: Key,
     map: Arc<Map<T>>,
     work: Mutex<Work<T>>,
@@ -50,22 +50,22 @@ enum Work<T> {
     Panicked,
 }
 
-impl<T> Default for Flights<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self { map: Arc::new(Mutex::new(HashMap::new())) }
     }
 }
 
-impl<T: Clone> Flights<T> {
+impl<T: Clone> SingleFlight<T> {
     /// A place among those who wait for the work of `key`; `make` makes that where nobody waits for it yet. It is not
     /// polled before the seat is. `make` must not join in turn.
-    pub fn join(&self, key: Key, make: impl FnOnce() -> BoxFuture<'static, T>) -> Seat<T> {
+    pub fn join(&self, key: Key, make: impl FnOnce() -> BoxFuture<'static, T>) -> Waiter<T> {
         let mut map = lock(&self.map);
         if let Some(flight) = map.get(&key).and_then(Weak::upgrade) {
             drop(map);
-            return Seat { number: flight.waiters.enter(), flight, is_leader: false };
+            return Waiter { number: flight.waiters.enter(), flight, is_leader: false };
         }
-        let flight = Arc::new(Flight {
+        let flight = Arc::new(SharedWork {
             key,
             map: Arc::clone(&self.map),
             work: Mutex::new(Work::Idle(make())),
@@ -73,11 +73,11 @@ impl<T: Clone> Flights<T> {
         });
         map.insert(key, Arc::downgrade(&flight));
         drop(map);
-        Seat { number: flight.waiters.enter(), flight, is_leader: true }
+        Waiter { number: flight.waiters.enter(), flight, is_leader: true }
     }
 }
 
-impl<T> Flights<T> {
+impl<T> SingleFlight<T> {
     /// How many pieces of work are under way.
     pub fn len(&self) -> usize {
         lock(&self.map).len()
@@ -89,14 +89,14 @@ impl<T> Flights<T> {
     }
 }
 
-impl<T> Seat<T> {
+impl<T> Waiter<T> {
     /// Whether it was the first, whose `make` made the work.
     pub fn is_leader(&self) -> bool {
         self.is_leader
     }
 }
 
-impl<T: Clone> Future for Seat<T> {
+impl<T: Clone> Future for Waiter<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -142,13 +142,13 @@ fn panicked() -> ! {
     resume_unwind(Box::new("the work that was waited for panicked"))
 }
 
-impl<T> Drop for Seat<T> {
+impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         self.flight.waiters.leave(self.number);
     }
 }
 
-impl<T> Flight<T> {
+impl<T> SharedWork<T> {
     /// Whoever joins from now on has the outcome at once, as long as somebody keeps a seat; a panic is nobody else's.
     fn end(&self, work: Work<T>) {
         if matches!(work, Work::Panicked) {
@@ -167,7 +167,7 @@ impl<T> Flight<T> {
     }
 }
 
-impl<T> Drop for Flight<T> {
+impl<T> Drop for SharedWork<T> {
     fn drop(&mut self) {
         self.unlist();
     }
@@ -230,15 +230,15 @@ impl Wake for Waiters {
     }
 }
 
-impl<T> fmt::Debug for Flights<T> {
+impl<T> fmt::Debug for SingleFlight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").field("len", &self.len()).finish()
+        f.debug_struct("SingleFlight").field("len", &self.len()).finish()
     }
 }
 
-impl<T> fmt::Debug for Seat<T> {
+impl<T> fmt::Debug for Waiter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat")
+        f.debug_struct("Waiter")
             .field("key", &self.flight.key)
             .field("is_leader", &self.is_leader)
             .finish_non_exhaustive()

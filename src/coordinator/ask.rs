@@ -3,11 +3,11 @@
 //! A stage more is a [`Stage`] with its place in the order, an arm in [`Run::ask`], and a field of [`Candidate`].
 
 use super::Run;
-use super::bounded::Bounded;
 use super::candidate::Candidate;
 use super::event::EventKind;
 use super::options::Options;
 use super::stage::Stage;
+use super::stage_router::StageRouter;
 use crate::agents::{
     Advocate, AdvocateCase, Answer, Batch, Critic, DimensionScores, ImproveCase, Inference, LogicalInferenceEngine,
     MultiDimensionalEvaluator, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
@@ -21,7 +21,7 @@ pub(super) fn can_ask(stage: Stage, candidate: &Candidate) -> bool {
 
 impl Run<'_> {
     /// Asks the agent of `stage` about `ideas`, which become richer by what it says. The table of the stages.
-    pub(super) async fn ask(&self, stage: Stage, router: &Bounded<'_>, ideas: &[usize]) -> Result<()> {
+    pub(super) async fn ask(&self, stage: Stage, router: &StageRouter<'_>, ideas: &[usize]) -> Result<()> {
         let board = &self.record.board;
         let brief = self.brief(stage);
         let language = brief.answer_language();

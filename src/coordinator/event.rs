@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::ledger::Spending;
+use super::resolved_mode::ResolvedMode;
 use super::result::StageStatus;
-use super::shape::Shape;
 use super::stage::Stage;
+use super::usage_ledger::Spending;
 
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,7 +34,7 @@ pub enum EventKind {
     /// The run begins.
     RunStarted {
         /// How its calls are made.
-        mode: Shape,
+        mode: ResolvedMode,
         /// The stages it is to go through.
         stages: Vec<Stage>,
     },

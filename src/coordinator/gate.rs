@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::board::Numbered;
+use super::ideas::IndexedCandidate;
 use super::stage::Stage;
 use crate::error::Result;
 
@@ -22,7 +22,7 @@ pub struct Review {
     /// The stage that is done.
     pub stage: Stage,
     /// The ideas that went through it.
-    pub candidates: Vec<Numbered>,
+    pub candidates: Vec<IndexedCandidate>,
 }
 
 /// What a gate answers.

@@ -7,11 +7,11 @@ use futures_util::future::try_join;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use super::bounded::Growing;
 use super::event::EventKind;
-use super::record::Record;
-use super::shape::Shape;
+use super::resolved_mode::ResolvedMode;
+use super::run_state::RunState;
 use super::stage::Stage;
+use super::stage_router::Growing;
 use super::{Halt, Run, counted, novelty, written};
 use crate::agents::{GenerateIdeas, IdeaGenerator, IdeaItem};
 use crate::error::Result;
@@ -20,7 +20,7 @@ use crate::router::Generate;
 impl Run<'_> {
     /// The ideas that are new, each judged as soon as its text is there.
     pub(super) async fn generate_and_judge(&self) -> Result<(), Halt> {
-        let Record { board, ledger, .. } = &**self.record;
+        let RunState { board, ledger, .. } = &**self.record;
         let (tell, mut written) = mpsc::unbounded_channel();
         let judging = async {
             let mut under_way = FuturesUnordered::new();
@@ -94,7 +94,7 @@ impl Run<'_> {
         };
         let bounded = self.bounded(stage)?;
         let growing = Growing { router: &bounded, closed: written::listener(written) };
-        let router: &dyn Generate = if self.record.shape == Shape::Fanout { &growing } else { &bounded };
+        let router: &dyn Generate = if self.record.shape == ResolvedMode::Fanout { &growing } else { &bounded };
         let answer = IdeaGenerator { router }.generate(&wanted).await.inspect_err(|error| {
             self.record.ledger.settle(stage, 0, 1, Some(&error.to_string()));
         })?;

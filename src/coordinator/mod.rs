@@ -9,28 +9,28 @@
 //! same time ([`Mode`]); then it also goes through stages that need nothing of each other at the same time. Only the
 //! selection waits for all. A stage that fails takes nothing away from what is there: the candidates it failed for say so
 //! ([`Candidate::status`], [`Candidate::problems`]) and the workflow goes on where that makes sense. What is known of a run
-//! is in its [`Record`], during the run and after it, however it ended.
+//! is in its [`RunState`], during the run and after it, however it ended.
 //!
 //! Nothing runs on its own: dropping the future of [`Coordinator::run`] or [`Coordinator::conduct`] ends every call it
 //! started.
 
 mod ask;
-mod board;
-mod bounded;
 mod candidate;
 mod event;
+mod event_buffer;
 mod gate;
 mod generation;
-mod journal;
-mod ledger;
+mod ideas;
 mod novelty;
 mod options;
-mod pace;
-mod record;
+mod progress_estimate;
+mod resolved_mode;
 mod result;
+mod run_state;
 mod score;
-mod shape;
 mod stage;
+mod stage_router;
+mod usage_ledger;
 mod written;
 
 use std::sync::Arc;
@@ -43,21 +43,21 @@ use crate::agents::Brief;
 use crate::error::{Error, Result};
 use crate::progress::{ProgressSink, Silent};
 use crate::router::Generate;
-use bounded::Bounded;
 use stage::Deadline;
+use stage_router::StageRouter;
 
-pub use board::{Mark, Numbered};
 pub use candidate::{Candidate, Problem, Status};
 pub use event::{Event, EventKind};
+pub use event_buffer::EventBuffer;
 pub use gate::{Edited, Gate, Review, Verdict};
-pub use journal::Journal;
-pub use ledger::{Served, Spending, Tokens};
+pub use ideas::{IndexedCandidate, StageOutcome};
 pub use novelty::{Duplicate, duplicates, similarity};
 pub use options::{Options, StageTimeouts, Temperatures};
-pub use record::Record;
-pub use result::{AgentResult, Cut, StageResult, StageStatus, WorkflowResult};
-pub use shape::{Mode, Shape};
+pub use resolved_mode::{Mode, ResolvedMode};
+pub use result::{AgentResult, StageResult, StageStatus, StopReason, WorkflowResult};
+pub use run_state::RunState;
 pub use stage::Stage;
+pub use usage_ledger::{Served, Spending, Tokens};
 
 /// Runs workflows. All runs of one coordinator share its limit of concurrent calls, and nothing else.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Coordinator {
         options: &Options,
         progress: &dyn ProgressSink,
     ) -> Result<Vec<Candidate>> {
-        let record = Record::new(router, options, 0);
+        let record = RunState::new(router, options, 0);
         self.conduct(router, options, &record, Hooks { progress, ..Hooks::default() }).await?;
         Ok(record.candidates())
     }
@@ -103,14 +103,14 @@ impl Coordinator {
         &self,
         router: &dyn Generate,
         options: &Options,
-        record: &Arc<Record>,
+        record: &Arc<RunState>,
         hooks: Hooks<'_>,
     ) -> Result<()> {
         let outcome = async { Run::new(router, &self.permits, options, record, hooks)?.whole().await }.await;
         let (end, message) = match outcome {
             Ok(message) => (Ok(()), Some(message)),
             Err(Halt::Stopped(reason)) => {
-                record.cut(Cut::Stopped(reason));
+                record.cut(StopReason::Stopped(reason));
                 (Ok(()), Some("Stopped"))
             }
             Err(Halt::Failed(error)) => (Err(error), None),
@@ -172,7 +172,7 @@ struct Run<'a> {
     router: &'a dyn Generate,
     permits: &'a Semaphore,
     options: &'a Options,
-    record: &'a Arc<Record>,
+    record: &'a Arc<RunState>,
     hooks: Hooks<'a>,
     deadline: Deadline,
 }
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         router: &'a dyn Generate,
         permits: &'a Semaphore,
         options: &'a Options,
-        record: &'a Arc<Record>,
+        record: &'a Arc<RunState>,
         hooks: Hooks<'a>,
     ) -> Result<Self> {
         options.validate()?;
@@ -192,14 +192,14 @@ impl<'a> Run<'a> {
 
     /// The whole story. Its result is the last word on it.
     async fn whole(&self) -> Result<&'static str, Halt> {
-        let Record { board, shape, plan, .. } = &**self.record;
+        let RunState { board, shape, plan, .. } = &**self.record;
         self.tell(
             EventKind::RunStarted { mode: *shape, stages: plan.clone() },
             Some("Starting the workflow".to_owned()),
         );
 
         // A gate looks at all ideas before any goes on; without one, each is judged while the next is written.
-        if *shape == Shape::Fanout && self.hooks.gate.is_none() {
+        if *shape == ResolvedMode::Fanout && self.hooks.gate.is_none() {
             self.generate_and_judge().await?;
         } else {
             let ideas = self.generate(|_| ()).await?;
@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
             self.progress(WORKING);
         }
         // A gate wants one stage after the other, and a server that answers one request at a time gives no more.
-        if self.record.shape == Shape::Fanout && self.hooks.gate.is_none() {
+        if self.record.shape == ResolvedMode::Fanout && self.hooks.gate.is_none() {
             self.spread(&kept).await?;
         } else {
             self.flow(Stage::AFTER_SELECTION, &kept).await?;
@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
         let present = board.present(group, |candidate| ask::can_ask(stage, candidate));
         self.begin(stage, &present, group.len());
         let router = self.bounded(stage)?;
-        let portions = shape::portions(board, &present, self.options.batch_tokens);
+        let portions = resolved_mode::portions(board, &present, self.options.batch_tokens);
         let outcomes = join_all(portions.iter().map(|portion| self.ask(stage, &router, portion))).await;
         outcomes.into_iter().collect::<Result<()>>()?;
         self.record.pace().reach(group, stage.span().1);
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
         let review = Review { stage, candidates: board.numbered(&present) };
         let Ok(verdict) = timeout_at(self.deadline.at, gate.review(review)).await else {
             // Whoever was asked has not answered: the stages ahead find the time over.
-            self.record.cut(Cut::Deadline);
+            self.record.cut(StopReason::Deadline);
             return Ok(present);
         };
         match verdict? {
@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
                 board.edit(&present, edited)?;
                 let left = board.present(&present, |_| true);
                 // One idea of many goes its way alone: the others may go on.
-                let is_alone = self.record.shape == Shape::Fanout && Stage::AFTER_SELECTION.contains(&stage);
+                let is_alone = self.record.shape == ResolvedMode::Fanout && Stage::AFTER_SELECTION.contains(&stage);
                 if left.is_empty() && !is_alone {
                     return Err(Halt::Stopped("no idea was left".to_owned()));
                 }
@@ -407,9 +407,9 @@ impl<'a> Run<'a> {
     }
 
     /// The router as `stage` sees it; the stage's time begins now.
-    fn bounded(&self, stage: Stage) -> Result<Bounded<'a>> {
+    fn bounded(&self, stage: Stage) -> Result<StageRouter<'a>> {
         let limit = options::seconds(stage.as_str(), self.options.stage_timeouts.of(stage))?;
-        Ok(Bounded {
+        Ok(StageRouter {
             router: self.router,
             permits: self.permits,
             record: self.record,

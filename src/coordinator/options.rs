@@ -9,7 +9,7 @@ use crate::config::check_temperature;
 use crate::error::{Error, Result};
 use crate::message::Part;
 
-use super::shape::Mode;
+use super::resolved_mode::Mode;
 use super::stage::Stage;
 
 /// Everything one run needs to know, besides the router.

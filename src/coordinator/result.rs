@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::board::Numbered;
-use super::ledger::{Served, Spending};
-use super::shape::Shape;
+use super::ideas::IndexedCandidate;
+use super::resolved_mode::ResolvedMode;
 use super::stage::Stage;
+use super::usage_ledger::{Served, Spending};
 
 /// How well a stage or a run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,7 +23,7 @@ pub enum StageStatus {
 
 /// Why a run ended before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cut {
+pub enum StopReason {
     /// Its time was over.
     Deadline,
     /// The router's budget was used up.
@@ -36,7 +36,7 @@ pub enum Cut {
     Running,
 }
 
-impl Cut {
+impl StopReason {
     /// A stable name.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -74,9 +74,9 @@ pub struct WorkflowResult {
     /// The same in words.
     pub reason: Option<String>,
     /// How its calls were made.
-    pub mode: Shape,
+    pub mode: ResolvedMode,
     /// The kept ideas, the best first; every idea where the run ended before it chose.
-    pub candidates: Vec<Numbered>,
+    pub candidates: Vec<IndexedCandidate>,
     /// The stages that were asked for, in order.
     pub stages: Vec<StageResult>,
     /// What each agent took.

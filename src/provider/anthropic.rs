@@ -18,7 +18,7 @@ use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
 
@@ -171,15 +171,15 @@ impl Adapter for Anthropic {
         !matches!(part, Part::Url(_))
     }
 
-    fn form(&self, _target: &Target, request: &Request) -> Option<Form> {
+    fn form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
         form(request)
     }
 
-    fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
-        (form == Form::Native).then_some(Form::Told)
+    fn simpler(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
+        (form == SchemaForm::Native).then_some(SchemaForm::Prompted)
     }
 
-    fn dialect(&self, form: Form) -> Dialect {
+    fn dialect(&self, form: SchemaForm) -> Dialect {
         dialect(form)
     }
 
@@ -312,7 +312,7 @@ fn ask(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> 
     let schema = request.schema.as_ref().zip(form);
     let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
     let (enforced, told) = match form {
-        Some(Form::Native) => (lowered.as_deref(), None),
+        Some(SchemaForm::Native) => (lowered.as_deref(), None),
         _ => (None, lowered.as_deref()),
     };
     let asked = Ask {
@@ -330,17 +330,17 @@ fn ask(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> 
 }
 
 /// There is nothing between the schema as a format and the schema in words. What the subset cannot say is told.
-fn form(request: &Request) -> Option<Form> {
+fn form(request: &Request) -> Option<SchemaForm> {
     let schema = request.schema.as_ref()?;
-    let is_sent = request.form == Form::Native && schema.lower(Dialect::Anthropic).is_strict();
-    Some(if is_sent { Form::Native } else { Form::Told })
+    let is_sent = request.form == SchemaForm::Native && schema.lower(Dialect::Anthropic).is_strict();
+    Some(if is_sent { SchemaForm::Native } else { SchemaForm::Prompted })
 }
 
 /// What the schema is written in.
-const fn dialect(form: Form) -> Dialect {
+const fn dialect(form: SchemaForm) -> Dialect {
     match form {
-        Form::Native => Dialect::Anthropic,
-        Form::Older | Form::Told => Dialect::Told,
+        SchemaForm::Native => Dialect::Anthropic,
+        SchemaForm::Older | SchemaForm::Prompted => Dialect::Prompted,
     }
 }
 

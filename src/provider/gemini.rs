@@ -19,7 +19,7 @@ use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Form, Page, PageStatus, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Page, PageStatus, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
 
@@ -143,15 +143,15 @@ impl Adapter for Gemini {
         true
     }
 
-    fn form(&self, target: &Target, request: &Request) -> Option<Form> {
+    fn form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
         form(target, request)
     }
 
-    fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
+    fn simpler(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         form.simpler()
     }
 
-    fn dialect(&self, form: Form) -> Dialect {
+    fn dialect(&self, form: SchemaForm) -> Dialect {
         dialect(form)
     }
 
@@ -304,19 +304,19 @@ fn method(target: &Target, method: &str) -> Result<Url> {
 
 /// A schema that the older form cannot say is told instead, and so is one beside pages to read, where the model keeps to
 /// one of the two.
-fn form(target: &Target, request: &Request) -> Option<Form> {
+fn form(target: &Target, request: &Request) -> Option<SchemaForm> {
     let schema = request.schema.as_ref()?;
-    let is_unsayable = (request.form == Form::Older && !schema.lower(Dialect::GeminiOlder).is_strict())
+    let is_unsayable = (request.form == SchemaForm::Older && !schema.lower(Dialect::GeminiOlder).is_strict())
         || (reads_pages(request) && !thinking::reads_pages_by_schema(&target.model));
-    Some(if is_unsayable { Form::Told } else { request.form })
+    Some(if is_unsayable { SchemaForm::Prompted } else { request.form })
 }
 
 /// What the schema is written in.
-const fn dialect(form: Form) -> Dialect {
+const fn dialect(form: SchemaForm) -> Dialect {
     match form {
-        Form::Native => Dialect::Gemini,
-        Form::Older => Dialect::GeminiOlder,
-        Form::Told => Dialect::Told,
+        SchemaForm::Native => Dialect::Gemini,
+        SchemaForm::Older => Dialect::GeminiOlder,
+        SchemaForm::Prompted => Dialect::Prompted,
     }
 }
 
@@ -326,7 +326,7 @@ fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest>
     let schema = request.schema.as_ref().zip(form);
     let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
     let sent_as = |wanted| lowered.as_deref().filter(|_| form == Some(wanted));
-    let system = system(&request.system, sent_as(Form::Told));
+    let system = system(&request.system, sent_as(SchemaForm::Prompted));
     let generate = Generate {
         system_instruction: (!system.is_empty())
             .then(|| Content { role: None, parts: vec![ContentPart::Text(system)] }),
@@ -337,10 +337,10 @@ fn generate(target: &Target, request: &Request, url: Url) -> Result<WireRequest>
             max_output_tokens: request.max_tokens,
             // Some models take no tool beside it.
             response_mime_type: form
-                .filter(|form| *form != Form::Told || !reads_pages(request))
+                .filter(|form| *form != SchemaForm::Prompted || !reads_pages(request))
                 .map(|_| "application/json"),
-            response_json_schema: sent_as(Form::Native),
-            response_schema: sent_as(Form::Older),
+            response_json_schema: sent_as(SchemaForm::Native),
+            response_schema: sent_as(SchemaForm::Older),
             thinking_config: thinking::config(&target.model, target.tuning.thinking, request.room),
         },
     };

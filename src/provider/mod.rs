@@ -22,7 +22,7 @@ use http::header::HeaderMap;
 
 use crate::config::{BaseUrl, Provider, Secret, Tuning};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Form, Part, Reply, Request, Usage};
+use crate::message::{Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
@@ -63,13 +63,13 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
 
     /// The form in which `target` is sent the schema of `request`: the one that the request names, or a simpler one where
     /// the target does not keep to that, or that cannot say the schema. `None` without a schema.
-    fn form(&self, target: &Target, request: &Request) -> Option<Form>;
+    fn form(&self, target: &Target, request: &Request) -> Option<SchemaForm>;
 
     /// The next form to ask `target` in that has rejected a schema in `form`; `None` where the protocol has no simpler one.
-    fn simpler(&self, target: &Target, form: Form) -> Option<Form>;
+    fn simpler(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm>;
 
     /// The subset of JSON Schema that a schema in `form` keeps to.
-    fn dialect(&self, form: Form) -> Dialect;
+    fn dialect(&self, form: SchemaForm) -> Dialect;
 
     /// The HTTP request that asks `request` of `target`. Fails with `NotConfigured` where the target lacks a key or a
     /// model it needs, with `Unsupported` where a part cannot be carried.
@@ -85,7 +85,7 @@ pub trait Adapter: Send + Sync + std::fmt::Debug {
     /// `error` as one about `request`: where no schema was sent but in words, none was rejected, whatever words the
     /// server chose.
     fn attribute(&self, target: &Target, request: &Request, error: Error) -> Error {
-        let sends_schema = self.form(target, request).is_some_and(|form| form != Form::Told);
+        let sends_schema = self.form(target, request).is_some_and(|form| form != SchemaForm::Prompted);
         if error.kind() != ErrorKind::SchemaRejected || sends_schema {
             return error;
         }

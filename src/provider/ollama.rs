@@ -21,7 +21,7 @@ use super::encode::{Base64, endpoint, get, post, system, unsupported, user_text}
 use super::{Adapter, Counted, Event, ModelFacts, Target};
 use crate::config::KeepAlive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered};
 use crate::transport::{Framing, WireRequest};
 
@@ -127,16 +127,16 @@ impl Adapter for Ollama {
         matches!(part, Part::Text { .. } | Part::Image { .. })
     }
 
-    fn form(&self, target: &Target, request: &Request) -> Option<Form> {
+    fn form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
         request.schema.as_ref()?;
-        Some(if is_cloud(target) { Form::Told } else { request.form })
+        Some(if is_cloud(target) { SchemaForm::Prompted } else { request.form })
     }
 
-    fn simpler(&self, target: &Target, form: Form) -> Option<Form> {
+    fn simpler(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         if is_cloud(target) { None } else { form.simpler() }
     }
 
-    fn dialect(&self, form: Form) -> Dialect {
+    fn dialect(&self, form: SchemaForm) -> Dialect {
         dialect(form)
     }
 
@@ -253,7 +253,7 @@ impl Ollama {
         let form = self.form(target, request);
         let schema = request.schema.as_ref().zip(form);
         let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
-        let told = lowered.as_deref().filter(|_| form != Some(Form::Native));
+        let told = lowered.as_deref().filter(|_| form != Some(SchemaForm::Native));
         let chat = Chat {
             model: &target.model,
             messages: messages(self, target, request, told)?,
@@ -261,9 +261,9 @@ impl Ollama {
             truncate: false,
             shift: false,
             format: match form {
-                Some(Form::Native) => lowered.as_deref().map(Format::Schema),
-                Some(Form::Older) => Some(Format::Word("json")),
-                Some(Form::Told) | None => None,
+                Some(SchemaForm::Native) => lowered.as_deref().map(Format::Schema),
+                Some(SchemaForm::Older) => Some(Format::Word("json")),
+                Some(SchemaForm::Prompted) | None => None,
             },
             keep_alive: target.tuning.keep_alive.as_ref().map(Kept),
             options: Options {
@@ -291,10 +291,10 @@ impl ChatReply {
 }
 
 /// What the schema is written in.
-const fn dialect(form: Form) -> Dialect {
+const fn dialect(form: SchemaForm) -> Dialect {
     match form {
-        Form::Native => Dialect::Ollama,
-        Form::Older | Form::Told => Dialect::Told,
+        SchemaForm::Native => Dialect::Ollama,
+        SchemaForm::Older | SchemaForm::Prompted => Dialect::Prompted,
     }
 }
 

@@ -23,7 +23,7 @@ use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
 use super::{Adapter, Counted, Event, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Form, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered, Schema};
 use crate::transport::{Framing, WireRequest};
 
@@ -195,15 +195,15 @@ impl Adapter for OpenAi {
         !matches!(part, Part::Url(_))
     }
 
-    fn form(&self, _target: &Target, request: &Request) -> Option<Form> {
+    fn form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
         request.schema.as_ref().map(|_| request.form)
     }
 
-    fn simpler(&self, _target: &Target, form: Form) -> Option<Form> {
+    fn simpler(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         form.simpler()
     }
 
-    fn dialect(&self, form: Form) -> Dialect {
+    fn dialect(&self, form: SchemaForm) -> Dialect {
         dialect(form)
     }
 
@@ -334,7 +334,7 @@ fn completion(target: &Target, request: &Request, stream: bool) -> Result<WireRe
     let url = endpoint(target, &["chat", "completions"])?;
     let is_openai = url.host_str() == Some(OPENAI);
     let lowered = request.schema.as_ref().map(|schema| (schema, schema.lower(dialect(request.form))));
-    let told = lowered.as_ref().filter(|_| request.form != Form::Native).map(|(_, lowered)| &**lowered);
+    let told = lowered.as_ref().filter(|_| request.form != SchemaForm::Native).map(|(_, lowered)| &**lowered);
     let completion = Completion {
         model: &target.model,
         messages: messages(target, &url, request, told)?,
@@ -342,9 +342,9 @@ fn completion(target: &Target, request: &Request, stream: bool) -> Result<WireRe
         max_completion_tokens: request.max_tokens.filter(|_| is_openai),
         max_tokens: request.max_tokens.filter(|_| !is_openai),
         response_format: lowered.as_ref().and_then(|(schema, lowered)| match request.form {
-            Form::Native => Some(json_schema(schema, lowered)),
-            Form::Older => Some(json_object(&url, lowered)),
-            Form::Told => None,
+            SchemaForm::Native => Some(json_schema(schema, lowered)),
+            SchemaForm::Older => Some(json_object(&url, lowered)),
+            SchemaForm::Prompted => None,
         }),
         stream: stream.then_some(true),
         stream_options: stream.then_some(StreamOptions { include_usage: true }),
@@ -361,10 +361,10 @@ fn key(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
 }
 
 /// What the schema is written in. The strict subset suits what makes grammars: every node has a type.
-const fn dialect(form: Form) -> Dialect {
+const fn dialect(form: SchemaForm) -> Dialect {
     match form {
-        Form::Native | Form::Older => Dialect::OpenAiStrict,
-        Form::Told => Dialect::Told,
+        SchemaForm::Native | SchemaForm::Older => Dialect::OpenAiStrict,
+        SchemaForm::Prompted => Dialect::Prompted,
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::lane;
-use super::mailbox::{EventLoop, running_loop};
+use super::loop_queue::{EventLoop, running_loop};
+use super::python_thread;
 use super::runtime::{self, Process};
 use super::{error, log};
 use crate::error::{Error, ErrorKind};
@@ -42,7 +42,7 @@ impl Pending {
         }
         let future = self.future.bind(py);
         let event_loop = future.call_method0(name!(py, "get_loop"))?;
-        let cancelled = lane::unless_closed(&event_loop, future.call_method0(name!(py, "cancel")))?;
+        let cancelled = python_thread::unless_closed(&event_loop, future.call_method0(name!(py, "cancel")))?;
         let Some(cancelled) = cancelled else { return Ok(()) };
         if !cancelled.is_truthy()? && !future.call_method0(name!(py, "cancelled"))?.is_truthy()? {
             // Done: marks an error as seen, in case the coroutine was cancelled in the same turn of the loop.
@@ -181,7 +181,7 @@ fn cancelled(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     task.call_method0(name!(task.py(), "cancelling"))?.extract()
 }
 
-/// The right to resolve one future, once. Dropped unused (the work was aborted), it lets go of its objects on the lane.
+/// The right to resolve one future, once. Dropped unused (the work was aborted), it lets go of its objects on the python_thread.
 struct Ticket {
     target: Option<(EventLoop, Py<PyAny>)>,
 }

@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 use tokio::sync::oneshot;
 
 use super::error;
-use super::mailbox::{EventLoop, running_loop};
+use super::loop_queue::{EventLoop, running_loop};
 use super::runtime::Process;
 use super::sync::lock;
 use crate::error::{Error, ErrorKind, Result};

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::once;
-use crate::router::{Attempt, Health, MetricsSnapshot, ProviderSnapshot, Response, StreamEvent};
+use crate::router::{Attempt, MetricsSnapshot, ProviderHealth, ProviderSnapshot, Response, StreamEvent};
 
 /// `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
@@ -145,7 +145,7 @@ fn provider_metrics<'py>(py: Python<'py>, metrics: &ProviderSnapshot) -> PyResul
 }
 
 /// The contract's dictionary of a probe.
-pub(super) fn health<'py>(py: Python<'py>, found: &[Health]) -> PyResult<Bound<'py, PyDict>> {
+pub(super) fn health<'py>(py: Python<'py>, found: &[ProviderHealth]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for health in found {
         let one = PyDict::new(py);

@@ -16,7 +16,7 @@ use super::callback::Progress;
 use super::error;
 use super::gate::PythonGate;
 use super::runtime::Process;
-use crate::coordinator::{self, Gate, Hooks, Options, Record};
+use crate::coordinator::{self, Gate, Hooks, Options, RunState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{ProgressSink, Silent};
 
@@ -70,7 +70,7 @@ impl Coordinator {
         let record = {
             // Clocks and timers are the runtime's.
             let _runtime = process.handle.enter();
-            Record::new(&*router, &options, events)
+            RunState::new(&*router, &options, events)
         };
         let coordinator = Arc::clone(&self.coordinator);
         let (tell, outcome) = watch::channel(None);
@@ -101,7 +101,7 @@ impl Coordinator {
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Run {
     process: Arc<Process>,
-    record: Arc<Record>,
+    record: Arc<RunState>,
     task: AbortHandle,
     /// How the run ended; `None` before its end, and for ever where it was cancelled.
     outcome: watch::Receiver<Option<Result<()>>>,

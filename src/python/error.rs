@@ -97,7 +97,7 @@ fn attempts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyTuple>
 
 const fn class_of(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::RateLimited | ErrorKind::DailyQuota | ErrorKind::InsufficientQuota | ErrorKind::Resting => {
+        ErrorKind::RateLimited | ErrorKind::DailyQuota | ErrorKind::InsufficientQuota | ErrorKind::Cooldown => {
             "RateLimitError"
         }
         ErrorKind::Unauthorized | ErrorKind::Forbidden => "AuthorizationError",

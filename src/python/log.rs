@@ -1,6 +1,6 @@
 //! The core's events in Python's `logging`, under the logger `madspark.core`.
 //!
-//! A worker's events go to the lane, so no worker waits for the interpreter. Those of a blocked call are kept until its
+//! A worker's events go to the python_thread, so no worker waits for the interpreter. Those of a blocked call are kept until its
 //! own thread attaches the next time, at its end at the latest: whoever called finds them logged when the call returns.
 //! The logger's level is looked up when a call begins: events below it cost one atomic load.
 
@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-use super::lane::Lane;
 use super::once;
+use super::python_thread::PythonThread;
 
 /// Python's number of the logger's effective level.
 static LEVEL: AtomicU8 = AtomicU8::new(30);
@@ -30,7 +30,7 @@ static LOGGER: OnceLock<Py<PyAny>> = OnceLock::new();
 /// Where the events of one thread go.
 enum Sink {
     Nowhere,
-    Lane(Lane),
+    PythonThread(PythonThread),
     Kept(Vec<Record>),
 }
 
@@ -60,9 +60,9 @@ pub(super) fn install() {
     });
 }
 
-/// Sends the events of this thread, a worker, to `lane`.
-pub(super) fn connect(lane: Lane) {
-    SINK.set(Sink::Lane(lane));
+/// Sends the events of this thread, a worker, to `python_thread`.
+pub(super) fn connect(python_thread: PythonThread) {
+    SINK.set(Sink::PythonThread(python_thread));
 }
 
 /// Keeps the events of this thread, a caller's, until they are handed over.
@@ -87,7 +87,7 @@ pub(super) fn hand_over(py: Python<'_>) -> PyResult<()> {
     // A handler may take its time: nothing stays borrowed.
     let kept = SINK.with_borrow_mut(|sink| match sink {
         Sink::Kept(records) => std::mem::take(records),
-        Sink::Nowhere | Sink::Lane(_) => Vec::new(),
+        Sink::Nowhere | Sink::PythonThread(_) => Vec::new(),
     });
     kept.into_iter().try_for_each(|record| record.hand_over(py))
 }
@@ -124,7 +124,7 @@ impl Subscriber for ToPython {
         let record = Record { level: number(*event.metadata().level()), message: text.message };
         SINK.with_borrow_mut(|sink| match sink {
             Sink::Nowhere => {}
-            Sink::Lane(lane) => lane.log(record),
+            Sink::PythonThread(python_thread) => python_thread.log(record),
             Sink::Kept(records) => records.push(record),
         });
     }

@@ -1,7 +1,7 @@
 //! The bindings: the only place that knows Python.
 //!
-//! * `runtime` owns what the process shares: the tokio runtime, the engine and the lane, one set per process id.
-//! * `lane` is the one thread of ours that attaches to Python; `mailbox` hands finished work to event loops in batches.
+//! * `runtime` owns what the process shares: the tokio runtime, the engine and the python_thread, one set per process id.
+//! * `python_thread` is the one thread of ours that attaches to Python; `loop_queue` hands finished work to event loops in batches.
 //! * `bridge` is the door: `submit` for coroutines, `block` for synchronous calls.
 //! * the rest wraps one core type a file.
 
@@ -20,12 +20,12 @@ mod convert;
 mod coordinator;
 mod error;
 mod gate;
-mod lane;
 mod log;
-mod mailbox;
+mod loop_queue;
 mod novelty;
 mod number;
 mod policy;
+mod python_thread;
 mod router;
 mod runtime;
 mod simulator;

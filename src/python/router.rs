@@ -265,7 +265,7 @@ pub(super) struct Call {
     process: Arc<Process>,
     state: Arc<Mutex<State>>,
     /// The answer on its way to the cache.
-    keeping: Mutex<Option<router::Keeping>>,
+    keeping: Mutex<Option<router::CacheWrite>>,
 }
 
 enum State {
@@ -328,13 +328,13 @@ impl Call {
     }
 }
 
-async fn settled(keeping: router::Keeping) -> Result<()> {
+async fn settled(keeping: router::CacheWrite) -> Result<()> {
     keeping.settled().await;
     Ok(())
 }
 
 impl Call {
-    fn keeping(&self) -> Option<router::Keeping> {
+    fn keeping(&self) -> Option<router::CacheWrite> {
         lock(&self.keeping).take()
     }
 
@@ -379,7 +379,7 @@ impl Prepared {
 }
 
 /// What is known of the providers and of the cache.
-type Findings = (Vec<router::Health>, Option<Stats>);
+type Findings = (Vec<router::ProviderHealth>, Option<Stats>);
 
 async fn health(router: &router::Router, engine: &Arc<router::Engine>) -> Findings {
     join(router.health(engine), cache::stats_of(router, engine)).await

@@ -1,4 +1,4 @@
-//! What the process shares: one tokio runtime, one engine, one lane. Made at the first call, never at import.
+//! What the process shares: one tokio runtime, one engine, one python_thread. Made at the first call, never at import.
 //!
 //! A forked child has none of its parent's threads. It is told by its process id, leaves the parent's runtime alone and
 //! makes its own: routers made before the fork go on working, since they hold no connection.
@@ -13,9 +13,9 @@ use pyo3::types::PyDict;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
-use super::lane::{Lane, LaneThread};
 use super::log;
-use super::mailbox::Mailboxes;
+use super::loop_queue::LoopQueues;
+use super::python_thread::{PythonThread, ThreadHandle};
 use super::sync::lock;
 use crate::cache::{Cache, Pause};
 use crate::router::Engine;
@@ -48,15 +48,15 @@ struct Slot {
     pid: u32,
     process: Arc<Process>,
     runtime: Runtime,
-    lane_thread: LaneThread,
+    lane_thread: ThreadHandle,
 }
 
 /// The shared state of this process, for use by calls.
 pub(super) struct Process {
     pub(super) handle: Handle,
     pub(super) engine: Arc<Engine>,
-    pub(super) lane: Lane,
-    pub(super) mailboxes: Mailboxes,
+    pub(super) python_thread: PythonThread,
+    pub(super) loop_queues: LoopQueues,
     ending: watch::Sender<bool>,
     blocked: Blocked,
 }
@@ -95,8 +95,8 @@ impl Process {
 
     fn start(pid: u32) -> std::io::Result<Slot> {
         log::install();
-        let (lane, lane_thread) = Lane::start()?;
-        let (workers_lane, cache_lane) = (lane.clone(), lane.clone());
+        let (python_thread, lane_thread) = PythonThread::start()?;
+        let (workers_lane, cache_lane) = (python_thread.clone(), python_thread.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(BLOCKING)
@@ -108,8 +108,8 @@ impl Process {
         let process = Arc::new(Self {
             handle: runtime.handle().clone(),
             engine: Arc::new(Engine::with_cache(Cache::new(move || log::connect(cache_lane.clone())))),
-            lane,
-            mailboxes: Mailboxes::default(),
+            python_thread,
+            loop_queues: LoopQueues::default(),
             ending: watch::Sender::new(false),
             blocked: Blocked::default(),
         });

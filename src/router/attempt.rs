@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Engine;
-use super::visit::Visit;
-use crate::aside::aside;
+use super::attempt_guard::AttemptGuard;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Page, Reply, Request, Usage};
+use crate::offload::offload;
 use crate::progress::Ended;
 use crate::provider::{self, Adapter, Target};
 use crate::schema::Change;
@@ -81,7 +81,7 @@ impl Attempt {
     }
 
     /// The record of `reply` to `visit`.
-    pub(super) fn answered(visit: &Visit, reply: &Reply) -> Self {
+    pub(super) fn answered(visit: &AttemptGuard, reply: &Reply) -> Self {
         let target = &visit.target;
         Self {
             model: reply.model.as_deref().map_or_else(|| Arc::clone(&target.model), Arc::from),
@@ -94,12 +94,12 @@ impl Attempt {
     }
 
     /// The record of `error`, which `visit` ended with.
-    pub(super) fn failed(visit: &Visit, error: &Error) -> Self {
+    pub(super) fn failed(visit: &AttemptGuard, error: &Error) -> Self {
         Self { sent: was_sent(error), ..Self::of(visit) }.with(error)
     }
 
     /// The record of `visit`, whose answer nobody waits for any more.
-    pub(super) fn cancelled(visit: &Visit) -> Self {
+    pub(super) fn cancelled(visit: &AttemptGuard) -> Self {
         let message = "given up: another target had answered";
         Self {
             error: Some(ErrorKind::Cancelled),
@@ -136,7 +136,7 @@ impl Attempt {
         Self { error: Some(error.kind()), message: Some(error.message().to_owned()), ..self }
     }
 
-    fn of(visit: &Visit) -> Self {
+    fn of(visit: &AttemptGuard) -> Self {
         let (waited, latency, is_hedge) = (visit.waited, visit.started.elapsed(), visit.is_hedge);
         Self { waited, latency, is_hedge, ..Self::at(&visit.target) }
     }
@@ -178,7 +178,7 @@ impl Attempt {
 /// its whole time after that, within the deadline of its call.
 ///
 /// Fails where the target is known to be unable to take the request; nothing was sent then.
-pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
+pub(super) async fn prepare(engine: &Engine, visit: &mut AttemptGuard) -> Result<()> {
     if let Ok(outcome) = timeout(visit.patience, engine.prepare(&mut visit.target, &visit.request)).await {
         outcome?;
     }
@@ -196,7 +196,7 @@ pub(super) async fn prepare(engine: &Engine, visit: &mut Visit) -> Result<()> {
 }
 
 /// Asks the target of `visit` once. Dropping the future closes the socket.
-pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
+pub(super) async fn ask(engine: &Engine, visit: &mut AttemptGuard) -> Result<Reply> {
     let encoded = visit.encoded.take();
     let visit = &*visit;
     let (target, request) = (&visit.target, &visit.request);
@@ -213,7 +213,7 @@ pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
     under_way.over();
     let answer = answer.map_err(|error| visit.blame(error))?;
     if (200..300).contains(&answer.status) {
-        let reply = aside(answer.body.len(), || adapter.decode(target, request, &answer.body));
+        let reply = offload(answer.body.len(), || adapter.decode(target, request, &answer.body));
         reply.map_err(|error| error.with_status(answer.status))
     } else {
         let error = adapter.decode_error(target, answer.status, &answer.headers, &answer.body);
@@ -223,7 +223,7 @@ pub(super) async fn ask(engine: &Engine, visit: &mut Visit) -> Result<Reply> {
 
 /// Writes `request`, with what travels with it.
 pub(super) fn encode(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<WireRequest> {
-    aside(request.attached_bytes(), || adapter.encode(target, request))
+    offload(request.attached_bytes(), || adapter.encode(target, request))
 }
 
 /// The protocol of `target`, where it can carry `request`; `None` for the mock.
@@ -249,7 +249,7 @@ fn was_sent(error: &Error) -> bool {
                 | ErrorKind::Dns
                 | ErrorKind::Tls
                 | ErrorKind::ConnectTimeout
-                | ErrorKind::Resting
+                | ErrorKind::Cooldown
                 | ErrorKind::BreakerOpen
         )
 }

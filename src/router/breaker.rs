@@ -32,13 +32,13 @@ const LONGEST: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What the outcome of one request says about its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum BreakerOutcome {
     /// It answered as it should.
     Good,
     /// One failure more.
     Bad,
     /// It asked to be left alone for this long, and takes everybody afterwards.
-    Resting(Duration),
+    Cooldown(Duration),
     /// This key or model will fail for this long: others are asked before it, but it may be asked.
     Demoted(Duration),
     /// Nothing.
@@ -64,9 +64,9 @@ impl Breaker {
 
     /// Admits one request, or tells when to ask again. The first one after an open time is the probe; while it is out,
     /// nobody else is admitted.
-    pub(super) fn admit(&self, now: Instant) -> Result<Ticket, Duration> {
+    pub(super) fn admit(&self, now: Instant) -> Result<BreakerPermit, Duration> {
         let pass = lock(&self.shared).admit(now)?;
-        Ok(Ticket { shared: Arc::clone(&self.shared), pass, outcome: None })
+        Ok(BreakerPermit { shared: Arc::clone(&self.shared), pass, outcome: None })
     }
 
     /// Whether others should be asked before it.
@@ -83,20 +83,20 @@ impl Breaker {
 /// The right to send one request. Dropped unsettled, it says nothing about the target, and the next call may probe.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped at once admits nothing"]
-pub(super) struct Ticket {
+pub(super) struct BreakerPermit {
     shared: Arc<Mutex<State>>,
     pass: Pass,
-    outcome: Option<(Verdict, Instant)>,
+    outcome: Option<(BreakerOutcome, Instant)>,
 }
 
-impl Ticket {
+impl BreakerPermit {
     /// Tells how the request went.
-    pub(super) fn settle(mut self, verdict: Verdict, now: Instant) {
+    pub(super) fn settle(mut self, verdict: BreakerOutcome, now: Instant) {
         self.outcome = Some((verdict, now));
     }
 }
 
-impl Drop for Ticket {
+impl Drop for BreakerPermit {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
         match self.outcome {
@@ -166,9 +166,9 @@ impl State {
         !left(self.demoted_until, now).is_zero()
     }
 
-    fn settle(&mut self, pass: Pass, verdict: Verdict, now: Instant) {
+    fn settle(&mut self, pass: Pass, verdict: BreakerOutcome, now: Instant) {
         match verdict {
-            Verdict::Good => {
+            BreakerOutcome::Good => {
                 if pass.demotions == self.demotions {
                     self.demoted_until = None;
                 }
@@ -181,11 +181,11 @@ impl State {
                     self.close();
                 }
             }
-            Verdict::Bad if pass.is_probe => {
+            BreakerOutcome::Bad if pass.is_probe => {
                 self.failed_probes = self.failed_probes.saturating_add(1);
                 self.open(now);
             }
-            Verdict::Bad => {
+            BreakerOutcome::Bad => {
                 if pass.era == self.era {
                     self.consecutive = self.consecutive.saturating_add(1);
                     self.recent.bad(now);
@@ -196,20 +196,20 @@ impl State {
             }
             // These two are told by a target that is there, so a probe that learns them has found what it was sent for.
             // A time that was told holds whenever its request was sent.
-            Verdict::Resting(time) => {
+            BreakerOutcome::Cooldown(time) => {
                 extend(&mut self.resting_until, now, time);
                 if pass.is_probe {
                     self.close();
                 }
             }
-            Verdict::Demoted(time) => {
+            BreakerOutcome::Demoted(time) => {
                 extend(&mut self.demoted_until, now, time);
                 self.demotions += 1;
                 if pass.is_probe {
                     self.close();
                 }
             }
-            Verdict::Unknown => self.forget(pass),
+            BreakerOutcome::Unknown => self.forget(pass),
         }
     }
 

@@ -16,13 +16,13 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt;
-use super::flight::{self, Landed};
-use super::recall::{Keeping, Recall};
-use super::trial::{self, Trial};
-use super::visit::Visit;
-use super::walk::Walk;
+use super::attempt_guard::AttemptGuard;
+use super::cache_lookup::{CacheLookup, CacheWrite};
+use super::call_state::CallState;
+use super::reply_validation::{self, ReplyValidation};
+use super::shared_request::{self, SharedOutcome};
 use super::{Engine, Rejection, Response, Router};
-use crate::cache::{Entry, Key, Seat};
+use crate::cache::{Entry, Key, Waiter};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
@@ -30,15 +30,15 @@ use crate::message::{Reply, Request};
 /// A call under way. Dropping it, or the future of [`Call::next`], ends it and closes its socket.
 #[derive(Debug)]
 pub struct Call {
-    walk: Walk,
-    trial: Trial,
+    walk: CallState,
+    trial: ReplyValidation,
     /// `None` where it has nothing to do with the cache.
-    recall: Option<Recall>,
+    recall: Option<CacheLookup>,
     /// The candidate, where it was kept from an earlier call.
     recalled: Option<(Key, Arc<Entry>)>,
     /// Among those who wait for the same answer: kept until that is in the cache, so that whoever comes meanwhile is given
     /// it too.
-    seat: Option<Seat<Landed>>,
+    seat: Option<Waiter<SharedOutcome>>,
 }
 
 impl Call {
@@ -49,9 +49,9 @@ impl Call {
         force: Option<Provider>,
         use_cache: Option<bool>,
     ) -> Result<Self> {
-        let recall = Recall::new(&router, &engine, use_cache);
-        let walk = Walk::new(router, engine, request, force)?;
-        Ok(Self { walk, trial: Trial::default(), recall, recalled: None, seat: None })
+        let recall = CacheLookup::new(&router, &engine, use_cache);
+        let walk = CallState::new(router, engine, request, force)?;
+        Ok(Self { walk, trial: ReplyValidation::default(), recall, recalled: None, seat: None })
     }
 
     /// The next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` tells why the
@@ -81,7 +81,7 @@ impl Call {
     }
 
     /// One step towards a candidate: a request of its own.
-    async fn advance(&mut self, visit: Box<Visit>) -> Result<()> {
+    async fn advance(&mut self, visit: Box<AttemptGuard>) -> Result<()> {
         let (visit, outcome) = match self.walk.hedge_after(&visit) {
             None => asked(&self.walk.engine, visit).await,
             // Seldom run, so it takes no room in the future of every call.
@@ -108,7 +108,7 @@ impl Call {
         let mut begin = None;
         let (tell, given_up) = mpsc::channel();
         let mut seat = engine.shared_requests().join(key, || {
-            let (sender, work) = flight::prepare(&engine);
+            let (sender, work) = shared_request::prepare(&engine);
             begin = Some(sender);
             work
         });
@@ -140,7 +140,7 @@ impl Call {
             drop(seat);
             return Err(self.walk.left(index, given_up.try_iter().next()));
         };
-        let Landed::Asked(landing) = landed else { return Ok(()) };
+        let SharedOutcome::Asked(landing) = landed else { return Ok(()) };
         let visit = if seat.is_leader() { landing.claim() } else { None };
         self.seat = Some(seat);
         match visit {
@@ -157,7 +157,7 @@ impl Call {
     }
 
     /// Takes the end of the request that `visit` was.
-    fn land(&mut self, visit: Box<Visit>, outcome: Result<Reply>) -> Result<()> {
+    fn land(&mut self, visit: Box<AttemptGuard>, outcome: Result<Reply>) -> Result<()> {
         match outcome {
             Ok(reply) => {
                 self.walk.time(&visit);
@@ -172,7 +172,7 @@ impl Call {
     }
 
     fn open(&mut self, reply: Reply) -> Result<()> {
-        if self.trial.open(&mut self.walk, reply) { Ok(()) } else { self.reject(&trial::no_json()) }
+        if self.trial.open(&mut self.walk, reply) { Ok(()) } else { self.reject(&reply_validation::no_json()) }
     }
 
     /// Goes on from a candidate that was not taken, because of `rejection`.
@@ -193,7 +193,7 @@ impl Call {
     /// what comes beside it, so that not even the end of the process by force can lose the answer.
     ///
     /// Fails with `Internal` where there is no candidate.
-    pub fn finish(mut self) -> Result<(Response, Option<Keeping>)> {
+    pub fn finish(mut self) -> Result<(Response, Option<CacheWrite>)> {
         if let Some((_, entry)) = self.recalled {
             return Ok((self.walk.recalled(&entry), None));
         }
@@ -206,7 +206,11 @@ impl Call {
 
     /// Waits for the answer to `first`; after `delay` asks another target beside it, where one is ready, and takes the
     /// answer that comes first. The other request is given up.
-    async fn race(&mut self, mut first: Box<Visit>, delay: Duration) -> Result<(Box<Visit>, Result<Reply>)> {
+    async fn race(
+        &mut self,
+        mut first: Box<AttemptGuard>,
+        delay: Duration,
+    ) -> Result<(Box<AttemptGuard>, Result<Reply>)> {
         let engine = Arc::clone(&self.walk.engine);
         let (tell, given_up) = mpsc::channel();
         let index = first.index;
@@ -246,7 +250,7 @@ impl Call {
 }
 
 /// Asks the target of `visit`.
-pub(super) async fn asked(engine: &Engine, mut visit: Box<Visit>) -> (Box<Visit>, Result<Reply>) {
+pub(super) async fn asked(engine: &Engine, mut visit: Box<AttemptGuard>) -> (Box<AttemptGuard>, Result<Reply>) {
     let outcome = match attempt::prepare(engine, &mut visit).await {
         Ok(()) => attempt::ask(engine, &mut visit).await,
         Err(error) => Err(error),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::health::is_same_model;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Part, Request, Room};
+use crate::message::{Headroom, Part, Request};
 use crate::provider::{self, Adapter, Capability, ModelFacts, Target};
 use crate::transport::{Http, WireRequest};
 
@@ -135,7 +135,7 @@ fn check(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<()
 }
 
 pub(super) fn depends_on_facts(request: &Request) -> bool {
-    request.room == Room::More || has_image(request) || request.estimated_tokens() > SMALL
+    request.room == Headroom::Extended || has_image(request) || request.estimated_tokens() > SMALL
 }
 
 fn has_image(request: &Request) -> bool {

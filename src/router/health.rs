@@ -12,7 +12,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a probe of one provider found.
 #[derive(Debug, Clone)]
-pub struct Health {
+pub struct ProviderHealth {
     /// The provider probed.
     pub provider: Provider,
     /// The model a call would ask.
@@ -26,7 +26,7 @@ pub struct Health {
 }
 
 /// Probes every provider that the configuration can reach, all at once.
-pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<Health> {
+pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<ProviderHealth> {
     let named = |provider| router.choice() == crate::config::ProviderChoice::Pinned(provider);
     let openai = (router.config().openai_model.is_some() || named(Provider::OpenAi)).then_some(Provider::OpenAi);
     let anthropic =
@@ -36,10 +36,10 @@ pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<Health> {
     futures_util::future::join_all(providers.into_iter().flatten().map(|provider| one(router, engine, provider))).await
 }
 
-async fn one(router: &Router, engine: &Engine, provider: Provider) -> Health {
+async fn one(router: &Router, engine: &Engine, provider: Provider) -> ProviderHealth {
     let model = plan::target(router.config(), router.tier(), provider).model.to_string();
     let outcome = ask(router, engine, provider).await;
-    Health {
+    ProviderHealth {
         provider,
         available: is_configured(router.config(), provider),
         healthy: outcome.is_ok(),

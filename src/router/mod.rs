@@ -1,12 +1,14 @@
 //! The router: which target answers a call, and what happens when one does not.
 
 mod attempt;
+mod attempt_guard;
 mod breaker;
 mod budget;
+mod cache_lookup;
 mod call;
+mod call_state;
+mod event_decoder;
 mod facts;
-mod feed;
-mod flight;
 mod generate;
 mod health;
 mod latencies;
@@ -16,19 +18,17 @@ mod pages;
 mod plan;
 mod policy;
 mod price;
-mod reading;
-mod recall;
-mod route;
+mod reply_validation;
+mod shared_request;
 mod stream;
 mod sync;
+mod target_selector;
 mod target_state;
 #[cfg(test)]
 mod tests;
-mod trial;
-mod visit;
-mod walk;
+mod text_stream;
+mod timed_stream;
 mod window;
-mod wire;
 
 use std::sync::Arc;
 
@@ -40,17 +40,17 @@ use crate::provider::Target;
 use crate::transport::Http;
 use crate::webpage::Fetcher;
 use budget::Spent;
-use flight::SharedRequests;
+use shared_request::SharedRequests;
 use target_state::TargetStates;
 
 pub use attempt::Attempt;
 pub use budget::Budget;
+pub use cache_lookup::CacheWrite;
 pub use call::Call;
 pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
-pub use health::Health;
+pub use health::ProviderHealth;
 pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
-pub use recall::Keeping;
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
 /// Upper bound of a prompt, in characters.
@@ -227,7 +227,7 @@ impl Router {
     }
 
     /// Asks every provider of the plan for its models and tells which answered.
-    pub async fn health(&self, engine: &Engine) -> Vec<Health> {
+    pub async fn health(&self, engine: &Engine) -> Vec<ProviderHealth> {
         health::probe(self, engine).await
     }
 }

@@ -6,7 +6,7 @@ mod table;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use super::breaker::Verdict;
+use super::breaker::BreakerOutcome;
 use super::budget::Budget;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -125,7 +125,7 @@ pub enum Hedge {
 
 /// Whether and how the same target is asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum Retry {
     /// It would fail again.
     Never,
     /// After the time it asked for, else after a pause.
@@ -140,7 +140,7 @@ pub(super) enum Again {
 
 /// Whether another target may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Onward {
+pub(super) enum Fallback {
     /// It may.
     Next,
     /// It may where the router was made so: see [`OnRefusal`].
@@ -151,7 +151,7 @@ pub(super) enum Onward {
 
 /// What the failure says about the target's health, for every call of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Health {
+pub(super) enum HealthImpact {
     /// Nothing.
     Unknown,
     /// It answered as it should.
@@ -161,7 +161,7 @@ pub(super) enum Health {
     /// The same, unless the time limit that ran out was the caller's own haste.
     Slow,
     /// It wants to be left alone for the time it named.
-    Resting,
+    Cooldown,
     /// It wants to be left alone until its day is over.
     RestingToday,
     /// This key or model will fail for a while: it stands behind the others.
@@ -171,11 +171,11 @@ pub(super) enum Health {
 /// What one class of failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rule {
-    pub(super) again: Again,
+    pub(super) again: Retry,
     /// How many requests one call sends to one target at most, once it has failed in this way.
     pub(super) tries: u32,
-    pub(super) onward: Onward,
-    pub(super) health: Health,
+    pub(super) onward: Fallback,
+    pub(super) health: HealthImpact,
 }
 
 /// The table. A caller's own error stops the call; whatever is particular to a target goes on to the next one, at once.
@@ -184,7 +184,7 @@ pub(super) struct Rule {
 /// A class that took long (a time limit) is tried less often than one that came at once.
 #[expect(clippy::match_same_arms, reason = "a table: one row for each class")]
 pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
-    use {Again as A, ErrorKind as E, Health as H, Onward as O};
+    use {ErrorKind as E, Fallback as O, HealthImpact as H, Retry as A};
     match (kind, provider) {
         // Nobody listens: a server that restarts is back in a moment.
         (E::Connect, _) => rule(A::Later, 3, O::Next, H::Bad),
@@ -200,8 +200,8 @@ pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
         (E::Disconnected, _) => rule(A::Later, 3, O::Next, H::Bad),
         (E::MalformedReply, _) => rule(A::Later, 2, O::Next, H::Bad),
         (E::Server, _) => rule(A::Later, 3, O::Next, H::Bad),
-        (E::Overloaded, _) => rule(A::Later, 3, O::Next, H::Resting),
-        (E::RateLimited, _) => rule(A::Later, 3, O::Next, H::Resting),
+        (E::Overloaded, _) => rule(A::Later, 3, O::Next, H::Cooldown),
+        (E::RateLimited, _) => rule(A::Later, 3, O::Next, H::Cooldown),
         (E::DailyQuota, _) => rule(A::Never, 1, O::Next, H::RestingToday),
         (E::InsufficientQuota, _) => rule(A::Never, 1, O::Next, H::Demoted),
         (E::Unauthorized, _) => rule(A::Never, 1, O::Next, H::Demoted),
@@ -225,7 +225,7 @@ pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
         (E::NotConfigured, _) => rule(A::Never, 1, O::Next, H::Unknown),
         (E::Unsupported, _) => rule(A::Never, 1, O::Next, H::Unknown),
         (E::BreakerOpen, _) => rule(A::Never, 1, O::Next, H::Unknown),
-        (E::Resting, _) => rule(A::Never, 1, O::Next, H::Unknown),
+        (E::Cooldown, _) => rule(A::Never, 1, O::Next, H::Unknown),
         (E::InvalidInput | E::PromptTooLong | E::FileNotFound, _) => rule(A::Never, 1, O::Stop, H::Unknown),
         (E::Cancelled, _) => rule(A::Never, 1, O::Stop, H::Unknown),
         (E::AllTargetsFailed, _) => rule(A::Never, 1, O::Stop, H::Unknown),
@@ -235,7 +235,7 @@ pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
     }
 }
 
-const fn rule(again: Again, tries: u32, onward: Onward, health: Health) -> Rule {
+const fn rule(again: Retry, tries: u32, onward: Fallback, health: HealthImpact) -> Rule {
     Rule { again, tries, onward, health }
 }
 
@@ -253,16 +253,16 @@ pub(super) fn pause(error: &Error, tried: u32) -> Duration {
 }
 
 /// What every call of the process is to know about the target of `error`, which took `took` to come.
-pub(super) fn verdict(error: &Error, health: Health, took: Duration) -> Verdict {
+pub(super) fn verdict(error: &Error, health: HealthImpact, took: Duration) -> BreakerOutcome {
     match health {
-        Health::Unknown => Verdict::Unknown,
-        Health::Good => Verdict::Good,
-        Health::Slow if took < TELLING_TIMEOUT => Verdict::Unknown,
-        Health::Bad | Health::Slow => Verdict::Bad,
+        HealthImpact::Unknown => BreakerOutcome::Unknown,
+        HealthImpact::Good => BreakerOutcome::Good,
+        HealthImpact::Slow if took < TELLING_TIMEOUT => BreakerOutcome::Unknown,
+        HealthImpact::Bad | HealthImpact::Slow => BreakerOutcome::Bad,
         // Without a time it says no more than that it is too much now.
-        Health::Resting => error.retry_after().map_or(Verdict::Bad, Verdict::Resting),
-        Health::RestingToday => Verdict::Resting(rest_of_the_day(SystemTime::now())),
-        Health::Demoted => Verdict::Demoted(DEMOTION),
+        HealthImpact::Cooldown => error.retry_after().map_or(BreakerOutcome::Bad, BreakerOutcome::Cooldown),
+        HealthImpact::RestingToday => BreakerOutcome::Cooldown(rest_of_the_day(SystemTime::now())),
+        HealthImpact::Demoted => BreakerOutcome::Demoted(DEMOTION),
     }
 }
 
@@ -313,6 +313,6 @@ mod tests {
     fn a_short_time_limit_says_nothing_about_the_target() {
         let error = Error::new(ErrorKind::Timeout, "late");
         let of = |seconds| verdict(&error, after(error.kind(), Provider::Ollama).health, Duration::from_secs(seconds));
-        assert_eq!((of(1), of(10)), (Verdict::Unknown, Verdict::Bad));
+        assert_eq!((of(1), of(10)), (BreakerOutcome::Unknown, BreakerOutcome::Bad));
     }
 }

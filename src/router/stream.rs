@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt};
-use super::feed::Feed;
-use super::reading::Reading;
-use super::trial::{self, Trial};
-use super::visit::Visit;
-use super::walk::Walk;
-use super::wire::Limits;
+use super::attempt_guard::AttemptGuard;
+use super::call_state::CallState;
+use super::event_decoder::EventDecoder;
+use super::reply_validation::{self, ReplyValidation};
+use super::text_stream::TextStream;
+use super::timed_stream::StreamTimeouts;
 use super::{Engine, Rejection, Response, Router};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -88,10 +88,10 @@ pub enum StreamEvent {
 /// A streamed call under way. It reads only when it is pulled. Dropping it ends it and closes its socket.
 #[derive(Debug)]
 pub struct Stream {
-    walk: Walk,
+    walk: CallState,
     options: StreamOptions,
-    reading: Option<Reading>,
-    trial: Trial,
+    reading: Option<TextStream>,
+    trial: ReplyValidation,
     /// What the consumer has been shown of the reply on trial.
     shown: String,
     /// Why the reply on trial is not taken.
@@ -110,12 +110,12 @@ impl Stream {
         if [options.first, options.idle, options.total].into_iter().flatten().any(|limit| limit.is_zero()) {
             return Err(Error::invalid_input("a time limit must be a positive number of seconds"));
         }
-        let walk = Walk::new(router, engine, request, force)?;
+        let walk = CallState::new(router, engine, request, force)?;
         Ok(Self {
             walk,
             options,
             reading: None,
-            trial: Trial::default(),
+            trial: ReplyValidation::default(),
             shown: String::new(),
             rejection: None,
             has_ended: false,
@@ -183,7 +183,7 @@ impl Stream {
         let loading = if visit.is_loading { visit.patience } else { Duration::ZERO };
         let limits = self.options.limits(&visit.target, loading, visit.deadline);
         let opened = {
-            let mut opening = pin!(Feed::open(&self.walk.engine, &visit.target, &visit.request, limits));
+            let mut opening = pin!(EventDecoder::open(&self.walk.engine, &visit.target, &visit.request, limits));
             let under_way = visit.under_way();
             let opened = opening.as_mut().await;
             under_way.over();
@@ -191,7 +191,7 @@ impl Stream {
         };
         match opened.map_err(|error| visit.blame(error)) {
             Ok(feed) => {
-                self.reading = Some(Reading::new(feed, visit));
+                self.reading = Some(TextStream::new(feed, visit));
                 Ok(())
             }
             Err(error) => self.failed(visit, error, 0).map(drop),
@@ -202,7 +202,7 @@ impl Stream {
     fn conclude(&mut self) -> Result<Option<StreamEvent>> {
         let Some(reading) = self.reading.take() else { return Ok(None) };
         reading.shown().clone_into(&mut self.shown);
-        let Reading { feed, visit, .. } = reading;
+        let TextStream { feed, visit, .. } = reading;
         let skipped_events = feed.skipped();
         let reply = match feed.into_reply(&visit.request) {
             Ok(reply) => reply,
@@ -213,7 +213,7 @@ impl Stream {
         if self.trial.open(&mut self.walk, reply) {
             return Ok(self.whole());
         }
-        self.overruled(&trial::no_json())
+        self.overruled(&reply_validation::no_json())
     }
 
     /// The whole was rejected. Gives another reading of it, where there is one.
@@ -246,7 +246,7 @@ impl Stream {
     fn interrupted(&mut self, error: Error) -> Result<Option<StreamEvent>> {
         let Some(reading) = self.reading.take() else { return Err(error) };
         let shown = reading.shown().to_owned();
-        let Reading { feed, visit, .. } = reading;
+        let TextStream { feed, visit, .. } = reading;
         if shown.is_empty() {
             return self.failed(visit, error, feed.skipped()).map(|_| None);
         }
@@ -272,16 +272,16 @@ impl Stream {
         Err(failure.with_partial(shown))
     }
 
-    fn failed(&mut self, visit: Box<Visit>, error: Error, skipped: u32) -> Result<Attempt> {
+    fn failed(&mut self, visit: Box<AttemptGuard>, error: Error, skipped: u32) -> Result<Attempt> {
         self.walk.failed(visit, error, skipped).inspect_err(|_| self.has_ended = true)
     }
 }
 
 impl StreamOptions {
     /// `loading` is the time for the target to load its model.
-    fn limits(&self, target: &Target, loading: Duration, deadline: Option<Instant>) -> Limits {
+    fn limits(&self, target: &Target, loading: Duration, deadline: Option<Instant>) -> StreamTimeouts {
         let first = if target.provider == Provider::Ollama { target.timeout } else { FIRST };
-        Limits {
+        StreamTimeouts {
             first: self.first.unwrap_or(first + loading),
             idle: self.idle.unwrap_or(IDLE),
             total: self.total.unwrap_or(target.timeout + loading),

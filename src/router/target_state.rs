@@ -13,7 +13,7 @@ use super::latencies::Latencies;
 use super::limit::Limiter;
 use super::sync::{Arc, Mutex, lock};
 use crate::config::Secret;
-use crate::message::Form;
+use crate::message::SchemaForm;
 use crate::provider::Target;
 
 /// Ollama unloads a model five minutes after its last request; a server under pressure does so earlier.
@@ -76,7 +76,7 @@ pub(super) struct TargetState {
     pub(super) limiter: Limiter,
     /// Of its answers to calls.
     pub(super) latencies: Latencies,
-    /// The [`Form`] of schema it takes, as a number.
+    /// The [`SchemaForm`] of schema it takes, as a number.
     form: AtomicU8,
     /// When it last answered: until a while after that, its server keeps the model loaded.
     answered: Mutex<Option<Instant>>,
@@ -94,16 +94,16 @@ impl TargetState {
     }
 
     /// The form of schema to send it.
-    pub(super) fn form(&self) -> Form {
+    pub(super) fn form(&self) -> SchemaForm {
         match self.form.load(Ordering::Relaxed) {
-            0 => Form::Native,
-            1 => Form::Older,
-            _ => Form::Told,
+            0 => SchemaForm::Native,
+            1 => SchemaForm::Older,
+            _ => SchemaForm::Prompted,
         }
     }
 
     /// It has rejected every form above `form`.
-    pub(super) fn remember_form(&self, form: Form) {
+    pub(super) fn remember_form(&self, form: SchemaForm) {
         self.form.fetch_max(form as u8, Ordering::Relaxed);
     }
 

@@ -125,7 +125,7 @@ pub enum Dialect {
     Anthropic,
     /// No provider's: the whole schema, for a model to read. The root is an object, because servers that promise JSON
     /// without a schema mean an object.
-    Told,
+    Prompted,
 }
 
 /// A schema in a provider's subset, and the way back for replies that fit it.

@@ -16,9 +16,9 @@ use super::charset;
 use super::error::{PageError, PageProblem, shown};
 use super::html;
 use super::resolve::{Checked, Lookup, Policy, Refused, System, Unresolved};
-use crate::aside::aside;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
+use crate::offload::offload;
 use crate::transport;
 
 /// The most pages that are fetched for one call; Gemini reads as many by itself.
@@ -32,7 +32,7 @@ const USER_AGENT: &str = concat!("madspark/", env!("CARGO_PKG_VERSION"));
 
 /// How large a page may be and how long it may take.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct FetchLimits {
     /// Bytes of a text, after decompression.
     text: u64,
     /// Bytes of a PDF.
@@ -41,14 +41,14 @@ struct Limits {
     time: Duration,
 }
 
-const LIMITS: Limits = Limits { text: 5 * 1024 * 1024, pdf: 40 * 1024 * 1024, time: Duration::from_secs(30) };
+const LIMITS: FetchLimits = FetchLimits { text: 5 * 1024 * 1024, pdf: 40 * 1024 * 1024, time: Duration::from_secs(30) };
 
 /// Fetches pages of the public internet, and of the few hosts beyond it that its maker named.
 #[derive(Debug)]
 pub struct Fetcher {
     /// Hosts and ports that may be anywhere.
     listed: BTreeSet<(String, u16)>,
-    limits: Limits,
+    limits: FetchLimits,
     lookup: Arc<dyn Lookup>,
     is_public: Policy,
     /// The client for the public internet, made at the first use.
@@ -280,7 +280,7 @@ fn part(url: &Url, body: Bytes, kind: Option<Kind>, told: &Told) -> Result<Part,
         let told = told.mime.clone().unwrap_or_else(|| "unknown".to_owned());
         return Err(PageProblem::WrongType(told).into());
     }
-    let text = if kind == Kind::Html { aside(text.len(), || html::text(&text)) } else { text.trim().to_owned() };
+    let text = if kind == Kind::Html { offload(text.len(), || html::text(&text)) } else { text.trim().to_owned() };
     if text.is_empty() {
         return Err(PageProblem::Empty.into());
     }

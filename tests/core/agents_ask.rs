@@ -1,14 +1,8 @@
 //! The agents against a scripted router: what they ask, what they take, what they refuse.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-#[path = "agents_double.rs"]
-#[expect(dead_code, reason = "each test program uses its part of the double")]
-mod double;
-
 use std::sync::Arc;
 
-use double::{Double, IDEAS, Reply, honest, idea_item};
+use crate::agents_double::{Double, IDEAS, Reply, honest, idea_item};
 use madspark::agents::{
     Advocacy, Advocate, AdvocateCase, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Language, Point,
     Skeptic, SkepticCase, StructuredIdeaGenerator,
@@ -50,7 +44,7 @@ async fn too_many_ideas_are_cut_and_numbered_anew() {
 
 #[tokio::test]
 async fn missing_ideas_are_asked_for_once_more_where_they_are_needed() {
-    let script = |call, asked: &double::Asked| match call {
+    let script = |call, asked: &crate::agents_double::Asked| match call {
         // One good idea, one without a description.
         0 => Reply::Json(json!([idea_item(1, &IDEAS[0]), {"idea_number": 2, "title": "Nothing"}])),
         1 => {
@@ -167,7 +161,7 @@ async fn ideas_too_long_for_one_prompt_are_asked_about_in_several() {
     let long: Vec<String> = ideas(5).iter().map(|idea| format!("{idea} {filler}")).collect();
     let double = Double::honest();
     let answer = Critic { router: &double }.evaluate(&long, &brief).await.unwrap();
-    let groups: Vec<Vec<u64>> = double.calls().iter().map(double::Asked::labels).collect();
+    let groups: Vec<Vec<u64>> = double.calls().iter().map(crate::agents_double::Asked::labels).collect();
     assert_eq!(groups, [vec![0, 1], vec![2], vec![3, 4]]);
     for (entry, (title, ..)) in answer.value.into_iter().zip(IDEAS) {
         assert!(entry.unwrap().comment.contains(title));

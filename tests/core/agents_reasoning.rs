@@ -1,12 +1,6 @@
 //! The agents that rate and reason, against a scripted router; and what the improver makes of their words.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-#[path = "agents_double.rs"]
-#[expect(dead_code, reason = "each test program uses its part of the double")]
-mod double;
-
-use double::{Double, IDEAS, Reply, honest, inference};
+use crate::agents_double::{Double, IDEAS, Reply, honest, inference};
 use madspark::agents::{
     Brief, Dimension, ImproveCase, Inference, InferenceType, Language, LogicalInferenceEngine,
     MultiDimensionalEvaluator, StructuredIdeaGenerator,

@@ -1,7 +1,5 @@
 //! The layers of the design, held by a test: a file uses only its own layer, those to its left, and the leaves.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

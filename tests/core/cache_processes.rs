@@ -1,9 +1,5 @@
 //! Several processes on one folder: this test binary starts itself again, and kills what it has started.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod cache_setting;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_setting::{DAY, Folder, config, entry, keep, key, look_up};
+use crate::cache_setting::{DAY, Folder, config, entry, keep, key, look_up};
 use madspark::cache::Cache;
 use madspark::config;
 
@@ -21,7 +17,7 @@ const COMMON: usize = 150;
 /// Starts this binary again as one of several workers.
 fn start(folder: &Path, task: &str, number: usize) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "worker", "--ignored", "--nocapture", "--test-threads", "1"])
+        .args(["--exact", "cache_processes::worker", "--ignored", "--nocapture", "--test-threads", "1"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -36,7 +32,7 @@ fn start_limited(folder: &Path, task: &str, kilobytes: u32) -> Child {
     let mut child = Command::new("sh")
         .args(["-c", &limited, "sh"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "worker", "--ignored", "--nocapture", "--test-threads", "1"])
+        .args(["--exact", "cache_processes::worker", "--ignored", "--nocapture", "--test-threads", "1"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

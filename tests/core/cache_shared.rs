@@ -2,10 +2,6 @@
 //!
 //! Without `redis-server` on the machine these tests say so and pass; `make test` tells how to get it.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod cache_setting;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cache_setting::{DAY, Folder, entry, keep, key, look_up};
+use crate::cache_setting::{DAY, Folder, entry, keep, key, look_up};
 use madspark::cache::{Cache, Stats, Store};
 use madspark::config::{self, Secret};
 
@@ -71,7 +67,7 @@ impl Server {
         let url = Secret::new(&format!("redis://{password}127.0.0.1:{}/3", self.port));
         // A folder of its own each time: another machine.
         let dir = folder.path().join(fastrand::u64(..).to_string());
-        config::Cache { url: Some(url), ..cache_setting::config(&dir) }
+        config::Cache { url: Some(url), ..crate::cache_setting::config(&dir) }
     }
 }
 

@@ -1,20 +1,14 @@
 //! The record of a run, its events and its shapes, against a scripted router.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-#[path = "agents_double.rs"]
-#[expect(dead_code, reason = "each test program uses its part of the double")]
-mod double;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use double::{Double, Reply, honest};
+use crate::agents_double::{Double, Reply, honest};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use madspark::coordinator::{
-    Coordinator, Event, EventKind, Gate, Hooks, Mode, Options, Record, Review, Stage, StageStatus, Status, Verdict,
+    Coordinator, Event, EventKind, Gate, Hooks, Mode, Options, Review, RunState, Stage, StageStatus, Status, Verdict,
 };
 use madspark::error::{Error, ErrorKind, Result};
 
@@ -27,13 +21,13 @@ fn every(mode: Mode) -> Options {
     Options { multi_dimensional_eval: true, logical_inference: true, ..options(mode) }
 }
 
-async fn conduct(double: &Double, options: &Options, hooks: Hooks<'_>) -> (Result<()>, Arc<Record>) {
-    let record = Record::new(double, options, 1024);
+async fn conduct(double: &Double, options: &Options, hooks: Hooks<'_>) -> (Result<()>, Arc<RunState>) {
+    let record = RunState::new(double, options, 1024);
     let outcome = Coordinator::new(10).unwrap().conduct(double, options, &record, hooks).await;
     (outcome, record)
 }
 
-async fn events(record: &Record) -> Vec<Arc<Event>> {
+async fn events(record: &RunState) -> Vec<Arc<Event>> {
     let mut all: Vec<Arc<Event>> = Vec::new();
     loop {
         let after = all.last().map_or(0, |event| event.sequence);
@@ -62,7 +56,7 @@ async fn both_shapes_find_the_same() {
     for record in [one, other] {
         let result = record.result();
         assert_eq!((result.status, result.partial, result.cut), (StageStatus::Ok, false, None));
-        assert_eq!(result.spent.calls, if result.mode == madspark::coordinator::Shape::Batch { 6 } else { 18 });
+        assert_eq!(result.spent.calls, if result.mode == madspark::coordinator::ResolvedMode::Batch { 6 } else { 18 });
         assert_eq!(result.spent.tokens, result.spent.calls * 10);
         let told = events(&record).await;
         assert!(told.windows(2).all(|pair| pair[0].fraction <= pair[1].fraction));
@@ -96,7 +90,7 @@ async fn stages_that_need_nothing_of_each_other_go_side_by_side() {
     let seconds = |mode| {
         let (double, options) = (&double, every(mode));
         async move {
-            let record = Record::new(double, &options, 1024);
+            let record = RunState::new(double, &options, 1024);
             Coordinator::new(100).unwrap().conduct(double, &options, &record, Hooks::default()).await.unwrap();
             record.result().seconds.round()
         }
@@ -119,7 +113,7 @@ async fn an_idea_waits_for_no_other_but_at_the_selection() {
     outcome.unwrap();
     let result = record.result();
     assert_eq!((result.partial, result.cut), (true, Some("deadline")));
-    let done = |candidate: &&madspark::coordinator::Numbered| candidate.candidate.status == Status::Ok;
+    let done = |candidate: &&madspark::coordinator::IndexedCandidate| candidate.candidate.status == Status::Ok;
     assert_eq!(result.candidates.iter().filter(done).count(), 2);
     let told = events(&record).await;
     let again = told.iter().filter(|event| {
@@ -135,7 +129,7 @@ async fn dropping_a_fanout_ends_every_call_and_keeps_the_record() {
         _ => Reply::Json(honest(asked)),
     });
     let options = options(Mode::Fanout);
-    let record = Record::new(&double, &options, 1024);
+    let record = RunState::new(&double, &options, 1024);
     let coordinator = Coordinator::new(10).unwrap();
     {
         let mut run = Box::pin(coordinator.conduct(&double, &options, &record, Hooks::default()));

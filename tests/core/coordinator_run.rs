@@ -1,16 +1,10 @@
 //! Whole runs of the workflow against a scripted router.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-#[path = "agents_double.rs"]
-#[expect(dead_code, reason = "each test program uses its part of the double")]
-mod double;
-
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use double::{Asked, Double, IDEAS, Reply, honest};
+use crate::agents_double::{Asked, Double, IDEAS, Reply, honest};
 use futures_util::FutureExt as _;
 use madspark::coordinator::{Candidate, Coordinator, Options, Stage, Status, Temperatures};
 use madspark::error::{Error, ErrorKind, Result};

@@ -1,13 +1,11 @@
 //! What is known about a target's model: looked up where a request depends on it, remembered, and never in the way.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use madspark::config::Tuning;
-use madspark::message::{Part, Request, Room};
+use madspark::message::{Headroom, Part, Request};
 use madspark::provider::{Capability, ModelFacts, Target, adapter};
 use madspark::simulator::{Fault, Route, Rule, Simulator};
 use madspark::{Engine, ErrorKind, Provider, Secret};
@@ -97,7 +95,7 @@ async fn facts_bound_the_window_that_is_asked_for() {
     let mut target = target(&simulator, Provider::Ollama, "gemma3:4b");
     let length = json!({"details": {}, "model_info": {"gemma3.context_length": 10_000}});
     show(&simulator, &length, None);
-    for request in [long(7000), Request { room: Room::More, ..long(4000) }] {
+    for request in [long(7000), Request { room: Headroom::Extended, ..long(4000) }] {
         engine.prepare(&mut target, &request).await.unwrap();
         let wire = adapter(Provider::Ollama).unwrap().encode(&target, &request).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&wire.body).unwrap()["options"]["num_ctx"], 10_000);

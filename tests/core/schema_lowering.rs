@@ -1,20 +1,12 @@
 //! Lowered schemas keep their provider's rules, and take every value the original takes.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod schema_fixtures;
-mod schema_nullable;
-mod schema_nulls;
-mod schema_rules;
-mod schema_strict;
-
 use std::fs;
 use std::path::Path;
 
+use crate::schema_fixtures::all;
+use crate::schema_rules::check_all;
 use madspark::schema::{Dialect, Schema};
 use madspark::{Error, ErrorKind};
-use schema_fixtures::all;
-use schema_rules::check_all;
 use serde_json::{Map, Value, json};
 
 #[test]
@@ -375,7 +367,7 @@ fn properties_keep_their_order() {
         Dialect::GeminiOlder,
         Dialect::OpenAiStrict,
         Dialect::Anthropic,
-        Dialect::Told,
+        Dialect::Prompted,
     ];
     for dialect in dialects {
         let lowered = lowered(dialect, document.clone());

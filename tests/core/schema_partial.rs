@@ -1,7 +1,5 @@
 //! Replies read as they come: what is shown is closed, stays as it is, and is the beginning of the whole.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use madspark::schema::{Dialect, Partial, Schema, json_text};
 use proptest::collection::{hash_map, vec};
 use proptest::prelude::*;

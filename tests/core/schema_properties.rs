@@ -1,16 +1,11 @@
 //! For any schema: what the original takes, every lowered form takes, and a strict reply comes back to the original.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod schema_nullable;
-mod schema_strict;
-
+use crate::schema_nullable::without_flag;
+use crate::schema_strict::as_strict;
 use madspark::schema::{Dialect, Schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use schema_nullable::without_flag;
-use schema_strict::as_strict;
 use serde_json::{Map, Value, json};
 
 /// Few names, so that schemas and values meet; not that of the wrapper.

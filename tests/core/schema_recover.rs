@@ -1,18 +1,11 @@
 //! Damaged replies are mended where they have one reading, and never into another value.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-mod schema_corpus;
-mod schema_damage;
-mod schema_fixtures;
-mod schema_style;
-
 use std::collections::HashSet;
 
+use crate::schema_corpus::{Outcome, Schemas, Tally, damaged, is_same, mendable, tally, values, written};
+use crate::schema_damage::{LOSSES, SYNTAX, TYPES};
 use madspark::schema::{Change, Recovery, Schema, recover};
 use proptest::prelude::*;
-use schema_corpus::{Outcome, Schemas, Tally, damaged, is_same, mendable, tally, values, written};
-use schema_damage::{LOSSES, SYNTAX, TYPES};
 use serde_json::{Value, json};
 
 #[test]
@@ -248,10 +241,10 @@ fn nesting_ends_where_readers_end() {
 /// Whatever the schema says, and however the value stands in the reply.
 #[test]
 fn valid_values_of_every_schema_stay_as_they_are() {
-    for fixture in schema_fixtures::all() {
+    for fixture in crate::schema_fixtures::all() {
         let schema = Schema::new(&*fixture.name, fixture.schema.clone()).unwrap();
         for value in &fixture.valid {
-            schema_fixtures::assert_valid(&fixture.name, &fixture.schema, value);
+            crate::schema_fixtures::assert_valid(&fixture.name, &fixture.schema, value);
             let json = format!("{value:#}");
             let strict = Recovery::Strict(json.clone());
             assert_eq!(recover(&json, &schema), strict, "{}", fixture.name);

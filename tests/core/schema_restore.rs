@@ -1,18 +1,12 @@
 //! Replies to lowered schemas come back as values of the original, to the letter.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod schema_fixtures;
-mod schema_nulls;
-mod schema_strict;
-
 use std::sync::Arc;
 
+use crate::schema_fixtures::{all, assert_valid};
+use crate::schema_nulls::without_nulls;
+use crate::schema_strict::as_strict;
 use madspark::schema::{Dialect, Lowered, Schema};
 use proptest::prelude::*;
-use schema_fixtures::{all, assert_valid};
-use schema_nulls::without_nulls;
-use schema_strict::as_strict;
 use serde_json::{Value, json};
 
 fn openai(document: Value) -> Arc<Lowered> {

@@ -19,7 +19,7 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
         Dialect::GeminiOlder,
         Dialect::OpenAiStrict,
         Dialect::Anthropic,
-        Dialect::Told,
+        Dialect::Prompted,
     ]
     .map(|dialect| schema.lower(dialect));
     check_ollama(name, ollama.document());

@@ -1,7 +1,5 @@
 //! The simulator seen by an HTTP client: dialects, records, settings, life cycle.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
-
 use std::time::Duration;
 
 use madspark::Provider;

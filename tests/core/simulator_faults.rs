@@ -1,7 +1,5 @@
 //! Scripted behaviour: each fault reaches a client as that fault.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
-
 use std::time::{Duration, Instant};
 
 use madspark::Provider;

@@ -1,7 +1,5 @@
 //! What the simulator's models count, think, read and can do.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use bytes::Bytes;
 use madspark::simulator::{Rule, Simulator};
 use reqwest::{Client, Response};

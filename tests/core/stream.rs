@@ -1,14 +1,11 @@
 //! Streams over HTTP: what a consumer sees, which target is asked, and what the books say.
 
-#[path = "stream_setting.rs"]
-mod stream_setting;
-
+use crate::stream_setting::{DONE, QUESTION, ROLE, STOP, Setting, delta, read};
 use bytes::Bytes;
 use madspark::message::Request;
 use madspark::router::{OnStreamError, StreamOptions};
 use madspark::simulator::{Fault, Rule};
 use madspark::{ErrorKind, Provider};
-use stream_setting::{DONE, QUESTION, ROLE, STOP, Setting, delta, read};
 
 #[tokio::test]
 async fn the_pieces_joined_are_the_answer_in_every_dialect() {

@@ -1,7 +1,5 @@
 //! Events of streamed replies, whatever pieces the bytes arrive in.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
-
 use madspark::ErrorKind;
 use madspark::transport::{Framer, Framing, MAX_EVENT};
 use proptest::prelude::*;

@@ -1,17 +1,13 @@
 //! Streams over HTTP: limits of time and size, connections, and what is refused.
 
-#[path = "stream_setting.rs"]
-#[expect(dead_code, reason = "each test program uses its part of the setting")]
-mod stream_setting;
-
 use std::time::Duration;
 
+use crate::stream_setting::{DONE, LONG, QUESTION, ROLE, STOP, Setting, delta, read};
 use bytes::Bytes;
 use madspark::message::Request;
 use madspark::router::{OnStreamError, StreamEvent, StreamOptions};
 use madspark::simulator::{Fault, Rule};
 use madspark::{Error, ErrorKind, Provider};
-use stream_setting::{DONE, LONG, QUESTION, ROLE, STOP, Setting, delta, read};
 
 /// Short enough to be waited for.
 const SHORT: Duration = Duration::from_millis(400);

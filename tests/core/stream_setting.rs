@@ -1,6 +1,5 @@
 //! What the tests of streams share: a router over a simulator, and a consumer.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
 #![expect(unreachable_pub, reason = "each test program includes this file")]
 
 use std::sync::Arc;

@@ -1,14 +1,9 @@
 //! Structured replies as they come: what is shown, what is judged, and what follows a rejection.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-#[path = "stream_setting.rs"]
-#[expect(dead_code, reason = "each test program uses its part of the setting")]
-mod stream_setting;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::stream_setting::{DONE, LONG, QUESTION, STOP, Setting, delta};
 use bytes::Bytes;
 use madspark::message::Request;
 use madspark::router::{OnStreamError, Rejection, Stream, StreamEvent, StreamOptions};
@@ -16,7 +11,6 @@ use madspark::schema::{Change, Schema};
 use madspark::simulator::{Fault, Rule};
 use madspark::{ErrorKind, Provider};
 use serde_json::json;
-use stream_setting::{DONE, LONG, QUESTION, STOP, Setting, delta};
 
 /// `OpenAI` is sent the list as a property of an object.
 fn request() -> Request {

@@ -3,8 +3,6 @@
 //!
 //! What is expected is worked out here from the payload, by the rule that the provider documents.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail loudly")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

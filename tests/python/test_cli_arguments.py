@@ -288,7 +288,7 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
         (attempt("ollama", "idle_timeout"), "--tier fast"),
         (attempt("ollama", "loading"), "--tier fast"),
         (attempt("gemini", "rate_limited"), "try again in 12 s"),
-        (attempt("gemini", "resting"), "try again in 12 s"),
+        (attempt("gemini", "cooldown"), "try again in 12 s"),
         (attempt("gemini", "breaker_open", "it failed again"), "it failed again: try again"),
         (attempt("gemini", "invalid_output"), "try another model"),
         (attempt("gemini", "server", "HTTP 500\nwith a second line"), "Gemini: HTTP 500 with a second line"),

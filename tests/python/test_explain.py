@@ -98,7 +98,7 @@ def test_the_same_target_was_asked_again() -> None:
     [
         ("not_configured", "is not configured"),
         ("unsupported", "does not take"),
-        ("resting", "had asked to be left alone"),
+        ("cooldown", "had asked to be left alone"),
         ("breaker_open", "had failed again and again"),
     ],
 )

@@ -327,7 +327,7 @@ def test_pain_08_when_every_target_rests_a_call_waits_for_the_soonest(
     # As told, and never sooner.
     assert gaps(questions(madspark_simulator, "gemini"))[0] >= 0.19
     passed_over, answered = response.attempts
-    assert (passed_over.provider, passed_over.error) == ("ollama", "resting")
+    assert (passed_over.provider, passed_over.error) == ("ollama", "cooldown")
     assert answered.ok
     assert answered.wait_ms > 0
 

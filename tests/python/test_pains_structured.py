@@ -176,7 +176,7 @@ def test_pain_31_a_quota_of_the_day_benches_its_key_alone(
     # What it says of seconds is about its limit per minute: it is not asked again.
     _, response = madspark_router(**choices).generate("two")
     assert asked(madspark_simulator) == ["gemini", "ollama", "ollama"]
-    assert [attempt.error for attempt in response.attempts] == ["resting", None]
+    assert [attempt.error for attempt in response.attempts] == ["cooldown", None]
     for other in ({"gemini_api_key": "the-key-of-somebody-else"}, {"gemini_model": "gemini-2.5-flash"}):
         madspark_simulator.clear()
         madspark_router(**choices, **other).generate("three")

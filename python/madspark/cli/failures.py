@@ -141,7 +141,7 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             return f"{name} has no model {model}: pass {_MODEL_FLAGS.get(provider, 'another model')}"
         case "timeout" | "first_token_timeout" | "idle_timeout" | "loading":
             return f"{name} did not answer in time with {model or 'this model'}: try --tier fast or a longer --timeout"
-        case "rate_limited" | "resting":
+        case "rate_limited" | "cooldown":
             wait = "later" if failure.retry_after is None else f"in {failure.retry_after:.0f} s"
             return f"{name} limits the rate of calls: try again {wait}"
         case "invalid_output":

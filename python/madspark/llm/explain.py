@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NOT_ASKED = {
     "not_configured": "it is not configured (a key, a model or a price is missing)",
     "unsupported": "it does not take what the call holds, such as files, images or web pages",
-    "resting": "it had asked to be left alone for a while",
+    "cooldown": "it had asked to be left alone for a while",
     "breaker_open": "it had failed again and again",
 }
 """The classes of attempts that sent nothing, because there was no sense in it."""

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::database::{Database, Trouble};
-use super::health::Health;
+use super::health::DiskHealth;
 use super::place::Place;
 
 #[derive(Debug)]
 pub(super) struct Access {
     place: Place,
-    health: Arc<Health>,
+    health: Arc<DiskHealth>,
     /// How long a statement waits for other processes.
     patience: Duration,
     database: Option<Database>,
 }
 
 impl Access {
-    pub(super) fn new(place: Place, health: Arc<Health>, patience: Duration) -> Self {
+    pub(super) fn new(place: Place, health: Arc<DiskHealth>, patience: Duration) -> Self {
         Self { place, health, patience, database: None }
     }
 
@@ -25,7 +25,7 @@ impl Access {
         &self.place
     }
 
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &DiskHealth {
         &self.health
     }
 

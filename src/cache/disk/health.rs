@@ -18,7 +18,7 @@ const LATE: u32 = 3;
 
 /// Shared by all who use one folder.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct DiskHealth {
     /// Neither read nor written before.
     reads_from: Mutex<Option<Instant>>,
     /// Not written before.
@@ -30,7 +30,7 @@ pub(super) struct Health {
     is_told: AtomicBool,
 }
 
-impl Health {
+impl DiskHealth {
     pub(super) fn may_read(&self) -> bool {
         is_over(&self.reads_from)
     }

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::entry::Entry;
 use super::key::Key;
 use super::worker::{OnStart, Paused, Worker};
-use health::Health;
+use health::DiskHealth;
 use place::Place;
 use reader::{Found, Read, Reader};
 use writer::{Bounds, Write, Writer};
@@ -47,7 +47,7 @@ const MAX_QUEUED: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Disk {
     place: Place,
-    health: Arc<Health>,
+    health: Arc<DiskHealth>,
     bounds: Arc<Bounds>,
     reader: Worker<Reader>,
     writer: Worker<Writer>,
@@ -56,7 +56,7 @@ pub(super) struct Disk {
 impl Disk {
     /// The tier in `folder`. Nothing is opened, made or started before the first use.
     pub(super) fn new(folder: PathBuf, max_bytes: u64, on_start: &OnStart) -> Self {
-        let (place, health, bounds) = (Place::new(folder), Arc::<Health>::default(), Arc::<Bounds>::default());
+        let (place, health, bounds) = (Place::new(folder), Arc::<DiskHealth>::default(), Arc::<Bounds>::default());
         bounds.max_bytes.store(max_bytes, Ordering::Relaxed);
         let reader = Reader::new(place.clone(), Arc::clone(&health));
         let writer = Writer::new(place.clone(), Arc::clone(&health), Arc::clone(&bounds));

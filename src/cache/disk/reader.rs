@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::access::Access;
 use super::database::{Database, Holdings};
-use super::health::Health;
+use super::health::DiskHealth;
 use super::place::Place;
 use crate::cache::entry::{Entry, now};
 use crate::cache::key::Key;
@@ -43,7 +43,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(place: Place, health: Arc<Health>) -> Self {
+    pub(super) fn new(place: Place, health: Arc<DiskHealth>) -> Self {
         Self { access: Access::new(place, health, PATIENCE) }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::access::Access;
 use super::database::{Change, Database, Trouble};
-use super::health::Health;
+use super::health::DiskHealth;
 use super::place::Place;
 use crate::cache::entry::{Entry, now};
 use crate::cache::key::Key;
@@ -60,7 +60,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(place: Place, health: Arc<Health>, bounds: Arc<Bounds>) -> Self {
+    pub(super) fn new(place: Place, health: Arc<DiskHealth>, bounds: Arc<Bounds>) -> Self {
         Self { access: Access::new(place, health, PATIENCE), bounds, expired: None }
     }
 

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::{Notify, oneshot};
 
-use super::super::{Flights, Seat};
+use super::super::{SingleFlight, Waiter};
 use super::key;
 
 /// Counts how often work was begun, and whether it was dropped before its end.
@@ -54,14 +54,14 @@ impl Log {
 }
 
 /// Polls `seat` once.
-fn waits(seat: &mut Seat<u32>) -> bool {
+fn waits(seat: &mut Waiter<u32>) -> bool {
     seat.poll_unpin(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_who_ask_the_same_are_answered_by_one_piece_of_work() {
-    let (flights, log, gate) = (Arc::new(Flights::default()), Log::default(), Arc::new(Notify::new()));
-    let seats: Vec<Seat<u32>> = (0..1000).map(|_| flights.join(key("q"), || log.work(&gate))).collect();
+    let (flights, log, gate) = (Arc::new(SingleFlight::default()), Log::default(), Arc::new(Notify::new()));
+    let seats: Vec<Waiter<u32>> = (0..1000).map(|_| flights.join(key("q"), || log.work(&gate))).collect();
     assert_eq!(seats.iter().filter(|seat| seat.is_leader()).count(), 1);
     assert!(seats[0].is_leader());
     let mut tasks = tokio::task::JoinSet::new();
@@ -76,7 +76,7 @@ async fn a_thousand_who_ask_the_same_are_answered_by_one_piece_of_work() {
 
 #[tokio::test]
 async fn different_questions_are_different_work() {
-    let (flights, log, gate) = (Flights::default(), Log::default(), Arc::new(Notify::new()));
+    let (flights, log, gate) = (SingleFlight::default(), Log::default(), Arc::new(Notify::new()));
     let one = flights.join(key("one"), || log.work(&gate));
     let two = flights.join(key("two"), || log.work(&gate));
     assert!(one.is_leader() && two.is_leader());
@@ -85,7 +85,7 @@ async fn different_questions_are_different_work() {
 
 #[tokio::test]
 async fn the_leader_may_leave_first() {
-    let (flights, log, gate) = (Flights::default(), Log::default(), Arc::new(Notify::new()));
+    let (flights, log, gate) = (SingleFlight::default(), Log::default(), Arc::new(Notify::new()));
     let mut leader = flights.join(key("q"), || log.work(&gate));
     let mut other = flights.join(key("q"), || log.work(&gate));
     assert!(waits(&mut leader));
@@ -99,8 +99,8 @@ async fn the_leader_may_leave_first() {
 
 #[tokio::test]
 async fn nine_hundred_ninety_nine_may_leave() {
-    let (flights, log, gate) = (Flights::default(), Log::default(), Arc::new(Notify::new()));
-    let mut seats: Vec<Seat<u32>> = (0..1000).map(|_| flights.join(key("q"), || log.work(&gate))).collect();
+    let (flights, log, gate) = (SingleFlight::default(), Log::default(), Arc::new(Notify::new()));
+    let mut seats: Vec<Waiter<u32>> = (0..1000).map(|_| flights.join(key("q"), || log.work(&gate))).collect();
     for seat in &mut seats {
         assert!(waits(seat));
     }
@@ -114,8 +114,8 @@ async fn nine_hundred_ninety_nine_may_leave() {
 
 #[tokio::test]
 async fn with_the_last_who_waits_the_work_ends() {
-    let (flights, log, gate) = (Flights::default(), Log::default(), Arc::new(Notify::new()));
-    let mut seats: Vec<Seat<u32>> = (0..3).map(|_| flights.join(key("q"), || log.work(&gate))).collect();
+    let (flights, log, gate) = (SingleFlight::default(), Log::default(), Arc::new(Notify::new()));
+    let mut seats: Vec<Waiter<u32>> = (0..3).map(|_| flights.join(key("q"), || log.work(&gate))).collect();
     for seat in &mut seats {
         assert!(waits(seat));
     }
@@ -134,7 +134,7 @@ async fn with_the_last_who_waits_the_work_ends() {
 
 #[tokio::test]
 async fn work_that_is_done_is_joined_as_long_as_somebody_keeps_a_seat() {
-    let (flights, log, gate) = (Flights::default(), Log::default(), Arc::new(Notify::new()));
+    let (flights, log, gate) = (SingleFlight::default(), Log::default(), Arc::new(Notify::new()));
     let mut kept = flights.join(key("q"), || log.work(&gate));
     gate.notify_one();
     assert_eq!(flights.join(key("q"), || log.work(&gate)).await, 7);
@@ -154,7 +154,7 @@ async fn work_that_is_done_is_joined_as_long_as_somebody_keeps_a_seat() {
 
 #[tokio::test]
 async fn a_panic_reaches_everybody_who_waits_and_nobody_else() {
-    let flights: Flights<u32> = Flights::default();
+    let flights: SingleFlight<u32> = SingleFlight::default();
     let (tell, told) = oneshot::channel::<()>();
     let panicking = || -> BoxFuture<'static, u32> {
         Box::pin(async move {
@@ -178,8 +178,8 @@ async fn a_panic_reaches_everybody_who_waits_and_nobody_else() {
 /// which had come meanwhile, must not sleep for ever.
 #[tokio::test]
 async fn a_waiter_that_was_woken_and_leaves_passes_the_word_on() {
-    let flights: Arc<Flights<u32>> = Arc::default();
-    let (second, inside) = (Arc::new(std::sync::Mutex::new(None::<Seat<u32>>)), Arc::new(AtomicUsize::new(0)));
+    let flights: Arc<SingleFlight<u32>> = Arc::default();
+    let (second, inside) = (Arc::new(std::sync::Mutex::new(None::<Waiter<u32>>)), Arc::new(AtomicUsize::new(0)));
     let (other, count) = (Arc::clone(&second), Arc::clone(&inside));
     let woken = Arc::new(AtomicUsize::new(0));
     let waker = Waker::from(Arc::new(Counting(Arc::clone(&woken))));

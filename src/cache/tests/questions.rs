@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::Key;
 use crate::config::{KeepAlive, Provider, Secret, Thinking, Tuning};
-use crate::message::{Form, Part, Repair, Request, Room};
+use crate::message::{Headroom, Part, Repair, Request, SchemaForm};
 use crate::provider::{ModelFacts, Target, adapter};
 use crate::schema::Schema;
 use crate::transport::WireRequest;
@@ -62,8 +62,8 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("repair", ALL, |_, request| request.repair = None),
         ("rejected reply", ALL, |_, request| request.repair.as_mut().unwrap().reply = Arc::from("{}")),
         ("repair instruction", ALL, |_, request| request.repair.as_mut().unwrap().instruction = Arc::from("Again")),
-        ("form", ALL, |_, request| request.form = Form::Told),
-        ("room", &[Ollama, Gemini], |_, request| request.room = Room::More),
+        ("form", ALL, |_, request| request.form = SchemaForm::Prompted),
+        ("room", &[Ollama, Gemini], |_, request| request.room = Headroom::Extended),
         ("no parts", ALL, |_, request| request.parts.clear()),
         ("order of parts", ALL, |_, request| request.parts.swap(0, 1)),
         ("name of a text", ALL, |_, request| {

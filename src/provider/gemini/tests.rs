@@ -8,7 +8,7 @@ use super::super::tests::{
 };
 use super::*;
 use crate::config::{Provider, Thinking, Tuning};
-use crate::message::Room;
+use crate::message::Headroom;
 
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thinking.json");
 const THOUGHTS_ATE_IT: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thoughts_ate_it.json");
@@ -263,19 +263,19 @@ fn thinking_is_asked_for_as_configured_and_cut_down_for_more_room() {
         sent["generationConfig"].get("thinkingConfig").cloned()
     };
     let budget = Some(Thinking::Budget(512));
-    assert_eq!(config("gemini-2.5-flash", None, Room::Usual), None);
-    assert_eq!(config("gemini-2.5-flash", budget, Room::Usual), Some(json!({"thinkingBudget": 512})));
-    assert_eq!(config("gemini-2.5-flash", budget, Room::More), Some(json!({"thinkingBudget": 0})));
-    assert_eq!(config("models/gemini-3-pro-preview", None, Room::More), Some(json!({"thinkingLevel": "LOW"})));
+    assert_eq!(config("gemini-2.5-flash", None, Headroom::Standard), None);
+    assert_eq!(config("gemini-2.5-flash", budget, Headroom::Standard), Some(json!({"thinkingBudget": 512})));
+    assert_eq!(config("gemini-2.5-flash", budget, Headroom::Extended), Some(json!({"thinkingBudget": 0})));
+    assert_eq!(config("models/gemini-3-pro-preview", None, Headroom::Extended), Some(json!({"thinkingLevel": "LOW"})));
 }
 
 #[test]
 fn pages_and_a_schema_go_together_from_generation_three_on() {
     let at = |model: &str| Target { model: Arc::from(model), ..gemini() };
     let reading = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..structured() };
-    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &reading), Some(Form::Told));
-    assert_eq!(Gemini.form(&at("models/gemini-3-flash-preview"), &reading), Some(Form::Native));
-    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &structured()), Some(Form::Native));
+    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &reading), Some(SchemaForm::Prompted));
+    assert_eq!(Gemini.form(&at("models/gemini-3-flash-preview"), &reading), Some(SchemaForm::Native));
+    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &structured()), Some(SchemaForm::Native));
     assert_eq!(Gemini.context_length(&at("gemini-2.5-flash")), Some(1_048_576));
 }
 

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::config::{Thinking, ThinkingLevel};
-use crate::message::Room;
+use crate::message::Headroom;
 
 /// The context window of every model of generation 2.5 and 3, in tokens.
 const CONTEXT_LENGTH: u64 = 1_048_576;
@@ -21,10 +21,10 @@ pub(super) struct ThinkingConfig {
 }
 
 /// What is asked of `model`: as configured, or as little as it can where the answer needs the room.
-pub(super) fn config(model: &str, configured: Option<Thinking>, room: Room) -> Option<ThinkingConfig> {
+pub(super) fn config(model: &str, configured: Option<Thinking>, room: Headroom) -> Option<ThinkingConfig> {
     let thinking = match room {
-        Room::Usual => configured,
-        Room::More => least(model).or(configured),
+        Headroom::Standard => configured,
+        Headroom::Extended => least(model).or(configured),
     };
     Some(match thinking? {
         Thinking::Budget(tokens) => ThinkingConfig { thinking_budget: Some(tokens), thinking_level: None },
@@ -78,17 +78,17 @@ mod tests {
 
     use super::*;
 
-    fn sent(model: &str, configured: Option<Thinking>, room: Room) -> Value {
+    fn sent(model: &str, configured: Option<Thinking>, room: Headroom) -> Value {
         serde_json::to_value(config(model, configured, room)).unwrap()
     }
 
     #[test]
     fn what_is_configured_is_sent() {
         for model in ["gemini-2.5-flash", "gemini-3-flash-preview", "tuned"] {
-            assert_eq!(sent(model, None, Room::Usual), Value::Null);
-            assert_eq!(sent(model, Some(Thinking::Budget(-1)), Room::Usual), json!({"thinkingBudget": -1}));
+            assert_eq!(sent(model, None, Headroom::Standard), Value::Null);
+            assert_eq!(sent(model, Some(Thinking::Budget(-1)), Headroom::Standard), json!({"thinkingBudget": -1}));
             let level = Some(Thinking::Level(ThinkingLevel::Medium));
-            assert_eq!(sent(model, level, Room::Usual), json!({"thinkingLevel": "MEDIUM"}));
+            assert_eq!(sent(model, level, Headroom::Standard), json!({"thinkingLevel": "MEDIUM"}));
         }
     }
 
@@ -107,10 +107,10 @@ mod tests {
             ("gemini-2.0-flash", json!({"thinkingBudget": 2048})),
             ("gemma-3-27b-it", json!({"thinkingBudget": 2048})),
         ] {
-            assert_eq!(sent(model, Some(Thinking::Budget(2048)), Room::More), least, "{model}");
+            assert_eq!(sent(model, Some(Thinking::Budget(2048)), Headroom::Extended), least, "{model}");
         }
-        assert_eq!(sent("gemini-2.0-flash", None, Room::More), Value::Null);
-        assert_eq!(sent("gemini-flash-latest", None, Room::More), Value::Null);
+        assert_eq!(sent("gemini-2.0-flash", None, Headroom::Extended), Value::Null);
+        assert_eq!(sent("gemini-flash-latest", None, Headroom::Extended), Value::Null);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::super::Transcript;
 use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, repairing, structured, target};
 use super::*;
 use crate::config::{Provider, Tuning};
-use crate::message::Room;
+use crate::message::Headroom;
 
 const CHAT: &str = include_str!("../../../tests/core/fixtures/wire/ollama/chat.json");
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/ollama/thinking.json");
@@ -169,7 +169,7 @@ fn the_window_is_fitted_to_the_prompt_and_grows_on_demand() {
     let long = Request::new("abc ".repeat(3000));
     assert_eq!(options(&ollama(), &Request::new("?")), json!({"temperature": 0.0}));
     assert_eq!(options(&ollama(), &long), json!({"temperature": 0.0, "num_ctx": 8192}));
-    let more = Request { room: Room::More, ..long };
+    let more = Request { room: Headroom::Extended, ..long };
     assert_eq!(options(&ollama(), &more), json!({"temperature": 0.0, "num_ctx": 16_384}));
     let configured = tuned(Tuning { num_ctx: Some(5000), ..Tuning::default() });
     assert_eq!(options(&configured, &Request::new("?")), json!({"temperature": 0.0, "num_ctx": 5000}));
@@ -192,7 +192,7 @@ fn a_model_is_kept_as_configured() {
 
 #[test]
 fn thinking_is_never_asked_for() {
-    for request in [structured(), bounded(), Request { room: Room::More, ..structured() }] {
+    for request in [structured(), bounded(), Request { room: Headroom::Extended, ..structured() }] {
         assert_eq!(encoded(&request).get("think"), None);
     }
 }
@@ -228,10 +228,10 @@ fn a_model_that_runs_elsewhere_is_told_the_schema_and_never_loads() {
         Target { model: Arc::from("qwen3-coder:cloud"), ..ollama() },
         Target { facts: Some(Arc::new(remote)), ..ollama() },
     ] {
-        assert_eq!(Ollama.form(&target, &structured()), Some(Form::Told));
+        assert_eq!(Ollama.form(&target, &structured()), Some(SchemaForm::Prompted));
         assert!(Ollama.running_request(&target).unwrap().is_none());
     }
-    assert_eq!(Ollama.form(&ollama(), &structured()), Some(Form::Native));
+    assert_eq!(Ollama.form(&ollama(), &structured()), Some(SchemaForm::Native));
 }
 
 #[test]

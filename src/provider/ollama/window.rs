@@ -5,7 +5,7 @@
 //! 4096 tokens, doubled until it is enough.
 
 use super::super::Target;
-use crate::message::{Part, Request, Room};
+use crate::message::{Headroom, Part, Request};
 
 /// The smallest window that Ollama loads a model with by itself; with much video memory it takes a larger one.
 const DEFAULT: u64 = 4096;
@@ -35,9 +35,9 @@ pub(super) fn num_ctx(target: &Target, request: &Request) -> Option<u64> {
     let default = facts.and_then(|facts| facts.default_window).unwrap_or(DEFAULT);
     let needed = needed(request);
     let window = match request.room {
-        Room::Usual if needed <= default => return None,
-        Room::Usual => size(needed),
-        Room::More => size(needed.max(default)).saturating_mul(2),
+        Headroom::Standard if needed <= default => return None,
+        Headroom::Standard => size(needed),
+        Headroom::Extended => size(needed.max(default)).saturating_mul(2),
     };
     Some(facts.and_then(|facts| facts.context_length).map_or(window, |length| window.min(length)))
 }
@@ -137,7 +137,7 @@ mod tests {
     fn no_window_is_larger_than_the_model_was_made_for() {
         assert_eq!(num_ctx(&knowing(Some(40_960), None), &prompt(30_000)), Some(40_960));
         assert_eq!(num_ctx(&knowing(Some(131_072), None), &prompt(30_000)), Some(65_536));
-        let more = Request { room: Room::More, ..prompt(10) };
+        let more = Request { room: Headroom::Extended, ..prompt(10) };
         assert_eq!(num_ctx(&knowing(Some(2048), None), &more), Some(2048));
     }
 
@@ -146,13 +146,13 @@ mod tests {
         let target = knowing(None, Some(16_384));
         assert_eq!(num_ctx(&target, &prompt(9000)), None);
         assert_eq!(num_ctx(&target, &prompt(20_000)), Some(32_768));
-        assert_eq!(num_ctx(&target, &Request { room: Room::More, ..prompt(10) }), Some(32_768));
+        assert_eq!(num_ctx(&target, &Request { room: Headroom::Extended, ..prompt(10) }), Some(32_768));
         assert_eq!(num_ctx(&knowing(None, Some(2048)), &prompt(1500)), Some(4096));
     }
 
     #[test]
     fn more_room_is_the_next_size() {
-        let more = |tokens| num_ctx(&ollama(), &Request { room: Room::More, ..prompt(tokens) });
+        let more = |tokens| num_ctx(&ollama(), &Request { room: Headroom::Extended, ..prompt(tokens) });
         assert_eq!(more(10), Some(8192));
         assert_eq!(more(3000), Some(16_384));
     }
@@ -161,7 +161,7 @@ mod tests {
     fn a_configured_window_stands() {
         let target =
             Target { tuning: Tuning { num_ctx: Some(5000), ..Tuning::default() }, ..knowing(Some(4096), Some(2048)) };
-        for request in [prompt(1), prompt(30_000), Request { room: Room::More, ..prompt(1) }] {
+        for request in [prompt(1), prompt(30_000), Request { room: Headroom::Extended, ..prompt(1) }] {
             assert_eq!(num_ctx(&target, &request), Some(5000));
         }
     }

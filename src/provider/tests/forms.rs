@@ -1,7 +1,7 @@
 //! The forms a schema is sent in, from the newest to words alone, and the words of servers that take none of them.
 
 use super::*;
-use crate::message::Form;
+use crate::message::SchemaForm;
 use crate::schema::{Dialect, Lowered};
 
 const INTRODUCTION: &str = "Answer with JSON alone, a value of this JSON Schema:\n";
@@ -11,7 +11,7 @@ fn protocol(provider: Provider) -> (Target, &'static dyn Adapter) {
 }
 
 /// A question for a list, which some forms wrap, of ideas with an optional title, which some forms make nullable.
-fn list(form: Form) -> Request {
+fn list(form: SchemaForm) -> Request {
     let document = json!({
         "type": "array",
         "items": {
@@ -25,7 +25,7 @@ fn list(form: Form) -> Request {
 }
 
 /// A question for an object with free keys.
-fn free(form: Form) -> Request {
+fn free(form: SchemaForm) -> Request {
     let document = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     Request { schema: Some(Arc::new(Schema::new("Counts", document).unwrap())), ..list(form) }
 }
@@ -44,7 +44,7 @@ fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
     let (target, gemini) = protocol(Provider::Gemini);
     let sent = |request: &Request| body(&gemini.encode(&target, request).unwrap());
 
-    let older = list(Form::Older);
+    let older = list(SchemaForm::Older);
     let document = json!({
         "type": "array",
         "items": {
@@ -58,33 +58,33 @@ fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
     assert_eq!(sent(&older)["generationConfig"], config);
     assert_eq!(sent(&older).get("systemInstruction"), None);
 
-    let words = Request { system: Arc::from("Be brief."), ..list(Form::Told) };
+    let words = Request { system: Arc::from("Be brief."), ..list(SchemaForm::Prompted) };
     let config = json!({"temperature": 0.0, "responseMimeType": "application/json"});
     assert_eq!(sent(&words)["generationConfig"], config);
     let system = &sent(&words)["systemInstruction"]["parts"][0]["text"];
     assert!(system.as_str().unwrap().starts_with("Be brief.\n\nAnswer with JSON alone"), "{system}");
-    assert_eq!(&told(system), lowered(&words, Dialect::Told).document());
+    assert_eq!(&told(system), lowered(&words, Dialect::Prompted).document());
 
     // Models that take no tool beside a type of answer say so about the type.
     let pages = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..words };
     assert_eq!(sent(&pages)["generationConfig"], json!({"temperature": 0.0}));
     let target = Target { model: Arc::from("gemini-3-flash-preview"), ..target };
-    let native = body(&gemini.encode(&target, &Request { form: Form::Native, ..pages }).unwrap());
+    let native = body(&gemini.encode(&target, &Request { form: SchemaForm::Native, ..pages }).unwrap());
     assert_eq!(native["generationConfig"]["responseMimeType"], "application/json");
 }
 
 #[test]
 fn what_geminis_older_subset_cannot_say_is_told() {
     let (target, gemini) = protocol(Provider::Gemini);
-    let request = free(Form::Older);
-    assert_eq!(gemini.form(&target, &request), Some(Form::Told));
+    let request = free(SchemaForm::Older);
+    assert_eq!(gemini.form(&target, &request), Some(SchemaForm::Prompted));
     let body = body(&gemini.encode(&target, &request).unwrap());
     assert_eq!(body["generationConfig"].get("responseSchema"), None);
     assert_eq!(
         told(&body["systemInstruction"]["parts"][0]["text"])["additionalProperties"],
         json!({"type": "integer"})
     );
-    assert_eq!(gemini.form(&target, &free(Form::Native)), Some(Form::Native));
+    assert_eq!(gemini.form(&target, &free(SchemaForm::Native)), Some(SchemaForm::Native));
 }
 
 #[test]
@@ -92,18 +92,18 @@ fn openai_goes_from_json_schema_to_json_object_to_words() {
     let (target, openai) = protocol(Provider::OpenAi);
     let sent = |request: &Request| body(&openai.encode(&target, request).unwrap());
 
-    let native = sent(&list(Form::Native));
+    let native = sent(&list(SchemaForm::Native));
     assert_eq!(native["response_format"]["type"], "json_schema");
     assert_eq!(native["messages"][0]["role"], "user");
 
-    let older = list(Form::Older);
+    let older = list(SchemaForm::Older);
     assert_eq!(sent(&older)["response_format"], json!({"type": "json_object"}));
     assert_eq!(sent(&older)["messages"][0]["role"], "system");
     assert_eq!(&told(&sent(&older)["messages"][0]["content"]), lowered(&older, Dialect::OpenAiStrict).document());
 
-    let words = list(Form::Told);
+    let words = list(SchemaForm::Prompted);
     assert_eq!(sent(&words).get("response_format"), None);
-    assert_eq!(&told(&sent(&words)["messages"][0]["content"]), lowered(&words, Dialect::Told).document());
+    assert_eq!(&told(&sent(&words)["messages"][0]["content"]), lowered(&words, Dialect::Prompted).document());
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn only_servers_of_ones_own_get_a_schema_beside_json_object() {
         ("https://api.deepseek.com", false),
     ] {
         let target = Target { base_url: base.into(), ..target.clone() };
-        let request = list(Form::Older);
+        let request = list(SchemaForm::Older);
         let format = &body(&openai.encode(&target, &request).unwrap())["response_format"];
         assert_eq!(format["type"], "json_object", "{base}");
         let document = is_own.then(|| lowered(&request, Dialect::OpenAiStrict).document().clone());
         assert_eq!(format.get("schema"), document.as_ref(), "{base}");
-        let format = &body(&openai.encode(&target, &free(Form::Older)).unwrap())["response_format"];
+        let format = &body(&openai.encode(&target, &free(SchemaForm::Older)).unwrap())["response_format"];
         assert_eq!(*format, json!({"type": "json_object"}), "{base}: a node without a type makes no grammar");
     }
 }
@@ -134,16 +134,16 @@ fn only_servers_of_ones_own_get_a_schema_beside_json_object() {
 fn ollama_goes_from_a_grammar_to_any_json_to_words() {
     let (target, ollama) = protocol(Provider::Ollama);
     for (form, format, tells) in [
-        (Form::Native, Some(lowered(&list(Form::Native), Dialect::Ollama).document().clone()), false),
-        (Form::Older, Some(json!("json")), true),
-        (Form::Told, None, true),
+        (SchemaForm::Native, Some(lowered(&list(SchemaForm::Native), Dialect::Ollama).document().clone()), false),
+        (SchemaForm::Older, Some(json!("json")), true),
+        (SchemaForm::Prompted, None, true),
     ] {
         let request = list(form);
         let sent = body(&ollama.encode(&target, &request).unwrap());
         assert_eq!(sent.get("format"), format.as_ref(), "{form:?}");
         assert_eq!(sent["messages"][0]["role"], if tells { "system" } else { "user" }, "{form:?}");
         if tells {
-            assert_eq!(&told(&sent["messages"][0]["content"]), lowered(&request, Dialect::Told).document());
+            assert_eq!(&told(&sent["messages"][0]["content"]), lowered(&request, Dialect::Prompted).document());
         }
     }
 }
@@ -159,10 +159,14 @@ fn a_model_in_ollamas_cloud_is_told_from_the_start() {
         ("cloud-writer:7b", "http://localhost:11434", false),
     ] {
         let target = Target { model: Arc::from(model), base_url: base.into(), ..local.clone() };
-        let request = list(Form::Native);
-        let expected = if is_cloud { Form::Told } else { Form::Native };
+        let request = list(SchemaForm::Native);
+        let expected = if is_cloud { SchemaForm::Prompted } else { SchemaForm::Native };
         assert_eq!(ollama.form(&target, &request), Some(expected), "{model} at {base}");
-        assert_eq!(ollama.simpler(&target, Form::Native), (!is_cloud).then_some(Form::Older), "{model} at {base}");
+        assert_eq!(
+            ollama.simpler(&target, SchemaForm::Native),
+            (!is_cloud).then_some(SchemaForm::Older),
+            "{model} at {base}"
+        );
         let sent = body(&ollama.encode(&target, &request).unwrap());
         assert_eq!(sent.get("format").is_none(), is_cloud, "{model} at {base}");
     }
@@ -172,16 +176,16 @@ fn a_model_in_ollamas_cloud_is_told_from_the_start() {
 fn anthropic_goes_from_a_format_to_words() {
     let (target, anthropic) = protocol(Provider::Anthropic);
     for (request, form) in [
-        (list(Form::Native), Form::Native),
-        (list(Form::Older), Form::Told),
-        (list(Form::Told), Form::Told),
-        (free(Form::Native), Form::Told),
+        (list(SchemaForm::Native), SchemaForm::Native),
+        (list(SchemaForm::Older), SchemaForm::Prompted),
+        (list(SchemaForm::Prompted), SchemaForm::Prompted),
+        (free(SchemaForm::Native), SchemaForm::Prompted),
     ] {
         assert_eq!(anthropic.form(&target, &request), Some(form));
         let sent = body(&anthropic.encode(&target, &request).unwrap());
-        assert_eq!(sent.get("output_config").is_some(), form == Form::Native, "{sent}");
-        if form == Form::Told {
-            assert_eq!(&told(&sent["system"]), lowered(&request, Dialect::Told).document());
+        assert_eq!(sent.get("output_config").is_some(), form == SchemaForm::Native, "{sent}");
+        if form == SchemaForm::Prompted {
+            assert_eq!(&told(&sent["system"]), lowered(&request, Dialect::Prompted).document());
         } else {
             assert_eq!(sent.get("system"), None);
         }
@@ -191,13 +195,13 @@ fn anthropic_goes_from_a_format_to_words() {
 #[test]
 fn a_ladder_ends_in_words_and_free_text_has_none() {
     for (target, adapter) in wired() {
-        let mut forms = vec![Form::Native];
+        let mut forms = vec![SchemaForm::Native];
         while let Some(form) = adapter.simpler(&target, forms[forms.len() - 1]) {
             forms.push(form);
         }
-        let expected: &[Form] = match target.provider {
-            Provider::Anthropic => &[Form::Native, Form::Told],
-            _ => &[Form::Native, Form::Older, Form::Told],
+        let expected: &[SchemaForm] = match target.provider {
+            Provider::Anthropic => &[SchemaForm::Native, SchemaForm::Prompted],
+            _ => &[SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted],
         };
         assert_eq!(forms, expected, "{}", target.provider);
         for form in forms {
@@ -213,7 +217,7 @@ fn a_ladder_ends_in_words_and_free_text_has_none() {
 #[test]
 fn a_streamed_question_has_the_same_form() {
     for (target, adapter) in wired() {
-        for form in [Form::Native, Form::Older, Form::Told] {
+        for form in [SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted] {
             let whole = body(&adapter.encode(&target, &list(form)).unwrap());
             let streamed = body(&adapter.encode_stream(&target, &list(form)).unwrap());
             for place in ["format", "response_format", "output_config", "generationConfig", "system"] {
@@ -227,17 +231,17 @@ fn a_streamed_question_has_the_same_form() {
 fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
     for (target, adapter) in wired() {
         for (form, text) in [
-            (Form::Native, None),
-            (Form::Older, None),
-            (Form::Told, Some(r#"{"value":[{"score":7.50}]}"#)),
-            (Form::Told, Some(r#"[{"score":7.50}]"#)),
-            (Form::Told, Some("Sure:\n```json\n{\"value\": [{\"score\":7.50}]}\n```")),
+            (SchemaForm::Native, None),
+            (SchemaForm::Older, None),
+            (SchemaForm::Prompted, Some(r#"{"value":[{"score":7.50}]}"#)),
+            (SchemaForm::Prompted, Some(r#"[{"score":7.50}]"#)),
+            (SchemaForm::Prompted, Some("Sure:\n```json\n{\"value\": [{\"score\":7.50}]}\n```")),
         ] {
             let request = list(form);
             // What a model held to the form writes: wrapped where the root must be an object, nulls where all is required.
             let held = match (target.provider, form) {
                 (Provider::OpenAi, _) => r#"{"value":[{"title":null,"score":7.50}]}"#,
-                (Provider::Anthropic, _) | (Provider::Ollama, Form::Older) => r#"{"value":[{"score":7.50}]}"#,
+                (Provider::Anthropic, _) | (Provider::Ollama, SchemaForm::Older) => r#"{"value":[{"score":7.50}]}"#,
                 _ => r#"[{"score":7.50}]"#,
             };
             let text = text.unwrap_or(held);
@@ -367,10 +371,14 @@ fn a_schema_that_a_server_does_not_take_is_told_apart() {
         let error = error(&target, status, words);
         assert_eq!(error.kind(), ErrorKind::SchemaRejected, "{provider} {words}");
         let kind = |request: &Request| adapter.attribute(&target, request, error.clone()).kind();
-        assert_eq!(kind(&list(Form::Native)), ErrorKind::SchemaRejected, "{provider} {words}");
+        assert_eq!(kind(&list(SchemaForm::Native)), ErrorKind::SchemaRejected, "{provider} {words}");
         // Nothing about a schema can be wrong where none was sent.
         let other = if status == 500 { ErrorKind::Server } else { ErrorKind::Rejected };
-        for request in [bounded(), list(Form::Told), Request { form: Form::Told, ..free(Form::Told) }] {
+        for request in [
+            bounded(),
+            list(SchemaForm::Prompted),
+            Request { form: SchemaForm::Prompted, ..free(SchemaForm::Prompted) },
+        ] {
             assert_eq!(kind(&request), other, "{provider} {words}");
         }
     }
@@ -409,7 +417,7 @@ fn other_faults_are_not_laid_on_the_schema() {
         ),
     ] {
         let (target, adapter) = protocol(provider);
-        let error = adapter.attribute(&target, &list(Form::Native), error(&target, status, words));
+        let error = adapter.attribute(&target, &list(SchemaForm::Native), error(&target, status, words));
         assert_eq!(error.kind(), kind, "{provider} {words}");
     }
 }

@@ -297,7 +297,7 @@ fn is_unconnected(fault: &Fault) -> bool {
 fn is_not_made(attempt: &Attempt) -> bool {
     matches!(
         attempt.error,
-        Some(ErrorKind::NotConfigured | ErrorKind::Resting | ErrorKind::BreakerOpen | ErrorKind::Unsupported)
+        Some(ErrorKind::NotConfigured | ErrorKind::Cooldown | ErrorKind::BreakerOpen | ErrorKind::Unsupported)
     )
 }
 

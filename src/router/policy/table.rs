@@ -52,7 +52,7 @@ fn the_page_has_the_row_of_every_class() {
         Blocked,
         NotConfigured,
         Unsupported,
-        Resting,
+        Cooldown,
         BreakerOpen,
         InvalidInput,
         PromptTooLong,
@@ -82,25 +82,25 @@ fn rows(kind: ErrorKind) -> Vec<String> {
 
 fn row(class: &str, rule: Rule) -> String {
     let again = match rule.again {
-        Again::Never => "not again",
-        Again::Later => "after a pause",
-        Again::Corrected => "at once, told what is wrong",
-        Again::Simpler => "at once, with a simpler schema",
-        Again::Roomier => "at once, with more room",
+        Retry::Never => "not again",
+        Retry::Later => "after a pause",
+        Retry::Corrected => "at once, told what is wrong",
+        Retry::Simpler => "at once, with a simpler schema",
+        Retry::Roomier => "at once, with more room",
     };
     let onward = match rule.onward {
-        Onward::Next => "yes",
-        Onward::IfWanted => "with `on_refusal=\"next\"`",
-        Onward::Stop => "no",
+        Fallback::Next => "yes",
+        Fallback::IfWanted => "with `on_refusal=\"next\"`",
+        Fallback::Stop => "no",
     };
     let health = match rule.health {
-        Health::Unknown => "nothing".to_owned(),
-        Health::Good => "it is well".to_owned(),
-        Health::Bad => "one failure more".to_owned(),
-        Health::Slow => format!("one failure more, after {} s", TELLING_TIMEOUT.as_secs()),
-        Health::Resting => "it rests as told; else one failure more".to_owned(),
-        Health::RestingToday => format!("it rests for the day, {} min at most", MAX_REST.as_secs() / 60),
-        Health::Demoted => format!("others go first for {} s", DEMOTION.as_secs()),
+        HealthImpact::Unknown => "nothing".to_owned(),
+        HealthImpact::Good => "it is well".to_owned(),
+        HealthImpact::Bad => "one failure more".to_owned(),
+        HealthImpact::Slow => format!("one failure more, after {} s", TELLING_TIMEOUT.as_secs()),
+        HealthImpact::Cooldown => "it rests as told; else one failure more".to_owned(),
+        HealthImpact::RestingToday => format!("it rests for the day, {} min at most", MAX_REST.as_secs() / 60),
+        HealthImpact::Demoted => format!("others go first for {} s", DEMOTION.as_secs()),
     };
     format!("{class} | {again} | {} | {onward} | {health}", rule.tries)
 }

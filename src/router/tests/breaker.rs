@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::super::breaker::{Breaker, Ticket, Verdict};
+use super::super::breaker::{Breaker, BreakerOutcome, BreakerPermit};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -36,17 +36,17 @@ impl Bench {
         self.breaker.ready_in(self.now)
     }
 
-    fn admit(&self) -> Ticket {
+    fn admit(&self) -> BreakerPermit {
         self.breaker.admit(self.now).unwrap()
     }
 
-    fn settle(&self, verdict: Verdict) {
+    fn settle(&self, verdict: BreakerOutcome) {
         self.admit().settle(verdict, self.now);
     }
 
     fn fail(&self, times: usize) {
         for _ in 0..times {
-            self.settle(Verdict::Bad);
+            self.settle(BreakerOutcome::Bad);
         }
     }
 }
@@ -55,7 +55,7 @@ impl Bench {
 fn five_failures_in_a_row_open_it() {
     let bench = Bench::new();
     bench.fail(4);
-    bench.settle(Verdict::Good);
+    bench.settle(BreakerOutcome::Good);
     bench.fail(4);
     assert_eq!(bench.ready_in(), Duration::ZERO);
     bench.fail(1);
@@ -67,8 +67,8 @@ fn five_failures_in_a_row_open_it() {
 fn half_of_twenty_outcomes_open_it_and_old_ones_do_not_count() {
     let alternate = |bench: &Bench, pairs: usize| {
         for _ in 0..pairs {
-            bench.settle(Verdict::Good);
-            bench.settle(Verdict::Bad);
+            bench.settle(BreakerOutcome::Good);
+            bench.settle(BreakerOutcome::Bad);
         }
     };
     let mut bench = Bench::new();
@@ -87,11 +87,11 @@ fn each_failed_probe_doubles_the_open_time_and_a_good_one_ends_it() {
     let mut bench = Bench::open();
     for seconds in [2, 4, 8, 16, 30, 30] {
         bench.pass(bench.ready_in());
-        bench.settle(Verdict::Bad);
+        bench.settle(BreakerOutcome::Bad);
         assert_eq!(bench.ready_in(), seconds * SECOND);
     }
     bench.pass(bench.ready_in());
-    bench.settle(Verdict::Good);
+    bench.settle(BreakerOutcome::Good);
     assert_eq!(bench.ready_in(), Duration::ZERO);
     bench.fail(5);
     assert_eq!(bench.ready_in(), SECOND);
@@ -106,9 +106,9 @@ fn one_probe_at_a_time_and_a_cancelled_one_makes_room() {
     assert!(!wait.is_zero() && wait < SECOND, "{wait:?}");
     drop(probe);
     let probe = bench.admit();
-    probe.settle(Verdict::Unknown, bench.now);
+    probe.settle(BreakerOutcome::Unknown, bench.now);
     let probe = bench.admit();
-    probe.settle(Verdict::Good, bench.now);
+    probe.settle(BreakerOutcome::Good, bench.now);
     let (first, second) = (bench.admit(), bench.admit());
     drop((first, second));
 }
@@ -118,15 +118,15 @@ fn a_request_from_before_it_opened_neither_closes_nor_extends_it() {
     let mut bench = Bench::new();
     let (slow, slower, slowest) = (bench.admit(), bench.admit(), bench.admit());
     bench.fail(5);
-    slow.settle(Verdict::Good, bench.now);
+    slow.settle(BreakerOutcome::Good, bench.now);
     assert_eq!(bench.ready_in(), SECOND);
     bench.pass(SECOND);
     let probe = bench.admit();
-    slower.settle(Verdict::Good, bench.now);
+    slower.settle(BreakerOutcome::Good, bench.now);
     assert!(bench.breaker.admit(bench.now).is_err());
-    probe.settle(Verdict::Good, bench.now);
+    probe.settle(BreakerOutcome::Good, bench.now);
     bench.fail(4);
-    slowest.settle(Verdict::Bad, bench.now);
+    slowest.settle(BreakerOutcome::Bad, bench.now);
     assert_eq!(bench.ready_in(), Duration::ZERO);
 }
 
@@ -134,28 +134,28 @@ fn a_request_from_before_it_opened_neither_closes_nor_extends_it() {
 fn a_told_rest_is_never_shortened_and_needs_no_probe() {
     let mut bench = Bench::new();
     let others: Vec<_> = (0..7).map(|_| bench.admit()).collect();
-    bench.settle(Verdict::Resting(20 * SECOND));
+    bench.settle(BreakerOutcome::Cooldown(20 * SECOND));
     for (other, verdict) in others.into_iter().zip([
-        Verdict::Resting(5 * SECOND),
-        Verdict::Bad,
-        Verdict::Bad,
-        Verdict::Bad,
-        Verdict::Bad,
-        Verdict::Bad,
-        Verdict::Good,
+        BreakerOutcome::Cooldown(5 * SECOND),
+        BreakerOutcome::Bad,
+        BreakerOutcome::Bad,
+        BreakerOutcome::Bad,
+        BreakerOutcome::Bad,
+        BreakerOutcome::Bad,
+        BreakerOutcome::Good,
     ]) {
         other.settle(verdict, bench.now);
     }
     assert_eq!(bench.ready_in(), 20 * SECOND);
 
     let mut bench_of_rest = Bench::new();
-    bench_of_rest.settle(Verdict::Resting(3 * SECOND));
+    bench_of_rest.settle(BreakerOutcome::Cooldown(3 * SECOND));
     bench_of_rest.pass(3 * SECOND);
     drop((bench_of_rest.admit(), bench_of_rest.admit()));
 
     bench.pass(20 * SECOND);
     let probe = bench.admit();
-    probe.settle(Verdict::Resting(2 * SECOND), bench.now);
+    probe.settle(BreakerOutcome::Cooldown(2 * SECOND), bench.now);
     assert_eq!(bench.ready_in(), 2 * SECOND);
     bench.pass(2 * SECOND);
     drop((bench.admit(), bench.admit()));
@@ -168,16 +168,16 @@ fn an_open_time_outlasts_a_shorter_rest_told_meanwhile() {
     bench.fail(5);
     for _ in 0..4 {
         bench.pass(bench.ready_in());
-        bench.settle(Verdict::Bad);
+        bench.settle(BreakerOutcome::Bad);
     }
-    slow.settle(Verdict::Resting(SECOND), bench.now);
+    slow.settle(BreakerOutcome::Cooldown(SECOND), bench.now);
     assert_eq!(bench.ready_in(), 16 * SECOND);
 }
 
 #[test]
 fn a_nonsensical_rest_ends_within_two_days() {
     let bench = Bench::new();
-    bench.settle(Verdict::Resting(Duration::MAX));
+    bench.settle(BreakerOutcome::Cooldown(Duration::MAX));
     assert!(bench.ready_in() <= Duration::from_secs(48 * 60 * 60));
 }
 
@@ -185,18 +185,18 @@ fn a_nonsensical_rest_ends_within_two_days() {
 fn a_demoted_target_is_admitted_until_a_later_request_succeeds() {
     let mut bench = Bench::new();
     let early = bench.admit();
-    bench.settle(Verdict::Demoted(60 * SECOND));
-    bench.settle(Verdict::Demoted(SECOND));
+    bench.settle(BreakerOutcome::Demoted(60 * SECOND));
+    bench.settle(BreakerOutcome::Demoted(SECOND));
     assert!(bench.breaker.is_demoted(bench.now));
     assert_eq!(bench.ready_in(), Duration::ZERO);
-    early.settle(Verdict::Good, bench.now);
+    early.settle(BreakerOutcome::Good, bench.now);
     bench.pass(59 * SECOND);
     assert!(bench.breaker.is_demoted(bench.now), "a request from before says nothing");
     bench.pass(SECOND);
     assert!(!bench.breaker.is_demoted(bench.now));
 
-    bench.settle(Verdict::Demoted(60 * SECOND));
-    bench.settle(Verdict::Good);
+    bench.settle(BreakerOutcome::Demoted(60 * SECOND));
+    bench.settle(BreakerOutcome::Good);
     assert!(!bench.breaker.is_demoted(bench.now));
 }
 
@@ -204,7 +204,7 @@ fn a_demoted_target_is_admitted_until_a_later_request_succeeds() {
 fn a_probe_that_meets_a_wrong_key_has_found_the_server() {
     let mut bench = Bench::open();
     bench.pass(SECOND);
-    bench.settle(Verdict::Demoted(60 * SECOND));
+    bench.settle(BreakerOutcome::Demoted(60 * SECOND));
     assert_eq!(bench.ready_in(), Duration::ZERO);
     assert!(bench.breaker.is_demoted(bench.now));
 }
@@ -242,12 +242,12 @@ impl Reference {
         Sent { changes: self.changes, demotions: self.demotions.len(), is_probe: self.is_probing }
     }
 
-    fn settle(&mut self, sent: Sent, verdict: Verdict, now: Instant) {
+    fn settle(&mut self, sent: Sent, verdict: BreakerOutcome, now: Instant) {
         let is_current = sent.changes == self.changes;
         let mut closes = sent.is_probe;
         self.is_probing &= !sent.is_probe;
         match verdict {
-            Verdict::Good => {
+            BreakerOutcome::Good => {
                 if sent.demotions == self.demotions.len() {
                     self.demotions.iter_mut().for_each(|until| *until = now - Duration::from_secs(1));
                 }
@@ -256,7 +256,7 @@ impl Reference {
                     self.outcome(true, now);
                 }
             }
-            Verdict::Bad => {
+            BreakerOutcome::Bad => {
                 closes = false;
                 if sent.is_probe {
                     self.failed_probes += 1;
@@ -272,9 +272,9 @@ impl Reference {
                     }
                 }
             }
-            Verdict::Resting(time) => self.rests.push(now + time),
-            Verdict::Demoted(time) => self.demotions.push(now + time),
-            Verdict::Unknown => closes = false,
+            BreakerOutcome::Cooldown(time) => self.rests.push(now + time),
+            BreakerOutcome::Demoted(time) => self.demotions.push(now + time),
+            BreakerOutcome::Unknown => closes = false,
         }
         if closes {
             self.turn(None);
@@ -301,16 +301,16 @@ impl Reference {
 enum Op {
     Pass(u64),
     Admit,
-    Settle(prop::sample::Index, Verdict),
+    Settle(prop::sample::Index, BreakerOutcome),
 }
 
-fn verdict() -> impl Strategy<Value = Verdict> {
+fn verdict() -> impl Strategy<Value = BreakerOutcome> {
     prop_oneof![
-        4 => Just(Verdict::Good),
-        6 => Just(Verdict::Bad),
-        1 => (0_u64..40_000).prop_map(|ms| Verdict::Resting(Duration::from_millis(ms))),
-        1 => (0_u64..90_000).prop_map(|ms| Verdict::Demoted(Duration::from_millis(ms))),
-        1 => Just(Verdict::Unknown),
+        4 => Just(BreakerOutcome::Good),
+        6 => Just(BreakerOutcome::Bad),
+        1 => (0_u64..40_000).prop_map(|ms| BreakerOutcome::Cooldown(Duration::from_millis(ms))),
+        1 => (0_u64..90_000).prop_map(|ms| BreakerOutcome::Demoted(Duration::from_millis(ms))),
+        1 => Just(BreakerOutcome::Unknown),
     ]
 }
 
@@ -375,7 +375,7 @@ proptest! {
                     }
                 }
                 Op::Settle(which, verdict) if !out.is_empty() => {
-                    if let Verdict::Resting(time) = verdict {
+                    if let BreakerOutcome::Cooldown(time) = verdict {
                         rest = rest.max(seen + time);
                     }
                     out.swap_remove(which.index(out.len())).settle(verdict, seen);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::breaker::Verdict;
+use super::super::breaker::BreakerOutcome;
 use super::super::target_state::TargetStates;
 use crate::config::{Limits, Provider, Secret, Tuning};
 use crate::provider::Target;
@@ -55,7 +55,7 @@ fn one_tenant_s_bad_key_opens_no_other_tenant_s_breaker() {
     let (states, now) = (TargetStates::default(), Instant::now());
     let (bad, good) = (states.of(&target("bad", "model")), states.of(&target("good", "model")));
     for _ in 0..5 {
-        bad.breaker.admit(now).unwrap().settle(Verdict::Bad, now);
+        bad.breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
     }
     assert!(states.of(&target("bad", "model")).breaker.admit(now).is_err());
     assert!(good.breaker.admit(now).is_ok());
@@ -76,7 +76,7 @@ fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
     let open = |key: &str| {
         let state = states.of(&target(key, "model"));
         for _ in 0..5 {
-            state.breaker.admit(now).unwrap().settle(Verdict::Bad, now);
+            state.breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
         }
     };
     let ticket = states.of(&target("ticket", "model")).breaker.admit(now).unwrap();
@@ -89,7 +89,7 @@ fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
         assert!(is_open("recent"));
         assert!(states.len() <= 3072);
     }
-    ticket.settle(Verdict::Resting(Duration::from_secs(9)), now);
+    ticket.settle(BreakerOutcome::Cooldown(Duration::from_secs(9)), now);
     assert!(is_open("ticket"));
     assert_eq!(states.of(&target("reserved", "model")).limiter.in_flight(), 1);
     assert!(Arc::ptr_eq(&held, &states.of(&target("held", "model"))));

@@ -35,7 +35,7 @@ pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
         Dialect::GeminiOlder => gemini_older::lower(graph),
         Dialect::OpenAiStrict => openai::lower(graph),
         Dialect::Anthropic => anthropic::lower(graph),
-        Dialect::Told => openai::loose(graph),
+        Dialect::Prompted => openai::loose(graph),
     }
 }
 

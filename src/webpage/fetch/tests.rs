@@ -44,7 +44,7 @@ fn is_first(address: IpAddr) -> bool {
 }
 
 fn fetcher(names: &Arc<Names>) -> Fetcher {
-    let limits = Limits { text: 64, pdf: 96, time: Duration::from_secs(30) };
+    let limits = FetchLimits { text: 64, pdf: 96, time: Duration::from_secs(30) };
     Fetcher { lookup: Arc::<Names>::clone(names), is_public: is_first, limits, ..Fetcher::default() }
 }
 
@@ -272,7 +272,7 @@ async fn a_server_that_never_ends_is_given_up() {
     let names = Names::answering([&["127.0.0.1"]]);
     let late = Duration::from_millis(50);
     let base = fetcher(&names);
-    let fetcher = Fetcher { limits: Limits { time: late, ..base.limits }, ..base };
+    let fetcher = Fetcher { limits: FetchLimits { time: late, ..base.limits }, ..base };
     let page = format!("http://slow.example:{port}/");
     let half = async {
         let (mut stream, _) = request_of(&listener).await;

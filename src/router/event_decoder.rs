@@ -7,10 +7,10 @@ use tokio::time::{Instant, timeout};
 
 use super::Engine;
 use super::attempt::adapter_for;
-use super::wire::{Arrival, Limits, Wire};
-use crate::aside::aside;
+use super::timed_stream::{StreamItem, StreamTimeouts, TimedStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
+use crate::offload::offload;
 use crate::provider::{self, Event, Target, Transcript};
 use crate::schema::{Dialect, Partial};
 use crate::transport::{Framing, Incoming};
@@ -23,10 +23,10 @@ const MAX_TEXT: usize = 64 * 1024 * 1024;
 
 /// A streamed reply under way.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct EventDecoder {
     target: Target,
     /// `None` where the whole reply came at once.
-    wire: Option<Wire>,
+    wire: Option<TimedStream>,
     /// The reply that came at once.
     whole: Option<Reply>,
     transcript: Transcript,
@@ -37,15 +37,20 @@ pub(super) struct Feed {
     outcome: Option<Result<()>>,
 }
 
-impl Feed {
+impl EventDecoder {
     /// Asks `target` for a streamed reply to `request`; done when its headers are there.
-    pub(super) async fn open(engine: &Engine, target: &Target, request: &Request, limits: Limits) -> Result<Self> {
+    pub(super) async fn open(
+        engine: &Engine,
+        target: &Target,
+        request: &Request,
+        limits: StreamTimeouts,
+    ) -> Result<Self> {
         let Some(adapter) = adapter_for(target, request)? else {
             return Ok(Self::whole(target, provider::mock_answer(request)?));
         };
         let started = Instant::now();
         let (patience, whole) = (limits.patience(limits.first), limits.patience(limits.total));
-        let wire = aside(request.attached_bytes(), || adapter.encode_stream(target, request))?;
+        let wire = offload(request.attached_bytes(), || adapter.encode_stream(target, request))?;
         let opening = engine.http().open(wire, patience);
         let incoming = opening.await.map_err(|error| target.locate(error))?;
         if !(200..300).contains(&incoming.status) {
@@ -58,7 +63,7 @@ impl Feed {
             let body = body(incoming, target, whole.saturating_sub(started.elapsed())).await?;
             return Ok(Self::whole(target, adapter.decode(target, request, &body)?));
         }
-        let wire = Wire::new(incoming, adapter.framing(), limits, started.elapsed());
+        let wire = TimedStream::new(incoming, adapter.framing(), limits, started.elapsed());
         Ok(Self { wire: Some(wire), outcome: None, ..Self::new(target) })
     }
 
@@ -72,9 +77,9 @@ impl Feed {
             let Some(wire) = &mut self.wire else { break };
             let arrival = if has_text { wire.arrived().await } else { wire.next(&self.transcript).await };
             match arrival {
-                Ok(Arrival::Event(data)) => self.take(&data, request),
-                Ok(Arrival::End) => self.end(None, request),
-                Ok(Arrival::Nothing) => break,
+                Ok(StreamItem::Event(data)) => self.take(&data, request),
+                Ok(StreamItem::End) => self.end(None, request),
+                Ok(StreamItem::Nothing) => break,
                 Err(error) => self.end(Some(error), request),
             }
             if self.has_text() && self.untold() >= MAX_PIECE {

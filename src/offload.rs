@@ -8,7 +8,7 @@ const LONG: usize = 256 * 1024;
 
 /// What `work` gives, which has so many `bytes` to read or write. Where they are many, another thread takes over the tasks
 /// that would wait for this one; where there is no thread to share, nothing changes.
-pub(crate) fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub(crate) fn offload<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes < LONG || !is_shared() {
         return work();
     }
@@ -35,7 +35,7 @@ mod tests {
         let (start, started) = tokio::sync::oneshot::channel();
         let long = runtime.spawn(async move {
             start.send(()).unwrap();
-            aside(bytes, || told.recv_timeout(if bytes < LONG { MOMENT } else { 100 * MOMENT }).is_ok())
+            offload(bytes, || told.recv_timeout(if bytes < LONG { MOMENT } else { 100 * MOMENT }).is_ok())
         });
         runtime.spawn(async move {
             started.await.unwrap();
@@ -52,12 +52,12 @@ mod tests {
 
     #[test]
     fn without_a_thread_to_share_it_is_done_at_once() {
-        assert_eq!(aside(LONG, || 1), 1);
+        assert_eq!(offload(LONG, || 1), 1);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(runtime.block_on(async { aside(LONG, || 2) }), 2);
+        assert_eq!(runtime.block_on(async { offload(LONG, || 2) }), 2);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let _entered = runtime.enter();
-        assert_eq!(aside(LONG, || 3), 3);
-        assert_eq!(runtime.block_on(async { aside(LONG, || 4) }), 4);
+        assert_eq!(offload(LONG, || 3), 3);
+        assert_eq!(runtime.block_on(async { offload(LONG, || 4) }), 4);
     }
 }

@@ -1,16 +1,16 @@
 //! The reply of the present target, as the consumer of a stream is shown it.
 
-use super::feed::Feed;
-use super::visit::Visit;
+use super::attempt_guard::AttemptGuard;
+use super::event_decoder::EventDecoder;
 use crate::error::Result;
 use crate::schema::Partial;
 
 /// A streamed reply under way.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct TextStream {
     /// Dropped before the connection: whoever sees that end finds the books closed.
-    pub(super) visit: Box<Visit>,
-    pub(super) feed: Feed,
+    pub(super) visit: Box<AttemptGuard>,
+    pub(super) feed: EventDecoder,
     /// Of a structured reply.
     closed: Option<Closed>,
 }
@@ -23,8 +23,8 @@ struct Closed {
     shown: String,
 }
 
-impl Reading {
-    pub(super) fn new(feed: Feed, visit: Box<Visit>) -> Self {
+impl TextStream {
+    pub(super) fn new(feed: EventDecoder, visit: Box<AttemptGuard>) -> Self {
         let closed = feed.partial(&visit.request).map(|reader| Closed { reader, shown: String::new() });
         Self { visit, feed, closed }
     }

@@ -1,8 +1,8 @@
 //! The way of finished work to an event loop: jobs that the loop's own thread runs, and what wakes it.
 //!
-//! A loop that watches file descriptors gets a mailbox at the first call made on it: workers put jobs in, and a pipe that
+//! A loop that watches file descriptors gets a loop_queue at the first call made on it: workers put jobs in, and a pipe that
 //! the loop watches tells it so, once for all that have gathered. No thread of ours attaches to Python for that, and the
-//! loop makes no handle. Any other loop (Windows has one) is woken by the [`lane`](super::lane).
+//! loop makes no handle. Any other loop (Windows has one) is woken by the [`python_thread`](super::python_thread).
 
 use std::collections::HashMap;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
@@ -12,50 +12,50 @@ use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::lane::{Lane, Run, run_all};
 use super::once;
+use super::python_thread::{PythonThread, Run, run_all};
 use super::runtime::Process;
 use super::sync::lock;
 
 /// One event loop, as the place where jobs run; cheap to clone.
 #[derive(Clone)]
 pub(super) struct EventLoop {
-    lane: Lane,
+    python_thread: PythonThread,
     way: Way,
 }
 
 #[derive(Clone)]
 enum Way {
-    Mailbox(Arc<Mailbox>),
-    Lane(Arc<Py<PyAny>>),
+    LoopQueue(Arc<LoopQueue>),
+    PythonThread(Arc<Py<PyAny>>),
 }
 
 impl EventLoop {
     /// `event_loop` is running on this thread.
     pub(super) fn new(process: &Process, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let way = match process.mailboxes.of(event_loop)? {
-            Some(mailbox) => Way::Mailbox(mailbox),
-            None => Way::Lane(Arc::new(event_loop.clone().unbind())),
+        let way = match process.loop_queues.of(event_loop)? {
+            Some(loop_queue) => Way::LoopQueue(loop_queue),
+            None => Way::PythonThread(Arc::new(event_loop.clone().unbind())),
         };
-        Ok(Self { lane: process.lane.clone(), way })
+        Ok(Self { python_thread: process.python_thread.clone(), way })
     }
 
     /// Runs `run` on the loop's thread, after all that was posted before. A loop that is closed drops it.
     pub(super) fn post(&self, run: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
         match &self.way {
-            Way::Mailbox(mailbox) => {
-                if let Err(refused) = mailbox.put(Box::new(run)) {
-                    self.lane.release(refused);
+            Way::LoopQueue(loop_queue) => {
+                if let Err(refused) = loop_queue.put(Box::new(run)) {
+                    self.python_thread.release(refused);
                 }
             }
-            Way::Lane(event_loop) => self.lane.on_loop(Arc::clone(event_loop), Box::new(run)),
+            Way::PythonThread(event_loop) => self.python_thread.on_loop(Arc::clone(event_loop), Box::new(run)),
         }
     }
 
     /// Drops Python objects where that is cheap and safe.
     pub(super) fn release(self, objects: impl Send + 'static) {
-        let Self { lane, way } = self;
-        lane.release((objects, way));
+        let Self { python_thread, way } = self;
+        python_thread.release((objects, way));
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// The jobs of one loop.
-struct Mailbox {
+struct LoopQueue {
     state: Mutex<State>,
     /// Written once for each time that `is_told` becomes true.
     bell: PipeWriter,
@@ -89,7 +89,7 @@ struct State {
     is_closed: bool,
 }
 
-impl Mailbox {
+impl LoopQueue {
     /// Gives the job back where the loop will not run again.
     fn put(&self, run: Run) -> Result<(), Run> {
         let was_told = {
@@ -108,34 +108,34 @@ impl Mailbox {
     }
 }
 
-/// The mailboxes of the loops of this process, by the loops' identities. Touched only while attached to Python and never
+/// The loop_queues of the loops of this process, by the loops' identities. Touched only while attached to Python and never
 /// held across Python code, so no fork can find it locked.
 #[derive(Clone, Default)]
-pub(super) struct Mailboxes(Arc<Mutex<HashMap<usize, Arc<Mailbox>>>>);
+pub(super) struct LoopQueues(Arc<Mutex<HashMap<usize, Arc<LoopQueue>>>>);
 
-impl Mailboxes {
-    /// The mailbox of the loop that is running on this thread; `None` where it watches no descriptors.
-    fn of(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Mailbox>>> {
+impl LoopQueues {
+    /// The loop_queue of the loop that is running on this thread; `None` where it watches no descriptors.
+    fn of(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Arc<LoopQueue>>> {
         let identity = event_loop.as_ptr().addr();
-        if let Some(mailbox) = lock(&self.0).get(&identity) {
-            return Ok(Some(Arc::clone(mailbox)));
+        if let Some(loop_queue) = lock(&self.0).get(&identity) {
+            return Ok(Some(Arc::clone(loop_queue)));
         }
         self.open(event_loop)
     }
 
     #[cfg(unix)]
-    fn open(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Mailbox>>> {
+    fn open(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Arc<LoopQueue>>> {
         use std::os::fd::AsRawFd as _;
 
         static CONTEXT: OnceLock<Py<PyAny>> = OnceLock::new();
         let py = event_loop.py();
-        // Without a descriptor left the lane serves as well.
+        // Without a descriptor left the python_thread serves as well.
         let Ok((bell_end, bell)) = std::io::pipe() else { return Ok(None) };
         let descriptor = bell_end.as_raw_fd();
-        let mailbox = Arc::new(Mailbox { state: Mutex::default(), bell, bell_end });
+        let loop_queue = Arc::new(LoopQueue { state: Mutex::default(), bell, bell_end });
         let reader = Reader {
-            mailboxes: self.clone(),
-            mailbox: Arc::clone(&mailbox),
+            loop_queues: self.clone(),
+            loop_queue: Arc::clone(&loop_queue),
             event_loop: event_loop.clone().unbind(),
             pid: std::process::id(),
         };
@@ -143,7 +143,7 @@ impl Mailboxes {
         let context = once::import(&CONTEXT, py, "contextvars", "Context")?.call0()?;
         let add_reader = event_loop.getattr(name!(py, "add_reader"))?;
         match context.call_method1(name!(py, "run"), (add_reader, descriptor, Py::new(py, reader)?)) {
-            // It watches none, or the system lets it watch no more: the lane serves as well.
+            // It watches none, or the system lets it watch no more: the python_thread serves as well.
             Err(error)
                 if error.is_instance_of::<PyNotImplementedError>(py) || error.is_instance_of::<PyOSError>(py) =>
             {
@@ -151,22 +151,22 @@ impl Mailboxes {
             }
             registered => drop(registered?),
         }
-        lock(&self.0).insert(event_loop.as_ptr().addr(), Arc::clone(&mailbox));
-        Ok(Some(mailbox))
+        lock(&self.0).insert(event_loop.as_ptr().addr(), Arc::clone(&loop_queue));
+        Ok(Some(loop_queue))
     }
 
     #[cfg(not(unix))]
-    fn open(&self, _event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Mailbox>>> {
+    fn open(&self, _event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Arc<LoopQueue>>> {
         Ok(None)
     }
 }
 
-/// What a loop calls when its mailbox has jobs. The loop owns it, and lets go of it when it closes.
+/// What a loop calls when its loop_queue has jobs. The loop owns it, and lets go of it when it closes.
 #[pyclass(frozen, module = "madspark._core")]
 struct Reader {
-    mailboxes: Mailboxes,
-    mailbox: Arc<Mailbox>,
-    /// Keeps another loop from having the same identity while the mailbox is known by it.
+    loop_queues: LoopQueues,
+    loop_queue: Arc<LoopQueue>,
+    /// Keeps another loop from having the same identity while the loop_queue is known by it.
     event_loop: Py<PyAny>,
     pid: u32,
 }
@@ -179,11 +179,11 @@ impl Reader {
             return Ok(());
         }
         let (jobs, was_told) = {
-            let mut state = lock(&self.mailbox.state);
+            let mut state = lock(&self.loop_queue.state);
             (std::mem::take(&mut state.jobs), std::mem::take(&mut state.is_told))
         };
         if was_told {
-            (&self.mailbox.bell_end).read_exact(&mut [0])?;
+            (&self.loop_queue.bell_end).read_exact(&mut [0])?;
         }
         run_all(py, jobs)
     }
@@ -200,13 +200,13 @@ impl Drop for Reader {
             return;
         }
         let identity = self.event_loop.as_ptr().addr();
-        let mut mailboxes = lock(&self.mailboxes.0);
-        if mailboxes.get(&identity).is_some_and(|known| Arc::ptr_eq(known, &self.mailbox)) {
-            mailboxes.remove(&identity);
+        let mut loop_queues = lock(&self.loop_queues.0);
+        if loop_queues.get(&identity).is_some_and(|known| Arc::ptr_eq(known, &self.loop_queue)) {
+            loop_queues.remove(&identity);
         }
-        drop(mailboxes);
+        drop(loop_queues);
         let left = {
-            let mut state = lock(&self.mailbox.state);
+            let mut state = lock(&self.loop_queue.state);
             state.is_closed = true;
             std::mem::take(&mut state.jobs)
         };

@@ -1,10 +1,10 @@
-//! The lane: the one thread of ours that attaches to Python.
+//! The python_thread: the one thread of ours that attaches to Python.
 //!
 //! Tokio's workers never attach: waiting for the interpreter would stall every request's I/O, and a thread that attaches
 //! while the interpreter ends takes the process down. They send here what only an attached thread may do: log records,
-//! objects to be let go of, and jobs for loops that have no [`mailbox`](super::mailbox). The lane takes all that have
+//! objects to be let go of, and jobs for loops that have no [`loop_queue`](super::loop_queue). The python_thread takes all that have
 //! gathered, sorts the jobs by event loop, and wakes each loop once with `call_soon_threadsafe`; the jobs themselves run on
-//! their loop's own thread. So no user code ever runs on the lane, and one request's slow callback holds up nobody else.
+//! their loop's own thread. So no user code ever runs on the python_thread, and one request's slow callback holds up nobody else.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -26,27 +26,27 @@ enum Job {
     Close,
 }
 
-/// A handle to the lane; cheap to clone. Sending to a closed lane drops the job.
+/// A handle to the python_thread; cheap to clone. Sending to a closed python_thread drops the job.
 #[derive(Clone)]
-pub(super) struct Lane {
+pub(super) struct PythonThread {
     jobs: Sender<Job>,
 }
 
-/// The lane's thread, to be closed and joined before the interpreter ends.
-pub(super) struct LaneThread {
+/// The python_thread's thread, to be closed and joined before the interpreter ends.
+pub(super) struct ThreadHandle {
     jobs: Sender<Job>,
     thread: JoinHandle<()>,
 }
 
-impl Lane {
+impl PythonThread {
     /// Starts the thread.
-    pub(super) fn start() -> std::io::Result<(Self, LaneThread)> {
+    pub(super) fn start() -> std::io::Result<(Self, ThreadHandle)> {
         let (jobs, mut received) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("madspark-lane".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("madspark-python_thread".to_owned()).spawn(move || {
             // `None` only where the interpreter is already ending: nobody is left to hand anything to.
             let _ = Python::try_attach(|py| serve(py, &mut received));
         })?;
-        Ok((Self { jobs: jobs.clone() }, LaneThread { jobs, thread }))
+        Ok((Self { jobs: jobs.clone() }, ThreadHandle { jobs, thread }))
     }
 
     /// Runs `run` on the thread of `event_loop`, after all that was sent there before.
@@ -65,16 +65,16 @@ impl Lane {
     }
 
     fn send(&self, job: Job) {
-        // A closed lane means that the interpreter is ending: there is nobody to tell.
+        // A closed python_thread means that the interpreter is ending: there is nobody to tell.
         drop(self.jobs.send(job));
     }
 }
 
-impl LaneThread {
-    /// Lets the lane finish what was sent before, then joins it. Call detached from Python.
+impl ThreadHandle {
+    /// Lets the python_thread finish what was sent before, then joins it. Call detached from Python.
     pub(super) fn close(self) {
         drop(self.jobs.send(Job::Close));
-        // A panic of the lane has been reported by its own thread.
+        // A panic of the python_thread has been reported by its own thread.
         drop(self.thread.join());
     }
 }

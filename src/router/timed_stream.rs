@@ -19,7 +19,7 @@ const MAX_CHUNKS: usize = 64;
 
 /// How long to wait for what. Only waiting counts: the consumer may take its time between two pulls.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct StreamTimeouts {
     /// For the first text, connecting included.
     pub(super) first: Duration,
     /// For the next event after the first text. Comments and events that cannot be read do not count as events.
@@ -30,7 +30,7 @@ pub(super) struct Limits {
     pub(super) deadline: Option<Instant>,
 }
 
-impl Limits {
+impl StreamTimeouts {
     /// `limit`, cut to what is left for the whole reply and for the whole call.
     pub(super) fn patience(&self, limit: Duration) -> Duration {
         let left = self.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -40,7 +40,7 @@ impl Limits {
 
 /// What a connection has to give.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(super) enum StreamItem {
     /// The data of an event.
     Event(Bytes),
     /// The body has ended.
@@ -51,10 +51,10 @@ pub(super) enum Arrival {
 
 /// The connection of a streamed reply, with its clocks.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct TimedStream {
     incoming: Incoming,
     framer: Framer,
-    limits: Limits,
+    limits: StreamTimeouts,
     /// Time spent waiting since the request was sent.
     waited: Duration,
     /// Time spent waiting since the last event.
@@ -64,9 +64,9 @@ pub(super) struct Wire {
     at_end: bool,
 }
 
-impl Wire {
+impl TimedStream {
     /// `opening` is how long the headers took.
-    pub(super) fn new(incoming: Incoming, framing: Framing, limits: Limits, opening: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, framing: Framing, limits: StreamTimeouts, opening: Duration) -> Self {
         let framer = Framer::new(framing);
         Self { incoming, framer, limits, waited: opening, idle: Duration::ZERO, counted: None, at_end: false }
     }
@@ -76,10 +76,10 @@ impl Wire {
     }
 
     /// Waits for the next event or the end.
-    pub(super) async fn next(&mut self, transcript: &Transcript) -> Result<Arrival> {
+    pub(super) async fn next(&mut self, transcript: &Transcript) -> Result<StreamItem> {
         loop {
             match self.framed()? {
-                Arrival::Nothing => {
+                StreamItem::Nothing => {
                     let chunk = self.wait(transcript).await?;
                     self.push(chunk);
                 }
@@ -89,10 +89,10 @@ impl Wire {
     }
 
     /// The next event or the end, where it has arrived already.
-    pub(super) async fn arrived(&mut self) -> Result<Arrival> {
+    pub(super) async fn arrived(&mut self) -> Result<StreamItem> {
         for _ in 0..MAX_CHUNKS {
             match self.framed()? {
-                Arrival::Nothing => {}
+                StreamItem::Nothing => {}
                 arrival => return Ok(arrival),
             }
             let mut chunk = self.incoming.chunk().now_or_never();
@@ -106,7 +106,7 @@ impl Wire {
                 None => break,
             }
         }
-        Ok(Arrival::Nothing)
+        Ok(StreamItem::Nothing)
     }
 
     /// The last arrival was an event of the protocol: the stream is alive.
@@ -120,13 +120,13 @@ impl Wire {
     }
 
     /// What the bytes so far hold.
-    fn framed(&mut self) -> Result<Arrival> {
+    fn framed(&mut self) -> Result<StreamItem> {
         let event = self.framer.next()?;
         let event = if event.is_none() && self.at_end { self.framer.finish()? } else { event };
         Ok(match event {
-            Some(data) => Arrival::Event(data),
-            None if self.at_end => Arrival::End,
-            None => Arrival::Nothing,
+            Some(data) => StreamItem::Event(data),
+            None if self.at_end => StreamItem::End,
+            None => StreamItem::Nothing,
         })
     }
 
@@ -161,16 +161,16 @@ impl Wire {
     }
 
     /// How long to wait for more, and what has run out then.
-    fn patience(&self, transcript: &Transcript) -> (Duration, Late) {
+    fn patience(&self, transcript: &Transcript) -> (Duration, TimeoutKind) {
         let total = self.limits.total.saturating_sub(self.waited);
         let (patience, late) = if transcript.is_whole() {
-            (AFTERMATH.saturating_sub(self.idle), Late::Idle)
+            (AFTERMATH.saturating_sub(self.idle), TimeoutKind::Idle)
         } else if transcript.has_content() {
-            (self.limits.idle.saturating_sub(self.idle), Late::Idle)
+            (self.limits.idle.saturating_sub(self.idle), TimeoutKind::Idle)
         } else {
-            (self.limits.first.saturating_sub(self.waited), Late::First)
+            (self.limits.first.saturating_sub(self.waited), TimeoutKind::First)
         };
-        let (patience, late) = if total < patience { (total, Late::Total) } else { (patience, late) };
+        let (patience, late) = if total < patience { (total, TimeoutKind::Total) } else { (patience, late) };
         // The deadline is the call's own: whose limit it was is told where the failure is booked.
         (self.limits.patience(patience), late)
     }
@@ -178,14 +178,14 @@ impl Wire {
 
 /// Which limit ran out.
 #[derive(Debug, Clone, Copy)]
-enum Late {
+enum TimeoutKind {
     First,
     Idle,
     Total,
 }
 
-impl Late {
-    fn error(self, place: &str, limits: &Limits) -> Error {
+impl TimeoutKind {
+    fn error(self, place: &str, limits: &StreamTimeouts) -> Error {
         let (kind, message) = match self {
             Self::First => {
                 let seconds = limits.first.as_secs_f64();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::shape::Shape;
+use super::resolved_mode::ResolvedMode;
 use super::stage::Stage;
 
 /// How far a run is: the mean of how far its ideas are. Never goes backwards.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ProgressEstimate {
     fraction: f64,
     ideas: BTreeMap<usize, f64>,
     /// What each stage still ahead is expected to write on its longest way, in tokens.
@@ -17,19 +17,19 @@ pub(super) struct Pace {
     took: f64,
 }
 
-impl Pace {
+impl ProgressEstimate {
     /// For a run through `plan`, with `generated` ideas of which `kept` are kept.
-    pub(super) fn new(plan: &[Stage], shape: Shape, generated: usize, kept: usize) -> Self {
+    pub(super) fn new(plan: &[Stage], shape: ResolvedMode, generated: usize, kept: usize) -> Self {
         let longest = |stage: &Stage| {
             let ideas = match shape {
                 _ if *stage == Stage::IdeaGeneration => generated,
-                Shape::Fanout => 1,
-                Shape::Batch if Stage::BEFORE_SELECTION.contains(stage) => generated,
-                Shape::Batch => kept,
+                ResolvedMode::Fanout => 1,
+                ResolvedMode::Batch if Stage::BEFORE_SELECTION.contains(stage) => generated,
+                ResolvedMode::Batch => kept,
             };
             #[expect(clippy::cast_precision_loss, reason = "a handful of ideas")]
             let ideas = ideas as f64;
-            let is_aside = shape == Shape::Fanout && is_aside(*stage, plan);
+            let is_aside = shape == ResolvedMode::Fanout && is_aside(*stage, plan);
             (*stage, if is_aside { 0.0 } else { stage.weight() * ideas })
         };
         Self { fraction: 0.0, ideas: BTreeMap::new(), ahead: plan.iter().map(longest).collect(), done: 0.0, took: 0.0 }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_run_is_as_far_as_its_ideas_are_on_the_average() {
-        let mut pace = Pace::new(&PLAN, Shape::Fanout, 5, 3);
+        let mut pace = ProgressEstimate::new(&PLAN, ResolvedMode::Fanout, 5, 3);
         pace.place(&[4, 1, 2], 0.7);
         pace.reach(&[4, 1, 2], 0.78);
         assert_eq!(Some(pace.fraction()), Some(0.78), "no rounding error shows");
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_time_left_goes_by_what_the_stages_took_so_far() {
-        let mut pace = Pace::new(&PLAN, Shape::Batch, 5, 2);
+        let mut pace = ProgressEstimate::new(&PLAN, ResolvedMode::Batch, 5, 2);
         assert_eq!(pace.left(3.0), None);
         // 750 tokens in 7.5 s; 550, 700 and 220 are ahead.
         pace.finished(Stage::IdeaGeneration, 7.5);
@@ -138,7 +138,7 @@ mod tests {
         }
         assert_eq!(pace.left(22.0), Some(0.0));
         // One idea for each call: 110, 350 and 110 are ahead.
-        let mut fast = Pace::new(&PLAN, Shape::Fanout, 5, 2);
+        let mut fast = ProgressEstimate::new(&PLAN, ResolvedMode::Fanout, 5, 2);
         fast.finished(Stage::IdeaGeneration, 7.5);
         assert!((fast.left(7.5).unwrap() - 5.7).abs() < 1e-9);
     }
@@ -146,10 +146,10 @@ mod tests {
     #[test]
     fn what_goes_beside_a_longer_way_takes_no_time() {
         // Advocacy and skepticism are longer than rating and inference, the second rating than the re-evaluation.
-        let mut pace = Pace::new(&Stage::ALL, Shape::Fanout, 5, 2);
+        let mut pace = ProgressEstimate::new(&Stage::ALL, ResolvedMode::Fanout, 5, 2);
         pace.finished(Stage::IdeaGeneration, 7.5);
         assert!((pace.left(7.5).unwrap() - (1.1 + 6.0 + 3.5 + 1.2)).abs() < 1e-9);
-        let mut pace = Pace::new(&Stage::ALL, Shape::Batch, 5, 1);
+        let mut pace = ProgressEstimate::new(&Stage::ALL, ResolvedMode::Batch, 5, 1);
         pace.finished(Stage::IdeaGeneration, 7.5);
         assert!((pace.left(7.5).unwrap() - (5.5 + 1.2 + 2.5 + 6.0 + 3.5 + 1.1 + 1.2)).abs() < 1e-9);
     }

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::event::EventKind;
-use super::record::Record;
-use super::result::Cut;
+use super::result::StopReason;
+use super::run_state::RunState;
 use super::stage::{Deadline, Stage};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,16 +21,16 @@ use crate::router::{Generate, ReplyCheck, Response};
 ///
 /// The deadlines end calls, not the stage's future, so what a stage got before one passed is kept.
 #[derive(Clone, Copy)]
-pub(super) struct Bounded<'a> {
+pub(super) struct StageRouter<'a> {
     pub(super) router: &'a dyn Generate,
     pub(super) permits: &'a Semaphore,
-    pub(super) record: &'a Arc<Record>,
+    pub(super) record: &'a Arc<RunState>,
     pub(super) stage: Stage,
     pub(super) stage_deadline: Deadline,
     pub(super) run_deadline: Deadline,
 }
 
-impl Bounded<'_> {
+impl StageRouter<'_> {
     async fn within<'a>(
         &'a self,
         request: Request,
@@ -57,7 +57,7 @@ impl Bounded<'_> {
 
     fn expired(&self) -> Error {
         if self.run_deadline.at <= self.stage_deadline.at {
-            self.record.cut(Cut::Deadline);
+            self.record.cut(StopReason::Deadline);
             return self.run_deadline.reached();
         }
         let (seconds, stage) = (self.stage_deadline.seconds(), self.stage);
@@ -65,7 +65,7 @@ impl Bounded<'_> {
     }
 }
 
-impl Generate for Bounded<'_> {
+impl Generate for StageRouter<'_> {
     fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
         Box::pin(self.within(request, move |request| self.router.generate(request, check)))
     }
@@ -82,7 +82,7 @@ impl Generate for Bounded<'_> {
 
 /// A router that tells what is closed of its replies while they come, to whoever asks without listening.
 pub(super) struct Growing<'a, F> {
-    pub(super) router: &'a Bounded<'a>,
+    pub(super) router: &'a StageRouter<'a>,
     pub(super) closed: F,
 }
 
@@ -94,7 +94,7 @@ impl<F: Fn(&str) + Send + Sync> Generate for Growing<'_, F> {
 
 /// Books the requests of one call and tells of those that fail, as they end.
 struct Watcher {
-    record: Arc<Record>,
+    record: Arc<RunState>,
     stage: Stage,
     seen: Mutex<Seen>,
 }
@@ -111,7 +111,7 @@ struct Seen {
 }
 
 impl Watcher {
-    fn new(record: Arc<Record>, stage: Stage) -> Self {
+    fn new(record: Arc<RunState>, stage: Stage) -> Self {
         Self { record, stage, seen: Mutex::default() }
     }
 
@@ -148,7 +148,7 @@ impl Watcher {
         if let Err(error) = outcome
             && error.kind() == ErrorKind::BudgetReached
         {
-            self.record.cut(Cut::Budget);
+            self.record.cut(StopReason::Budget);
             let spent = self.record.ledger.total();
             self.record.tell(EventKind::Budget { spent, is_reached: true }, None);
         }

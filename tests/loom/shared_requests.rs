@@ -34,7 +34,7 @@ use loom::future::block_on;
 use loom::thread;
 
 use key::Key;
-use single_flight::Flights;
+use single_flight::SingleFlight;
 
 /// Runs `scenario` in every order of its threads' steps; more than `preemptions` switches away from a thread that could
 /// go on are not tried.
@@ -61,7 +61,7 @@ fn two_steps(begun: &Arc<AtomicUsize>) -> BoxFuture<'static, usize> {
 #[test]
 fn all_who_wait_are_answered() {
     every_order(3, || {
-        let (flights, begun) = (Arc::new(Flights::<usize>::default()), Arc::new(AtomicUsize::new(0)));
+        let (flights, begun) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
         let other = {
             let (flights, begun) = (Arc::clone(&flights), Arc::clone(&begun));
             thread::spawn(move || block_on(flights.join(Key(1), || two_steps(&begun))))
@@ -78,7 +78,7 @@ fn all_who_wait_are_answered() {
 #[test]
 fn one_who_leaves_never_leaves_the_other_asleep() {
     every_order(3, || {
-        let (flights, begun) = (Arc::new(Flights::<usize>::default()), Arc::new(AtomicUsize::new(0)));
+        let (flights, begun) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
         let stays = flights.join(Key(1), || two_steps(&begun));
         let leaves = flights.join(Key(1), || two_steps(&begun));
         let other = thread::spawn(move || {
@@ -95,7 +95,7 @@ fn one_who_leaves_never_leaves_the_other_asleep() {
 #[test]
 fn who_comes_while_the_last_one_leaves_is_answered() {
     every_order(3, || {
-        let (flights, begun) = (Arc::new(Flights::<usize>::default()), Arc::new(AtomicUsize::new(0)));
+        let (flights, begun) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
         let leaves = flights.join(Key(1), || two_steps(&begun));
         let other = thread::spawn(move || drop(leaves));
         let answer = block_on(flights.join(Key(1), || two_steps(&begun)));

@@ -7,30 +7,30 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::attempt::{adapter_for, encode};
+use super::call_state::CallState;
 use super::facts::depends_on_facts;
-use super::walk::Walk;
 use super::{Engine, Router};
-use crate::aside::aside;
 use crate::cache::{Entry, Kept, Key, Store};
-use crate::message::{FinishReason, Form, PageStatus, Reply};
+use crate::message::{FinishReason, PageStatus, Reply, SchemaForm};
+use crate::offload::offload;
 use crate::provider::Target;
 use crate::transport::WireRequest;
 
 /// The cache, as one call uses it.
 #[derive(Debug)]
-pub(super) struct Recall {
+pub(super) struct CacheLookup {
     store: Arc<Store>,
     max_age: Duration,
     /// What was looked for.
-    questions: Vec<Question>,
+    questions: Vec<LookupKey>,
 }
 
 /// A request to one target, as it would be sent at first.
 #[derive(Debug)]
-struct Question {
+struct LookupKey {
     /// Of the target in the call's route.
     index: usize,
-    form: Form,
+    form: SchemaForm,
     key: Key,
     /// Until it is sent.
     wire: Option<WireRequest>,
@@ -38,12 +38,12 @@ struct Question {
 
 /// Where an answer is on disk, or given up: what a kept answer waits for.
 #[derive(Debug)]
-pub struct Keeping {
+pub struct CacheWrite {
     kept: Kept,
     deadline: Option<Instant>,
 }
 
-impl Recall {
+impl CacheLookup {
     /// `None` where neither the call nor its router wants the cache.
     pub(super) fn new(router: &Router, engine: &Engine, use_cache: Option<bool>) -> Option<Self> {
         let config = &router.config().cache;
@@ -56,7 +56,7 @@ impl Recall {
 
     /// The answer that was kept of a target that `walk` may ask next, the one that its plan prefers first: that target may
     /// be resting, or out of reach, and has answered all the same.
-    pub(super) async fn find(&mut self, walk: &Walk) -> Option<(Key, Arc<Entry>)> {
+    pub(super) async fn find(&mut self, walk: &CallState) -> Option<(Key, Arc<Entry>)> {
         let (preferred, ready) = walk.ahead(Instant::now());
         let resting = preferred.filter(|_| preferred != ready);
         for (index, is_ready) in resting.map(|index| (index, false)).into_iter().chain(ready.map(|index| (index, true)))
@@ -79,7 +79,7 @@ impl Recall {
     }
 
     /// What to ask the target with this index together with other calls; `None` where this call is to ask alone.
-    pub(super) fn shareable(&mut self, walk: &Walk, index: usize) -> Option<(Key, Option<WireRequest>)> {
+    pub(super) fn shareable(&mut self, walk: &CallState, index: usize) -> Option<(Key, Option<WireRequest>)> {
         let form = walk.first_form(index)?;
         let question = self.questions.iter_mut().find(|question| question.index == index && question.form == form)?;
         Some((question.key, question.wire.take()))
@@ -91,7 +91,7 @@ impl Recall {
     }
 
     /// Keeps `reply`, the last answer of `walk`, as it was taken.
-    pub(super) fn keep(&self, walk: &Walk, reply: &Reply) -> Option<Keeping> {
+    pub(super) fn keep(&self, walk: &CallState, reply: &Reply) -> Option<CacheWrite> {
         let attempt = walk.last_answer().filter(|_| is_complete(reply))?;
         let index = walk.last()?;
         let key = self.questions.iter().rfind(|question| question.index == index)?.key;
@@ -100,7 +100,7 @@ impl Recall {
             return None;
         }
         let entry = Entry::new(reply.text.as_str(), attempt.provider, Arc::clone(&attempt.model), reply.usage);
-        Some(Keeping { kept: self.store.keep(key, Arc::new(entry), self.max_age), deadline: walk.deadline() })
+        Some(CacheWrite { kept: self.store.keep(key, Arc::new(entry), self.max_age), deadline: walk.deadline() })
     }
 
     /// Forgets the answer of `key`: it does not fit what its caller wants.
@@ -110,7 +110,7 @@ impl Recall {
 
     /// The key of what the target with this index would be asked first; `None` where it was looked for already, and where
     /// there is nothing to look for. Nothing is asked of a target that is not ready.
-    async fn question(&mut self, walk: &Walk, index: usize, is_ready: bool) -> Option<Key> {
+    async fn question(&mut self, walk: &CallState, index: usize, is_ready: bool) -> Option<Key> {
         let form = walk.first_form(index)?;
         if self.questions.iter().any(|question| question.index == index && question.form == form) {
             return None;
@@ -124,13 +124,13 @@ impl Recall {
         let patience = patience(&target, walk.deadline());
         timeout(patience, walk.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
         let wire = encode(adapter, &target, &request).ok()?;
-        let key = aside(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));
-        self.questions.push(Question { index, form, key, wire: Some(wire) });
+        let key = offload(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));
+        self.questions.push(LookupKey { index, form, key, wire: Some(wire) });
         Some(key)
     }
 }
 
-impl Keeping {
+impl CacheWrite {
     /// Ready when the answer is on disk, when it was given up, and at the deadline of its call.
     pub async fn settled(self) {
         match self.deadline {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::board::Board;
+use super::ideas::Board;
 use crate::message::Request;
 use crate::router::Generate;
 
@@ -22,14 +22,14 @@ pub enum Mode {
 /// How the calls of a run are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Shape {
+pub enum ResolvedMode {
     /// One call per stage for all ideas: the fewest calls, for servers that answer one at a time.
     Batch,
     /// One call per stage for each idea: the shortest time, for servers that answer many at a time.
     Fanout,
 }
 
-impl Shape {
+impl ResolvedMode {
     pub(super) fn new(mode: Mode, router: &dyn Generate) -> Self {
         match mode {
             Mode::Fanout => Self::Fanout,
@@ -86,9 +86,10 @@ mod tests {
 
     #[test]
     fn shapes_group_the_ideas() {
-        let groups = |shape: Shape, ideas: &[usize]| shape.groups(ideas).map(<[usize]>::to_vec).collect::<Vec<_>>();
-        assert_eq!(groups(Shape::Batch, &[4, 2, 7]), [vec![4, 2, 7]]);
-        assert_eq!(groups(Shape::Fanout, &[4, 2, 7]), [vec![4], vec![2], vec![7]]);
-        assert!(groups(Shape::Batch, &[]).is_empty());
+        let groups =
+            |shape: ResolvedMode, ideas: &[usize]| shape.groups(ideas).map(<[usize]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(groups(ResolvedMode::Batch, &[4, 2, 7]), [vec![4, 2, 7]]);
+        assert_eq!(groups(ResolvedMode::Fanout, &[4, 2, 7]), [vec![4], vec![2], vec![7]]);
+        assert!(groups(ResolvedMode::Batch, &[]).is_empty());
     }
 }

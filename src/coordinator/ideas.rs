@@ -23,14 +23,14 @@ struct Ideas {
 #[derive(Debug)]
 struct Entry {
     candidate: Candidate,
-    marks: Vec<Mark>,
+    marks: Vec<StageOutcome>,
     /// The caller's gate left it out.
     is_dropped: bool,
 }
 
 /// What a stage was for an idea.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mark {
+pub struct StageOutcome {
     /// Which stage.
     pub stage: Stage,
     /// `ok`, `failed`, or `skipped` where the idea did not come to it.
@@ -41,14 +41,14 @@ pub struct Mark {
 
 /// An idea with its number and its stages.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Numbered {
+pub struct IndexedCandidate {
     /// The number of the idea in its run, counting from 0 as events do.
     pub idea_index: usize,
     /// The idea and what became of it.
     #[serde(flatten)]
     pub candidate: Candidate,
     /// What each stage was for it, in order.
-    pub stages: Vec<Mark>,
+    pub stages: Vec<StageOutcome>,
 }
 
 impl Board {
@@ -59,7 +59,7 @@ impl Board {
     /// Adds an idea; gives its number.
     pub(super) fn add(&self, idea: String) -> usize {
         let mut ideas = self.ideas();
-        let marks = vec![Mark { stage: Stage::IdeaGeneration, status: "ok", reason: None }];
+        let marks = vec![StageOutcome { stage: Stage::IdeaGeneration, status: "ok", reason: None }];
         ideas.entries.push(Entry { candidate: Candidate::new(idea), marks, is_dropped: false });
         ideas.entries.len() - 1
     }
@@ -92,7 +92,7 @@ impl Board {
                 ("failed", Some(reason))
             }
         };
-        entry.marks.push(Mark { stage, status, reason });
+        entry.marks.push(StageOutcome { stage, status, reason });
     }
 
     /// Keeps the best `count` ideas by score; of equals the earlier first; ideas without a score last. Where no idea has
@@ -166,16 +166,17 @@ impl Board {
     }
 
     /// Those of `group` with their numbers and their stages.
-    pub(super) fn numbered(&self, group: &[usize]) -> Vec<Numbered> {
+    pub(super) fn numbered(&self, group: &[usize]) -> Vec<IndexedCandidate> {
         let ideas = self.ideas();
         group.iter().filter_map(|idea| ideas.numbered(*idea)).collect()
     }
 
     /// The same as [`Board::candidates`], with numbers and stages. A stage of `plan` that an idea did not come to is
     /// skipped, because of `cut` where that ended the run.
-    pub(super) fn results(&self, plan: &[Stage], cut: Option<&str>) -> Vec<Numbered> {
+    pub(super) fn results(&self, plan: &[Stage], cut: Option<&str>) -> Vec<IndexedCandidate> {
         let ideas = self.ideas();
-        let mut results: Vec<Numbered> = ideas.kept().into_iter().filter_map(|idea| ideas.numbered(idea)).collect();
+        let mut results: Vec<IndexedCandidate> =
+            ideas.kept().into_iter().filter_map(|idea| ideas.numbered(idea)).collect();
         for one in &mut results {
             for stage in plan {
                 if one.stages.iter().any(|mark| mark.stage == *stage) {
@@ -185,7 +186,7 @@ impl Board {
                 if cut.is_some() {
                     one.candidate.lack(*stage, reason.clone());
                 }
-                one.stages.push(Mark { stage: *stage, status: "skipped", reason: Some(reason) });
+                one.stages.push(StageOutcome { stage: *stage, status: "skipped", reason: Some(reason) });
             }
             one.stages.sort_by_key(|mark| mark.stage);
         }
@@ -211,8 +212,8 @@ impl Ideas {
         all
     }
 
-    fn numbered(&self, idea: usize) -> Option<Numbered> {
+    fn numbered(&self, idea: usize) -> Option<IndexedCandidate> {
         let entry = self.entries.get(idea)?;
-        Some(Numbered { idea_index: idea, candidate: entry.candidate.clone(), stages: entry.marks.clone() })
+        Some(IndexedCandidate { idea_index: idea, candidate: entry.candidate.clone(), stages: entry.marks.clone() })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::breaker::{Ticket, Verdict};
+use super::breaker::{BreakerOutcome, BreakerPermit};
 use super::limit::Reservation;
 use super::{Attempt, Router, policy, price};
 use crate::config::Provider;
@@ -18,7 +18,7 @@ use crate::transport::WireRequest;
 
 /// A request under way. Dropped before it was settled, it counts as sent, at an estimated price: the provider may have
 /// worked, and asks to be paid.
-pub(super) struct Visit {
+pub(super) struct AttemptGuard {
     router: Arc<Router>,
     /// Of the target in the call's route.
     pub(super) index: usize,
@@ -26,7 +26,7 @@ pub(super) struct Visit {
     pub(super) request: Request,
     /// The request as it is sent, where that was made already.
     pub(super) encoded: Option<WireRequest>,
-    ticket: Option<Ticket>,
+    ticket: Option<BreakerPermit>,
     place: Option<Reservation>,
     pub(super) started: Instant,
     /// How long it may take.
@@ -47,24 +47,24 @@ pub(super) struct Visit {
 }
 
 /// What it takes to ask a target.
-pub(super) struct Leave {
+pub(super) struct Admission {
     /// From the breaker; `None` for the mock.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) ticket: Option<BreakerPermit>,
     /// Within the limits; `None` where there are none.
     pub(super) place: Option<Reservation>,
 }
 
-impl Visit {
+impl AttemptGuard {
     /// A request to `target` begun at `now`, by a call without a deadline that has not waited for it.
     pub(super) fn new(
         router: &Arc<Router>,
         index: usize,
         target: Target,
         request: Request,
-        leave: Leave,
+        leave: Admission,
         now: Instant,
     ) -> Self {
-        let Leave { ticket, place } = leave;
+        let Admission { ticket, place } = leave;
         if let Some(sink) = request.watch.sink() {
             sink.asking(target.provider, &target.model);
         }
@@ -107,8 +107,8 @@ impl Visit {
 
     /// Holds it while its request is under way. Declare it after what holds the connection: dropped before that, it closes the
     /// books first, so that whoever sees the connection end finds them closed.
-    pub(super) fn under_way(&self) -> UnderWay<'_> {
-        UnderWay { visit: self, is_over: false }
+    pub(super) fn under_way(&self) -> InFlight<'_> {
+        InFlight { visit: self, is_over: false }
     }
 
     /// A stream has counted `usage` so far and brought `text` bytes.
@@ -117,7 +117,7 @@ impl Visit {
     }
 
     /// Enters `attempt`, the record of how it ended, into the books of the router and of the process.
-    pub(super) fn settle(mut self: Box<Self>, attempt: &Attempt, verdict: Verdict) {
+    pub(super) fn settle(mut self: Box<Self>, attempt: &Attempt, verdict: BreakerOutcome) {
         let now = Instant::now();
         self.is_settled.store(true, Ordering::Relaxed);
         // Before its place is given to the next in line, who looks at the budget.
@@ -133,7 +133,7 @@ impl Visit {
     /// Enters how it ended, where nobody is left of the call that had begun it.
     pub(super) fn settle_alone(self: Box<Self>, outcome: &Result<Reply>) {
         let (attempt, verdict) = match outcome {
-            Ok(reply) => (Attempt::answered(&self, reply), Verdict::Good),
+            Ok(reply) => (Attempt::answered(&self, reply), BreakerOutcome::Good),
             Err(error) => {
                 let attempt = Attempt::failed(&self, error);
                 let health = policy::after(error.kind(), self.target.provider).health;
@@ -181,32 +181,35 @@ impl Visit {
     }
 }
 
-impl fmt::Debug for Visit {
+impl fmt::Debug for AttemptGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Visit").field("target", &self.target).field("is_hedge", &self.is_hedge).finish_non_exhaustive()
+        f.debug_struct("AttemptGuard")
+            .field("target", &self.target)
+            .field("is_hedge", &self.is_hedge)
+            .finish_non_exhaustive()
     }
 }
 
-impl Drop for Visit {
+impl Drop for AttemptGuard {
     fn drop(&mut self) {
         self.give_up();
     }
 }
 
-/// A request on its way; see [`Visit::under_way`].
-pub(super) struct UnderWay<'a> {
-    visit: &'a Visit,
+/// A request on its way; see [`AttemptGuard::under_way`].
+pub(super) struct InFlight<'a> {
+    visit: &'a AttemptGuard,
     is_over: bool,
 }
 
-impl UnderWay<'_> {
+impl InFlight<'_> {
     /// It has come to its end.
     pub(super) fn over(mut self) {
         self.is_over = true;
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             self.visit.give_up();

@@ -23,7 +23,7 @@ const PAGE: usize = 64;
 
 /// The events of one run.
 #[derive(Debug)]
-pub struct Journal {
+pub struct EventBuffer {
     /// 0 where nobody reads and nothing is kept.
     capacity: usize,
     state: Mutex<State>,
@@ -46,7 +46,7 @@ struct State {
     is_closed: bool,
 }
 
-impl Journal {
+impl EventBuffer {
     /// Keeps `capacity` events; none for 0.
     pub(super) fn new(capacity: usize) -> Self {
         let state = State {
@@ -195,7 +195,7 @@ impl State {
 
 /// Somebody who waits.
 struct Presence<'a> {
-    journal: &'a Journal,
+    journal: &'a EventBuffer,
     for_end: bool,
 }
 
@@ -215,7 +215,7 @@ mod tests {
     use super::super::event::EventKind;
     use super::*;
 
-    fn tell(journal: &Journal, count: usize) {
+    fn tell(journal: &EventBuffer, count: usize) {
         for _ in 0..count {
             let event = |sequence| Event {
                 run_id: "r".to_owned(),
@@ -230,14 +230,14 @@ mod tests {
         }
     }
 
-    fn read(journal: &Journal, after: u64) -> Option<Result<Vec<u64>>> {
+    fn read(journal: &EventBuffer, after: u64) -> Option<Result<Vec<u64>>> {
         let page = journal.read(after).now_or_never()?;
         Some(page.map(|page| page.iter().map(|event| event.sequence).collect()))
     }
 
     #[tokio::test]
     async fn any_number_can_be_read_from_again() {
-        let journal = Journal::new(10);
+        let journal = EventBuffer::new(10);
         assert!(read(&journal, 0).is_none(), "there is nothing yet");
         tell(&journal, 5);
         for after in [0, 3, 0, 4, 2] {
@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_not_arrived_is_kept_and_what_has_makes_room() {
-        let journal = Journal::new(3);
+        let journal = EventBuffer::new(3);
         tell(&journal, 8);
         assert_eq!(journal.len(), 8);
         assert!(journal.room().now_or_never().is_none());
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_rows_come_in_pages() {
-        let journal = Journal::new(1000);
+        let journal = EventBuffer::new(1000);
         tell(&journal, PAGE * 2 + 1);
         let mut all = Vec::new();
         for _ in 0..3 {
@@ -277,7 +277,7 @@ mod tests {
 
     #[tokio::test]
     async fn readers_and_runs_wake_each_other() {
-        let journal = Journal::new(1);
+        let journal = EventBuffer::new(1);
         let (page, ()) = tokio::join!(journal.read(0), async { tell(&journal, 1) });
         assert_eq!(page.unwrap().len(), 1);
         let ((), later) = tokio::join!(journal.room(), async {
@@ -292,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_the_last_event_nothing_is_told_and_nobody_waits() {
-        let journal = Journal::new(10);
+        let journal = EventBuffer::new(10);
         tell(&journal, 2);
         let last = |sequence| Event {
             run_id: String::new(),
@@ -311,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_readers_nothing_is_kept_and_nothing_waits() {
-        let journal = Journal::new(0);
+        let journal = EventBuffer::new(0);
         tell(&journal, 100);
         assert!(journal.is_empty());
         assert!(journal.room().now_or_never().is_some());
@@ -319,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_the_end_lets_the_run_go_on() {
-        let journal = Journal::new(2);
+        let journal = EventBuffer::new(2);
         tell(&journal, 5);
         let mut waiting = Box::pin(journal.until(std::future::pending::<()>()));
         assert!(waiting.as_mut().now_or_never().is_none());
@@ -332,13 +332,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_run_that_nobody_waits_for_is_abandoned() {
-        let journal = Journal::new(10);
+        let journal = EventBuffer::new(10);
         let patience = Duration::from_secs(60);
         let began = Instant::now();
         journal.abandoned(patience).await;
         assert_eq!(began.elapsed().as_secs(), 60);
 
-        let journal = Journal::new(10);
+        let journal = EventBuffer::new(10);
         let began = Instant::now();
         tokio::select! {
             () = journal.abandoned(patience) => panic!("somebody reads"),
@@ -346,6 +346,6 @@ mod tests {
         }
         journal.abandoned(patience).await;
         assert_eq!(began.elapsed().as_secs(), 560, "patience begins when the reader goes");
-        assert!(Journal::new(10).abandoned(Duration::MAX).now_or_never().is_none());
+        assert!(EventBuffer::new(10).abandoned(Duration::MAX).now_or_never().is_none());
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::policy::{self, Again, OnRefusal, Onward};
+use super::policy::{self, Fallback, OnRefusal, Retry};
 use super::target_state::{TargetState, TargetStates};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind};
-use crate::message::{Form, Repair, Request, Room};
+use crate::message::{Headroom, Repair, Request, SchemaForm};
 use crate::provider::{self, Target};
 
 /// One target of a call, and how the call stands with it.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub(super) struct CallTarget {
     pub(super) target: Target,
     /// What the process knows of it; `None` for the mock, which has neither limits nor a bad day.
     pub(super) state: Option<Arc<TargetState>>,
@@ -25,8 +25,8 @@ pub(super) struct Stop {
     /// It is not asked again by this call.
     is_out: bool,
     repair: Option<Repair>,
-    form: Form,
-    room: Room,
+    form: SchemaForm,
+    room: Headroom,
     /// Its last failure.
     error: Option<Error>,
     /// It stood aside, and the call's record says so.
@@ -35,8 +35,8 @@ pub(super) struct Stop {
 
 /// All targets of a call, in the order of its plan.
 #[derive(Debug)]
-pub(super) struct Route {
-    stops: Vec<Stop>,
+pub(super) struct TargetSelector {
+    stops: Vec<CallTarget>,
     on_refusal: OnRefusal,
     /// The target that failed in a way it can mend at once.
     mending: Option<usize>,
@@ -58,13 +58,13 @@ pub(super) enum Choice {
     Nobody,
 }
 
-impl Route {
+impl TargetSelector {
     /// The way over `targets`, none of which has been asked.
     pub(super) fn new(targets: Vec<Target>, states: &TargetStates, on_refusal: OnRefusal, now: Instant) -> Self {
         let stops = targets.into_iter().map(|target| {
             let state = (target.provider != Provider::Mock).then(|| states.of(&target));
-            let form = state.as_ref().map_or(Form::Native, |state| state.form());
-            Stop {
+            let form = state.as_ref().map_or(SchemaForm::Native, |state| state.form());
+            CallTarget {
                 target,
                 state,
                 ready_at: now,
@@ -72,7 +72,7 @@ impl Route {
                 is_out: false,
                 repair: None,
                 form,
-                room: Room::Usual,
+                room: Headroom::Standard,
                 error: None,
                 was_passed_over: false,
             }
@@ -80,13 +80,13 @@ impl Route {
         Self { stops: stops.collect(), on_refusal, mending: None }
     }
 
-    pub(super) fn stop(&self, index: usize) -> &Stop {
+    pub(super) fn stop(&self, index: usize) -> &CallTarget {
         &self.stops[index]
     }
 
     /// `request` as the target with this index is to be asked.
     pub(super) fn request(&self, index: usize, request: &Request) -> Request {
-        let Stop { repair, form, room, .. } = &self.stops[index];
+        let CallTarget { repair, form, room, .. } = &self.stops[index];
         Request { repair: repair.clone(), form: *form, room: *room, ..request.clone() }
     }
 
@@ -94,7 +94,7 @@ impl Route {
     /// that has not failed, then the first that has, and last who is known to fail for a while.
     pub(super) fn choose(&self, now: Instant, but: Option<usize>) -> Choice {
         let (mut again, mut behind) = (None, None);
-        let mut soonest: Option<(Instant, &Stop)> = None;
+        let mut soonest: Option<(Instant, &CallTarget)> = None;
         let order = self.mending.into_iter().chain(0..self.stops.len());
         for index in order.filter(|index| Some(*index) != but) {
             let stop = &self.stops[index];
@@ -131,26 +131,26 @@ impl Route {
     }
 
     /// Books `error` against the target with this index. `repair` is what to tell it where it may mend its reply. True where
-    /// the call may go on; [`Route::choose`] tells with whom.
+    /// the call may go on; [`TargetSelector::choose`] tells with whom.
     pub(super) fn fail(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> bool {
         let kind = error.kind();
         let stop = &mut self.stops[index];
         let rule = policy::after(kind, stop.target.provider);
         // What no request was needed for to know, another one would not change.
         let is_final = stop.tried >= rule.tries || error.is_foreseen();
-        let again = if is_final { Again::Never } else { rule.again };
-        stop.repair = if again == Again::Corrected { repair } else { stop.repair.take() };
+        let again = if is_final { Retry::Never } else { rule.again };
+        stop.repair = if again == Retry::Corrected { repair } else { stop.repair.take() };
         let mends = match again {
-            Again::Never => false,
-            Again::Later => {
+            Retry::Never => false,
+            Retry::Later => {
                 stop.ready_at = now + policy::pause(&error, stop.tried);
                 false
             }
-            Again::Corrected => stop.repair.is_some(),
-            Again::Simpler => stop.simplify(),
-            Again::Roomier => std::mem::replace(&mut stop.room, Room::More) == Room::Usual,
+            Retry::Corrected => stop.repair.is_some(),
+            Retry::Simpler => stop.simplify(),
+            Retry::Roomier => std::mem::replace(&mut stop.room, Headroom::Extended) == Headroom::Standard,
         };
-        stop.is_out = again != Again::Later && !mends;
+        stop.is_out = again != Retry::Later && !mends;
         stop.error = Some(error);
         self.mending = mends.then_some(index);
         !self.ends_with(index, kind)
@@ -159,9 +159,9 @@ impl Route {
     /// Whether no target would answer otherwise, once the one with this index has failed in this way.
     pub(super) fn ends_with(&self, index: usize, kind: ErrorKind) -> bool {
         match policy::after(kind, self.stops[index].target.provider).onward {
-            Onward::Next => false,
-            Onward::IfWanted => self.on_refusal == OnRefusal::Stop,
-            Onward::Stop => true,
+            Fallback::Next => false,
+            Fallback::IfWanted => self.on_refusal == OnRefusal::Stop,
+            Fallback::Stop => true,
         }
     }
 
@@ -176,7 +176,7 @@ impl Route {
         for stop in &mut self.stops[..index] {
             if !stop.is_out && stop.error.is_none() && !stop.was_passed_over && stop.ready_at(now) > now {
                 stop.was_passed_over = true;
-                told.push((stop.target.clone(), stop.aside(now)));
+                told.push((stop.target.clone(), stop.skipped_error(now)));
             }
         }
         told
@@ -184,8 +184,8 @@ impl Route {
 
     /// Why each target gave no answer, in the order of the plan.
     pub(super) fn causes(&self, now: Instant) -> Vec<Error> {
-        let cause = |stop: &Stop| {
-            let Some(error) = &stop.error else { return stop.aside(now) };
+        let cause = |stop: &CallTarget| {
+            let Some(error) = &stop.error else { return stop.skipped_error(now) };
             let ready_in = if stop.is_out { stop.rest(now) } else { stop.ready_at(now).saturating_duration_since(now) };
             error.clone().with_ready_in((!ready_in.is_zero()).then_some(ready_in))
         };
@@ -193,10 +193,10 @@ impl Route {
     }
 }
 
-impl Stop {
+impl CallTarget {
     /// The form in which any other call would ask it first; `None` where it is to correct its answer.
-    pub(super) fn first_form(&self) -> Option<Form> {
-        (self.repair.is_none() && self.room == Room::Usual).then_some(self.form)
+    pub(super) fn first_form(&self) -> Option<SchemaForm> {
+        (self.repair.is_none() && self.room == Headroom::Standard).then_some(self.form)
     }
 
     fn ready_at(&self, now: Instant) -> Instant {
@@ -230,11 +230,11 @@ impl Stop {
         true
     }
 
-    fn aside(&self, now: Instant) -> Error {
+    fn skipped_error(&self, now: Instant) -> Error {
         let ready_at = self.ready_at(now);
         let wait = Some(ready_at.saturating_duration_since(now));
         let error = if self.is_told(ready_at, now) {
-            Error::new(ErrorKind::Resting, "was not asked: it has asked to be left alone").with_retry_after(wait)
+            Error::new(ErrorKind::Cooldown, "was not asked: it has asked to be left alone").with_retry_after(wait)
         } else {
             Error::new(ErrorKind::BreakerOpen, "was not asked: it has failed again and again").with_ready_in(wait)
         };

@@ -5,26 +5,26 @@
 use std::sync::Arc;
 
 use super::Rejection;
-use super::walk::Walk;
-use crate::aside::aside;
+use super::call_state::CallState;
 use crate::error::{Error, ErrorKind, Rejected, Result};
 use crate::message::{FinishReason, Repair, Reply};
+use crate::offload::offload;
 use crate::schema::{self, Change, Recovery};
 
 /// Where the last reply of a walk is judged.
 #[derive(Debug, Default)]
-pub(super) struct Trial {
-    candidate: Option<Candidate>,
+pub(super) struct ReplyValidation {
+    candidate: Option<PendingReply>,
 }
 
 #[derive(Debug)]
-struct Candidate {
+struct PendingReply {
     reply: Reply,
     /// The text before it was mended.
     written: Option<String>,
 }
 
-impl Trial {
+impl ReplyValidation {
     /// The text to judge; `None` where no reply is on trial.
     pub(super) fn text(&self) -> Option<&str> {
         self.candidate.as_ref().map(|candidate| candidate.reply.text.as_str())
@@ -36,21 +36,21 @@ impl Trial {
     }
 
     /// Puts `reply`, the last answer of `walk`, on trial; false where there is nothing in it to judge.
-    pub(super) fn open(&mut self, walk: &mut Walk, reply: Reply) -> bool {
+    pub(super) fn open(&mut self, walk: &mut CallState, reply: Reply) -> bool {
         let is_usable = walk.request.schema.is_none() || reply.is_json;
-        self.candidate = Some(Candidate { reply, written: None });
+        self.candidate = Some(PendingReply { reply, written: None });
         is_usable || self.mend(walk)
     }
 
     /// Reads the reply leniently; true where that gives another text to judge. Each reply is mended once at most.
-    pub(super) fn mend(&mut self, walk: &mut Walk) -> bool {
+    pub(super) fn mend(&mut self, walk: &mut CallState) -> bool {
         let (Some(candidate), Some(schema)) = (&mut self.candidate, &walk.request.schema) else { return false };
         if candidate.written.is_some() {
             return false;
         }
         // What looked like the JSON may be a part of what is not quite JSON.
         let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
-        let Recovery::Repaired { json, changes } = aside(reply.len(), || schema::recover(reply, schema)) else {
+        let Recovery::Repaired { json, changes } = offload(reply.len(), || schema::recover(reply, schema)) else {
             return false;
         };
         // Closing what a model did not close is right only where it had no more to say.
@@ -66,7 +66,7 @@ impl Trial {
 
     /// Ends the trial against the reply: the last attempt of `walk` has failed. Gives that failure, and what to tell the
     /// model that is to mend it.
-    pub(super) fn reject(&mut self, walk: &mut Walk, rejection: &Rejection) -> Result<(Error, Repair)> {
+    pub(super) fn reject(&mut self, walk: &mut CallState, rejection: &Rejection) -> Result<(Error, Repair)> {
         let (Some(candidate), Some(attempt)) = (self.candidate.take(), walk.last_attempt()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without a candidate"));
         };

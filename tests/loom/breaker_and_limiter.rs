@@ -33,11 +33,10 @@ use std::time::Duration;
 use loom::future::block_on;
 use loom::thread;
 // The limiter names it as `crate::config`.
-use madspark::config;
 use tokio::time::Instant;
 
-use breaker::{Breaker, Verdict};
-use config::Limits;
+use crate::config::Limits;
+use breaker::{Breaker, BreakerOutcome};
 use limit::{Limiter, Reservation};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,7 +57,7 @@ fn every_order(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) 
 fn half_open() -> (Breaker, Instant) {
     let (breaker, now) = (Breaker::default(), Instant::now());
     for _ in 0..5 {
-        breaker.admit(now).unwrap().settle(Verdict::Bad, now);
+        breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
     }
     (breaker, now + SECOND)
 }
@@ -89,7 +88,7 @@ fn one_probe_at_a_time() {
     every_order(4, || {
         let (breaker, now) = half_open();
         let inside = Inside::new(1);
-        let probe = |verdict: Option<Verdict>| {
+        let probe = |verdict: Option<BreakerOutcome>| {
             let (breaker, inside) = (breaker.clone(), inside.clone());
             move || {
                 let Ok(ticket) = breaker.admit(now) else { return 0 };
@@ -104,8 +103,8 @@ fn one_probe_at_a_time() {
                 1
             }
         };
-        let threads = [thread::spawn(probe(None)), thread::spawn(probe(Some(Verdict::Bad)))];
-        let mut sent = probe(Some(Verdict::Unknown))();
+        let threads = [thread::spawn(probe(None)), thread::spawn(probe(Some(BreakerOutcome::Bad)))];
+        let mut sent = probe(Some(BreakerOutcome::Unknown))();
         for thread in threads {
             sent += thread.join().unwrap();
         }
@@ -123,11 +122,11 @@ fn a_probe_and_a_late_answer_leave_the_breaker_as_the_probe_found_the_target() {
         let now = Instant::now();
         let late = breaker.admit(now).unwrap();
         for _ in 0..5 {
-            breaker.admit(now).unwrap().settle(Verdict::Bad, now);
+            breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
         }
         let probe = breaker.admit(now + SECOND).unwrap();
-        let answer = thread::spawn(move || late.settle(Verdict::Good, now + SECOND));
-        probe.settle(Verdict::Bad, now + SECOND);
+        let answer = thread::spawn(move || late.settle(BreakerOutcome::Good, now + SECOND));
+        probe.settle(BreakerOutcome::Bad, now + SECOND);
         answer.join().unwrap();
         assert_eq!(breaker.ready_in(now + SECOND), 2 * SECOND);
     });
@@ -138,11 +137,11 @@ fn only_a_later_success_ends_a_demotion() {
     every_order(4, || {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let [early, wrong] = [(); 2].map(|()| breaker.admit(now).unwrap());
-        let answer = thread::spawn(move || early.settle(Verdict::Good, now));
-        wrong.settle(Verdict::Demoted(SECOND), now);
+        let answer = thread::spawn(move || early.settle(BreakerOutcome::Good, now));
+        wrong.settle(BreakerOutcome::Demoted(SECOND), now);
         answer.join().unwrap();
         assert!(breaker.is_demoted(now));
-        breaker.admit(now).unwrap().settle(Verdict::Good, now);
+        breaker.admit(now).unwrap().settle(BreakerOutcome::Good, now);
         assert!(!breaker.is_demoted(now));
     });
 }
@@ -152,7 +151,8 @@ fn the_longest_rest_holds() {
     every_order(3, || {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let rests = [3, 7, 5].map(|seconds| (breaker.admit(now).unwrap(), seconds * SECOND));
-        let threads = rests.map(|(ticket, rest)| thread::spawn(move || ticket.settle(Verdict::Resting(rest), now)));
+        let threads =
+            rests.map(|(ticket, rest)| thread::spawn(move || ticket.settle(BreakerOutcome::Cooldown(rest), now)));
         for thread in threads {
             thread.join().unwrap();
         }

@@ -4,58 +4,58 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::board::Board;
 use super::candidate::{Candidate, Status};
 use super::event::{Event, EventKind};
-use super::journal::Journal;
-use super::ledger::Ledger;
+use super::event_buffer::EventBuffer;
+use super::ideas::Board;
 use super::options::Options;
-use super::pace::Pace;
-use super::result::{Cut, StageStatus, WorkflowResult};
-use super::shape::Shape;
+use super::progress_estimate::ProgressEstimate;
+use super::resolved_mode::ResolvedMode;
+use super::result::{StageStatus, StopReason, WorkflowResult};
 use super::stage::Stage;
+use super::usage_ledger::UsageLedger;
 use crate::router::Generate;
 
 /// The record of one run. Whoever began the run holds it beside the run's future, so that it is there when that is dropped.
 #[derive(Debug)]
-pub struct Record {
+pub struct RunState {
     id: String,
     began: Instant,
     /// The stages that were asked for, in order.
     pub(super) plan: Vec<Stage>,
-    pub(super) shape: Shape,
+    pub(super) shape: ResolvedMode,
     pub(super) board: Board,
-    pub(super) ledger: Ledger,
-    pub(super) journal: Journal,
-    pace: Mutex<Pace>,
+    pub(super) ledger: UsageLedger,
+    pub(super) journal: EventBuffer,
+    pace: Mutex<ProgressEstimate>,
     end: Mutex<End>,
 }
 
 /// How a run ended.
 #[derive(Debug, Default)]
 struct End {
-    cut: Option<Cut>,
+    cut: Option<StopReason>,
     /// Seconds after the run began.
     at: Option<f64>,
     /// Why, where an error ended it.
     failure: Option<String>,
 }
 
-impl Record {
+impl RunState {
     /// The record of a run of `options` over `router`, which begins now. `events` is how many events are kept for readers;
     /// 0 keeps none, and then nobody may read.
     pub fn new(router: &dyn Generate, options: &Options, events: usize) -> Arc<Self> {
-        let shape = Shape::new(options.mode, router);
+        let shape = ResolvedMode::new(options.mode, router);
         let plan: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| options.wants(*stage)).collect();
-        let pace = Pace::new(&plan, shape, options.ideas_to_generate(), options.num_top_candidates);
+        let pace = ProgressEstimate::new(&plan, shape, options.ideas_to_generate(), options.num_top_candidates);
         Arc::new(Self {
             id: format!("{:032x}", fastrand::u128(..)),
             began: Instant::now(),
             plan,
             shape,
             board: Board::default(),
-            ledger: Ledger::default(),
-            journal: Journal::new(events),
+            ledger: UsageLedger::default(),
+            journal: EventBuffer::new(events),
             pace: Mutex::new(pace),
             end: Mutex::default(),
         })
@@ -67,7 +67,7 @@ impl Record {
     }
 
     /// Its events.
-    pub fn journal(&self) -> &Journal {
+    pub fn journal(&self) -> &EventBuffer {
         &self.journal
     }
 
@@ -79,10 +79,10 @@ impl Record {
     /// What there is of it now; before its end that is a part.
     pub fn result(&self) -> WorkflowResult {
         let end = self.end();
-        let cut = end.cut.clone().or_else(|| end.at.is_none().then_some(Cut::Running));
+        let cut = end.cut.clone().or_else(|| end.at.is_none().then_some(StopReason::Running));
         let (at, failure) = (end.at.unwrap_or_else(|| self.seconds()), end.failure.clone());
         drop(end);
-        let reason = cut.as_ref().map(Cut::reason).or(failure);
+        let reason = cut.as_ref().map(StopReason::reason).or(failure);
         let candidates = self.board.results(&self.plan, reason.as_deref());
         let is_whole = |status: Status| candidates.iter().all(|one| one.candidate.status == status);
         let status = if is_whole(Status::Failed) || candidates.iter().all(|one| one.candidate.initial_score.is_none()) {
@@ -96,7 +96,7 @@ impl Record {
             run_id: self.id.clone(),
             status,
             partial: cut.is_some(),
-            cut: cut.as_ref().map(Cut::as_str),
+            cut: cut.as_ref().map(StopReason::as_str),
             stages: self.ledger.stages(&self.plan, reason.as_deref(), at),
             reason,
             mode: self.shape,
@@ -111,10 +111,10 @@ impl Record {
     /// Ends the record of a run whose future was dropped, or ended with an error that `failure` tells; nothing where it has
     /// an end already.
     pub fn close(&self, failure: Option<&str>) {
-        self.finish(failure.map(str::to_owned), None, failure.is_none().then_some(Cut::Cancelled));
+        self.finish(failure.map(str::to_owned), None, failure.is_none().then_some(StopReason::Cancelled));
     }
 
-    pub(super) fn finish(&self, failure: Option<String>, message: Option<String>, cut: Option<Cut>) {
+    pub(super) fn finish(&self, failure: Option<String>, message: Option<String>, cut: Option<StopReason>) {
         {
             let mut end = self.end();
             if end.at.is_some() {
@@ -135,7 +135,7 @@ impl Record {
     }
 
     /// Notes why the run is not to come to its end.
-    pub(super) fn cut(&self, cut: Cut) {
+    pub(super) fn cut(&self, cut: StopReason) {
         self.end().cut.get_or_insert(cut);
     }
 
@@ -157,7 +157,7 @@ impl Record {
         fraction
     }
 
-    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+    pub(super) fn pace(&self) -> MutexGuard<'_, ProgressEstimate> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,40 +5,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Walk;
+use super::CallState;
 use crate::cache::Entry;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Reply};
-use crate::router::breaker::Verdict;
+use crate::router::attempt_guard::{AttemptGuard, cost_of};
+use crate::router::breaker::BreakerOutcome;
 use crate::router::policy;
-use crate::router::visit::{Visit, cost_of};
 use crate::router::{Attempt, Response};
 
-impl Walk {
+impl CallState {
     /// Lets the time that `visit` took tell when calls like it are to be hedged. Not for streams: their time is their
     /// consumer's too.
-    pub(in crate::router) fn time(&self, visit: &Visit) {
+    pub(in crate::router) fn time(&self, visit: &AttemptGuard) {
         if let Some(state) = &self.route.stop(visit.index).state {
             state.latencies.record(visit.started.elapsed());
         }
     }
 
     /// Books `reply` as the answer to `visit`.
-    pub(in crate::router) fn answered(&mut self, visit: Box<Visit>, reply: &Reply, skipped_events: u32) {
+    pub(in crate::router) fn answered(&mut self, visit: Box<AttemptGuard>, reply: &Reply, skipped_events: u32) {
         let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
         if let Some(state) = &self.route.stop(visit.index).state {
             state.answered(Instant::now());
         }
         self.last = Some(visit.index);
-        visit.settle(&attempt, Verdict::Good);
+        visit.settle(&attempt, BreakerOutcome::Good);
         self.attempts.push(attempt);
     }
 
     /// Books `error` as the end of `visit`. Gives the record of it; fails where nothing can follow.
     pub(in crate::router) fn failed(
         &mut self,
-        visit: Box<Visit>,
+        visit: Box<AttemptGuard>,
         error: Error,
         skipped_events: u32,
     ) -> Result<Attempt> {
@@ -50,7 +50,7 @@ impl Walk {
     /// The same while another request is under way; fails where the answer to that one would be of no use.
     pub(in crate::router) fn failed_beside(
         &mut self,
-        visit: Box<Visit>,
+        visit: Box<AttemptGuard>,
         error: Error,
         skipped_events: u32,
     ) -> Result<Attempt> {
@@ -63,12 +63,17 @@ impl Walk {
     }
 
     /// Books `error` as the end of `visit` and of the whole walk.
-    pub(in crate::router) fn failed_for_good(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> Error {
+    pub(in crate::router) fn failed_for_good(
+        &mut self,
+        visit: Box<AttemptGuard>,
+        error: Error,
+        skipped_events: u32,
+    ) -> Error {
         let (_, error) = self.book_failure(visit, error, skipped_events);
         self.fail(error)
     }
 
-    fn book_failure(&mut self, visit: Box<Visit>, error: Error, skipped_events: u32) -> (Attempt, Error) {
+    fn book_failure(&mut self, visit: Box<AttemptGuard>, error: Error, skipped_events: u32) -> (Attempt, Error) {
         let now = Instant::now();
         let error = if self.is_late(now) && error.is_timeout() { visit.target.locate(self.late(now)) } else { error };
         let attempt = Attempt { skipped_events, ..Attempt::failed(&visit, &error) };
@@ -82,7 +87,7 @@ impl Walk {
     }
 
     /// Whether the walk ends where `visit` fails with `error`.
-    pub(in crate::router) fn ends_with(&self, visit: &Visit, error: &Error) -> bool {
+    pub(in crate::router) fn ends_with(&self, visit: &AttemptGuard, error: &Error) -> bool {
         self.is_late(Instant::now()) || self.route.ends_with(visit.index, error.kind())
     }
 
@@ -98,7 +103,7 @@ impl Walk {
         self.ensure_next(Instant::now())
     }
 
-    /// The same where [`Walk::can_go_on`] tells whether anything can follow. Gives the record of the answer.
+    /// The same where [`CallState::can_go_on`] tells whether anything can follow. Gives the record of the answer.
     pub(in crate::router) fn rejected_beside(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
         let (Some(index), Some(attempt)) = (self.last, self.attempts.last().cloned()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));

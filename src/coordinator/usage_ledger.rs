@@ -54,7 +54,7 @@ pub struct Served {
 
 /// The books of one run, by stage. Never locked across an await.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<BTreeMap<Stage, Page>>);
+pub(super) struct UsageLedger(Mutex<BTreeMap<Stage, Page>>);
 
 #[derive(Debug, Clone, Default)]
 struct Page {
@@ -97,7 +97,7 @@ impl From<Usage> for Tokens {
     }
 }
 
-impl Ledger {
+impl UsageLedger {
     fn pages(&self) -> MutexGuard<'_, BTreeMap<Stage, Page>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,30 +1,30 @@
 //! What a call and a stream have in common: a route of targets, walked until one answers, within one deadline, one limit
 //! of requests and one budget; and the books kept on the way.
 
-mod books;
+mod accounting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::attempt_guard::{Admission, AttemptGuard};
 use super::limit::Reservation;
 use super::policy::{Hedge, MAX_TOLD_WAIT, MAX_WAIT};
-use super::route::{Choice, Route};
-use super::visit::{Leave, Visit};
+use super::target_selector::{Choice, TargetSelector};
 use super::{Attempt, Engine, MAX_PROMPT_CHARS, Router, plan, price};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Form, Repair, Reply, Request};
+use crate::message::{Repair, Reply, Request, SchemaForm};
 use crate::provider::Target;
 
 /// The way of one request through its route.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct CallState {
     pub(super) router: Arc<Router>,
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
-    route: Route,
+    route: TargetSelector,
     attempts: Vec<Attempt>,
     /// Requests sent, or tried to be sent.
     sent: u32,
@@ -47,7 +47,7 @@ enum Next {
     Wait(Instant),
 }
 
-impl Walk {
+impl CallState {
     /// Checks `request` and counts the call. Sends nothing.
     pub(super) fn new(
         router: Arc<Router>,
@@ -57,7 +57,7 @@ impl Walk {
     ) -> Result<Self> {
         check(&request)?;
         let targets = plan::targets(&router, force);
-        let route = Route::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
+        let route = TargetSelector::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
         Ok(Self {
             router,
             engine,
@@ -77,7 +77,7 @@ impl Walk {
     /// deadline, the limit of requests and the end of the budget.
     ///
     /// Cancel safety: a dropped future has taken nothing.
-    pub(super) async fn visit(&mut self) -> Result<Box<Visit>> {
+    pub(super) async fn visit(&mut self) -> Result<Box<AttemptGuard>> {
         let since = Instant::now();
         self.start(since);
         let mut now = since;
@@ -125,7 +125,7 @@ impl Walk {
 
     /// The form in which the target with this index is to be asked, as any other call would ask it; `None` where it is to
     /// correct its answer.
-    pub(super) fn first_form(&self, index: usize) -> Option<Form> {
+    pub(super) fn first_form(&self, index: usize) -> Option<SchemaForm> {
         self.route.stop(index).first_form()
     }
 
@@ -147,7 +147,7 @@ impl Walk {
     pub(super) fn joined(&mut self, index: usize, outcome: &Result<Reply>, started: Instant) -> Result<()> {
         let attempt = Attempt::shared(&self.route.stop(index).target, outcome, started);
         self.route.ask(index);
-        self.sent += u32::from(outcome.as_ref().err().is_none_or(books::counts));
+        self.sent += u32::from(outcome.as_ref().err().is_none_or(accounting::counts));
         self.last = Some(index);
         self.router.metrics.attempted(&attempt, None);
         self.attempts.push(attempt);
@@ -168,7 +168,7 @@ impl Walk {
     }
 
     /// A request beside the one to the target with index `but`, where another target may be asked right now.
-    pub(super) fn hedge(&mut self, but: usize) -> Option<Box<Visit>> {
+    pub(super) fn hedge(&mut self, but: usize) -> Option<Box<AttemptGuard>> {
         let now = Instant::now();
         let Choice::Ask(index) = self.route.choose(now, Some(but)) else { return None };
         if self.is_late(now) || self.sent >= self.router.policy.max_attempts {
@@ -186,7 +186,7 @@ impl Walk {
     }
 
     /// How long to wait for the answer to `visit` before another target is asked beside it.
-    pub(super) fn hedge_after(&self, visit: &Visit) -> Option<Duration> {
+    pub(super) fn hedge_after(&self, visit: &AttemptGuard) -> Option<Duration> {
         let state = self.route.stop(visit.index).state.as_ref()?;
         match self.router.policy.hedge? {
             Hedge::After(delay) => Some(delay),
@@ -234,7 +234,7 @@ impl Walk {
         place: Option<Reservation>,
         since: Instant,
         now: Instant,
-    ) -> Result<Option<Box<Visit>>> {
+    ) -> Result<Option<Box<AttemptGuard>>> {
         let stop = self.route.stop(index);
         let budget = self.router.policy.budget;
         if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model)
@@ -277,8 +277,8 @@ impl Walk {
             self.router.metrics.repairing(stop.target.provider);
         }
         // A pointer travels through the futures of the call, not the whole record.
-        let leave = Leave { ticket, place };
-        let mut visit = Box::new(Visit::new(&self.router, index, stop.target.clone(), request, leave, now));
+        let leave = Admission { ticket, place };
+        let mut visit = Box::new(AttemptGuard::new(&self.router, index, stop.target.clone(), request, leave, now));
         if let Some(deadline) = self.deadline {
             visit.patience = visit.patience.min(deadline.saturating_duration_since(now));
         }
@@ -295,7 +295,7 @@ impl Walk {
     }
 
     /// Tells that `visit` is to another target than the one asked `before`, or than the first of the plan.
-    fn tell_fallback(&self, before: Option<usize>, visit: &Visit) {
+    fn tell_fallback(&self, before: Option<usize>, visit: &AttemptGuard) {
         if before.unwrap_or(0) == visit.index {
             return;
         }
@@ -382,7 +382,7 @@ impl Walk {
     }
 }
 
-impl Drop for Walk {
+impl Drop for CallState {
     fn drop(&mut self) {
         if self.started.is_some() && !self.has_ended {
             self.router.metrics.cancelled();

@@ -1,0 +1,38 @@
+//! Integration tests of the core, without Python. One binary: each test binary links the whole dependency tree.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod agents_ask;
+mod agents_double;
+mod agents_reasoning;
+mod architecture;
+mod cache_processes;
+mod cache_setting;
+mod cache_shared;
+mod coordinator_flow;
+mod coordinator_run;
+mod model_facts;
+mod schema_corpus;
+mod schema_damage;
+mod schema_extract;
+mod schema_fixtures;
+mod schema_lowering;
+mod schema_nullable;
+mod schema_nulls;
+mod schema_partial;
+mod schema_properties;
+mod schema_recover;
+mod schema_restore;
+mod schema_rules;
+mod schema_strict;
+mod schema_style;
+mod simulator;
+mod simulator_faults;
+mod simulator_models;
+mod simulator_sample;
+mod stream;
+mod stream_framing;
+mod stream_limits;
+mod stream_setting;
+mod stream_structured;
+mod usage;
