@@ -229,15 +229,15 @@ def test_a_json_schema_is_read_anew_when_it_has_changed(
 
 
 def test_schemas_of_many_requests_do_not_pile_up(madspark_router: Routers) -> None:
-    from madspark.llm import _judge
+    from madspark.llm import _output
 
     router = madspark_router(primary_provider="mock")
-    for number in range(_judge.MAX_DOCUMENTS + 40):
+    for number in range(_output.MAX_CACHED_SCHEMAS + 40):
         answer, _ = router.generate_structured(
             "one", {"type": "object", "properties": {f"p{number}": {"type": "null"}}}
         )
         assert answer == {f"p{number}": None}
-    assert _judge._judge_of_text.cache_info().currsize == _judge.MAX_DOCUMENTS
+    assert _output._adapter_of_json_schema.cache_info().currsize == _output.MAX_CACHED_SCHEMAS
 
 
 def test_types_of_one_request_go_with_it(madspark_router: Routers) -> None:

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from madspark._drive import Steps
     from madspark.llm._base_router import File
-    from madspark.llm._judge import Judge
+    from madspark.llm._output import OutputAdapter
     from madspark.llm.response import LLMResponse
 
 _T = TypeVar("_T")
 
 
 @functools.cache
-def _judges() -> ModuleType:
+def _output_module() -> ModuleType:
     """Import pydantic with the first structured call; the statement is not free the next time."""
-    import madspark.llm._judge as judging
+    import madspark.llm._output as output
 
-    return judging
+    return output
 
 
 class StructuredRouter(BaseRouter):
@@ -195,13 +195,13 @@ class StructuredRouter(BaseRouter):
         use_cache: bool | None,
         max_tokens: int | None,
     ) -> Steps[tuple[_T, LLMResponse]]:
-        judge: Judge[_T] = _judges().judge_of(schema)
+        adapter: OutputAdapter[_T] = _output_module().output_adapter(schema)
         call = self._core.begin(
             prompt,
             system,
             temperature,
             max_tokens,
-            judge.schema,
+            adapter.schema,
             files or (),
             images or (),
             urls or (),
@@ -209,7 +209,7 @@ class StructuredRouter(BaseRouter):
             use_cache,
         )
         try:
-            return (yield from judge.steps(call))
+            return (yield from adapter.steps(call))
         except AllProvidersFailedError as error:
             error.prompt = prompt
             raise

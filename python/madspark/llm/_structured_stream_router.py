@@ -108,10 +108,10 @@ class StructuredStreamRouter(BaseRouter):
             ValueError: For another wrong argument; nothing was sent. With files, it comes with the first `next()`.
         """
         # Not `from`: that looks for a package first, in vain, in each call.
-        import madspark.llm._judge as judging
+        import madspark.llm._output as output
         from madspark.llm.structured_stream import StructuredStream
 
-        judge = judging.judge_of(schema)
+        adapter = output.output_adapter(schema)
         limits = (first_token_timeout, idle_timeout, total_timeout)
         core = self._begin_stream(
             prompt,
@@ -121,12 +121,12 @@ class StructuredStreamRouter(BaseRouter):
             force_provider,
             on_stream_error,
             limits,
-            judge.schema,
+            adapter.schema,
             files,
             images,
             urls,
         )
-        return StructuredStream(core, prompt, judge)
+        return StructuredStream(core, prompt, adapter)
 
     @overload
     def astream_structured(
@@ -195,10 +195,10 @@ class StructuredStreamRouter(BaseRouter):
     ) -> AsyncStructuredStream[Any, Any]:
         """Do as `stream_structured`, for `async for` and `async with`; cancelling it closes the connection."""
         # Not `from`: that looks for a package first, in vain, in each call.
-        import madspark.llm._judge as judging
+        import madspark.llm._output as output
         from madspark.llm.structured_stream import AsyncStructuredStream
 
-        judge = judging.judge_of(schema)
+        adapter = output.output_adapter(schema)
         limits = (first_token_timeout, idle_timeout, total_timeout)
         core = self._begin_stream(
             prompt,
@@ -208,9 +208,9 @@ class StructuredStreamRouter(BaseRouter):
             force_provider,
             on_stream_error,
             limits,
-            judge.schema,
+            adapter.schema,
             files,
             images,
             urls,
         )
-        return AsyncStructuredStream(core, prompt, judge)
+        return AsyncStructuredStream(core, prompt, adapter)

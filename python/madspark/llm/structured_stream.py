@@ -11,7 +11,7 @@ from madspark.llm._stream import AsyncStream, Mark, Stream, SyncStream
 
 if TYPE_CHECKING:
     from madspark import _core
-    from madspark.llm._judge import Judge
+    from madspark.llm._output import OutputAdapter
     from madspark.llm._stream import Received
 
 __all__ = ["AsyncStructuredStream", "StructuredStream"]
@@ -27,13 +27,13 @@ _Partial = dict[str, Any] | list[Any]
 class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
     """What both kinds share."""
 
-    __slots__ = ("_has_value", "_judging", "_partial", "_value")
+    __slots__ = ("_has_value", "_partial", "_validation", "_value")
 
-    def __init__(self, core: _core.Stream, prompt: str, judge: Judge[Any]) -> None:
+    def __init__(self, core: _core.Stream, prompt: str, adapter: OutputAdapter[Any]) -> None:
         super().__init__(core, prompt)
-        # A judge asks a call for nothing but its end, which is the same here.
-        self._judging = judge.steps(cast("_core.Call", core))
-        next(self._judging)
+        # An adapter calls nothing but `finish` of a call, which a stream has as well.
+        self._validation = adapter.steps(cast("_core.Call", core))
+        next(self._validation)
         self._partial: _Partial | None = None
         self._has_value = False
         self._value: _T | None = None
@@ -53,7 +53,7 @@ class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
     def _take(self, received: Received) -> _Partial | _T | _R | Mark:
         match received:
             case (text, True):
-                return self._judge(text)
+                return self._validate(text)
             case (text, False):
                 partial: _Partial = from_json(text)
                 self._partial = partial
@@ -65,9 +65,9 @@ class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
         self._partial = None
         return cast("_R", received)
 
-    def _judge(self, text: str) -> _T | Mark:
+    def _validate(self, text: str) -> _T | Mark:
         try:
-            _, faults = self._judging.send(text)
+            _, errors = self._validation.send(text)
         except StopIteration as done:
             self._value, self._response = done.value
             self._has_value = self._has_ended = True
@@ -76,15 +76,15 @@ class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
             # A validator of the caller's own has failed.
             self._close()
             raise
-        self._core.reject(faults or [])
+        self._core.reject(errors or [])
         return Mark.AGAIN
 
     def _failed(self, error: BaseException) -> None:
         super()._failed(error)
         if isinstance(error, Exception):
-            # The judge names what it found as the cause, and raises the same error, which the caller is about to raise.
+            # The adapter sets the cause and raises the same error, which the caller is about to raise.
             with suppress(Exception):
-                self._judging.throw(error)
+                self._validation.throw(error)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'ended' if self._has_ended else 'open'}>"
