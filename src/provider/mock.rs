@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
-use crate::schema;
+use crate::simulator::sample;
 
 /// How many of the prompt's words a free text repeats.
 const WORDS: usize = 12;
@@ -11,7 +11,7 @@ const WORDS: usize = 12;
 /// instance of its schema. Tokens are estimated, four characters each. The limit of output tokens is not applied.
 pub fn answer(request: &Request) -> Result<Reply> {
     let text = match &request.schema {
-        Some(schema) => serde_json::to_string(&schema::sample(schema.document(), &request.prompt))
+        Some(schema) => serde_json::to_string(&sample(schema.document(), &request.prompt))
             .map_err(|error| Error::new(ErrorKind::Internal, format!("the sample has no JSON form: {error}")))?,
         None => sentence(&request.prompt),
     };
@@ -62,7 +62,7 @@ mod tests {
     fn a_structured_answer_is_the_sample_of_the_schema() {
         let request = structured();
         let document = request.schema.as_ref().unwrap().document();
-        let expected = schema::sample(document, &request.prompt).to_string();
+        let expected = sample(document, &request.prompt).to_string();
         assert_eq!(answer(&request).unwrap().text, expected);
     }
 

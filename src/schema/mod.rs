@@ -1,4 +1,4 @@
-//! JSON Schema: lowering per provider, extraction of JSON from replies, deterministic samples.
+//! JSON Schema: lowering per provider and extraction of JSON from replies.
 
 mod change;
 mod coerce;
@@ -11,7 +11,6 @@ mod partial;
 mod placed;
 mod recover;
 mod restore;
-mod sample;
 mod scan;
 
 use std::sync::{Arc, OnceLock};
@@ -27,7 +26,6 @@ pub use change::Change;
 pub use extract::json_text;
 pub use partial::Partial;
 pub use recover::{Recovery, recover};
-pub use sample::sample;
 
 /// A JSON Schema as the caller gave it, with its lowered forms made once each.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! An HTTP server that speaks the dialects of Ollama, Gemini, OpenAI and Anthropic on loopback, for tests and benchmarks.
 //!
 //! It answers any request for a completion: with an instance of the schema the request carries (see
-//! [`schema::sample`](crate::schema::sample)), else with a few sentences. It keeps every request as it arrived, and it
+//! [`sample()`]), else with a few sentences. It keeps every request as it arrived, and it
 //! misbehaves where a [`Rule`] says so: errors, delays, cut or malformed replies, stalls, closed connections.
 //!
 //! ```
@@ -29,6 +29,7 @@ mod ollama;
 mod openai;
 mod record;
 mod reply;
+mod sample;
 mod script;
 mod server;
 
@@ -43,6 +44,7 @@ use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use record::RecordedRequest;
+pub use sample::sample;
 pub use script::{Fault, Route, Rule};
 
 use record::Log;

@@ -8,9 +8,9 @@ use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::dialect::{self, Answer, Cause, Dialect, Failure, Operation, Question, tokens};
+use super::sample::sample;
 use super::script::{Rule, Settings};
 use crate::config::Provider;
-use crate::schema;
 
 /// A reply before faults.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ fn generated(operation: &Operation, question: &mut Question) -> String {
         &whole
     };
     if let Some(schema) = &question.schema {
-        return schema::sample(schema, prompt).to_string();
+        return sample(schema, prompt).to_string();
     }
     if question.wants_json {
         let schema = json!({"type": "object", "properties": {
@@ -194,10 +194,10 @@ fn generated(operation: &Operation, question: &mut Question) -> String {
             "answer": {"type": "string"},
             "points": {"type": "array", "items": {"type": "string"}},
         }});
-        return schema::sample(&schema, prompt).to_string();
+        return sample(&schema, prompt).to_string();
     }
     let sentences = json!({"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3});
-    let sentences = schema::sample(&sentences, prompt);
+    let sentences = sample(&sentences, prompt);
     let sentences: Vec<_> = sentences.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     sentences.join(" ")
 }

@@ -7,7 +7,7 @@
     reason = "helpers of tests, which may fail loudly"
 )]
 
-use madspark::schema::sample;
+use madspark::simulator::sample;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
