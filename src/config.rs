@@ -3,6 +3,7 @@
 mod base_url;
 mod cache;
 mod environment;
+mod host;
 mod tuning;
 
 use std::collections::BTreeMap;
@@ -11,49 +12,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::webpage::check_host;
 
+pub use crate::provider_id::Provider;
 pub use base_url::BaseUrl;
 pub use cache::{Cache, MB};
+pub(crate) use host::parse_host;
 pub use tuning::{KeepAlive, Thinking, ThinkingLevel, Tuning};
-
-/// Where a model is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Provider {
-    /// Ollama's native API.
-    Ollama,
-    /// The Gemini Developer API.
-    Gemini,
-    /// Any server that speaks OpenAI's chat completions.
-    OpenAi,
-    /// Anthropic's messages API.
-    Anthropic,
-    /// Generated text without any server; only when asked for by name.
-    Mock,
-}
-
-impl Provider {
-    /// Every provider, in the order they are documented.
-    pub const ALL: [Self; 5] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Anthropic, Self::Mock];
-
-    /// The name users write.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ollama => "ollama",
-            Self::Gemini => "gemini",
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Mock => "mock",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 impl FromStr for Provider {
     type Err = Error;
@@ -278,7 +242,7 @@ impl Config {
         self.tuning(Provider::Gemini).validate()?;
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
         self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
-        self.page_hosts.iter().try_for_each(|host| check_host(host).map(drop))?;
+        self.page_hosts.iter().try_for_each(|host| parse_host(host).map(drop))?;
         check_temperature(self.default_temperature)
     }
 

@@ -24,14 +24,17 @@
 
 pub mod agents;
 pub mod attachment;
+pub mod attempt;
 pub mod cache;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+mod error_kind;
 pub mod message;
 mod offload;
 pub mod progress;
 pub mod provider;
+mod provider_id;
 pub mod router;
 pub mod schema;
 pub mod simulator;

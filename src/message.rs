@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::progress::Watch;
 use crate::schema::Schema;
+
+pub use crate::attempt::{Page, PageStatus, Usage};
 
 /// One question to a model. Cheap to clone: texts and buffers are shared.
 #[derive(Debug, Clone)]
@@ -29,8 +30,6 @@ pub struct Request {
     pub form: SchemaForm,
     /// How much of a target's room the request gets.
     pub room: Headroom,
-    /// Who is told what becomes of it.
-    pub watch: Watch,
 }
 
 impl Request {
@@ -46,7 +45,6 @@ impl Request {
             repair: None,
             form: SchemaForm::Native,
             room: Headroom::Standard,
-            watch: Watch::default(),
         }
     }
 
@@ -205,44 +203,6 @@ pub struct Reply {
     pub pages: Vec<Page>,
 }
 
-/// A web page that a provider was to read by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// The address it was read from.
-    pub url: String,
-    /// What became of it.
-    pub status: PageStatus,
-}
-
-/// What became of a web page that a provider was to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PageStatus {
-    /// It was read.
-    Success,
-    /// It could not be read.
-    Error,
-    /// It is behind a paywall.
-    Paywall,
-    /// Its content is not safe.
-    Unsafe,
-    /// The provider named another outcome, or none.
-    Other,
-}
-
-impl PageStatus {
-    /// A short name, stable, for records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Error => "error",
-            Self::Paywall => "paywall",
-            Self::Unsafe => "unsafe",
-            Self::Other => "other",
-        }
-    }
-}
-
 /// Why a model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -253,36 +213,4 @@ pub enum FinishReason {
     Length,
     /// The provider named another reason, or none.
     Other,
-}
-
-/// Tokens of one attempt, in disjoint buckets: their sum is the total.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Prompt tokens, without those read from the provider's cache.
-    pub input: u64,
-    /// Prompt tokens read from the provider's cache.
-    pub cached_input: u64,
-    /// Tokens of the answer, without thoughts.
-    pub output: u64,
-    /// Tokens of the model's thoughts.
-    pub reasoning: u64,
-    /// Prompt tokens of the provider's own tools (pages it read).
-    pub tool: u64,
-}
-
-impl Usage {
-    /// All tokens billed.
-    pub const fn total(&self) -> u64 {
-        self.input + self.cached_input + self.output + self.reasoning + self.tool
-    }
-}
-
-impl std::ops::AddAssign for Usage {
-    fn add_assign(&mut self, other: Self) {
-        self.input += other.input;
-        self.cached_input += other.cached_input;
-        self.output += other.output;
-        self.reasoning += other.reasoning;
-        self.tool += other.tool;
-    }
 }

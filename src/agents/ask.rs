@@ -10,7 +10,7 @@ use super::output::{self, Output};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request};
-use crate::router::{Generate, MAX_PROMPT_CHARS, Rejection, ReplyCheck};
+use crate::router::{CallHooks, Generate, MAX_PROMPT_CHARS, Rejection, ReplyValidator};
 use crate::schema::Schema;
 
 /// Whether `error` is the caller's own or a defect: asking again or going on would only hide it.
@@ -134,7 +134,7 @@ impl Ask<'_> {
             temperature: self.temperature,
             ..Request::new(prompt)
         };
-        let response = match self.router.generate(request, check).await {
+        let response = match self.router.generate(request, CallHooks::new(check)).await {
             Ok(response) => response,
             Err(error) => {
                 spent.failed(&error);
@@ -178,8 +178,8 @@ trait Check: Send + Sync {
     fn read(&self, json: &str) -> Result<Self::Value, Vec<String>>;
 }
 
-impl<C: Check> ReplyCheck for C {
-    fn check(&self, json: &str) -> Result<(), Rejection> {
+impl<C: Check> ReplyValidator for C {
+    fn validate(&self, json: &str) -> Result<(), Rejection> {
         self.read(json).map(drop).map_err(|faults| Rejection { faults })
     }
 }

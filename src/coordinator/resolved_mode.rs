@@ -33,7 +33,7 @@ impl ResolvedMode {
     pub(super) fn new(mode: Mode, router: &dyn Generate) -> Self {
         match mode {
             Mode::Fanout => Self::Fanout,
-            Mode::Auto if router.takes_many() => Self::Fanout,
+            Mode::Auto if router.supports_concurrency() => Self::Fanout,
             Mode::Batch | Mode::Auto => Self::Batch,
         }
     }

@@ -11,11 +11,11 @@ use super::event::EventKind;
 use super::result::StopReason;
 use super::run_state::RunState;
 use super::stage::{Deadline, Stage};
+use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
-use crate::progress::{AttemptSink, Ended, Watch};
-use crate::router::{Generate, ReplyCheck, Response};
+use crate::router::{AttemptObserver, CallHooks, Generate, Response};
 
 /// The router as one stage sees it: every call waits for a permit and ends at the nearer of two deadlines.
 ///
@@ -31,24 +31,20 @@ pub(super) struct StageRouter<'a> {
 }
 
 impl StageRouter<'_> {
-    async fn within<'a>(
-        &'a self,
-        request: Request,
-        ask: impl FnOnce(Request) -> BoxFuture<'a, Result<Response>> + Send,
-    ) -> Result<Response> {
+    async fn call(&self, request: Request, hooks: CallHooks<'_>) -> Result<Response> {
         let at = self.run_deadline.at.min(self.stage_deadline.at);
         // A future is polled once even when its deadline has passed: without this a call would begin and be cut.
         if Instant::now() >= at {
             return Err(self.expired());
         }
         let watcher = Arc::new(Watcher::new(Arc::clone(self.record), self.stage));
-        let sink: Arc<dyn AttemptSink> = Arc::<Watcher>::clone(&watcher);
-        let request = Request { watch: Watch::by(sink), ..request };
+        let observer: Arc<dyn AttemptObserver> = Arc::<Watcher>::clone(&watcher);
+        let hooks = CallHooks { observer: Some(&observer), ..hooks };
         let call = async {
             self.record.journal.room().await;
             let closed = |_| Error::new(ErrorKind::Internal, "the limit of concurrent calls is closed");
             let _permit = self.permits.acquire().await.map_err(closed)?;
-            ask(request).await
+            self.router.generate(request, hooks).await
         };
         let outcome = timeout_at(at, call).await.unwrap_or_else(|_| Err(self.expired()));
         watcher.settle(&outcome);
@@ -66,17 +62,8 @@ impl StageRouter<'_> {
 }
 
 impl Generate for StageRouter<'_> {
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(self.within(request, move |request| self.router.generate(request, check)))
-    }
-
-    fn generate_growing<'a>(
-        &'a self,
-        request: Request,
-        check: &'a dyn ReplyCheck,
-        closed: &'a (dyn Fn(&str) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(self.within(request, move |request| self.router.generate_growing(request, check, closed)))
+    fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
+        Box::pin(self.call(request, hooks))
     }
 }
 
@@ -87,8 +74,8 @@ pub(super) struct Growing<'a, F> {
 }
 
 impl<F: Fn(&str) + Send + Sync> Generate for Growing<'_, F> {
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
-        self.router.generate_growing(request, check, &self.closed)
+    fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
+        self.router.generate(request, CallHooks { on_partial: Some(&self.closed), ..hooks })
     }
 }
 
@@ -136,7 +123,7 @@ impl Watcher {
         };
         for attempt in attempts.iter().filter(|attempt| !attempt.ok()) {
             if !told.contains(&(attempt.latency, attempt.error)) {
-                self.failed(&attempt.ended(None));
+                self.failed(attempt);
             }
         }
         if let (Ok(response), false, Some(first)) = (outcome, has_fallen_back, attempts.first())
@@ -154,15 +141,15 @@ impl Watcher {
         }
     }
 
-    fn failed(&self, attempt: &Ended<'_>) {
+    fn failed(&self, attempt: &Attempt) {
         let Some(error) = attempt.error else { return };
         self.record.tell(
             EventKind::AttemptFailed {
                 stage: self.stage,
                 provider: attempt.provider.as_str().to_owned(),
-                model: attempt.model.to_owned(),
+                model: attempt.model.to_string(),
                 error: error.as_str(),
-                reason: attempt.reason.map(str::to_owned),
+                reason: attempt.message.clone(),
                 status: attempt.status,
             },
             None,
@@ -182,8 +169,8 @@ impl Watcher {
     }
 }
 
-impl AttemptSink for Watcher {
-    fn asking(&self, provider: Provider, model: &str) {
+impl AttemptObserver for Watcher {
+    fn started(&self, provider: Provider, model: &str) {
         let before = {
             let mut seen = self.seen();
             // A request beside another one is a hedge: nobody has failed.
@@ -199,7 +186,7 @@ impl AttemptSink for Watcher {
         }
     }
 
-    fn ended(&self, attempt: &Ended<'_>) {
+    fn ended(&self, attempt: &Attempt, cost: Option<f64>) {
         {
             let mut seen = self.seen();
             seen.has_any = true;
@@ -208,7 +195,7 @@ impl AttemptSink for Watcher {
                 seen.told.push((attempt.latency, attempt.error));
             }
         }
-        self.record.ledger.ended(self.stage, attempt);
+        self.record.ledger.ended(self.stage, attempt, cost);
         if attempt.error.is_some_and(|kind| kind != ErrorKind::Cancelled) {
             self.failed(attempt);
         }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::result::{AgentResult, StageResult, StageStatus};
 use super::stage::Stage;
+use crate::attempt::Attempt;
 use crate::message::Usage;
-use crate::progress::Ended;
 use crate::router::Response;
 
 /// What requests took.
@@ -103,12 +103,12 @@ impl UsageLedger {
     }
 
     /// Books a request of `stage` that has ended.
-    pub(super) fn ended(&self, stage: Stage, attempt: &Ended<'_>) {
+    pub(super) fn ended(&self, stage: Stage, attempt: &Attempt, cost: Option<f64>) {
         self.pages().entry(stage).or_default().spending.add(&Spending {
-            calls: u64::from(attempt.is_sent),
+            calls: u64::from(attempt.sent),
             tokens: attempt.usage.total(),
             usage: attempt.usage.into(),
-            cost: attempt.cost,
+            cost,
             is_estimated: attempt.is_estimated,
         });
     }

@@ -17,7 +17,7 @@ use super::sync::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::progress::ProgressSink;
-use crate::router::{Generate, ReplyCheck, Response};
+use crate::router::{CallHooks, Generate, Response};
 
 /// What the caller's router returned: JSON text, provider, model, tokens, cost, latency in milliseconds.
 type Told = (String, String, String, u64, Option<f64>, f64);
@@ -47,7 +47,7 @@ impl PythonRouter {
 }
 
 impl Generate for PythonRouter {
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
+    fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
             let (sender, receiver) = oneshot::channel();
             let flight = Flight { host: Arc::clone(&self.host), task: Arc::default() };
@@ -59,7 +59,7 @@ impl Generate for PythonRouter {
             });
             drop(flight);
             let (text, provider, model, tokens, cost, latency_ms) = outcome?;
-            check.check(&text).map_err(|rejection| {
+            hooks.validator.validate(&text).map_err(|rejection| {
                 let faults = rejection.faults.join("; ");
                 Error::new(ErrorKind::InvalidOutput, format!("the router's answer does not fit the schema: {faults}"))
             })?;

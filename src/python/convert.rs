@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::once;
-use crate::router::{Attempt, MetricsSnapshot, ProviderHealth, ProviderSnapshot, Response, StreamEvent};
+use crate::attempt::Attempt;
+use crate::router::{MetricsSnapshot, ProviderHealth, ProviderSnapshot, Response, StreamEvent};
 
 /// `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {

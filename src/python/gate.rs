@@ -8,7 +8,7 @@ use super::runtime::Process;
 use crate::coordinator::{Gate, Review, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
-use crate::router::{Generate as _, Rejection, ReplyCheck};
+use crate::router::{CallHooks, Generate as _, Rejection, ReplyValidator};
 
 /// A Python coroutine function that takes a review and returns a verdict, both as JSON text. It is asked in the way in which
 /// a router of the caller's own is: on its loop, in its context, and cancelled where nobody waits any more.
@@ -28,7 +28,7 @@ impl Gate for PythonGate {
         Box::pin(async move {
             let defect = |failure: serde_json::Error| Error::new(ErrorKind::Internal, failure.to_string());
             let question = serde_json::to_string(&review).map_err(defect)?;
-            let answer = self.ask.generate(Request::new(question), &Unchecked).await?;
+            let answer = self.ask.generate(Request::new(question), CallHooks::new(&Unchecked)).await?;
             serde_json::from_str(&answer.text).map_err(defect)
         })
     }
@@ -37,8 +37,8 @@ impl Gate for PythonGate {
 /// The verdict is read where it is used.
 struct Unchecked;
 
-impl ReplyCheck for Unchecked {
-    fn check(&self, _json: &str) -> Result<(), Rejection> {
+impl ReplyValidator for Unchecked {
+    fn validate(&self, _json: &str) -> Result<(), Rejection> {
         Ok(())
     }
 }

@@ -8,78 +8,18 @@ use tokio::time::{Instant, timeout};
 
 use super::Engine;
 use super::attempt_guard::AttemptGuard;
+use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Page, Reply, Request, Usage};
+use crate::message::{Reply, Request, Usage};
 use crate::offload::offload;
-use crate::progress::Ended;
 use crate::provider::{self, Adapter, Target};
-use crate::schema::Change;
 use crate::transport::WireRequest;
 
 /// How long to find out whether a server has to load its model, a quarter of the request's time at most.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What happened at one target.
-#[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each tells of one thing that happened or did not")]
-pub struct Attempt {
-    /// The provider asked.
-    pub provider: Provider,
-    /// The model asked; where the target named the one it used, that one.
-    pub model: Arc<str>,
-    /// The class of the failure; `None` where the reply was taken.
-    pub error: Option<ErrorKind>,
-    /// The failure in words.
-    pub message: Option<String>,
-    /// The HTTP status, where one came back.
-    pub status: Option<u16>,
-    /// True where a request went on the wire.
-    pub sent: bool,
-    /// How long the call had waited before it, for the target to be ready or for a place within its limits.
-    pub waited: Duration,
-    /// How long it took.
-    pub latency: Duration,
-    /// What the provider counted.
-    pub usage: Usage,
-    /// True where `usage` is this side's estimate: the request was given up before the provider counted.
-    pub is_estimated: bool,
-    /// True where it was sent beside another one that was slow.
-    pub is_hedge: bool,
-    /// True where another call had asked the same already: its answer was waited for, and nothing was sent.
-    pub is_shared: bool,
-    /// How long the target asked to be left alone.
-    pub retry_after: Option<Duration>,
-    /// Events of a streamed reply that could not be read and were left out.
-    pub skipped_events: u32,
-    /// What was done to the reply to make it JSON of its schema; empty where it was taken as it came.
-    pub changes: Vec<Change>,
-    /// The web pages that the provider was asked to read, and whether it did.
-    pub pages: Vec<Page>,
-}
-
 impl Attempt {
-    /// Whether the reply was taken.
-    pub fn ok(&self) -> bool {
-        self.error.is_none()
-    }
-
-    /// The same for whoever watches the call.
-    pub fn ended(&self, cost: Option<f64>) -> Ended<'_> {
-        Ended {
-            provider: self.provider,
-            model: &self.model,
-            error: self.error,
-            reason: self.message.as_deref(),
-            status: self.status,
-            is_sent: self.sent,
-            usage: self.usage,
-            is_estimated: self.is_estimated,
-            cost,
-            latency: self.latency,
-        }
-    }
-
     /// The record of `reply` to `visit`.
     pub(super) fn answered(visit: &AttemptGuard, reply: &Reply) -> Self {
         let target = &visit.target;
@@ -142,24 +82,7 @@ impl Attempt {
     }
 
     fn at(target: &Target) -> Self {
-        Self {
-            provider: target.provider,
-            model: Arc::clone(&target.model),
-            error: None,
-            message: None,
-            status: None,
-            sent: false,
-            waited: Duration::ZERO,
-            latency: Duration::ZERO,
-            usage: Usage::default(),
-            is_estimated: false,
-            is_hedge: false,
-            is_shared: false,
-            retry_after: None,
-            skipped_events: 0,
-            changes: Vec::new(),
-            pages: Vec::new(),
-        }
+        Self::new(target.provider, Arc::clone(&target.model))
     }
 
     fn with(self, error: &Error) -> Self {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::breaker::{BreakerOutcome, BreakerPermit};
 use super::limit::Reservation;
-use super::{Attempt, Router, policy, price};
+use super::{AttemptObserver, Router, policy, price};
+use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
@@ -20,6 +21,7 @@ use crate::transport::WireRequest;
 /// worked, and asks to be paid.
 pub(super) struct AttemptGuard {
     router: Arc<Router>,
+    observer: Option<Arc<dyn AttemptObserver>>,
     /// Of the target in the call's route.
     pub(super) index: usize,
     pub(super) target: Target,
@@ -58,6 +60,7 @@ impl AttemptGuard {
     /// A request to `target` begun at `now`, by a call without a deadline that has not waited for it.
     pub(super) fn new(
         router: &Arc<Router>,
+        observer: Option<Arc<dyn AttemptObserver>>,
         index: usize,
         target: Target,
         request: Request,
@@ -65,11 +68,12 @@ impl AttemptGuard {
         now: Instant,
     ) -> Self {
         let Admission { ticket, place } = leave;
-        if let Some(sink) = request.watch.sink() {
-            sink.asking(target.provider, &target.model);
+        if let Some(observer) = &observer {
+            observer.started(target.provider, &target.model);
         }
         Self {
             router: Arc::clone(router),
+            observer,
             index,
             patience: target.timeout,
             target,
@@ -175,8 +179,8 @@ impl AttemptGuard {
             self.router.metrics.sent(attempt.provider);
         }
         self.router.metrics.attempted(attempt, cost);
-        if let Some(sink) = self.request.watch.sink() {
-            sink.ended(&attempt.ended(cost));
+        if let Some(observer) = &self.observer {
+            observer.ended(attempt, cost);
         }
     }
 }

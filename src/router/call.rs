@@ -21,7 +21,7 @@ use super::cache_lookup::{CacheLookup, CacheWrite};
 use super::call_state::CallState;
 use super::reply_validation::{self, ReplyValidation};
 use super::shared_request::{self, SharedOutcome};
-use super::{Engine, Rejection, Response, Router};
+use super::{AttemptObserver, Engine, Rejection, Response, Router};
 use crate::cache::{Entry, Key, Waiter};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,6 +52,11 @@ impl Call {
         let recall = CacheLookup::new(&router, &engine, use_cache);
         let walk = CallState::new(router, engine, request, force)?;
         Ok(Self { walk, trial: ReplyValidation::default(), recall, recalled: None, seat: None })
+    }
+
+    /// Reports the attempts to `observer`. Call it before the first [`Call::next`].
+    pub fn observe(&mut self, observer: Option<Arc<dyn AttemptObserver>>) {
+        self.walk.observer = observer;
     }
 
     /// The next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` tells why the

@@ -3,6 +3,7 @@
 
 mod accounting;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +13,19 @@ use super::attempt_guard::{Admission, AttemptGuard};
 use super::limit::Reservation;
 use super::policy::{Hedge, MAX_TOLD_WAIT, MAX_WAIT};
 use super::target_selector::{Choice, TargetSelector};
-use super::{Attempt, Engine, MAX_PROMPT_CHARS, Router, plan, price};
+use super::{AttemptObserver, Engine, MAX_PROMPT_CHARS, Router, plan, price};
+use crate::attempt::Attempt;
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Reply, Request, SchemaForm};
 use crate::provider::Target;
 
 /// The way of one request through its route.
-#[derive(Debug)]
 pub(super) struct CallState {
     pub(super) router: Arc<Router>,
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
+    pub(super) observer: Option<Arc<dyn AttemptObserver>>,
     route: TargetSelector,
     attempts: Vec<Attempt>,
     /// Requests sent, or tried to be sent.
@@ -62,6 +64,7 @@ impl CallState {
             router,
             engine,
             request,
+            observer: None,
             route,
             attempts: Vec::new(),
             sent: 0,
@@ -278,7 +281,15 @@ impl CallState {
         }
         // A pointer travels through the futures of the call, not the whole record.
         let leave = Admission { ticket, place };
-        let mut visit = Box::new(AttemptGuard::new(&self.router, index, stop.target.clone(), request, leave, now));
+        let mut visit = Box::new(AttemptGuard::new(
+            &self.router,
+            self.observer.clone(),
+            index,
+            stop.target.clone(),
+            request,
+            leave,
+            now,
+        ));
         if let Some(deadline) = self.deadline {
             visit.patience = visit.patience.min(deadline.saturating_duration_since(now));
         }
@@ -379,6 +390,15 @@ impl CallState {
 
     fn is_late(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallState")
+            .field("route", &self.route)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,138 +1,176 @@
-//! What agents and the coordinator know of a router.
+//! The interface between a router and its users, the agents and the coordinator.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Attempt, Engine, OnStreamError, Router, StreamEvent, StreamOptions, plan};
+use super::{Engine, OnStreamError, Router, StreamEvent, StreamOptions, plan};
+use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::Result;
 use crate::message::Request;
 
-/// Something that answers a request with text that fits the request's schema.
+/// Answers a request with text that fits the request's schema.
 ///
 /// [`Routed`] implements it over providers; the bindings implement it over any Python object with
 /// `generate_structured`.
 pub trait Generate: Send + Sync {
-    /// Answers `request`. A reply that `check` rejects is never returned: implementations repair it, try elsewhere or
-    /// fail. Dropping the future cancels the call.
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>>;
+    /// Answers `request`. A reply that the validator of `hooks` rejects is never returned: implementations repair it, try
+    /// another target or fail. Dropping the future cancels the call.
+    fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>>;
 
-    /// Does as [`Generate::generate`], and tells `closed` the JSON text of what is closed of the reply so far, again and
-    /// again, as [`StreamEvent::Partial`] gives it. What was told may come to nothing: the answer alone counts. An
-    /// implementation that cannot stream tells nothing.
-    fn generate_growing<'a>(
-        &'a self,
-        request: Request,
-        check: &'a dyn ReplyCheck,
-        closed: &'a (dyn Fn(&str) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Response>> {
-        let _ = closed;
-        self.generate(request, check)
-    }
-
-    /// Whether who is asked first answers many requests at a time as fast as one. `false` where that is not known.
-    fn takes_many(&self) -> bool {
+    /// Whether the preferred target answers concurrent requests as fast as a single one. `false` if unknown.
+    fn supports_concurrency(&self) -> bool {
         false
     }
 }
 
-/// Judges the JSON text of a reply.
-pub trait ReplyCheck: Send + Sync {
-    /// `Err` tells what is wrong, so that the model can mend it.
-    fn check(&self, json: &str) -> Result<(), Rejection>;
+/// The hooks of one call.
+#[derive(Clone, Copy)]
+pub struct CallHooks<'a> {
+    /// Validates each reply.
+    pub validator: &'a dyn ReplyValidator,
+    /// Called with the JSON of a reply's completed parts while it arrives, as [`StreamEvent::Partial`] contains it. Only the
+    /// returned answer is valid: a later attempt may replace what was reported. Implementations that cannot stream ignore it.
+    pub on_partial: Option<&'a (dyn Fn(&str) + Send + Sync)>,
+    /// Observes the attempts.
+    pub observer: Option<&'a Arc<dyn AttemptObserver>>,
 }
 
-/// Why a reply was not taken.
+impl<'a> CallHooks<'a> {
+    /// Returns hooks that only validate.
+    pub fn new(validator: &'a dyn ReplyValidator) -> Self {
+        Self { validator, on_partial: None, observer: None }
+    }
+}
+
+impl fmt::Debug for CallHooks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallHooks")
+            .field("on_partial", &self.on_partial.is_some())
+            .field("observer", &self.observer.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Validates the JSON text of a reply.
+pub trait ReplyValidator: Send + Sync {
+    /// # Errors
+    ///
+    /// Returns what is wrong with the reply, so that the model can correct it.
+    fn validate(&self, json: &str) -> Result<(), Rejection>;
+}
+
+/// Observes the attempts of a call as they happen, including those that outlive the call.
+///
+/// Called from wherever an attempt begins or ends, also while a future is dropped; must return at once.
+pub trait AttemptObserver: Send + Sync {
+    /// A request to `provider` is about to be sent.
+    fn started(&self, provider: Provider, model: &str);
+
+    /// An attempt has ended. A reply that is rejected later counts as a success here; the call's result has the final record.
+    /// `cost` is in US dollars, `None` if the price is unknown.
+    fn ended(&self, attempt: &Attempt, cost: Option<f64>);
+}
+
+/// Why a reply was rejected.
 #[derive(Debug, Clone)]
 pub struct Rejection {
-    /// One line per fault, in words the model can act on; no values of the caller's data.
+    /// One line per fault, in words that the model can act on; without values of the caller's data.
     pub faults: Vec<String>,
 }
 
-/// An answer and how it came about.
+/// The answer to a call.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// The text: for a structured request the JSON text that passed the check.
+    /// The text; for a structured request the validated JSON.
     pub text: String,
-    /// Who really answered.
+    /// The provider that answered.
     pub provider: Arc<str>,
-    /// The model that really answered.
+    /// The model that answered.
     pub model: Arc<str>,
-    /// Tokens of every attempt together.
+    /// The tokens of all attempts.
     pub tokens: u64,
-    /// US dollars of every attempt together; `None` where a price is unknown.
+    /// The cost of all attempts in US dollars; `None` if a price is unknown.
     pub cost: Option<f64>,
-    /// From the call's start to its end, every attempt included.
+    /// The duration of the call, all attempts included.
     pub latency: Duration,
-    /// Whether the answer was kept from an earlier call, or is that of another call which asked the same.
+    /// Whether the answer comes from the cache or from an identical concurrent call.
     pub is_cached: bool,
-    /// Every attempt, the failed ones too, in order.
+    /// All attempts in order, including the failed ones.
     pub attempts: Vec<Attempt>,
 }
 
-/// A router together with the process's engine.
+/// A router together with the engine of the process.
 #[derive(Debug, Clone)]
 pub struct Routed {
-    /// The request's router.
+    /// The router of the request.
     pub router: Arc<Router>,
-    /// The process's engine.
+    /// The engine of the process.
     pub engine: Arc<Engine>,
 }
 
-impl Generate for Routed {
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(async move {
-            let mut call = self.router.call(&self.engine, request, None, None)?;
-            let mut rejection = None;
-            loop {
-                let candidate = call.next(rejection.take()).await?;
-                match check.check(candidate) {
-                    Ok(()) => {
-                        let (response, keeping) = call.finish()?;
-                        if let Some(keeping) = keeping {
-                            keeping.settled().await;
-                        }
-                        return Ok(response);
+impl Routed {
+    async fn call(&self, request: Request, hooks: CallHooks<'_>) -> Result<Response> {
+        let mut call = self.router.call(&self.engine, request, None, None)?;
+        call.observe(hooks.observer.cloned());
+        let mut rejection = None;
+        loop {
+            let candidate = call.next(rejection.take()).await?;
+            match hooks.validator.validate(candidate) {
+                Ok(()) => {
+                    let (response, write) = call.finish()?;
+                    if let Some(write) = write {
+                        write.settled().await;
                     }
-                    Err(rejected) => rejection = Some(rejected),
+                    return Ok(response);
                 }
+                Err(rejected) => rejection = Some(rejected),
             }
-        })
+        }
     }
 
-    fn generate_growing<'a>(
-        &'a self,
+    async fn stream(
+        &self,
         request: Request,
-        check: &'a dyn ReplyCheck,
-        closed: &'a (dyn Fn(&str) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Response>> {
-        Box::pin(async move {
-            let options = StreamOptions { on_error: OnStreamError::Restart, ..StreamOptions::default() };
-            let mut stream = self.router.stream(&self.engine, request, None, options)?;
-            while let Some(event) = stream.next().await? {
-                match event {
-                    StreamEvent::Partial(json) => closed(&json),
-                    StreamEvent::Whole(json) => match check.check(&json) {
-                        Ok(()) => break,
-                        Err(rejected) => stream.reject(rejected),
-                    },
-                    StreamEvent::Delta(_) | StreamEvent::Restarted(_) => {}
-                }
+        hooks: CallHooks<'_>,
+        on_partial: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Response> {
+        let options = StreamOptions { on_error: OnStreamError::Restart, ..StreamOptions::default() };
+        let mut stream = self.router.stream(&self.engine, request, None, options)?;
+        stream.observe(hooks.observer.cloned());
+        while let Some(event) = stream.next().await? {
+            match event {
+                StreamEvent::Partial(json) => on_partial(&json),
+                StreamEvent::Whole(json) => match hooks.validator.validate(&json) {
+                    Ok(()) => break,
+                    Err(rejected) => stream.reject(rejected),
+                },
+                StreamEvent::Delta(_) | StreamEvent::Restarted(_) => {}
             }
-            stream.finish()
-        })
+        }
+        stream.finish()
+    }
+}
+
+impl Generate for Routed {
+    fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
+        match hooks.on_partial {
+            Some(on_partial) => Box::pin(self.stream(request, hooks, on_partial)),
+            None => Box::pin(self.call(request, hooks)),
+        }
     }
 
-    /// What the configuration says of the first target's places counts; of a server on this machine it is taken that it has
-    /// one.
-    fn takes_many(&self) -> bool {
+    /// Returns whether the configuration allows the first target more than one request at a time. Without such a limit, a
+    /// server on this machine counts as serial and any other as concurrent.
+    fn supports_concurrency(&self) -> bool {
         let first = plan::targets(&self.router, None).into_iter().next();
         first.is_some_and(|target| {
             let limits = self.router.config().limits.get(&target.provider).copied().unwrap_or_default();
             match (limits.concurrent, target.provider) {
-                (Some(places), _) => places > 1,
+                (Some(limit), _) => limit > 1,
                 (None, Provider::Ollama | Provider::Mock) => false,
                 (None, Provider::OpenAi) => !is_loopback(&target.base_url),
                 (None, Provider::Gemini | Provider::Anthropic) => true,

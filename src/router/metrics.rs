@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Response;
 use super::latencies::Latencies;
-use super::{Attempt, Response};
+use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::ErrorKind;
 

@@ -43,11 +43,10 @@ use budget::Spent;
 use shared_request::SharedRequests;
 use target_state::TargetStates;
 
-pub use attempt::Attempt;
 pub use budget::Budget;
 pub use cache_lookup::CacheWrite;
 pub use call::Call;
-pub use generate::{Generate, Rejection, ReplyCheck, Response, Routed};
+pub use generate::{AttemptObserver, CallHooks, Generate, Rejection, ReplyValidator, Response, Routed};
 pub use health::ProviderHealth;
 pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};

@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempt::{self, Attempt};
+use super::attempt;
 use super::attempt_guard::AttemptGuard;
 use super::call_state::CallState;
 use super::event_decoder::EventDecoder;
 use super::reply_validation::{self, ReplyValidation};
 use super::text_stream::TextStream;
 use super::timed_stream::StreamTimeouts;
-use super::{Engine, Rejection, Response, Router};
+use super::{AttemptObserver, Engine, Rejection, Response, Router};
+use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -120,6 +121,11 @@ impl Stream {
             rejection: None,
             has_ended: false,
         })
+    }
+
+    /// Reports the attempts to `observer`. Call it before the first [`Stream::next`].
+    pub fn observe(&mut self, observer: Option<Arc<dyn AttemptObserver>>) {
+        self.walk.observer = observer;
     }
 
     /// Waits for the next text and gives all of it that has arrived, of a structured reply what is closed; `None` at the

@@ -16,6 +16,7 @@ use super::charset;
 use super::error::{PageError, PageProblem, shown};
 use super::html;
 use super::resolve::{Checked, Lookup, Policy, Refused, System, Unresolved};
+use crate::config::parse_host;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
 use crate::offload::offload;
@@ -79,7 +80,7 @@ impl Fetcher {
     /// The same, also for pages of `hosts`, each `host:port`, wherever they are. Fails with `InvalidInput` for what is none.
     pub fn also(&self, hosts: &[impl AsRef<str>]) -> Result<Self> {
         Ok(Self {
-            listed: hosts.iter().map(|host| check_host(host.as_ref())).collect::<Result<_>>()?,
+            listed: hosts.iter().map(|host| parse_host(host.as_ref())).collect::<Result<_>>()?,
             limits: self.limits,
             lookup: Arc::clone(&self.lookup),
             is_public: self.is_public,
@@ -224,19 +225,6 @@ impl Told {
             _ if mime.starts_with("text/") || mime.ends_with("+json") || mime.ends_with("+xml") => Kind::Text,
             _ => return Err(PageProblem::WrongType(mime.to_owned())),
         }))
-    }
-}
-
-/// Reads `host:port`.
-pub(crate) fn check_host(host: &str) -> Result<(String, u16)> {
-    let wrong = || Error::invalid_input(format!("{host:?} is no host with a port, such as intranet.example:8080"));
-    let (name, port) = host.trim().rsplit_once(':').ok_or_else(wrong)?;
-    let port = port.parse().map_err(|_| wrong())?;
-    let url = Url::parse(&format!("http://{name}/")).map_err(|_| wrong())?;
-    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.port().is_none();
-    match url.host_str() {
-        Some(name) if is_bare && url.username().is_empty() && url.password().is_none() => Ok((name.to_owned(), port)),
-        _ => Err(wrong()),
     }
 }
 

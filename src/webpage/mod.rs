@@ -13,5 +13,4 @@ mod html;
 mod resolve;
 
 pub use error::{PageError, PageProblem};
-pub(crate) use fetch::check_host;
 pub use fetch::{Fetcher, MAX_PAGES};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use madspark::error::{Error, ErrorKind, Result};
 use madspark::message::Request;
-use madspark::router::{Generate, ReplyCheck, Response};
+use madspark::router::{CallHooks, Generate, Response};
 use serde_json::{Value, json};
 
 /// Ideas that have nothing in common, with the score the honest critic gives each. Some are of two lines.
@@ -105,7 +105,7 @@ impl Double {
 }
 
 impl Generate for Double {
-    fn generate<'a>(&'a self, request: Request, check: &'a dyn ReplyCheck) -> BoxFuture<'a, Result<Response>> {
+    fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
             let _guard = InFlight::new(self);
             let asked = Asked::new(&request);
@@ -124,7 +124,7 @@ impl Generate for Double {
                 Reply::Never => std::future::pending().await,
             };
             let text = value.to_string();
-            if let Err(rejection) = check.check(&text) {
+            if let Err(rejection) = hooks.validator.validate(&text) {
                 return Err(Error::new(ErrorKind::InvalidOutput, rejection.faults.join("; ")));
             }
             Ok(Response {

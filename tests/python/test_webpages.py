@@ -189,7 +189,7 @@ def test_routers_of_the_callers_own_get_the_addresses(site: Site) -> None:
 
 @pytest.mark.parametrize("hosts", [["localhost"], ["http://localhost:1"], ["a:b"], ["u@h:1"]])
 def test_hosts_are_listed_with_their_port(hosts: list[str]) -> None:
-    with pytest.raises(ValueError, match="is no host with a port"):
+    with pytest.raises(ValueError, match="is not a host with a port"):
         LLMConfig(page_hosts=hosts)
 
 

@@ -27,18 +27,8 @@ const PDF: &[Provider] = &[Gemini, OpenAi, Anthropic];
 
 /// Every field of a request and of a target. Whoever adds one has to say here whether it is part of the question.
 fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
-    let Request {
-        prompt: _,
-        system: _,
-        parts: _,
-        schema: _,
-        temperature: _,
-        max_tokens: _,
-        repair,
-        form: _,
-        room: _,
-        watch: _,
-    } = request;
+    let Request { prompt: _, system: _, parts: _, schema: _, temperature: _, max_tokens: _, repair, form: _, room: _ } =
+        request;
     let Repair { reply: _, instruction: _ } = repair.as_ref().unwrap();
     let Target { provider: _, model: _, base_url: _, key: _, timeout: _, tuning, facts: _ } = target;
     let Tuning { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = tuning;

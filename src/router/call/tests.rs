@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::attempt::Attempt;
 use crate::config::{Config, Limits, ModelTier, ProviderChoice, Secret};
-use crate::router::{Attempt, Overrides, plan};
 use crate::router::{Budget, Hedge, OnRefusal, Policy};
+use crate::router::{Overrides, plan};
 use crate::schema::Schema;
 use crate::transport::{Http, WireReply, WireRequest};
 

@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::CallState;
+use crate::attempt::Attempt;
 use crate::cache::Entry;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Reply};
+use crate::router::Response;
 use crate::router::attempt_guard::{AttemptGuard, cost_of};
 use crate::router::breaker::BreakerOutcome;
 use crate::router::policy;
-use crate::router::{Attempt, Response};
 
 impl CallState {
     /// Lets the time that `visit` took tell when calls like it are to be hedged. Not for streams: their time is their
