@@ -1,40 +1,49 @@
 # Needs a Rust toolchain, Python 3.11 or newer and make. `make help` lists the targets.
 
-# The first of these that is new enough; `make PYTHON=...` names another.
-PYTHON ?= $(or $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c \
+# The first of these that is new enough; `make PYTHON=...` selects another.
+PYTHON ?= $(or $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell $(name) -c \
 	'import sys; sys.version_info < (3, 11) or print("$(name)")' 2>/dev/null))),python3)
-# The package as users get it (release build).
+# The build that the Python tests run against: `dev` (editable, quick to rebuild) or `release` (the wheel that users install).
+PROFILE ?= dev
+# The release build, for `make demo`.
 VENV ?= .venv
-# The package as it is tested (editable, development build, the extra `test`).
+# The tested build and the development tools.
 TEST_VENV ?= .venv-test
-# The package as users get it, beside the libraries it is measured against.
+# The release build and the libraries it is benchmarked against.
 BENCH_VENV ?= .venv-bench
+# Processes of the Python tests. Most tests wait for a timeout or a child process, so more than one per core pays.
+TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint lint-rust lint-python test-rust test-python bench tools redis clean
+.PHONY: help demo test lint lint-rust lint-python lint-text lint-dependencies test-rust test-python docs bench instructions \
+	lock wheel clean tools redis
 
 RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock rust-toolchain.toml
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
+# What maturin reads besides the sources.
+METADATA := pyproject.toml README.md LICENSE
 
 INSTALLED := $(VENV)/.installed
-TEST_INSTALLED := $(TEST_VENV)/.installed
+TEST_TOOLS := $(TEST_VENV)/.tools
+TEST_INSTALLED := $(TEST_VENV)/.installed-$(PROFILE)
 BENCH_INSTALLED := $(BENCH_VENV)/.installed
+WHEEL := dist/.wheel
+PIP_INSTALL := -m pip install --disable-pip-version-check --quiet
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Install the package and run a whole workflow against simulated models
 	$(VENV)/bin/python examples/demo.py
 
-test: lint test-rust test-python ## Check everything: layout, lints, types, Rust tests, Python tests
+test: lint test-rust test-python ## Check everything: lints, types, Rust tests, Python tests
 	@echo "make test: everything passed"
 
-lint: lint-rust lint-python ## Check layout, lints and types
+lint: lint-rust lint-dependencies lint-python lint-text ## Check formatting, lints, types, dependencies and spelling
 
-# The bindings are checked without the tests, which do not see them: with the features of the development dependencies
-# out of it, `cargo doc` finds every dependency checked already.
-lint-rust: | tools ## Check layout, lints and documentation of the core
+# The bindings are linted without the test targets, which do not use them: `cargo doc` then reuses the checked dependencies.
+lint-rust: | tools ## Check formatting, lints and documentation of the core
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --features python -- -D warnings
@@ -43,28 +52,52 @@ lint-rust: | tools ## Check layout, lints and documentation of the core
 		echo "error: pyo3 is in the dependency tree without the feature 'python'" >&2; exit 1; \
 	else echo "cargo tree: no pyo3 without the feature 'python'"; fi
 
-lint-python: $(TEST_INSTALLED) ## Check layout, lints and types of the package
+# Advisories need a network, and change without a change here: .github/workflows/ci.yml checks them.
+lint-dependencies: | tools ## Check licenses, sources and bans of the Rust dependencies (needs cargo-deny)
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked --offline check bans licenses sources; \
+	else echo "warning: cargo-deny is missing: dependencies are not checked (cargo install --locked cargo-deny)" >&2; fi
+
+lint-python: $(TEST_INSTALLED) ## Check formatting, lints and types of the package
 	$(TEST_VENV)/bin/ruff check
 	$(TEST_VENV)/bin/ruff format --check
 	$(TEST_VENV)/bin/mypy
+	$(TEST_VENV)/bin/basedpyright
 	$(TEST_VENV)/bin/stubtest --mypy-config-file pyproject.toml madspark._core
 
+lint-text: $(TEST_TOOLS) ## Check spelling
+	$(TEST_VENV)/bin/typos
+
+# nextest runs every test in a process of its own and does not run doctests.
 test-rust: | tools redis ## Test the core, without Python
-	cargo test --locked
+	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --locked && cargo test --locked --doc; \
+	else set -x; cargo test --locked; fi
 
-test-python: $(TEST_INSTALLED) ## Test the package
-	$(TEST_VENV)/bin/pytest
+test-python: $(TEST_INSTALLED) ## Test the package; PROFILE=release tests the wheel
+	$(TEST_VENV)/bin/pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal
 
-bench: $(BENCH_INSTALLED) ## Measure what a call costs, on a machine that does nothing else
+docs: $(TEST_TOOLS) ## Build the documentation site into target/site; broken links are errors
+	$(TEST_VENV)/bin/mkdocs build --strict --site-dir target/site
+
+bench: $(BENCH_INSTALLED) ## Measure what a call costs, on an idle machine
 	$(BENCH_VENV)/bin/python -m benches.bridge
 	$(BENCH_VENV)/bin/python -m benches --write benches/results.md
 
+instructions: $(INSTALLED) ## Count the instructions of a call with callgrind, on any machine
+	$(VENV)/bin/python -m benches.instructions
+
+wheel: $(WHEEL) ## Build the release wheel into dist/
+
+lock: | tools ## Update requirements-dev.txt from the dependency groups
+	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP_INSTALL) uv; }
+	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \
+		--custom-compile-command 'make lock' --output-file requirements-dev.txt
+
 clean: ## Delete everything that was built
-	rm -rf target dist $(VENV) $(TEST_VENV) $(BENCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf target dist $(VENV) $(TEST_VENV) $(BENCH_VENV) .venv-lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '*.so' -delete
 	find python tests examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The tests of the shared cache start servers of their own.
+# The tests of the shared cache start their own servers.
 redis:
 	@command -v redis-server >/dev/null || echo "warning: redis-server is missing (Debian: apt-get install redis-server):" \
 		"the tests of the shared cache are skipped" >&2
@@ -77,22 +110,38 @@ tools:
 		echo "error: $(PYTHON) cannot create virtual environments: install its venv package (Debian: python3-venv)" >&2; exit 1; }
 
 # A stamp is newer than every source it was made from, so that a second `make` does nothing.
-$(INSTALLED): $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml README.md LICENSE | tools
-	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --disable-pip-version-check --quiet .
+$(INSTALLED): $(WHEEL) | tools
+	$(VENV)/bin/python $(PIP_INSTALL) dist/*.whl
+	$(VENV)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
 	@touch $@
 
-# Python sources are used in place here; only a change to the Rust side or to the dependencies needs a build.
-$(TEST_INSTALLED): $(RUST_SOURCES) pyproject.toml | tools
-	test -x $(TEST_VENV)/bin/pip || $(PYTHON) -m venv $(TEST_VENV)
-	$(TEST_VENV)/bin/pip install --disable-pip-version-check --quiet 'maturin>=1.16,<2'
-	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --extras test
+$(WHEEL): $(RUST_SOURCES) $(PYTHON_SOURCES) $(METADATA) | tools
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	rm -rf dist
+	$(VENV)/bin/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist .
+	@touch $@
+
+$(TEST_TOOLS): requirements-dev.txt | tools
+	test -x $(TEST_VENV)/bin/python || $(PYTHON) -m venv $(TEST_VENV)
+	$(TEST_VENV)/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+# Python sources are used in place; only a change to the Rust side or to the metadata needs a build.
+$(TEST_VENV)/.installed-dev: $(TEST_TOOLS) $(RUST_SOURCES) pyproject.toml | tools
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(TEST_VENV)) $(TEST_VENV)/bin/maturin develop --locked --quiet
+	rm -f $(TEST_VENV)/.installed-release
+	@touch $@
+
+$(TEST_VENV)/.installed-release: $(TEST_TOOLS) $(WHEEL) | tools
+	find python -name '*.so' -delete
+	$(TEST_VENV)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
+	rm -f $(TEST_VENV)/.installed-dev
 	@touch $@
 
 # A library that cannot be installed is left out, and the results say so.
-$(BENCH_INSTALLED): $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml README.md LICENSE benches/requirements.txt | tools
-	test -x $(BENCH_VENV)/bin/pip || $(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/pip install --disable-pip-version-check --quiet -r benches/requirements.txt \
+$(BENCH_INSTALLED): $(WHEEL) benches/requirements.txt | tools
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) -r benches/requirements.txt \
 		|| echo "warning: not everything to measure against could be installed" >&2
-	$(BENCH_VENV)/bin/pip install --disable-pip-version-check --quiet .
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --force-reinstall dist/*.whl
 	@touch $@

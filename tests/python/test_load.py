@@ -84,7 +84,7 @@ def test_a_router_that_counts_too_little(settle: Callable[..., list[str]]) -> No
     assert tokens.startswith("its router counts 0 tokens, the wire ")
 
 
-def test_a_router_that_counts_anothers_tokens(settle: Callable[..., list[str]]) -> None:
+def test_a_router_that_counts_tokens_of_another(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, second: Any) -> None:
         counts = {**first.router.get_metrics(), "total_tokens": second.router.get_metrics()["total_tokens"] + 1}
         first.router = SimpleNamespace(get_metrics=lambda: counts)
