@@ -61,7 +61,7 @@ lint-python: $(TEST_INSTALLED) ## Check formatting, lints and types of the packa
 	$(TEST_VENV)/bin/ruff check
 	$(TEST_VENV)/bin/ruff format --check
 	$(TEST_VENV)/bin/mypy
-	$(TEST_VENV)/bin/basedpyright
+	$(TEST_VENV)/bin/basedpyright --pythonpath $(TEST_VENV)/bin/python
 	$(TEST_VENV)/bin/stubtest --mypy-config-file pyproject.toml madspark._core
 
 lint-text: $(TEST_TOOLS) ## Check spelling
