@@ -25,7 +25,7 @@ EVERY_ERROR = [
 ]
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "calls.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "calls.md").read_text(encoding="utf-8")
 
 CLASSES = set(re.findall(r"^\| `(\w+)` ", PAGE, re.MULTILINE))
 """Every class of failure: the core's own tests hold the table of the page to it."""

@@ -1,9 +1,9 @@
-//! The table of the documentation is this one: each row of `docs/calls.md` is made from [`after`].
+//! The table of the documentation is this one: each row of `docs/explanation/calls.md` is made from [`after`].
 
 use super::*;
 
 /// What lies between the marks of the page; the second column is for people alone.
-const PAGE: &str = include_str!("../../../docs/calls.md");
+const PAGE: &str = include_str!("../../../docs/explanation/calls.md");
 const BEGIN: &str = "<!-- the table: begin -->";
 const END: &str = "<!-- the table: end -->";
 
@@ -66,7 +66,7 @@ fn the_page_has_the_row_of_every_class() {
         Internal,
     ];
     let expected: Vec<String> = classes.into_iter().flat_map(rows).collect();
-    assert_eq!(on_the_page(), expected, "docs/calls.md and the table in policy.rs differ");
+    assert_eq!(on_the_page(), expected, "docs/explanation/calls.md and the table in policy.rs differ");
 }
 
 /// The row that holds for most providers, then one for each that differs.
