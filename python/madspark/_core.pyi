@@ -393,7 +393,7 @@ class Coordinator:
         files: Sequence[_File],
         urls: Sequence[str],
         emit: Callable[[str, float], object] | None,
-        gate: Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]] | None,
+        gate: Callable[[str], Coroutine[Any, Any, str]] | None,
         events: int,
         patience: float,
     ) -> Run: ...

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::gate::Edited;
+use super::gate::CandidateEdit;
 use super::score::{self, Gain};
 use super::stage::Stage;
 use crate::agents::{CriticEvaluation, DimensionScores, Inference};
@@ -139,7 +139,7 @@ impl Candidate {
     }
 
     /// Takes what the caller's gate made of it.
-    pub(super) fn edit(&mut self, edited: Edited) {
+    pub(super) fn edit(&mut self, edited: CandidateEdit) {
         if edited.improved_idea != self.improved_idea || edited.idea != self.idea {
             self.similarity_score =
                 edited.improved_idea.as_deref().map(|improved| score::similarity(&edited.idea, improved));

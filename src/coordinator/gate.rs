@@ -1,4 +1,4 @@
-//! The caller's say between two stages.
+//! Stage gates: a caller reviews the ideas between two stages.
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -7,50 +7,50 @@ use super::ideas::IndexedCandidate;
 use super::stage::Stage;
 use crate::error::Result;
 
-/// Looks at the ideas between two stages. Its time counts as the run's.
+/// Reviews the ideas of a run between its stages. The time of a review counts towards the run's deadline.
 pub trait Gate: Send + Sync {
-    /// What is to become of the ideas of `review`.
+    /// Decides how the run continues with the ideas of `review`.
     ///
-    /// It is asked once after the generation, with every idea; once after the selection, with the kept ones; and after
-    /// each later stage, with the ideas that go through the stages together: all of them, or each by itself.
-    fn review(&self, review: Review) -> BoxFuture<'_, Result<Verdict>>;
+    /// Called once after the generation with every idea, once after the selection with the selected ideas, and after each
+    /// later stage with the ideas that went through it in one call: all of them in batch mode, one in fan-out mode.
+    fn review(&self, review: Review) -> BoxFuture<'_, Result<Decision>>;
 }
 
-/// What a gate is asked about.
+/// The input of a gate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Review {
-    /// The stage that is done.
+    /// The finished stage.
     pub stage: Stage,
     /// The ideas that went through it.
     pub candidates: Vec<IndexedCandidate>,
 }
 
-/// What a gate answers.
+/// The output of a gate.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Go on as it is.
+pub enum Decision {
+    /// Continue without changes.
     Approve,
-    /// End the run here, for this reason; what there is is its result.
+    /// End the run for this reason; its result is the finished part.
     Stop(String),
-    /// Go on with these; ideas that are left out take no further part.
-    Keep(Vec<Edited>),
+    /// Continue with these ideas only, as edited.
+    Keep(Vec<CandidateEdit>),
 }
 
-/// An idea as the gate wants it.
+/// The fields of a candidate that a gate may change.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Edited {
-    /// Which idea.
+pub struct CandidateEdit {
+    /// The index of the idea.
     pub idea_index: usize,
-    /// Its text.
+    /// The text of the idea.
     pub idea: String,
     /// The critic's score.
     pub initial_score: Option<f64>,
     /// The critic's comment.
     pub initial_critique: Option<String>,
-    /// The case for it.
+    /// The arguments for the idea.
     pub advocacy: Option<String>,
-    /// The case against it.
+    /// The arguments against it.
     pub skepticism: Option<String>,
     /// The improved idea.
     pub improved_idea: Option<String>,

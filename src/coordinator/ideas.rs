@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::candidate::{Candidate, Status};
-use super::gate::Edited;
+use super::gate::CandidateEdit;
 use super::stage::Stage;
 use crate::error::{Error, Result};
 
@@ -136,7 +136,7 @@ impl Board {
     }
 
     /// Takes what the caller's gate returned for `group`: what it left out takes no further part.
-    pub(super) fn edit(&self, group: &[usize], edited: Vec<Edited>) -> Result<()> {
+    pub(super) fn edit(&self, group: &[usize], edited: Vec<CandidateEdit>) -> Result<()> {
         let mut ideas = self.ideas();
         if let Some(stranger) = edited.iter().find(|one| !group.contains(&one.idea_index)) {
             let message = format!("on_stage returned a candidate it was not given: idea_index {}", stranger.idea_index);

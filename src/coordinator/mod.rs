@@ -49,7 +49,7 @@ use stage_router::StageRouter;
 pub use candidate::{Candidate, Problem, Status};
 pub use event::{Event, EventKind};
 pub use event_buffer::EventBuffer;
-pub use gate::{Edited, Gate, Review, Verdict};
+pub use gate::{CandidateEdit, Decision, Gate, Review};
 pub use ideas::{IndexedCandidate, StageOutcome};
 pub use novelty::{Duplicate, duplicates, similarity};
 pub use options::{Options, StageTimeouts, Temperatures};
@@ -309,15 +309,15 @@ impl<'a> Run<'a> {
             return Ok(present);
         }
         let review = Review { stage, candidates: board.numbered(&present) };
-        let Ok(verdict) = timeout_at(self.deadline.at, gate.review(review)).await else {
+        let Ok(decision) = timeout_at(self.deadline.at, gate.review(review)).await else {
             // Whoever was asked has not answered: the stages ahead find the time over.
             self.record.cut(StopReason::Deadline);
             return Ok(present);
         };
-        match verdict? {
-            Verdict::Approve => Ok(present),
-            Verdict::Stop(reason) => Err(Halt::Stopped(reason)),
-            Verdict::Keep(edited) => {
+        match decision? {
+            Decision::Approve => Ok(present),
+            Decision::Stop(reason) => Err(Halt::Stopped(reason)),
+            Decision::Keep(edited) => {
                 board.edit(&present, edited)?;
                 let left = board.present(&present, |_| true);
                 // One idea of many goes its way alone: the others may go on.

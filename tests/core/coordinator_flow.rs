@@ -8,7 +8,7 @@ use crate::agents_double::{Double, Reply, honest};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use madspark::coordinator::{
-    Coordinator, Event, EventKind, Gate, Hooks, Mode, Options, Review, RunState, Stage, StageStatus, Status, Verdict,
+    Coordinator, Decision, Event, EventKind, Gate, Hooks, Mode, Options, Review, RunState, Stage, StageStatus, Status,
 };
 use madspark::error::{Error, ErrorKind, Result};
 
@@ -169,9 +169,9 @@ async fn a_failure_of_one_idea_is_its_own() {
 struct StopAfter(Stage);
 
 impl Gate for StopAfter {
-    fn review(&self, review: Review) -> BoxFuture<'_, Result<Verdict>> {
+    fn review(&self, review: Review) -> BoxFuture<'_, Result<Decision>> {
         let stop = review.stage == self.0;
-        Box::pin(async move { Ok(if stop { Verdict::Stop("enough".to_owned()) } else { Verdict::Approve }) })
+        Box::pin(async move { Ok(if stop { Decision::Stop("enough".to_owned()) } else { Decision::Approve }) })
     }
 }
 

@@ -18,7 +18,7 @@ from wire import questions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from madspark.core.gate import OnStage, Verdict
+    from madspark.core.gate import OnStage, Decision
     from madspark.core.result import WorkflowResult
     from madspark.testing import Simulator
 
@@ -38,12 +38,12 @@ async def run(make: Make, simulator: Simulator, shape: str, on_stage: OnStage, *
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("approval", [None, True])
 async def test_it_is_asked_after_each_stage(
-    shape: str, approval: Verdict, madspark_router: Make, madspark_simulator: Simulator
+    shape: str, approval: Decision, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     asked: list[tuple[str, int]] = []
     WHO.set("the request")
 
-    async def gate(review: StageReview) -> Verdict:
+    async def gate(review: StageReview) -> Decision:
         await asyncio.sleep(0)
         assert WHO.get() == "the request"
         asked.append((review.stage, len(review.candidates)))
@@ -60,7 +60,7 @@ async def test_it_is_asked_after_each_stage(
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("how", ["false", "raise"])
 async def test_it_can_stop_the_run(shape: str, how: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
-    def gate(review: StageReview) -> Verdict:
+    def gate(review: StageReview) -> Decision:
         if review.stage != "evaluation":
             return None
         if how == "raise":
@@ -79,7 +79,7 @@ async def test_it_can_stop_the_run(shape: str, how: str, madspark_router: Make, 
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_it_can_edit_and_leave_out(shape: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
-    async def gate(review: StageReview) -> Verdict:
+    async def gate(review: StageReview) -> Decision:
         await asyncio.sleep(0)
         if review.stage == "idea_generation":
             assert [candidate.idea.split()[0] for candidate in review.candidates] == NAMES
@@ -110,7 +110,7 @@ async def test_a_candidate_that_is_left_out_late_is_gone(
 ) -> None:
     gone: list[int] = []
 
-    def gate(review: StageReview) -> Verdict:
+    def gate(review: StageReview) -> Decision:
         if review.stage != "advocacy" or gone:
             return None
         gone.append(review.candidates[0].idea_index)
@@ -152,7 +152,7 @@ async def test_its_time_is_the_runs_and_it_is_cancelled_with_it(
 ) -> None:
     ended = asyncio.Event()
 
-    async def gate(review: StageReview) -> Verdict:
+    async def gate(review: StageReview) -> Decision:
         if review.stage == "evaluation":
             try:
                 await asyncio.Event().wait()

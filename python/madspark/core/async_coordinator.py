@@ -279,9 +279,9 @@ class AsyncCoordinator:
     ) -> _core.Run:
         gate = None
         if prepared.on_stage is not None:
-            from madspark.core.gate import asker
+            from madspark.core.gate import json_gate
 
-            gate = asker(prepared.on_stage)
+            gate = json_gate(prepared.on_stage)
         asked = source(self._router, prepared.files, prepared.urls)
         return self._core.start(asked, prepared.request, prepared.files, prepared.urls, emit, gate, events, patience)
 

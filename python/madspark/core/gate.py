@@ -1,8 +1,9 @@
-"""The caller's say between two stages."""
+"""Stage gates: reviewing, editing or stopping a run between its stages."""
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,61 +15,55 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-__all__ = ["OnStage", "StageReview", "StopWorkflow", "Verdict"]
+__all__ = ["Decision", "OnStage", "StageReview", "StopWorkflow"]
 
 
 class StageReview(BaseModel):
-    """What a gate is asked about: the stage that is done, and the ideas that went through it."""
+    """The input of a gate: the finished stage and the candidates that went through it."""
 
     stage: str
     candidates: list[Candidate]
 
 
-class StopWorkflow(Exception):  # noqa: N818  (it is no error, but a decision)
-    """Raised by a gate: the run ends here, and what there is is its result."""
+class StopWorkflow(Exception):  # noqa: N818  (a decision, not an error)
+    """Raised by a gate to end the run; its result is the finished part."""
 
 
-Verdict: TypeAlias = bool | Sequence[Candidate] | None
-"""None or True goes on as it is, False stops the run, candidates are what it goes on with."""
+Decision: TypeAlias = bool | Sequence[Candidate] | None
+"""None or True continues, False stops the run, a list continues with these candidates as edited."""
 
-OnStage: TypeAlias = Callable[[StageReview], Awaitable[Verdict] | Verdict]
-"""A gate; a coroutine function or a plain one."""
+OnStage: TypeAlias = Callable[[StageReview], Awaitable[Decision] | Decision]
+"""A gate; a coroutine function or a plain function."""
 
-_KEPT = TypeAdapter(list[Candidate])
+_CANDIDATES = TypeAdapter(list[Candidate])
 _EDITABLE = {
     "idea_index", "idea", "initial_score", "initial_critique", "advocacy", "skepticism", "improved_idea",
     "improved_score", "improved_critique",
 }  # fmt: skip
 
 
-def asker(on_stage: OnStage) -> Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]:
-    """What the core asks, in the form in which it asks routers: text, and who answered at what cost."""
+def json_gate(on_stage: OnStage) -> Callable[[str], Coroutine[Any, Any, str]]:
+    """Returns `on_stage` as the core calls it: the review and the decision are JSON text."""
 
-    async def ask(question: str, *_: object) -> tuple[str, str, str, int, float | None, float]:
-        try:
-            verdict = on_stage(StageReview.model_validate_json(question))
-            if inspect.isawaitable(verdict):
-                verdict = await verdict
-        except StopWorkflow as stop:
-            return _told({"stop": str(stop) or "on_stage said so"})
-        if verdict is None or verdict is True:
-            return _told("approve")
-        if verdict is False:
-            return _told({"stop": "on_stage said so"})
-        kept = _KEPT.validate_python(_listed(verdict))
-        return _told({"keep": [one.model_dump(include=_EDITABLE) for one in kept]})
+    async def decide(review: str) -> str:
+        return json.dumps(await _decision(on_stage, StageReview.model_validate_json(review)), allow_nan=False)
 
-    return ask
+    return decide
 
 
-def _listed(verdict: object) -> list[object]:
-    if not isinstance(verdict, list | tuple):
-        message = f"on_stage must return None, a bool or a list of candidates, not {type(verdict).__name__}"
+async def _decision(on_stage: OnStage, review: StageReview) -> object:
+    try:
+        decision = on_stage(review)
+        if inspect.isawaitable(decision):
+            decision = await decision
+    except StopWorkflow as stop:
+        return {"stop": str(stop) or "on_stage raised StopWorkflow"}
+    if decision is None or decision is True:
+        return "approve"
+    if decision is False:
+        return {"stop": "on_stage returned False"}
+    if not isinstance(decision, list | tuple):
+        message = f"on_stage must return None, a bool or a list of candidates, not {type(decision).__name__}"
         raise TypeError(message)
-    return list(verdict)
-
-
-def _told(verdict: object) -> tuple[str, str, str, int, float | None, float]:
-    import json
-
-    return json.dumps(verdict, allow_nan=False), "", "", 0, None, 0.0
+    kept = _CANDIDATES.validate_python(list(decision))
+    return {"keep": [candidate.model_dump(include=_EDITABLE) for candidate in kept]}
