@@ -1,15 +1,15 @@
-//! The advocate: the best case for every idea.
+//! The advocate: argues for ideas.
 
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
-use super::ask::Ask;
+use super::client::AgentClient;
 use super::heading::Heading;
 use super::language::Language;
 use super::output::{self, Output, Point};
-use super::prompt::{self, Brief};
+use super::prompt::Brief;
 use crate::error::Result;
 use crate::router::Generate;
 
@@ -47,6 +47,8 @@ pub struct ConcernResponse {
 }
 
 impl Output for Advocacy {
+    const BATCH: &'static str = "AdvocacyBatch";
+
     fn fault(&self) -> Option<&'static str> {
         let empty = self.strengths.is_empty() && self.opportunities.is_empty() && self.addressing_concerns.is_empty();
         empty.then_some("holds no point at all")
@@ -54,13 +56,15 @@ impl Output for Advocacy {
 }
 
 impl Advocacy {
-    /// The case as bullet text under headings, in the language of the case where that is Arabic, Chinese, German or
-    /// Japanese, otherwise in English; empty sections are left out.
+    /// Returns the argument as bullet text under headings. Empty sections are left out.
+    ///
+    /// The headings are in the language of the argument if that is Arabic, Chinese, German or Japanese, otherwise in
+    /// English.
     pub fn formatted(&self) -> String {
         self.formatted_in(None)
     }
 
-    /// The same, with headings in `language` where the case is too short to tell its own.
+    /// Does as [`Advocacy::formatted`], with headings in `language` if the argument is too short to detect its language.
     pub fn formatted_in(&self, language: Option<Language>) -> String {
         let concerns = self.addressing_concerns.iter().map(|item| (&*item.concern, &*item.response)).collect();
         output::formatted(
@@ -74,73 +78,51 @@ impl Advocacy {
     }
 }
 
-/// An idea to argue for.
+/// The input of [`Advocate`] for one idea.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AdvocateCase {
+pub struct AdvocateInput {
     /// The idea. Must not be blank.
     pub idea: String,
-    /// What the critic said; may be blank.
+    /// The critic's evaluation. May be blank.
     pub evaluation: String,
 }
 
-/// Argues for ideas.
-#[derive(Clone, Copy)]
-pub struct Advocate<'a> {
-    /// Whom it asks.
-    pub router: &'a dyn Generate,
-}
-
-impl std::fmt::Debug for Advocate<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Advocate").finish_non_exhaustive()
+impl AdvocateInput {
+    fn blocks(&self) -> [(&'static str, &str); 2] {
+        [("idea", &self.idea), ("evaluation", &self.evaluation)]
     }
 }
 
+/// Argues for ideas.
+#[derive(Debug, Clone, Copy)]
+pub struct Advocate<'a> {
+    /// The router used for requests.
+    pub router: &'a dyn Generate,
+}
+
 impl Advocate<'_> {
-    /// Argues for one idea. Fails as [`Advocate::advocate_batch`] does.
-    pub async fn advocate(&self, case: &AdvocateCase, brief: &Brief<'_>) -> Result<Answer<Advocacy>> {
-        brief.check()?;
-        prompt::check_text("the idea", &case.idea)?;
-        let system = prompt::system(ROLE);
-        self.ask(&system, brief).one("Advocacy", advocacy_prompt(case, brief)).await
+    /// Argues for one idea.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea before anything is sent, otherwise the router's errors.
+    pub async fn advocate(&self, input: &AdvocateInput, brief: &Brief<'_>) -> Result<Answer<Advocacy>> {
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        let prompt = brief.object_prompt("Make the case for the idea below.", FIELDS, &input.blocks());
+        client.object(&input.idea, prompt).await
     }
 
     /// Argues for every idea in one call.
     ///
-    /// Fails with `InvalidInput` for a blank topic, no ideas or a blank idea, before anything is sent; otherwise as the
-    /// router does.
-    pub async fn advocate_batch(&self, cases: &[AdvocateCase], brief: &Brief<'_>) -> Result<Answer<Batch<Advocacy>>> {
-        brief.check()?;
-        prompt::check_texts("ideas", cases.iter().map(|case| case.idea.as_str()))?;
-        let system = prompt::system(ROLE);
-        let question = |labels: &[usize]| advocacy_batch_prompt(cases, brief, labels);
-        self.ask(&system, brief).batch("AdvocacyBatch", cases.len(), question).await
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
+    /// errors.
+    pub async fn advocate_batch(&self, inputs: &[AdvocateInput], brief: &Brief<'_>) -> Result<Answer<Batch<Advocacy>>> {
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        let prompt = |indices: &[usize]| {
+            brief.batch_prompt("Make the case for each idea below.", FIELDS, indices, |index| inputs[index].blocks())
+        };
+        client.batch(inputs.iter().map(|input| &*input.idea), prompt).await
     }
-
-    fn ask<'a>(&'a self, system: &'a str, brief: &Brief<'_>) -> Ask<'a> {
-        Ask { router: self.router, system, temperature: brief.temperature, parts: &[] }
-    }
-}
-
-fn advocacy_prompt(case: &AdvocateCase, brief: &Brief<'_>) -> String {
-    format!(
-        "Make the case for the idea below. Answer with one JSON object. Give:\n{FIELDS}{}\n{}{}",
-        brief.language_line(),
-        brief.fenced(),
-        prompt::all_fenced(&blocks(case))
-    )
-}
-
-fn advocacy_batch_prompt(cases: &[AdvocateCase], brief: &Brief<'_>, labels: &[usize]) -> String {
-    let shown: String = labels.iter().map(|&label| prompt::labelled(label, &blocks(&cases[label]))).collect();
-    format!(
-        "Make the case for each idea below.\n{}For each idea give:\n{FIELDS}{}\n{}{shown}",
-        prompt::label_line(labels),
-        brief.language_line(),
-        brief.fenced()
-    )
-}
-
-fn blocks(case: &AdvocateCase) -> [(&'static str, &str); 2] {
-    [("idea", &case.idea), ("evaluation", &case.evaluation)]
 }

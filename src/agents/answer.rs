@@ -1,4 +1,4 @@
-//! What an agent hands back.
+//! The results of agents, with what they cost.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,23 +6,23 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::router::Response;
 
-/// A value and what it took to get it.
+/// A value and the cost of all calls it took.
 #[derive(Debug, Clone)]
 pub struct Answer<T> {
-    /// What was asked for.
+    /// The value.
     pub value: T,
-    /// Tokens of every call and every attempt together.
+    /// Tokens of every attempt of every call.
     pub tokens: u64,
-    /// US dollars of every call together; `None` where one call's price is unknown.
+    /// US dollars of every call together. `None` means that the price of a call is unknown.
     pub cost: Option<f64>,
-    /// Calls made to the router, the failed ones too.
+    /// Calls made to the router, including failed ones.
     pub calls: u32,
-    /// The replies that were taken, in order.
+    /// The accepted replies, in order.
     pub responses: Vec<Response>,
 }
 
 impl<T> Answer<T> {
-    /// The same answer about another value.
+    /// Replaces the value by the result of `change`.
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
         Answer {
             value: change(self.value),
@@ -33,7 +33,7 @@ impl<T> Answer<T> {
         }
     }
 
-    /// Adds a call that failed: its attempts were paid for all the same, at a price nobody told.
+    /// Adds a failed call. The provider may bill its attempts, at a price that is not known.
     pub(super) fn failed(&mut self, error: &Error) {
         self.calls += 1;
         let attempts: u64 = error.attempts().iter().map(|attempt| attempt.usage.total()).sum();
@@ -46,7 +46,7 @@ impl<T> Answer<T> {
 }
 
 impl<T> Answer<Vec<T>> {
-    /// Both lists, and what both took.
+    /// Concatenates the values of both answers and adds up their costs.
     pub(super) fn joined(mut self, other: Self) -> Self {
         self.value.extend(other.value);
         self.responses.extend(other.responses);
@@ -58,12 +58,12 @@ impl<T> Answer<Vec<T>> {
 }
 
 impl Answer<()> {
-    /// Nothing asked yet, nothing spent.
+    /// Creates an answer without calls.
     pub(super) fn nothing() -> Self {
         Self { value: (), tokens: 0, cost: Some(0.0), calls: 0, responses: Vec::new() }
     }
 
-    /// Adds a call that was answered.
+    /// Adds a successful call.
     pub(super) fn answered(&mut self, response: Response) {
         self.calls += 1;
         self.tokens += response.tokens;
@@ -72,7 +72,7 @@ impl Answer<()> {
     }
 }
 
-/// One result per idea asked about, in the order of the question: the item, or why there is none.
+/// The results of a request about several ideas, in the order of the ideas: an item, or the reason why it is missing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch<T> {
     entries: Vec<Result<T, String>>,
@@ -83,29 +83,29 @@ impl<T> Batch<T> {
         Self { entries }
     }
 
-    /// The item of the idea at `index`; `Err` tells why there is none, `None` that it was not asked for.
+    /// Returns the item of the idea at `index`, or the reason why it is missing. `None` means that there is no such idea.
     pub fn get(&self, index: usize) -> Option<Result<&T, &str>> {
         self.entries.get(index).map(|entry| entry.as_ref().map_err(String::as_str))
     }
 
-    /// The same entries about other items.
+    /// Replaces every item by the result of `change`.
     pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Batch<U> {
         Batch { entries: self.entries.into_iter().map(|entry| entry.map(&change)).collect() }
     }
 
-    /// How many ideas were asked about.
+    /// Returns the number of ideas.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether no idea was asked about.
+    /// Returns whether there are no ideas.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The items there are, each with the index of its idea, and left out those that are missing.
-    pub fn labelled(self) -> impl Iterator<Item = Labelled<T>> {
-        (0u32..).zip(self.entries).filter_map(|(idea_index, entry)| Some(Labelled { idea_index, item: entry.ok()? }))
+    /// Returns the items that are not missing, each with the index of its idea.
+    pub fn indexed(self) -> impl Iterator<Item = Indexed<T>> {
+        (0u32..).zip(self.entries).filter_map(|(idea_index, entry)| Some(Indexed { idea_index, item: entry.ok()? }))
     }
 }
 
@@ -118,12 +118,13 @@ impl<T> IntoIterator for Batch<T> {
     }
 }
 
-/// An item of a batch with the index of the idea it belongs to: the form in which batches travel as JSON.
+/// An item of a batch with the index of its idea, as batches are sent in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Labelled<T> {
+pub struct Indexed<T> {
+    // This text is part of the schema that models see.
     /// The number that stands above the idea this item is about, exactly as given.
     pub idea_index: u32,
-    /// What was said about the idea.
+    /// The item.
     #[serde(flatten)]
     pub item: T,
 }

@@ -1,17 +1,16 @@
-//! The critic: a score and a comment for every idea.
+//! The critic: scores every idea and comments on it.
 
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
-use super::ask::Ask;
+use super::client::AgentClient;
 use super::output::Output;
 use super::prompt::{self, Brief};
 use crate::error::Result;
 use crate::router::Generate;
 
-const SCHEMA: &str = "CriticEvaluations";
 const ROLE: &str = "You are a fair and demanding critic. You judge every idea by itself, on its merits for the topic, and use the whole scale.";
 
 /// A critic's view of one idea.
@@ -32,51 +31,44 @@ pub struct CriticEvaluation {
 }
 
 impl Output for CriticEvaluation {
+    const BATCH: &'static str = "CriticEvaluations";
+
     fn normalised(self) -> Self {
         Self { score: (self.score * 10.0).round() / 10.0, ..self }
     }
 }
 
 /// Evaluates ideas.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Critic<'a> {
-    /// Whom it asks.
+    /// The router used for requests.
     pub router: &'a dyn Generate,
 }
 
-impl std::fmt::Debug for Critic<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Critic").finish_non_exhaustive()
-    }
-}
-
 impl Critic<'_> {
-    /// Evaluates every idea in one call; an idea is a whole text, of as many lines as it likes.
+    /// Evaluates every idea in one call. An idea is a whole text, which may have several lines.
     ///
-    /// Fails with `InvalidInput` for a blank topic, no ideas or a blank idea, before anything is sent; otherwise as the
-    /// router does.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
+    /// errors.
     pub async fn evaluate(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<CriticEvaluation>>> {
-        brief.check()?;
-        prompt::check_texts("ideas", ideas.iter().map(String::as_str))?;
-        let system = prompt::system(ROLE);
-        let ask = Ask { router: self.router, system: &system, temperature: brief.temperature, parts: &[] };
-        ask.batch(SCHEMA, ideas.len(), |labels| evaluation_prompt(ideas, brief, labels)).await
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        client.batch(ideas.iter().map(String::as_str), |indices| evaluation_prompt(ideas, brief, indices)).await
     }
 }
 
-fn evaluation_prompt(ideas: &[String], brief: &Brief<'_>, labels: &[usize]) -> String {
-    let shown: String = labels.iter().map(|&label| prompt::labelled(label, &[("idea", &ideas[label])])).collect();
+fn evaluation_prompt(ideas: &[String], brief: &Brief<'_>, indices: &[usize]) -> String {
     format!(
         "Evaluate each idea below for the topic{context_rule}.\n\
-         {label_line}\
+         {items_line}\
          For each idea give:\n\
          - score: 0 to 10, at most one decimal\n\
          - comment: 10 to 5000 characters; the reasons for the score\n\
          - strengths and weaknesses: short phrases\n\
-         {language}\n{fenced}{shown}",
-        context_rule = if brief.context.trim().is_empty() { "" } else { " and the constraints in the context" },
-        label_line = prompt::label_line(labels),
-        language = brief.language_line(),
-        fenced = brief.fenced(),
+         {ending}",
+        context_rule = if brief.has_context() { " and the constraints in the context" } else { "" },
+        items_line = prompt::items_line(indices),
+        ending = brief.ending(&prompt::ideas(indices, |index| [("idea", &ideas[index])])),
     )
 }

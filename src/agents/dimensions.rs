@@ -1,4 +1,4 @@
-//! The multi-dimensional evaluator: seven scores and a summary for every idea, all in one call.
+//! The multi-dimensional evaluator: scores every idea on seven dimensions and summarizes it, in one call.
 
 use garde::Validate;
 use schemars::JsonSchema;
@@ -6,42 +6,41 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::answer::{Answer, Batch};
-use super::ask::Ask;
+use super::client::AgentClient;
 use super::output::Output;
 use super::prompt::{self, Brief};
 use crate::error::Result;
 use crate::router::Generate;
 
-const SCHEMA: &str = "DimensionEvaluations";
 const ROLE: &str = "You are an analyst of ideas. You rate one dimension at a time, each by itself, and let no dimension colour another.";
 
-/// Scores below this one are weak.
+/// Lower scores are weak.
 const WEAK: f64 = 6.0;
 
-/// The most weak dimensions that are told: who is to mend everything mends nothing.
-const MOST_WEAK: usize = 3;
+/// The number of weak dimensions that an improvement focuses on.
+const MAX_WEAK: usize = 3;
 
-/// One side of an idea's worth.
+/// A dimension that ideas are scored on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dimension {
-    /// Whether it can be done.
+    /// Whether the idea can be implemented.
     Feasibility,
-    /// Whether it is new.
+    /// Whether the idea is new.
     Innovation,
-    /// What it changes.
+    /// How much the idea changes.
     Impact,
-    /// What it gives for its cost.
+    /// The benefit in relation to the cost.
     CostEffectiveness,
-    /// Whether it can grow.
+    /// Whether the idea can grow.
     Scalability,
-    /// How safe it is: higher is safer.
+    /// How safe the idea is. A higher score is safer.
     RiskAssessment,
-    /// How soon it works.
+    /// How soon the idea works.
     Timeline,
 }
 
 impl Dimension {
-    /// Every dimension, in the order they are asked for.
+    /// Every dimension, in the order of the prompt.
     pub const ALL: [Self; 7] = [
         Self::Feasibility,
         Self::Innovation,
@@ -52,7 +51,7 @@ impl Dimension {
         Self::Timeline,
     ];
 
-    /// A stable snake-case name.
+    /// Returns a stable name in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Feasibility => "feasibility",
@@ -65,7 +64,7 @@ impl Dimension {
         }
     }
 
-    /// Its share of the weighted score; all shares together are 1.
+    /// Returns the share of the weighted score. All shares add up to 1.
     pub const fn weight(self) -> f64 {
         match self {
             Self::Feasibility | Self::Impact => 0.20,
@@ -123,10 +122,12 @@ pub struct DimensionScores {
     pub summary: String,
 }
 
-impl Output for DimensionScores {}
+impl Output for DimensionScores {
+    const BATCH: &'static str = "DimensionEvaluations";
+}
 
 impl DimensionScores {
-    /// The score of `dimension`, 1.0 to 10.0.
+    /// Returns the score of `dimension`, from 1.0 to 10.0.
     pub const fn of(&self, dimension: Dimension) -> f64 {
         match dimension {
             Dimension::Feasibility => self.feasibility,
@@ -139,47 +140,47 @@ impl DimensionScores {
         }
     }
 
-    /// The mean of the seven scores.
+    /// Returns the mean of the seven scores.
     pub fn overall(&self) -> f64 {
         Dimension::ALL.map(|dimension| self.of(dimension)).iter().sum::<f64>() / 7.0
     }
 
-    /// The sum of the seven scores by their weights.
+    /// Returns the sum of the seven scores by their weights.
     pub fn weighted(&self) -> f64 {
         Dimension::ALL.map(|dimension| self.of(dimension) * dimension.weight()).iter().sum()
     }
 
-    /// How much the seven agree: 1 less a 25th of their variance, never below 0.
+    /// Returns how much the seven scores agree: 1 minus a 25th of their variance, and at least 0.
     pub fn confidence_interval(&self) -> f64 {
         let mean = self.overall();
         let squares = Dimension::ALL.map(|dimension| (self.of(dimension) - mean).powi(2));
         (1.0 - squares.iter().sum::<f64>() / 7.0 / 25.0).max(0.0)
     }
 
-    /// The dimensions that an improvement should look at first, three at most: the scores below 6, the lowest first, of
-    /// equals the weightier.
+    /// Returns the dimensions that an improvement should focus on: at most three with scores below 6, the lowest first, and
+    /// the one with the greater weight first among equals.
     pub fn weak(&self) -> Vec<Dimension> {
         let mut weak: Vec<Dimension> =
             Dimension::ALL.into_iter().filter(|dimension| self.of(*dimension) < WEAK).collect();
         weak.sort_by(|one, two| self.of(*one).total_cmp(&self.of(*two)).then(two.weight().total_cmp(&one.weight())));
-        weak.truncate(MOST_WEAK);
+        weak.truncate(MAX_WEAK);
         weak
     }
 
-    /// The weak dimensions in words, for [`ImproveCase::weak_dimensions`](super::ImproveCase::weak_dimensions); empty
-    /// where there are none.
+    /// Formats the weak dimensions for [`ImproveInput::weak_dimensions`](super::ImproveInput::weak_dimensions). Returns an
+    /// empty text if there are none.
     pub fn weak_points(&self) -> String {
         let lines = self.weak().into_iter().map(|weak| format!("{}: {} of 10", weak.as_str(), self.of(weak)));
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// The scores with all that follows from them, in the form callers get.
+    /// Returns the scores with the values derived from them, for callers.
     pub const fn evaluation(&self) -> MultiDimensionalEvaluation<'_> {
         MultiDimensionalEvaluation(self)
     }
 }
 
-/// Scores as callers get them: `overall_score`, `weighted_score`, `confidence_interval`, `dimension_scores` by name,
+/// Serializes scores for callers: `overall_score`, `weighted_score`, `confidence_interval`, `dimension_scores` by name,
 /// `weak_dimensions` and `summary`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MultiDimensionalEvaluation<'a>(&'a DimensionScores);
@@ -203,55 +204,46 @@ impl Serialize for MultiDimensionalEvaluation<'_> {
     }
 }
 
-/// Rates ideas on seven dimensions.
-#[derive(Clone, Copy)]
+/// Scores ideas on seven dimensions.
+#[derive(Debug, Clone, Copy)]
 pub struct MultiDimensionalEvaluator<'a> {
-    /// Whom it asks.
+    /// The router used for requests.
     pub router: &'a dyn Generate,
 }
 
-impl std::fmt::Debug for MultiDimensionalEvaluator<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MultiDimensionalEvaluator").finish_non_exhaustive()
-    }
-}
-
 impl MultiDimensionalEvaluator<'_> {
-    /// The temperature it is asked with in the workflow: the same idea is to get the same scores.
+    /// The temperature in the workflow: equal ideas should get equal scores.
     pub const TEMPERATURE: f64 = 0.0;
 
-    /// Rates every idea in one call, summaries included.
+    /// Scores every idea in one call, summaries included.
     ///
-    /// Fails with `InvalidInput` for a blank topic, no ideas or a blank idea, before anything is sent; otherwise as the
-    /// router does.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
+    /// errors.
     pub async fn evaluate(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<DimensionScores>>> {
-        brief.check()?;
-        prompt::check_texts("ideas", ideas.iter().map(String::as_str))?;
-        let system = prompt::system(ROLE);
-        let ask = Ask { router: self.router, system: &system, temperature: brief.temperature, parts: &[] };
-        ask.batch(SCHEMA, ideas.len(), |labels| dimensions_prompt(ideas, brief, labels)).await
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        client.batch(ideas.iter().map(String::as_str), |indices| dimensions_prompt(ideas, brief, indices)).await
     }
 }
 
-/// A score outside of the scale is meant as its end; what is no number is left for the check to refuse.
+/// Clamps a score that is out of range. `NaN` is left for the validation to reject.
 fn clamped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     f64::deserialize(deserializer).map(|score| score.clamp(1.0, 10.0))
 }
 
-fn dimensions_prompt(ideas: &[String], brief: &Brief<'_>, labels: &[usize]) -> String {
-    let shown: String = labels.iter().map(|&label| prompt::labelled(label, &[("idea", &ideas[label])])).collect();
+fn dimensions_prompt(ideas: &[String], brief: &Brief<'_>, indices: &[usize]) -> String {
     let dimensions = Dimension::ALL.map(|dimension| format!("- {}: {}\n", dimension.as_str(), dimension.question()));
     format!(
         "Rate each idea below for the topic{context_rule} on seven dimensions.\n\
-         {label_line}\
+         {items_line}\
          For each idea give a score from 1 (worst) to 10 (best) for:\n{dimensions}\
          and a summary: one sentence on its strong and weak sides\n\
-         {language}\n{fenced}{shown}",
-        context_rule = if brief.context.trim().is_empty() { "" } else { " and the constraints in the context" },
-        label_line = prompt::label_line(labels),
+         {ending}",
+        context_rule = if brief.has_context() { " and the constraints in the context" } else { "" },
+        items_line = prompt::items_line(indices),
         dimensions = dimensions.concat(),
-        language = brief.language_line(),
-        fenced = brief.fenced(),
+        ending = brief.ending(&prompt::ideas(indices, |index| [("idea", &ideas[index])])),
     )
 }
 
@@ -277,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn the_weights_are_shares() {
+    fn weights_add_up_to_one() {
         let sum: f64 = Dimension::ALL.map(Dimension::weight).iter().sum();
         assert!(near(sum, 1.0), "{sum}");
     }
 
     #[test]
-    fn overall_is_the_mean_and_confidence_falls_with_the_variance() {
+    fn overall_is_the_mean_and_confidence_decreases_with_variance() {
         let even = scores([7.0; 7]);
         assert!(near(even.overall(), 7.0) && near(even.weighted(), 7.0) && near(even.confidence_interval(), 1.0));
         // Mean 4, variance 4.
@@ -293,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_outside_of_the_scale_are_its_ends() {
+    fn out_of_range_scores_are_clamped() {
         let wild = scores([0.0, -3.0, 12.0, 10.0, 1.0, 5.5, 1e300]);
         let read = Dimension::ALL.map(|dimension| wild.of(dimension));
         assert!(read.iter().zip([1.0, 1.0, 10.0, 10.0, 1.0, 5.5, 10.0]).all(|(one, two)| near(*one, two)), "{read:?}");
@@ -311,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_get_what_follows_from_the_scores() {
+    fn an_evaluation_contains_the_derived_values() {
         let value = serde_json::to_value(scores([7.0; 7]).evaluation()).unwrap();
         assert_eq!(value["dimension_scores"].as_object().unwrap().len(), 7);
         assert_eq!(value["summary"], "Good");

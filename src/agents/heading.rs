@@ -1,4 +1,4 @@
-//! The headings of formatted arguments, in the languages of their readers.
+//! The headings of formatted arguments in several languages.
 
 use whatlang::Lang;
 
@@ -17,7 +17,7 @@ pub(super) enum Heading {
 }
 
 impl Heading {
-    /// Its words in `language`; in English where there are none.
+    /// Returns the heading in `language`, or in English if there is no translation.
     pub(super) fn text(self, language: Option<Language>) -> &'static str {
         match language.map(Language::lang) {
             Some(Lang::Ara) => self.arabic(),

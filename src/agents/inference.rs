@@ -1,4 +1,4 @@
-//! The logical inference engine: what follows from every idea, step by step, in one call.
+//! The logical inference engine: draws conclusions about every idea, step by step, in one call.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,9 +9,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
-use super::ask::Ask;
+use super::client::AgentClient;
 use super::output::Output;
-use super::prompt::{self, Brief};
+use super::prompt::Brief;
 use crate::error::{Error, Result};
 use crate::router::Generate;
 
@@ -23,7 +23,7 @@ const FIELDS: &str = "\
 - improvements: what the idea should change for it, at most 5000 characters
 ";
 
-/// What is reasoned about.
+/// The question that an inference answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum InferenceType {
     /// Whether the idea reaches its aim.
@@ -40,10 +40,10 @@ pub enum InferenceType {
 }
 
 impl InferenceType {
-    /// Every type, in the order they are documented.
+    /// Every type, in the order of the documentation.
     pub const ALL: [Self; 5] = [Self::Full, Self::Causal, Self::Constraints, Self::Contradiction, Self::Implications];
 
-    /// The name users write.
+    /// Returns the name that users write.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -54,7 +54,7 @@ impl InferenceType {
         }
     }
 
-    /// What a model is told to find.
+    /// Returns the task in the prompt.
     const fn task(self) -> &'static str {
         match self {
             Self::Full => "Reason about each idea below: does it reach the aim of the topic, and why?",
@@ -71,7 +71,7 @@ impl InferenceType {
         }
     }
 
-    /// What a model is asked for besides [`FIELDS`].
+    /// Returns the fields of the reply in addition to [`FIELDS`].
     const fn fields(self) -> &'static str {
         match self {
             Self::Full => "",
@@ -114,8 +114,8 @@ impl FromStr for InferenceType {
     }
 }
 
-/// Defines what a model answers for one type: the reasoning, which all types share, and the fields of its own. Both in one
-/// flat object, so that a fault names a field as the model knows it.
+/// Defines the output of each inference type: the common fields and its own fields, in one flat object, so that faults
+/// name fields as the model knows them.
 macro_rules! inferences {
     ($(
         $(#[$doc:meta])*
@@ -139,7 +139,9 @@ macro_rules! inferences {
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
-        impl Output for $name {}
+        impl Output for $name {
+            const BATCH: &'static str = concat!(stringify!($name), "s");
+        }
 
         impl From<$name> for Inference {
             fn from(value: $name) -> Self {
@@ -148,7 +150,7 @@ macro_rules! inferences {
         }
     )*
 
-        /// What follows from one idea, of any type.
+        /// An inference of any type about one idea.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[serde(untagged)]
         pub enum Inference {
@@ -156,22 +158,22 @@ macro_rules! inferences {
         }
 
         impl Inference {
-            /// The steps of the reasoning, in order; never empty.
+            /// Returns the steps of the reasoning, in order. There is at least one.
             pub fn inference_chain(&self) -> &[String] {
                 match self { $(Self::$name(inference) => &inference.inference_chain,)* }
             }
 
-            /// What follows.
+            /// Returns the conclusion.
             pub fn conclusion(&self) -> &str {
                 match self { $(Self::$name(inference) => &inference.conclusion,)* }
             }
 
-            /// How certain the conclusion is, from 0.0 to 1.0.
+            /// Returns how certain the conclusion is, from 0.0 to 1.0.
             pub const fn confidence(&self) -> f64 {
                 match self { $(Self::$name(inference) => inference.confidence,)* }
             }
 
-            /// What the idea should change for it.
+            /// Returns how the idea should change because of the conclusion.
             pub fn improvements(&self) -> Option<&str> {
                 match self { $(Self::$name(inference) => inference.improvements.as_deref(),)* }
             }
@@ -264,7 +266,7 @@ pub enum Severity {
     High,
 }
 
-/// Plain words: the derived schema would spell each out with its documentation, which some providers refuse.
+/// Lists the plain names. The derived schema would document each of them, which some providers reject.
 impl JsonSchema for Severity {
     fn inline_schema() -> bool {
         true
@@ -280,16 +282,16 @@ impl JsonSchema for Severity {
 }
 
 impl Inference {
-    /// The confidence from which on an inference is worth telling, unless the caller says otherwise.
+    /// The default minimum confidence of an inference.
     pub const THRESHOLD: f64 = 0.5;
 
-    /// Whether it is certain enough to be told. A confidence of 0.0 is a placeholder for no answer and never is, not even
-    /// with a threshold of 0.0.
+    /// Returns whether the confidence reaches `threshold`. A confidence of 0.0 is a placeholder for a missing answer and
+    /// never passes, not even with a threshold of 0.0.
     pub fn passes(&self, threshold: f64) -> bool {
         self.confidence() > 0.0 && self.confidence() >= threshold
     }
 
-    /// The inference in words, for [`ImproveCase::inference`](super::ImproveCase::inference).
+    /// Formats the inference for [`ImproveInput::inference`](super::ImproveInput::inference).
     pub fn insight(&self) -> String {
         let steps = self.inference_chain().iter().map(|step| format!("• {step}\n"));
         let improvements = self.improvements().map(|improvements| format!("\n{improvements}")).unwrap_or_default();
@@ -298,74 +300,50 @@ impl Inference {
 }
 
 /// Draws conclusions about ideas.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct LogicalInferenceEngine<'a> {
-    /// Whom it asks.
+    /// The router used for requests.
     pub router: &'a dyn Generate,
 }
 
-impl fmt::Debug for LogicalInferenceEngine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogicalInferenceEngine").finish_non_exhaustive()
-    }
-}
-
 impl LogicalInferenceEngine<'_> {
-    /// The temperature it is asked with in the workflow.
+    /// The temperature in the workflow.
     pub const TEMPERATURE: f64 = 0.7;
 
-    /// Reasons about every idea in one call, whatever the type.
+    /// Draws conclusions of type `kind` about every idea in one call.
     ///
-    /// Fails with `InvalidInput` for a blank topic, no ideas or a blank idea, before anything is sent; otherwise as the
-    /// router does.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
+    /// errors.
     pub async fn infer(
         &self,
         ideas: &[String],
         kind: InferenceType,
         brief: &Brief<'_>,
     ) -> Result<Answer<Batch<Inference>>> {
-        brief.check()?;
-        prompt::check_texts("ideas", ideas.iter().map(String::as_str))?;
         match kind {
-            InferenceType::Full => self.ask::<FullInference>("FullInferences", ideas, kind, brief).await,
-            InferenceType::Causal => self.ask::<CausalInference>("CausalInferences", ideas, kind, brief).await,
-            InferenceType::Constraints => {
-                self.ask::<ConstraintInference>("ConstraintInferences", ideas, kind, brief).await
-            }
-            InferenceType::Contradiction => {
-                self.ask::<ContradictionInference>("ContradictionInferences", ideas, kind, brief).await
-            }
-            InferenceType::Implications => {
-                self.ask::<ImplicationInference>("ImplicationInferences", ideas, kind, brief).await
-            }
+            InferenceType::Full => self.request::<FullInference>(ideas, kind, brief).await,
+            InferenceType::Causal => self.request::<CausalInference>(ideas, kind, brief).await,
+            InferenceType::Constraints => self.request::<ConstraintInference>(ideas, kind, brief).await,
+            InferenceType::Contradiction => self.request::<ContradictionInference>(ideas, kind, brief).await,
+            InferenceType::Implications => self.request::<ImplicationInference>(ideas, kind, brief).await,
         }
     }
 
-    async fn ask<T: Output + Into<Inference>>(
+    async fn request<T: Output + Into<Inference>>(
         &self,
-        schema: &str,
         ideas: &[String],
         kind: InferenceType,
         brief: &Brief<'_>,
     ) -> Result<Answer<Batch<Inference>>> {
-        let system = prompt::system(ROLE);
-        let ask = Ask { router: self.router, system: &system, temperature: brief.temperature, parts: &[] };
-        let answer: Answer<Batch<T>> =
-            ask.batch(schema, ideas.len(), |labels| inference_prompt(ideas, kind, brief, labels)).await?;
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        let fields = format!("{FIELDS}{}", kind.fields());
+        let prompt =
+            |indices: &[usize]| brief.batch_prompt(kind.task(), &fields, indices, |index| [("idea", &*ideas[index])]);
+        let answer: Answer<Batch<T>> = client.batch(ideas.iter().map(String::as_str), prompt).await?;
         Ok(answer.map(|batch| batch.map(T::into)))
     }
-}
-
-fn inference_prompt(ideas: &[String], kind: InferenceType, brief: &Brief<'_>, labels: &[usize]) -> String {
-    let shown: String = labels.iter().map(|&label| prompt::labelled(label, &[("idea", &ideas[label])])).collect();
-    format!(
-        "{}\n{}For each idea give:\n{FIELDS}{}{}\n{}{shown}",
-        kind.task(),
-        prompt::label_line(labels),
-        kind.fields(),
-        brief.language_line(),
-        brief.fenced(),
-    )
 }
 
 #[cfg(test)]
@@ -388,12 +366,12 @@ mod tests {
     }
 
     #[test]
-    fn an_insight_is_the_steps_the_conclusion_and_what_to_change() {
+    fn an_insight_contains_steps_conclusion_and_improvements() {
         assert_eq!(inference(1.0).insight(), "• It rains\n• Bread gets wet\n→ It needs a roof\nAdd a roof");
     }
 
     #[test]
-    fn types_are_known_by_name() {
+    fn types_are_parsed_by_name() {
         for kind in InferenceType::ALL {
             assert_eq!(kind.as_str().parse::<InferenceType>().unwrap(), kind);
         }

@@ -1,4 +1,4 @@
-//! The language of a topic, or the one a caller names: told in prompts, and the language of headings.
+//! The language of replies and headings: detected from the topic, or named by the caller.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use whatlang::{Lang, Script};
 
 use crate::error::{Error, Result};
 
-/// A language that a text is known to be in.
+/// A natural language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Language(Lang);
 
-/// The two-letter codes of ISO 639-1, for what people write more often than the three letters of ISO 639-3.
+/// The two-letter codes of ISO 639-1. `whatlang` knows only the three-letter codes of ISO 639-3.
 #[rustfmt::skip]
 const CODES: [(&str, Lang); 69] = [
     ("af", Lang::Afr), ("ak", Lang::Aka), ("am", Lang::Amh), ("ar", Lang::Ara), ("az", Lang::Aze), ("be", Lang::Bel),
@@ -27,16 +27,16 @@ const CODES: [(&str, Lang); 69] = [
     ("uz", Lang::Uzb), ("vi", Lang::Vie), ("zh", Lang::Cmn),
 ];
 
-/// Letters below which the letters' statistics tell too little of a language.
-const ENOUGH_LETTERS: usize = 24;
+/// The number of letters that detection by letter statistics needs.
+const MIN_LETTERS: usize = 24;
 
-/// Common characters of Chinese that Japanese does not use: simplified forms and Chinese function words.
+/// Common Chinese characters that Japanese does not use: simplified forms and function words.
 const CHINESE: &str =
     "们这为时发对动说过还开关进问间让从应业产电车东书长见话语请谁给场设计济经统环与你您她它很什么麼嗎這們";
 
 impl Language {
-    /// The language of `topic`; `None` where it cannot be told for certain. `context` decides only between Chinese and
-    /// Japanese for a topic of Han characters alone.
+    /// Returns the language of `topic`, or `None` if it is uncertain. `context` only decides between Chinese and Japanese
+    /// for a topic of Han characters alone.
     pub fn of(topic: &str, context: &str) -> Option<Self> {
         if topic.chars().any(is_kana) {
             return Some(Self(Lang::Jpn));
@@ -48,14 +48,18 @@ impl Language {
             script if script.langs().len() == 1 => Some(Self(info.lang())),
             Script::Arabic | Script::Cyrillic | Script::Devanagari | Script::Hebrew | Script::Latin => {
                 let letters = topic.chars().filter(|c| c.is_alphabetic()).count();
-                (info.is_reliable() && letters >= ENOUGH_LETTERS).then_some(Self(info.lang()))
+                (info.is_reliable() && letters >= MIN_LETTERS).then_some(Self(info.lang()))
             }
             _ => None,
         }
     }
 
-    /// The language a caller names: by its English or own name, or by its code with or without a region (`de`, `deu`,
-    /// `de-AT`, `German`, `Deutsch`), in any case. Fails with `InvalidInput` for what is no name of one.
+    /// Parses a language by its English or native name, or by its code with or without a region (`de`, `deu`, `de-AT`,
+    /// `German`, `Deutsch`), in any case.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if the name is unknown.
     pub fn named(name: &str) -> Result<Self> {
         let wanted = name.trim().to_lowercase();
         let code = wanted.split(['-', '_']).next().unwrap_or_default();
@@ -77,7 +81,7 @@ impl Language {
         self.0
     }
 
-    /// The English name, as prompts use it.
+    /// Returns the English name, which prompts use.
     pub fn name(self) -> &'static str {
         match self.0 {
             Lang::Cmn => "Chinese",
@@ -92,7 +96,7 @@ impl fmt::Display for Language {
     }
 }
 
-/// Han characters alone do not tell Chinese from Japanese.
+/// Distinguishes Chinese and Japanese in a text of Han characters.
 fn han(topic: &str, context: &str) -> Option<Language> {
     let is_chinese = |c: char| CHINESE.contains(c);
     if topic.chars().any(is_chinese) {
@@ -106,7 +110,7 @@ fn han(topic: &str, context: &str) -> Option<Language> {
     }
 }
 
-/// Arabic writes kaf, yeh and teh marbuta with letters of its own; Persian and Urdu have letters Arabic lacks.
+/// Distinguishes Arabic from Persian and Urdu: Arabic has its own kaf, yeh and teh marbuta and lacks some of their letters.
 fn is_arabic(text: &str) -> bool {
     text.contains(['ة', 'ك', 'ي']) && !text.contains(['پ', 'چ', 'ژ', 'گ', 'ک', 'ی', 'ٹ', 'ڈ', 'ڑ', 'ے', 'ہ'])
 }
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_decide() {
+    fn scripts_identify_languages() {
         assert_eq!(name("食品ロスを減らす方法"), Some("Japanese"));
         assert_eq!(name("减少城市食物浪费的方法，让社区参与进来"), Some("Chinese"));
         assert_eq!(name("도시의 음식물 쓰레기 줄이기"), Some("Korean"));
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_decide_long_texts_only() {
+    fn letter_statistics_identify_long_texts_only() {
         assert_eq!(name("Wie können wir Lebensmittelabfälle in unserer Stadt verringern?"), Some("German"));
         assert_eq!(name("How can we reduce the amount of food that is wasted in our city?"), Some("English"));
         assert_eq!(name("كيف يمكننا تقليل هدر الطعام في مدينتنا"), Some("Arabic"));
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_language_has_many_names() {
+    fn languages_are_parsed_by_name_and_code() {
         for (names, language) in [
             (vec!["de", "deu", "DE-at", "de_CH", "German", "deutsch"], "German"),
             (vec!["zh", "zh-Hant", "cmn", "chinese", "Mandarin", "中文"], "Chinese"),
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn han_alone_needs_a_hint() {
+    fn han_characters_need_a_hint() {
         assert_eq!(name("環境問題"), None);
         assert_eq!(Language::of("環境問題", "高校生向けの企画").map(Language::name), Some("Japanese"));
         assert_eq!(Language::of("環境問題", "給我們的學校").map(Language::name), Some("Chinese"));

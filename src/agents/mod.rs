@@ -1,8 +1,8 @@
 //! The agents: typed input, prompt, typed output.
 //!
-//! Seven agents share one shape. Each borrows a router for as long as it asks, checks its input before anything is sent,
-//! writes one prompt, and hands back typed items with what they cost. Agents that judge many ideas ask for all of them
-//! in one call; every item of the reply carries the `idea_index` of its idea, and nothing is matched by position.
+//! Each of the seven agents borrows a router, validates its input before anything is sent, writes one prompt, and returns
+//! typed items with their cost. Agents that work on several ideas request all of them in one call. Every item of the reply
+//! carries the `idea_index` of its idea; nothing is matched by position.
 //!
 //! | agent | single | all ideas in one call |
 //! |---|---|---|
@@ -16,25 +16,25 @@
 
 mod advocate;
 mod answer;
-mod ask;
-mod batch;
+mod client;
 mod critic;
 mod dimensions;
 mod heading;
 mod idea_generator;
 mod inference;
 mod language;
+mod matching;
 mod output;
 mod prompt;
 mod skeptic;
 mod structured_idea_generator;
 
-pub use advocate::{Advocacy, Advocate, AdvocateCase, ConcernResponse};
-pub use answer::{Answer, Batch, Labelled};
-pub(crate) use ask::is_fatal;
+pub use advocate::{Advocacy, Advocate, AdvocateInput, ConcernResponse};
+pub use answer::{Answer, Batch, Indexed};
+pub(crate) use client::is_fatal;
 pub use critic::{Critic, CriticEvaluation};
 pub use dimensions::{Dimension, DimensionScores, MultiDimensionalEvaluation, MultiDimensionalEvaluator};
-pub use idea_generator::{GenerateIdeas, IdeaGenerator, IdeaItem};
+pub use idea_generator::{IdeaGenerator, IdeaItem, IdeaRequest};
 pub use inference::{
     CausalInference, Constraint, ConstraintInference, Contradiction, ContradictionInference, FullInference,
     ImplicationInference, Inference, InferenceType, LogicalInferenceEngine, Severity,
@@ -42,5 +42,5 @@ pub use inference::{
 pub use language::Language;
 pub use output::{BATCHES, Output, Point, schema_of};
 pub use prompt::Brief;
-pub use skeptic::{MissingConsideration, QuestionableAssumption, Skeptic, SkepticCase, Skepticism};
-pub use structured_idea_generator::{ImproveCase, Improvement, StructuredIdeaGenerator};
+pub use skeptic::{MissingConsideration, QuestionableAssumption, Skeptic, SkepticInput, Skepticism};
+pub use structured_idea_generator::{ImproveInput, Improvement, StructuredIdeaGenerator};

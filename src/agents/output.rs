@@ -1,6 +1,7 @@
-//! Outputs of a model: from a type to the schema that is sent, and from a reply's JSON back to the type.
+//! The output types of agents: their JSON Schemas, and parsing replies into them.
 //!
-//! One `garde` attribute per field is both the bound in the schema and the check of the reply, so the two cannot drift.
+//! One `garde` attribute per field is both the bound in the schema and the validation of the reply, so the two cannot
+//! drift. Doc comments of the output types are part of the schemas that models see.
 
 use std::fmt::{Debug, Write as _};
 
@@ -16,7 +17,7 @@ use super::heading::Heading;
 use super::language::Language;
 use super::{
     Advocacy, CausalInference, ConstraintInference, ContradictionInference, CriticEvaluation, DimensionScores,
-    FullInference, IdeaItem, ImplicationInference, Improvement, Labelled, Skepticism,
+    FullInference, IdeaItem, ImplicationInference, Improvement, Indexed, Skepticism,
 };
 use crate::error::Result;
 use crate::schema::Schema;
@@ -25,12 +26,15 @@ use crate::schema::Schema;
 pub trait Output:
     Serialize + DeserializeOwned + JsonSchema + Validate<Context = ()> + Clone + PartialEq + Debug + Send + Sync + 'static
 {
-    /// A fault that no single field shows; `None` where there is none.
+    /// The name of the schema for an array of these.
+    const BATCH: &'static str;
+
+    /// Returns a fault that spans several fields, if there is one.
     fn fault(&self) -> Option<&'static str> {
         None
     }
 
-    /// The value in the form it is handed on, for example with its scores rounded.
+    /// Returns the value in its final form, for example with rounded scores.
     #[must_use]
     fn normalised(self) -> Self {
         self
@@ -49,49 +53,44 @@ pub struct Point {
 }
 
 impl Point {
+    /// Returns the titles and descriptions of `points`.
     pub(super) fn pairs(points: &[Self]) -> Vec<(&str, &str)> {
         points.iter().map(|point| (&*point.title, &*point.description)).collect()
     }
 }
 
-/// The schemas of answers about many ideas.
+/// The names of the array schemas.
 pub const BATCHES: [&str; 11] = [
-    "GeneratedIdeas",
-    "CriticEvaluations",
-    "AdvocacyBatch",
-    "SkepticismBatch",
-    "ImprovementBatch",
-    "DimensionEvaluations",
-    "FullInferences",
-    "CausalInferences",
-    "ConstraintInferences",
-    "ContradictionInferences",
-    "ImplicationInferences",
+    IdeaItem::BATCH,
+    CriticEvaluation::BATCH,
+    Advocacy::BATCH,
+    Skepticism::BATCH,
+    Improvement::BATCH,
+    DimensionScores::BATCH,
+    FullInference::BATCH,
+    CausalInference::BATCH,
+    ConstraintInference::BATCH,
+    ContradictionInference::BATCH,
+    ImplicationInference::BATCH,
 ];
 
-/// The schema the agents ask with under `name`, without the number of items, which each question adds for itself.
+/// Returns the schema that agents send under `name`, without the number of items, which depends on the request.
 ///
-/// The names are [`BATCHES`] (root arrays), `Advocacy`, `Skepticism` and `Improvement` (objects). `None` for any other name.
+/// The names are [`BATCHES`] (arrays), `Advocacy`, `Skepticism` and `Improvement` (objects). `None` means that the name is
+/// unknown.
 pub fn schema_of(name: &str) -> Option<Value> {
-    let array = |mut items: Value| {
-        if let Some(items) = items.as_object_mut() {
-            // The name and the description of a Rust type tell a model nothing.
-            items.retain(|key, _| key != "title" && key != "description");
-        }
-        json!({ "title": name, "type": "array", "items": items, "minItems": 1 })
-    };
     Some(match name {
-        "GeneratedIdeas" => array(document::<IdeaItem>()),
-        "CriticEvaluations" => array(document::<Labelled<CriticEvaluation>>()),
-        "AdvocacyBatch" => array(document::<Labelled<Advocacy>>()),
-        "SkepticismBatch" => array(document::<Labelled<Skepticism>>()),
-        "ImprovementBatch" => array(document::<Labelled<Improvement>>()),
-        "DimensionEvaluations" => array(document::<Labelled<DimensionScores>>()),
-        "FullInferences" => array(document::<Labelled<FullInference>>()),
-        "CausalInferences" => array(document::<Labelled<CausalInference>>()),
-        "ConstraintInferences" => array(document::<Labelled<ConstraintInference>>()),
-        "ContradictionInferences" => array(document::<Labelled<ContradictionInference>>()),
-        "ImplicationInferences" => array(document::<Labelled<ImplicationInference>>()),
+        IdeaItem::BATCH => array::<IdeaItem>(name),
+        CriticEvaluation::BATCH => array::<Indexed<CriticEvaluation>>(name),
+        Advocacy::BATCH => array::<Indexed<Advocacy>>(name),
+        Skepticism::BATCH => array::<Indexed<Skepticism>>(name),
+        Improvement::BATCH => array::<Indexed<Improvement>>(name),
+        DimensionScores::BATCH => array::<Indexed<DimensionScores>>(name),
+        FullInference::BATCH => array::<Indexed<FullInference>>(name),
+        CausalInference::BATCH => array::<Indexed<CausalInference>>(name),
+        ConstraintInference::BATCH => array::<Indexed<ConstraintInference>>(name),
+        ContradictionInference::BATCH => array::<Indexed<ContradictionInference>>(name),
+        ImplicationInference::BATCH => array::<Indexed<ImplicationInference>>(name),
         "Advocacy" => document::<Advocacy>(),
         "Skepticism" => document::<Skepticism>(),
         "Improvement" => document::<Improvement>(),
@@ -99,26 +98,49 @@ pub fn schema_of(name: &str) -> Option<Value> {
     })
 }
 
-/// The schema `name` for exactly `count` items, about the ideas `labels` where the items carry labels.
-pub(super) fn list_schema(name: &str, count: usize, labels: &[usize]) -> Result<Schema> {
-    let mut document = schema_of(name).unwrap_or_default();
-    document["minItems"] = json!(count);
-    document["maxItems"] = json!(count);
-    if let (Some(first), Some(last)) = (labels.iter().min(), labels.iter().max()) {
-        let index = &mut document["items"]["properties"]["idea_index"];
-        index["minimum"] = json!(first);
-        index["maximum"] = json!(last);
+/// Returns the schema of one object.
+pub(super) fn object_schema<T: Output>() -> Result<Schema> {
+    Schema::new(T::schema_name(), document::<T>())
+}
+
+/// Returns the schema of an array of exactly `count` items.
+pub(super) fn list_schema<T: Output>(count: usize) -> Result<Schema> {
+    Schema::new(T::BATCH, with_count(array::<T>(T::BATCH), count))
+}
+
+/// Returns the schema of an array with one item for each of the ideas `indices`.
+pub(super) fn batch_schema<T: Output>(indices: &[usize]) -> Result<Schema> {
+    let mut document = with_count(array::<Indexed<T>>(T::BATCH), indices.len());
+    let index = &mut document["items"]["properties"]["idea_index"];
+    index["minimum"] = json!(indices.iter().min());
+    index["maximum"] = json!(indices.iter().max());
+    Schema::new(T::BATCH, document)
+}
+
+/// Parses a reply of one object.
+pub(super) fn parse_object<T: Output>(json: &str) -> Result<T, Vec<String>> {
+    parse(read_json(json)?, "answer")
+}
+
+/// Parses a reply of `count` items. Invalid items are dropped as long as a valid one is left.
+pub(super) fn parse_list<T: Output>(json: &str, count: usize) -> Result<Vec<T>, Vec<String>> {
+    let mut faults = Vec::new();
+    let mut items = Vec::new();
+    for (position, value) in read_items(json, count)?.into_iter().enumerate() {
+        match parse(value, &format!("[{position}]")) {
+            Ok(item) => items.push(item),
+            Err(found) => faults.extend(found),
+        }
     }
-    Schema::new(name, document)
+    if items.is_empty() {
+        faults.push(format!("the answer holds no usable item; {count} were asked for"));
+        return Err(faults);
+    }
+    Ok(items)
 }
 
-/// The schema `name` of one object.
-pub(super) fn object_schema(name: &str) -> Result<Schema> {
-    Schema::new(name, schema_of(name).unwrap_or_default())
-}
-
-/// Reads and checks one output. `path` is where it stands in the reply, for the faults; they hold no value of it.
-pub(super) fn read<T: Output>(mut value: Value, path: &str) -> Result<T, Vec<String>> {
+/// Parses and validates one output. Faults start with `path`, the position in the reply, and never contain its values.
+pub(super) fn parse<T: Output>(mut value: Value, path: &str) -> Result<T, Vec<String>> {
     trim(&mut value);
     let output: T = serde_json::from_value(value).map_err(|error| vec![format!("{path}: {}", describe(&error))])?;
     if let Err(report) = output.validate() {
@@ -130,10 +152,9 @@ pub(super) fn read<T: Output>(mut value: Value, path: &str) -> Result<T, Vec<Str
     }
 }
 
-/// The list in a reply: a root array, an array wrapped in an object of one key, or a lone object where one was asked for.
-pub(super) fn read_list(json: &str, count: usize) -> Result<Vec<Value>, Vec<String>> {
-    let value: Value = serde_json::from_str(json).map_err(|_| vec!["the answer is not valid JSON".to_owned()])?;
-    match value {
+/// Reads the items of a reply: an array, an array in an object with one key, or a single object if `count` is 1.
+pub(super) fn read_items(json: &str, count: usize) -> Result<Vec<Value>, Vec<String>> {
+    match read_json(json)? {
         Value::Array(items) => Ok(items),
         Value::Object(mut object) => {
             if object.len() == 1
@@ -150,13 +171,14 @@ pub(super) fn read_list(json: &str, count: usize) -> Result<Vec<Value>, Vec<Stri
     }
 }
 
-/// An argument as bullet text, a heading over each section; empty sections are left out. The headings are in the
-/// language of the argument, and in `otherwise` where it is too short to tell; in English where that is none of those
-/// there are headings in: Arabic, Chinese, German and Japanese.
-pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)], otherwise: Option<Language>) -> String {
+/// Formats an argument as bullet text with a heading over each section. Empty sections are left out.
+///
+/// The headings are in the language of the argument if it is long enough to detect that, otherwise in `fallback`. English
+/// replaces languages other than Arabic, Chinese, German and Japanese.
+pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)], fallback: Option<Language>) -> String {
     let words: Vec<&str> =
         sections.iter().flat_map(|(_, pairs)| pairs).flat_map(|(lead, detail)| [*lead, *detail]).collect();
-    let language = Language::of(&words.join("\n"), "").or(otherwise);
+    let language = Language::of(&words.join("\n"), "").or(fallback);
     let mut text = String::new();
     for (heading, pairs) in sections.iter().filter(|(_, pairs)| !pairs.is_empty()) {
         let gap = if text.is_empty() { "" } else { "\n\n" };
@@ -168,19 +190,39 @@ pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)], otherwise: Op
     text
 }
 
+/// Returns the schema document of an array called `name`.
+fn array<T: JsonSchema>(name: &str) -> Value {
+    let mut items = document::<T>();
+    if let Some(items) = items.as_object_mut() {
+        // The name and the doc comment of a Rust type are of no use to a model.
+        items.retain(|key, _| key != "title" && key != "description");
+    }
+    json!({ "title": name, "type": "array", "items": items, "minItems": 1 })
+}
+
+fn with_count(mut array: Value, count: usize) -> Value {
+    array["minItems"] = json!(count);
+    array["maxItems"] = json!(count);
+    array
+}
+
 fn document<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.meta_schema = None;
         settings.inline_subschemas = true;
     });
-    // `format: double` and the like tell about Rust, not about the reply; some providers reject them.
+    // Formats such as `double` describe the Rust type, not the reply, and some providers reject them.
     let settings = settings.with_transform(RecursiveTransform(|schema: &mut schemars::Schema| {
         schema.remove("format");
     }));
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// Blanks around a text are no content: a title of blanks must count as empty.
+fn read_json(json: &str) -> Result<Value, Vec<String>> {
+    serde_json::from_str(json).map_err(|_| vec!["the answer is not valid JSON".to_owned()])
+}
+
+/// Trims every text, so that a blank title counts as empty.
 fn trim(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -195,7 +237,7 @@ fn trim(value: &mut Value) {
     }
 }
 
-/// Serde's sentence without the offending value, which may repeat the caller's data.
+/// Returns serde's message without the invalid value, which may repeat the caller's data.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once(", expected ") {
@@ -209,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bounds_are_in_the_schema() {
+    fn schemas_contain_the_bounds() {
         let ideas = schema_of("GeneratedIdeas").unwrap();
         let title = &ideas["items"]["properties"]["title"];
         assert_eq!((&title["minLength"], &title["maxLength"]), (&json!(1), &json!(200)));
@@ -236,19 +278,21 @@ mod tests {
 
     #[test]
     fn lengths_are_counted_in_characters() {
-        let point = |title: &str| read::<Point>(json!({"title": title, "description": "あ"}), "[0]");
+        let point = |title: &str| parse::<Point>(json!({"title": title, "description": "あ"}), "[0]");
         assert!(point(&"語".repeat(200)).is_ok());
         assert_eq!(point(&"語".repeat(201)).unwrap_err(), ["[0].title: length is greater than 200"]);
         assert_eq!(point("  \n ").unwrap_err(), ["[0].title: length is lower than 1"]);
     }
 
     #[test]
-    fn faults_do_not_repeat_values() {
-        let faults = read::<Point>(json!({"title": ["secret"], "description": "x"}), "[3]").unwrap_err();
+    fn faults_do_not_contain_values() {
+        let faults = parse::<Point>(json!({"title": ["secret"], "description": "x"}), "[3]").unwrap_err();
         assert_eq!(faults, ["[3]: a value is of the wrong type; expected a string"]);
-        let faults = read::<Point>(json!({"description": "x"}), "[3]").unwrap_err();
+        let faults = parse::<Point>(json!({"description": "x"}), "[3]").unwrap_err();
         assert_eq!(faults, ["[3]: missing field `title`"]);
     }
 
-    impl Output for Point {}
+    impl Output for Point {
+        const BATCH: &'static str = "Points";
+    }
 }

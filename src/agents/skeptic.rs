@@ -1,15 +1,15 @@
-//! The skeptic: what is wrong with every idea, in answer to its advocate.
+//! The skeptic: argues against ideas, in response to their advocate.
 
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
-use super::ask::Ask;
+use super::client::AgentClient;
 use super::heading::Heading;
 use super::language::Language;
 use super::output::{self, Output, Point};
-use super::prompt::{self, Brief};
+use super::prompt::Brief;
 use crate::error::Result;
 use crate::router::Generate;
 
@@ -62,6 +62,8 @@ pub struct MissingConsideration {
 }
 
 impl Output for Skepticism {
+    const BATCH: &'static str = "SkepticismBatch";
+
     fn fault(&self) -> Option<&'static str> {
         let empty = self.critical_flaws.is_empty()
             && self.risks_and_challenges.is_empty()
@@ -72,13 +74,15 @@ impl Output for Skepticism {
 }
 
 impl Skepticism {
-    /// The case as bullet text under headings, in the language of the case where that is Arabic, Chinese, German or
-    /// Japanese, otherwise in English; empty sections are left out.
+    /// Returns the argument as bullet text under headings. Empty sections are left out.
+    ///
+    /// The headings are in the language of the argument if that is Arabic, Chinese, German or Japanese, otherwise in
+    /// English.
     pub fn formatted(&self) -> String {
         self.formatted_in(None)
     }
 
-    /// The same, with headings in `language` where the case is too short to tell its own.
+    /// Does as [`Skepticism::formatted`], with headings in `language` if the argument is too short to detect its language.
     pub fn formatted_in(&self, language: Option<Language>) -> String {
         let assumptions =
             self.questionable_assumptions.iter().map(|item| (&*item.assumption, &*item.concern)).collect();
@@ -95,74 +99,54 @@ impl Skepticism {
     }
 }
 
-/// An idea to doubt.
+/// The input of [`Skeptic`] for one idea.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SkepticCase {
+pub struct SkepticInput {
     /// The idea. Must not be blank.
     pub idea: String,
-    /// What its advocate said; may be blank.
+    /// The advocate's argument. May be blank.
     pub advocacy: String,
 }
 
-/// Argues against ideas.
-#[derive(Clone, Copy)]
-pub struct Skeptic<'a> {
-    /// Whom it asks.
-    pub router: &'a dyn Generate,
-}
-
-impl std::fmt::Debug for Skeptic<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Skeptic").finish_non_exhaustive()
+impl SkepticInput {
+    fn blocks(&self) -> [(&'static str, &str); 2] {
+        [("idea", &self.idea), ("advocacy", &self.advocacy)]
     }
 }
 
+/// Argues against ideas.
+#[derive(Debug, Clone, Copy)]
+pub struct Skeptic<'a> {
+    /// The router used for requests.
+    pub router: &'a dyn Generate,
+}
+
 impl Skeptic<'_> {
-    /// Argues against one idea. Fails as [`Skeptic::criticize_batch`] does.
-    pub async fn criticize(&self, case: &SkepticCase, brief: &Brief<'_>) -> Result<Answer<Skepticism>> {
-        brief.check()?;
-        prompt::check_text("the idea", &case.idea)?;
-        let system = prompt::system(ROLE);
-        self.ask(&system, brief).one("Skepticism", skepticism_prompt(case, brief)).await
+    /// Argues against one idea.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea before anything is sent, otherwise the router's errors.
+    pub async fn criticize(&self, input: &SkepticInput, brief: &Brief<'_>) -> Result<Answer<Skepticism>> {
+        const TASK: &str = "Make the case against the idea below; weigh what its advocate says.";
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        client.object(&input.idea, brief.object_prompt(TASK, FIELDS, &input.blocks())).await
     }
 
     /// Argues against every idea in one call.
     ///
-    /// Fails with `InvalidInput` for a blank topic, no ideas or a blank idea, before anything is sent; otherwise as the
-    /// router does.
-    pub async fn criticize_batch(&self, cases: &[SkepticCase], brief: &Brief<'_>) -> Result<Answer<Batch<Skepticism>>> {
-        brief.check()?;
-        prompt::check_texts("ideas", cases.iter().map(|case| case.idea.as_str()))?;
-        let system = prompt::system(ROLE);
-        let question = |labels: &[usize]| skepticism_batch_prompt(cases, brief, labels);
-        self.ask(&system, brief).batch("SkepticismBatch", cases.len(), question).await
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
+    /// errors.
+    pub async fn criticize_batch(
+        &self,
+        inputs: &[SkepticInput],
+        brief: &Brief<'_>,
+    ) -> Result<Answer<Batch<Skepticism>>> {
+        const TASK: &str = "Make the case against each idea below; weigh what its advocate says.";
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        let prompt = |indices: &[usize]| brief.batch_prompt(TASK, FIELDS, indices, |index| inputs[index].blocks());
+        client.batch(inputs.iter().map(|input| &*input.idea), prompt).await
     }
-
-    fn ask<'a>(&'a self, system: &'a str, brief: &Brief<'_>) -> Ask<'a> {
-        Ask { router: self.router, system, temperature: brief.temperature, parts: &[] }
-    }
-}
-
-fn skepticism_prompt(case: &SkepticCase, brief: &Brief<'_>) -> String {
-    format!(
-        "Make the case against the idea below; weigh what its advocate says. Answer with one JSON object. Give:\n{FIELDS}{}\n{}{}",
-        brief.language_line(),
-        brief.fenced(),
-        prompt::all_fenced(&blocks(case))
-    )
-}
-
-fn skepticism_batch_prompt(cases: &[SkepticCase], brief: &Brief<'_>, labels: &[usize]) -> String {
-    let shown: String = labels.iter().map(|&label| prompt::labelled(label, &blocks(&cases[label]))).collect();
-    format!(
-        "Make the case against each idea below; weigh what its advocate says.\n{}For each idea give:\n{FIELDS}{}\n\
-         {}{shown}",
-        prompt::label_line(labels),
-        brief.language_line(),
-        brief.fenced()
-    )
-}
-
-fn blocks(case: &SkepticCase) -> [(&'static str, &str); 2] {
-    [("idea", &case.idea), ("advocacy", &case.advocacy)]
 }

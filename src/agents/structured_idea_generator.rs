@@ -1,13 +1,13 @@
-//! The improver: a better version of every idea, from all that was said about it.
+//! The structured idea generator: improves ideas by the feedback on them.
 
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Batch};
-use super::ask::Ask;
+use super::client::AgentClient;
 use super::output::Output;
-use super::prompt::{self, Brief};
+use super::prompt::Brief;
 use crate::error::Result;
 use crate::router::Generate;
 
@@ -40,108 +40,92 @@ pub struct Improvement {
     pub differentiators: Option<Vec<String>>,
 }
 
-impl Output for Improvement {}
+impl Output for Improvement {
+    const BATCH: &'static str = "ImprovementBatch";
+}
 
 impl Improvement {
-    /// The improved idea as one text, in the form of [`IdeaItem::text`](super::IdeaItem::text): `title: description`.
+    /// Returns the improved idea as one text, in the form of [`IdeaItem::text`](super::IdeaItem::text): `title: description`.
     pub fn text(&self) -> String {
         format!("{}: {}", self.improved_title, self.improved_description)
     }
 }
 
-/// An idea to improve and what was said about it.
+/// The input of [`StructuredIdeaGenerator`] for one idea.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImproveCase {
+pub struct ImproveInput {
     /// The idea. Must not be blank.
     pub idea: String,
-    /// What the critic said; may be blank.
+    /// The critic's evaluation. May be blank.
     pub evaluation: String,
-    /// What its advocate said; may be blank.
+    /// The advocate's argument. May be blank.
     pub advocacy: String,
-    /// What the skeptic said; may be blank.
+    /// The skeptic's argument. May be blank.
     pub skepticism: String,
-    /// Where it scored low, as [`DimensionScores::weak_points`](super::DimensionScores::weak_points) tells; may be blank.
+    /// The dimensions with low scores, as [`DimensionScores::weak_points`](super::DimensionScores::weak_points) formats
+    /// them. May be blank.
     pub weak_dimensions: String,
-    /// What was concluded about it, as [`Inference::insight`](super::Inference::insight) tells; may be blank.
+    /// The conclusion about the idea, as [`Inference::insight`](super::Inference::insight) formats it. May be blank.
     pub inference: String,
 }
 
-/// Improves ideas.
-#[derive(Clone, Copy)]
-pub struct StructuredIdeaGenerator<'a> {
-    /// Whom it asks.
-    pub router: &'a dyn Generate,
-}
-
-impl std::fmt::Debug for StructuredIdeaGenerator<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StructuredIdeaGenerator").finish_non_exhaustive()
+impl ImproveInput {
+    fn blocks(&self) -> [(&'static str, &str); 6] {
+        [
+            ("idea", &self.idea),
+            ("evaluation", &self.evaluation),
+            ("advocacy", &self.advocacy),
+            ("skepticism", &self.skepticism),
+            ("weak_dimensions", &self.weak_dimensions),
+            ("inference", &self.inference),
+        ]
     }
 }
 
+/// Improves ideas.
+#[derive(Debug, Clone, Copy)]
+pub struct StructuredIdeaGenerator<'a> {
+    /// The router used for requests.
+    pub router: &'a dyn Generate,
+}
+
 impl StructuredIdeaGenerator<'_> {
-    /// Improves one idea. Fails as [`StructuredIdeaGenerator::improve_batch`] does.
-    pub async fn improve(&self, case: &ImproveCase, brief: &Brief<'_>) -> Result<Answer<Improvement>> {
-        brief.check()?;
-        prompt::check_text("the idea", &case.idea)?;
-        let system = prompt::system(ROLE);
-        self.ask(&system, brief).one("Improvement", improvement_prompt(case, brief)).await
+    /// Improves one idea.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea before anything is sent, otherwise the router's errors.
+    pub async fn improve(&self, input: &ImproveInput, brief: &Brief<'_>) -> Result<Answer<Improvement>> {
+        const TASK: &str = "Improve the idea below, using all that was said about it.";
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        let prompt = brief.object_prompt(TASK, &fields(std::iter::once(input)), &input.blocks());
+        client.object(&input.idea, prompt).await
     }
 
     /// Improves every idea in one call.
     ///
-    /// Fails with `InvalidInput` for a blank topic, no ideas or a blank idea, before anything is sent; otherwise as the
-    /// router does.
-    pub async fn improve_batch(&self, cases: &[ImproveCase], brief: &Brief<'_>) -> Result<Answer<Batch<Improvement>>> {
-        brief.check()?;
-        prompt::check_texts("ideas", cases.iter().map(|case| case.idea.as_str()))?;
-        let system = prompt::system(ROLE);
-        let question = |labels: &[usize]| improvement_batch_prompt(cases, brief, labels);
-        self.ask(&system, brief).batch("ImprovementBatch", cases.len(), question).await
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
+    /// errors.
+    pub async fn improve_batch(
+        &self,
+        inputs: &[ImproveInput],
+        brief: &Brief<'_>,
+    ) -> Result<Answer<Batch<Improvement>>> {
+        const TASK: &str = "Improve each idea below, using all that was said about it, and only about it.";
+        let client = AgentClient::new(self.router, ROLE, brief)?;
+        let prompt = |indices: &[usize]| {
+            let fields = fields(indices.iter().map(|&index| &inputs[index]));
+            brief.batch_prompt(TASK, &fields, indices, |index| inputs[index].blocks())
+        };
+        client.batch(inputs.iter().map(|input| &*input.idea), prompt).await
     }
-
-    fn ask<'a>(&'a self, system: &'a str, brief: &Brief<'_>) -> Ask<'a> {
-        Ask { router: self.router, system, temperature: brief.temperature, parts: &[] }
-    }
 }
 
-/// What to do about weak dimensions; nothing where no case tells any.
-fn weakness_line<'a>(mut cases: impl Iterator<Item = &'a ImproveCase>) -> &'static str {
-    if cases.all(|case| case.weak_dimensions.trim().is_empty()) {
-        return "";
-    }
-    "Mend the weak dimensions first, without lowering the others.\n"
-}
-
-fn improvement_prompt(case: &ImproveCase, brief: &Brief<'_>) -> String {
-    format!(
-        "Improve the idea below, using all that was said about it. Answer with one JSON object. Give:\n{FIELDS}{}{}\n{}{}",
-        weakness_line(std::iter::once(case)),
-        brief.language_line(),
-        brief.fenced(),
-        prompt::all_fenced(&blocks(case))
-    )
-}
-
-fn improvement_batch_prompt(cases: &[ImproveCase], brief: &Brief<'_>, labels: &[usize]) -> String {
-    let shown: String = labels.iter().map(|&label| prompt::labelled(label, &blocks(&cases[label]))).collect();
-    format!(
-        "Improve each idea below, using all that was said about it, and only about it.\n{}For each idea give:\n\
-         {FIELDS}{}{}\n{}{shown}",
-        prompt::label_line(labels),
-        weakness_line(labels.iter().map(|&label| &cases[label])),
-        brief.language_line(),
-        brief.fenced()
-    )
-}
-
-fn blocks(case: &ImproveCase) -> [(&'static str, &str); 6] {
-    [
-        ("idea", &case.idea),
-        ("evaluation", &case.evaluation),
-        ("advocacy", &case.advocacy),
-        ("skepticism", &case.skepticism),
-        ("weak_dimensions", &case.weak_dimensions),
-        ("inference", &case.inference),
-    ]
+/// Returns the fields of an improvement, followed by the rule for weak dimensions if one of `inputs` has any.
+fn fields<'a>(mut inputs: impl Iterator<Item = &'a ImproveInput>) -> String {
+    let has_weak_dimensions = inputs.any(|input| !input.weak_dimensions.trim().is_empty());
+    let rule = if has_weak_dimensions { "Mend the weak dimensions first, without lowering the others.\n" } else { "" };
+    format!("{FIELDS}{rule}")
 }

@@ -9,8 +9,8 @@ use super::options::Options;
 use super::stage::Stage;
 use super::stage_router::StageRouter;
 use crate::agents::{
-    Advocate, AdvocateCase, Answer, Batch, Critic, DimensionScores, ImproveCase, Inference, LogicalInferenceEngine,
-    MultiDimensionalEvaluator, Skeptic, SkepticCase, StructuredIdeaGenerator, is_fatal,
+    Advocate, AdvocateInput, Answer, Batch, Critic, DimensionScores, ImproveInput, Inference, LogicalInferenceEngine,
+    MultiDimensionalEvaluator, Skeptic, SkepticInput, StructuredIdeaGenerator, is_fatal,
 };
 use crate::error::Result;
 
@@ -50,7 +50,7 @@ impl Run<'_> {
                 })
             }
             Stage::Advocacy => {
-                let cases = board.read(ideas, |candidate| AdvocateCase {
+                let cases = board.read(ideas, |candidate| AdvocateInput {
                     idea: candidate.idea.clone(),
                     evaluation: candidate.evaluation(),
                 });
@@ -61,7 +61,7 @@ impl Run<'_> {
             }
             // The skeptic sees the advocacy, where there is one.
             Stage::Skepticism => {
-                let cases = board.read(ideas, |candidate| SkepticCase {
+                let cases = board.read(ideas, |candidate| SkepticInput {
                     idea: candidate.idea.clone(),
                     advocacy: candidate.advocacy.clone().unwrap_or_default(),
                 });
@@ -71,7 +71,7 @@ impl Run<'_> {
                 })
             }
             Stage::Improvement => {
-                let cases = board.read(ideas, |candidate| ImproveCase {
+                let cases = board.read(ideas, |candidate| ImproveInput {
                     idea: candidate.idea.clone(),
                     evaluation: candidate.evaluation(),
                     advocacy: candidate.advocacy.clone().unwrap_or_default(),

@@ -13,7 +13,7 @@ use super::run_state::RunState;
 use super::stage::Stage;
 use super::stage_router::Growing;
 use super::{Halt, Run, counted, novelty, written};
-use crate::agents::{GenerateIdeas, IdeaGenerator, IdeaItem};
+use crate::agents::{IdeaGenerator, IdeaItem, IdeaRequest};
 use crate::error::Result;
 use crate::router::Generate;
 
@@ -86,7 +86,7 @@ impl Run<'_> {
         let stage = Stage::IdeaGeneration;
         self.record.ledger.expect(stage, 1);
         self.begin(stage, &[], 0);
-        let wanted = GenerateIdeas {
+        let wanted = IdeaRequest {
             brief: self.brief(stage),
             count: self.options.ideas_to_generate(),
             minimum: self.options.num_top_candidates,

@@ -13,8 +13,8 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    self, Advocate, AdvocateCase, Answer, Brief, Critic, DimensionScores, GenerateIdeas, IdeaGenerator, ImproveCase,
-    InferenceType, Labelled, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic, SkepticCase,
+    self, Advocate, AdvocateInput, Answer, Brief, Critic, DimensionScores, IdeaGenerator, IdeaRequest, ImproveInput,
+    Indexed, InferenceType, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic, SkepticInput,
     StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -152,11 +152,11 @@ impl Task {
         let heading = brief.answer_language();
         match self.agent {
             Agent::Generate => {
-                let wanted = GenerateIdeas { brief, count: self.count, minimum: 0, parts };
+                let wanted = IdeaRequest { brief, count: self.count, minimum: 0, parts };
                 outcome(IdeaGenerator { router }.generate(&wanted).await?, |ideas| to_value(&ideas))
             }
             Agent::Evaluate => outcome(Critic { router }.evaluate(&self.ideas(), &brief).await?, |batch| {
-                to_value(&batch.labelled().collect::<Vec<_>>())
+                to_value(&batch.indexed().collect::<Vec<_>>())
             }),
             Agent::Advocate => {
                 outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
@@ -166,7 +166,7 @@ impl Task {
             Agent::AdvocateBatch => {
                 let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
                 outcome(answer, |batch| {
-                    batch.labelled().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
+                    batch.indexed().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
                 })
             }
             Agent::Criticize => {
@@ -177,7 +177,7 @@ impl Task {
             Agent::CriticizeBatch => {
                 let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
                 outcome(answer, |batch| {
-                    batch.labelled().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
+                    batch.indexed().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
                 })
             }
             Agent::Improve => {
@@ -186,17 +186,17 @@ impl Task {
             }
             Agent::ImproveBatch => {
                 let answer = StructuredIdeaGenerator { router }.improve_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
+                outcome(answer, |batch| to_value(&batch.indexed().collect::<Vec<_>>()))
             }
             Agent::Rate => {
                 let answer = MultiDimensionalEvaluator { router }.evaluate(&self.ideas(), &brief).await?;
-                outcome(answer, |batch| batch.labelled().map(|one| rated(&one)).collect())
+                outcome(answer, |batch| batch.indexed().map(|one| rated(&one)).collect())
             }
             Agent::Infer => {
                 let kind: InferenceType =
                     self.inference_type.as_deref().map_or(Ok(InferenceType::default()), str::parse)?;
                 let answer = LogicalInferenceEngine { router }.infer(&self.ideas(), kind, &brief).await?;
-                outcome(answer, |batch| to_value(&batch.labelled().collect::<Vec<_>>()))
+                outcome(answer, |batch| to_value(&batch.indexed().collect::<Vec<_>>()))
             }
         }
     }
@@ -214,19 +214,19 @@ impl Task {
     }
 }
 
-impl From<Case> for AdvocateCase {
+impl From<Case> for AdvocateInput {
     fn from(case: Case) -> Self {
         Self { idea: case.idea, evaluation: case.evaluation }
     }
 }
 
-impl From<Case> for SkepticCase {
+impl From<Case> for SkepticInput {
     fn from(case: Case) -> Self {
         Self { idea: case.idea, advocacy: case.advocacy }
     }
 }
 
-impl From<Case> for ImproveCase {
+impl From<Case> for ImproveInput {
     fn from(case: Case) -> Self {
         let Case { idea, evaluation, advocacy, skepticism, weak_dimensions, inference } = case;
         Self { idea, evaluation, advocacy, skepticism, weak_dimensions, inference }
@@ -253,7 +253,7 @@ fn to_value(value: &impl Serialize) -> Result<Value> {
 }
 
 /// What the scores of one idea come to.
-fn rated(one: &Labelled<DimensionScores>) -> Result<Value> {
+fn rated(one: &Indexed<DimensionScores>) -> Result<Value> {
     Ok(with(to_value(&one.item.evaluation())?, "idea_index", one.idea_index))
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::agents_double::{Double, IDEAS, Reply, honest, idea_item};
 use madspark::agents::{
-    Advocacy, Advocate, AdvocateCase, Brief, Critic, GenerateIdeas, IdeaGenerator, ImproveCase, Language, Point,
-    Skeptic, SkepticCase, StructuredIdeaGenerator,
+    Advocacy, Advocate, AdvocateInput, Brief, Critic, IdeaGenerator, IdeaRequest, ImproveInput, Language, Point,
+    Skeptic, SkepticInput, StructuredIdeaGenerator,
 };
 use madspark::error::{Error, ErrorKind};
 use madspark::message::Part;
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 const BRIEF: Brief<'static> =
     Brief { topic: "Less waste in our town", context: "No money", temperature: 0.3, language: None };
 
-fn generate(count: usize, minimum: usize) -> GenerateIdeas<'static> {
-    GenerateIdeas { brief: BRIEF, count, minimum, parts: &[] }
+fn generate(count: usize, minimum: usize) -> IdeaRequest<'static> {
+    IdeaRequest { brief: BRIEF, count, minimum, parts: &[] }
 }
 
 fn ideas(count: usize) -> Vec<String> {
@@ -88,20 +88,17 @@ async fn blank_inputs_fail_before_anything_is_sent() {
     let critic = Critic { router: &double };
     let one = ideas(1);
     let errors = [
-        IdeaGenerator { router: &double }
-            .generate(&GenerateIdeas { brief: blank, ..generate(5, 2) })
-            .await
-            .unwrap_err(),
+        IdeaGenerator { router: &double }.generate(&IdeaRequest { brief: blank, ..generate(5, 2) }).await.unwrap_err(),
         IdeaGenerator { router: &double }.generate(&generate(0, 0)).await.unwrap_err(),
         critic.evaluate(&one, &blank).await.unwrap_err(),
         critic.evaluate(&one, &hot).await.unwrap_err(),
         critic.evaluate(&[], &BRIEF).await.unwrap_err(),
         critic.evaluate(&[one[0].clone(), "  ".to_owned()], &BRIEF).await.unwrap_err(),
-        Advocate { router: &double }.advocate(&AdvocateCase::default(), &BRIEF).await.unwrap_err(),
+        Advocate { router: &double }.advocate(&AdvocateInput::default(), &BRIEF).await.unwrap_err(),
         Advocate { router: &double }.advocate_batch(&[], &BRIEF).await.unwrap_err(),
-        Skeptic { router: &double }.criticize(&SkepticCase::default(), &BRIEF).await.unwrap_err(),
-        Skeptic { router: &double }.criticize_batch(&[SkepticCase::default()], &BRIEF).await.unwrap_err(),
-        StructuredIdeaGenerator { router: &double }.improve(&ImproveCase::default(), &BRIEF).await.unwrap_err(),
+        Skeptic { router: &double }.criticize(&SkepticInput::default(), &BRIEF).await.unwrap_err(),
+        Skeptic { router: &double }.criticize_batch(&[SkepticInput::default()], &BRIEF).await.unwrap_err(),
+        StructuredIdeaGenerator { router: &double }.improve(&ImproveInput::default(), &BRIEF).await.unwrap_err(),
         StructuredIdeaGenerator { router: &double }.improve_batch(&[], &BRIEF).await.unwrap_err(),
     ];
     for error in &errors {
@@ -150,7 +147,7 @@ async fn only_the_missing_ideas_are_asked_about_again() {
     assert_eq!(batch.get(3).unwrap().unwrap_err(), "its item was not valid: [1].score: greater than 10");
     assert!(batch.get(4).is_none());
     assert_eq!(answer.tokens, 20);
-    assert_eq!(batch.labelled().map(|item| item.idea_index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(batch.indexed().map(|item| item.idea_index).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[tokio::test]
@@ -174,7 +171,7 @@ async fn ideas_too_long_for_one_prompt_are_asked_about_in_several() {
     });
     let batch = Critic { router: &double }.evaluate(&long, &brief).await.unwrap().value;
     assert!((0..3).all(|index| batch.get(index).unwrap().is_ok()));
-    assert_eq!(batch.get(4).unwrap().unwrap_err(), "down; asking again failed: down");
+    assert_eq!(batch.get(4).unwrap().unwrap_err(), "down; the second request failed: down");
     assert_eq!(double.calls().len(), 4);
 }
 
@@ -187,7 +184,7 @@ async fn a_second_call_that_fails_is_the_reason_of_the_missing() {
     let batch = Critic { router: &double }.evaluate(&ideas(2), &BRIEF).await.unwrap().value;
     assert!(batch.get(0).unwrap().is_ok());
     let reason = batch.get(1).unwrap().unwrap_err();
-    assert_eq!(reason, "no item came back for it; asking again failed: quota exceeded");
+    assert_eq!(reason, "no item came back for it; the second request failed: quota exceeded");
 
     let double = Double::new(|call, asked| match call {
         0 => Reply::Json(honest(asked).as_array().unwrap()[..1].to_vec().into()),
@@ -232,17 +229,17 @@ async fn single_forms_answer_with_one_object() {
         })
     });
     let idea = ideas(1).remove(0);
-    let case = AdvocateCase { idea: idea.clone(), evaluation: "Score: 6 of 10".to_owned() };
+    let case = AdvocateInput { idea: idea.clone(), evaluation: "Score: 6 of 10".to_owned() };
     let advocacy = Advocate { router: &double }.advocate(&case, &BRIEF).await.unwrap().value;
     assert_eq!(advocacy.formatted(), "STRENGTHS:\n• Cheap: because\n\nADDRESSING CONCERNS:\n• Dirt: Soap");
-    let case = SkepticCase { idea: idea.clone(), advocacy: advocacy.formatted() };
+    let case = SkepticInput { idea: idea.clone(), advocacy: advocacy.formatted() };
     let skepticism = Skeptic { router: &double }.criticize(&case, &BRIEF).await.unwrap().value;
     assert_eq!(
         skepticism.formatted(),
         "CRITICAL FLAWS:\n• Smell: because\n\nRISKS & CHALLENGES:\n• Law: because\n\n\
          QUESTIONABLE ASSUMPTIONS:\n• People care: Do they?\n\nMISSING CONSIDERATIONS:\n• Winter: Ice"
     );
-    let case = ImproveCase { idea, ..ImproveCase::default() };
+    let case = ImproveInput { idea, ..ImproveInput::default() };
     let improvement = StructuredIdeaGenerator { router: &double }.improve(&case, &BRIEF).await.unwrap().value;
     assert_eq!(improvement.text(), "New: A better fridge");
     assert_eq!(double.schemas(), ["Advocacy", "Skepticism", "Improvement"]);
@@ -273,7 +270,7 @@ fn headings_are_in_the_language_of_the_argument() {
 async fn an_argument_without_a_point_is_no_argument() {
     let double =
         Double::new(|_, _| Reply::Json(json!({"strengths": [], "opportunities": [], "addressing_concerns": []})));
-    let case = AdvocateCase { idea: ideas(1).remove(0), ..AdvocateCase::default() };
+    let case = AdvocateInput { idea: ideas(1).remove(0), ..AdvocateInput::default() };
     let error = Advocate { router: &double }.advocate(&case, &BRIEF).await.unwrap_err();
     assert_eq!(error.message(), "answer: holds no point at all");
 }
@@ -297,7 +294,7 @@ async fn the_callers_texts_stay_inside_their_tags() {
 async fn attachments_go_with_the_generation() {
     let double = Double::honest();
     let parts = [Part::Url(Arc::from("https://example.org/plan"))];
-    let wanted = GenerateIdeas { parts: &parts, ..generate(5, 2) };
+    let wanted = IdeaRequest { parts: &parts, ..generate(5, 2) };
     IdeaGenerator { router: &double }.generate(&wanted).await.unwrap();
     assert_eq!(double.calls()[0].parts, 1);
     assert!(double.calls()[0].prompt.contains("attached material"));
@@ -315,24 +312,21 @@ async fn prompts_are_as_recorded() {
     let two = ideas(2);
     let evaluation = "Score: 6 of 10\nJudgement".to_owned();
     let advocate: Vec<_> =
-        two.iter().map(|idea| AdvocateCase { idea: idea.clone(), evaluation: evaluation.clone() }).collect();
+        two.iter().map(|idea| AdvocateInput { idea: idea.clone(), evaluation: evaluation.clone() }).collect();
     let skeptic: Vec<_> = two
         .iter()
-        .map(|idea| SkepticCase { idea: idea.clone(), advocacy: "STRENGTHS:\n• It is cheap".to_owned() })
+        .map(|idea| SkepticInput { idea: idea.clone(), advocacy: "STRENGTHS:\n• It is cheap".to_owned() })
         .collect();
     let improve: Vec<_> = two
         .iter()
-        .map(|idea| ImproveCase {
+        .map(|idea| ImproveInput {
             idea: idea.clone(),
             evaluation: evaluation.clone(),
             advocacy: "STRENGTHS:\n• It is cheap".to_owned(),
-            ..ImproveCase::default()
+            ..ImproveInput::default()
         })
         .collect();
-    IdeaGenerator { router: &double }
-        .generate(&GenerateIdeas { brief, parts: &parts, ..generate(5, 2) })
-        .await
-        .unwrap();
+    IdeaGenerator { router: &double }.generate(&IdeaRequest { brief, parts: &parts, ..generate(5, 2) }).await.unwrap();
     Critic { router: &double }.evaluate(&two, &brief).await.unwrap();
     let advocate_agent = Advocate { router: &double };
     advocate_agent.advocate_batch(&advocate, &brief).await.unwrap();
@@ -364,7 +358,7 @@ async fn prompts_are_as_recorded() {
 
 #[test]
 fn values_of_a_batch_travel_with_their_label() {
-    let item = madspark::agents::Labelled { idea_index: 3, item: json!({"score": 1}) };
+    let item = madspark::agents::Indexed { idea_index: 3, item: json!({"score": 1}) };
     assert_eq!(serde_json::to_value(&item).unwrap(), json!({"idea_index": 3, "score": 1}));
     let _: Value = serde_json::to_value(item).unwrap();
 }

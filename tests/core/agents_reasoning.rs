@@ -2,7 +2,7 @@
 
 use crate::agents_double::{Double, IDEAS, Reply, honest, inference};
 use madspark::agents::{
-    Brief, Dimension, ImproveCase, Inference, InferenceType, Language, LogicalInferenceEngine,
+    Brief, Dimension, ImproveInput, Inference, InferenceType, Language, LogicalInferenceEngine,
     MultiDimensionalEvaluator, StructuredIdeaGenerator,
 };
 use madspark::error::{Error, ErrorKind};
@@ -158,13 +158,13 @@ async fn the_improver_is_told_of_weak_dimensions_and_conclusions() {
     let scores = MultiDimensionalEvaluator { router: &double }.evaluate(&ideas(1), &BRIEF).await.unwrap().value;
     let engine = LogicalInferenceEngine { router: &double };
     let inferred = engine.infer(&ideas(1), InferenceType::Full, &BRIEF).await.unwrap().value;
-    let told = ImproveCase {
+    let told = ImproveInput {
         idea: ideas(1).remove(0),
         weak_dimensions: scores.get(0).unwrap().unwrap().weak_points(),
         inference: inferred.get(0).unwrap().unwrap().insight(),
-        ..ImproveCase::default()
+        ..ImproveInput::default()
     };
-    let plain = ImproveCase { idea: ideas(2).remove(1), ..ImproveCase::default() };
+    let plain = ImproveInput { idea: ideas(2).remove(1), ..ImproveInput::default() };
     let improver = StructuredIdeaGenerator { router: &double };
     improver.improve_batch(&[told, plain.clone()], &BRIEF).await.unwrap();
     let prompt = &double.calls()[2].prompt;
@@ -203,11 +203,11 @@ async fn prompts_are_as_recorded() {
     for kind in InferenceType::ALL {
         LogicalInferenceEngine { router: &double }.infer(&two, kind, &brief).await.unwrap();
     }
-    let case = ImproveCase {
+    let case = ImproveInput {
         idea: two[0].clone(),
         weak_dimensions: rated.get(0).unwrap().unwrap().weak_points(),
         inference: "• It is cheap\n→ It will last".to_owned(),
-        ..ImproveCase::default()
+        ..ImproveInput::default()
     };
     StructuredIdeaGenerator { router: &double }.improve(&case, &brief).await.unwrap_err();
     let recorded = [
