@@ -84,10 +84,10 @@ pub(super) fn arun_agent(
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
     let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
-    let work = async move {
+    let work = Box::pin(async move {
         let parts = load(attachments, ours.as_ref()).await?;
         task.run(&*router, &parts).await
-    };
+    });
     bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
 }
 

@@ -215,7 +215,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Binds `emit` to the running event loop.
     pub(super) fn new(py: Python<'_>, process: &Process, emit: Py<PyAny>) -> PyResult<Self> {
-        Ok(Self { event_loop: EventLoop::new(process, &running_loop(py)?)?, emit: Arc::new(emit) })
+        Ok(Self { event_loop: EventLoop::running(py, process)?, emit: Arc::new(emit) })
     }
 }
 

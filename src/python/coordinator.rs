@@ -75,7 +75,7 @@ impl Coordinator {
         let coordinator = Arc::clone(&self.coordinator);
         let (tell, outcome) = watch::channel(None);
         let kept = Arc::clone(&record);
-        let task = process.handle.spawn(async move {
+        let work = Box::pin(async move {
             let work = async {
                 options.parts = agents::load(attachments, ours.as_ref()).await?;
                 let gate = gate.as_ref().map(|gate| -> &dyn Gate { gate });
@@ -93,7 +93,8 @@ impl Coordinator {
             // Nobody waits where the run was let go of.
             drop(tell.send(Some(end)));
         });
-        Ok(Run { process, record, task: task.abort_handle(), outcome })
+        let task = bridge::spawn(py, &process, work)?;
+        Ok(Run { process, record, task, outcome })
     }
 }
 
@@ -132,7 +133,7 @@ impl Run {
                 json(&events.iter().map(|event| &**event).collect::<Vec<_>>()).map(Some)
             }
         };
-        bridge::submit(py, &self.process, work, |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
+        bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
 
     /// The candidates as JSON text once the run has ended. Raises what ended it early.
@@ -142,7 +143,7 @@ impl Run {
             record.journal().until(ended(&mut outcome)).await?;
             json(&record.candidates())
         };
-        bridge::submit(py, &self.process, work, |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
+        bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
 
     /// The result as JSON text once the run has ended, with the finished part where time, budget or the caller ended it
@@ -155,7 +156,7 @@ impl Run {
                 _ => json(&record.result()),
             }
         };
-        bridge::submit(py, &self.process, work, |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
+        bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
 
     /// What there is of the result now, as JSON text.

@@ -1,98 +1,134 @@
-//! The core's events in Python's `logging`, under the logger `madspark.core`.
+//! Delivers the core's `tracing` events and spans to Python's `logging`, under the logger `madspark.core`.
 //!
-//! A worker's events go to the python_thread, so no worker waits for the interpreter. Those of a blocked call are kept until its
-//! own thread attaches the next time, at its end at the latest: whoever called finds them logged when the call returns.
-//! The logger's level is looked up when a call begins: events below it cost one atomic load.
+//! Records of a call are delivered in the caller's context, before the caller sees the result:
+//!
+//! * an awaited call posts them to its event loop, ahead of its completion (see [`bridge`](super::bridge));
+//! * a blocking call collects them on its own thread and delivers them whenever that thread attaches to Python.
+//!
+//! The [`python_thread`](super::python_thread) delivers the records of work that no caller awaits.
+//!
+//! A field `x` of an event, and of each span around it, becomes the attribute `madspark_x` of the `LogRecord`. A span
+//! `call` also adds its id as `madspark_call_id`. When a span ends, a record with level DEBUG reports
+//! `madspark_span`, `madspark_span_id`, `madspark_parent_id`, `madspark_start` and `madspark_end` (Unix time in seconds):
+//! an exporter of spans, such as one for OpenTelemetry, needs nothing else.
+//!
+//! The level of the logger is read when a call begins, so a disabled event costs one atomic load.
+
+mod fields;
+mod spans;
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Once, OnceLock};
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use pyo3::types::PyDict;
+use tracing::{Event, Level, Metadata, Subscriber, span, subscriber::Interest};
 
 use super::once;
 use super::python_thread::PythonThread;
+use fields::{Fields, Value};
 
-/// Python's number of the logger's effective level.
-static LEVEL: AtomicU8 = AtomicU8::new(30);
+pub(super) use spans::{lock_for_fork, unlock_after_fork};
+
+/// The level of `madspark.core`, as a number of Python's `logging`.
+static LEVEL: AtomicU8 = AtomicU8::new(number(Level::WARN));
 
 thread_local! {
-    /// A thread's own, so that no fork can find it locked.
-    static SINK: RefCell<Sink> = const { RefCell::new(Sink::Nowhere) };
+    static SINK: RefCell<Sink> = const { RefCell::new(Sink::Discard) };
 }
 
-static LOGGER: OnceLock<Py<PyAny>> = OnceLock::new();
-
-/// Where the events of one thread go.
+/// Where the records of one thread go. Thread-local, so that a fork never finds it locked.
 enum Sink {
-    Nowhere,
+    Discard,
     PythonThread(PythonThread),
-    Kept(Vec<Record>),
+    Collect(Vec<Record>),
 }
 
-/// One event on its way to Python.
+/// One event or one ended span, on its way to Python.
 pub(super) struct Record {
     level: u8,
     message: String,
+    fields: Fields,
 }
 
 impl Record {
-    /// Gives the event to Python's `logging`. A handler that fails is reported and does no harm; Ctrl-C comes out.
-    pub(super) fn hand_over(self, py: Python<'_>) -> PyResult<()> {
-        match logger(py).and_then(|logger| logger.call_method1("log", (self.level, "%s", self.message))) {
+    fn new(level: Level, fields: &mut Fields) -> Self {
+        let message = fields.take_message();
+        Self { level: number(level), message, fields: std::mem::take(fields) }
+    }
+
+    /// Logs the record, inside `context` if there is one. An error of a handler is reported as unraisable; other
+    /// exceptions, such as `KeyboardInterrupt`, are returned.
+    pub(super) fn deliver(self, py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        match self.log(py, context) {
             Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
-            handed => drop(handed?),
+            logged => logged?,
         }
         Ok(())
     }
+
+    fn log(self, py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let extra = PyDict::new(py);
+        for (name, value) in self.fields {
+            extra.set_item(format!("madspark_{name}"), value)?;
+        }
+        let options = PyDict::new(py);
+        options.set_item(name!(py, "extra"), extra)?;
+        let log = logger(py)?.getattr(name!(py, "log"))?;
+        match context {
+            None => log.call((self.level, "%s", self.message), Some(&options)),
+            Some(context) => {
+                context.call_method(name!(py, "run"), (log, self.level, "%s", self.message), Some(&options))
+            }
+        }
+        .map(drop)
+    }
 }
 
-/// Has events collected from now on.
-pub(super) fn install() {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        // A host program in Rust may have a subscriber of its own; then it gets the events.
-        drop(tracing::subscriber::set_global_default(ToPython));
-    });
+/// Collects the records of this thread for as long as it lives.
+pub(super) struct Collector {
+    outer: Sink,
 }
 
-/// Sends the events of this thread, a worker, to `python_thread`.
+impl Collector {
+    pub(super) fn begin() -> Self {
+        Self { outer: SINK.replace(Sink::Collect(Vec::new())) }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        SINK.set(std::mem::replace(&mut self.outer, Sink::Discard));
+    }
+}
+
+/// Takes what the innermost [`Collector`] of this thread has collected.
+pub(super) fn collected() -> Vec<Record> {
+    SINK.with_borrow_mut(|sink| match sink {
+        Sink::Collect(records) => std::mem::take(records),
+        Sink::Discard | Sink::PythonThread(_) => Vec::new(),
+    })
+}
+
+/// Delivers what the innermost [`Collector`] of this thread has collected. Runs Python code, so Ctrl-C may be raised here.
+pub(super) fn deliver_collected(py: Python<'_>) -> PyResult<()> {
+    collected().into_iter().try_for_each(|record| record.deliver(py, None))
+}
+
+/// Sends the records of this thread, which belongs to the core, to `python_thread`.
 pub(super) fn connect(python_thread: PythonThread) {
     SINK.set(Sink::PythonThread(python_thread));
 }
 
-/// Keeps the events of this thread, a caller's, until they are handed over.
-pub(super) struct Keep(());
-
-impl Keep {
-    pub(super) fn begin() -> Self {
-        SINK.set(Sink::Kept(Vec::new()));
-        Self(())
-    }
+/// Starts to receive the core's events and spans. A host program that has installed a subscriber keeps it.
+pub(super) fn install() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| drop(tracing::subscriber::set_global_default(ToPython)));
 }
 
-impl Drop for Keep {
-    fn drop(&mut self) {
-        SINK.set(Sink::Nowhere);
-    }
-}
-
-/// Gives what this thread has kept to Python's `logging`. Python code runs here, so this is where a waiting Ctrl-C may
-/// come out.
-pub(super) fn hand_over(py: Python<'_>) -> PyResult<()> {
-    // A handler may take its time: nothing stays borrowed.
-    let kept = SINK.with_borrow_mut(|sink| match sink {
-        Sink::Kept(records) => std::mem::take(records),
-        Sink::Nowhere | Sink::PythonThread(_) => Vec::new(),
-    });
-    kept.into_iter().try_for_each(|record| record.hand_over(py))
-}
-
-/// Looks up which events Python wants.
+/// Reads the level of the logger.
 pub(super) fn refresh_level(py: Python<'_>) -> PyResult<()> {
     let level: u32 = logger(py)?.call_method0(name!(py, "getEffectiveLevel"))?.extract()?;
     LEVEL.store(u8::try_from(level).unwrap_or(u8::MAX), Ordering::Relaxed);
@@ -100,78 +136,92 @@ pub(super) fn refresh_level(py: Python<'_>) -> PyResult<()> {
 }
 
 fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    once::kept(&LOGGER, py, || {
+    static LOGGER: OnceLock<Py<PyAny>> = OnceLock::new();
+    once::get_or_make(&LOGGER, py, || {
         let logging = py.import("logging")?;
         let logger = logging.call_method1("getLogger", ("madspark.core",))?;
-        // Without it a program that configures no logging would find our warnings on its standard error.
+        // Without a handler, `logging` would print warnings of programs that configure no logging.
         logger.call_method1("addHandler", (logging.call_method0("NullHandler")?,))?;
         Ok(logger.unbind())
     })
 }
 
-struct ToPython;
-
-impl Subscriber for ToPython {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event()
-            && metadata.target().starts_with("madspark")
-            && number(*metadata.level()) >= LEVEL.load(Ordering::Relaxed)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text::default();
-        event.record(&mut text);
-        let record = Record { level: number(*event.metadata().level()), message: text.message };
-        SINK.with_borrow_mut(|sink| match sink {
-            Sink::Nowhere => {}
-            Sink::PythonThread(python_thread) => python_thread.log(record),
-            Sink::Kept(records) => records.push(record),
-        });
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> tracing::subscriber::Interest {
-        // The level changes while the program runs: ask every time.
-        if metadata.target().starts_with("madspark") {
-            tracing::subscriber::Interest::sometimes()
-        } else {
-            tracing::subscriber::Interest::never()
-        }
-    }
+/// Sends `record` where the records of this thread go.
+fn send(record: Record) {
+    SINK.with_borrow_mut(|sink| match sink {
+        Sink::Discard => {}
+        Sink::PythonThread(python_thread) => python_thread.log(record),
+        Sink::Collect(records) => records.push(record),
+    });
 }
 
-#[derive(Default)]
-struct Text {
-    message: String,
+fn is_enabled(level: Level) -> bool {
+    number(level) >= LEVEL.load(Ordering::Relaxed)
 }
 
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            // Writing to a String cannot fail.
-            let _ = write!(self.message, "{value:?}");
-        }
-    }
-}
-
-/// Python's number of a level.
-fn number(level: Level) -> u8 {
+/// The number of a level in Python's `logging`.
+const fn number(level: Level) -> u8 {
     match level {
         Level::ERROR => 40,
         Level::WARN => 30,
         Level::INFO => 20,
         Level::DEBUG => 10,
         Level::TRACE => 5,
+    }
+}
+
+/// The subscriber of the core's events and spans.
+struct ToPython;
+
+impl Subscriber for ToPython {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // The level changes while the program runs, so `enabled` decides each time.
+        if metadata.target().starts_with("madspark") { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Spans describe the events inside them, which may be as severe as errors.
+        is_enabled(if metadata.is_span() { Level::ERROR } else { *metadata.level() })
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        let span = if event.is_contextual() { spans::current() } else { event.parent().and_then(spans::get) };
+        if let Some(span) = span {
+            span.describe(&mut fields);
+        }
+        event.record(&mut fields);
+        send(Record::new(*event.metadata().level(), &mut fields));
+    }
+
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        spans::open(attributes)
+    }
+
+    fn record(&self, id: &span::Id, values: &span::Record<'_>) {
+        spans::update(id, |span| values.record(&mut span.fields));
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, id: &span::Id) {
+        spans::enter(id);
+    }
+
+    fn exit(&self, id: &span::Id) {
+        spans::exit(id);
+    }
+
+    fn clone_span(&self, id: &span::Id) -> span::Id {
+        spans::retain(id);
+        id.clone()
+    }
+
+    fn try_close(&self, id: span::Id) -> bool {
+        let Some(span) = spans::release(&id) else { return false };
+        if is_enabled(Level::DEBUG) {
+            send(Record::new(Level::DEBUG, &mut span.ended()));
+        }
+        true
     }
 }

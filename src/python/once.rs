@@ -1,14 +1,14 @@
-//! Python objects that are made once and kept: names of attributes, and classes.
+//! Python objects that are made once and kept: attribute names, classes and functions.
 //!
-//! `PyOnceLock` gives the interpreter up while it makes its value. A process that another thread forks in that moment
-//! would wait for ever for a value that nobody makes. So here the value is made first, and the cell is only filled with it.
+//! `PyOnceLock` releases the interpreter while it makes its value. If another thread forks in that moment, the child
+//! waits forever for a value that no thread makes. Here the value is made first, and then the cell is filled.
 
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// An interned string, as [`pyo3::intern!`] gives it.
+/// An interned string, like [`pyo3::intern!`].
 macro_rules! name {
     ($py:expr, $text:literal) => {{
         static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
@@ -16,7 +16,7 @@ macro_rules! name {
     }};
 }
 
-/// The interned `text`, kept in `cell`; see [`name!`].
+/// Returns the interned `text`, kept in `cell`; see [`name!`].
 pub(super) fn interned<'py>(
     cell: &'static OnceLock<Py<PyString>>,
     py: Python<'py>,
@@ -29,8 +29,9 @@ pub(super) fn interned<'py>(
     name.bind(py)
 }
 
-/// What `make` makes, kept in `cell`. Two threads that come first may both make it; one of the two is dropped.
-pub(super) fn kept<'py>(
+/// Returns the object in `cell`, which `make` makes first if the cell is empty. Two threads may both make one; the cell
+/// keeps the first.
+pub(super) fn get_or_make<'py>(
     cell: &'static OnceLock<Py<PyAny>>,
     py: Python<'py>,
     make: impl FnOnce() -> PyResult<Py<PyAny>>,
@@ -42,12 +43,12 @@ pub(super) fn kept<'py>(
     Ok(cell.get_or_init(|| object).bind(py))
 }
 
-/// The attribute `name` of `module`, kept in `cell`.
+/// Returns the attribute `name` of `module`, kept in `cell`.
 pub(super) fn import<'py>(
     cell: &'static OnceLock<Py<PyAny>>,
     py: Python<'py>,
     module: &str,
     name: &str,
 ) -> PyResult<&'py Bound<'py, PyAny>> {
-    kept(cell, py, || Ok(py.import(module)?.getattr(name)?.unbind()))
+    get_or_make(cell, py, || Ok(py.import(module)?.getattr(name)?.unbind()))
 }

@@ -1,10 +1,10 @@
-//! The python_thread: the one thread of ours that attaches to Python.
+//! The Python thread: the only thread of this crate that attaches to Python.
 //!
-//! Tokio's workers never attach: waiting for the interpreter would stall every request's I/O, and a thread that attaches
-//! while the interpreter ends takes the process down. They send here what only an attached thread may do: log records,
-//! objects to be let go of, and jobs for loops that have no [`loop_queue`](super::loop_queue). The python_thread takes all that have
-//! gathered, sorts the jobs by event loop, and wakes each loop once with `call_soon_threadsafe`; the jobs themselves run on
-//! their loop's own thread. So no user code ever runs on the python_thread, and one request's slow callback holds up nobody else.
+//! Tokio's workers never attach: waiting for the interpreter would stall the I/O of every request, and a thread that
+//! attaches while the interpreter ends crashes the process. They send messages to this thread instead: log records that
+//! no caller awaits, Python objects to drop, and callbacks for event loops without a [`loop_queue`](super::loop_queue).
+//! The callbacks run on the thread of their own loop, which is woken once for all callbacks that have gathered. So no
+//! user code runs on the Python thread, except for log handlers.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -16,86 +16,64 @@ use pyo3::prelude::*;
 use super::log;
 use super::sync::lock;
 
-/// Work for the thread of one event loop.
-pub(super) type Run = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
+/// Work for the thread of an event loop.
+pub(super) type Callback = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 
-enum Job {
-    OnLoop { event_loop: Arc<Py<PyAny>>, run: Run },
+enum Message {
+    CallSoon(Arc<Py<PyAny>>, Callback),
     Log(log::Record),
     Release(Box<dyn Send>),
     Close,
 }
 
-/// A handle to the python_thread; cheap to clone. Sending to a closed python_thread drops the job.
+/// A handle to the Python thread; cheap to clone. A message to a closed thread is dropped.
 #[derive(Clone)]
 pub(super) struct PythonThread {
-    jobs: Sender<Job>,
-}
-
-/// The python_thread's thread, to be closed and joined before the interpreter ends.
-pub(super) struct ThreadHandle {
-    jobs: Sender<Job>,
-    thread: JoinHandle<()>,
+    messages: Sender<Message>,
 }
 
 impl PythonThread {
-    /// Starts the thread.
-    pub(super) fn start() -> std::io::Result<(Self, ThreadHandle)> {
-        let (jobs, mut received) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("madspark-python_thread".to_owned()).spawn(move || {
-            // `None` only where the interpreter is already ending: nobody is left to hand anything to.
+    /// Starts the thread. It has to be [closed](Self::close) and joined before the interpreter ends.
+    pub(super) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (messages, mut received) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("madspark-python".to_owned()).spawn(move || {
+            // Attaching fails only if the interpreter is already ending.
             let _ = Python::try_attach(|py| serve(py, &mut received));
         })?;
-        Ok((Self { jobs: jobs.clone() }, ThreadHandle { jobs, thread }))
+        Ok((Self { messages }, thread))
     }
 
-    /// Runs `run` on the thread of `event_loop`, after all that was sent there before.
-    pub(super) fn on_loop(&self, event_loop: Arc<Py<PyAny>>, run: Run) {
-        self.send(Job::OnLoop { event_loop, run });
+    /// Runs `callback` on the thread of `event_loop`, after the callbacks that were sent before.
+    pub(super) fn call_soon(&self, event_loop: Arc<Py<PyAny>>, callback: Callback) {
+        self.send(Message::CallSoon(event_loop, callback));
     }
 
-    /// Hands a log record to Python's `logging`.
+    /// Delivers a record to Python's `logging`.
     pub(super) fn log(&self, record: log::Record) {
-        self.send(Job::Log(record));
+        self.send(Message::Log(record));
     }
 
-    /// Drops Python objects where that is cheap and safe.
+    /// Drops objects that hold Python objects.
     pub(super) fn release(&self, objects: impl Send + 'static) {
-        self.send(Job::Release(Box::new(objects)));
+        self.send(Message::Release(Box::new(objects)));
     }
 
-    fn send(&self, job: Job) {
-        // A closed python_thread means that the interpreter is ending: there is nobody to tell.
-        drop(self.jobs.send(job));
+    /// Ends the thread after the messages that were sent before.
+    pub(super) fn close(&self) {
+        self.send(Message::Close);
     }
-}
 
-impl ThreadHandle {
-    /// Lets the python_thread finish what was sent before, then joins it. Call detached from Python.
-    pub(super) fn close(self) {
-        drop(self.jobs.send(Job::Close));
-        // A panic of the python_thread has been reported by its own thread.
-        drop(self.thread.join());
+    fn send(&self, message: Message) {
+        drop(self.messages.send(message));
     }
 }
 
-/// The jobs of one event loop, run by the loop itself.
-#[pyclass(frozen, module = "madspark._core")]
-struct Batch(Mutex<Vec<Run>>);
-
-#[pymethods]
-impl Batch {
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        run_all(py, std::mem::take(&mut *lock(&self.0)))
-    }
-}
-
-/// Runs every job. One that fails is reported and the next one runs; Ctrl-C comes out, as it would of the loop's own
-/// callbacks.
-pub(super) fn run_all(py: Python<'_>, jobs: Vec<Run>) -> PyResult<()> {
+/// Runs every callback. An error is reported as unraisable and the next callback runs; other exceptions, such as
+/// `KeyboardInterrupt`, are returned at the end, so that the loop raises them like those of its own callbacks.
+pub(super) fn run_all(py: Python<'_>, callbacks: Vec<Callback>) -> PyResult<()> {
     let mut outcome = Ok(());
-    for run in jobs {
-        match run(py) {
+    for callback in callbacks {
+        match callback(py) {
             Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
             Err(error) => outcome = Err(error),
             Ok(()) => {}
@@ -104,48 +82,7 @@ pub(super) fn run_all(py: Python<'_>, jobs: Vec<Run>) -> PyResult<()> {
     outcome
 }
 
-/// The thread's loop: attached once, detached while it waits.
-fn serve(py: Python<'_>, jobs: &mut Receiver<Job>) {
-    loop {
-        // A receiver may move between threads but not be shared: the detached closure takes it whole.
-        let waiting = &mut *jobs;
-        let Ok(first) = py.detach(move || waiting.recv()) else { return };
-        let mut loops: Vec<(Arc<Py<PyAny>>, Vec<Run>)> = Vec::new();
-        let mut open = true;
-        for job in std::iter::once(first).chain(jobs.try_iter()) {
-            match job {
-                Job::OnLoop { event_loop, run } => match loops.iter_mut().find(|(known, _)| known.is(&*event_loop)) {
-                    Some((_, runs)) => runs.push(run),
-                    None => loops.push((event_loop, vec![run])),
-                },
-                Job::Log(record) => {
-                    if let Err(error) = record.hand_over(py) {
-                        error.write_unraisable(py, None);
-                    }
-                }
-                Job::Release(objects) => drop(objects),
-                Job::Close => open = false,
-            }
-        }
-        for (event_loop, runs) in loops {
-            if let Err(error) = wake(py, event_loop.bind(py), runs) {
-                error.write_unraisable(py, Some(event_loop.bind(py)));
-            }
-        }
-        if !open {
-            return;
-        }
-    }
-}
-
-/// Hands the jobs to their loop.
-fn wake(py: Python<'_>, event_loop: &Bound<'_, PyAny>, runs: Vec<Run>) -> PyResult<()> {
-    let batch = Py::new(py, Batch(Mutex::new(runs)))?;
-    let woken = event_loop.call_method1(name!(py, "call_soon_threadsafe"), (batch,));
-    unless_closed(event_loop, woken).map(drop)
-}
-
-/// A loop that closed in the meantime has nobody waiting: `None` in place of its complaint.
+/// Returns `None` in place of the error of an operation that failed because `event_loop` is closed.
 pub(super) fn unless_closed<'py>(
     event_loop: &Bound<'py, PyAny>,
     outcome: PyResult<Bound<'py, PyAny>>,
@@ -160,4 +97,59 @@ pub(super) fn unless_closed<'py>(
         }
         outcome => outcome.map(Some),
     }
+}
+
+/// The callbacks of one event loop, as one callable for `call_soon_threadsafe`.
+#[pyclass(frozen, module = "madspark._core")]
+struct Batch(Mutex<Vec<Callback>>);
+
+#[pymethods]
+impl Batch {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        run_all(py, std::mem::take(&mut *lock(&self.0)))
+    }
+}
+
+/// The body of the thread: attached once, detached while it waits.
+fn serve(py: Python<'_>, messages: &mut Receiver<Message>) {
+    loop {
+        // A receiver is Send but not Sync: the detached closure takes the reference whole.
+        let receiver = &mut *messages;
+        let Ok(first) = py.detach(move || receiver.recv()) else { return };
+        let mut loops: Vec<(Arc<Py<PyAny>>, Vec<Callback>)> = Vec::new();
+        let mut is_open = true;
+        for message in std::iter::once(first).chain(messages.try_iter()) {
+            match message {
+                Message::CallSoon(event_loop, callback) => {
+                    match loops.iter_mut().find(|(known, _)| known.is(&*event_loop)) {
+                        Some((_, callbacks)) => callbacks.push(callback),
+                        None => loops.push((event_loop, vec![callback])),
+                    }
+                }
+                Message::Log(record) => {
+                    if let Err(error) = record.deliver(py, None) {
+                        error.write_unraisable(py, None);
+                    }
+                }
+                Message::Release(objects) => drop(objects),
+                Message::Close => is_open = false,
+            }
+        }
+        for (event_loop, callbacks) in loops {
+            let event_loop = event_loop.bind(py);
+            if let Err(error) = call_soon(event_loop, callbacks) {
+                error.write_unraisable(py, Some(event_loop));
+            }
+        }
+        if !is_open {
+            return;
+        }
+    }
+}
+
+fn call_soon(event_loop: &Bound<'_, PyAny>, callbacks: Vec<Callback>) -> PyResult<()> {
+    let py = event_loop.py();
+    let batch = Py::new(py, Batch(Mutex::new(callbacks)))?;
+    let woken = event_loop.call_method1(name!(py, "call_soon_threadsafe"), (batch,));
+    unless_closed(event_loop, woken).map(drop)
 }

@@ -1,6 +1,5 @@
 //! The router and its calls, as the Python package drives them.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
@@ -9,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::attachments::{Attachments, Given};
-use super::bridge::{self, Pending, Step};
+use super::bridge::{self, Pending, Submission, Work};
 use super::config::{self, LLMConfig};
 use super::number::{Real, Whole};
 use super::policy::{Budget, HedgeAfter};
@@ -253,9 +252,8 @@ impl Router {
     fn ahealth(&self, py: Python<'_>) -> PyResult<Pending> {
         let process = Process::get(py)?;
         let (router, engine) = (Arc::clone(&self.router), Arc::clone(&process.engine));
-        bridge::submit(py, &process, async move { Ok(health(&router, &engine).await) }, |py, found| {
-            Ok(health_to_python(py, &found)?.into_any().unbind())
-        })
+        let work = Box::pin(async move { Ok(health(&router, &engine).await) });
+        bridge::submit(py, &process, work, |py, found| Ok(health_to_python(py, &found)?.into_any().unbind()))
     }
 }
 
@@ -294,7 +292,7 @@ impl Call {
 
     /// The next candidate's text.
     #[pyo3(signature = (faults = None))]
-    fn anext<'py>(&self, py: Python<'py>, faults: Option<Vec<String>>) -> PyResult<Step<'py>> {
+    fn anext<'py>(&self, py: Python<'py>, faults: Option<Vec<String>>) -> PyResult<Submission<'py>> {
         let text = |py: Python<'_>, text: String| Ok(text.into_pyobject(py)?.into_any().unbind());
         // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
         let is_light = matches!(&*lock(&self.state), State::Running(call) if !call.has_attachments());
@@ -302,7 +300,7 @@ impl Call {
         if is_light {
             bridge::submit_eager(py, &self.process, work, text)
         } else {
-            bridge::submit(py, &self.process, work, text).map(Step::Pending)
+            bridge::submit(py, &self.process, work, text).map(Submission::Pending)
         }
     }
 
@@ -323,7 +321,7 @@ impl Call {
 
     /// Does as `settle`, without blocking; `None` where there is nothing to wait for.
     fn asettle(&self, py: Python<'_>) -> PyResult<Option<Pending>> {
-        let submit = |keeping| bridge::submit(py, &self.process, settled(keeping), |py, ()| Ok(py.None()));
+        let submit = |keeping| bridge::submit(py, &self.process, Box::pin(settled(keeping)), |py, ()| Ok(py.None()));
         self.keeping().map(submit).transpose()
     }
 }
@@ -338,11 +336,7 @@ impl Call {
         lock(&self.keeping).take()
     }
 
-    /// Boxed: the bridge moves it several times.
-    fn advance(
-        &self,
-        faults: Option<Vec<String>>,
-    ) -> PyResult<Pin<Box<impl Future<Output = Result<String>> + Send + use<>>>> {
+    fn advance(&self, faults: Option<Vec<String>>) -> PyResult<Work<String>> {
         let state = Arc::clone(&self.state);
         let engine = Arc::clone(&self.process.engine);
         let taken = std::mem::replace(&mut *lock(&state), State::Out);

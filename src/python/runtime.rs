@@ -1,241 +1,241 @@
-//! What the process shares: one tokio runtime, one engine, one python_thread. Made at the first call, never at import.
+//! The state that a process shares: one tokio runtime, one engine, one Python thread. Created by the first call.
 //!
-//! A forked child has none of its parent's threads. It is told by its process id, leaves the parent's runtime alone and
-//! makes its own: routers made before the fork go on working, since they hold no connection.
+//! A forked child has none of its parent's threads. It is recognised by its process id, abandons the parent's runtime and
+//! creates its own. Routers created before the fork keep working, because they hold no connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyCFunction, PyDict};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use super::log;
 use super::loop_queue::LoopQueues;
-use super::python_thread::{PythonThread, ThreadHandle};
+use super::python_thread::PythonThread;
 use super::sync::lock;
 use crate::cache::{Cache, Pause};
 use crate::router::Engine;
 
-/// Worker threads: I/O and JSON, no model runs here. One serves far more calls than an interpreter can make, a second one
-/// takes memory of its own, and what is long is done aside.
+/// Worker threads, for I/O and JSON. One serves far more calls than an interpreter can make, and long work is offloaded.
 const WORKERS: usize = 1;
 
-/// How many threads there may be for files, names of hosts and what is done aside.
-const BLOCKING: usize = 4;
+/// The maximum number of threads for files, host names and offloaded work.
+const MAX_BLOCKING_THREADS: usize = 4;
 
-/// With fewer calls under way there is little to gather, and a reply is worth more at once.
-const BUSY: usize = 4;
+/// From this number of tasks on, replies gather while the worker yields; with fewer, a reply is delivered at once.
+const BUSY_TASKS: usize = 4;
 
-/// How long the end of the interpreter waits for work that is being dropped.
+/// How long the end of the interpreter waits for each kind of work that is being dropped.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-
-/// Touched only while attached to Python and never held across Python code, so no fork can find it locked.
-static PROCESS: Mutex<Option<Slot>> = Mutex::new(None);
-
-static ENDING: AtomicBool = AtomicBool::new(false);
-
-/// The caches that are paused while the process forks; touched only while attached to Python.
-static FORKING: Mutex<Vec<Pause>> = Mutex::new(Vec::new());
 
 /// How long a fork waits for the cache to close its files.
 const PAUSE_GRACE: Duration = Duration::from_secs(1);
 
-struct Slot {
-    pid: u32,
-    process: Arc<Process>,
-    runtime: Runtime,
-    lane_thread: ThreadHandle,
-}
+/// Locked only while attached to Python and never while Python code runs, so that a fork never finds it locked.
+static PROCESS: Mutex<Option<Arc<Process>>> = Mutex::new(None);
 
-/// The shared state of this process, for use by calls.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The caches that are paused while the process forks; locked like [`PROCESS`].
+static PAUSES: Mutex<Vec<Pause>> = Mutex::new(Vec::new());
+
+/// The shared state of this process.
 pub(super) struct Process {
+    pid: u32,
     pub(super) handle: Handle,
     pub(super) engine: Arc<Engine>,
     pub(super) python_thread: PythonThread,
     pub(super) loop_queues: LoopQueues,
+    blocking_calls: BlockingCalls,
     ending: watch::Sender<bool>,
-    blocked: Blocked,
+    /// Taken when the interpreter ends.
+    threads: Mutex<Option<(Runtime, JoinHandle<()>)>>,
 }
-
-/// Counts the threads inside synchronous calls.
-#[derive(Default)]
-struct Blocked {
-    threads: Mutex<usize>,
-    fewer: Condvar,
-}
-
-/// A thread's presence in a synchronous call, from before it detaches until after it is attached again.
-pub(super) struct Presence<'a>(&'a Blocked);
 
 impl Process {
-    /// The state of this process, made at the first use. Raises `RuntimeError` while the interpreter ends.
+    /// Returns the state of this process, which the first use creates. Raises `RuntimeError` while the interpreter ends.
     pub(super) fn get(py: Python<'_>) -> PyResult<Arc<Self>> {
-        if ENDING.load(Ordering::Acquire) {
+        if IS_ENDING.load(Ordering::Acquire) {
             return Err(ending(py));
         }
         log::refresh_level(py)?;
         register_fork(py)?;
-        let pid = std::process::id();
-        let mut slot = lock(&PROCESS);
-        if let Some(slot) = slot.as_ref().filter(|slot| slot.pid == pid) {
-            return Ok(Arc::clone(&slot.process));
+        let mut process = lock(&PROCESS);
+        if let Some(process) = process.as_ref().filter(|process| process.is_current()) {
+            return Ok(Arc::clone(process));
         }
-        let fresh = Self::start(pid).map_err(|error| {
+        let started = Self::start().map(Arc::new).map_err(|error| {
             PyRuntimeError::new_err(format!("madspark could not start its threads: {error}; is there a thread limit?"))
         })?;
-        let process = Arc::clone(&fresh.process);
-        // The parent's threads do not exist here, so its runtime could only be joined for ever.
-        std::mem::forget(slot.replace(fresh));
-        Ok(process)
+        // The parent's threads do not exist here: dropping its runtime would wait for them forever.
+        std::mem::forget(process.replace(Arc::clone(&started)));
+        Ok(started)
     }
 
-    fn start(pid: u32) -> std::io::Result<Slot> {
+    fn start() -> std::io::Result<Self> {
         log::install();
-        let (python_thread, lane_thread) = PythonThread::start()?;
-        let (workers_lane, cache_lane) = (python_thread.clone(), python_thread.clone());
+        let (python_thread, thread) = PythonThread::start()?;
+        let connect_log = {
+            let python_thread = python_thread.clone();
+            move || log::connect(python_thread.clone())
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
-            .max_blocking_threads(BLOCKING)
+            .max_blocking_threads(MAX_BLOCKING_THREADS)
             .thread_name("madspark")
-            .on_thread_start(move || log::connect(workers_lane.clone()))
-            .on_thread_unpark(give_way)
+            .on_thread_start(connect_log.clone())
+            .on_thread_unpark(yield_if_busy)
             .enable_all()
             .build()?;
-        let process = Arc::new(Self {
+        Ok(Self {
+            pid: std::process::id(),
             handle: runtime.handle().clone(),
-            engine: Arc::new(Engine::with_cache(Cache::new(move || log::connect(cache_lane.clone())))),
+            engine: Arc::new(Engine::with_cache(Cache::new(connect_log))),
             python_thread,
             loop_queues: LoopQueues::default(),
+            blocking_calls: BlockingCalls::default(),
             ending: watch::Sender::new(false),
-            blocked: Blocked::default(),
-        });
-        Ok(Slot { pid, process, runtime, lane_thread })
+            threads: Mutex::new(Some((runtime, thread))),
+        })
     }
 
-    /// Counts this thread as blocked; fails where the interpreter is ending already.
-    pub(super) fn enter(&self, py: Python<'_>) -> PyResult<Presence<'_>> {
+    /// Whether the state belongs to this process and not to the parent of a fork.
+    fn is_current(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    /// Registers a blocking call of this thread. Fails if the interpreter is already ending.
+    pub(super) fn enter(&self, py: Python<'_>) -> PyResult<BlockingCall<'_>> {
         if *self.ending.borrow() {
             return Err(ending(py));
         }
-        *self.blocked.lock() += 1;
-        Ok(Presence(&self.blocked))
+        *lock(&self.blocking_calls.count) += 1;
+        Ok(BlockingCall(&self.blocking_calls))
     }
 
-    /// Returns when the interpreter ends.
+    /// Waits until the interpreter ends.
     pub(super) async fn ended(&self) {
         // The sender lives as long as `self`.
-        drop(self.ending.subscribe().wait_for(|ending| *ending).await);
+        drop(self.ending.subscribe().wait_for(|is_ending| *is_ending).await);
+    }
+
+    /// Ends blocking calls, drops running work and joins every thread. Call detached from Python.
+    fn shut_down(&self) {
+        let Some((runtime, python_thread)) = lock(&self.threads).take() else { return };
+        // A thread that attaches after the interpreter has ended crashes the process.
+        self.blocking_calls.wait(SHUTDOWN_GRACE);
+        runtime.shutdown_timeout(SHUTDOWN_GRACE);
+        self.engine.cache().close(SHUTDOWN_GRACE);
+        self.python_thread.close();
+        // A panic of the thread has been reported by the thread itself.
+        drop(python_thread.join());
     }
 }
 
-impl Blocked {
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        lock(&self.threads)
-    }
+/// Counts the threads inside blocking calls.
+#[derive(Default)]
+struct BlockingCalls {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
 
-    /// Waits until no thread is inside, `limit` at most.
-    fn wait(&self, limit: Duration) {
-        drop(self.fewer.wait_timeout_while(self.lock(), limit, |threads| *threads > 0));
+impl BlockingCalls {
+    /// Waits until no thread is inside a blocking call, for `timeout` at most.
+    fn wait(&self, timeout: Duration) {
+        drop(self.ended.wait_timeout_while(lock(&self.count), timeout, |count| *count > 0));
     }
 }
 
-impl Drop for Presence<'_> {
+/// A thread inside a blocking call, from before it detaches until after it is attached again.
+pub(super) struct BlockingCall<'a>(&'a BlockingCalls);
+
+impl Drop for BlockingCall<'_> {
     fn drop(&mut self) {
-        *self.0.lock() -= 1;
-        self.0.fewer.notify_all();
+        *lock(&self.0.count) -= 1;
+        self.0.ended.notify_all();
     }
 }
 
-/// Lets a thread that was interrupted by this worker's waking go on first.
+/// Lets the thread that this worker's waking has interrupted run first.
 ///
-/// An event loop that shares its core with the workers would otherwise change places with them for every reply that comes,
-/// which costs more than all that madspark does with the reply. Meanwhile further replies gather, and wake nobody. Where
-/// nothing else wants the core it returns at once.
-fn give_way() {
-    if Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_alive_tasks() >= BUSY) {
+/// An event loop that shares its core with the worker would otherwise be switched out for every reply, which costs more
+/// than all other work for the reply. Meanwhile further replies gather and need no waking. Returns at once if no other
+/// thread wants the core.
+fn yield_if_busy() {
+    if Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_alive_tasks() >= BUSY_TASKS) {
         std::thread::yield_now();
     }
 }
 
-/// What a call raises once the interpreter is ending. A thread other than the main one is a daemon that nobody waits
-/// for: `SystemExit` ends it without a word.
+/// Returns the exception of a call that is made while the interpreter ends. A thread other than the main one is a daemon
+/// thread, which `SystemExit` ends without a message.
 pub(super) fn ending(py: Python<'_>) -> PyErr {
-    const TOLD: &str = "madspark cannot be used while the interpreter is ending";
-    match on_main_thread(py) {
-        Ok(false) => PySystemExit::new_err(TOLD),
-        Ok(true) => PyRuntimeError::new_err(TOLD),
+    const MESSAGE: &str = "madspark cannot be used while the interpreter is ending";
+    match is_main_thread(py) {
+        Ok(false) => PySystemExit::new_err(MESSAGE),
+        Ok(true) => PyRuntimeError::new_err(MESSAGE),
         Err(error) => error,
     }
 }
 
-fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
     Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
 }
 
-/// Has the interpreter call `shutdown` before it ends, while threads may still attach.
+/// Registers `shutdown` with `atexit`, which runs it while threads may still attach.
 pub(super) fn register_exit(py: Python<'_>) -> PyResult<()> {
-    let shutdown = pyo3::types::PyCFunction::new_closure(py, Some(c"_shutdown"), None, |args, _| {
-        shutdown(args.py());
-    })?;
+    let shutdown = hook(py, c"_shutdown", shutdown)?;
     py.import("atexit")?.call_method1("register", (shutdown,)).map(drop)
 }
 
-/// Has the interpreter call `before_fork` and its counterparts around every fork, from the first call on.
+/// Registers the hooks that run around every fork.
 fn register_fork(py: Python<'_>) -> PyResult<()> {
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
-    if REGISTERED.swap(true, Ordering::AcqRel) {
+    static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+    if IS_REGISTERED.swap(true, Ordering::AcqRel) {
         return Ok(());
     }
-    let os = py.import("os")?;
-    let Ok(register) = os.getattr("register_at_fork") else { return Ok(()) };
-    let hook = |name, run: fn(Python<'_>)| {
-        pyo3::types::PyCFunction::new_closure(py, Some(name), None, move |args, _| run(args.py()))
-    };
+    let Ok(register) = py.import("os")?.getattr("register_at_fork") else { return Ok(()) };
     let hooks = PyDict::new(py);
-    hooks.set_item("before", hook(c"_before_fork", before_fork)?)?;
-    hooks.set_item("after_in_parent", hook(c"_after_fork_in_parent", |_| after_fork(drop))?)?;
+    hooks.set_item("before", hook(py, c"_before_fork", before_fork)?)?;
+    hooks.set_item("after_in_parent", hook(py, c"_after_fork_in_parent", |_| after_fork(drop))?)?;
     // The threads that wait for the end of the pause are the parent's.
-    hooks.set_item("after_in_child", hook(c"_after_fork_in_child", |_| after_fork(std::mem::forget))?)?;
+    hooks.set_item("after_in_child", hook(py, c"_after_fork_in_child", |_| after_fork(std::mem::forget))?)?;
     register.call((), Some(&hooks)).map(drop)
 }
 
-/// A child that inherits an open `SQLite` database shares its locks without knowing, and breaks it.
+fn hook<'py>(py: Python<'py>, name: &'static std::ffi::CStr, run: fn(Python<'_>)) -> PyResult<Bound<'py, PyCFunction>> {
+    PyCFunction::new_closure(py, Some(name), None, move |args, _| run(args.py()))
+}
+
+/// Closes the cache's database, whose locks a child would share without knowing, and keeps the open spans locked.
 fn before_fork(py: Python<'_>) {
-    let process = {
-        let slot = lock(&PROCESS);
-        slot.as_ref().filter(|slot| slot.pid == std::process::id()).map(|slot| Arc::clone(&slot.process))
-    };
-    let Some(process) = process else { return };
-    let pause = py.detach(|| process.engine.cache().pause(PAUSE_GRACE));
-    lock(&FORKING).push(pause);
+    let process = lock(&PROCESS).clone();
+    if let Some(process) = process.filter(|process| process.is_current()) {
+        let pause = py.detach(|| process.engine.cache().pause(PAUSE_GRACE));
+        lock(&PAUSES).push(pause);
+    }
+    log::lock_for_fork();
 }
 
 fn after_fork(end: fn(Option<Pause>)) {
-    end(lock(&FORKING).pop());
+    log::unlock_after_fork();
+    end(lock(&PAUSES).pop());
 }
 
-/// Ends blocked calls, drops running ones, joins every thread.
 fn shutdown(py: Python<'_>) {
-    ENDING.store(true, Ordering::Release);
-    let slot = lock(&PROCESS).take();
-    let Some(slot) = slot else { return };
-    if slot.pid != std::process::id() {
-        std::mem::forget(slot);
+    IS_ENDING.store(true, Ordering::Release);
+    let Some(process) = lock(&PROCESS).take() else { return };
+    if !process.is_current() {
+        std::mem::forget(process);
         return;
     }
-    // Still attached: whoever enters after this is turned away.
-    slot.process.ending.send_replace(true);
-    py.detach(|| {
-        // A thread that would attach after the interpreter has ended takes the process down.
-        slot.process.blocked.wait(SHUTDOWN_GRACE);
-        slot.runtime.shutdown_timeout(SHUTDOWN_GRACE);
-        // Answers that were handed over are written first.
-        slot.process.engine.cache().close(SHUTDOWN_GRACE);
-        slot.lane_thread.close();
-    });
+    // Still attached: a call that begins after this fails.
+    process.ending.send_replace(true);
+    py.detach(|| process.shut_down());
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use tokio::sync::Notify;
 
 use super::attachments::Attachments;
-use super::bridge::{self, Step};
+use super::bridge::{self, Submission, Work};
 use super::number::Real;
 use super::runtime::Process;
 use super::sync::lock;
@@ -54,7 +54,7 @@ impl Stream {
     }
 
     /// Does as `next`, without blocking.
-    fn anext<'py>(&self, py: Python<'py>) -> PyResult<Step<'py>> {
+    fn anext<'py>(&self, py: Python<'py>) -> PyResult<Submission<'py>> {
         let event =
             |py: Python<'_>, event: Option<StreamEvent>| Ok(convert::stream_event(py, event.as_ref())?.unbind());
         // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
@@ -63,7 +63,7 @@ impl Stream {
         if is_light {
             bridge::submit_eager(py, &self.process, work, event)
         } else {
-            bridge::submit(py, &self.process, work, event).map(Step::Pending)
+            bridge::submit(py, &self.process, work, event).map(Submission::Pending)
         }
     }
 
@@ -105,7 +105,7 @@ impl Stream {
     }
 
     /// The stream travels with the future, so that dropping that closes the socket.
-    fn pull(&self) -> PyResult<impl Future<Output = Result<Option<StreamEvent>>> + Send + use<>> {
+    fn pull(&self) -> PyResult<Work<Option<StreamEvent>>> {
         let state = Arc::clone(&self.state);
         let taken = {
             let mut slot = lock(&state);
@@ -122,7 +122,7 @@ impl Stream {
             }
         };
         let (closed, engine) = (Arc::clone(&self.closed), Arc::clone(&self.process.engine));
-        Ok(async move {
+        Ok(Box::pin(async move {
             let pulled = async {
                 let mut stream = taken.begin(&engine).await?;
                 let event = stream.next().await?;
@@ -142,7 +142,7 @@ impl Stream {
                 *slot = next;
             }
             event
-        })
+        }))
     }
 }
 

@@ -1,22 +1,27 @@
-"""The core's events in Python's logging."""
+"""Log records of the core in Python's `logging`."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from madspark import ProviderUnavailableError
+from madspark import AsyncCoordinator, ProviderUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conftest import Scripts
     from madspark import LLMRouter
     from madspark.testing import Simulator
 
 KEY = "key-of-some-worth-0123456789"
+
+REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("REQUEST", default="unset")
 
 
 @pytest.fixture
@@ -38,6 +43,59 @@ async def test_a_failing_attempt_is_logged(router: LLMRouter, caplog: pytest.Log
     assert "gemini" in record.getMessage().lower()
     assert "503" in record.getMessage()
     assert KEY not in caplog.text
+
+
+async def test_records_are_logged_before_an_awaited_call_returns(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A rejected request is no sign that the provider is down, so each call sends one again.
+    madspark_simulator.on("gemini", status=400)
+    router = madspark_router(primary_provider="gemini", fallback_enabled=True, gemini_api_key=KEY)
+    for number in range(1, 201):
+        await router.agenerate("hello")
+        assert len(core(caplog)) == number
+
+
+@pytest.fixture
+def seen() -> Iterator[list[tuple[str, str | None]]]:
+    """The request and the thread that each record was logged in, as a filter sees them."""
+    found: list[tuple[str, str | None]] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        found.append((REQUEST.get(), record.threadName))
+        return True
+
+    logger = logging.getLogger("madspark.core")
+    logger.addFilter(note)
+    yield found
+    logger.removeFilter(note)
+
+
+async def test_records_are_logged_in_the_context_and_on_the_thread_of_the_caller(
+    router: LLMRouter, seen: list[tuple[str, str | None]]
+) -> None:
+    async def call(name: str) -> None:
+        REQUEST.set(name)
+        await router.agenerate("hello")
+
+    await asyncio.gather(*(call(f"request-{number}") for number in range(3)))
+    thread = threading.current_thread().name
+    # The first failures open the breaker, which ends the requests to the provider.
+    assert {("request-0", thread)} <= set(seen) <= {(f"request-{number}", thread) for number in range(3)}
+
+
+async def test_records_of_a_run_are_logged_in_its_context_before_its_result(
+    madspark_router: Callable[..., LLMRouter],
+    madspark_simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    seen: list[tuple[str, str | None]],
+) -> None:
+    madspark_simulator.on("gemini", status=400)
+    REQUEST.set("run")
+    router = madspark_router(primary_provider="gemini", fallback_enabled=True, gemini_api_key=KEY)
+    await AsyncCoordinator(router=router).run_workflow("roof gardens")
+    assert len(core(caplog)) == 4
+    assert set(seen) == {("run", threading.current_thread().name)}
 
 
 def test_a_blocked_call_is_logged_before_it_returns(

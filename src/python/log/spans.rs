@@ -1,0 +1,149 @@
+//! The open spans of the process, and the spans that each thread has entered.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::{Metadata, span};
+
+use super::{Fields, Value};
+use crate::python::sync::lock;
+
+static OPEN: Mutex<OpenSpans> = Mutex::new(OpenSpans { last_id: 0, spans: BTreeMap::new() });
+
+thread_local! {
+    static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// Held by a thread that forks, so that the child never finds [`OPEN`] locked by a thread that it does not have.
+    static FORKING: RefCell<Option<MutexGuard<'static, OpenSpans>>> = const { RefCell::new(None) };
+}
+
+struct OpenSpans {
+    last_id: u64,
+    spans: BTreeMap<u64, (Arc<Span>, Handles)>,
+}
+
+/// How many handles to a span exist.
+type Handles = usize;
+
+/// A span that has begun. It keeps the spans around it.
+#[derive(Clone)]
+pub(super) struct Span {
+    id: u64,
+    metadata: &'static Metadata<'static>,
+    parent: Option<Arc<Self>>,
+    start: SystemTime,
+    pub(super) fields: Fields,
+}
+
+impl Span {
+    /// Adds its fields and its id to `fields`, after those of the spans around it.
+    pub(super) fn describe(&self, fields: &mut Fields) {
+        if let Some(parent) = &self.parent {
+            parent.describe(fields);
+        }
+        fields.set(format!("{}_id", self.metadata.name()), Value::Unsigned(self.id));
+        fields.extend(&self.fields);
+    }
+
+    /// The fields of the record that reports its end.
+    pub(super) fn ended(&self) -> Fields {
+        let mut fields = Fields::default();
+        self.describe(&mut fields);
+        let name = self.metadata.name();
+        fields.set("message", Value::Text(format!("{name} ended")));
+        fields.set("span", Value::Text(name.to_owned()));
+        fields.set("span_id", Value::Unsigned(self.id));
+        if let Some(parent) = &self.parent {
+            fields.set("parent_id", Value::Unsigned(parent.id));
+        }
+        fields.set("start", Value::Float(unix_seconds(self.start)));
+        fields.set("end", Value::Float(unix_seconds(SystemTime::now())));
+        fields
+    }
+}
+
+/// Opens a span with one handle.
+pub(super) fn open(attributes: &span::Attributes<'_>) -> span::Id {
+    let mut fields = Fields::default();
+    attributes.record(&mut fields);
+    let parent = if attributes.is_contextual() { current() } else { attributes.parent().and_then(get) };
+    with_open(|open| {
+        open.last_id += 1;
+        let id = open.last_id;
+        let span = Span { id, metadata: attributes.metadata(), parent, start: SystemTime::now(), fields };
+        open.spans.insert(id, (Arc::new(span), 1));
+        span::Id::from_u64(id)
+    })
+}
+
+pub(super) fn get(id: &span::Id) -> Option<Arc<Span>> {
+    with_open(|open| open.spans.get(&id.into_u64()).map(|(span, _)| Arc::clone(span)))
+}
+
+/// The innermost span that this thread has entered.
+pub(super) fn current() -> Option<Arc<Span>> {
+    let id = ENTERED.with_borrow(|entered| entered.last().copied())?;
+    get(&span::Id::from_u64(id))
+}
+
+pub(super) fn update(id: &span::Id, change: impl FnOnce(&mut Span)) {
+    with_open(|open| {
+        if let Some((span, _)) = open.spans.get_mut(&id.into_u64()) {
+            change(Arc::make_mut(span));
+        }
+    });
+}
+
+pub(super) fn enter(id: &span::Id) {
+    ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
+}
+
+pub(super) fn exit(id: &span::Id) {
+    ENTERED.with_borrow_mut(|entered| {
+        if let Some(position) = entered.iter().rposition(|known| *known == id.into_u64()) {
+            entered.remove(position);
+        }
+    });
+}
+
+/// Counts a further handle.
+pub(super) fn retain(id: &span::Id) {
+    with_open(|open| {
+        if let Some((_, handles)) = open.spans.get_mut(&id.into_u64()) {
+            *handles += 1;
+        }
+    });
+}
+
+/// Counts a handle less; returns the span when that was the last one.
+pub(super) fn release(id: &span::Id) -> Option<Arc<Span>> {
+    with_open(|open| {
+        let (_, handles) = open.spans.get_mut(&id.into_u64())?;
+        *handles -= 1;
+        if *handles > 0 {
+            return None;
+        }
+        open.spans.remove(&id.into_u64()).map(|(span, _)| span)
+    })
+}
+
+/// Keeps the open spans locked by this thread, which may still use them, until [`unlock_after_fork`].
+pub(in crate::python) fn lock_for_fork() {
+    FORKING.set(Some(lock(&OPEN)));
+}
+
+pub(in crate::python) fn unlock_after_fork() {
+    drop(FORKING.take());
+}
+
+fn with_open<T>(work: impl FnOnce(&mut OpenSpans) -> T) -> T {
+    FORKING.with_borrow_mut(|forking| match forking {
+        Some(open) => work(open),
+        None => work(&mut lock(&OPEN)),
+    })
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
