@@ -207,10 +207,6 @@ impl Default for Config {
     }
 }
 
-/// Seconds that one request to a hosted provider (Gemini, Anthropic, an OpenAI-compatible server) may take. The stage timeouts of
-/// the workflow are shorter or equal; this bounds single calls that have none.
-pub const HOSTED_TIMEOUT_SECONDS: f64 = 600.0;
-
 impl Config {
     /// Reads the configuration from the process's environment. The only place that reads it.
     ///
@@ -238,26 +234,15 @@ impl Config {
         check_seconds("ollama_timeout", self.ollama_timeout)?;
         check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
         self.cache.validate()?;
-        self.tuning(Provider::Ollama).validate()?;
-        self.tuning(Provider::Gemini).validate()?;
+        if self.ollama_num_ctx == Some(0) {
+            return Err(Error::invalid_input("ollama_num_ctx must be at least 1 token"));
+        }
+        self.ollama_keep_alive.iter().try_for_each(KeepAlive::validate)?;
+        self.gemini_thinking.map_or(Ok(()), Thinking::validate)?;
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
         self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
         self.page_hosts.iter().try_for_each(|host| parse_host(host).map(drop))?;
         check_temperature(self.default_temperature)
-    }
-
-    /// What is set for targets of `provider` beyond model, address and key.
-    pub fn tuning(&self, provider: Provider) -> Tuning {
-        match provider {
-            Provider::Ollama => Tuning {
-                num_ctx: self.ollama_num_ctx,
-                keep_alive: self.ollama_keep_alive.clone(),
-                load_timeout: Duration::try_from_secs_f64(self.ollama_load_timeout).ok(),
-                ..Tuning::default()
-            },
-            Provider::Gemini => Tuning { thinking: self.gemini_thinking, ..Tuning::default() },
-            Provider::OpenAi | Provider::Anthropic | Provider::Mock => Tuning::default(),
-        }
     }
 
     /// The Ollama model of the configured tier.
@@ -352,6 +337,11 @@ pub struct Price {
 }
 
 impl Price {
+    /// A price in US dollars per million tokens.
+    pub const fn new(input: f64, cached_input: f64, output: f64) -> Self {
+        Self { input, cached_input, output }
+    }
+
     fn validate(&self, model: &str) -> Result<()> {
         check_text("prices: the name of a model", model)?;
         let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;

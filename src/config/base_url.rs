@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use url::{ParseError, Url};
+use url::{Host, ParseError, Url};
 
 use crate::error::{Error, Result};
 
@@ -27,6 +27,16 @@ impl BaseUrl {
     /// The address, where it is a whole `http://` or `https://` one.
     pub fn url(&self) -> Option<&Url> {
         self.0.url.as_ref().ok().filter(|url| is_usable(url))
+    }
+
+    /// Whether its host is this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.0.url.as_ref().is_ok_and(|url| match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        })
     }
 
     /// Fails with `InvalidInput` unless it is a whole `http://` or `https://` address; `field` is what to mend.

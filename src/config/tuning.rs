@@ -51,36 +51,39 @@ pub enum ThinkingLevel {
     High,
 }
 
-impl Tuning {
+impl KeepAlive {
+    /// Fails with `InvalidInput` unless Ollama can parse it.
     pub(super) fn validate(&self) -> Result<()> {
-        if self.num_ctx == Some(0) {
-            return Err(Error::invalid_input("ollama_num_ctx must be at least 1 token"));
-        }
-        if let Some(Thinking::Budget(tokens)) = self.thinking
-            && tokens < -1
-        {
-            return Err(Error::invalid_input(format!(
-                "gemini_thinking_budget must be a number of tokens, 0 for none or -1 for the model's own, not {tokens}"
-            )));
-        }
-        match &self.keep_alive {
-            Some(KeepAlive::Seconds(seconds)) if !seconds.is_finite() => {}
-            Some(KeepAlive::Text(text)) if !is_go_duration(text) => {}
-            _ => return Ok(()),
+        let is_valid = match self {
+            Self::Seconds(seconds) => seconds.is_finite(),
+            Self::Text(text) => is_go_duration(text),
+        };
+        if is_valid {
+            return Ok(());
         }
         Err(Error::invalid_input(
             "ollama_keep_alive must be a number of seconds or a duration such as \"10m\" or \"1h30m\"",
         ))
     }
-}
 
-impl KeepAlive {
     /// The seconds, where they are a whole number.
     #[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^53 alone")]
     pub fn whole_seconds(&self) -> Option<i64> {
         match self {
             Self::Seconds(seconds) if seconds.fract() == 0.0 && seconds.abs() < 9e15 => Some(*seconds as i64),
             Self::Seconds(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+impl Thinking {
+    /// Fails with `InvalidInput` if the budget is no number of tokens.
+    pub(super) fn validate(self) -> Result<()> {
+        match self {
+            Self::Budget(tokens) if tokens < -1 => Err(Error::invalid_input(format!(
+                "gemini_thinking_budget must be a number of tokens, 0 for none or -1 for the model's own, not {tokens}"
+            ))),
+            Self::Budget(_) | Self::Level(_) => Ok(()),
         }
     }
 }

@@ -103,8 +103,8 @@ impl Draft {
 
     /// Whether it is a reply to `request`; see [`Draft::settle`].
     pub(super) fn check(&self, target: &Target, request: &Request) -> Result<()> {
-        if let Some(adapter) = super::adapter(target.provider) {
-            adapter.check_counts(target, request, self.usage)?;
+        if let Some(codec) = super::codec(target.provider) {
+            codec.check_usage(target, request, self.usage)?;
         }
         let empty = self.text.trim().is_empty();
         if self.finish == FinishReason::Length && (empty || request.schema.is_some() || request.max_tokens.is_none()) {
@@ -145,7 +145,7 @@ pub(super) fn envelope<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
 }
 
 /// The class of an HTTP status, where the body tells nothing finer.
-pub(super) const fn kind_of(status: u16) -> ErrorKind {
+pub(super) const fn kind_of_status(status: u16) -> ErrorKind {
     match status {
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
@@ -208,7 +208,7 @@ impl Complaint {
 
     /// The class of a failure with `status`, as far as words and codes tell it that all providers have in common.
     pub(super) fn kind(&self, status: u16) -> ErrorKind {
-        match kind_of(status) {
+        match kind_of_status(status) {
             _ if self.mentions("insufficient_quota") => ErrorKind::InsufficientQuota,
             ErrorKind::RateLimited if DAILY.iter().any(|words| self.mentions(words)) => ErrorKind::DailyQuota,
             ErrorKind::Rejected | ErrorKind::Server if TOO_LONG.iter().any(|words| self.mentions(words)) => {
@@ -334,7 +334,7 @@ mod tests {
             (504, ErrorKind::Server),
             (529, ErrorKind::Overloaded),
         ] {
-            assert_eq!(kind_of(status), kind, "{status}");
+            assert_eq!(kind_of_status(status), kind, "{status}");
         }
     }
 

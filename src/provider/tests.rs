@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Adapter, Target, adapter};
+use super::{Codec, Target, codec};
 use crate::config::{Provider, Secret, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Repair, Reply, Request};
@@ -72,13 +72,13 @@ pub(super) fn body(wire: &WireRequest) -> Value {
 
 /// Decodes `reply` as the answer of `target`.
 pub(super) fn decode(target: &Target, request: &Request, reply: &str) -> Result<Reply> {
-    adapter(target.provider).unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
+    codec(target.provider).unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
 }
 
 /// The error in `reply`.
 pub(super) fn error(target: &Target, status: u16, reply: &str) -> Error {
     let body = Bytes::copy_from_slice(reply.as_bytes());
-    let error = adapter(target.provider).unwrap().decode_error(target, status, &HeaderMap::new(), &body);
+    let error = codec(target.provider).unwrap().decode_error(target, status, &HeaderMap::new(), &body);
     assert_eq!((error.provider(), error.model()), (Some(target.provider), Some("the-model")));
     assert_eq!(error.status(), Some(status));
     error
@@ -102,22 +102,22 @@ pub(super) fn assert_key_is_hidden(wire: &WireRequest) {
     assert!(!String::from_utf8_lossy(&wire.body).contains(KEY));
 }
 
-fn wired() -> impl Iterator<Item = (Target, &'static dyn Adapter)> {
+fn wired() -> impl Iterator<Item = (Target, &'static dyn Codec)> {
     Provider::ALL
         .into_iter()
-        .filter_map(|provider| Some((target(provider, "http://h:1/base", Some(KEY)), adapter(provider)?)))
+        .filter_map(|provider| Some((target(provider, "http://h:1/base", Some(KEY)), codec(provider)?)))
 }
 
 #[test]
 fn what_a_protocol_takes_it_encodes_and_what_it_does_not_take_it_refuses() {
-    for (mut target, adapter) in wired() {
+    for (mut target, codec) in wired() {
         target.base_url = "https://api.openai.com/v1".into();
         for part in parts() {
             let request = Request { parts: vec![part.clone()], ..Request::new("Look.") };
-            match adapter.encode(&target, &request) {
-                Ok(_) => assert!(adapter.takes(&part), "{} {part:?}", target.provider),
+            match codec.encode(&target, &request) {
+                Ok(_) => assert!(codec.supports(&part), "{} {part:?}", target.provider),
                 Err(error) => {
-                    assert!(!adapter.takes(&part), "{} {part:?}", target.provider);
+                    assert!(!codec.supports(&part), "{} {part:?}", target.provider);
                     assert_eq!(error.kind(), ErrorKind::Unsupported);
                 }
             }
@@ -165,8 +165,8 @@ fn a_structured_reply_is_restored_from_the_json_within_it() {
 fn retry_after_reaches_the_error() {
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", "12".parse().unwrap());
-    for (target, adapter) in wired() {
-        let error = adapter.decode_error(&target, 429, &headers, &Bytes::from_static(b"{\"error\":\"slow down\"}"));
+    for (target, codec) in wired() {
+        let error = codec.decode_error(&target, 429, &headers, &Bytes::from_static(b"{\"error\":\"slow down\"}"));
         assert_eq!(error.kind(), ErrorKind::RateLimited, "{}", target.provider);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(12)), "{}", target.provider);
     }
@@ -184,12 +184,12 @@ fn a_server_that_repeats_the_key_does_not_leak_it() {
 
 #[test]
 fn other_servers_json_and_web_pages_are_malformed_replies() {
-    for (target, adapter) in wired() {
+    for (target, codec) in wired() {
         for reply in ["<!doctype html><title>Sign in</title>", "{\"ok\":true}", "[]", "", "null"] {
             let error = decode(&target, &Request::new("?"), reply).unwrap_err();
             let expected = [ErrorKind::MalformedReply, ErrorKind::EmptyReply];
             assert!(expected.contains(&error.kind()), "{} {reply}: {error}", target.provider);
-            assert!(adapter.decode_models(&Bytes::from_static(b"{\"ok\":true}")).is_err(), "{}", target.provider);
+            assert!(codec.decode_models(&Bytes::from_static(b"{\"ok\":true}")).is_err(), "{}", target.provider);
         }
     }
 }

@@ -9,11 +9,10 @@ use tokio::time::{Instant, timeout};
 use super::Engine;
 use super::attempt_guard::AttemptGuard;
 use crate::attempt::Attempt;
-use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
 use crate::offload::offload;
-use crate::provider::{self, Adapter, Target};
+use crate::provider::{self, Codec, Target};
 use crate::transport::WireRequest;
 
 /// How long to find out whether a server has to load its model, a quarter of the request's time at most.
@@ -25,8 +24,8 @@ impl Attempt {
         let target = &visit.target;
         Self {
             model: reply.model.as_deref().map_or_else(|| Arc::clone(&target.model), Arc::from),
-            status: (target.provider != Provider::Mock).then_some(200),
-            sent: target.provider != Provider::Mock,
+            status: target.is_remote().then_some(200),
+            sent: target.is_remote(),
             usage: reply.usage,
             pages: reply.pages.clone(),
             ..Self::of(visit)
@@ -123,12 +122,12 @@ pub(super) async fn ask(engine: &Engine, visit: &mut AttemptGuard) -> Result<Rep
     let encoded = visit.encoded.take();
     let visit = &*visit;
     let (target, request) = (&visit.target, &visit.request);
-    let Some(adapter) = adapter_for(target, request)? else {
+    let Some(codec) = codec_for(target, request)? else {
         return provider::mock_answer(request);
     };
     let wire = match encoded {
         Some(wire) => wire,
-        None => encode(adapter, target, request)?,
+        None => encode(codec, target, request)?,
     };
     let mut sending = pin!(engine.http().send(wire, visit.patience));
     let under_way = visit.under_way();
@@ -136,27 +135,27 @@ pub(super) async fn ask(engine: &Engine, visit: &mut AttemptGuard) -> Result<Rep
     under_way.over();
     let answer = answer.map_err(|error| visit.blame(error))?;
     if (200..300).contains(&answer.status) {
-        let reply = offload(answer.body.len(), || adapter.decode(target, request, &answer.body));
+        let reply = offload(answer.body.len(), || codec.decode(target, request, &answer.body));
         reply.map_err(|error| error.with_status(answer.status))
     } else {
-        let error = adapter.decode_error(target, answer.status, &answer.headers, &answer.body);
-        Err(adapter.attribute(target, request, error))
+        let error = codec.decode_error(target, answer.status, &answer.headers, &answer.body);
+        Err(codec.reclassify(target, request, error))
     }
 }
 
 /// Writes `request`, with what travels with it.
-pub(super) fn encode(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<WireRequest> {
-    offload(request.attached_bytes(), || adapter.encode(target, request))
+pub(super) fn encode(codec: &dyn Codec, target: &Target, request: &Request) -> Result<WireRequest> {
+    offload(request.attached_bytes(), || codec.encode(target, request))
 }
 
 /// The protocol of `target`, where it can carry `request`; `None` for the mock.
-pub(super) fn adapter_for(target: &Target, request: &Request) -> Result<Option<&'static dyn Adapter>> {
-    let Some(adapter) = provider::adapter(target.provider) else { return Ok(None) };
-    if let Some(part) = request.parts.iter().find(|part| !adapter.takes(part)) {
+pub(super) fn codec_for(target: &Target, request: &Request) -> Result<Option<&'static dyn Codec>> {
+    let Some(codec) = provider::codec(target.provider) else { return Ok(None) };
+    if let Some(part) = request.parts.iter().find(|part| !codec.supports(part)) {
         let message = format!("does not take {}", part.describe());
         return Err(target.locate(Error::new(ErrorKind::Unsupported, message)));
     }
-    Ok(Some(adapter))
+    Ok(Some(codec))
 }
 
 /// Whether bytes of the request may have reached the target: not with errors found before a socket was opened, or because

@@ -9,12 +9,11 @@ use tokio::time::Instant;
 
 use super::breaker::{BreakerOutcome, BreakerPermit};
 use super::limit::Reservation;
-use super::{AttemptObserver, Router, policy, price};
+use super::{AttemptObserver, Router, policy};
 use crate::attempt::Attempt;
-use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
-use crate::provider::Target;
+use crate::provider::{self, Target};
 use crate::transport::WireRequest;
 
 /// A request under way. Dropped before it was settled, it counts as sent, at an estimated price: the provider may have
@@ -158,7 +157,7 @@ impl AttemptGuard {
 
     /// Nobody waits for it any more.
     fn give_up(&self) {
-        if self.target.provider == Provider::Mock || self.is_settled.swap(true, Ordering::Relaxed) {
+        if !self.target.is_remote() || self.is_settled.swap(true, Ordering::Relaxed) {
             return;
         }
         let attempt = Attempt::cancelled(self);
@@ -172,7 +171,7 @@ impl AttemptGuard {
     fn book(&self, attempt: &Attempt) {
         let cost = cost_of(&self.router, attempt);
         self.router.spent.add(attempt.usage.total(), cost);
-        if !attempt.sent && attempt.provider != Provider::Mock {
+        if !attempt.sent && self.target.is_remote() {
             self.router.spent.give_back(&self.router.policy.budget);
         }
         if attempt.sent {
@@ -227,5 +226,5 @@ pub(super) fn cost_of(router: &Router, attempt: &Attempt) -> Option<f64> {
     if (!attempt.ok() || attempt.is_shared) && attempt.usage.total() == 0 {
         return Some(0.0);
     }
-    price::cost(router.config(), attempt.provider, &attempt.model, &attempt.usage)
+    provider::cost(router.config(), attempt.provider, &attempt.model, &attempt.usage)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::{adapter_for, encode};
+use super::attempt::{codec_for, encode};
 use super::call_state::CallState;
 use super::facts::depends_on_facts;
 use super::{Engine, Router};
@@ -116,14 +116,14 @@ impl CacheLookup {
             return None;
         }
         let (mut target, request) = (walk.target(index).clone(), walk.request_to(index));
-        let adapter = adapter_for(&target, &request).ok()??;
-        if !is_ready && adapter.tells_facts() && depends_on_facts(&request) {
+        let codec = codec_for(&target, &request).ok()??;
+        if !is_ready && codec.has_model_facts() && depends_on_facts(&request) {
             return None;
         }
         // What it takes to know the request may have to be asked for. Where that fails, so does the request: not here.
         let patience = patience(&target, walk.deadline());
         timeout(patience, walk.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
-        let wire = encode(adapter, &target, &request).ok()?;
+        let wire = encode(codec, &target, &request).ok()?;
         let key = offload(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));
         self.questions.push(LookupKey { index, form, key, wire: Some(wire) });
         Some(key)

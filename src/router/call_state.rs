@@ -13,12 +13,12 @@ use super::attempt_guard::{Admission, AttemptGuard};
 use super::limit::Reservation;
 use super::policy::{Hedge, MAX_TOLD_WAIT, MAX_WAIT};
 use super::target_selector::{Choice, TargetSelector};
-use super::{AttemptObserver, Engine, MAX_PROMPT_CHARS, Router, plan, price};
+use super::{AttemptObserver, Engine, MAX_PROMPT_CHARS, Router, plan};
 use crate::attempt::Attempt;
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Reply, Request, SchemaForm};
-use crate::provider::Target;
+use crate::provider::{self, Target};
 
 /// The way of one request through its route.
 pub(super) struct CallState {
@@ -240,7 +240,8 @@ impl CallState {
     ) -> Result<Option<Box<AttemptGuard>>> {
         let stop = self.route.stop(index);
         let budget = self.router.policy.budget;
-        if budget.max_cost.is_some() && !price::is_known(self.router.config(), stop.target.provider, &stop.target.model)
+        if budget.max_cost.is_some()
+            && !provider::is_priced(self.router.config(), stop.target.provider, &stop.target.model)
         {
             let message = "its price is not known, so that max_cost cannot hold: name it in the configuration's prices";
             let error = stop.target.locate(Error::new(ErrorKind::NotConfigured, message));
@@ -260,7 +261,7 @@ impl CallState {
                 return Ok(None);
             }
         };
-        if stop.target.provider != Provider::Mock
+        if stop.target.is_remote()
             && let Err(error) = self.router.spent.take(&budget)
         {
             if let Some(place) = place {
@@ -320,7 +321,7 @@ impl CallState {
     fn load_patience(&self, index: usize, patience: Duration, now: Instant) -> Option<Duration> {
         let stop = self.route.stop(index);
         let load = stop.target.tuning.load_timeout?;
-        if stop.target.provider != Provider::Ollama || load <= stop.target.timeout {
+        if load <= stop.target.timeout {
             return None;
         }
         let left = self.deadline.map_or(load, |deadline| load.min(deadline.saturating_duration_since(now)));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::Engine;
-use super::attempt::adapter_for;
+use super::attempt::codec_for;
 use super::timed_stream::{StreamItem, StreamTimeouts, TimedStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
@@ -45,25 +45,25 @@ impl EventDecoder {
         request: &Request,
         limits: StreamTimeouts,
     ) -> Result<Self> {
-        let Some(adapter) = adapter_for(target, request)? else {
+        let Some(codec) = codec_for(target, request)? else {
             return Ok(Self::whole(target, provider::mock_answer(request)?));
         };
         let started = Instant::now();
         let (patience, whole) = (limits.patience(limits.first), limits.patience(limits.total));
-        let wire = offload(request.attached_bytes(), || adapter.encode_stream(target, request))?;
+        let wire = offload(request.attached_bytes(), || codec.encode_stream(target, request))?;
         let opening = engine.http().open(wire, patience);
         let incoming = opening.await.map_err(|error| target.locate(error))?;
         if !(200..300).contains(&incoming.status) {
             let (status, headers) = (incoming.status, incoming.headers.clone());
             let body = body(incoming, target, patience.saturating_sub(started.elapsed())).await?;
-            return Err(adapter.attribute(target, request, adapter.decode_error(target, status, &headers, &body)));
+            return Err(codec.reclassify(target, request, codec.decode_error(target, status, &headers, &body)));
         }
-        if adapter.framing() == Framing::Sse && is_document(&incoming.media_type()) {
+        if codec.framing() == Framing::Sse && is_document(&incoming.media_type()) {
             // A server that cannot stream, or that does not speak the protocol at all.
             let body = body(incoming, target, whole.saturating_sub(started.elapsed())).await?;
-            return Ok(Self::whole(target, adapter.decode(target, request, &body)?));
+            return Ok(Self::whole(target, codec.decode(target, request, &body)?));
         }
-        let wire = TimedStream::new(incoming, adapter.framing(), limits, started.elapsed());
+        let wire = TimedStream::new(incoming, codec.framing(), limits, started.elapsed());
         Ok(Self { wire: Some(wire), outcome: None, ..Self::new(target) })
     }
 
@@ -142,8 +142,8 @@ impl EventDecoder {
 
     /// What the text has to be brought back from; `None` where it is in the form of the caller's own schema.
     fn dialect(&self, request: &Request) -> Option<Dialect> {
-        let adapter = provider::adapter(self.target.provider).filter(|_| self.whole.is_none())?;
-        adapter.form(&self.target, request).map(|form| adapter.dialect(form))
+        let codec = provider::codec(self.target.provider).filter(|_| self.whole.is_none())?;
+        codec.schema_form(&self.target, request).map(|form| codec.dialect(form))
     }
 
     fn untold(&self) -> usize {
@@ -155,8 +155,8 @@ impl EventDecoder {
     }
 
     fn take(&mut self, data: &Bytes, request: &Request) {
-        let (Some(wire), Some(adapter)) = (&mut self.wire, provider::adapter(self.target.provider)) else { return };
-        match adapter.decode_event(&self.target, data) {
+        let (Some(wire), Some(codec)) = (&mut self.wire, provider::codec(self.target.provider)) else { return };
+        match codec.decode_event(&self.target, data) {
             Ok(event) => {
                 wire.alive();
                 self.transcript.add(event);
@@ -167,7 +167,7 @@ impl EventDecoder {
             }
             Err(error) if error.kind() == ErrorKind::MalformedReply => self.skip(&error),
             Err(error) => {
-                let error = adapter.attribute(&self.target, request, error);
+                let error = codec.reclassify(&self.target, request, error);
                 self.end(Some(error), request);
             }
         }

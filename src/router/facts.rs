@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::health::is_same_model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Headroom, Part, Request};
-use crate::provider::{self, Adapter, Capability, ModelFacts, Target};
+use crate::provider::{self, Capability, Codec, ModelFacts, Target, is_same_model};
 use crate::transport::{Http, WireRequest};
 
 /// How long facts hold: a model may be pulled anew under the same name.
@@ -55,23 +54,23 @@ impl Facts {
     /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
     /// that cannot fit the model's context window. Cancel safety: dropping the future closes the socket of the look-up.
     pub(super) async fn prepare(&self, http: &Http, target: &mut Target, request: &Request) -> Result<()> {
-        let Some(adapter) = provider::adapter(target.provider) else { return Ok(()) };
-        if adapter.tells_facts() && depends_on_facts(request) {
-            target.facts = self.of(http, adapter, target).await;
+        let Some(codec) = provider::codec(target.provider) else { return Ok(()) };
+        if codec.has_model_facts() && depends_on_facts(request) {
+            target.facts = self.of(http, codec, target).await;
         }
-        check(adapter, target, request)
+        check(codec, target, request)
     }
 
     /// What is known about the model of `target`, from memory or from its server.
-    async fn of(&self, http: &Http, adapter: &dyn Adapter, target: &Target) -> Option<Arc<ModelFacts>> {
+    async fn of(&self, http: &Http, codec: &dyn Codec, target: &Target) -> Option<Arc<ModelFacts>> {
         let place = Place { base_url: Arc::from(target.base_url.as_str()), model: Arc::clone(&target.model) };
         let now = Instant::now();
         if let Some(known) = self.lock().get(&place).filter(|known| now < known.until) {
             return known.facts.clone();
         }
         // Seldom made, so it takes no room in the future of every call.
-        let facts = match Box::pin(ask(http, target, adapter.facts_request(target))).await {
-            Some(body) => adapter.decode_facts(&body).ok().map(Arc::new),
+        let facts = match Box::pin(ask(http, target, codec.facts_request(target))).await {
+            Some(body) => codec.decode_facts(&body).ok().map(Arc::new),
             None => None,
         };
         let lifetime = if facts.is_some() { LIFETIME } else { PAUSE };
@@ -106,14 +105,14 @@ impl Facts {
 ///
 /// Cancel safety: dropping the future closes the socket.
 pub(super) async fn is_loading(http: &Http, target: &Target) -> bool {
-    let Some(adapter) = provider::adapter(target.provider) else { return false };
-    let asking = Box::pin(ask(http, target, adapter.running_request(target)));
+    let Some(codec) = provider::codec(target.provider) else { return false };
+    let asking = Box::pin(ask(http, target, codec.running_request(target)));
     let Some(body) = asking.await else { return false };
-    adapter.decode_running(&body).is_ok_and(|running| !running.iter().any(|name| is_same_model(name, &target.model)))
+    codec.decode_running(&body).is_ok_and(|running| !running.iter().any(|name| is_same_model(name, &target.model)))
 }
 
 /// Whether `target` can take `request`, as far as is known.
-fn check(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<()> {
+fn check(codec: &dyn Codec, target: &Target, request: &Request) -> Result<()> {
     let is_blind = target.facts.as_deref().is_some_and(|facts| facts.lacks(Capability::Vision));
     if is_blind && has_image(request) {
         let message = format!(
@@ -122,7 +121,7 @@ fn check(adapter: &dyn Adapter, target: &Target, request: &Request) -> Result<()
         );
         return Err(target.locate(Error::new(ErrorKind::Unsupported, message)));
     }
-    let Some(length) = adapter.context_length(target) else { return Ok(()) };
+    let Some(length) = codec.context_length(target) else { return Ok(()) };
     // Half of an estimate that may be wrong by as much: what is near the limit is for the server to judge.
     let least = request.estimated_tokens() / 2;
     if least > length {

@@ -11,6 +11,7 @@ use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::Result;
 use crate::message::Request;
+use crate::provider::protocol;
 
 /// Answers a request with text that fits the request's schema.
 ///
@@ -169,21 +170,10 @@ impl Generate for Routed {
         let first = plan::targets(&self.router, None).into_iter().next();
         first.is_some_and(|target| {
             let limits = self.router.config().limits.get(&target.provider).copied().unwrap_or_default();
-            match (limits.concurrent, target.provider) {
-                (Some(limit), _) => limit > 1,
-                (None, Provider::Ollama | Provider::Mock) => false,
-                (None, Provider::OpenAi) => !is_loopback(&target.base_url),
-                (None, Provider::Gemini | Provider::Anthropic) => true,
+            match limits.concurrent {
+                Some(limit) => limit > 1,
+                None => protocol(target.provider).is_concurrent(&target),
             }
         })
     }
-}
-
-fn is_loopback(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    })
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Engine, Router, plan};
-use crate::config::{Config, Provider};
+use super::{Engine, Router};
+use crate::config::{Provider, ProviderChoice};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider;
+use crate::provider::{self, Codec, Target, is_same_model};
 
 /// How long a probe waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,82 +25,44 @@ pub struct ProviderHealth {
     pub reason: Option<String>,
 }
 
-/// Probes every provider that the configuration can reach, all at once.
+/// Probes at once every provider that the router may use: the automatic ones, the configured ones and the pinned one.
 pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<ProviderHealth> {
-    let named = |provider| router.choice() == crate::config::ProviderChoice::Pinned(provider);
-    let openai = (router.config().openai_model.is_some() || named(Provider::OpenAi)).then_some(Provider::OpenAi);
-    let anthropic =
-        (router.config().anthropic_model.is_some() || named(Provider::Anthropic)).then_some(Provider::Anthropic);
-    let mock = named(Provider::Mock).then_some(Provider::Mock);
-    let providers = [Some(Provider::Ollama), Some(Provider::Gemini), openai, anthropic, mock];
-    futures_util::future::join_all(providers.into_iter().flatten().map(|provider| one(router, engine, provider))).await
+    let is_probed = |provider: &Provider| {
+        let protocol = provider::protocol(*provider);
+        let is_configured = protocol.codec().is_some() && protocol.is_configured(router.config());
+        protocol.is_automatic() || is_configured || router.choice() == ProviderChoice::Pinned(*provider)
+    };
+    let providers = Provider::ALL.into_iter().filter(is_probed);
+    futures_util::future::join_all(providers.map(|provider| probe_one(router, engine, provider))).await
 }
 
-async fn one(router: &Router, engine: &Engine, provider: Provider) -> ProviderHealth {
-    let model = plan::target(router.config(), router.tier(), provider).model.to_string();
-    let outcome = ask(router, engine, provider).await;
+async fn probe_one(router: &Router, engine: &Engine, provider: Provider) -> ProviderHealth {
+    let protocol = provider::protocol(provider);
+    let target = protocol.target(router.config(), router.tier());
+    let outcome = match protocol.codec() {
+        Some(codec) => find_model(codec, &target, engine).await,
+        None => Ok(()),
+    };
     ProviderHealth {
         provider,
-        available: is_configured(router.config(), provider),
+        model: target.model.to_string(),
+        available: protocol.is_configured(router.config()),
         healthy: outcome.is_ok(),
         reason: outcome.err().map(|error| error.message().to_owned()),
-        model,
     }
 }
 
-async fn ask(router: &Router, engine: &Engine, provider: Provider) -> Result<()> {
-    let target = plan::target(router.config(), router.tier(), provider);
-    let Some(adapter) = provider::adapter(provider) else { return Ok(()) };
-    let wire = adapter.models_request(&target)?;
+/// Fails unless the target's server lists the target's model.
+async fn find_model(codec: &dyn Codec, target: &Target, engine: &Engine) -> Result<()> {
+    let wire = codec.models_request(target)?;
     let reply = engine.http().send(wire, PROBE_TIMEOUT.min(target.timeout)).await?;
     if !(200..300).contains(&reply.status) {
-        return Err(adapter.decode_error(&target, reply.status, &reply.headers, &reply.body));
+        return Err(codec.decode_error(target, reply.status, &reply.headers, &reply.body));
     }
-    let models = adapter.decode_models(&reply.body)?;
-    // Gateways that list nothing still answer calls.
+    let models = codec.decode_models(&reply.body)?;
+    // Gateways that list no models still serve calls.
     if models.is_empty() || models.iter().any(|name| is_same_model(name, &target.model)) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::ModelMissing, format!("answers, but does not list the model {}", target.model)))
-}
-
-fn is_configured(config: &Config, provider: Provider) -> bool {
-    match provider {
-        Provider::Ollama | Provider::Mock => true,
-        Provider::Gemini => config.gemini_api_key.is_some(),
-        Provider::OpenAi => config.openai_model.is_some(),
-        Provider::Anthropic => config.anthropic_model.is_some(),
-    }
-}
-
-/// Ollama lists `name:latest` for a model asked for as `name`, Gemini lists `models/name`, Anthropic
-/// `name-20250929`.
-pub(super) fn is_same_model(listed: &str, asked: &str) -> bool {
-    let listed = listed.strip_prefix("models/").unwrap_or(listed);
-    let is_dated = |rest: &str| {
-        rest.strip_prefix('-').is_some_and(|date| date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    listed == asked
-        || listed.strip_suffix(":latest") == Some(asked)
-        || (!asked.is_empty() && listed.strip_prefix(asked).is_some_and(is_dated))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_model_is_known_by_the_names_its_provider_lists_it_under() {
-        for (listed, asked, same) in [
-            ("gemma3:4b", "gemma3:4b", true),
-            ("gemma3:latest", "gemma3", true),
-            ("models/gemini-3-pro", "gemini-3-pro", true),
-            ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5", true),
-            ("claude-sonnet-4-5-20250929", "claude-sonnet-4", false),
-            ("claude-sonnet-4-5", "claude-sonnet-4", false),
-            ("-20250929", "", false),
-        ] {
-            assert_eq!(is_same_model(listed, asked), same, "{listed} {asked}");
-        }
-    }
 }

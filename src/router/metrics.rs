@@ -9,9 +9,7 @@ use super::latencies::Latencies;
 use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::ErrorKind;
-
-/// The providers with a tally: those that are reached by a wire.
-const TALLIED: [Provider; 4] = [Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Anthropic];
+use crate::provider::codec;
 
 /// The counters of one router. Every field is its own atomic: a reader sees each number whole, and a call that is answered
 /// never waits.
@@ -26,8 +24,8 @@ pub(super) struct Metrics {
     latency_micros: AtomicU64,
     answered: AtomicU64,
     recalled: AtomicU64,
-    /// In the order of [`TALLIED`]. Made at a provider's first request: most routers use one.
-    tallies: [OnceLock<Box<Tally>>; TALLIED.len()],
+    /// In the order of [`Provider::ALL`]; the mock has none. Made at a provider's first request: most routers use one.
+    tallies: [OnceLock<Box<Tally>>; Provider::ALL.len()],
 }
 
 /// The counters of one provider.
@@ -164,7 +162,7 @@ impl Metrics {
     pub(super) fn snapshot(&self) -> MetricsSnapshot {
         let (requests, answered) = (read(&self.requests), read(&self.answered));
         let total_latency_ms = read(&self.latency_micros) as f64 / 1000.0;
-        let providers: Vec<_> = TALLIED
+        let providers: Vec<_> = Provider::ALL
             .into_iter()
             .zip(&self.tallies)
             .filter_map(|(provider, tally)| tally.get()?.snapshot(provider))
@@ -213,7 +211,8 @@ impl Metrics {
     }
 
     fn tally(&self, provider: Provider, count: impl FnOnce(&Tally)) {
-        if let Some(index) = TALLIED.iter().position(|one| *one == provider) {
+        let index = Provider::ALL.iter().position(|one| *one == provider);
+        if let Some(index) = index.filter(|_| codec(provider).is_some()) {
             let cell = &self.tallies[index];
             count(cell.get().unwrap_or_else(|| {
                 // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
@@ -393,7 +392,8 @@ mod tests {
             metrics.answered(&response(vec![attempt(provider, None, 1)]));
         }
         let told = metrics.snapshot();
-        assert_eq!(told.providers.iter().map(|one| one.provider).collect::<Vec<_>>(), TALLIED, "the mock has no wire");
+        let wired = Provider::ALL.into_iter().filter(|provider| codec(*provider).is_some());
+        assert!(told.providers.iter().map(|one| one.provider).eq(wired), "the mock has no wire");
         assert_eq!((told.cancelled_requests, told.failed_requests, told.fallback_triggers), (5, 5, 5));
         metrics.reset();
         assert_eq!(metrics.snapshot(), MetricsSnapshot::default());

@@ -17,7 +17,6 @@ mod metrics;
 mod pages;
 mod plan;
 mod policy;
-mod price;
 mod reply_validation;
 mod shared_request;
 mod stream;

@@ -34,8 +34,8 @@ impl Router {
 /// Whether a target reads pages by itself, now and not only with a key that nobody has given.
 fn reads_pages(target: &Target) -> bool {
     let page = Part::Url(Arc::from(""));
-    match provider::adapter(target.provider) {
-        Some(adapter) => adapter.takes(&page) && target.key.is_some(),
+    match provider::codec(target.provider) {
+        Some(codec) => codec.supports(&page) && target.key.is_some(),
         // The mock takes everything and reads nothing.
         None => true,
     }

@@ -1,77 +1,38 @@
-//! Which targets a call may ask, in which order.
+//! The targets of a call, in order.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::iter;
 
 use super::Router;
-use crate::config::{Config, HOSTED_TIMEOUT_SECONDS, ModelTier, Provider, ProviderChoice};
-use crate::provider::Target;
+use crate::config::{Provider, ProviderChoice};
+use crate::provider::{Target, protocol};
+
+/// The provider of calls that name none, unless another one is preferred for their tier.
+const DEFAULT: Provider = Provider::Ollama;
 
 /// The targets of one call; never empty.
 ///
-/// `force` wins and stands alone. A pinned provider comes first; `auto` starts with Gemini for the quality tier and with
-/// Ollama otherwise. With fallback the other of the two follows. An OpenAI-compatible server, Anthropic and the mock answer only
-/// where they were named: a key in the environment is no consent to send prompts there.
+/// `force` is the only target. Otherwise the pinned or preferred provider comes first and, with fallback enabled, the
+/// other automatic providers follow. The mock has no fallback.
 pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
-    let config = router.config();
-    let order: &[Provider] = match (force, router.choice()) {
-        (Some(Provider::Mock), _) | (None, ProviderChoice::Pinned(Provider::Mock)) => &[Provider::Mock],
-        (Some(Provider::Ollama), _) => &[Provider::Ollama],
-        (Some(Provider::Gemini), _) => &[Provider::Gemini],
-        (Some(Provider::OpenAi), _) => &[Provider::OpenAi],
-        (Some(Provider::Anthropic), _) => &[Provider::Anthropic],
-        (None, ProviderChoice::Pinned(Provider::Gemini)) => &[Provider::Gemini, Provider::Ollama],
-        (None, ProviderChoice::Pinned(Provider::OpenAi)) => &[Provider::OpenAi, Provider::Ollama, Provider::Gemini],
-        (None, ProviderChoice::Pinned(Provider::Anthropic)) => {
-            &[Provider::Anthropic, Provider::Ollama, Provider::Gemini]
-        }
-        (None, ProviderChoice::Auto) if prefers_gemini(router) => &[Provider::Gemini, Provider::Ollama],
-        (None, ProviderChoice::Auto | ProviderChoice::Pinned(Provider::Ollama)) => {
-            &[Provider::Ollama, Provider::Gemini]
-        }
-    };
-    let count = if router.fallback_enabled() { order.len() } else { 1 };
-    order[..count].iter().map(|provider| target(config, router.tier(), *provider)).collect()
+    let first = force.unwrap_or_else(|| first_choice(router));
+    let has_fallback = force.is_none() && router.fallback_enabled() && protocol(first).codec().is_some();
+    let fallbacks = Provider::ALL
+        .into_iter()
+        .filter(|provider| has_fallback && *provider != first && protocol(*provider).is_automatic());
+    let providers = iter::once(first).chain(fallbacks);
+    providers.map(|provider| protocol(provider).target(router.config(), router.tier())).collect()
 }
 
-/// The target of `provider` under `config`.
-pub(super) fn target(config: &Config, tier: ModelTier, provider: Provider) -> Target {
-    let (model, base_url, key, seconds) = match provider {
-        Provider::Ollama => (config.ollama_model_of(tier), &config.ollama_host, None, config.ollama_timeout),
-        Provider::Gemini => (
-            config.gemini_model.as_str(),
-            &config.gemini_base_url,
-            config.gemini_api_key.clone(),
-            HOSTED_TIMEOUT_SECONDS,
-        ),
-        Provider::OpenAi => (
-            config.openai_model.as_deref().unwrap_or_default(),
-            &config.openai_base_url,
-            config.openai_api_key.clone(),
-            HOSTED_TIMEOUT_SECONDS,
-        ),
-        Provider::Anthropic => (
-            config.anthropic_model.as_deref().unwrap_or_default(),
-            &config.anthropic_base_url,
-            config.anthropic_api_key.clone(),
-            HOSTED_TIMEOUT_SECONDS,
-        ),
-        // No address is asked.
-        Provider::Mock => ("mock", &config.ollama_host, None, HOSTED_TIMEOUT_SECONDS),
-    };
-    Target {
-        provider,
-        model: Arc::from(model),
-        base_url: base_url.clone(),
-        key,
-        timeout: Duration::from_secs_f64(seconds),
-        tuning: config.tuning(provider),
-        facts: None,
+/// The pinned provider, else the one preferred for the tier. Without fallback a preferred provider that is not configured
+/// would fail every call, so the default is used.
+fn first_choice(router: &Router) -> Provider {
+    if let ProviderChoice::Pinned(provider) = router.choice() {
+        return provider;
     }
-}
-
-/// The quality tier prefers Gemini. Without fallback a missing key would make that preference a certain failure, so
-/// the call goes where it can be answered.
-fn prefers_gemini(router: &Router) -> bool {
-    router.tier() == ModelTier::Quality && (router.fallback_enabled() || router.config().gemini_api_key.is_some())
+    let is_preferred = |provider: &Provider| {
+        let protocol = protocol(*provider);
+        protocol.is_preferred_for(router.tier())
+            && (router.fallback_enabled() || protocol.is_configured(router.config()))
+    };
+    Provider::ALL.into_iter().find(is_preferred).unwrap_or(DEFAULT)
 }

@@ -10,6 +10,7 @@ use super::breaker::BreakerOutcome;
 use super::budget::Budget;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::protocol;
 
 /// The most requests that one call sends where the caller chose no number.
 pub const MAX_ATTEMPTS: u32 = 6;
@@ -183,9 +184,9 @@ pub(super) struct Rule {
 ///
 /// A class that took long (a time limit) is tried less often than one that came at once.
 #[expect(clippy::match_same_arms, reason = "a table: one row for each class")]
-pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
+pub(super) fn after(kind: ErrorKind, provider: Provider) -> Rule {
     use {ErrorKind as E, Fallback as O, HealthImpact as H, Retry as A};
-    match (kind, provider) {
+    match (kind, protocol(provider).can_recover(kind)) {
         // Nobody listens: a server that restarts is back in a moment.
         (E::Connect, _) => rule(A::Later, 3, O::Next, H::Bad),
         (E::Dns, _) => rule(A::Later, 2, O::Next, H::Bad),
@@ -209,17 +210,15 @@ pub(super) const fn after(kind: ErrorKind, provider: Provider) -> Rule {
         (E::ModelMissing, _) => rule(A::Never, 1, O::Next, H::Demoted),
         (E::Rejected, _) => rule(A::Never, 1, O::Next, H::Good),
         (E::SchemaRejected, _) => rule(A::Simpler, 4, O::Next, H::Good),
-        (E::ContextTooLong, Provider::Ollama) => rule(A::Roomier, 2, O::Next, H::Good),
+        (E::ContextTooLong, true) => rule(A::Roomier, 2, O::Next, H::Good),
         (E::ContextTooLong, _) => rule(A::Never, 1, O::Next, H::Good),
         (E::ContextTruncated, _) => rule(A::Roomier, 2, O::Next, H::Good),
         (E::EmptyReply, _) => rule(A::Later, 2, O::Next, H::Good),
         (E::Truncated, _) => rule(A::Never, 1, O::Next, H::Good),
-        // Gemini alone lets a request choose how much is thought.
-        (E::ThinkingTruncated, Provider::Gemini) => rule(A::Roomier, 2, O::Next, H::Good),
+        (E::ThinkingTruncated, true) => rule(A::Roomier, 2, O::Next, H::Good),
         (E::ThinkingTruncated, _) => rule(A::Never, 1, O::Next, H::Good),
-        // It gives the same reply to the same request.
-        (E::InvalidOutput, Provider::Mock) => rule(A::Never, 1, O::Next, H::Good),
-        (E::InvalidOutput, _) => rule(A::Corrected, 2, O::Next, H::Good),
+        (E::InvalidOutput, true) => rule(A::Corrected, 2, O::Next, H::Good),
+        (E::InvalidOutput, false) => rule(A::Never, 1, O::Next, H::Good),
         (E::Refused, _) => rule(A::Never, 1, O::IfWanted, H::Good),
         (E::Blocked, _) => rule(A::Never, 1, O::IfWanted, H::Good),
         (E::NotConfigured, _) => rule(A::Never, 1, O::Next, H::Unknown),

@@ -286,7 +286,7 @@ impl Stream {
 impl StreamOptions {
     /// `loading` is the time for the target to load its model.
     fn limits(&self, target: &Target, loading: Duration, deadline: Option<Instant>) -> StreamTimeouts {
-        let first = if target.provider == Provider::Ollama { target.timeout } else { FIRST };
+        let first = if target.loads_model() { target.timeout } else { FIRST };
         StreamTimeouts {
             first: self.first.unwrap_or(first + loading),
             idle: self.idle.unwrap_or(IDLE),
@@ -300,13 +300,13 @@ impl StreamOptions {
 mod tests {
     use super::*;
     use crate::config::{Config, ModelTier};
-    use crate::router::plan;
+    use crate::provider::protocol;
 
     #[test]
     fn a_local_server_may_take_its_whole_timeout_to_load_a_model() {
         let config = Config { ollama_timeout: 300.0, ..Config::default() };
         let seconds = |provider, options: StreamOptions| {
-            let limits = options.limits(&plan::target(&config, ModelTier::Fast, provider), Duration::ZERO, None);
+            let limits = options.limits(&protocol(provider).target(&config, ModelTier::Fast), Duration::ZERO, None);
             [limits.first, limits.idle, limits.total].map(|limit| limit.as_secs())
         };
         assert_eq!(seconds(Provider::Ollama, StreamOptions::default()), [300, 60, 300]);

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::policy::{self, Fallback, OnRefusal, Retry};
 use super::target_state::{TargetState, TargetStates};
-use crate::config::Provider;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headroom, Repair, Request, SchemaForm};
 use crate::provider::{self, Target};
@@ -62,7 +61,7 @@ impl TargetSelector {
     /// The way over `targets`, none of which has been asked.
     pub(super) fn new(targets: Vec<Target>, states: &TargetStates, on_refusal: OnRefusal, now: Instant) -> Self {
         let stops = targets.into_iter().map(|target| {
-            let state = (target.provider != Provider::Mock).then(|| states.of(&target));
+            let state = target.is_remote().then(|| states.of(&target));
             let form = state.as_ref().map_or(SchemaForm::Native, |state| state.form());
             CallTarget {
                 target,
@@ -221,8 +220,8 @@ impl CallTarget {
 
     /// Goes over to a simpler form of schema, where the protocol has one, for every later call too.
     fn simplify(&mut self) -> bool {
-        let adapter = provider::adapter(self.target.provider);
-        let Some(form) = adapter.and_then(|adapter| adapter.simpler(&self.target, self.form)) else { return false };
+        let codec = provider::codec(self.target.provider);
+        let Some(form) = codec.and_then(|codec| codec.simpler_form(&self.target, self.form)) else { return false };
         self.form = form;
         if let Some(state) = &self.state {
             state.remember_form(form);

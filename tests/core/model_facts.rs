@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use madspark::config::Tuning;
 use madspark::message::{Headroom, Part, Request};
-use madspark::provider::{Capability, ModelFacts, Target, adapter};
+use madspark::provider::{Capability, ModelFacts, Target, codec};
 use madspark::simulator::{Fault, Route, Rule, Simulator};
 use madspark::{Engine, ErrorKind, Provider, Secret};
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ async fn facts_bound_the_window_that_is_asked_for() {
     show(&simulator, &length, None);
     for request in [long(7000), Request { room: Headroom::Extended, ..long(4000) }] {
         engine.prepare(&mut target, &request).await.unwrap();
-        let wire = adapter(Provider::Ollama).unwrap().encode(&target, &request).unwrap();
+        let wire = codec(Provider::Ollama).unwrap().encode(&target, &request).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&wire.body).unwrap()["options"]["num_ctx"], 10_000);
     }
 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use madspark::config::Tuning;
 use madspark::message::{Request, Usage};
-use madspark::provider::{Adapter, Target, Transcript, adapter};
+use madspark::provider::{Codec, Target, Transcript, codec};
 use madspark::transport::{Framer, Framing};
 use madspark::{Provider, Secret};
 use serde_json::Value;
 
 const PROVIDERS: [Provider; 4] = [Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Anthropic];
 
-fn wire(provider: Provider) -> (&'static dyn Adapter, Target) {
+fn wire(provider: Provider) -> (&'static dyn Codec, Target) {
     let target = Target {
         provider,
         model: Arc::from("the-model"),
@@ -28,7 +28,7 @@ fn wire(provider: Provider) -> (&'static dyn Adapter, Target) {
         tuning: Tuning::default(),
         facts: None,
     };
-    (adapter(provider).unwrap(), target)
+    (codec(provider).unwrap(), target)
 }
 
 /// The payloads of `provider` with one of `endings`, in the order of their names.
@@ -99,8 +99,8 @@ fn expected(provider: Provider, usage: &Value) -> Usage {
 
 /// What the books say about a whole reply, taken or not.
 fn decoded(provider: Provider, body: Vec<u8>) -> Usage {
-    let (adapter, target) = wire(provider);
-    match adapter.decode(&target, &Request::new("?"), &Bytes::from(body)) {
+    let (codec, target) = wire(provider);
+    match codec.decode(&target, &Request::new("?"), &Bytes::from(body)) {
         Ok(reply) => reply.usage,
         Err(error) => error.usage(),
     }
@@ -138,14 +138,14 @@ fn whole_replies_come_to_the_providers_own_total() {
 #[test]
 fn streams_come_to_their_last_count_wherever_they_end() {
     for provider in PROVIDERS {
-        let (adapter, target) = wire(provider);
+        let (codec, target) = wire(provider);
         let streams = fixtures(provider, &["sse", "ndjson"]);
         assert!(streams.len() >= 2, "{provider}");
         let mut repeated = false;
         for path in streams {
             let (mut transcript, mut last, mut sum) = (Transcript::default(), Usage::default(), 0);
-            for data in events(adapter.framing(), &fs::read(&path).unwrap()) {
-                transcript.add(adapter.decode_event(&target, &data).unwrap());
+            for data in events(codec.framing(), &fs::read(&path).unwrap()) {
+                transcript.add(codec.decode_event(&target, &data).unwrap());
                 let payload: Value = serde_json::from_slice(&data).unwrap_or_default();
                 if let Some(usage) = counts(provider, &payload) {
                     last = match expected(provider, usage) {

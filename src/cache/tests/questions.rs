@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::Key;
 use crate::config::{KeepAlive, Provider, Secret, Thinking, Tuning};
 use crate::message::{Headroom, Part, Repair, Request, SchemaForm};
-use crate::provider::{ModelFacts, Target, adapter};
+use crate::provider::{ModelFacts, Target, codec};
 use crate::schema::Schema;
 use crate::transport::WireRequest;
 use Provider::{Anthropic, Gemini, Ollama, OpenAi};
@@ -143,7 +143,7 @@ fn base(provider: Provider) -> (Target, Request) {
 }
 
 fn key(target: &Target, request: &Request) -> Key {
-    let wire = adapter(target.provider).unwrap().encode(target, request).unwrap();
+    let wire = codec(target.provider).unwrap().encode(target, request).unwrap();
     Key::of(target, &wire, request.schema.as_deref())
 }
 
@@ -190,7 +190,7 @@ fn what_is_known_of_a_model_counts_where_the_request_depends_on_it() {
 fn a_change_of_anything_on_the_wire_changes_the_key() {
     for provider in DIALECTS {
         let (target, request) = base(provider);
-        let wire = adapter(provider).unwrap().encode(&target, &request).unwrap();
+        let wire = codec(provider).unwrap().encode(&target, &request).unwrap();
         let WireRequest { method: _, url: _, headers: _, body: _ } = &wire;
         let of = |wire: &WireRequest| Key::of(&target, wire, None);
         let header = |name: &'static str, value: &'static str| {
@@ -225,7 +225,7 @@ fn a_change_of_anything_on_the_wire_changes_the_key() {
 #[test]
 fn the_schema_of_the_caller_counts_whatever_the_wire_shows_of_it() {
     let (target, request) = base(OpenAi);
-    let wire = adapter(OpenAi).unwrap().encode(&target, &request).unwrap();
+    let wire = codec(OpenAi).unwrap().encode(&target, &request).unwrap();
     let of = |document| Key::of(&target, &wire, Some(&schema(document)));
     let bounded = json!({"type": "string", "maxLength": 5});
     assert_ne!(of(json!({"type": "string"})), of(bounded.clone()));

@@ -2,19 +2,19 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::tests::{KEY, body, bounded, target};
-use super::super::{Adapter, adapter};
+use super::super::{Codec, codec};
 use super::*;
 use crate::config::Provider;
 
 const PROVIDERS: [Provider; 3] = [Provider::Ollama, Provider::Gemini, Provider::OpenAi];
 
-fn protocol(provider: Provider) -> (&'static dyn Adapter, Target) {
-    (adapter(provider).unwrap(), target(provider, "http://h/base", Some(KEY)))
+fn protocol(provider: Provider) -> (&'static dyn Codec, Target) {
+    (codec(provider).unwrap(), target(provider, "http://h/base", Some(KEY)))
 }
 
 fn event(provider: Provider, data: &Value) -> Result<Event> {
-    let (adapter, target) = protocol(provider);
-    adapter.decode_event(&target, &Bytes::from(data.to_string()))
+    let (codec, target) = protocol(provider);
+    codec.decode_event(&target, &Bytes::from(data.to_string()))
 }
 
 fn total(event: &Event) -> u64 {
@@ -37,9 +37,9 @@ fn a_streamed_request_is_the_whole_one_with_the_wish_to_stream() {
         ),
         (Provider::Anthropic, "/base/v1/messages", json!({"stream": true})),
     ] {
-        let (adapter, target) = protocol(provider);
-        let whole = adapter.encode(&target, &bounded()).unwrap();
-        let streamed = adapter.encode_stream(&target, &bounded()).unwrap();
+        let (codec, target) = protocol(provider);
+        let whole = codec.encode(&target, &bounded()).unwrap();
+        let streamed = codec.encode_stream(&target, &bounded()).unwrap();
         let mut expected = body(&whole);
         expected.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
         assert_eq!(body(&streamed), expected, "{provider}");
@@ -87,8 +87,8 @@ fn openai_goes_on_after_the_reason_until_done() {
     assert_eq!((stop.finish, stop.is_last), (Some(FinishReason::Stop), false));
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
     assert_eq!(total(&event(Provider::OpenAi, &usage).unwrap()), 7);
-    let (adapter, target) = protocol(Provider::OpenAi);
-    assert!(adapter.decode_event(&target, &Bytes::from_static(b"[DONE]")).unwrap().is_last);
+    let (codec, target) = protocol(Provider::OpenAi);
+    assert!(codec.decode_event(&target, &Bytes::from_static(b"[DONE]")).unwrap().is_last);
     let filtered = json!({"choices": [{"delta": {}, "finish_reason": "content_filter"}]});
     assert!(event(Provider::OpenAi, &filtered).unwrap().blocked.is_some());
 }
@@ -155,9 +155,9 @@ fn an_error_within_a_stream_has_the_class_it_would_have_had_before() {
 #[test]
 fn what_is_no_event_is_malformed_and_what_is_unknown_is_nothing() {
     for provider in PROVIDERS.into_iter().chain([Provider::Anthropic]) {
-        let (adapter, target) = protocol(provider);
+        let (codec, target) = protocol(provider);
         for garbled in ["{\"choices\":[{\"del", "\u{fffd}", "7", "[]]", "<html>"] {
-            let error = adapter.decode_event(&target, &Bytes::from_static(garbled.as_bytes())).unwrap_err();
+            let error = codec.decode_event(&target, &Bytes::from_static(garbled.as_bytes())).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::MalformedReply, "{provider}: {garbled}");
         }
         let ping = event(provider, &json!({"type": "ping"})).unwrap();

@@ -273,9 +273,9 @@ fn thinking_is_asked_for_as_configured_and_cut_down_for_more_room() {
 fn pages_and_a_schema_go_together_from_generation_three_on() {
     let at = |model: &str| Target { model: Arc::from(model), ..gemini() };
     let reading = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..structured() };
-    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &reading), Some(SchemaForm::Prompted));
-    assert_eq!(Gemini.form(&at("models/gemini-3-flash-preview"), &reading), Some(SchemaForm::Native));
-    assert_eq!(Gemini.form(&at("models/gemini-2.5-flash"), &structured()), Some(SchemaForm::Native));
+    assert_eq!(Gemini.schema_form(&at("models/gemini-2.5-flash"), &reading), Some(SchemaForm::Prompted));
+    assert_eq!(Gemini.schema_form(&at("models/gemini-3-flash-preview"), &reading), Some(SchemaForm::Native));
+    assert_eq!(Gemini.schema_form(&at("models/gemini-2.5-flash"), &structured()), Some(SchemaForm::Native));
     assert_eq!(Gemini.context_length(&at("gemini-2.5-flash")), Some(1_048_576));
 }
 

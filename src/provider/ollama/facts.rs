@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::decode::envelope;
-use super::super::facts::{Capability, ModelFacts};
+use super::super::model::{Capability, ModelFacts};
 use crate::error::Result;
 
 #[derive(Deserialize)]

@@ -228,10 +228,10 @@ fn a_model_that_runs_elsewhere_is_told_the_schema_and_never_loads() {
         Target { model: Arc::from("qwen3-coder:cloud"), ..ollama() },
         Target { facts: Some(Arc::new(remote)), ..ollama() },
     ] {
-        assert_eq!(Ollama.form(&target, &structured()), Some(SchemaForm::Prompted));
+        assert_eq!(Ollama.schema_form(&target, &structured()), Some(SchemaForm::Prompted));
         assert!(Ollama.running_request(&target).unwrap().is_none());
     }
-    assert_eq!(Ollama.form(&ollama(), &structured()), Some(SchemaForm::Native));
+    assert_eq!(Ollama.schema_form(&ollama(), &structured()), Some(SchemaForm::Native));
 }
 
 #[test]

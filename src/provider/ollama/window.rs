@@ -89,7 +89,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::super::facts::ModelFacts;
+    use super::super::super::model::ModelFacts;
     use super::super::super::tests::target;
     use super::*;
     use crate::config::{Provider, Tuning};

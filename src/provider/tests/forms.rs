@@ -6,8 +6,8 @@ use crate::schema::{Dialect, Lowered};
 
 const INTRODUCTION: &str = "Answer with JSON alone, a value of this JSON Schema:\n";
 
-fn protocol(provider: Provider) -> (Target, &'static dyn Adapter) {
-    (target(provider, "https://example.org/v1", Some(KEY)), adapter(provider).unwrap())
+fn protocol(provider: Provider) -> (Target, &'static dyn Codec) {
+    (target(provider, "https://example.org/v1", Some(KEY)), codec(provider).unwrap())
 }
 
 /// A question for a list, which some forms wrap, of ideas with an optional title, which some forms make nullable.
@@ -77,14 +77,14 @@ fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
 fn what_geminis_older_subset_cannot_say_is_told() {
     let (target, gemini) = protocol(Provider::Gemini);
     let request = free(SchemaForm::Older);
-    assert_eq!(gemini.form(&target, &request), Some(SchemaForm::Prompted));
+    assert_eq!(gemini.schema_form(&target, &request), Some(SchemaForm::Prompted));
     let body = body(&gemini.encode(&target, &request).unwrap());
     assert_eq!(body["generationConfig"].get("responseSchema"), None);
     assert_eq!(
         told(&body["systemInstruction"]["parts"][0]["text"])["additionalProperties"],
         json!({"type": "integer"})
     );
-    assert_eq!(gemini.form(&target, &free(SchemaForm::Native)), Some(SchemaForm::Native));
+    assert_eq!(gemini.schema_form(&target, &free(SchemaForm::Native)), Some(SchemaForm::Native));
 }
 
 #[test]
@@ -161,9 +161,9 @@ fn a_model_in_ollamas_cloud_is_told_from_the_start() {
         let target = Target { model: Arc::from(model), base_url: base.into(), ..local.clone() };
         let request = list(SchemaForm::Native);
         let expected = if is_cloud { SchemaForm::Prompted } else { SchemaForm::Native };
-        assert_eq!(ollama.form(&target, &request), Some(expected), "{model} at {base}");
+        assert_eq!(ollama.schema_form(&target, &request), Some(expected), "{model} at {base}");
         assert_eq!(
-            ollama.simpler(&target, SchemaForm::Native),
+            ollama.simpler_form(&target, SchemaForm::Native),
             (!is_cloud).then_some(SchemaForm::Older),
             "{model} at {base}"
         );
@@ -181,7 +181,7 @@ fn anthropic_goes_from_a_format_to_words() {
         (list(SchemaForm::Prompted), SchemaForm::Prompted),
         (free(SchemaForm::Native), SchemaForm::Prompted),
     ] {
-        assert_eq!(anthropic.form(&target, &request), Some(form));
+        assert_eq!(anthropic.schema_form(&target, &request), Some(form));
         let sent = body(&anthropic.encode(&target, &request).unwrap());
         assert_eq!(sent.get("output_config").is_some(), form == SchemaForm::Native, "{sent}");
         if form == SchemaForm::Prompted {
@@ -194,9 +194,9 @@ fn anthropic_goes_from_a_format_to_words() {
 
 #[test]
 fn a_ladder_ends_in_words_and_free_text_has_none() {
-    for (target, adapter) in wired() {
+    for (target, codec) in wired() {
         let mut forms = vec![SchemaForm::Native];
-        while let Some(form) = adapter.simpler(&target, forms[forms.len() - 1]) {
+        while let Some(form) = codec.simpler_form(&target, forms[forms.len() - 1]) {
             forms.push(form);
         }
         let expected: &[SchemaForm] = match target.provider {
@@ -206,9 +206,8 @@ fn a_ladder_ends_in_words_and_free_text_has_none() {
         assert_eq!(forms, expected, "{}", target.provider);
         for form in forms {
             let free_text = Request { form, ..bounded() };
-            assert_eq!(adapter.form(&target, &free_text), None);
-            let [sent, plain] =
-                [&free_text, &bounded()].map(|request| body(&adapter.encode(&target, request).unwrap()));
+            assert_eq!(codec.schema_form(&target, &free_text), None);
+            let [sent, plain] = [&free_text, &bounded()].map(|request| body(&codec.encode(&target, request).unwrap()));
             assert_eq!(sent, plain, "{}", target.provider);
         }
     }
@@ -216,10 +215,10 @@ fn a_ladder_ends_in_words_and_free_text_has_none() {
 
 #[test]
 fn a_streamed_question_has_the_same_form() {
-    for (target, adapter) in wired() {
+    for (target, codec) in wired() {
         for form in [SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted] {
-            let whole = body(&adapter.encode(&target, &list(form)).unwrap());
-            let streamed = body(&adapter.encode_stream(&target, &list(form)).unwrap());
+            let whole = body(&codec.encode(&target, &list(form)).unwrap());
+            let streamed = body(&codec.encode_stream(&target, &list(form)).unwrap());
             for place in ["format", "response_format", "output_config", "generationConfig", "system"] {
                 assert_eq!(streamed.get(place), whole.get(place), "{} {form:?}", target.provider);
             }
@@ -229,7 +228,7 @@ fn a_streamed_question_has_the_same_form() {
 
 #[test]
 fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
-    for (target, adapter) in wired() {
+    for (target, codec) in wired() {
         for (form, text) in [
             (SchemaForm::Native, None),
             (SchemaForm::Older, None),
@@ -253,7 +252,7 @@ fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
                 Provider::OpenAi => json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
                 _ => json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
             };
-            let reply = adapter.decode(&target, &request, &Bytes::from(envelope.to_string())).unwrap();
+            let reply = codec.decode(&target, &request, &Bytes::from(envelope.to_string())).unwrap();
             let json = reply.text.replace(' ', "");
             assert_eq!(json, r#"[{"score":7.50}]"#, "{} {form:?} {text}", target.provider);
         }
@@ -367,10 +366,10 @@ const REJECTED: [(Provider, u16, &str); 24] = [
 #[test]
 fn a_schema_that_a_server_does_not_take_is_told_apart() {
     for (provider, status, words) in REJECTED {
-        let (target, adapter) = protocol(provider);
+        let (target, codec) = protocol(provider);
         let error = error(&target, status, words);
         assert_eq!(error.kind(), ErrorKind::SchemaRejected, "{provider} {words}");
-        let kind = |request: &Request| adapter.attribute(&target, request, error.clone()).kind();
+        let kind = |request: &Request| codec.reclassify(&target, request, error.clone()).kind();
         assert_eq!(kind(&list(SchemaForm::Native)), ErrorKind::SchemaRejected, "{provider} {words}");
         // Nothing about a schema can be wrong where none was sent.
         let other = if status == 500 { ErrorKind::Server } else { ErrorKind::Rejected };
@@ -416,8 +415,8 @@ fn other_faults_are_not_laid_on_the_schema() {
             ErrorKind::Rejected,
         ),
     ] {
-        let (target, adapter) = protocol(provider);
-        let error = adapter.attribute(&target, &list(SchemaForm::Native), error(&target, status, words));
+        let (target, codec) = protocol(provider);
+        let error = codec.reclassify(&target, &list(SchemaForm::Native), error(&target, status, words));
         assert_eq!(error.kind(), kind, "{provider} {words}");
     }
 }

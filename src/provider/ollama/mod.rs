@@ -10,6 +10,7 @@ mod tests;
 mod window;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -18,8 +19,9 @@ use serde_json::Value;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, post, system, unsupported, user_text};
-use super::{Adapter, Counted, Event, ModelFacts, Target};
-use crate::config::KeepAlive;
+use super::target::REQUEST_TIMEOUT;
+use super::{Codec, Counted, Event, ModelFacts, Pricing, Protocol, Target};
+use crate::config::{Config, KeepAlive, ModelTier, Provider, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered};
@@ -28,9 +30,49 @@ use crate::transport::{Framing, WireRequest};
 /// The host of the models that are not run locally.
 const CLOUD: &str = "ollama.com";
 
-/// The protocol.
+/// The provider.
 #[derive(Debug)]
 pub(super) struct Ollama;
+
+impl Protocol for Ollama {
+    fn target(&self, config: &Config, tier: ModelTier) -> Target {
+        Target {
+            timeout: Duration::try_from_secs_f64(config.ollama_timeout).unwrap_or(REQUEST_TIMEOUT),
+            tuning: Tuning {
+                num_ctx: config.ollama_num_ctx,
+                keep_alive: config.ollama_keep_alive.clone(),
+                load_timeout: Duration::try_from_secs_f64(config.ollama_load_timeout).ok(),
+                thinking: None,
+            },
+            ..Target::new(Provider::Ollama, config.ollama_model_of(tier), &config.ollama_host, None)
+        }
+    }
+
+    fn codec(&self) -> Option<&'static dyn Codec> {
+        Some(&Self)
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Free
+    }
+
+    fn is_configured(&self, _config: &Config) -> bool {
+        true
+    }
+
+    fn is_automatic(&self) -> bool {
+        true
+    }
+
+    fn is_concurrent(&self, _target: &Target) -> bool {
+        false
+    }
+
+    /// A request can ask for a larger context window.
+    fn can_recover(&self, kind: ErrorKind) -> bool {
+        matches!(kind, ErrorKind::InvalidOutput | ErrorKind::ContextTooLong)
+    }
+}
 
 #[derive(Serialize)]
 struct Chat<'a> {
@@ -122,17 +164,17 @@ struct Tag {
     model: Option<String>,
 }
 
-impl Adapter for Ollama {
-    fn takes(&self, part: &Part) -> bool {
+impl Codec for Ollama {
+    fn supports(&self, part: &Part) -> bool {
         matches!(part, Part::Text { .. } | Part::Image { .. })
     }
 
-    fn form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
+    fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
         request.schema.as_ref()?;
         Some(if is_cloud(target) { SchemaForm::Prompted } else { request.form })
     }
 
-    fn simpler(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm> {
+    fn simpler_form(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         if is_cloud(target) { None } else { form.simpler() }
     }
 
@@ -155,7 +197,7 @@ impl Adapter for Ollama {
         };
         let text = message.content.unwrap_or_default();
         let draft = Draft { text, model: reply.model, finish, reason: reply.done_reason, usage };
-        draft.settle(target, request, self.form(target, request).map(dialect))
+        draft.settle(target, request, self.schema_form(target, request).map(dialect))
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
@@ -211,7 +253,7 @@ impl Adapter for Ollama {
         target.facts.as_ref()?.context_length
     }
 
-    fn check_counts(&self, target: &Target, request: &Request, counted: Usage) -> Result<()> {
+    fn check_usage(&self, target: &Target, request: &Request, counted: Usage) -> Result<()> {
         if !window::is_cut(target, request, counted.input) {
             return Ok(());
         }
@@ -223,7 +265,7 @@ impl Adapter for Ollama {
         Err(failure(target, ErrorKind::ContextTruncated, &message).with_usage(counted))
     }
 
-    fn tells_facts(&self) -> bool {
+    fn has_model_facts(&self) -> bool {
         true
     }
 
@@ -250,7 +292,7 @@ impl Adapter for Ollama {
 
 impl Ollama {
     fn chat(&self, target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
-        let form = self.form(target, request);
+        let form = self.schema_form(target, request);
         let schema = request.schema.as_ref().zip(form);
         let lowered = schema.map(|(schema, form)| schema.lower(dialect(form)));
         let told = lowered.as_deref().filter(|_| form != Some(SchemaForm::Native));
@@ -309,12 +351,12 @@ fn is_cloud(target: &Target) -> bool {
 }
 
 fn messages<'a>(
-    adapter: &Ollama,
+    codec: &Ollama,
     target: &Target,
     request: &'a Request,
     told: Option<&Lowered>,
 ) -> Result<Vec<Message<'a>>> {
-    if let Some(part) = request.parts.iter().find(|part| !adapter.takes(part)) {
+    if let Some(part) = request.parts.iter().find(|part| !codec.supports(part)) {
         return Err(unsupported(target, part));
     }
     let images = request.parts.iter().filter_map(|part| match part {

@@ -1,14 +1,48 @@
-//! Generated text without any server; only when the caller named it.
+//! Generated text without a server. Only used when the caller names it.
 
+use super::{Codec, Pricing, Protocol, Target};
+use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
 use crate::simulator::sample;
 
-/// How many of the prompt's words a free text repeats.
+/// The number of words of the prompt that a text answer repeats.
 const WORDS: usize = 12;
 
-/// Answers `request` from its own words: the same request always gets the same answer. A structured request gets an
-/// instance of its schema. Tokens are estimated, four characters each. The limit of output tokens is not applied.
+/// The provider.
+#[derive(Debug)]
+pub(super) struct Mock;
+
+impl Protocol for Mock {
+    fn target(&self, config: &Config, _tier: ModelTier) -> Target {
+        // No request goes to the address.
+        Target::new(Provider::Mock, "mock", &config.ollama_host, None)
+    }
+
+    fn codec(&self) -> Option<&'static dyn Codec> {
+        None
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Free
+    }
+
+    fn is_configured(&self, _config: &Config) -> bool {
+        true
+    }
+
+    fn is_concurrent(&self, _target: &Target) -> bool {
+        false
+    }
+
+    /// The same request always gets the same answer.
+    fn can_recover(&self, _kind: ErrorKind) -> bool {
+        false
+    }
+}
+
+/// Answers `request` from the words of its prompt. Equal requests get equal answers. A structured request gets an instance
+/// of its schema. Token counts are estimates: four characters each. `max_tokens` is ignored.
 pub fn answer(request: &Request) -> Result<Reply> {
     let text = match &request.schema {
         Some(schema) => serde_json::to_string(&sample(schema.document(), &request.prompt))
@@ -49,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_question_gets_the_same_answer_and_another_one_another() {
+    fn equal_requests_get_equal_answers() {
         let ask = |prompt: &str| answer(&Request::new(prompt)).unwrap();
         let reply = ask("How may a city\nstay cool?");
         assert_eq!(reply.text, "A generated answer to: How may a city stay cool?");
@@ -59,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_structured_answer_is_the_sample_of_the_schema() {
+    fn a_structured_answer_is_a_sample_of_the_schema() {
         let request = structured();
         let document = request.schema.as_ref().unwrap().document();
         let expected = sample(document, &request.prompt).to_string();
@@ -67,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_a_quarter_of_the_characters() {
+    fn four_characters_count_as_one_token() {
         let part = Part::Text { name: Arc::from("a"), text: Arc::from("äöüßäöüß") };
         let request = Request { system: Arc::from("abcd"), parts: vec![part], ..Request::new("12345") };
         let reply = answer(&request).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! The key travels in a header, never in the address, which ends up in logs.
 
+mod prices;
 #[cfg(test)]
 mod tests;
 mod thinking;
@@ -17,7 +18,8 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, user_text};
-use super::{Adapter, Counted, Event, Target};
+use super::{Codec, Counted, Event, Pricing, Protocol, Target};
+use crate::config::{Config, ModelTier, Provider, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, PageStatus, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered};
@@ -25,9 +27,42 @@ use crate::transport::{Framing, WireRequest};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-goog-api-key");
 
-/// The protocol.
+/// The provider.
 #[derive(Debug)]
 pub(super) struct Gemini;
+
+impl Protocol for Gemini {
+    fn target(&self, config: &Config, _tier: ModelTier) -> Target {
+        let key = config.gemini_api_key.as_ref();
+        let target = Target::new(Provider::Gemini, &config.gemini_model, &config.gemini_base_url, key);
+        Target { tuning: Tuning { thinking: config.gemini_thinking, ..Tuning::default() }, ..target }
+    }
+
+    fn codec(&self) -> Option<&'static dyn Codec> {
+        Some(&Self)
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Listed(prices::PRICES)
+    }
+
+    fn is_configured(&self, config: &Config) -> bool {
+        config.gemini_api_key.is_some()
+    }
+
+    fn is_automatic(&self) -> bool {
+        true
+    }
+
+    fn is_preferred_for(&self, tier: ModelTier) -> bool {
+        tier == ModelTier::Quality
+    }
+
+    /// No other provider lets a request limit how much the model thinks.
+    fn can_recover(&self, kind: ErrorKind) -> bool {
+        matches!(kind, ErrorKind::InvalidOutput | ErrorKind::ThinkingTruncated)
+    }
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,16 +173,16 @@ struct Model {
     name: String,
 }
 
-impl Adapter for Gemini {
-    fn takes(&self, _part: &Part) -> bool {
+impl Codec for Gemini {
+    fn supports(&self, _part: &Part) -> bool {
         true
     }
 
-    fn form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
+    fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
         form(target, request)
     }
 
-    fn simpler(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
+    fn simpler_form(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         form.simpler()
     }
 

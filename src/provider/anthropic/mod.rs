@@ -16,7 +16,8 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
-use super::{Adapter, Counted, Event, Target};
+use super::{Codec, Counted, Event, Pricing, Protocol, Target};
+use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered};
@@ -43,9 +44,28 @@ const LAST_WITH_TEMPERATURE: (u32, u32) = (4, 6);
 /// The types of image the API reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// The protocol.
+/// The provider.
 #[derive(Debug)]
 pub(super) struct Anthropic;
+
+impl Protocol for Anthropic {
+    fn target(&self, config: &Config, _tier: ModelTier) -> Target {
+        let model = config.anthropic_model.as_deref().unwrap_or_default();
+        Target::new(Provider::Anthropic, model, &config.anthropic_base_url, config.anthropic_api_key.as_ref())
+    }
+
+    fn codec(&self) -> Option<&'static dyn Codec> {
+        Some(&Self)
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Listed(&[])
+    }
+
+    fn is_configured(&self, config: &Config) -> bool {
+        config.anthropic_model.is_some()
+    }
+}
 
 #[derive(Serialize)]
 struct Ask<'a> {
@@ -166,16 +186,16 @@ struct Model {
     id: String,
 }
 
-impl Adapter for Anthropic {
-    fn takes(&self, part: &Part) -> bool {
+impl Codec for Anthropic {
+    fn supports(&self, part: &Part) -> bool {
         !matches!(part, Part::Url(_))
     }
 
-    fn form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
+    fn schema_form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
         form(request)
     }
 
-    fn simpler(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
+    fn simpler_form(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         (form == SchemaForm::Native).then_some(SchemaForm::Prompted)
     }
 

@@ -1,80 +1,82 @@
-//! What tokens cost.
+//! The cost of tokens.
 
 use crate::config::{Config, Price, Provider};
 use crate::message::Usage;
 
-/// A model's entry in the table.
-struct Listed {
-    model: &'static str,
-    price: Price,
-    /// The price of the whole call where its prompt is longer than [`LONG_PROMPT`]; `None` where that changes nothing.
-    long: Option<Price>,
+/// The prices of a provider's models.
+#[derive(Debug, Clone, Copy)]
+pub enum Pricing {
+    /// Every model is free.
+    Free,
+    /// Models outside the list have no known price.
+    Listed(&'static [ListPrice]),
 }
 
-/// How many tokens a prompt may have at a model's plain price.
-const LONG_PROMPT: u64 = 200_000;
+/// The list price of a model.
+#[derive(Debug)]
+pub struct ListPrice {
+    pub(super) model: &'static str,
+    pub(super) price: Price,
+    /// The price of a call with a long prompt; `None` if the length makes no difference.
+    pub(super) long: Option<LongPromptPrice>,
+}
 
-/// Google's prices of text for paid use, as of November 2026. Caches are billed at a tenth of the input; their storage is
-/// not counted here, because nothing here asks for it.
-const GEMINI: [Listed; 3] = [
-    Listed { model: "gemini-3-flash-preview", price: price(0.5, 0.05, 3.0), long: None },
-    Listed { model: "gemini-3-pro-preview", price: price(2.0, 0.2, 12.0), long: Some(price(4.0, 0.4, 18.0)) },
-    Listed { model: "gemini-2.5-flash", price: price(0.075, 0.0075, 0.3), long: None },
-];
+/// The price of every token in a call whose prompt exceeds a length.
+#[derive(Debug)]
+pub(super) struct LongPromptPrice {
+    /// The longest prompt at the normal price, in tokens.
+    pub(super) above: u64,
+    pub(super) price: Price,
+}
 
-/// The price of `usage` in US dollars; `None` for a model whose price is not known, never a guess. A price of the
-/// configuration's own beats the table. Ollama and the mock cost nothing.
-pub(super) fn cost(config: &Config, provider: Provider, model: &str, usage: &Usage) -> Option<f64> {
-    if let Some(price) = named(config.prices.iter().map(|(name, price)| (name.as_str(), price)), model) {
-        return Some(of(price, usage));
+/// The cost of `usage` in US dollars; `None` if the price of the model is unknown. A price in the configuration takes
+/// precedence over the provider's list.
+pub fn cost(config: &Config, provider: Provider, model: &str, usage: &Usage) -> Option<f64> {
+    if let Some(price) = find(config.prices.iter().map(|(name, price)| (name.as_str(), price)), model) {
+        return Some(total(price, usage));
     }
-    match provider {
-        Provider::Ollama | Provider::Mock => Some(0.0),
-        Provider::OpenAi | Provider::Anthropic => None,
-        Provider::Gemini => {
-            let listed = named(GEMINI.iter().map(|listed| (listed.model, listed)), model)?;
-            let is_long = usage.input + usage.cached_input + usage.tool > LONG_PROMPT;
-            let price = listed.long.as_ref().filter(|_| is_long).unwrap_or(&listed.price);
-            Some(of(price, usage))
+    match super::protocol(provider).pricing() {
+        Pricing::Free => Some(0.0),
+        Pricing::Listed(list) => {
+            let listed = find(list.iter().map(|listed| (listed.model, listed)), model)?;
+            let prompt = usage.input + usage.cached_input + usage.tool;
+            let long = listed.long.as_ref().filter(|long| prompt > long.above);
+            Some(total(long.map_or(&listed.price, |long| &long.price), usage))
         }
     }
 }
 
 /// Whether the price of `model` is known.
-pub(super) fn is_known(config: &Config, provider: Provider, model: &str) -> bool {
+pub fn is_priced(config: &Config, provider: Provider, model: &str) -> bool {
     cost(config, provider, model, &Usage::default()).is_some()
 }
 
-/// The entry that names `model`: the name itself, else a name of which the model is a dated or numbered version. The
-/// resource prefix `models/` makes no difference. Nothing else is taken for the same model: a `-lite` has another price.
-fn named<'n, T>(entries: impl IntoIterator<Item = (&'n str, T)>, model: &str) -> Option<T> {
-    let model = bare(model);
+/// The entry of `model`, or of the model that it is a dated or numbered version of. The resource prefix `models/` is
+/// ignored. Any other suffix is another model: a `-lite` has its own price.
+fn find<'n, T>(entries: impl IntoIterator<Item = (&'n str, T)>, model: &str) -> Option<T> {
+    let model = without_prefix(model);
     entries
         .into_iter()
-        .map(|(name, entry)| (bare(name), entry))
+        .map(|(name, entry)| (without_prefix(name), entry))
         .filter(|(name, _)| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_version(rest)))
         .max_by_key(|(name, _)| name.len())
         .map(|(_, entry)| entry)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-fn of(price: &Price, usage: &Usage) -> f64 {
+fn total(price: &Price, usage: &Usage) -> f64 {
     let input = (usage.input + usage.tool) as f64 * price.input;
     let cached = usage.cached_input as f64 * price.cached_input;
     let output = (usage.output + usage.reasoning) as f64 * price.output;
     (input + cached + output) / 1e6
 }
 
-const fn price(input: f64, cached_input: f64, output: f64) -> Price {
-    Price { input, cached_input, output }
-}
-
-fn bare(model: &str) -> &str {
+fn without_prefix(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-/// How providers mark the versions of one model: `-001` (Gemini), `-0613` and `-2025-08-07` (`OpenAI`), `-20250929`
-/// (Anthropic; `@20250929` where others host it), `-09-2025` (previews of Gemini). A single digit is another model.
+/// Whether `suffix` marks a version of a model: `-001` (Gemini), `-0613` and `-2025-08-07` (`OpenAI`), `-20250929`
+/// (Anthropic; `@20250929` at other hosts), `-09-2025` (previews of Gemini). A single digit is another model.
 fn is_version(suffix: &str) -> bool {
     let Some(digits) = suffix.strip_prefix(['-', '@']) else { return false };
     let mut lengths = [0_usize; 3];
@@ -93,6 +95,7 @@ mod tests {
     use super::*;
 
     const MILLION: u64 = 1_000_000;
+    const LONG_PROMPT: u64 = 200_000;
 
     fn assert_costs(provider: Provider, model: &str, usage: Usage, expected: Option<f64>) {
         assert_eq!(cost(&Config::default(), provider, model, &usage), expected, "{model}: {usage:?}");
@@ -100,24 +103,24 @@ mod tests {
 
     #[test]
     #[expect(clippy::float_cmp, reason = "a million tokens cost the table's own numbers")]
-    fn each_bucket_has_its_price() {
-        let of = |bucket: fn(&mut Usage) -> &mut u64| {
+    fn each_kind_of_token_has_its_price() {
+        let cost_of = |bucket: fn(&mut Usage) -> &mut u64| {
             let mut usage = Usage::default();
             *bucket(&mut usage) = MILLION;
             cost(&Config::default(), Provider::Gemini, "gemini-3-flash-preview", &usage).unwrap()
         };
         let costs = [
-            of(|usage| &mut usage.input),
-            of(|usage| &mut usage.tool),
-            of(|usage| &mut usage.cached_input),
-            of(|usage| &mut usage.output),
-            of(|usage| &mut usage.reasoning),
+            cost_of(|usage| &mut usage.input),
+            cost_of(|usage| &mut usage.tool),
+            cost_of(|usage| &mut usage.cached_input),
+            cost_of(|usage| &mut usage.output),
+            cost_of(|usage| &mut usage.reasoning),
         ];
         assert_eq!(costs, [0.5, 0.5, 0.05, 3.0, 3.0]);
     }
 
     #[test]
-    fn the_contract_prices_of_a_thousand_tokens_stand() {
+    fn a_thousand_tokens_cost_the_list_price() {
         for (model, input, output) in [
             ("gemini-3-flash-preview", 0.0005, 0.003),
             ("gemini-3-pro-preview", 0.002, 0.012),
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_raises_the_price_of_the_whole_call() {
+    fn a_long_prompt_raises_the_price_of_every_token() {
         let call = |input, cached_input| Usage { input, cached_input, output: MILLION, ..Usage::default() };
         let model = "gemini-3-pro-preview";
         assert_costs(Provider::Gemini, model, call(LONG_PROMPT, 0), Some(0.4 + 12.0));
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_has_no_price_and_what_is_local_costs_nothing() {
+    fn unknown_models_have_no_price_and_local_models_are_free() {
         let usage = Usage { input: 5, output: 5, ..Usage::default() };
         for provider in [Provider::OpenAi, Provider::Anthropic, Provider::Gemini] {
             assert_costs(provider, "some-model", usage, None);
@@ -153,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_own_price_beats_the_table() {
-        let own = price(1.0, 0.5, 2.0);
+    fn a_configured_price_takes_precedence() {
+        let own = Price::new(1.0, 0.5, 2.0);
         let usage = Usage { input: MILLION, cached_input: MILLION, output: MILLION, ..Usage::default() };
         for (provider, model) in [
             (Provider::Ollama, "gemma3:12b"),
@@ -167,9 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_a_model_share_its_entry_and_other_models_do_not() {
+    fn versions_of_a_model_share_its_price() {
         let names = ["gemini-2.5-flash", "claude-sonnet-4", "claude-sonnet-4-5", "gpt-4", "models/own"];
-        let found = |model| named(names.iter().map(|name| (*name, *name)), model);
+        let found = |model| find(names.iter().map(|name| (*name, *name)), model);
         for (model, name) in [
             ("gemini-2.5-flash", "gemini-2.5-flash"),
             ("models/gemini-2.5-flash", "gemini-2.5-flash"),

@@ -21,7 +21,8 @@ use url::{Host, Url};
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
-use super::{Adapter, Counted, Event, Target};
+use super::{Codec, Counted, Event, Pricing, Protocol, Target};
+use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::{Dialect, Lowered, Schema};
@@ -41,9 +42,33 @@ const FILTERED: &str = "content_filter";
 
 const BLOCKED: &str = "the reply was blocked (content_filter)";
 
-/// The protocol.
+/// The provider.
 #[derive(Debug)]
 pub(super) struct OpenAi;
+
+impl Protocol for OpenAi {
+    fn target(&self, config: &Config, _tier: ModelTier) -> Target {
+        let model = config.openai_model.as_deref().unwrap_or_default();
+        Target::new(Provider::OpenAi, model, &config.openai_base_url, config.openai_api_key.as_ref())
+    }
+
+    fn codec(&self) -> Option<&'static dyn Codec> {
+        Some(&Self)
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Listed(&[])
+    }
+
+    fn is_configured(&self, config: &Config) -> bool {
+        config.openai_model.is_some()
+    }
+
+    /// A server on this machine is assumed to serve one request at a time.
+    fn is_concurrent(&self, target: &Target) -> bool {
+        !target.base_url.is_loopback()
+    }
+}
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -190,16 +215,16 @@ struct Model {
     id: String,
 }
 
-impl Adapter for OpenAi {
-    fn takes(&self, part: &Part) -> bool {
+impl Codec for OpenAi {
+    fn supports(&self, part: &Part) -> bool {
         !matches!(part, Part::Url(_))
     }
 
-    fn form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
+    fn schema_form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
         request.schema.as_ref().map(|_| request.form)
     }
 
-    fn simpler(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
+    fn simpler_form(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
         form.simpler()
     }
 
@@ -218,7 +243,7 @@ impl Adapter for OpenAi {
             let complaint = Complaint::read(200, body);
             let status = complaint.status();
             let error = failure(target, kind(status, &complaint), &complaint.message).with_status(status);
-            return Err(self.attribute(target, request, error));
+            return Err(self.reclassify(target, request, error));
         }
         let Some(choices) = completed.choices else {
             return Err(failure(target, ErrorKind::MalformedReply, "the reply has no choices; is the base URL right?"));
@@ -237,7 +262,7 @@ impl Adapter for OpenAi {
         let finish = finish(reason.as_deref());
         let text = content.map_or_else(String::new, ReplyContent::into_text);
         let draft = Draft { text, model: completed.model, finish, reason, usage };
-        draft.settle(target, request, self.form(target, request).map(dialect))
+        draft.settle(target, request, self.schema_form(target, request).map(dialect))
     }
 
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {

@@ -1,0 +1,121 @@
+//! The wire protocol of a provider.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+
+use super::{Event, ModelFacts, Target, decode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Part, Reply, Request, SchemaForm, Usage};
+use crate::schema::Dialect;
+use crate::transport::{Framing, WireRequest};
+
+/// Encodes requests and decodes replies, as pure functions of data.
+pub trait Codec: Send + Sync + Debug {
+    /// Whether the protocol has a field for `part`.
+    fn supports(&self, part: &Part) -> bool;
+
+    /// The form in which the schema of `request` is sent to `target`: the form that the request names, or a simpler one
+    /// if the target does not enforce that form or if it cannot express the schema. `None` without a schema.
+    fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm>;
+
+    /// The form to try after `target` rejected a schema in `form`; `None` if there is no simpler one.
+    fn simpler_form(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm>;
+
+    /// The subset of JSON Schema that a schema in `form` is lowered to.
+    fn dialect(&self, form: SchemaForm) -> Dialect;
+
+    /// Encodes `request` for `target`.
+    ///
+    /// # Errors
+    ///
+    /// `NotConfigured` if the target lacks a key or a model that it needs, `Unsupported` if the protocol has no field for
+    /// a part.
+    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest>;
+
+    /// Decodes the body of an HTTP 2xx.
+    ///
+    /// # Errors
+    ///
+    /// `MalformedReply`, `EmptyReply`, `Truncated` or `Refused`.
+    fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply>;
+
+    /// Decodes the error in a reply of another status. The message never contains the key. An error about a schema is
+    /// `SchemaRejected`; see [`Codec::reclassify`].
+    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error;
+
+    /// Replaces the class `SchemaRejected` of `error` if `request` was sent without a schema, or with one in the prompt
+    /// only: such a request has no schema to reject, whatever the server's message mentions.
+    fn reclassify(&self, target: &Target, request: &Request, error: Error) -> Error {
+        let sends_schema = self.schema_form(target, request).is_some_and(|form| form != SchemaForm::Prompted);
+        if error.kind() != ErrorKind::SchemaRejected || sends_schema {
+            return error;
+        }
+        let kind = decode::kind_of_status(error.status().unwrap_or(400));
+        error.reclassified(kind)
+    }
+
+    /// Encodes `request` for a streamed reply. Fails like [`Codec::encode`].
+    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest>;
+
+    /// The framing of a streamed reply.
+    fn framing(&self) -> Framing;
+
+    /// Decodes one event of a streamed reply.
+    ///
+    /// # Errors
+    ///
+    /// `MalformedReply` if `data` is no event of the protocol; later events can still be decoded. Any other class is an
+    /// error that the provider reports within the stream, as [`Codec::decode_error`] classifies it.
+    fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event>;
+
+    /// Encodes the request that lists the target's models. It serves as the health probe.
+    fn models_request(&self, target: &Target) -> Result<WireRequest>;
+
+    /// Decodes the model names in the reply to [`Codec::models_request`].
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>>;
+
+    /// The context length of the target's model in tokens; `None` if it is unknown.
+    fn context_length(&self, _target: &Target) -> Option<u64> {
+        None
+    }
+
+    /// Validates the token counts of a reply.
+    ///
+    /// # Errors
+    ///
+    /// `ContextTruncated` if they show that the model did not read the whole prompt.
+    fn check_usage(&self, _target: &Target, _request: &Request, _usage: Usage) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the protocol has requests for facts about models.
+    fn has_model_facts(&self) -> bool {
+        false
+    }
+
+    /// Encodes the request for facts about the target's model; `None` if the protocol has no such request.
+    fn facts_request(&self, _target: &Target) -> Result<Option<WireRequest>> {
+        Ok(None)
+    }
+
+    /// Decodes the reply to [`Codec::facts_request`]. Facts that are missing in it are unknown.
+    ///
+    /// # Errors
+    ///
+    /// `MalformedReply`.
+    fn decode_facts(&self, _body: &Bytes) -> Result<ModelFacts> {
+        Ok(ModelFacts::default())
+    }
+
+    /// Encodes the request that lists the models in the memory of the target's server; `None` if the target loads none.
+    fn running_request(&self, _target: &Target) -> Result<Option<WireRequest>> {
+        Ok(None)
+    }
+
+    /// Decodes the model names in the reply to [`Codec::running_request`].
+    fn decode_running(&self, _body: &Bytes) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,60 @@
+//! The target of a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ModelFacts;
+use crate::config::{BaseUrl, Provider, Secret, Tuning};
+use crate::error::Error;
+
+/// The default timeout of one request. The workflow's stage timeouts are shorter or equal; this bounds calls outside it.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// One model at one address, with the key to access it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The provider.
+    pub provider: Provider,
+    /// The model's name at the provider.
+    pub model: Arc<str>,
+    /// The base URL from the configuration.
+    pub base_url: BaseUrl,
+    /// The API key; `None` sends none.
+    pub key: Option<Secret>,
+    /// The timeout of one request.
+    pub timeout: Duration,
+    /// Settings that only some providers have.
+    pub tuning: Tuning,
+    /// Facts about the model; `None` if they were not requested or the server does not report them.
+    pub facts: Option<Arc<ModelFacts>>,
+}
+
+impl Target {
+    /// A target with the default timeout and no further settings.
+    pub(super) fn new(provider: Provider, model: &str, base_url: &BaseUrl, key: Option<&Secret>) -> Self {
+        Self {
+            provider,
+            model: Arc::from(model),
+            base_url: base_url.clone(),
+            key: key.cloned(),
+            timeout: REQUEST_TIMEOUT,
+            tuning: Tuning::default(),
+            facts: None,
+        }
+    }
+
+    /// Whether requests to it go over HTTP.
+    pub fn is_remote(&self) -> bool {
+        super::codec(self.provider).is_some()
+    }
+
+    /// Whether its server loads the model when a request needs it.
+    pub fn loads_model(&self) -> bool {
+        self.tuning.load_timeout.is_some()
+    }
+
+    /// Attributes `error` to this target.
+    pub(crate) fn locate(&self, error: Error) -> Error {
+        error.at(self.provider, Arc::clone(&self.model))
+    }
+}
