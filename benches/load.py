@@ -25,6 +25,7 @@ from madspark.testing import Simulator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from madspark import TierName
     from madspark.llm.router import LLMRouter
 
 GROUP = 100
@@ -126,7 +127,7 @@ class Load:
             if again.told != first.told:
                 self.books.wrong.append(f"workflow {choice.number}: the cache gave another answer")
         if choice.provider == "ollama" and not choice.fallback:
-            tier = "balanced" if choice.tier == "fast" else "fast"
+            tier: TierName = "balanced" if choice.tier == "fast" else "fast"
             other = await self._run(choice, choice.router(group.simulator, self._folder, tier), None, tier)
             group.entries.append(other)
             if other.router.get_metrics()["cache_hits"]:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from madspark import ProviderChoice, ProviderName, RouterMetrics, TierName
     from madspark.testing import RecordedRequest, Simulator
 
-PROVIDERS = ("ollama", "gemini", "openai", "anthropic")
-TIERS = ("fast", "balanced", "quality")
+PROVIDERS: tuple[ProviderName, ...] = ("ollama", "gemini", "openai", "anthropic")
+TIERS: tuple[TierName, ...] = ("fast", "balanced", "quality")
 OK = 200
 TENANTS = 24
 """Each has its own keys and models, and several workflows at a time."""
@@ -65,8 +66,8 @@ class Choice:
     number: int
     tag: str
     tenant: int
-    provider: str
-    tier: str
+    provider: ProviderChoice
+    tier: TierName
     fallback: bool
     cache: bool
     mode: Literal["auto", "batch", "fanout"]
@@ -87,7 +88,7 @@ class Choice:
             number=number,
             tag=f"zq{letters}",
             tenant=dice.randrange(TENANTS),
-            provider=dice.choice((*PROVIDERS, "auto")),
+            provider=dice.choice([*PROVIDERS, "auto"]),
             tier=dice.choice(TIERS),
             fallback=dice.random() < 0.5,  # noqa: PLR2004
             cache=dice.random() < 0.5,  # noqa: PLR2004
@@ -108,7 +109,7 @@ class Choice:
         size = "" if provider != "ollama" else "-fast" if tier == "fast" else "-large"
         return f"{provider}{size}-{self.tenant:02}"
 
-    def router(self, simulator: Simulator, folder: str, tier: str | None = None) -> LLMRouter:
+    def router(self, simulator: Simulator, folder: str, tier: TierName | None = None) -> LLMRouter:
         """Make its router."""
         config = LLMConfig(
             ollama_host=simulator.ollama_url,
@@ -181,10 +182,11 @@ class Books:
 
     def _check(self, simulator: Simulator, entry: Entry) -> None:
         choice, metrics = entry.choice, entry.router.get_metrics()
+        counters: dict[str, Any] = {**metrics}
         who = f"workflow {choice.number} ({choice.provider}, {entry.tier}, fault {choice.fault}, {entry.outcome})"
         given_up = {provider: given_up_by(metrics, provider) for provider in PROVIDERS}
         for provider in PROVIDERS:
-            seen, counted = sum(request.provider == provider for request in entry.wire), metrics[f"{provider}_calls"]
+            seen, counted = sum(request.provider == provider for request in entry.wire), counters[f"{provider}_calls"]
             # A request that was given up counts as sent; a busy server may never have read it.
             if not seen <= counted <= seen + given_up[provider]:
                 self._object(f"{who}: its router counts {counted} to {provider}, the wire {seen}")
@@ -221,10 +223,10 @@ class Books:
         self.wrong.append(what)
 
 
-def given_up_by(metrics: dict[str, Any], provider: str) -> int:
+def given_up_by(metrics: RouterMetrics, provider: str) -> int:
     """Return how many requests to a provider a router gave up before their end, by its own account."""
-    failures = metrics["providers"].get(provider, {}).get("failures", {})
-    return sum(failures.get(name, 0) for name in GIVEN_UP)
+    used = metrics["providers"].get(provider)
+    return 0 if used is None else sum(used["failures"].get(name, 0) for name in GIVEN_UP)
 
 
 def usage(simulator: Simulator, request: RecordedRequest) -> int:

@@ -25,6 +25,8 @@ from madspark.testing import Simulator
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from madspark import ProviderName
+
 TOPIC = "Shade for hot bus stops"
 IDEAS = 5
 KEPT = 3
@@ -176,7 +178,11 @@ WAYS: dict[str, Callable[[LLMRouter], Awaitable[int]]] = {
     "auto": lambda router: in_mode(router, "auto"),
     "barriers": with_barriers,
 }
-TARGETS = {"cloud, 64 slots": ("gemini", 64), "local, 4 slots": ("ollama", 4), "local, 1 slot": ("ollama", 1)}
+TARGETS: dict[str, tuple[ProviderName, int]] = {
+    "cloud, 64 slots": ("gemini", 64),
+    "local, 4 slots": ("ollama", 4),
+    "local, 1 slot": ("ollama", 1),
+}
 
 
 async def measure(seed: int, target: str, way: str, scale: float) -> tuple[float, float, int]:

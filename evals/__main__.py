@@ -20,6 +20,8 @@ from madspark import LLMConfig, LLMProviderError, LLMRouter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from madspark import ProviderName
+
 SMOKE = (
     "SMOKE TEST: the simulator wrote and judged everything. These figures show that the comparison runs.\n"
     "They say nothing about any model or method.\n"
@@ -36,7 +38,7 @@ MODEL_FIELDS = {
 class Model:
     """Who is asked."""
 
-    provider: str
+    provider: ProviderName
     name: str
     config: LLMConfig
 

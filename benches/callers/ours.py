@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benches.callers.base import Library
 from benches.workload import TEMPERATURE, Idea
@@ -10,6 +10,8 @@ from madspark import LLMConfig, LLMRouter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from madspark import ProviderName
 
 HAS_CACHE = hasattr(LLMConfig, "cache_enabled")
 """Whether this version keeps answers."""
@@ -69,7 +71,7 @@ class Ours:
             default_temperature=TEMPERATURE,
             **self.cache,
         )
-        return LLMRouter(self.dialect, fallback_enabled=False, config=config, **arguments)
+        return LLMRouter(cast("ProviderName", self.dialect), fallback_enabled=False, config=config, **arguments)
 
 
 async def connect(dialect: str, port: int) -> Ours:

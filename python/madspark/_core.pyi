@@ -8,6 +8,9 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
+from madspark.llm.cache import CacheStats
+from madspark.llm.metrics import HealthStatus, RouterMetrics
+from madspark.llm.options import File, ProviderChoice, TierName
 from madspark.llm.response import Attempt, LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
@@ -39,8 +42,6 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 # Of input and output tokens, or of input, cached input and output tokens.
 _Price: TypeAlias = tuple[float, float] | tuple[float, float, float]
-
-_File: TypeAlias = str | PathLike[str] | bytes
 
 _Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"]
 
@@ -90,8 +91,8 @@ class LLMConfig:
 
     def __new__(
         cls,
-        default_provider: str | None = None,
-        model_tier: ModelTier | str | None = None,
+        default_provider: ProviderChoice | None = None,
+        model_tier: ModelTier | TierName | None = None,
         fallback_enabled: bool | None = None,
         ollama_host: str | None = None,
         ollama_model_fast: str | None = None,
@@ -136,7 +137,7 @@ class LLMConfig:
         """Whether the Gemini key looks like a key: at least 20 characters and no placeholder. Asks no server."""
 
     @property
-    def default_provider(self) -> str: ...
+    def default_provider(self) -> ProviderChoice: ...
     @property
     def model_tier(self) -> ModelTier: ...
     @property
@@ -290,7 +291,7 @@ class Router:
         hedge_after: float | str | None = None,
     ) -> Self: ...
     @property
-    def primary_provider(self) -> str: ...
+    def primary_provider(self) -> ProviderChoice: ...
     @property
     def fallback_enabled(self) -> bool: ...
     @property
@@ -314,8 +315,8 @@ class Router:
         temperature: float,
         max_tokens: int | None,
         schema: Schema | None,
-        files: Sequence[_File],
-        images: Sequence[_File],
+        files: Sequence[File],
+        images: Sequence[File],
         urls: Sequence[str],
         force_provider: str | None,
         use_cache: bool | None,
@@ -332,14 +333,14 @@ class Router:
         idle_timeout: float | None,
         total_timeout: float | None,
         schema: Schema | None,
-        files: Sequence[_File],
-        images: Sequence[_File],
+        files: Sequence[File],
+        images: Sequence[File],
         urls: Sequence[str],
     ) -> Stream: ...
-    def metrics(self) -> dict[str, Any]: ...
+    def metrics(self) -> RouterMetrics: ...
     def reset_metrics(self) -> None: ...
-    def health(self) -> dict[str, Any]: ...
-    def ahealth(self) -> Pending[dict[str, Any]]: ...
+    def health(self) -> HealthStatus: ...
+    def ahealth(self) -> Pending[HealthStatus]: ...
 
 @final
 class Attempts:
@@ -390,7 +391,7 @@ class Coordinator:
         self,
         router: _Source,
         options: str,
-        files: Sequence[_File],
+        files: Sequence[File],
         urls: Sequence[str],
         emit: Callable[[str, float], object] | None,
         gate: Callable[[str], Coroutine[Any, Any, str]] | None,
@@ -423,10 +424,10 @@ class Run:
     def close(self) -> None:
         """Cancel the run if it has not ended; its sockets close. Safe to call again."""
 
-def run_agent(router: Router, task: str, files: Sequence[_File], urls: Sequence[str]) -> str:
+def run_agent(router: Router, task: str, files: Sequence[File], urls: Sequence[str]) -> str:
     """Run one agent to its end; blocks. Returns the outcome as JSON text."""
 
-def arun_agent(router: _Source, task: str, files: Sequence[_File], urls: Sequence[str]) -> Pending[str]:
+def arun_agent(router: _Source, task: str, files: Sequence[File], urls: Sequence[str]) -> Pending[str]:
     """Run one agent; its result is the outcome as JSON text."""
 
 def similarity(one: str, two: str) -> float:
@@ -553,7 +554,7 @@ class RecordedRequest:
     @property
     def connection(self) -> int: ...
 
-def cache_stats(config: LLMConfig) -> dict[str, Any]:
+def cache_stats(config: LLMConfig) -> CacheStats:
     """What the store of `config` has done in this process, and what it holds; blocks."""
 
 def cache_clear(config: LLMConfig) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from madspark import _core
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
 
     Source = _core.Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
 

@@ -16,6 +16,7 @@ from madspark import LLMRouter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from madspark import ProviderChoice
     from madspark.testing import Simulator
 
 # What every script begins with. Nothing is called and nothing is started by it.
@@ -111,7 +112,7 @@ def _cache_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     @functools.wraps(make)
     def init(
         self: LLMRouter,
-        primary_provider: str | None = None,
+        primary_provider: ProviderChoice | None = None,
         fallback_enabled: bool | None = None,
         cache_enabled: bool | None = None,
         *args: Any,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta  # noqa: TC003  # pydantic reads the annotations
+from datetime import date, datetime, time, timedelta  # pydantic reads the annotations
 from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
-from uuid import UUID  # noqa: TC003
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, RootModel
 

@@ -39,7 +39,8 @@ def test_the_fields_stand_where_the_contract_has_them() -> None:
     assert (config.cache_enabled, config.cache_ttl_seconds, config.cache_max_size_mb) == (False, 60, 5)
     assert (config.cache_dir, config.cache_url) == ("/srv/c", "redis://h")
     for method in (LLMRouter.generate_structured, LLMRouter.generate_structured_batch):
-        names = list(inspect.signature(method).parameters)
+        parameters = inspect.signature(method).parameters.values()
+        names = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
         assert names[-3:] == ["force_provider", "use_cache", "token_budget"]
     assert list(inspect.signature(LLMRouter).parameters)[:4] == [
         "primary_provider",
@@ -117,6 +118,7 @@ def test_the_health_of_the_cache_is_told(madspark_router: Callable[..., LLMRoute
     folder = tmp_path / "cache"
     found = madspark_router(cache_enabled=True, cache_dir=folder).health_status()["cache"]
     assert found["enabled"]
+    assert found["stats"] is not None
     assert set(found["stats"]) == set(cache.CacheStats.__annotations__)
     assert (found["stats"]["disk_entries"], found["stats"]["dir"]) == (0, str(folder))
     assert not folder.exists(), "who only looks makes nothing"
@@ -126,6 +128,7 @@ async def test_the_health_of_the_cache_is_told_to_coroutines(
     madspark_router: Callable[..., LLMRouter], tmp_path: Path
 ) -> None:
     found = await madspark_router(cache_enabled=True, cache_dir=tmp_path / "cache").ahealth_status()
+    assert found["cache"]["stats"] is not None
     assert found["cache"]["stats"]["disk_entries"] == 0
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from madspark import LLMConfig, LLMRouter
 from madspark.cli.arguments import config_changes, parse, temperatures
 from madspark.cli.failures import explain, without_password
 from madspark.cli.main import main
@@ -223,7 +224,7 @@ def test_degraded_ideas_are_named_with_stage_and_reason() -> None:
 def test_exit_codes_of_finished_runs(
     results: list[dict[str, Any]], code: int, told: str, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _show(parse(["t", *flags]), results, {}) == code
+    assert _show(parse(["t", *flags]), results, LLMRouter("mock", config=LLMConfig()).get_metrics()) == code
     out, err = capsys.readouterr()
     assert told in err
     assert bool(err) is (code != OK)

@@ -15,6 +15,7 @@ from madspark import Limits, LLMConfig, LLMRouter, ModelTier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from madspark import TierName
     from madspark.testing import Simulator
 
 KEY = "AIza-recognisable-key-0123456789"
@@ -343,7 +344,7 @@ def test_no_text_shows_a_key() -> None:
 
 
 @pytest.mark.parametrize("tier", [*ModelTier, *(tier.value for tier in ModelTier)])
-def test_a_tier_is_a_member_or_its_name(tier: ModelTier | str) -> None:
+def test_a_tier_is_a_member_or_its_name(tier: ModelTier | TierName) -> None:
     config = LLMConfig(model_tier=tier)
     assert config.model_tier is ModelTier(tier)
     assert config.get_ollama_model() == ("gemma3:4b" if tier == "fast" else "gemma3:12b")

@@ -26,6 +26,8 @@ from wire import questions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from madspark import ProviderName
+
 CONTEXT = "With little money"
 
 
@@ -52,7 +54,7 @@ class Tenant:
     """One of two whose requests run at the same moment; they share no word, host, key, model or provider."""
 
     name: str
-    provider: str
+    provider: ProviderName
     home: Simulator
 
     @property
@@ -151,7 +153,7 @@ def test_two_threads_with_two_routers(door: str, tenants: list[Tenant], decoy: S
         for request in sent:
             tenant.check(request, others)
         metrics = routers[tenant.name].get_metrics()
-        assert metrics["total_requests"] == metrics[f"{tenant.provider}_calls"] == len(sent)
+        assert metrics["total_requests"] == dict(metrics)[f"{tenant.provider}_calls"] == len(sent)
         assert not [other.name for other in others if other.name.lower() in json.dumps(results).lower()]
         if results is not None:
             assert [result["status"] for result in results] == ["ok", "ok"]

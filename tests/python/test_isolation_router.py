@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from doubles import aask_everyone, ask_everyone, stages, temperature_of
-from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
+from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter, ProviderName
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.llm import get_router, reset_router
 from madspark.llm.router import MAX_ATTEMPTS
@@ -54,7 +54,7 @@ def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 def make(madspark_simulator: Simulator) -> Make:
     """Routers of one request: one provider, no fallback, one model, one key."""
 
-    def of(provider: str, max_attempts: int = MAX_ATTEMPTS) -> LLMRouter:
+    def of(provider: ProviderName, max_attempts: int = MAX_ATTEMPTS) -> LLMRouter:
         config = LLMConfig(
             ollama_host=madspark_simulator.ollama_url,
             ollama_model_fast="this-model",
@@ -86,7 +86,7 @@ def check(simulator: Simulator, router: LLMRouter, provider: str, count: int) ->
         assert key_of(request) == (None if provider == "ollama" else KEY)
         assert b"decoy" not in request.body
         assert TOPIC in request.prompt
-    assert router.get_metrics()[f"{provider}_calls"] == count
+    assert dict(router.get_metrics())[f"{provider}_calls"] == count
 
 
 PROVIDERS = pytest.mark.parametrize("provider", ["ollama", "gemini", "openai"])

@@ -20,6 +20,9 @@ from madspark.utils.temperature_control import TemperatureConfig, TemperatureMan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from madspark import ProviderName, TierName
+
+
 RUNS = 25
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -42,12 +45,14 @@ class Run:
         return [f"{start}u{LETTERS[self.number]}ax" for start in ("Zorb", "Quib", "Vrind")]
 
     @property
-    def provider(self) -> str:
-        return ("ollama", "gemini", "openai")[self.number % 3]
+    def provider(self) -> ProviderName:
+        names: tuple[ProviderName, ...] = ("ollama", "gemini", "openai")
+        return names[self.number % 3]
 
     @property
-    def tier(self) -> str:
-        return ("fast", "balanced", "quality")[self.number // 3 % 3]
+    def tier(self) -> TierName:
+        names: tuple[TierName, ...] = ("fast", "balanced", "quality")
+        return names[self.number // 3 % 3]
 
     @property
     def enhanced(self) -> bool:
@@ -135,7 +140,7 @@ async def test_25_workflows_at_once_share_nothing(simulators: list[Simulator]) -
             assert foreign(request.body.decode(), run, runs) == []
         metrics = router.get_metrics()
         for provider in ("ollama", "gemini", "openai"):
-            assert metrics[f"{provider}_calls"] == sum(request.provider == provider for request in mine)
+            assert dict(metrics)[f"{provider}_calls"] == sum(request.provider == provider for request in mine)
         calls = 6 if run.enhanced else 4
         assert metrics["total_requests"] == calls
         assert metrics["fallback_triggers"] == (calls if run.fails_first else 0)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from madspark import ProviderName
     from madspark.testing import Simulator
 
 pytestmark = pytest.mark.cache
@@ -31,7 +32,9 @@ class Idea(BaseModel):
 def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRouter]:
     """Make routers that share a cache of the test's own."""
 
-    def make(provider: str = "ollama", fallback: bool = False, cache: bool | None = None, **fields: Any) -> LLMRouter:
+    def make(
+        provider: ProviderName = "ollama", fallback: bool = False, cache: bool | None = None, **fields: Any
+    ) -> LLMRouter:
         options = {name: fields.pop(name) for name in ("deadline", "hedge_after", "budget") if name in fields}
         given: dict[str, Any] = {
             "ollama_host": madspark_simulator.ollama_url,

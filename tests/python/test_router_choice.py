@@ -11,6 +11,7 @@ from madspark import AllProvidersFailedError, LLMConfig, LLMRouter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from madspark import ProviderName
     from madspark.testing import Simulator
 
 SMALL, LARGE = ("ollama", "gemma3:4b"), ("ollama", "gemma3:12b")
@@ -70,7 +71,7 @@ def test_when_all_fail_each_of_the_plan_is_asked_once_in_order(
     tier: str | None,
     fallback: bool,
     with_key: bool,
-    force: str | None,
+    force: ProviderName | None,
     expected: list[tuple[str, str]],
 ) -> None:
     madspark_simulator.on(status=503)
@@ -97,7 +98,7 @@ def test_when_all_work_the_first_answers_alone(
     tier: str | None,
     fallback: bool,
     with_key: bool,
-    force: str | None,
+    force: ProviderName | None,
     expected: list[tuple[str, str]],
 ) -> None:
     router = madspark_router(

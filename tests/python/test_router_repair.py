@@ -68,7 +68,7 @@ async def test_a_wrong_reply_is_sent_back_once_with_pydantics_complaint(
         assert "valid integer" in (response.attempts[0].message or "")
         assert response.tokens_used == sum(sum(attempt.usage.values()) for attempt in response.attempts)
     metrics = router.get_metrics()
-    assert (metrics[f"{provider}_calls"], metrics["total_requests"], metrics["fallback_triggers"]) == (4, 2, 0)
+    assert (dict(metrics)[f"{provider}_calls"], metrics["total_requests"], metrics["fallback_triggers"]) == (4, 2, 0)
 
 
 @pytest.mark.parametrize("rule", [{"json": WRONG}, {"text": "I would rather not say."}, {"text": '{"title": "Mo'}])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime  # noqa: TC003  # pydantic reads the annotations
-from decimal import Decimal  # noqa: TC003
+from datetime import date, datetime  # pydantic reads the annotations
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union
 from uuid import UUID

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from madspark import LLMRouter
+    from madspark import LLMRouter, ProviderName
     from madspark.testing import Simulator
 
     MakeRouter = Callable[..., LLMRouter]
@@ -74,7 +74,7 @@ async def test_text_comes_before_the_answer_is_complete(
 
 @pytest.mark.parametrize("provider", HOSTED)
 async def test_what_is_asked_is_what_a_whole_call_asks(
-    provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
+    provider: ProviderName, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     router = madspark_router(primary_provider="mock")
     await router.agenerate(QUESTION, "Be brief.", 0.3, 50, provider)
@@ -128,12 +128,12 @@ async def test_a_closed_stream_has_no_response(madspark_router: MakeRouter) -> N
     router = madspark_router(primary_provider="ollama")
     async with router.astream(QUESTION) as stream:
         await anext(stream)
-    with pytest.raises(RuntimeError, match="without a whole answer"):
+    with pytest.raises(RuntimeError, match="without a complete answer"):
         _ = stream.response
     assert [piece async for piece in stream] == []
     with router.stream(QUESTION) as sync_stream:
         next(sync_stream)
-    with pytest.raises(RuntimeError, match="without a whole answer"):
+    with pytest.raises(RuntimeError, match="without a complete answer"):
         _ = sync_stream.response
     assert list(sync_stream) == []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from madspark import LLMRouter
     from madspark.testing import Simulator
+
+    Mode = Literal["fail", "restart"]
 
 QUESTION = "Why do rivers bend?"
 COMPLETE = "complete"
@@ -127,10 +129,10 @@ class Outcome:
 @pytest.fixture
 def play(
     madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
-) -> Callable[[Fault, bool, str], tuple[Outcome, LLMRouter]]:
+) -> Callable[[Fault, bool, Mode], tuple[Outcome, LLMRouter]]:
     """Stream through a fault, before or after the first text."""
 
-    async def read(router: LLMRouter, fault: Fault, mode: str) -> Outcome:
+    async def read(router: LLMRouter, fault: Fault, mode: Mode) -> Outcome:
         events: list[str | Restarted] = []
         async with asyncio.timeout(10), router.astream(QUESTION, on_stream_error=mode, **fault.limits) as stream:
             try:
@@ -140,7 +142,7 @@ def play(
                 return Outcome(events, stream.text, error=error)
             return Outcome(events, stream.text, stream.response)
 
-    def play(fault: Fault, begun: bool, mode: str) -> tuple[Outcome, LLMRouter]:
+    def play(fault: Fault, begun: bool, mode: Mode) -> tuple[Outcome, LLMRouter]:
         pieces = [ROLE, *([delta(BEGINNING)] if begun else []), *fault.pieces]
         madspark_simulator.on("openai", pieces=pieces, **fault.rule)
         router = madspark_router(primary_provider="openai")

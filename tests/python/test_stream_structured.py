@@ -8,7 +8,7 @@ import json
 import threading
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Never, assert_type
+from typing import TYPE_CHECKING, Any, Literal, Never, assert_type
 
 import pytest
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError, field_validator
@@ -29,7 +29,7 @@ from madspark import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from madspark import LLMRouter
+    from madspark import LLMRouter, ProviderName
     from madspark.testing import Simulator
 
     MakeRouter = Callable[..., LLMRouter]
@@ -183,7 +183,7 @@ async def test_partial_streaming_does_not_wait_for_the_end(
         with pytest.raises(RuntimeError, match="no response: the stream has not ended"):
             _ = stream.response
     assert await madspark_simulator.await_hang_ups(1, timeout=10)
-    with pytest.raises(RuntimeError, match="without a whole answer"):
+    with pytest.raises(RuntimeError, match="without a complete answer"):
         _ = stream.value
 
 
@@ -208,9 +208,9 @@ async def test_the_doors_and_the_whole_call_agree(provider: str, madspark_router
 
 @pytest.mark.parametrize("provider", HOSTED)
 async def test_what_is_asked_is_what_a_whole_call_asks(
-    provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
+    provider: ProviderName, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
-    router = madspark_router(primary_provider="mock")
+    router: Any = madspark_router(primary_provider="mock")  # type checkers accept the options by keyword only
     image = b"\x89PNG\r\n\x1a\n" + bytes(64)
     await router.agenerate_structured(
         QUESTION, River, "Be brief.", 0.3, None, None, [image], provider, token_budget=500
@@ -399,7 +399,7 @@ def test_a_whole_that_does_not_fit_fails_with_its_faults(
     assert asked(madspark_simulator) == [provider]
     assert router.get_metrics()["failed_requests"] == 1
     assert list(stream) == []
-    with pytest.raises(RuntimeError, match="without a whole answer"):
+    with pytest.raises(RuntimeError, match="without a complete answer"):
         _ = stream.value
 
 
@@ -452,7 +452,7 @@ def test_a_restart_that_nothing_can_follow_fails(madspark_simulator: Simulator, 
 
 @pytest.mark.parametrize("mode", ["fail", "restart"])
 def test_a_reply_of_which_nothing_was_shown_is_repaired_unnoticed(
-    mode: str, madspark_simulator: Simulator, madspark_router: MakeRouter
+    mode: Literal["fail", "restart"], madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     script(madspark_simulator, "openai", ["I would say the Elbe, which is long."], times=1)
     script(madspark_simulator, "openai", [REPLY])

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from madspark import _core
 from madspark._check import count as whole
 from madspark._check import listed, number, text
-from madspark._drive import finish, run_sync
 from madspark._host import native, router_or_default, source
+from madspark._waiting import result_of, run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
 
 
 class Outcome(NamedTuple):
@@ -55,7 +55,7 @@ class Agent:
     async def _arun(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
         asked = source(self._router, files, urls)
-        return _read(await finish(_core.arun_agent(asked, json.dumps(task), files, urls)))
+        return _read(await result_of(_core.arun_agent(asked, json.dumps(task), files, urls)))
 
 
 def task(

@@ -11,7 +11,7 @@ from madspark.agents.structured_idea_generator import improve_idea_structured
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
     from madspark.schemas import IdeaItem
 
 DEFAULT_COUNT = 5

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from madspark.core.enhanced_reasoning import ReasoningEngine
     from madspark.llm.config import LLMConfig
+    from madspark.llm.metrics import RouterMetrics
     from madspark.llm.router import LLMRouter
 
 __all__ = ["run"]
@@ -102,7 +103,7 @@ def _reasoning(args: argparse.Namespace) -> ReasoningEngine | None:
     return ReasoningEngine(inference_type=args.inference_type)
 
 
-def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: dict[str, Any]) -> int:
+def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: RouterMetrics) -> int:
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     if args.json:
         text = as_json(results, metrics, ascii_only=encoding != "utf8")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from madspark.core.gate import OnStage
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
 
 
 PROMPT_VERSION = 2

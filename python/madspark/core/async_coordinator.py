@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from madspark import _core
 from madspark._check import count, seconds
-from madspark._drive import finish
 from madspark._host import router_or_default, source
+from madspark._waiting import result_of
 from madspark.core.options import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from madspark.core.options import RunOptions
     from madspark.core.result import WorkflowResult
     from madspark.core.run import WorkflowEvents, WorkflowRun
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
     from madspark.utils.temperature_control import TemperatureManager
 
     ProgressCallback = Callable[[str, float], Awaitable[None] | None]
@@ -169,7 +169,7 @@ class AsyncCoordinator:
                 return known
             run = self._begin(prepared, pump.emit)
             try:
-                results: list[dict[str, Any]] = json.loads(await finish(run.candidates()))
+                results: list[dict[str, Any]] = json.loads(await result_of(run.candidates()))
             finally:
                 run.close()
             await cache.put(results)

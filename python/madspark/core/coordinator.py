@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
-from madspark._drive import run_sync
+from madspark._waiting import run_sync
 from madspark.core.async_coordinator import AsyncCoordinator
 from madspark.core.options import DEFAULT_TIMEOUT
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from madspark.core.options import RunOptions
     from madspark.core.result import WorkflowResult
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
     from madspark.utils.temperature_control import TemperatureManager
 
 

@@ -10,7 +10,7 @@ from madspark.core.options import DEFAULT_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
     from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["run_multistep_workflow_batch"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from madspark.core.result import Mode, Spending, StageStatus  # noqa: TC001  (pydantic reads them)
+from madspark.core.result import Mode, Spending, StageStatus
 
 __all__ = [
     "AttemptFailed",

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from madspark.core.gate import OnStage
-    from madspark.llm._base_router import File
+    from madspark.llm.options import File
     from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["DEFAULT_TIMEOUT", "RunOptions"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from madspark._drive import finish
+from madspark._waiting import result_of
 from madspark.core.events import PAGE, Event, RunFinished
 from madspark.core.result import Candidate, WorkflowResult
 
@@ -73,7 +73,7 @@ class WorkflowRun:
             LLMProviderError: What ended the run, where there is no part.
         """
         if self._result is None and self._core is not None:
-            result = WorkflowResult.model_validate_json(await finish(self._core.result()))
+            result = WorkflowResult.model_validate_json(await result_of(self._core.result()))
             if self._result is None:
                 self._result = result
                 if self._cache is not None and result.status == "ok" and not result.partial:
@@ -95,7 +95,7 @@ class WorkflowRun:
     async def page(self, after: int) -> list[Event]:
         """The events after number `after`, some at a time, waited for; none at the end of the run."""
         if self._core is not None:
-            text = await finish(self._core.events(after))
+            text = await result_of(self._core.events(after))
             return [] if text is None else PAGE.validate_json(text)
         if after > 0:
             return []

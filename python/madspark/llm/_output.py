@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from madspark import _core
-from madspark.llm.exceptions import SchemaValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from types import UnionType
-
-    from madspark._core import Call
-    from madspark.llm.response import LLMResponse
 
 _T = TypeVar("_T")
 
@@ -29,10 +25,21 @@ MAX_CACHED_SCHEMAS = 128
 """The number of dictionary schemas whose adapters are cached. Types are cached for as long as they live."""
 
 
+class SchemaMismatchError(ValueError):
+    """A reply does not match a JSON Schema."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
 class OutputAdapter(Generic[_T]):
     """Validates JSON replies as values of one type."""
 
     __slots__ = ("__weakref__", "_source", "schema", "validate_json")
+
+    VALIDATION_ERRORS: ClassVar = (ValidationError, SchemaMismatchError)
+    """What `validate_json` raises if a reply is invalid."""
 
     def __init__(self, source: object, validate_json: Callable[[str], _T], schema: _core.Schema) -> None:
         self._source = source
@@ -40,31 +47,13 @@ class OutputAdapter(Generic[_T]):
         """Parses and validates JSON text. Raises pydantic's `ValidationError`, or `SchemaMismatchError`."""
         self.schema = schema
 
-    def steps(self, call: Call) -> Generator[tuple[Call, list[str] | None], str, tuple[_T, LLMResponse]]:
-        """Request replies from `call` until one is valid; for `drive` and `adrive`."""
-        text = yield call, None
-        while True:
-            try:
-                value = self.validate_json(text)
-            except (ValidationError, SchemaMismatchError) as error:
-                errors = validation_errors(error)
-                try:
-                    text = yield call, errors
-                except SchemaValidationError as failure:
-                    # The cause belongs to the target that sent this reply; a later reply may have held no JSON at all.
-                    if failure.raw == text:
-                        (failure.__cause__ or failure).__cause__ = error
-                    raise
-            else:
-                return value, call.finish()
-
-
-class SchemaMismatchError(ValueError):
-    """A reply does not match a JSON Schema."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("; ".join(errors))
-        self.errors = errors
+    @staticmethod
+    def describe(error: ValidationError | SchemaMismatchError) -> list[str]:
+        """Return one line per validation error, with its path, for a repair request."""
+        if isinstance(error, SchemaMismatchError):
+            return error.errors[:MAX_REPORTED_ERRORS]
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_REPORTED_ERRORS]
+        return [f"{'.'.join(map(str, item['loc'])) or 'the answer'}: {item['msg']}" for item in found]
 
 
 @overload
@@ -94,14 +83,6 @@ def output_adapter(schema: Any) -> OutputAdapter[Any]:
     if adapter is None:
         adapter = _live[id(schema)] = _adapter_of_type(schema)
     return adapter
-
-
-def validation_errors(error: ValidationError | SchemaMismatchError) -> list[str]:
-    """Return one line per validation error, with its path, for a repair request."""
-    if isinstance(error, SchemaMismatchError):
-        return error.errors[:MAX_REPORTED_ERRORS]
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [f"{'.'.join(map(str, item['loc'])) or 'the answer'}: {item['msg']}" for item in found[:MAX_REPORTED_ERRORS]]
 
 
 # Schemas by class. No value refers to its key, so a class that was made for one request is freed with it. Two threads

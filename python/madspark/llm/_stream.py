@@ -1,69 +1,70 @@
-"""What every kind of stream shares: the two doors, closing, and the books of one stream."""
+"""The base of all streams: pulling events in synchronous code and in coroutines, closing, and the response."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
 from madspark._core import Pending
-from madspark._drive import finish
-from madspark.llm.exceptions import AllProvidersFailedError
+from madspark._waiting import result_of
+from madspark.llm._call import ReplyValidation
+from madspark.llm.response import LLMResponse, Restarted
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any
 
     from madspark import _core
-    from madspark.llm.response import LLMResponse, Restarted
+    from madspark.llm._output import OutputAdapter
 
-    Received = str | tuple[str, bool] | Restarted | None
+    # Text; JSON text and whether it is complete; a restart; or the end of the stream.
+    Received: TypeAlias = str | tuple[str, bool] | Restarted | None
 
 _Event = TypeVar("_Event")
 
 
-class Mark(Enum):
-    """What is no event for the consumer."""
+class Signal(Enum):
+    """What the consumer of a stream does not see."""
 
     END = "the stream has ended"
-    AGAIN = "the next event is wanted"
+    PULL = "the next event must be pulled"
 
 
 class Stream(Generic[_Event]):
-    """The books of one stream."""
+    """The state of one stream."""
 
-    __slots__ = ("__weakref__", "_core", "_has_ended", "_prompt", "_response")
+    __slots__ = ("__weakref__", "_core", "_has_ended", "_response", "_validation")
 
-    def __init__(self, core: _core.Stream, prompt: str) -> None:
+    def __init__(self, core: _core.Stream, prompt: str, adapter: OutputAdapter[Any] | None = None) -> None:
         self._core = core
-        self._prompt = prompt
+        self._validation = ReplyValidation(prompt, adapter)
         self._has_ended = False
         self._response: LLMResponse | None = None
 
     @property
     def response(self) -> LLMResponse:
-        """How the answer came about. Raises RuntimeError before the end, and where the stream was closed or failed."""
+        """The response of the completed stream. Raises RuntimeError before its end, and if it failed or was closed."""
         if self._response is None:
             raise RuntimeError(f"there is no response: {self._state()}")
         return self._response
 
     def _state(self) -> str:
-        return "the stream ended without a whole answer" if self._has_ended else "the stream has not ended yet"
+        return "the stream ended without a complete answer" if self._has_ended else "the stream has not ended yet"
 
     def _close(self) -> None:
         self._has_ended = True
         self._core.close()
 
-    def _take(self, received: Received) -> _Event | Mark:
-        """Enter what was received in the books; None is the end."""
+    def _receive(self, received: Received) -> _Event | Signal:
+        """Record what was pulled and return the event for the consumer."""
         raise NotImplementedError
 
-    def _failed(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._close()
-        if isinstance(error, AllProvidersFailedError):
-            error.prompt = self._prompt
+        self._validation.annotate(error)
 
 
 class SyncStream(Stream[_Event]):
-    """The door for synchronous code."""
+    """A stream for synchronous code."""
 
     __slots__ = ()
 
@@ -74,21 +75,21 @@ class SyncStream(Stream[_Event]):
         """Wait for the next event.
 
         Raises:
-            AllProvidersFailedError: No provider answered; it names each with its reason.
-            LLMProviderError: A provider refused to answer, or failed after its first text; `partial` holds what was
-                given last.
+            AllProvidersFailedError: If no provider answered. It holds the error of each.
+            LLMProviderError: If a provider refused to answer, or failed after its first text. `partial` holds what had
+                arrived.
         """
         while not self._has_ended:
             try:
                 received = self._core.next()
             except RuntimeError:
-                # Another thread reads it: that is no end.
+                # Another thread reads the stream, which goes on.
                 raise
             except BaseException as error:
-                self._failed(error)
+                self._fail(error)
                 raise
-            event = self._take(received)
-            if not isinstance(event, Mark):
+            event = self._receive(received)
+            if not isinstance(event, Signal):
                 return event
         raise StopIteration
 
@@ -104,7 +105,7 @@ class SyncStream(Stream[_Event]):
 
 
 class AsyncStream(Stream[_Event]):
-    """The door for coroutines."""
+    """A stream for coroutines."""
 
     __slots__ = ()
 
@@ -115,20 +116,20 @@ class AsyncStream(Stream[_Event]):
         """Wait for the next event.
 
         Raises:
-            AllProvidersFailedError: No provider answered; it names each with its reason.
-            LLMProviderError: A provider refused to answer, or failed after its first text; `partial` holds what was
-                given last.
+            AllProvidersFailedError: If no provider answered. It holds the error of each.
+            LLMProviderError: If a provider refused to answer, or failed after its first text. `partial` holds what had
+                arrived.
         """
         while not self._has_ended:
-            # Fails where another task reads it: that is no end, so it stays outside.
+            # Outside the try block: this fails if another task reads the stream, which goes on.
             step = self._core.anext()
             try:
-                received = await finish(step) if isinstance(step, Pending) else step
+                received = await result_of(step) if isinstance(step, Pending) else step
             except BaseException as error:
-                self._failed(error)
+                self._fail(error)
                 raise
-            event = self._take(received)
-            if not isinstance(event, Mark):
+            event = self._receive(received)
+            if not isinstance(event, Signal):
                 return event
         raise StopAsyncIteration
 

@@ -8,7 +8,7 @@ schema, and the API key, so that two keys never share an answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict
 
 from madspark import _core
 
@@ -44,7 +44,7 @@ class CacheStats(TypedDict):
 
 def stats(config: LLMConfig | None = None) -> CacheStats:
     """Count what is in the cache that `config` names; None means `LLMConfig.from_env()`."""
-    return cast("CacheStats", _core.cache_stats(_or_environment(config)))
+    return _core.cache_stats(_or_environment(config))
 
 
 def clear(config: LLMConfig | None = None) -> int:

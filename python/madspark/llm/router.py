@@ -1,68 +1,95 @@
-"""The request-scoped router: one request's providers, models, keys and metrics."""
+"""The request-scoped router."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Sequence
+from types import ModuleType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, Unpack, overload
 
 from madspark import _core
-from madspark._drive import finish
-from madspark.llm._batch_router import BATCH_CONCURRENCY, MAX_PROMPT_CHARS, BatchRouter
-from madspark.llm._structured_stream_router import StructuredStreamRouter
-from madspark.llm._text_router import TextRouter
+from madspark._waiting import result_of, run_sync
+from madspark.llm._batch import BATCH_CONCURRENCY, MAX_PROMPT_CHARS, run_batch
+from madspark.llm._call import Call
+from madspark.llm.budget import Budget
 from madspark.llm.config import LLMConfig
+from madspark.llm.metrics import HealthStatus, RouterMetrics
+from madspark.llm.options import (
+    File,
+    ProviderChoice,
+    ProviderName,
+    StreamTimeouts,
+    StructuredOptions,
+    StructuredStreamOptions,
+    TierName,
+)
+from madspark.llm.response import LLMResponse, Restarted
+from madspark.llm.stream import AsyncTextStream, TextStream
+from madspark.llm.structured_stream import AsyncStructuredStream, StructuredStream
+from madspark.llm.tiers import ModelTier
 
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from pydantic import TypeAdapter
 
-    from madspark.llm.budget import Budget
-    from madspark.llm.tiers import ModelTier
+    from madspark.llm._output import OutputAdapter
 
-__all__ = ["BATCH_CONCURRENCY", "MAX_ATTEMPTS", "MAX_PROMPT_CHARS", "LLMRouter", "get_router", "reset_router"]
+__all__ = [
+    "BATCH_CONCURRENCY",
+    "MAX_ATTEMPTS",
+    "MAX_PROMPT_CHARS",
+    "LLMRouter",
+    "RouterMetrics",
+    "get_router",
+    "reset_router",
+]
+
+_T = TypeVar("_T")
 
 MAX_ATTEMPTS = 6
-"""The most requests that one call sends where `LLMRouter` was told no number."""
+"""The default of `LLMRouter(max_attempts=...)`."""
 
 
-class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
-    """Answers prompts through the providers that its own configuration names, and through no other.
+class LLMRouter:
+    """Sends prompts to the providers that its configuration names, and to no others.
 
-    A router belongs to one request. Building one takes microseconds, does no I/O and leaves nothing to close; it can be
-    used from any thread and any event loop. Nothing that one router was given (provider, tier, host, key, model,
-    timeout) can reach another.
+    A router belongs to one request. Building one takes microseconds, does no I/O and leaves nothing to close. It may be
+    used from any thread and any event loop. Its settings and metrics are not shared with any other router.
+
+    Each method has a coroutine twin with the same parameters, whose name starts with "a". Synchronous methods release
+    the interpreter while they wait, and respond to Ctrl-C. Cancelling a coroutine closes its connections.
 
     Args:
-        primary_provider: "auto", "ollama", "gemini", "openai", "anthropic" or "mock". Naming one pins it: it is always
-            asked first.
-        fallback_enabled: Whether another provider may answer when the first one fails.
-        cache_enabled: Whether answers are taken from the response cache and kept there; a call may choose otherwise.
-        config: Everything else. Without it the environment is read, as by `LLMConfig.from_env()`.
+        primary_provider: The provider that calls start with. Any value except "auto" pins it: it is always tried first.
+        fallback_enabled: Whether another provider may answer if the first one fails.
+        cache_enabled: Whether answers come from the response cache and are stored there. Calls can override it.
+        config: All other settings. None reads the environment, like `LLMConfig.from_env()`.
         model_tier: "fast", "balanced" or "quality".
-        deadline: Seconds one call may take, with every retry, repair, fallback and pause; None for no end but those of
-            the single requests.
-        max_attempts: The most requests one call sends.
-        budget: What all calls of this router may spend together; None for no bound.
-        on_refusal: What follows when a model refuses or a safety filter blocks: "stop" raises ContentRefusedError,
-            "next" asks the next provider.
-        hedge_after: Seconds without an answer after which another provider is asked beside the first, or "p95": when 95
-            of 100 answers of the first had come. The answer that comes first is taken, the other request is given up
-            and counted. None never asks two; streams are never asked for twice.
+        deadline: Seconds for one call, with all retries, repairs, fallbacks and pauses. None leaves only the timeouts
+            of single requests.
+        max_attempts: Upper bound of the requests that one call sends.
+        budget: Upper bounds of what all calls of this router spend together. None means no bound.
+        on_refusal: What happens if a model refuses or a safety filter blocks: "stop" raises ContentRefusedError, "next"
+            tries the next provider.
+        hedge_after: Seconds after which a call that has no answer is also sent to another provider, or "p95" for the
+            95th percentile of the first provider's latencies. The first answer is used; the other request is cancelled,
+            and its estimated usage is counted. None disables hedging. Streams are never hedged.
 
-    An argument beats the config, the config beats the environment.
+    Arguments override the configuration. The configuration overrides the environment.
 
     Raises:
-        ValueError: For an unknown provider or tier, and for a number that would let no call succeed.
+        ValueError: If a provider or tier is unknown, or a number would let no call succeed.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_config", "_core")
 
     def __init__(
         self,
-        primary_provider: str | None = None,
+        primary_provider: ProviderChoice | None = None,
         fallback_enabled: bool | None = None,
         cache_enabled: bool | None = None,
         config: LLMConfig | None = None,
         *,
-        model_tier: ModelTier | str | None = None,
+        model_tier: ModelTier | TierName | None = None,
         deadline: float | None = None,
         max_attempts: int = MAX_ATTEMPTS,
         budget: Budget | None = None,
@@ -83,86 +110,605 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
             hedge_after,
         )
 
-    @property
-    def config(self) -> LLMConfig:
-        """The configuration it was made from."""
-        return self._config
+    def generate(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        *,
+        use_cache: bool | None = None,
+    ) -> tuple[str, LLMResponse]:
+        """Answer `prompt` with text.
 
-    @property
-    def primary_provider(self) -> str:
-        """The provider calls start with; "auto" where the tier decides."""
-        return self._core.primary_provider
+        Args:
+            prompt: At most 100 000 characters, not blank.
+            system_instruction: Instructions for the model; may be empty.
+            temperature: 0.0 to 2.0. None means the configuration's `default_temperature`. Anthropic accepts at most
+                1.0, and its models newer than 4.6 accept none; the value is lowered or left out for them.
+            max_tokens: Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one:
+                16 000.
+            force_provider: The only provider that may answer. It overrides the router's choice and disables fallback.
+            use_cache: Whether the answer may come from the response cache and is stored there. None means the router's
+                setting.
 
-    @property
-    def fallback_enabled(self) -> bool:
-        """Whether another provider may answer when the first one fails."""
-        return self._core.fallback_enabled
+        Returns:
+            The text, and the response: who answered, tokens, cost and every attempt.
 
-    @property
-    def cache_enabled(self) -> bool:
-        """Whether answers are taken from the response cache and kept there."""
-        return self._core.cache_enabled
-
-    @property
-    def model_tier(self) -> ModelTier:
-        """How much model."""
-        return self._core.model_tier
-
-    @property
-    def deadline(self) -> float | None:
-        """Seconds one call may take; None for no end."""
-        return self._core.deadline
-
-    @property
-    def max_attempts(self) -> int:
-        """The most requests one call sends."""
-        return self._core.max_attempts
-
-    @property
-    def budget(self) -> Budget:
-        """What its calls may spend together."""
-        return self._core.budget
-
-    @property
-    def on_refusal(self) -> Literal["stop", "next"]:
-        """What follows a refusal: "stop" fails, "next" asks another provider."""
-        return self._core.on_refusal
-
-    @property
-    def hedge_after(self) -> float | Literal["p95"] | None:
-        """When another provider is asked beside a slow one: seconds, or "p95" of its answers; None for never."""
-        return self._core.hedge_after
-
-    def get_metrics(self) -> dict[str, Any]:
-        """Count what this router has done: its own calls and nobody else's.
-
-        `total_requests` counts calls, `ollama_calls`, `gemini_calls`, `openai_calls` and `anthropic_calls` the HTTP
-        requests sent, `failed_requests` the calls without an answer (cancelled ones are not among them, but
-        `cancelled_requests`); tokens and cost are those of every attempt, `avg_latency_ms` is over the answered calls.
-
-        `providers` has an entry for each provider that was used: `calls`, `attempts` (HTTP requests), `repairs` (those
-        that sent a reply back to be corrected), `failures` by class, and `p50_latency_ms` and `p95_latency_ms` of its
-        answers, each within 5 % and from its own request on; None before the first answer.
+        Raises:
+            ValueError: If an argument is invalid. Nothing is sent.
+            AllProvidersFailedError: If no provider answered. It holds the error of each.
+            LLMProviderError: If a provider refused to answer.
         """
+        return self._begin(prompt, system_instruction, temperature, max_tokens, force_provider, use_cache).run()
+
+    async def agenerate(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        *,
+        use_cache: bool | None = None,
+    ) -> tuple[str, LLMResponse]:
+        """Answer `prompt` with text, as a coroutine. See `generate`."""
+        call = self._begin(prompt, system_instruction, temperature, max_tokens, force_provider, use_cache)
+        return await call.arun()
+
+    @overload
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[Any, LLMResponse]: ...
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: ProviderName | None = None,
+        use_cache: bool | None = None,
+        token_budget: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> tuple[Any, LLMResponse]:
+        """Answer `prompt` with a value of the type `schema`.
+
+        Pydantic validates the reply; a JSON Schema is validated as it is written. An invalid reply is repaired locally
+        if that loses nothing (the attempt lists the `changes`). Otherwise it is sent back once with the validation
+        errors, and after that the next provider is tried.
+
+        Args:
+            prompt: At most 100 000 characters, not blank.
+            schema: A pydantic model, a dataclass, a TypedDict, an enumeration, any other type that pydantic can
+                validate (`list[Idea]`, `dict[str, int]`, `A | B`, `Annotated[...]`), a `TypeAdapter`, or a JSON Schema
+                as a dictionary. A JSON Schema returns plain data; its `format`s are sent but not validated.
+            system_instruction: Instructions for the model; may be empty.
+            temperature: 0.0 to 2.0. None means the configuration's `default_temperature`.
+            files: Paths or bytes: images up to 8 MB, PDF up to 40 MB, text and Markdown up to 20 MB.
+            urls: Web pages for the model to read. Gemini fetches them itself; for the others they are fetched here.
+            images: Paths or bytes of images.
+            force_provider: The only provider that may answer. It overrides the router's choice and disables fallback.
+            use_cache: Whether the answer may come from the response cache and is stored there. None means the router's
+                setting.
+            token_budget: The same as `max_tokens`, under the name of earlier versions.
+            max_tokens: Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one:
+                16 000.
+
+        Returns:
+            The value, and the response: who answered, tokens, cost and every attempt.
+
+        Raises:
+            TypeError: If `schema` is none of these, or both `max_tokens` and `token_budget` are passed.
+            ValueError: If a JSON Schema uses unsupported keywords, a file is too large or of an unknown kind, or
+                another argument is invalid.
+            FileNotFoundError: If a file is missing.
+            AllProvidersFailedError: If no provider answered. It holds the error of each.
+            LLMProviderError: If a provider refused to answer.
+        """
+        adapter, limit = _output().output_adapter(schema), _max_tokens(max_tokens, token_budget)
+        return self._begin(
+            prompt, system_instruction, temperature, limit, force_provider, use_cache, adapter, files, images, urls
+        ).run()
+
+    @overload
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[Any, LLMResponse]: ...
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: ProviderName | None = None,
+        use_cache: bool | None = None,
+        token_budget: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> tuple[Any, LLMResponse]:
+        """Answer `prompt` with a value of the type `schema`, as a coroutine. See `generate_structured`."""
+        adapter, limit = _output().output_adapter(schema), _max_tokens(max_tokens, token_budget)
+        call = self._begin(
+            prompt, system_instruction, temperature, limit, force_provider, use_cache, adapter, files, images, urls
+        )
+        return await call.arun()
+
+    @overload
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[list[Any], LLMResponse]: ...
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: ProviderName | None = None,
+        use_cache: bool | None = None,
+        token_budget: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]:
+        """Answer each prompt with a value of the type `schema`, with up to ten calls in flight.
+
+        The arguments except `prompts` are those of `generate_structured` and apply to each prompt. If one prompt fails,
+        the others are cancelled and its error is raised.
+
+        Returns:
+            The values in the order of the prompts (`[]` for none), and one response for the batch. It sums up tokens,
+            cost (None if one is unknown) and attempts. Its latency is that of the whole batch, its text a JSON array of
+            the replies, and its provider and model are joined by commas if they differ.
+
+        Raises:
+            TypeError: If `prompts` is not a list of strings.
+            ValueError: If a prompt is blank or longer than 100 000 characters. Nothing is sent.
+        """
+        limit = _max_tokens(max_tokens, token_budget)
+        return run_sync(
+            lambda: self.agenerate_structured_batch(
+                prompts,
+                schema,
+                system_instruction,
+                temperature,
+                files=files,
+                urls=urls,
+                images=images,
+                force_provider=force_provider,
+                use_cache=use_cache,
+                max_tokens=limit,
+            )
+        )
+
+    @overload
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[list[Any], LLMResponse]: ...
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: ProviderName | None = None,
+        use_cache: bool | None = None,
+        token_budget: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> tuple[list[Any], LLMResponse]:
+        """Answer each prompt with a value of the type `schema`, as a coroutine. See `generate_structured_batch`."""
+        call = functools.partial(
+            self.agenerate_structured,
+            schema=schema,
+            system_instruction=system_instruction,
+            temperature=temperature,
+            files=files,
+            urls=urls,
+            images=images,
+            force_provider=force_provider,
+            use_cache=use_cache,
+            max_tokens=_max_tokens(max_tokens, token_budget),
+        )
+        return await run_batch(prompts, call)
+
+    @overload
+    def stream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        on_stream_error: Literal["fail"] = "fail",
+        **timeouts: Unpack[StreamTimeouts],
+    ) -> TextStream[str]: ...
+    @overload
+    def stream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **timeouts: Unpack[StreamTimeouts],
+    ) -> TextStream[str | Restarted]: ...
+    def stream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> TextStream[Any]:
+        """Answer `prompt` with text as it arrives. The response cache is not used.
+
+        The other arguments are those of `generate`. Before the first text, a failing provider is replaced by the next
+        one. Each time limit applies to one provider, and counts only the time spent waiting for it.
+
+        Args:
+            on_stream_error: What happens if a provider fails after its first text. "fail" raises the error, whose
+                `partial` holds the text so far. "restart" yields a `Restarted`, which means that the text so far is
+                void, and starts again with the next provider, or with the same one if no other may answer.
+            first_token_timeout: Seconds until the first text. None means 120; for Ollama, the configuration's
+                `ollama_timeout`.
+            idle_timeout: Seconds between two pieces of text. None means 60.
+            total_timeout: Seconds for the whole answer. None means 600; for Ollama, the configuration's
+                `ollama_timeout`.
+
+        Returns:
+            An iterator and context manager. Nothing is sent before the first `next()`.
+
+        Raises:
+            ValueError: If an argument is invalid. Nothing is sent.
+        """
+        core = self._begin_stream(
+            prompt,
+            system_instruction,
+            temperature,
+            max_tokens,
+            force_provider,
+            on_stream_error,
+            (first_token_timeout, idle_timeout, total_timeout),
+        )
+        return TextStream(core, prompt)
+
+    @overload
+    def astream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        on_stream_error: Literal["fail"] = "fail",
+        **timeouts: Unpack[StreamTimeouts],
+    ) -> AsyncTextStream[str]: ...
+    @overload
+    def astream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **timeouts: Unpack[StreamTimeouts],
+    ) -> AsyncTextStream[str | Restarted]: ...
+    def astream(
+        self,
+        prompt: str,
+        system_instruction: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        force_provider: ProviderName | None = None,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        *,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+    ) -> AsyncTextStream[Any]:
+        """Answer `prompt` with text as it arrives, for `async for` and `async with`. See `stream`."""
+        core = self._begin_stream(
+            prompt,
+            system_instruction,
+            temperature,
+            max_tokens,
+            force_provider,
+            on_stream_error,
+            (first_token_timeout, idle_timeout, total_timeout),
+        )
+        return AsyncTextStream(core, prompt)
+
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        *,
+        on_stream_error: Literal["fail"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> StructuredStream[_T, Never]: ...
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> StructuredStream[_T, Restarted]: ...
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> StructuredStream[Any, Restarted]: ...
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: ProviderName | None = None,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+        max_tokens: int | None = None,
+    ) -> StructuredStream[Any, Any]:
+        """Answer `prompt` with a value of the type `schema`, and with its completed parts as they arrive.
+
+        The arguments are those of `generate_structured` and `stream`. The response cache is not used. Before the first
+        partial value, a failing provider is replaced by the next one, and an invalid reply is sent back once. After it,
+        `on_stream_error` decides, also if the complete reply is invalid: "fail" raises the error, whose `partial` holds
+        the last partial value as JSON text; "restart" yields a `Restarted` and continues like `generate_structured`.
+
+        Returns:
+            An iterator of partial values (plain data, completed fields only) followed by the validated value, and a
+            context manager. Nothing is sent before the first `next()`.
+
+        Raises:
+            TypeError: If `schema` is not a supported type, or both `max_tokens` and `token_budget` are passed.
+            ValueError: If another argument is invalid. Nothing is sent. With files, the first `next()` raises it.
+        """
+        adapter = _output().output_adapter(schema)
+        core = self._begin_stream(
+            prompt,
+            system_instruction,
+            temperature,
+            _max_tokens(max_tokens, token_budget),
+            force_provider,
+            on_stream_error,
+            (first_token_timeout, idle_timeout, total_timeout),
+            adapter,
+            files,
+            images,
+            urls,
+        )
+        return StructuredStream(core, prompt, adapter)
+
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        *,
+        on_stream_error: Literal["fail"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> AsyncStructuredStream[_T, Never]: ...
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: type[_T] | TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> AsyncStructuredStream[_T, Restarted]: ...
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | UnionType,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> AsyncStructuredStream[Any, Restarted]: ...
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: Any,
+        system_instruction: str = "",
+        temperature: float | None = 0.0,
+        files: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+        images: Sequence[File] | None = None,
+        force_provider: ProviderName | None = None,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
+        token_budget: int | None = None,
+        max_tokens: int | None = None,
+    ) -> AsyncStructuredStream[Any, Any]:
+        """Answer `prompt` with a value and its parts, for `async for` and `async with`. See `stream_structured`."""
+        adapter = _output().output_adapter(schema)
+        core = self._begin_stream(
+            prompt,
+            system_instruction,
+            temperature,
+            _max_tokens(max_tokens, token_budget),
+            force_provider,
+            on_stream_error,
+            (first_token_timeout, idle_timeout, total_timeout),
+            adapter,
+            files,
+            images,
+            urls,
+        )
+        return AsyncStructuredStream(core, prompt, adapter)
+
+    def get_metrics(self) -> RouterMetrics:
+        """Return the counters of this router."""
         return self._core.metrics()
 
     def reset_metrics(self) -> None:
         """Set every counter to zero."""
         self._core.reset_metrics()
 
-    def health_status(self) -> dict[str, Any]:
-        """Ask each provider for its models, now; five seconds at most.
-
-        Returns:
-            Per provider `available` (configured), `healthy` (answers and has the model), `model` and `reason` (why it
-            is not healthy); and `cache` with `enabled` and `stats`, which `madspark.llm.cache` describes (None where
-            the router does not use the cache).
-        """
+    def health_status(self) -> HealthStatus:
+        """Probe each provider by listing its models, for at most five seconds, and return what was found."""
         return self._core.health()
 
-    async def ahealth_status(self) -> dict[str, Any]:
-        """Do as `health_status`, as a coroutine."""
-        return await finish(self._core.ahealth())
+    async def ahealth_status(self) -> HealthStatus:
+        """Probe each provider, as a coroutine. See `health_status`."""
+        return await result_of(self._core.ahealth())
+
+    @property
+    def config(self) -> LLMConfig:
+        """The configuration the router was built from."""
+        return self._config
+
+    @property
+    def primary_provider(self) -> ProviderChoice:
+        """The provider that calls start with; "auto" lets the model tier decide."""
+        return self._core.primary_provider
+
+    @property
+    def fallback_enabled(self) -> bool:
+        """Whether another provider may answer if the first one fails."""
+        return self._core.fallback_enabled
+
+    @property
+    def cache_enabled(self) -> bool:
+        """Whether answers come from the response cache and are stored there."""
+        return self._core.cache_enabled
+
+    @property
+    def model_tier(self) -> ModelTier:
+        """The model tier."""
+        return self._core.model_tier
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds for one call; None means no deadline."""
+        return self._core.deadline
+
+    @property
+    def max_attempts(self) -> int:
+        """Upper bound of the requests that one call sends."""
+        return self._core.max_attempts
+
+    @property
+    def budget(self) -> Budget:
+        """Upper bounds of what all calls of this router spend together."""
+        return self._core.budget
+
+    @property
+    def on_refusal(self) -> Literal["stop", "next"]:
+        """What happens after a refusal: "stop" raises an error, "next" tries the next provider."""
+        return self._core.on_refusal
+
+    @property
+    def hedge_after(self) -> float | Literal["p95"] | None:
+        """When a slow call is also sent to another provider: seconds, or "p95". None disables hedging."""
+        return self._core.hedge_after
 
     def __repr__(self) -> str:
         return (
@@ -170,15 +716,86 @@ class LLMRouter(TextRouter, BatchRouter, StructuredStreamRouter):
             f"cache_enabled={self.cache_enabled}, model_tier={self.model_tier.value!r})"
         )
 
+    def _begin(
+        self,
+        prompt: str,
+        system: str,
+        temperature: float | None,
+        max_tokens: int | None,
+        force_provider: str | None,
+        use_cache: bool | None,
+        adapter: OutputAdapter[Any] | None = None,
+        files: Sequence[File] | None = None,
+        images: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+    ) -> Call[Any]:
+        core = self._core.begin(
+            prompt,
+            system,
+            self._config.default_temperature if temperature is None else temperature,
+            max_tokens,
+            None if adapter is None else adapter.schema,
+            files or (),
+            images or (),
+            urls or (),
+            force_provider,
+            use_cache,
+        )
+        return Call(core, prompt, adapter)
+
+    def _begin_stream(
+        self,
+        prompt: str,
+        system: str,
+        temperature: float | None,
+        max_tokens: int | None,
+        force_provider: str | None,
+        on_stream_error: str,
+        timeouts: tuple[float | None, float | None, float | None],
+        adapter: OutputAdapter[Any] | None = None,
+        files: Sequence[File] | None = None,
+        images: Sequence[File] | None = None,
+        urls: Sequence[str] | None = None,
+    ) -> _core.Stream:
+        return self._core.begin_stream(
+            prompt,
+            system,
+            self._config.default_temperature if temperature is None else temperature,
+            max_tokens,
+            force_provider,
+            on_stream_error,
+            *timeouts,
+            None if adapter is None else adapter.schema,
+            files or (),
+            images or (),
+            urls or (),
+        )
+
+
+@functools.cache
+def _output() -> ModuleType:
+    """Import the output adapters, and pydantic with them, at the first structured call."""
+    from madspark.llm import _output
+
+    return _output
+
+
+def _max_tokens(max_tokens: int | None, token_budget: int | None) -> int | None:
+    if max_tokens is None:
+        return token_budget
+    if token_budget is None:
+        return max_tokens
+    raise TypeError("pass max_tokens or token_budget, not both: they are two names of one limit")
+
 
 _process_wide: dict[str, LLMRouter] = {}
-"""The deprecated singleton. A dict, whose `setdefault` is atomic: a lock could be held by a thread that forks."""
+"""The deprecated singleton. `dict.setdefault` is atomic; a lock could be held by a thread while another one forks."""
 
 
 def get_router() -> LLMRouter:
-    """Return the process-wide router, made at first use from the environment. Safe to call from any thread.
+    """Return the process-wide router, built from the environment at first use.
 
-    Deprecated: its configuration and metrics are shared by whoever calls this.
+    Deprecated: its configuration and metrics are shared by all callers. Safe to call from any thread.
     """
     import warnings
 
@@ -187,11 +804,11 @@ def get_router() -> LLMRouter:
         DeprecationWarning,
         stacklevel=2,
     )
-    known = _process_wide.get("router")
-    # Of two that are made at the same moment the first one stays; the other has done nothing yet.
-    return _process_wide.setdefault("router", LLMRouter()) if known is None else known
+    router = _process_wide.get("router")
+    # If two threads build one at the same time, the first one stays; the other has not been used.
+    return _process_wide.setdefault("router", LLMRouter()) if router is None else router
 
 
 def reset_router() -> None:
-    """Forget the process-wide router; the next `get_router()` builds another one."""
+    """Forget the process-wide router; the next `get_router()` builds a new one."""
     _process_wide.pop("router", None)

@@ -1,10 +1,10 @@
-"""Text as it comes: what `LLMRouter.stream()` and `LLMRouter.astream()` return."""
+"""Text streams, as returned by `LLMRouter.stream` and `LLMRouter.astream`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from madspark.llm._stream import AsyncStream, Mark, Stream, SyncStream
+from madspark.llm._stream import AsyncStream, Signal, Stream, SyncStream
 
 if TYPE_CHECKING:
     from madspark import _core
@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncTextStream", "TextStream"]
 
-# `str`, with on_stream_error="restart" also `Restarted`.
+# `str`; with on_stream_error="restart" also `Restarted`.
 _Event = TypeVar("_Event")
 
 
 class _Text(Stream[_Event]):
-    """What both kinds share."""
-
     __slots__ = ("_pieces",)
 
     def __init__(self, core: _core.Stream, prompt: str) -> None:
@@ -27,18 +25,18 @@ class _Text(Stream[_Event]):
 
     @property
     def text(self) -> str:
-        """The text so far; a restart empties it."""
+        """The text so far. A restart clears it."""
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
-    def _take(self, received: Received) -> _Event | Mark:
+    def _receive(self, received: Received) -> _Event | Signal:
         if received is None:
-            # A close() in the meantime has ended it too, without an answer.
+            # `close()` also ends a stream, without a response.
             if not self._has_ended:
                 self._has_ended = True
                 self._response = self._core.finish()
-            return Mark.END
+            return Signal.END
         if isinstance(received, str):
             self._pieces.append(received)
         else:
@@ -51,13 +49,13 @@ class _Text(Stream[_Event]):
 
 
 class TextStream(_Text[_Event], SyncStream[_Event]):
-    """An answer as it comes: an iterator of `str`, and of `Restarted` where that was asked for.
+    """An answer as it arrives: an iterator of `str`, and of `Restarted` if `on_stream_error` is "restart".
 
-    One piece is all the text that has arrived since the last one; joined they are the answer. Nothing is read ahead:
-    a consumer that takes its time slows the provider down.
+    Each item is all the text that has arrived since the last one; joined, they are the answer. Nothing is read ahead: a
+    slow consumer slows the provider down.
 
-    Leaving the loop for good and closing go together: use `with`, call `close()`, or drop the object. When the loop has
-    come to its end `response` tells how the answer came about.
+    To stop early, leave the `with` block, call `close()`, or drop the object. After the last item, `response` describes
+    how the answer came about.
 
     >>> with router.stream("Tell me a story") as stream:  # doctest: +SKIP
     ...     for piece in stream:
@@ -69,14 +67,10 @@ class TextStream(_Text[_Event], SyncStream[_Event]):
 
 
 class AsyncTextStream(_Text[_Event], AsyncStream[_Event]):
-    """An answer as it comes: an async iterator of `str`, and of `Restarted` where that was asked for.
+    """An answer as it arrives: an async iterator of `str`, and of `Restarted` if `on_stream_error` is "restart".
 
-    One piece is all the text that has arrived since the last one; joined they are the answer. Nothing is read ahead:
-    a consumer that takes its time slows the provider down.
-
-    Leaving the loop for good and closing go together: use `async with`, call `aclose()`, or drop the object; cancelling
-    the task that waits for text closes the stream too. When the loop has come to its end `response` tells how the
-    answer came about.
+    Like `TextStream`, for `async for`. To stop early, leave the `async with` block, call `aclose()`, or drop the
+    object. Cancelling the task that waits for an item closes the stream too.
 
     >>> async with router.astream("Tell me a story") as stream:  # doctest: +SKIP
     ...     async for piece in stream:

@@ -1,13 +1,10 @@
-"""Objects as they come: what `LLMRouter.stream_structured()` and `LLMRouter.astream_structured()` return."""
+"""Streams of structured answers, as returned by `LLMRouter.stream_structured` and `LLMRouter.astream_structured`."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
-from pydantic_core import from_json
-
-from madspark.llm._stream import AsyncStream, Mark, Stream, SyncStream
+from madspark.llm._stream import AsyncStream, Signal, Stream, SyncStream
 
 if TYPE_CHECKING:
     from madspark import _core
@@ -16,92 +13,80 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStructuredStream", "StructuredStream"]
 
-# The schema's own type.
+# The type of the schema.
 _T = TypeVar("_T")
-# With on_stream_error="restart" `Restarted`, otherwise nothing.
+# `Restarted` with on_stream_error="restart", otherwise `Never`.
 _R = TypeVar("_R")
 
-_Partial = dict[str, Any] | list[Any]
+_Partial: TypeAlias = dict[str, Any] | list[Any]
 
 
 class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
-    """What both kinds share."""
-
-    __slots__ = ("_has_value", "_partial", "_validation", "_value")
+    __slots__ = ("_partial",)
 
     def __init__(self, core: _core.Stream, prompt: str, adapter: OutputAdapter[Any]) -> None:
-        super().__init__(core, prompt)
-        # An adapter calls nothing but `finish` of a call, which a stream has as well.
-        self._validation = adapter.steps(cast("_core.Call", core))
-        next(self._validation)
+        super().__init__(core, prompt, adapter)
         self._partial: _Partial | None = None
-        self._has_value = False
-        self._value: _T | None = None
 
     @property
     def partial(self) -> _Partial | None:
-        """What is closed so far, as it was given last; None before the first closed field, and after a restart."""
+        """The last partial value. None before the first completed field, and after a restart."""
         return self._partial
 
     @property
     def value(self) -> _T:
-        """The instance. Raises RuntimeError before the end, and where the stream was closed or failed."""
-        if not self._has_value:
+        """The validated value. Raises RuntimeError before the end, and if the stream failed or was closed."""
+        if self._response is None:
             raise RuntimeError(f"there is no value: {self._state()}")
-        return cast("_T", self._value)
+        return cast("_T", self._validation.value)
 
-    def _take(self, received: Received) -> _Partial | _T | _R | Mark:
+    def _receive(self, received: Received) -> _Partial | _T | _R | Signal:
         match received:
             case (text, True):
-                return self._validate(text)
+                return self._complete(text)
             case (text, False):
-                partial: _Partial = from_json(text)
-                self._partial = partial
+                # pydantic is loaded by the first structured call, not with this module.
+                import pydantic_core
+
+                self._partial = partial = cast("_Partial", pydantic_core.from_json(text))
                 return partial
             case None:
-                # A close() in the meantime.
+                # Closed while the event was awaited.
                 self._has_ended = True
-                return Mark.END
+                return Signal.END
         self._partial = None
         return cast("_R", received)
 
-    def _validate(self, text: str) -> _T | Mark:
+    def _complete(self, reply: str) -> _T | Signal:
+        """Validate the complete reply and end the stream, or send the reply back for correction."""
         try:
-            _, errors = self._validation.send(text)
-        except StopIteration as done:
-            self._value, self._response = done.value
-            self._has_value = self._has_ended = True
-            return cast("_T", self._value)
+            if not self._validation.accepts(reply):
+                self._core.reject(self._validation.errors or [])
+                return Signal.PULL
+            self._response = self._core.finish()
         except BaseException:
-            # A validator of the caller's own has failed.
+            # One of the caller's own validators failed.
             self._close()
             raise
-        self._core.reject(errors or [])
-        return Mark.AGAIN
-
-    def _failed(self, error: BaseException) -> None:
-        super()._failed(error)
-        if isinstance(error, Exception):
-            # The adapter sets the cause and raises the same error, which the caller is about to raise.
-            with suppress(Exception):
-                self._validation.throw(error)
+        self._has_ended = True
+        return cast("_T", self._validation.value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'ended' if self._has_ended else 'open'}>"
 
 
 class StructuredStream(_Structured[_T, _R], SyncStream[_Partial | _T | _R]):
-    """An object as it comes: an iterator of what is closed of it, with the validated instance as its last item.
+    """A structured answer as it arrives: an iterator of partial values, with the validated value as its last item.
 
-    A partial object is plain data (a dict or a list, as `json.loads` would give it) and holds closed fields only: no
-    string, number or key that the model may go on writing. Lists and objects grow with their closed members. Each
-    partial object is a new one and holds everything that the last one did. It is what the model wrote: the instance may
-    differ where pydantic converts, or where the reply had to be mended. A large one may lag behind by a part in 256.
+    A partial value is plain data (a dict or a list, like the result of `json.loads`) and holds completed fields only:
+    no string, number or key that may still grow. Lists and objects grow by completed members. Each partial value is a
+    new object that contains everything the previous one did. It is what the model wrote; the validated value may differ
+    if pydantic converts fields or the reply is repaired. Large partial values may lag behind by 1/256 of their size.
 
-    `Restarted` comes where that was asked for: what was given before is void.
+    With on_stream_error="restart", a `Restarted` item means that all items so far are void.
 
-    Leaving the loop for good and closing go together: use `with`, call `close()`, or drop the object. When the loop has
-    come to its end `value` is the instance, and `response` tells how it came about.
+    To stop early, leave the `with` block, call `close()`, or drop the object. After the last item, `value` is the
+    validated value, and `response` describes how it came about.
 
     >>> with router.stream_structured("Name a river", River) as stream:  # doctest: +SKIP
     ...     for item in stream:
@@ -113,10 +98,10 @@ class StructuredStream(_Structured[_T, _R], SyncStream[_Partial | _T | _R]):
 
 
 class AsyncStructuredStream(_Structured[_T, _R], AsyncStream[_Partial | _T | _R]):
-    """An object as it comes: an async iterator of what is closed of it, with the validated instance as its last item.
+    """A structured answer as it arrives: an async iterator of partial values that ends with the validated value.
 
-    What the items are is told at `StructuredStream`. Use `async with`, call `aclose()`, or drop the object to leave
-    early; cancelling the task that waits for an item closes the stream too.
+    Like `StructuredStream`, for `async for`. To stop early, leave the `async with` block, call `aclose()`, or drop the
+    object. Cancelling the task that waits for an item closes the stream too.
 
     >>> async with router.astream_structured("Name a river", River) as stream:  # doctest: +SKIP
     ...     async for item in stream:

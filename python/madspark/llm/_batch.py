@@ -1,0 +1,82 @@
+"""A batch of structured calls: checks all prompts first, runs the calls concurrently, and sums up their responses."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+from madspark.llm.response import LLMResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
+
+_T = TypeVar("_T")
+
+MAX_PROMPT_CHARS = 100_000
+"""Upper bound of one prompt, in characters."""
+
+BATCH_CONCURRENCY = 10
+"""The number of calls of one batch that are in flight at the same time."""
+
+
+async def run_batch(
+    prompts: list[str], call: Callable[[str], Coroutine[Any, Any, tuple[_T, LLMResponse]]]
+) -> tuple[list[_T], LLMResponse]:
+    """Run `call` for each prompt and return the values, in the order of the prompts, with one combined response.
+
+    Raises:
+        TypeError: If `prompts` is not a list of strings.
+        ValueError: If a prompt is blank or too long. Nothing is sent.
+    """
+    _check(prompts)
+    started = perf_counter()
+    answers = await _gather(prompts, call)
+    latency_ms = (perf_counter() - started) * 1000.0
+    return [value for value, _ in answers], _combined([response for _, response in answers], latency_ms)
+
+
+def _check(prompts: object) -> None:
+    if not isinstance(prompts, list):
+        raise TypeError(f"prompts must be a list of strings, not {type(prompts).__name__}")
+    for index, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompts[{index}] must be a string, not {type(prompt).__name__}")
+        if not prompt.strip():
+            raise ValueError(f"prompts[{index}] must not be blank")
+        if len(prompt) > MAX_PROMPT_CHARS:
+            raise ValueError(f"prompts[{index}] has {len(prompt)} characters; the limit is {MAX_PROMPT_CHARS}")
+
+
+async def _gather(prompts: Sequence[str], call: Callable[[str], Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Run the calls concurrently. The first error cancels the others, and is raised when they have ended."""
+    import asyncio
+
+    permits = asyncio.Semaphore(BATCH_CONCURRENCY)
+
+    async def limited(prompt: str) -> _T:
+        async with permits:
+            return await call(prompt)
+
+    tasks = [asyncio.ensure_future(limited(prompt)) for prompt in prompts]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _combined(responses: Sequence[LLMResponse], latency_ms: float) -> LLMResponse:
+    costs = [response.cost for response in responses]
+    return LLMResponse(
+        text=f"[{','.join(response.text for response in responses)}]",
+        provider=",".join(dict.fromkeys(response.provider for response in responses)),
+        model=",".join(dict.fromkeys(response.model for response in responses)),
+        tokens_used=sum(response.tokens_used for response in responses),
+        latency_ms=latency_ms,
+        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        cached=all(response.cached for response in responses),
+        attempts=tuple(attempt for response in responses for attempt in response.attempts),
+    )

@@ -1,0 +1,95 @@
+"""The options of a call, as types.
+
+A wrapper of your own takes the same options as the method it calls, without a list of its own:
+
+>>> from typing import Unpack
+>>> from madspark.llm.options import StructuredOptions
+>>> def ask(router, question: str, **options: Unpack[StructuredOptions]) -> Answer:  # doctest: +SKIP
+...     return router.generate_structured(question, Answer, **options)[0]
+
+`temperature` is no such option: every method takes it by position. Its rule is the same everywhere: a number from 0.0
+to 2.0, or None for the configuration's `default_temperature` (0.7). Methods that return text default to None. Methods
+that return validated values default to 0.0, because facts and fields should not vary from call to call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Literal, TypeAlias, TypedDict
+
+__all__ = [
+    "File",
+    "GenerateOptions",
+    "ProviderChoice",
+    "ProviderName",
+    "StreamOptions",
+    "StreamTimeouts",
+    "StructuredOptions",
+    "StructuredStreamOptions",
+    "TierName",
+]
+
+ProviderName: TypeAlias = Literal["ollama", "gemini", "openai", "anthropic", "mock"]
+"""The name of a provider."""
+
+ProviderChoice: TypeAlias = Literal["auto", "ollama", "gemini", "openai", "anthropic", "mock"]
+"""The provider a router starts with; "auto" lets the model tier decide."""
+
+TierName: TypeAlias = Literal["fast", "balanced", "quality"]
+"""The value of a `ModelTier`."""
+
+File: TypeAlias = str | PathLike[str] | bytes
+"""A path, or the content of a file."""
+
+
+class _Attachments(TypedDict, total=False):
+    files: Sequence[File] | None
+    """Paths or bytes: images up to 8 MB, PDF up to 40 MB, text and Markdown up to 20 MB."""
+    urls: Sequence[str] | None
+    """Web pages for the model to read."""
+    images: Sequence[File] | None
+    """Paths or bytes of images."""
+
+
+class _Target(TypedDict, total=False):
+    max_tokens: int | None
+    """Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one: 16 000."""
+    force_provider: ProviderName | None
+    """The only provider that may answer. It overrides the router's choice and disables fallback."""
+
+
+class GenerateOptions(_Target, total=False):
+    """The options of `LLMRouter.generate` and `agenerate`."""
+
+    use_cache: bool | None
+    """Whether the answer may come from the response cache and is stored there. None means the router's setting."""
+
+
+class StructuredOptions(GenerateOptions, _Attachments, total=False):
+    """The options of `LLMRouter.generate_structured`, `generate_structured_batch` and their coroutine twins."""
+
+    token_budget: int | None
+    """The same as `max_tokens`, under the name of earlier versions. Passing both raises TypeError."""
+
+
+class StreamTimeouts(TypedDict, total=False):
+    """Time limits of a stream, in seconds. Each applies to one provider, and counts only the time spent waiting."""
+
+    first_token_timeout: float | None
+    """Until the first text. None means 120; for Ollama, the configuration's `ollama_timeout`."""
+    idle_timeout: float | None
+    """Between two pieces of text. None means 60."""
+    total_timeout: float | None
+    """For the whole answer. None means 600; for Ollama, the configuration's `ollama_timeout`."""
+
+
+class StreamOptions(_Target, StreamTimeouts, total=False):
+    """The options of `LLMRouter.stream` and `astream`, besides `on_stream_error`."""
+
+
+class StructuredStreamOptions(StreamOptions, _Attachments, total=False):
+    """The options of `LLMRouter.stream_structured` and `astream_structured`, besides `on_stream_error`."""
+
+    token_budget: int | None
+    """The same as `max_tokens`, under the name of earlier versions. Passing both raises TypeError."""
