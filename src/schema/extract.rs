@@ -1,10 +1,10 @@
 //! Finding the JSON text inside a model's reply.
 //!
-//! A reply is looked through once. What starts like JSON is a candidate; the one the model meant is the largest, and one
-//! that opens a code fence goes before one in the prose. A candidate that is cut or broken competes like the others:
+//! A reply is looked through once. What starts like JSON is a span; the one the model meant is the largest, and one
+//! that opens a code fence goes before one in the prose. A span that is cut or broken competes like the others:
 //! where it wins, the reply holds no JSON, because a smaller value beside or inside it is not what was meant.
 
-use super::scan::{self, Stop};
+use super::scan::{self, ScanError};
 
 /// The JSON text inside a reply: the reply itself, or what stands in its code fence or between its prose.
 /// `None` where there is no complete JSON value. Takes time linear in the length of the reply.
@@ -33,11 +33,11 @@ pub(super) const OPEN: &str = "<think>";
 pub(super) const CLOSE: &str = "</think>";
 
 /// A stretch of the reply that starts like JSON.
-struct Candidate {
+struct Span {
     start: usize,
     end: usize,
-    whole: bool,
-    fenced: bool,
+    is_complete: bool,
+    is_fenced: bool,
 }
 
 /// What follows the model's thoughts: all of the reply where it has none, nothing where they do not end.
@@ -70,38 +70,38 @@ fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
-/// True where the whole of `text` is one JSON value.
+/// True where the is_complete of `text` is one JSON value.
 fn is_value(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.first() {
-        Some(b'{' | b'[') => matches!(walk(bytes, 0), Walk::Whole(end) if end == bytes.len()),
+        Some(b'{' | b'[') => matches!(scan_value(bytes, 0), Scan::Value(end) if end == bytes.len()),
         _ => scan::scalar(bytes, 0) == Ok(bytes.len()),
     }
 }
 
-/// The best candidate in `text`, where it is whole.
+/// The best span in `text`, where it is is_complete.
 fn largest(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
-    let mut best: Option<Candidate> = None;
+    let mut best: Option<Span> = None;
     let mut at = 0;
     while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
         let start = at + offset;
-        let (end, whole) = match walk(bytes, start) {
-            Walk::Whole(end) => (end, true),
-            Walk::Broken(end) => (end, false),
-            Walk::Prose(next) => {
+        let (end, is_complete) = match scan_value(bytes, start) {
+            Scan::Value(end) => (end, true),
+            Scan::Invalid(end) => (end, false),
+            Scan::Prose(next) => {
                 at = next;
                 continue;
             }
         };
-        let found = Candidate { start, end, whole, fenced: opens_fence(&text[..start]) };
-        let rank = |candidate: &Candidate| (candidate.fenced, candidate.end - candidate.start);
+        let found = Span { start, end, is_complete, is_fenced: opens_fence(&text[..start]) };
+        let rank = |span: &Span| (span.is_fenced, span.end - span.start);
         if best.as_ref().is_none_or(|best| rank(&found) > rank(best)) {
             best = Some(found);
         }
         at = end;
     }
-    best.filter(|best| best.whole).map(|best| &text[best.start..best.end])
+    best.filter(|best| best.is_complete).map(|best| &text[best.start..best.end])
 }
 
 /// True where `before` ends with the opening line of a code fence.
@@ -113,11 +113,11 @@ pub(super) fn opens_fence(before: &str) -> bool {
 }
 
 /// What an opening bracket turned out to be.
-enum Walk {
+enum Scan {
     /// A JSON value that ends at this position.
-    Whole(usize),
+    Value(usize),
     /// JSON with a mistake in it, or cut; its brackets end at this position.
-    Broken(usize),
+    Invalid(usize),
     /// No JSON; the search goes on at this position.
     Prose(usize),
 }
@@ -137,15 +137,15 @@ enum Expect {
 /// What fails before it has shown more than flat numbers, or one string, is taken for prose ("see [1, page 4]"). The
 /// search resumes where it failed, or inside its string, whose quote may have been one of the prose. No byte is
 /// thereby looked at more than a fixed number of times.
-fn walk(text: &[u8], start: usize) -> Walk {
+fn scan_value(text: &[u8], start: usize) -> Scan {
     let mut open: Vec<u8> = Vec::new();
     let mut expect = Expect::Value;
     let mut at = start;
     let mut quote = None;
     let mut is_json = false;
-    let stop = loop {
+    let error = loop {
         at = scan::skip_space(text, at);
-        let Some(&byte) = text.get(at) else { break Stop::End };
+        let Some(&byte) = text.get(at) else { break ScanError::UnexpectedEnd };
         let in_object = open.last() == Some(&b'{');
         match (byte, expect) {
             (b'{' | b'[', Expect::Value | Expect::ValueOrClose) => {
@@ -164,12 +164,12 @@ fn walk(text: &[u8], start: usize) -> Walk {
                 quote.get_or_insert(at);
                 match scan::string(text, at) {
                     Ok(end) => at = scan::skip_space(text, end),
-                    Err(stop) => break stop,
+                    Err(error) => break error,
                 }
                 match text.get(at) {
                     Some(b':') => at += 1,
-                    Some(_) => break Stop::At(at),
-                    None => break Stop::End,
+                    Some(_) => break ScanError::UnexpectedByte(at),
+                    None => break ScanError::UnexpectedEnd,
                 }
                 is_json = true;
                 expect = Expect::Value;
@@ -180,26 +180,26 @@ fn walk(text: &[u8], start: usize) -> Walk {
                 }
                 match scan::scalar(text, at) {
                     Ok(end) => at = end,
-                    Err(stop) => break stop,
+                    Err(error) => break error,
                 }
                 expect = Expect::CommaOrClose;
             }
-            _ => break Stop::At(at),
+            _ => break ScanError::UnexpectedByte(at),
         }
         if matches!(byte, b'}' | b']') {
             open.pop();
             if open.is_empty() {
-                return Walk::Whole(at);
+                return Scan::Value(at);
             }
             is_json = true;
             expect = Expect::CommaOrClose;
         }
     };
-    match stop {
-        Stop::End if is_json => Walk::Broken(text.len()),
-        Stop::At(at) if is_json => Walk::Broken(end_of_brackets(text, at, open.len())),
-        Stop::End => Walk::Prose(quote.map_or(text.len(), |quote| quote + 1)),
-        Stop::At(at) => Walk::Prose(quote.map_or(at, |quote| quote + 1).max(start + 1)),
+    match error {
+        ScanError::UnexpectedEnd if is_json => Scan::Invalid(text.len()),
+        ScanError::UnexpectedByte(at) if is_json => Scan::Invalid(end_of_brackets(text, at, open.len())),
+        ScanError::UnexpectedEnd => Scan::Prose(quote.map_or(text.len(), |quote| quote + 1)),
+        ScanError::UnexpectedByte(at) => Scan::Prose(quote.map_or(at, |quote| quote + 1).max(start + 1)),
     }
 }
 
@@ -209,8 +209,8 @@ pub(super) fn end_of_brackets(text: &[u8], mut at: usize, mut depth: usize) -> u
         match byte {
             b'"' => {
                 at = match scan::string(text, at) {
-                    Ok(end) | Err(Stop::At(end)) => end,
-                    Err(Stop::End) => return text.len(),
+                    Ok(end) | Err(ScanError::UnexpectedByte(end)) => end,
+                    Err(ScanError::UnexpectedEnd) => return text.len(),
                 };
                 continue;
             }

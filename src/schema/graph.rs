@@ -1,12 +1,12 @@
-//! A schema document read into a graph of nodes, each of one shape: what every lowering and the way back start from.
+//! A schema document read into a graph of nodes, each of one kind: what every lowering and the way back start from.
 //!
 //! JSON Schema says one thing in many ways: `allOf` beside keywords, `$ref` with siblings, lists of types, `const` or a
 //! list of one. The graph knows one way for each, so that a dialect is one `match`. Where a document says more than the
 //! graph can hold (`not`, `if`, `dependentRequired`), the graph allows more than the document, never less.
 
+mod build;
 mod flatten;
 mod merge;
-mod read;
 
 use serde_json::{Map, Value};
 
@@ -33,14 +33,14 @@ pub(super) type DefinitionId = usize;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) description: Option<String>,
-    pub(super) shape: Shape,
+    pub(super) kind: NodeKind,
     /// Keywords that narrow the shape without changing it: bounds, `pattern`, `format`, `uniqueItems`, …
-    pub(super) limits: Map<String, Value>,
+    pub(super) constraints: Map<String, Value>,
 }
 
 /// What kind of value stands at a place.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum NodeKind {
     Any,
     Null,
     Boolean,
@@ -49,14 +49,14 @@ pub(super) enum Shape {
     String,
     /// One of these values; never empty.
     Enum(Vec<Value>),
-    /// `prefix` first, then `rest`.
+    /// `prefix` first, then `additional`.
     Array {
         prefix: Vec<Node>,
-        rest: Rest,
+        additional: Additional,
     },
     Object {
         properties: Vec<Property>,
-        rest: Rest,
+        additional: Additional,
     },
     /// At least two branches, none of which is an `AnyOf` without a description.
     AnyOf(Vec<Node>),
@@ -73,18 +73,18 @@ pub(super) struct Property {
 
 /// What an array or an object may hold beside what is named.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Rest {
+pub(super) enum Additional {
     /// The document does not say, beside members that it does name.
-    Unstated,
-    Closed,
+    Unspecified,
+    Forbidden,
     Any,
-    Of(Box<Node>),
+    Schema(Box<Node>),
 }
 
 impl Graph {
     /// The node `node` stands for, behind its references.
     pub(super) fn resolve<'a>(&'a self, mut node: &'a Node) -> &'a Node {
-        while let Shape::Ref(id) = node.shape {
+        while let NodeKind::Ref(id) = node.kind {
             node = &self.definitions[id].node;
         }
         node
@@ -92,10 +92,10 @@ impl Graph {
 
     /// True where `null` is a value of `node`.
     pub(super) fn admits_null(&self, node: &Node) -> bool {
-        match &self.resolve(node).shape {
-            Shape::Any | Shape::Null => true,
-            Shape::Enum(values) => values.contains(&Value::Null),
-            Shape::AnyOf(branches) => branches.iter().any(|branch| self.admits_null(branch)),
+        match &self.resolve(node).kind {
+            NodeKind::Any | NodeKind::Null => true,
+            NodeKind::Enum(values) => values.contains(&Value::Null),
+            NodeKind::AnyOf(branches) => branches.iter().any(|branch| self.admits_null(branch)),
             _ => false,
         }
     }
@@ -106,32 +106,32 @@ impl Graph {
     }
 
     /// The shapes that a value of `node` may have, behind references and unions.
-    pub(super) fn shapes<'a>(&'a self, node: &'a Node) -> Vec<&'a Shape> {
-        match &self.resolve(node).shape {
-            Shape::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
+    pub(super) fn shapes<'a>(&'a self, node: &'a Node) -> Vec<&'a NodeKind> {
+        match &self.resolve(node).kind {
+            NodeKind::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
             shape => vec![shape],
         }
     }
 
     /// The root, and each definition.
-    pub(super) fn trees(&self) -> impl Iterator<Item = &Node> {
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Node> {
         std::iter::once(&self.root).chain(self.definitions.iter().map(|definition| &definition.node))
     }
 
     /// For each definition, whether it leads back to itself.
-    pub(super) fn recursion(&self) -> impl Iterator<Item = bool> {
-        self.reach().into_iter().enumerate().map(|(id, reached)| reached[id])
+    pub(super) fn recursive(&self) -> impl Iterator<Item = bool> {
+        self.reachability().into_iter().enumerate().map(|(id, reached)| reached[id])
     }
 
     /// For each definition, which definitions it reaches over references.
-    pub(super) fn reach(&self) -> Vec<Vec<bool>> {
+    pub(super) fn reachability(&self) -> Vec<Vec<bool>> {
         let direct: Vec<Vec<DefinitionId>> = self
             .definitions
             .iter()
             .map(|definition| {
                 let mut ids = Vec::new();
                 definition.node.visit(&mut |node| {
-                    if let Shape::Ref(id) = node.shape {
+                    if let NodeKind::Ref(id) = node.kind {
                         ids.push(id);
                     }
                 });
@@ -155,8 +155,8 @@ impl Graph {
 }
 
 impl Node {
-    pub(super) fn new(shape: Shape) -> Self {
-        Self { description: None, shape, limits: Map::new() }
+    pub(super) fn new(kind: NodeKind) -> Self {
+        Self { description: None, kind, constraints: Map::new() }
     }
 
     /// One node for all of `branches`; `None` where there is none.
@@ -164,7 +164,7 @@ impl Node {
         let mut flat: Vec<Self> = Vec::new();
         for branch in branches {
             let parts = match branch {
-                Self { shape: Shape::AnyOf(parts), description: None, .. } => parts,
+                Self { kind: NodeKind::AnyOf(parts), description: None, .. } => parts,
                 one => vec![one],
             };
             for part in parts {
@@ -175,7 +175,7 @@ impl Node {
         }
         match flat.len() {
             0 | 1 => flat.pop(),
-            _ => Some(Self::new(Shape::AnyOf(flat))),
+            _ => Some(Self::new(NodeKind::AnyOf(flat))),
         }
     }
 
@@ -189,8 +189,8 @@ impl Node {
         let values: Vec<Value> = values.iter().filter(fits).cloned().collect();
         match values.as_slice() {
             [] => None,
-            [Value::Null] => Some(Self::new(Shape::Null)),
-            _ => Some(Self::new(Shape::Enum(values))),
+            [Value::Null] => Some(Self::new(NodeKind::Null)),
+            _ => Some(Self::new(NodeKind::Enum(values))),
         }
     }
 
@@ -202,21 +202,21 @@ impl Node {
 
     /// The nodes directly inside this one.
     pub(super) fn children(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
-        match &self.shape {
-            Shape::Array { prefix, rest } => Box::new(prefix.iter().chain(rest.node())),
-            Shape::Object { properties, rest } => {
-                Box::new(properties.iter().map(|property| &property.node).chain(rest.node()))
+        match &self.kind {
+            NodeKind::Array { prefix, additional } => Box::new(prefix.iter().chain(additional.node())),
+            NodeKind::Object { properties, additional } => {
+                Box::new(properties.iter().map(|property| &property.node).chain(additional.node()))
             }
-            Shape::AnyOf(branches) => Box::new(branches.iter()),
+            NodeKind::AnyOf(branches) => Box::new(branches.iter()),
             _ => Box::new(std::iter::empty()),
         }
     }
 }
 
-impl Rest {
+impl Additional {
     pub(super) fn node(&self) -> Option<&Node> {
         match self {
-            Self::Of(node) => Some(node),
+            Self::Schema(node) => Some(node),
             _ => None,
         }
     }

@@ -3,12 +3,12 @@
 mod change;
 mod coerce;
 mod extract;
-mod fit;
 mod graph;
 mod lenient;
 mod lower;
+mod matcher;
+mod nesting;
 mod partial;
-mod placed;
 mod recover;
 mod restore;
 mod scan;
@@ -58,7 +58,7 @@ impl Schema {
     /// # Ok::<(), madspark::Error>(())
     /// ```
     pub fn new(name: impl Into<String>, document: Value) -> Result<Self> {
-        let graph = Arc::new(Graph::read(&document)?);
+        let graph = Arc::new(Graph::build(&document)?);
         Ok(Self {
             name: provider_name(&name.into()),
             document,

@@ -1,16 +1,16 @@
 //! From a model's reply to the JSON it means: as it is, mended, or not at all.
 //!
-//! A reply is mended where its damage has one reading, and its values are brought into the schema's types where that
+//! A reply is mended where its damage has one interpretation, and its values are brought into the schema's types where that
 //! loses nothing. What has two readings is left to a further call: a second answer is dearer than a repair, a wrong one
 //! is dearer still.
 
 use super::Schema;
 use super::change::{Change, Changes};
 use super::coerce::coerce;
-use super::fit::Judge;
 use super::graph::Graph;
-use super::lenient::{Candidate, Json, State, find};
-use super::placed::is_placed;
+use super::lenient::{Json, JsonCandidate, Outcome, find_candidates};
+use super::matcher::Matcher;
+use super::nesting::is_unambiguous;
 
 /// What a reply holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Recovery {
     },
     /// The reply ends inside its value.
     Truncated,
-    /// The reply holds no JSON, or damaged JSON with more than one reading, or several values that may be meant.
+    /// The reply holds no JSON, or damaged JSON with more than one interpretation, or several values that may be meant.
     NoJson,
 }
 
@@ -72,69 +72,72 @@ fn unescaped(reply: &str) -> Option<String> {
 }
 
 fn read(reply: &str, graph: &Graph) -> Recovery {
-    let Some(mut found) = find(reply) else { return Recovery::NoJson };
+    let Some(mut found) = find_candidates(reply) else { return Recovery::NoJson };
     if found.iter().any(|candidate| candidate.fenced) {
         found.retain(|candidate| candidate.fenced);
     }
-    let written = |candidate: &Candidate<'_>| &reply[candidate.start..candidate.end];
+    let source = |candidate: &JsonCandidate<'_>| &reply[candidate.start..candidate.end];
     // The first of the largest.
     let Some(best) = found.iter().rev().max_by_key(|candidate| candidate.end - candidate.start) else {
         return Recovery::NoJson;
     };
-    let unfit = match &best.state {
-        State::Whole(json, changes) => (json, changes),
-        State::Cut => return Recovery::Truncated,
-        State::Broken => return Recovery::NoJson,
+    let best_parse = match &best.outcome {
+        Outcome::Complete(json, changes) => (json, changes),
+        Outcome::Truncated => return Recovery::Truncated,
+        Outcome::Invalid => return Recovery::NoJson,
     };
-    let mut reading: Option<(&Candidate<'_>, Reading)> = None;
+    let mut interpretation: Option<(&JsonCandidate<'_>, Interpretation)> = None;
     for candidate in &found {
-        let State::Whole(json, changes) = &candidate.state else { continue };
-        let Some(fitting) = fitted(json, changes, written(candidate), graph) else { continue };
-        match &reading {
+        let Outcome::Complete(json, changes) = &candidate.outcome else { continue };
+        let Some(fitting) = interpret(json, changes, source(candidate), graph) else { continue };
+        match &interpretation {
             // The model says the same twice.
             Some((_, other)) if *other == fitting => {}
             Some(_) => return Recovery::NoJson,
-            None => reading = Some((candidate, fitting)),
+            None => interpretation = Some((candidate, fitting)),
         }
     }
     // What fits beside a larger value that does not is an example, or a word of the prose.
-    let Some((_, reading)) = reading.filter(|(chosen, _)| written(chosen) == written(best)) else {
-        return as_written(unfit.0, unfit.1, written(best));
+    let Some((_, interpretation)) = interpretation.filter(|(chosen, _)| source(chosen) == source(best)) else {
+        return without_coercion(best_parse.0, best_parse.1, source(best));
     };
     // One line of several is not the list they make up.
-    let bracket = |candidate: &Candidate<'_>| reply.as_bytes().get(candidate.start).copied();
-    let is_sibling = |other: &Candidate<'_>| written(other) != written(best) && bracket(other) == bracket(best);
-    if reading.coerced && found.iter().any(is_sibling) {
+    let bracket = |candidate: &JsonCandidate<'_>| reply.as_bytes().get(candidate.start).copied();
+    let is_sibling = |other: &JsonCandidate<'_>| source(other) != source(best) && bracket(other) == bracket(best);
+    if interpretation.coerced && found.iter().any(is_sibling) {
         return Recovery::NoJson;
     }
-    reading.recovery
+    interpretation.recovery
 }
 
 /// A value that fits.
 #[derive(PartialEq)]
-struct Reading {
+struct Interpretation {
     recovery: Recovery,
     coerced: bool,
 }
 
 /// `json` as it is or made to fit; `None` where it does not.
-fn fitted(json: &Json<'_>, changes: &Changes, written: &str, graph: &Graph) -> Option<Reading> {
+fn interpret(json: &Json<'_>, changes: &Changes, source: &str, graph: &Graph) -> Option<Interpretation> {
     // Where a bracket was left out, the shape of the value is the model's only by the schema's word.
-    if changes.has(Change::MissingCloser) && !is_placed(json, graph) {
-        return Some(Reading { recovery: Recovery::Truncated, coerced: false });
+    if changes.has(Change::MissingCloser) && !is_unambiguous(json, graph) {
+        return Some(Interpretation { recovery: Recovery::Truncated, coerced: false });
     }
-    if Judge::new(graph).fits(json, &graph.root) {
-        return Some(Reading { recovery: as_written(json, changes, written), coerced: false });
+    if Matcher::new(graph).matches(json, &graph.root) {
+        return Some(Interpretation { recovery: without_coercion(json, changes, source), coerced: false });
     }
-    let (json, coercions) = coerce(json, graph, written.len())?;
+    let (json, coercions) = coerce(json, graph, source.len())?;
     let mut changes = changes.clone();
     coercions.kinds().for_each(|change| changes.note(change));
-    Some(Reading { recovery: Recovery::Repaired { json: json.to_text()?, changes: changes.into_vec() }, coerced: true })
+    Some(Interpretation {
+        recovery: Recovery::Repaired { json: json.to_text()?, changes: changes.into_vec() },
+        coerced: true,
+    })
 }
 
-fn as_written(json: &Json<'_>, changes: &Changes, written: &str) -> Recovery {
+fn without_coercion(json: &Json<'_>, changes: &Changes, source: &str) -> Recovery {
     if changes.is_empty() && json.is_finite() {
-        return Recovery::Strict(written.to_owned());
+        return Recovery::Strict(source.to_owned());
     }
     match json.to_text() {
         Some(json) => Recovery::Repaired { json, changes: changes.clone().into_vec() },

@@ -1,6 +1,6 @@
 //! The way back: from a reply that fits a lowered schema to one that fits the original.
 //!
-//! The reply's text is cut, never rewritten: what stays keeps its order, its white space and its number literals.
+//! The reply's text is removal, never rewritten: what stays keeps its order, its white space and its number literals.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::fit::{count, is_literal};
-use super::graph::{Graph, Node, Property, Rest, Shape};
+use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::unquoted;
 use super::lower::WRAPPER;
+use super::matcher::{count, is_literal};
 use super::scan;
 
 /// Deeper replies come back as they are; no reader of them goes deeper either.
@@ -21,25 +21,25 @@ const MAX_DEPTH: usize = 256;
 /// Text that is not JSON comes back as it is.
 pub(super) fn restore(graph: &Graph, wrapped: bool, nullable: bool, text: String) -> String {
     let Some(document) = parse(&text) else { return text };
-    let mut judge = Judge { graph, nullable, known: HashMap::new() };
-    let value = if wrapped { judge.unwrap(&document) } else { &document };
-    let mut cuts = Vec::new();
+    let mut restorer = Restorer { graph, nullable, known: HashMap::new() };
+    let value = if wrapped { restorer.unwrap(&document) } else { &document };
+    let mut removals = Vec::new();
     if nullable {
-        judge.cut(value, &graph.root, &mut cuts);
+        restorer.collect_removals(value, &graph.root, &mut removals);
     }
     let Range { start, end } = value.span;
-    if cuts.is_empty() && end - start == text.len() {
+    if removals.is_empty() && end - start == text.len() {
         return text;
     }
     let unwrapped = !std::ptr::eq(value, &raw const document);
-    if cuts.is_empty() && !unwrapped {
+    if removals.is_empty() && !unwrapped {
         return text;
     }
     let mut restored = String::with_capacity(end - start);
     let mut at = start;
-    for cut in cuts {
-        restored.push_str(&text[at..cut.start]);
-        at = cut.end;
+    for removal in removals {
+        restored.push_str(&text[at..removal.start]);
+        at = removal.end;
     }
     restored.push_str(&text[at..end]);
     restored
@@ -49,10 +49,10 @@ pub(super) fn restore(graph: &Graph, wrapped: bool, nullable: bool, text: String
 struct Json<'t> {
     text: &'t str,
     span: Range<usize>,
-    kind: Kind<'t>,
+    kind: JsonKind<'t>,
 }
 
-enum Kind<'t> {
+enum JsonKind<'t> {
     Scalar,
     Array(Vec<Json<'t>>),
     Object(Vec<Member<'t>>),
@@ -77,62 +77,62 @@ impl Json<'_> {
 
 /// What a `null` says where the original has an optional property that is not nullable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Nulls {
-    Meant,
-    MayBeAbsent,
+enum NullMeaning {
+    Value,
+    Absent,
 }
 
 /// Decides which parts of the schema a value fits.
-struct Judge<'g> {
+struct Restorer<'g> {
     graph: &'g Graph,
     nullable: bool,
     /// What was found out, by where the value starts, which node was asked, and how; keeps unions of unions linear.
-    known: HashMap<(usize, *const Node, Nulls), bool>,
+    known: HashMap<(usize, *const Node, NullMeaning), bool>,
 }
 
-impl<'g> Judge<'g> {
+impl<'g> Restorer<'g> {
     /// The value inside the wrapper of `document`; `document` where the model left the wrapper out.
     fn unwrap<'j, 't>(&mut self, document: &'j Json<'t>) -> &'j Json<'t> {
-        let Kind::Object(members) = &document.kind else { return document };
+        let JsonKind::Object(members) = &document.kind else { return document };
         let [Member { name, value, .. }] = members.as_slice() else { return document };
         let root = &self.graph.root;
         let is_wrapper = name == WRAPPER
-            && (!self.fits(document, root, Nulls::MayBeAbsent) || self.fits(value, root, Nulls::MayBeAbsent));
+            && (!self.matches(document, root, NullMeaning::Absent) || self.matches(value, root, NullMeaning::Absent));
         if is_wrapper { value } else { document }
     }
 
-    /// Notes in `cuts` the parts of the text to leave out, in their order.
-    fn cut(&mut self, json: &Json<'_>, node: &'g Node, cuts: &mut Vec<Range<usize>>) {
-        match (&self.graph.resolve(node).shape, &json.kind) {
+    /// Notes in `removals` the parts of the text to leave out, in their order.
+    fn collect_removals(&mut self, json: &Json<'_>, node: &'g Node, removals: &mut Vec<Range<usize>>) {
+        match (&self.graph.resolve(node).kind, &json.kind) {
             // Where the value fits a branch as it is, its nulls are meant.
-            (Shape::AnyOf(branches), Kind::Array(_) | Kind::Object(_))
-                if !branches.iter().any(|branch| self.fits(json, branch, Nulls::Meant)) =>
+            (NodeKind::AnyOf(branches), JsonKind::Array(_) | JsonKind::Object(_))
+                if !branches.iter().any(|branch| self.matches(json, branch, NullMeaning::Value)) =>
             {
-                if let Some(branch) = branches.iter().find(|branch| self.fits(json, branch, Nulls::MayBeAbsent)) {
-                    self.cut(json, branch, cuts);
+                if let Some(branch) = branches.iter().find(|branch| self.matches(json, branch, NullMeaning::Absent)) {
+                    self.collect_removals(json, branch, removals);
                 }
             }
-            (Shape::Array { prefix, rest }, Kind::Array(items)) => {
+            (NodeKind::Array { prefix, additional }, JsonKind::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    if let Some(node) = prefix.get(index).or(rest.node()) {
-                        self.cut(item, node, cuts);
+                    if let Some(node) = prefix.get(index).or(additional.node()) {
+                        self.collect_removals(item, node, removals);
                     }
                 }
             }
-            (Shape::Object { properties, rest }, Kind::Object(members)) => {
+            (NodeKind::Object { properties, additional }, JsonKind::Object(members)) => {
                 let mut kept = None;
                 for (index, Member { start, name, value }) in members.iter().enumerate() {
                     let property = properties.iter().find(|property| property.name == *name);
                     if property.is_some_and(|property| self.stands_for_absent(value, property)) {
                         // With a comma: the one before the member, or behind it where no member stays before it.
                         let next = members.get(index + 1).map_or(value.span.end, |next| next.start);
-                        cuts.push(kept.map_or(*start..next, |end| end..value.span.end));
+                        removals.push(kept.map_or(*start..next, |end| end..value.span.end));
                         kept = kept.map(|_| value.span.end);
                         continue;
                     }
                     kept = Some(value.span.end);
-                    if let Some(node) = property.map(|property| &property.node).or(rest.node()) {
-                        self.cut(value, node, cuts);
+                    if let Some(node) = property.map(|property| &property.node).or(additional.node()) {
+                        self.collect_removals(value, node, removals);
                     }
                 }
             }
@@ -145,38 +145,40 @@ impl<'g> Judge<'g> {
     }
 
     /// True where `json` is what `node` asks for. Patterns, formats and multiples are not looked at.
-    fn fits(&mut self, json: &Json<'_>, node: &'g Node, nulls: Nulls) -> bool {
+    fn matches(&mut self, json: &Json<'_>, node: &'g Node, nulls: NullMeaning) -> bool {
         let key = (json.span.start, std::ptr::from_ref(node), nulls);
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
-        let fits = self.fits_anew(json, node, nulls);
+        let fits = self.matches_uncached(json, node, nulls);
         self.known.insert(key, fits);
         fits
     }
 
-    fn fits_anew(&mut self, json: &Json<'_>, node: &'g Node, nulls: Nulls) -> bool {
+    fn matches_uncached(&mut self, json: &Json<'_>, node: &'g Node, nulls: NullMeaning) -> bool {
         let first = json.text.as_bytes()[json.span.start];
         let node = self.graph.resolve(node);
-        if !is_within(&node.limits, json) {
+        if !satisfies(&node.constraints, json) {
             return false;
         }
-        match (&node.shape, &json.kind) {
-            (Shape::Any, _) => true,
-            (Shape::AnyOf(branches), _) => branches.iter().any(|branch| self.fits(json, branch, nulls)),
-            (Shape::Enum(values), _) => values.iter().any(|value| is_literal(value, json.literal())),
-            (Shape::Null, Kind::Scalar) => first == b'n',
-            (Shape::Boolean, Kind::Scalar) => matches!(first, b't' | b'f'),
-            (Shape::String, Kind::Scalar) => first == b'"',
-            (Shape::Number, Kind::Scalar) => matches!(first, b'-' | b'0'..=b'9'),
-            (Shape::Integer, Kind::Scalar) => json.literal().parse().is_ok_and(|number: f64| number.fract() == 0.0),
-            (Shape::Array { prefix, rest }, Kind::Array(items)) => {
-                items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(rest.node()) {
-                    Some(node) => self.fits(item, node, nulls),
-                    None => *rest != Rest::Closed,
+        match (&node.kind, &json.kind) {
+            (NodeKind::Any, _) => true,
+            (NodeKind::AnyOf(branches), _) => branches.iter().any(|branch| self.matches(json, branch, nulls)),
+            (NodeKind::Enum(values), _) => values.iter().any(|value| is_literal(value, json.literal())),
+            (NodeKind::Null, JsonKind::Scalar) => first == b'n',
+            (NodeKind::Boolean, JsonKind::Scalar) => matches!(first, b't' | b'f'),
+            (NodeKind::String, JsonKind::Scalar) => first == b'"',
+            (NodeKind::Number, JsonKind::Scalar) => matches!(first, b'-' | b'0'..=b'9'),
+            (NodeKind::Integer, JsonKind::Scalar) => {
+                json.literal().parse().is_ok_and(|number: f64| number.fract() == 0.0)
+            }
+            (NodeKind::Array { prefix, additional }, JsonKind::Array(items)) => {
+                items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(additional.node()) {
+                    Some(node) => self.matches(item, node, nulls),
+                    None => *additional != Additional::Forbidden,
                 })
             }
-            (Shape::Object { properties, rest }, Kind::Object(members)) => {
+            (NodeKind::Object { properties, additional }, JsonKind::Object(members)) => {
                 let is_complete = properties
                     .iter()
                     .filter(|property| property.required)
@@ -185,13 +187,13 @@ impl<'g> Judge<'g> {
                     && members.iter().all(|Member { name, value, .. }| {
                         match properties.iter().find(|property| property.name == *name) {
                             Some(property) => {
-                                (nulls == Nulls::MayBeAbsent && self.stands_for_absent(value, property))
-                                    || self.fits(value, &property.node, nulls)
+                                (nulls == NullMeaning::Absent && self.stands_for_absent(value, property))
+                                    || self.matches(value, &property.node, nulls)
                             }
-                            None => match rest {
-                                Rest::Of(node) => self.fits(value, node, nulls),
-                                Rest::Closed => false,
-                                Rest::Any | Rest::Unstated => true,
+                            None => match additional {
+                                Additional::Schema(node) => self.matches(value, node, nulls),
+                                Additional::Forbidden => false,
+                                Additional::Any | Additional::Unspecified => true,
                             },
                         }
                     })
@@ -201,23 +203,23 @@ impl<'g> Judge<'g> {
     }
 }
 
-/// True where `json` keeps to the bounds and lengths in `limits`.
-fn is_within(limits: &Map<String, Value>, json: &Json<'_>) -> bool {
-    if limits.is_empty() {
+/// True where `json` keeps to the bounds and lengths in `constraints`.
+fn satisfies(constraints: &Map<String, Value>, json: &Json<'_>) -> bool {
+    if constraints.is_empty() {
         return true;
     }
     let literal = json.literal();
     let measure = match &json.kind {
-        Kind::Array(items) => Some(count(items.len())),
-        Kind::Object(_) => None,
-        Kind::Scalar => match serde_json::from_str::<Value>(literal) {
+        JsonKind::Array(items) => Some(count(items.len())),
+        JsonKind::Object(_) => None,
+        JsonKind::Scalar => match serde_json::from_str::<Value>(literal) {
             Ok(Value::Number(number)) => number.as_f64(),
             Ok(Value::String(text)) => Some(count(text.chars().count())),
             _ => None,
         },
     };
     let Some(measure) = measure else { return true };
-    limits.iter().all(|(keyword, limit)| {
+    constraints.iter().all(|(keyword, limit)| {
         let Some(limit) = limit.as_f64() else { return true };
         match keyword.as_str() {
             "minimum" | "minLength" | "minItems" => measure >= limit,
@@ -246,7 +248,7 @@ fn parse_value(text: &str, start: usize, depth: usize) -> Option<Json<'_>> {
         b'[' => b']',
         _ => {
             let end = scan::scalar(bytes, start).ok()?;
-            return Some(Json { text, span: start..end, kind: Kind::Scalar });
+            return Some(Json { text, span: start..end, kind: JsonKind::Scalar });
         }
     };
     let (mut items, mut members) = (Vec::new(), Vec::new());
@@ -272,7 +274,7 @@ fn parse_value(text: &str, start: usize, depth: usize) -> Option<Json<'_>> {
             _ => return None,
         }
     }
-    let kind = if close == b']' { Kind::Array(items) } else { Kind::Object(members) };
+    let kind = if close == b']' { JsonKind::Array(items) } else { JsonKind::Object(members) };
     Some(Json { text, span: start..at + 1, kind })
 }
 

@@ -4,11 +4,11 @@
 
 /// Why no token ends where one should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum ScanError {
     /// The text ends inside the token.
-    End,
+    UnexpectedEnd,
     /// The byte at this position fits no token.
-    At(usize),
+    UnexpectedByte(usize),
 }
 
 /// The first position at or after `at` that holds no white space.
@@ -20,51 +20,51 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
 }
 
 /// The end of the string whose opening quote stands at `at`.
-pub(super) fn string(text: &[u8], at: usize) -> Result<usize, Stop> {
+pub(super) fn string(text: &[u8], at: usize) -> Result<usize, ScanError> {
     let mut at = at + 1;
     loop {
-        match *text.get(at).ok_or(Stop::End)? {
+        match *text.get(at).ok_or(ScanError::UnexpectedEnd)? {
             b'"' => return Ok(at + 1),
-            b'\\' => match *text.get(at + 1).ok_or(Stop::End)? {
+            b'\\' => match *text.get(at + 1).ok_or(ScanError::UnexpectedEnd)? {
                 b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
                 b'u' => {
                     for digit in at + 2..at + 6 {
-                        if !text.get(digit).ok_or(Stop::End)?.is_ascii_hexdigit() {
-                            return Err(Stop::At(digit));
+                        if !text.get(digit).ok_or(ScanError::UnexpectedEnd)?.is_ascii_hexdigit() {
+                            return Err(ScanError::UnexpectedByte(digit));
                         }
                     }
                     at += 6;
                 }
-                _ => return Err(Stop::At(at + 1)),
+                _ => return Err(ScanError::UnexpectedByte(at + 1)),
             },
-            0..0x20 => return Err(Stop::At(at)),
+            0..0x20 => return Err(ScanError::UnexpectedByte(at)),
             _ => at += 1,
         }
     }
 }
 
 /// The end of the string, number, `true`, `false` or `null` that starts at `at`.
-pub(super) fn scalar(text: &[u8], at: usize) -> Result<usize, Stop> {
-    match *text.get(at).ok_or(Stop::End)? {
+pub(super) fn scalar(text: &[u8], at: usize) -> Result<usize, ScanError> {
+    match *text.get(at).ok_or(ScanError::UnexpectedEnd)? {
         b'"' => string(text, at),
         b't' => word(text, at, b"true"),
         b'f' => word(text, at, b"false"),
         b'n' => word(text, at, b"null"),
         b'-' | b'0'..=b'9' => number(text, at),
-        _ => Err(Stop::At(at)),
+        _ => Err(ScanError::UnexpectedByte(at)),
     }
 }
 
-fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Stop> {
+fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, ScanError> {
     for (offset, expected) in word.iter().enumerate() {
-        if text.get(at + offset).ok_or(Stop::End)? != expected {
-            return Err(Stop::At(at + offset));
+        if text.get(at + offset).ok_or(ScanError::UnexpectedEnd)? != expected {
+            return Err(ScanError::UnexpectedByte(at + offset));
         }
     }
     Ok(at + word.len())
 }
 
-fn number(text: &[u8], mut at: usize) -> Result<usize, Stop> {
+fn number(text: &[u8], mut at: usize) -> Result<usize, ScanError> {
     if text[at] == b'-' {
         at += 1;
     }
@@ -86,15 +86,15 @@ fn number(text: &[u8], mut at: usize) -> Result<usize, Stop> {
 }
 
 /// The end of one digit or more.
-fn digits(text: &[u8], start: usize) -> Result<usize, Stop> {
+fn digits(text: &[u8], start: usize) -> Result<usize, ScanError> {
     let mut at = start;
     while text.get(at).is_some_and(u8::is_ascii_digit) {
         at += 1;
     }
     match at > start {
         true => Ok(at),
-        false if at >= text.len() => Err(Stop::End),
-        false => Err(Stop::At(at)),
+        false if at >= text.len() => Err(ScanError::UnexpectedEnd),
+        false => Err(ScanError::UnexpectedByte(at)),
     }
 }
 
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn a_cut_token_is_told_from_a_wrong_one() {
-        assert_eq!(scalar(b"\"abc", 0), Err(Stop::End));
-        assert_eq!(scalar(b"tru", 0), Err(Stop::End));
-        assert_eq!(scalar(b"trux", 0), Err(Stop::At(3)));
-        assert_eq!(scalar(b"1.x", 0), Err(Stop::At(2)));
+        assert_eq!(scalar(b"\"abc", 0), Err(ScanError::UnexpectedEnd));
+        assert_eq!(scalar(b"tru", 0), Err(ScanError::UnexpectedEnd));
+        assert_eq!(scalar(b"trux", 0), Err(ScanError::UnexpectedByte(3)));
+        assert_eq!(scalar(b"1.x", 0), Err(ScanError::UnexpectedByte(2)));
     }
 }

@@ -3,30 +3,32 @@
 use serde_json::Value;
 
 use crate::schema::change::{Change, Changes};
-use crate::schema::fit::fits_scalar;
-use crate::schema::graph::{Node, Shape};
+use crate::schema::graph::{Node, NodeKind};
 use crate::schema::lenient::Json;
+use crate::schema::matcher::matches_scalar;
 
 /// `json` in a form that fits the scalar shape of `node`; `None` where there is none.
-pub(super) fn shaped<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) -> Option<Json<'t>> {
+pub(super) fn coerce<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) -> Option<Json<'t>> {
     if let Json::Scalar(literal) = json
-        && fits_scalar(&node.shape, literal)
+        && matches_scalar(&node.kind, literal)
     {
         return Some(json.clone());
     }
-    let (literal, change) = match &node.shape {
-        Shape::Null if *json == Json::NotFinite => ("null".to_owned(), Change::NotFiniteToNull),
-        Shape::Null => (null(&json.as_text()?)?, Change::TextToNull),
-        Shape::Boolean => (boolean(&json.as_text()?)?, Change::TextToBoolean),
-        Shape::Number => (decimal(&json.as_text()?)?.to_owned(), Change::TextToNumber),
-        Shape::Integer => match json.as_number() {
+    let (literal, change) = match &node.kind {
+        NodeKind::Null if *json == Json::NotFinite => ("null".to_owned(), Change::NotFiniteToNull),
+        NodeKind::Null => (null(&json.as_text()?)?, Change::TextToNull),
+        NodeKind::Boolean => (boolean(&json.as_text()?)?, Change::TextToBoolean),
+        NodeKind::Number => (decimal(&json.as_text()?)?.to_owned(), Change::TextToNumber),
+        NodeKind::Integer => match json.as_number() {
             Some(literal) => (integer(literal)?.to_owned(), Change::FloatToInteger),
             None => (integer(decimal(&json.as_text()?)?)?.to_owned(), Change::TextToNumber),
         },
         // What a format or a pattern asks for is more than digits.
-        Shape::String if ["pattern", "format"].iter().any(|keyword| node.limits.contains_key(*keyword)) => return None,
-        Shape::String => (format!("\"{}\"", json.as_number()?), Change::NumberToText),
-        Shape::Enum(values) => return enumerated(json, values, changes),
+        NodeKind::String if ["pattern", "format"].iter().any(|keyword| node.constraints.contains_key(*keyword)) => {
+            return None;
+        }
+        NodeKind::String => (format!("\"{}\"", json.as_number()?), Change::NumberToText),
+        NodeKind::Enum(values) => return enumerated(json, values, changes),
         _ => return None,
     };
     changes.note(change);

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use super::build::{GraphBuilder, MAX_DEPTH, MAX_STEPS, invalid, list};
 use super::merge::merge;
-use super::read::{MAX_DEPTH, MAX_STEPS, Reader, invalid, list};
 use crate::error::Result;
 
 /// Keywords that say what a value is; the others only describe it.
-const STRUCTURE: [&str; 29] = [
+const STRUCTURAL_KEYWORDS: [&str; 29] = [
     "type",
     "enum",
     "const",
@@ -39,7 +39,7 @@ const STRUCTURE: [&str; 29] = [
     "$ref",
 ];
 
-impl<'a> Reader<'a> {
+impl<'a> GraphBuilder<'a> {
     /// `map` without `allOf`, and without anything that narrows a `$ref` beside it.
     pub(super) fn flatten(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
         if depth > MAX_DEPTH {
@@ -56,15 +56,15 @@ impl<'a> Reader<'a> {
         for part in parts {
             let mut part = match part {
                 Value::Bool(true) => continue,
-                Value::Bool(false) => return Ok(nothing()),
+                Value::Bool(false) => return Ok(unsatisfiable()),
                 Value::Object(part) => self.flatten(part, path, depth + 1)?,
                 _ => return Err(invalid(path, "a schema must be an object or a boolean")),
             };
-            if structure(&whole).next().is_none() {
+            if structural_keywords(&whole).next().is_none() {
                 whole = merge(whole, &part);
                 continue;
             }
-            if structure(&part).next().is_none() {
+            if structural_keywords(&part).next().is_none() {
                 continue;
             }
             whole = self.replace_reference(whole, path, depth)?;
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 
     fn flatten_reference(&mut self, map: Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
-        let narrowed = map.contains_key("$ref") && structure(&map).count() > 1;
+        let narrowed = map.contains_key("$ref") && structural_keywords(&map).count() > 1;
         if narrowed { self.replace_reference(map, path, depth) } else { Ok(map) }
     }
 
@@ -88,23 +88,23 @@ impl<'a> Reader<'a> {
     ) -> Result<Map<String, Value>> {
         let Some(pointer) = map.get("$ref") else { return Ok(map) };
         let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?.to_owned();
-        if self.merging.contains(&pointer) || self.inside.contains(&pointer) {
+        if self.expanding.contains(&pointer) || self.enclosing.contains(&pointer) {
             // Recursion ends here: what stands beside the reference is given up.
-            map.retain(|keyword, _| keyword == "$ref" || !STRUCTURE.contains(&keyword.as_str()));
+            map.retain(|keyword, _| keyword == "$ref" || !STRUCTURAL_KEYWORDS.contains(&keyword.as_str()));
             return Ok(map);
         }
         map.shift_remove("$ref");
         let target = self.target(&pointer, path)?;
-        self.merging.push(pointer.clone());
+        self.expanding.push(pointer.clone());
         let target = match target {
             Value::Object(target) => {
                 let target = self.flatten(target, &pointer, depth + 1)?;
                 self.replace_reference(target, &pointer, depth + 1)?
             }
-            Value::Bool(false) => nothing(),
+            Value::Bool(false) => unsatisfiable(),
             _ => Map::new(),
         };
-        self.expanded.extend(self.merging.pop());
+        self.expanded.extend(self.expanding.pop());
         Ok(merge(map, &target))
     }
 
@@ -119,12 +119,12 @@ impl<'a> Reader<'a> {
 }
 
 /// The keywords of `map` that say what the value is.
-pub(super) fn structure(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    map.iter().filter(|(keyword, _)| STRUCTURE.contains(&keyword.as_str()))
+pub(super) fn structural_keywords(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    map.iter().filter(|(keyword, _)| STRUCTURAL_KEYWORDS.contains(&keyword.as_str()))
 }
 
 /// Keywords that no value fits.
-fn nothing() -> Map<String, Value> {
+fn unsatisfiable() -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), json!([]))])
 }
 

@@ -3,15 +3,15 @@
 //! What is damaged beyond that is told apart from what is cut: a cut reply is longer than its limit, a broken one is
 //! wrong. A value that the text ends in is never patched up.
 
-mod find;
+mod candidates;
 mod json;
 mod number;
 mod string;
 
 use crate::schema::change::{Change, Changes};
-use string::Role;
+use string::StringRole;
 
-pub(super) use find::{Candidate, State, find};
+pub(super) use candidates::{JsonCandidate, Outcome, find_candidates};
 pub(super) use json::{Json, Member, unquoted};
 
 /// Deeper text would exhaust the stack. `serde_json` parses no deeper text either.
@@ -19,11 +19,11 @@ pub(super) const MAX_DEPTH: usize = 127;
 
 /// Why no value was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ParseError {
     /// The text ends inside the value.
-    Cut,
+    Truncated,
     /// There is no reading, or more than one, at this position.
-    Broken(usize),
+    Invalid(usize),
     TooDeep,
 }
 
@@ -48,18 +48,18 @@ impl<'t> Parser<'t> {
     /// The whole of `text` as one value that is JSON as it is; `None` where it is not.
     pub(super) fn strict(text: &'t str) -> Option<Json<'t>> {
         let mut parser = Self::new(text, 0);
-        let value = parser.value(Role::Item).ok()?;
+        let value = parser.value(StringRole::Item).ok()?;
         parser.space().ok()?;
         (parser.at == text.len() && parser.changes.is_empty()).then_some(value)
     }
 
-    fn value(&mut self, role: Role) -> Result<Json<'t>, Fault> {
+    fn value(&mut self, role: StringRole) -> Result<Json<'t>, ParseError> {
         let at = self.at;
-        let Some(first) = self.peek() else { return Err(Fault::Cut) };
+        let Some(first) = self.peek() else { return Err(ParseError::Truncated) };
         match first {
             b'{' | b'[' => {
                 if self.open.len() == MAX_DEPTH {
-                    return Err(Fault::TooDeep);
+                    return Err(ParseError::TooDeep);
                 }
                 self.open.push(first);
                 self.at += 1;
@@ -71,17 +71,17 @@ impl<'t> Parser<'t> {
             b'-' | b'+' | b'.' | b'0'..=b'9' => self.number(),
             b'a'..=b'z' | b'A'..=b'Z' => self.word(),
             _ if self.is_quote() => Ok(Json::Scalar(self.string(role)?)),
-            _ => Err(Fault::Broken(at)),
+            _ => Err(ParseError::Invalid(at)),
         }
     }
 
-    fn array(&mut self) -> Result<Json<'t>, Fault> {
+    fn array(&mut self) -> Result<Json<'t>, ParseError> {
         let mut items = Vec::new();
         let mut comma = false;
         loop {
             self.space()?;
             match self.peek() {
-                None => return Err(Fault::Cut),
+                None => return Err(ParseError::Truncated),
                 Some(b']') => {
                     self.at += 1;
                     if comma {
@@ -93,7 +93,7 @@ impl<'t> Parser<'t> {
                     self.changes.note(Change::MissingCloser);
                     return Ok(Json::Array(items));
                 }
-                Some(_) => items.push(self.value(Role::Item)?),
+                Some(_) => items.push(self.value(StringRole::Item)?),
             }
             self.space()?;
             comma = match self.peek() {
@@ -117,13 +117,13 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn object(&mut self) -> Result<Json<'t>, Fault> {
+    fn object(&mut self) -> Result<Json<'t>, ParseError> {
         let mut members = Vec::new();
         let mut comma = false;
         loop {
             self.space()?;
             match self.peek() {
-                None => return Err(Fault::Cut),
+                None => return Err(ParseError::Truncated),
                 Some(b'}') => {
                     self.at += 1;
                     if comma {
@@ -164,8 +164,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn member(&mut self) -> Result<Member<'t>, Fault> {
-        let quoted = if self.is_quote() { self.string(Role::Key)? } else { self.bare_key()? };
+    fn member(&mut self) -> Result<Member<'t>, ParseError> {
+        let quoted = if self.is_quote() { self.string(StringRole::Key)? } else { self.bare_key()? };
         self.space()?;
         match self.text[self.at..].chars().next() {
             Some(':') => self.at += 1,
@@ -173,47 +173,47 @@ impl<'t> Parser<'t> {
                 self.at += wide.len_utf8();
                 self.changes.note(Change::WidePunctuation);
             }
-            None => return Err(Fault::Cut),
-            Some(_) => return Err(Fault::Broken(self.at)),
+            None => return Err(ParseError::Truncated),
+            Some(_) => return Err(ParseError::Invalid(self.at)),
         }
         self.is_json = true;
         self.space()?;
-        let value = self.value(Role::Property)?;
+        let value = self.value(StringRole::Property)?;
         Ok(Member { quoted, value })
     }
 
     /// A key without quotes: an identifier, or the number that Python takes as a key.
-    fn bare_key(&mut self) -> Result<std::borrow::Cow<'t, str>, Fault> {
+    fn bare_key(&mut self) -> Result<std::borrow::Cow<'t, str>, ParseError> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '-'))).unwrap_or(rest.len());
         let key = &rest[..end];
         let is_number = key == "0" || (key.bytes().all(|byte| byte.is_ascii_digit()) && !key.starts_with('0'));
         let is_name = key.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '$'));
         if key.is_empty() || !(is_name || is_number) {
-            return Err(Fault::Broken(self.at));
+            return Err(ParseError::Invalid(self.at));
         }
         if end == rest.len() {
-            return Err(Fault::Cut);
+            return Err(ParseError::Truncated);
         }
         self.at += end;
         self.changes.note(Change::UnquotedKey);
         Ok(format!("\"{key}\"").into())
     }
 
-    fn comma(&mut self) -> Result<(), Fault> {
+    fn comma(&mut self) -> Result<(), ParseError> {
         match self.text[self.at..].chars().next() {
             Some(',') => self.at += 1,
             Some(wide @ '，') => {
                 self.at += wide.len_utf8();
                 self.changes.note(Change::WidePunctuation);
             }
-            _ => return Err(Fault::Broken(self.at)),
+            _ => return Err(ParseError::Invalid(self.at)),
         }
         Ok(())
     }
 
     /// Skips white space and comments.
-    fn space(&mut self) -> Result<(), Fault> {
+    fn space(&mut self) -> Result<(), ParseError> {
         loop {
             let rest = &self.text[self.at..];
             let Some(c) = rest.chars().next() else { return Ok(()) };
@@ -232,7 +232,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Skips a comment, unless it stands for data that the model left out.
-    fn comment(&mut self, mark: usize, close: &str) -> Result<(), Fault> {
+    fn comment(&mut self, mark: usize, close: &str) -> Result<(), ParseError> {
         const ELISION: [&str; 16] = [
             "...",
             "…",
@@ -253,12 +253,12 @@ impl<'t> Parser<'t> {
         ];
         let start = self.at;
         let rest = &self.text[start + mark..];
-        let Some(length) = rest.find(close) else { return Err(Fault::Cut) };
+        let Some(length) = rest.find(close) else { return Err(ParseError::Truncated) };
         let words = rest[..length].to_lowercase();
         // A quote: the mark may stand inside a string whose own quotes were not escaped.
         let quotes: &[char] = if self.changes.has(Change::Quotes) { &['"', '\'', '`', '”', '’'] } else { &['"'] };
         if words.contains(quotes) || ELISION.iter().any(|elision| words.contains(elision)) {
-            return Err(Fault::Broken(start));
+            return Err(ParseError::Invalid(start));
         }
         self.at += mark + length + close.len();
         self.changes.note(Change::Comment);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Fault, Json, Parser};
+use super::{Json, ParseError, Parser};
 use crate::schema::change::Change;
 use crate::schema::scan;
 
@@ -23,20 +23,20 @@ const NOT_FINITE: [&str; 4] = ["NaN", "nan", "Infinity", "inf"];
 
 impl<'t> Parser<'t> {
     /// The number that starts here. One that the text ends with may have lost digits.
-    pub(super) fn number(&mut self) -> Result<Json<'t>, Fault> {
+    pub(super) fn number(&mut self) -> Result<Json<'t>, ParseError> {
         let rest = &self.text[self.at..];
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '+' | '-' | '.' | '_');
         let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
         let literal = &rest[..end];
         if end == rest.len() && !self.open.is_empty() {
-            return Err(Fault::Cut);
+            return Err(ParseError::Truncated);
         }
         let value = if is_number(literal) {
             Json::Scalar(Cow::Borrowed(literal))
         } else if NOT_FINITE.contains(&literal.trim_start_matches(['-', '+'])) {
             Json::NotFinite
         } else {
-            let number = completed(literal).filter(|number| is_number(number)).ok_or(Fault::Broken(self.at))?;
+            let number = completed(literal).filter(|number| is_number(number)).ok_or(ParseError::Invalid(self.at))?;
             self.changes.note(Change::NumberForm);
             Json::Scalar(Cow::Owned(number))
         };
@@ -45,7 +45,7 @@ impl<'t> Parser<'t> {
     }
 
     /// `true`, `None`, `NaN`, …
-    pub(super) fn word(&mut self) -> Result<Json<'t>, Fault> {
+    pub(super) fn word(&mut self) -> Result<Json<'t>, ParseError> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let word = &rest[..end];
@@ -59,7 +59,7 @@ impl<'t> Parser<'t> {
         } else {
             let known = WORDS.iter().map(|(written, _)| *written).chain(NOT_FINITE);
             let is_cut = end == rest.len() && known.into_iter().any(|known| known.starts_with(word));
-            return Err(if is_cut { Fault::Cut } else { Fault::Broken(self.at) });
+            return Err(if is_cut { ParseError::Truncated } else { ParseError::Invalid(self.at) });
         };
         self.at += end;
         Ok(value)

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Fault, Parser};
+use super::{ParseError, Parser};
 use crate::schema::change::Change;
 use crate::schema::scan;
 
@@ -12,7 +12,7 @@ const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", 
 
 /// What a string is for, which decides what may follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum StringRole {
     Key,
     /// The value of a property; a key may follow where the model forgot the comma.
     Property,
@@ -20,7 +20,7 @@ pub(super) enum Role {
 }
 
 /// The string being rewritten.
-struct Draft {
+struct StringBuilder {
     out: String,
     /// An escape that may be meant as JSON's was seen.
     escaped: bool,
@@ -30,45 +30,45 @@ struct Draft {
 
 impl<'t> Parser<'t> {
     /// The string whose opening quote stands here, as JSON text.
-    pub(super) fn string(&mut self, role: Role) -> Result<Cow<'t, str>, Fault> {
+    pub(super) fn string(&mut self, role: StringRole) -> Result<Cow<'t, str>, ParseError> {
         let start = self.at;
         self.quote.get_or_insert(start);
-        let Some(open) = self.text[start..].chars().next() else { return Err(Fault::Cut) };
+        let Some(open) = self.text[start..].chars().next() else { return Err(ParseError::Truncated) };
         if open == '"'
             && let Ok(end) = scan::string(self.text.as_bytes(), start)
-            && (self.may_end(end) || (role == Role::Property && self.is_key_after(end)))
+            && (self.may_end(end) || (role == StringRole::Property && self.is_key_after(end)))
         {
             self.at = end;
             return Ok(Cow::Borrowed(&self.text[start..end]));
         }
-        let mut draft = Draft { out: String::from('"'), escaped: false, kept: false };
+        let mut builder = StringBuilder { out: String::from('"'), escaped: false, kept: false };
         self.at += open.len_utf8();
         match open {
-            '"' => self.straight(&mut draft)?,
-            '\'' | '‘' | '’' => self.single(if open == '\'' { '\'' } else { '’' }, &mut draft)?,
-            '`' => self.template(&mut draft)?,
-            _ => self.typographic(open, &mut draft)?,
+            '"' => self.straight(&mut builder)?,
+            '\'' | '‘' | '’' => self.single(if open == '\'' { '\'' } else { '’' }, &mut builder)?,
+            '`' => self.template(&mut builder)?,
+            _ => self.typographic(open, &mut builder)?,
         }
         // "C:\new\Users": whether the first is a line break or a folder is anyone's guess.
-        if draft.kept && draft.escaped {
-            return Err(Fault::Broken(start));
+        if builder.kept && builder.escaped {
+            return Err(ParseError::Invalid(start));
         }
-        draft.out.push('"');
+        builder.out.push('"');
         if open != '"' {
             self.changes.note(Change::Quotes);
         }
-        Ok(Cow::Owned(draft.out))
+        Ok(Cow::Owned(builder.out))
     }
 
     /// In `"`. A pair of quotes inside is content where it can only be one: `"he said "no" twice"`.
-    fn straight(&mut self, draft: &mut Draft) -> Result<(), Fault> {
+    fn straight(&mut self, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let start = self.at;
         let mut inner = false;
         loop {
             let at = self.at;
             let c = self.next()?;
             if c != '"' {
-                self.content(c, draft)?;
+                self.content(c, builder)?;
                 continue;
             }
             let before = self.text[start..at].chars().next_back();
@@ -77,7 +77,7 @@ impl<'t> Parser<'t> {
             if inner {
                 let names = self.text[self.at..].trim_start().starts_with(':');
                 if spaced || names {
-                    return Err(Fault::Broken(at));
+                    return Err(ParseError::Invalid(at));
                 }
                 inner = false;
             } else if self.may_end(self.at) {
@@ -85,21 +85,21 @@ impl<'t> Parser<'t> {
             } else if spaced && after.is_some_and(char::is_alphanumeric) {
                 inner = true;
             } else {
-                return Err(if after.is_none() { Fault::Cut } else { Fault::Broken(at) });
+                return Err(if after.is_none() { ParseError::Truncated } else { ParseError::Invalid(at) });
             }
-            draft.out.push_str("\\\"");
+            builder.out.push_str("\\\"");
             self.changes.note(Change::InnerQuotes);
         }
     }
 
     /// In `'` or `‘’`. Between two letters `close` is an apostrophe.
-    fn single(&mut self, close: char, draft: &mut Draft) -> Result<(), Fault> {
+    fn single(&mut self, close: char, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let start = self.at;
         loop {
             let at = self.at;
             let c = self.next()?;
             if c != close {
-                self.content(c, draft)?;
+                self.content(c, builder)?;
                 continue;
             }
             if self.may_end(self.at) {
@@ -108,63 +108,63 @@ impl<'t> Parser<'t> {
             let before = self.text[start..at].chars().next_back();
             let after = self.text[self.at..].chars().next();
             if !(before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric)) {
-                return Err(Fault::Broken(at));
+                return Err(ParseError::Invalid(at));
             }
-            draft.out.push(close);
+            builder.out.push(close);
         }
     }
 
-    fn template(&mut self, draft: &mut Draft) -> Result<(), Fault> {
+    fn template(&mut self, builder: &mut StringBuilder) -> Result<(), ParseError> {
         loop {
             let at = self.at;
             match self.next()? {
                 '`' if self.may_end(self.at) => return Ok(()),
-                '`' => return Err(Fault::Broken(at)),
-                '$' if self.text[self.at..].starts_with('{') => return Err(Fault::Broken(at)),
-                c => self.content(c, draft)?,
+                '`' => return Err(ParseError::Invalid(at)),
+                '$' if self.text[self.at..].starts_with('{') => return Err(ParseError::Invalid(at)),
+                c => self.content(c, builder)?,
             }
         }
     }
 
     /// In `“”`, or in `””`. Pairs inside are content.
-    fn typographic(&mut self, open: char, draft: &mut Draft) -> Result<(), Fault> {
+    fn typographic(&mut self, open: char, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let mut inner = 0usize;
         loop {
             let at = self.at;
             match self.next()? {
                 '“' if open != '”' => {
                     inner += 1;
-                    draft.out.push('“');
+                    builder.out.push('“');
                 }
                 '”' if inner > 0 => {
                     inner -= 1;
-                    draft.out.push('”');
+                    builder.out.push('”');
                 }
                 '”' if self.may_end(self.at) => return Ok(()),
-                '“' | '”' => return Err(Fault::Broken(at)),
-                '"' if self.may_end(self.at) => return Err(Fault::Broken(at)),
-                c => self.content(c, draft)?,
+                '“' | '”' => return Err(ParseError::Invalid(at)),
+                '"' if self.may_end(self.at) => return Err(ParseError::Invalid(at)),
+                c => self.content(c, builder)?,
             }
         }
     }
 
-    fn next(&mut self) -> Result<char, Fault> {
-        let c = self.text[self.at..].chars().next().ok_or(Fault::Cut)?;
+    fn next(&mut self) -> Result<char, ParseError> {
+        let c = self.text[self.at..].chars().next().ok_or(ParseError::Truncated)?;
         self.at += c.len_utf8();
         Ok(c)
     }
 
     /// Adds `c`, which stands before `at`, and what it escapes.
-    fn content(&mut self, c: char, draft: &mut Draft) -> Result<(), Fault> {
+    fn content(&mut self, c: char, builder: &mut StringBuilder) -> Result<(), ParseError> {
         match c {
-            '\\' => return self.escape(draft),
-            '"' => draft.out.push_str("\\\""),
-            '\n' => draft.out.push_str("\\n"),
-            '\r' => draft.out.push_str("\\r"),
-            '\t' => draft.out.push_str("\\t"),
+            '\\' => return self.escape(builder),
+            '"' => builder.out.push_str("\\\""),
+            '\n' => builder.out.push_str("\\n"),
+            '\r' => builder.out.push_str("\\r"),
+            '\t' => builder.out.push_str("\\t"),
             // Below U+0020, so one byte.
-            '\0'..' ' => draft.out.extend(["\\u00", HEX[c as usize / 16], HEX[c as usize % 16]]),
-            _ => draft.out.push(c),
+            '\0'..' ' => builder.out.extend(["\\u00", HEX[c as usize / 16], HEX[c as usize % 16]]),
+            _ => builder.out.push(c),
         }
         if c < ' ' {
             self.changes.note(Change::ControlCharacter);
@@ -172,36 +172,36 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn escape(&mut self, draft: &mut Draft) -> Result<(), Fault> {
+    fn escape(&mut self, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let at = self.at - 1;
         let c = self.next()?;
         let rest = &self.text.as_bytes()[self.at..];
         let hex = |count: usize| rest.len() >= count && rest[..count].iter().all(u8::is_ascii_hexdigit);
         match c {
             '/' => {}
-            '"' | '\\' | 'b' | 'f' | 'n' | 'r' | 't' => draft.escaped = true,
-            'u' if hex(4) => draft.escaped = true,
+            '"' | '\\' | 'b' | 'f' | 'n' | 'r' | 't' => builder.escaped = true,
+            'u' if hex(4) => builder.escaped = true,
             '\'' => {
-                draft.out.push('\'');
+                builder.out.push('\'');
                 self.changes.note(Change::Escape);
                 return Ok(());
             }
             // What other languages read as a code point.
-            'x' | 'N' => return Err(Fault::Broken(at)),
-            'U' if hex(8) => return Err(Fault::Broken(at)),
+            'x' | 'N' => return Err(ParseError::Invalid(at)),
+            'U' if hex(8) => return Err(ParseError::Invalid(at)),
             'u' if rest.first().is_none_or(|next| next.is_ascii_hexdigit() || !next.is_ascii_alphabetic()) => {
-                return Err(if rest.len() < 4 { Fault::Cut } else { Fault::Broken(at) });
+                return Err(if rest.len() < 4 { ParseError::Truncated } else { ParseError::Invalid(at) });
             }
             // No language reads `\d` as `d`: the backslash itself is meant.
             'a'..='z' | 'A'..='Z' => {
-                draft.kept = true;
-                draft.out.push('\\');
+                builder.kept = true;
+                builder.out.push('\\');
                 self.changes.note(Change::Escape);
             }
-            _ => return Err(Fault::Broken(at)),
+            _ => return Err(ParseError::Invalid(at)),
         }
-        draft.out.push('\\');
-        draft.out.push(c);
+        builder.out.push('\\');
+        builder.out.push(c);
         Ok(())
     }
 

@@ -1,31 +1,31 @@
 //! Anthropic's `output_config.format`.
 //!
 //! The subset is compiled to a grammar: closed objects, no recursion, no bounds, no lengths, and only so many optional
-//! properties and unions. A property may stay optional. What it takes no keyword for is told in the description, which
+//! properties and unions. A property may stay optional. What it takes no keyword for is described in the description, which
 //! the model reads. A schema the subset cannot say is refused by the API; the document then keeps what it says and
-//! `strict` is false, so that it can be told in words.
+//! `strict` is false, so that it can be described in words.
 
 use serde_json::{Map, Value, json};
 
 use super::{
     Lowering, References, Writer, any_of, as_object, describe, enumeration, is_closed, openai, required, root,
 };
-use crate::schema::graph::{Graph, Node, Shape};
+use crate::schema::graph::{Graph, Node, NodeKind};
 
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
-/// Documented limits of the subset.
+/// Documented constraints of the subset.
 const MAX_OPTIONAL: usize = 24;
 const MAX_UNIONS: usize = 16;
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    if graph.trees().all(is_closed) && !graph.recursion().any(|recurs| recurs) {
+    if graph.roots().all(is_closed) && !graph.recursive().any(|recurs| recurs) {
         let lowering = closed(graph);
-        if Count::of(&lowering.document).is_allowed() {
+        if Usage::of(&lowering.document).is_allowed() {
             return lowering;
         }
     }
-    openai::loose(graph)
+    openai::permissive(graph)
 }
 
 fn closed(graph: &Graph) -> Lowering {
@@ -45,28 +45,30 @@ impl<'g> Writer<'g> for Anthropic<'g> {
     }
 
     fn node(&mut self, node: &Node) -> Value {
-        let mut told: Vec<(&str, Value)> = Vec::new();
-        let mut schema = match &node.shape {
-            // Nothing may stand beside a reference: what its place says is told by whoever holds it.
-            Shape::Ref(id) => return self.references.make(*id),
+        let mut described: Vec<(&str, Value)> = Vec::new();
+        let mut schema = match &node.kind {
+            // Nothing may stand beside a reference: what its place says is described by whoever holds it.
+            NodeKind::Ref(id) => return self.references.to(*id),
             // No schema with such a place is written here.
-            Shape::Any => json!({}),
-            Shape::Null => json!({"type": "null"}),
-            Shape::Boolean => json!({"type": "boolean"}),
-            Shape::Integer => json!({"type": "integer"}),
-            Shape::Number => json!({"type": "number"}),
-            Shape::String => json!({"type": "string"}),
-            Shape::Enum(values) => any_of(enumeration(values)),
-            Shape::Array { prefix, rest } => {
+            NodeKind::Any => json!({}),
+            NodeKind::Null => json!({"type": "null"}),
+            NodeKind::Boolean => json!({"type": "boolean"}),
+            NodeKind::Integer => json!({"type": "integer"}),
+            NodeKind::Number => json!({"type": "number"}),
+            NodeKind::String => json!({"type": "string"}),
+            NodeKind::Enum(values) => any_of(enumeration(values)),
+            NodeKind::Array { prefix, additional } => {
                 // The subset has no tuples: the kinds of items are known, their places are not.
-                let nodes = || prefix.iter().chain(rest.node());
-                told.extend(nodes().filter_map(|item| place("items", item)));
+                let nodes = || prefix.iter().chain(additional.node());
+                described.extend(nodes().filter_map(|item| reference_description("items", item)));
                 let mut items: Vec<Value> = nodes().map(|item| self.node(item)).collect();
                 items.dedup();
                 json!({"type": "array", "items": any_of(items)})
             }
-            Shape::Object { properties, .. } => {
-                told.extend(properties.iter().filter_map(|property| place(&property.name, &property.node)));
+            NodeKind::Object { properties, .. } => {
+                described.extend(
+                    properties.iter().filter_map(|property| reference_description(&property.name, &property.node)),
+                );
                 json!({
                     "type": "object",
                     "properties": self.members(properties),
@@ -74,13 +76,13 @@ impl<'g> Writer<'g> for Anthropic<'g> {
                     "additionalProperties": false,
                 })
             }
-            Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
+            NodeKind::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
         };
-        for (keyword, value) in &node.limits {
+        for (keyword, value) in &node.constraints {
             let known = match keyword.as_str() {
-                "format" if node.shape != Shape::String => continue,
+                "format" if node.kind != NodeKind::String => continue,
                 "format" => FORMATS.iter().any(|known| value == known),
-                "minItems" if matches!(node.shape, Shape::Array { .. }) => {
+                "minItems" if matches!(node.kind, NodeKind::Array { .. }) => {
                     value.as_u64().is_some_and(|least| least <= 1)
                 }
                 _ => false,
@@ -88,28 +90,28 @@ impl<'g> Writer<'g> for Anthropic<'g> {
             if known {
                 schema[keyword] = value.clone();
             } else {
-                told.push((keyword, value.clone()));
+                described.push((keyword, value.clone()));
             }
         }
-        let told: Vec<(&str, &Value)> = told.iter().map(|(keyword, value)| (*keyword, value)).collect();
-        describe(schema, node, &told)
+        let described: Vec<(&str, &Value)> = described.iter().map(|(keyword, value)| (*keyword, value)).collect();
+        describe(schema, node, &described)
     }
 }
 
 /// What the place `name` says beside its reference.
-fn place<'n>(name: &'n str, node: &Node) -> Option<(&'n str, Value)> {
-    let description = node.description.as_ref().filter(|_| matches!(node.shape, Shape::Ref(_)))?;
+fn reference_description<'n>(name: &'n str, node: &Node) -> Option<(&'n str, Value)> {
+    let description = node.description.as_ref().filter(|_| matches!(node.kind, NodeKind::Ref(_)))?;
     Some((name, Value::String(description.clone())))
 }
 
-/// How much of the documented limits a document uses.
+/// How much of the documented constraints a document uses.
 #[derive(Debug, Default)]
-struct Count {
+struct Usage {
     optional: usize,
     unions: usize,
 }
 
-impl Count {
+impl Usage {
     fn of(schema: &Value) -> Self {
         let mut count = Self::default();
         count.add(schema);

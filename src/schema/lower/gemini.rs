@@ -1,17 +1,17 @@
 //! Gemini's `responseJsonSchema`.
 //!
 //! Gemini documents the keywords it takes; others are ignored or make it refuse the whole request, as a node without a
-//! type does. What it takes no keyword for is told in the description, which the model reads.
+//! type does. What it takes no keyword for is described in the description, which the model reads.
 
 use serde_json::{Value, json};
 
 use super::{Lowering, References, Writer, any_of, describe, enumeration, plain, required, root, write_integer_bounds};
-use crate::schema::graph::{DefinitionId, Graph, Node, Rest, Shape};
+use crate::schema::graph::{Additional, DefinitionId, Graph, Node, NodeKind};
 
 const STRING_FORMATS: [&str; 3] = ["date-time", "date", "time"];
 const NUMBER_FORMATS: [&str; 4] = ["float", "double", "int32", "int64"];
 /// Limits the description tells, whatever the type.
-const TOLD: [&str; 9] = [
+const DESCRIBED: [&str; 9] = [
     "exclusiveMinimum",
     "exclusiveMaximum",
     "multipleOf",
@@ -24,8 +24,8 @@ const TOLD: [&str; 9] = [
 ];
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    let mut writer = Gemini { reach: graph.reach(), within: None, references: References::new(graph) };
-    if let Shape::Ref(id) = graph.root.shape {
+    let mut writer = Gemini { reach: graph.reachability(), within: None, references: References::new(graph) };
+    if let NodeKind::Ref(id) = graph.root.kind {
         writer.within = Some(id);
     }
     let root = writer.node(&root(graph));
@@ -51,71 +51,71 @@ impl<'g> Writer<'g> for Gemini<'g> {
     }
 
     fn node(&mut self, node: &Node) -> Value {
-        let mut told: Vec<(&str, &Value)> = node
-            .limits
+        let mut described: Vec<(&str, &Value)> = node
+            .constraints
             .iter()
             .map(|(key, value)| (key.as_str(), value))
-            .filter(|(key, _)| TOLD.contains(key))
+            .filter(|(key, _)| DESCRIBED.contains(key))
             .collect();
-        let format = node.limits.get("format");
-        let schema = match &node.shape {
-            Shape::Any => any(),
-            Shape::Null => json!({"type": "null"}),
-            Shape::Boolean => json!({"type": "boolean"}),
-            Shape::Integer => {
+        let format = node.constraints.get("format");
+        let schema = match &node.kind {
+            NodeKind::Any => any(),
+            NodeKind::Null => json!({"type": "null"}),
+            NodeKind::Boolean => json!({"type": "boolean"}),
+            NodeKind::Integer => {
                 let mut schema = json!({"type": "integer"});
                 write_integer_bounds(&mut schema, node);
-                told.retain(|(keyword, _)| !keyword.starts_with("exclusive"));
+                described.retain(|(keyword, _)| !keyword.starts_with("exclusive"));
                 keep_format(&mut schema, format, &NUMBER_FORMATS);
                 schema
             }
-            Shape::Number => {
+            NodeKind::Number => {
                 let mut schema = json!({"type": "number"});
                 keep(&mut schema, node, &["minimum", "maximum"]);
                 keep_format(&mut schema, format, &NUMBER_FORMATS);
                 schema
             }
-            Shape::String => {
+            NodeKind::String => {
                 let mut schema = json!({"type": "string"});
                 if !keep_format(&mut schema, format, &STRING_FORMATS) {
-                    told.extend(format.map(|format| ("format", format)));
+                    described.extend(format.map(|format| ("format", format)));
                 }
                 schema
             }
-            Shape::Enum(values) => any_of(enumeration(values).into_iter().map(strings_and_numbers).collect()),
-            Shape::Array { prefix, rest } => {
+            NodeKind::Enum(values) => any_of(enumeration(values).into_iter().map(strings_and_numbers).collect()),
+            NodeKind::Array { prefix, additional } => {
                 let mut schema = json!({"type": "array"});
                 if !prefix.is_empty() {
                     schema["prefixItems"] = prefix.iter().map(|item| self.node(item)).collect();
                 }
-                match rest {
-                    Rest::Of(items) => schema["items"] = self.node(items),
-                    Rest::Any | Rest::Unstated => schema["items"] = any(),
-                    Rest::Closed => {}
+                match additional {
+                    Additional::Schema(items) => schema["items"] = self.node(items),
+                    Additional::Any | Additional::Unspecified => schema["items"] = any(),
+                    Additional::Forbidden => {}
                 }
                 keep(&mut schema, node, &["minItems", "maxItems"]);
-                if *rest == Rest::Closed {
+                if *additional == Additional::Forbidden {
                     // The subset has no `"items": false`.
                     schema["items"] = if prefix.is_empty() { any() } else { self.any_of_nodes(prefix) };
-                    let most = node.limits.get("maxItems").and_then(Value::as_u64).unwrap_or(u64::MAX);
+                    let most = node.constraints.get("maxItems").and_then(Value::as_u64).unwrap_or(u64::MAX);
                     schema["maxItems"] = json!(most.min(prefix.len() as u64));
                 }
                 schema
             }
-            Shape::Object { properties, rest } => {
+            NodeKind::Object { properties, additional } => {
                 let members = self.members(properties);
                 let mut schema = json!({"type": "object"});
                 if !members.is_empty() {
                     schema["properties"] = Value::Object(members);
                     schema["required"] = json!(required(properties, |node| !self.leads_back(node)));
                 }
-                self.write_rest(&mut schema, rest);
+                self.write_rest(&mut schema, additional);
                 schema
             }
-            Shape::AnyOf(branches) => self.any_of_nodes(branches),
-            Shape::Ref(id) => self.references.make(*id),
+            NodeKind::AnyOf(branches) => self.any_of_nodes(branches),
+            NodeKind::Ref(id) => self.references.to(*id),
         };
-        describe(schema, node, &told)
+        describe(schema, node, &described)
     }
 }
 
@@ -132,7 +132,7 @@ impl Gemini<'_> {
         let Some(within) = self.within else { return false };
         let mut found = false;
         node.visit(&mut |node| {
-            if let Shape::Ref(id) = node.shape {
+            if let NodeKind::Ref(id) = node.kind {
                 found |= id == within || self.reach[id][within];
             }
         });
@@ -142,7 +142,7 @@ impl Gemini<'_> {
 
 fn keep(schema: &mut Value, node: &Node, keywords: &[&str]) {
     for keyword in keywords {
-        if let Some(value) = node.limits.get(*keyword) {
+        if let Some(value) = node.constraints.get(*keyword) {
             schema[*keyword] = value.clone();
         }
     }
@@ -157,7 +157,7 @@ fn keep_format(schema: &mut Value, format: Option<&Value>, known: &[&str]) -> bo
     format.is_some()
 }
 
-/// `enum` is for strings and numbers alone: values of other types are told.
+/// `enum` is for strings and numbers alone: values of other types are described.
 fn strings_and_numbers(mut group: Value) -> Value {
     match group["type"].as_str() {
         Some("string" | "integer" | "number" | "null") => group,

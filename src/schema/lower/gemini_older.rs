@@ -2,68 +2,68 @@
 //!
 //! A node has one type or is an `anyOf` with nothing beside it, `null` is a flag, only strings have an `enum`, and there
 //! are no references. It is what a schema is sent in that was refused in the newer form, mostly because it needs "too many
-//! states": so it holds structure alone, and bounds, lengths and formats are told in the description.
+//! states": so it holds structure alone, and bounds, lengths and formats are described in the description.
 //!
 //! The subset has no objects with free keys, none without members, and no recursion. Cutting recursion at some depth would
-//! make valid values invalid; so such a schema is not said here at all: `strict` is false, and it can be told in words.
+//! make valid values invalid; so such a schema is not said here at all: `strict` is false, and it can be described in words.
 
 use serde_json::{Map, Value, json};
 
-use super::{Lowering, describe, enumeration, inlined, is_closed, is_null, openai, plain, required, root};
-use crate::schema::graph::{Graph, Node, Property, Shape};
+use super::{Lowering, describe, enumeration, inline_size, is_closed, is_null, openai, plain, required, root};
+use crate::schema::graph::{Graph, Node, NodeKind, Property};
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    if !is_sayable(graph) {
-        return openai::loose(graph);
+    if !is_representable(graph) {
+        return openai::permissive(graph);
     }
     let document = write(graph, &root(graph));
     Lowering { document, strict: true, wrapped: false, nullable: false }
 }
 
-fn is_sayable(graph: &Graph) -> bool {
+fn is_representable(graph: &Graph) -> bool {
     let has_members = |tree: &Node| {
         let mut has_members = true;
         tree.visit(&mut |node| {
-            has_members &= !matches!(&node.shape, Shape::Object { properties, .. } if properties.is_empty());
+            has_members &= !matches!(&node.kind, NodeKind::Object { properties, .. } if properties.is_empty());
         });
         has_members
     };
-    graph.trees().all(|tree| is_closed(tree) && has_members(tree))
-        && !graph.recursion().any(|recurs| recurs)
-        && inlined::is_sane(graph, &vec![true; graph.definitions.len()])
+    graph.roots().all(|tree| is_closed(tree) && has_members(tree))
+        && !graph.recursive().any(|recurs| recurs)
+        && inline_size::is_acceptable(graph, &vec![true; graph.definitions.len()])
 }
 
 /// `node`, with the definitions it refers to in their places.
 fn write(graph: &Graph, node: &Node) -> Value {
-    let schema = match &node.shape {
-        Shape::Null => union(vec![null()]),
-        Shape::Boolean => json!({"type": "boolean"}),
-        Shape::Integer => json!({"type": "integer"}),
-        Shape::Number => json!({"type": "number"}),
+    let schema = match &node.kind {
+        NodeKind::Null => union(vec![null()]),
+        NodeKind::Boolean => json!({"type": "boolean"}),
+        NodeKind::Integer => json!({"type": "integer"}),
+        NodeKind::Number => json!({"type": "number"}),
         // No schema with a value of any type is written here.
-        Shape::String | Shape::Any => json!({"type": "string"}),
-        Shape::Enum(values) => union(enumeration(values).into_iter().map(strings_alone).collect()),
-        Shape::Array { prefix, rest } => {
+        NodeKind::String | NodeKind::Any => json!({"type": "string"}),
+        NodeKind::Enum(values) => union(enumeration(values).into_iter().map(strings_alone).collect()),
+        NodeKind::Array { prefix, additional } => {
             // There are no tuples: the kinds of items are known, their places are not.
-            let items = prefix.iter().chain(rest.node()).map(|item| branch(graph, item)).collect();
+            let items = prefix.iter().chain(additional.node()).map(|item| branch(graph, item)).collect();
             json!({"type": "array", "items": union(items)})
         }
-        Shape::Object { properties, .. } => object(graph, properties),
-        Shape::AnyOf(branches) => union(branches.iter().map(|node| branch(graph, node)).collect()),
-        Shape::Ref(id) => write(graph, &graph.definitions[*id].node),
+        NodeKind::Object { properties, .. } => object(graph, properties),
+        NodeKind::AnyOf(branches) => union(branches.iter().map(|node| branch(graph, node)).collect()),
+        NodeKind::Ref(id) => write(graph, &graph.definitions[*id].node),
     };
-    let told: Vec<(&str, &Value)> = node
-        .limits
+    let described: Vec<(&str, &Value)> = node
+        .constraints
         .iter()
-        .filter(|(keyword, _)| *keyword != "format" || node.shape == Shape::String)
+        .filter(|(keyword, _)| *keyword != "format" || node.kind == NodeKind::String)
         .map(|(keyword, value)| (keyword.as_str(), value))
         .collect();
-    tell(schema, node, &told)
+    describe_union(schema, node, &described)
 }
 
 /// `node` as a part of a union: `null` is not yet a flag.
 fn branch(graph: &Graph, node: &Node) -> Value {
-    if node.shape == Shape::Null { null() } else { write(graph, node) }
+    if node.kind == NodeKind::Null { null() } else { write(graph, node) }
 }
 
 fn object(graph: &Graph, properties: &[Property]) -> Value {
@@ -107,7 +107,7 @@ fn union(branches: Vec<Value>) -> Value {
     if flat.len() == 1 { flat.remove(0) } else { json!({ "anyOf": flat }) }
 }
 
-/// `enum` is for strings that are not empty: other values are told.
+/// `enum` is for strings that are not empty: other values are described.
 fn strings_alone(mut group: Value) -> Value {
     let values = group.get("enum").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if values.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
@@ -121,11 +121,11 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// `schema` with the description of `node` and its limits; of a union, its first branch.
-fn tell(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
+/// `schema` with the description of `node` and its constraints; of a union, its first branch.
+fn describe_union(mut schema: Value, node: &Node, constraints: &[(&str, &Value)]) -> Value {
     if let Some(first) = schema.get_mut("anyOf").and_then(|branches| branches.get_mut(0)) {
-        *first = describe(first.take(), node, limits);
+        *first = describe(first.take(), node, constraints);
         return schema;
     }
-    describe(schema, node, limits)
+    describe(schema, node, constraints)
 }

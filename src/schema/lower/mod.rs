@@ -3,14 +3,14 @@
 mod anthropic;
 mod gemini;
 mod gemini_older;
-mod inlined;
+mod inline_size;
 mod ollama;
 mod openai;
 
 use serde_json::{Map, Number, Value, json};
 
 use super::Dialect;
-use super::graph::{DefinitionId, Graph, Node, Property, Rest, Shape};
+use super::graph::{Additional, DefinitionId, Graph, Node, NodeKind, Property};
 
 /// What a lowering made of a schema.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
         Dialect::GeminiOlder => gemini_older::lower(graph),
         Dialect::OpenAiStrict => openai::lower(graph),
         Dialect::Anthropic => anthropic::lower(graph),
-        Dialect::Prompted => openai::loose(graph),
+        Dialect::Prompted => openai::permissive(graph),
     }
 }
 
@@ -56,12 +56,12 @@ trait Writer<'g> {
     }
 
     /// Says in `schema` what an object may hold beside its members.
-    fn write_rest(&mut self, schema: &mut Value, rest: &Rest) {
-        match rest {
-            Rest::Unstated => {}
-            Rest::Closed => schema["additionalProperties"] = json!(false),
-            Rest::Any => schema["additionalProperties"] = json!(true),
-            Rest::Of(values) => schema["additionalProperties"] = self.node(values),
+    fn write_rest(&mut self, schema: &mut Value, additional: &Additional) {
+        match additional {
+            Additional::Unspecified => {}
+            Additional::Forbidden => schema["additionalProperties"] = json!(false),
+            Additional::Any => schema["additionalProperties"] = json!(true),
+            Additional::Schema(values) => schema["additionalProperties"] = self.node(values),
         }
     }
 
@@ -70,7 +70,7 @@ trait Writer<'g> {
         let graph = self.references().graph;
         let mut definitions = Map::new();
         let mut written = 0;
-        while let Some(id) = self.references().made.get(written).copied() {
+        while let Some(id) = self.references().used.get(written).copied() {
             definitions.insert(graph.definitions[id].name.clone(), self.definition(id));
             written += 1;
         }
@@ -85,18 +85,18 @@ trait Writer<'g> {
 struct References<'g> {
     graph: &'g Graph,
     /// To which definitions, in the order of their first.
-    made: Vec<DefinitionId>,
+    used: Vec<DefinitionId>,
 }
 
 impl<'g> References<'g> {
     fn new(graph: &'g Graph) -> Self {
-        Self { graph, made: Vec::new() }
+        Self { graph, used: Vec::new() }
     }
 
     /// A reference to the definition `id`.
-    fn make(&mut self, id: DefinitionId) -> Value {
-        if !self.made.contains(&id) {
-            self.made.push(id);
+    fn to(&mut self, id: DefinitionId) -> Value {
+        if !self.used.contains(&id) {
+            self.used.push(id);
         }
         json!({ "$ref": format!("#/$defs/{}", self.graph.definitions[id].name) })
     }
@@ -104,7 +104,7 @@ impl<'g> References<'g> {
 
 /// `schema`, which is that of `root`, as an object; and whether it had to be made the one property of one.
 fn as_object(root: &Node, schema: Value) -> (Value, bool) {
-    if matches!(root.shape, Shape::Object { .. }) {
+    if matches!(root.kind, NodeKind::Object { .. }) {
         return (schema, false);
     }
     let wrapper = json!({
@@ -129,25 +129,28 @@ fn root(graph: &Graph) -> Node {
 fn is_closed(node: &Node) -> bool {
     let mut closed = true;
     node.visit(&mut |node| {
-        closed &= match &node.shape {
-            Shape::Any => false,
-            Shape::Object { rest, .. } => matches!(rest, Rest::Unstated | Rest::Closed),
-            Shape::Array { prefix, rest } => match rest {
-                Rest::Any | Rest::Unstated => false,
-                Rest::Closed => !prefix.is_empty(),
-                Rest::Of(_) => true,
+        closed &= match &node.kind {
+            NodeKind::Any => false,
+            NodeKind::Object { additional, .. } => {
+                matches!(additional, Additional::Unspecified | Additional::Forbidden)
+            }
+            NodeKind::Array { prefix, additional } => match additional {
+                Additional::Any | Additional::Unspecified => false,
+                Additional::Forbidden => !prefix.is_empty(),
+                Additional::Schema(_) => true,
             },
-            Shape::Enum(values) => !values.iter().any(|value| value.is_object() || value.is_array()),
+            NodeKind::Enum(values) => !values.iter().any(|value| value.is_object() || value.is_array()),
             _ => true,
         }
     });
     closed
 }
 
-/// `schema` with the description of `node`, and behind it the limits that its keywords do not state, and what `schema` told
+/// `schema` with the description of `node`, and behind it the constraints that its keywords do not state, and what `schema` described
 /// by itself.
-fn describe(mut schema: Value, node: &Node, limits: &[(&str, &Value)]) -> Value {
-    let notes: Vec<String> = limits.iter().map(|(keyword, value)| format!("{keyword}: {}", plain(value))).collect();
+fn describe(mut schema: Value, node: &Node, constraints: &[(&str, &Value)]) -> Value {
+    let notes: Vec<String> =
+        constraints.iter().map(|(keyword, value)| format!("{keyword}: {}", plain(value))).collect();
     let notes = if notes.is_empty() { None } else { Some(format!("({})", notes.join(", "))) };
     let own = schema.get("description").and_then(Value::as_str).filter(|own| node.description.as_deref() != Some(*own));
     let parts: Vec<&str> = node.description.as_deref().into_iter().chain(notes.as_deref()).chain(own).collect();
@@ -217,7 +220,7 @@ fn type_of(value: &Value) -> &'static str {
 
 /// Writes the bounds of an integer as `minimum` and `maximum`; those an `i64` cannot hold are left out.
 fn write_integer_bounds(schema: &mut Value, node: &Node) {
-    let bound = |keyword: &str| node.limits.get(keyword).and_then(Value::as_number);
+    let bound = |keyword: &str| node.constraints.get(keyword).and_then(Value::as_number);
     let least = [
         bound("minimum").and_then(|number| whole(number, f64::ceil)),
         bound("exclusiveMinimum").and_then(|number| whole(number, f64::floor)?.checked_add(1)),

@@ -1,13 +1,13 @@
 //! Ollama's `format`: llama.cpp turns it into a grammar, and never shows it to the model.
 //!
 //! The grammar knows no `pattern` that is not anchored, grows with every bounded repetition, reads `{}` as "an object",
-//! fails on a node without a type, and resolves references late. So references are inlined, length limits are dropped,
+//! fails on a node without a type, and resolves references late. So references are inline_size, length constraints are dropped,
 //! and every node has a type. What is dropped here is judged when the reply is.
 
 use serde_json::{Value, json};
 
-use super::{Lowering, References, Writer, any_of, enumeration, inlined, required, root, write_integer_bounds};
-use crate::schema::graph::{Graph, Node, Rest, Shape};
+use super::{Lowering, References, Writer, any_of, enumeration, inline_size, required, root, write_integer_bounds};
+use crate::schema::graph::{Additional, Graph, Node, NodeKind};
 
 /// Longer repetitions make grammars that take seconds to build or are refused.
 const MAX_ITEMS: u64 = 100;
@@ -15,8 +15,8 @@ const MAX_ITEMS: u64 = 100;
 const FORMATS: [&str; 8] = ["date", "time", "date-time", "uuid", "uuid1", "uuid3", "uuid4", "uuid5"];
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    let mut inline: Vec<bool> = graph.recursion().map(|recurs| !recurs).collect();
-    if !inlined::is_sane(graph, &inline) {
+    let mut inline: Vec<bool> = graph.recursive().map(|recurs| !recurs).collect();
+    if !inline_size::is_acceptable(graph, &inline) {
         inline.fill(false);
     }
     let mut writer = Ollama { inline, references: References::new(graph) };
@@ -36,37 +36,37 @@ impl<'g> Writer<'g> for Ollama<'g> {
     }
 
     fn node(&mut self, node: &Node) -> Value {
-        let mut schema = match &node.shape {
-            Shape::Any => any(),
-            Shape::Null => json!({"type": "null"}),
-            Shape::Boolean => json!({"type": "boolean"}),
-            Shape::Number => json!({"type": "number"}),
-            Shape::Integer => {
+        let mut schema = match &node.kind {
+            NodeKind::Any => any(),
+            NodeKind::Null => json!({"type": "null"}),
+            NodeKind::Boolean => json!({"type": "boolean"}),
+            NodeKind::Number => json!({"type": "number"}),
+            NodeKind::Integer => {
                 let mut schema = json!({"type": "integer"});
                 write_integer_bounds(&mut schema, node);
                 schema
             }
-            Shape::String => match node.limits.get("format") {
+            NodeKind::String => match node.constraints.get("format") {
                 Some(format) if FORMATS.iter().any(|known| format == known) => {
                     json!({"type": "string", "format": format})
                 }
                 _ => json!({"type": "string"}),
             },
-            Shape::Enum(values) => any_of(enumeration(values)),
-            Shape::Array { prefix, rest } => self.array(node, prefix, rest),
-            Shape::Object { properties, rest } => {
+            NodeKind::Enum(values) => any_of(enumeration(values)),
+            NodeKind::Array { prefix, additional } => self.array(node, prefix, additional),
+            NodeKind::Object { properties, additional } => {
                 let members = self.members(properties);
                 let mut schema = json!({"type": "object"});
-                if !members.is_empty() || matches!(rest, Rest::Unstated | Rest::Closed) {
+                if !members.is_empty() || matches!(additional, Additional::Unspecified | Additional::Forbidden) {
                     schema["properties"] = Value::Object(members);
                     schema["required"] = json!(required(properties, |_| true));
                 }
-                self.write_rest(&mut schema, rest);
+                self.write_rest(&mut schema, additional);
                 schema
             }
-            Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
-            Shape::Ref(id) if self.inline[*id] => self.definition(*id),
-            Shape::Ref(id) => self.references.make(*id),
+            NodeKind::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
+            NodeKind::Ref(id) if self.inline[*id] => self.definition(*id),
+            NodeKind::Ref(id) => self.references.to(*id),
         };
         // A place's own words stand for those of its definition: the model sees neither.
         if let Some(description) = &node.description {
@@ -77,24 +77,27 @@ impl<'g> Writer<'g> for Ollama<'g> {
 }
 
 impl Ollama<'_> {
-    fn array(&mut self, node: &Node, prefix: &[Node], rest: &Rest) -> Value {
+    fn array(&mut self, node: &Node, prefix: &[Node], additional: &Additional) -> Value {
         let length = prefix.len() as u64;
-        let least = node.limits.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+        let least = node.constraints.get("minItems").and_then(Value::as_u64).unwrap_or(0);
         let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
-        if !prefix.is_empty() && *rest == Rest::Closed && least == length {
+        if !prefix.is_empty() && *additional == Additional::Forbidden && least == length {
             return json!({"type": "array", "prefixItems": items, "minItems": length, "maxItems": length});
         }
-        match rest {
+        match additional {
             // The grammar has no tuple with an open end: its items may come in any order.
-            Rest::Of(rest) => items.push(self.node(rest)),
-            Rest::Any | Rest::Unstated => items = vec![any()],
-            Rest::Closed if prefix.is_empty() => return json!({"type": "array", "items": any(), "maxItems": 0}),
-            Rest::Closed => {}
+            Additional::Schema(additional) => items.push(self.node(additional)),
+            Additional::Any | Additional::Unspecified => items = vec![any()],
+            Additional::Forbidden if prefix.is_empty() => {
+                return json!({"type": "array", "items": any(), "maxItems": 0});
+            }
+            Additional::Forbidden => {}
         }
         items.dedup();
         let mut schema = json!({"type": "array", "items": any_of(items)});
         for keyword in ["minItems", "maxItems"] {
-            if let Some(limit) = node.limits.get(keyword).filter(|limit| limit.as_u64().is_some_and(|n| n <= MAX_ITEMS))
+            if let Some(limit) =
+                node.constraints.get(keyword).filter(|limit| limit.as_u64().is_some_and(|n| n <= MAX_ITEMS))
             {
                 schema[keyword] = limit.clone();
             }

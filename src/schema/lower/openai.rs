@@ -1,7 +1,7 @@
 //! `OpenAI`'s `json_schema`, with `strict: true` where the schema allows it.
 //!
 //! Strict mode takes objects whose properties are all required and all known. An optional property is therefore one
-//! that may be `null`, and a root that is no object becomes the one property of one. Bounds and lengths are told in the
+//! that may be `null`, and a root that is no object becomes the one property of one. Bounds and lengths are described in the
 //! description: servers that copy this interface refuse the keywords. An object with free keys, or a value of any type,
 //! cannot be said in strict mode; the document then keeps what it says, and `strict` is false.
 
@@ -11,26 +11,26 @@ use super::{
     Lowering, References, Writer, any_of, as_object, describe, enumeration, is_closed, is_null, is_plain_scalar, root,
     with_null_type,
 };
-use crate::schema::graph::{Graph, Node, Property, Rest, Shape};
+use crate::schema::graph::{Additional, Graph, Node, NodeKind, Property};
 
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
-/// Documented limits of a strict schema.
+/// Documented constraints of a strict schema.
 const MAX_PROPERTIES: usize = 5000;
 const MAX_ENUM_VALUES: usize = 1000;
 const MAX_LEVELS: usize = 10;
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
-    if graph.trees().all(is_closed) {
+    if graph.roots().all(is_closed) {
         let lowering = lower_as(graph, true);
-        if Count::of(&lowering.document, 0).is_allowed() {
+        if Usage::of(&lowering.document, 0).is_allowed() {
             return lowering;
         }
     }
-    loose(graph)
+    permissive(graph)
 }
 
 /// Everything the graph says, for a reader that enforces none of it.
-pub(super) fn loose(graph: &Graph) -> Lowering {
+pub(super) fn permissive(graph: &Graph) -> Lowering {
     lower_as(graph, false)
 }
 
@@ -55,42 +55,42 @@ impl<'g> Writer<'g> for OpenAi<'g> {
     }
 
     fn node(&mut self, node: &Node) -> Value {
-        let mut schema = match &node.shape {
-            Shape::Any => json!({}),
-            Shape::Null => json!({"type": "null"}),
-            Shape::Boolean => json!({"type": "boolean"}),
-            Shape::Integer => json!({"type": "integer"}),
-            Shape::Number => json!({"type": "number"}),
-            Shape::String => json!({"type": "string"}),
-            Shape::Enum(values) => any_of(enumeration(values)),
-            Shape::Array { prefix, rest } => self.array(prefix, rest),
-            Shape::Object { properties, rest } => self.object(properties, rest),
-            Shape::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
+        let mut schema = match &node.kind {
+            NodeKind::Any => json!({}),
+            NodeKind::Null => json!({"type": "null"}),
+            NodeKind::Boolean => json!({"type": "boolean"}),
+            NodeKind::Integer => json!({"type": "integer"}),
+            NodeKind::Number => json!({"type": "number"}),
+            NodeKind::String => json!({"type": "string"}),
+            NodeKind::Enum(values) => any_of(enumeration(values)),
+            NodeKind::Array { prefix, additional } => self.array(prefix, additional),
+            NodeKind::Object { properties, additional } => self.object(properties, additional),
+            NodeKind::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
             // Nothing may stand beside a reference.
-            Shape::Ref(id) if node.description.is_some() => json!({"anyOf": [self.references.make(*id)]}),
-            Shape::Ref(id) => self.references.make(*id),
+            NodeKind::Ref(id) if node.description.is_some() => json!({"anyOf": [self.references.to(*id)]}),
+            NodeKind::Ref(id) => self.references.to(*id),
         };
-        let mut told = Vec::new();
-        for (keyword, value) in &node.limits {
+        let mut described = Vec::new();
+        for (keyword, value) in &node.constraints {
             let is_format = keyword == "format";
-            let is_known = is_format && node.shape == Shape::String && FORMATS.iter().any(|known| value == known);
+            let is_known = is_format && node.kind == NodeKind::String && FORMATS.iter().any(|known| value == known);
             if !self.strict || is_known {
                 schema[keyword] = value.clone();
-            } else if !is_format || node.shape == Shape::String {
-                told.push((keyword.as_str(), value));
+            } else if !is_format || node.kind == NodeKind::String {
+                described.push((keyword.as_str(), value));
             }
         }
-        describe(schema, node, &told)
+        describe(schema, node, &described)
     }
 }
 
 impl OpenAi<'_> {
-    fn array(&mut self, prefix: &[Node], rest: &Rest) -> Value {
+    fn array(&mut self, prefix: &[Node], additional: &Additional) -> Value {
         let mut schema = json!({"type": "array"});
         let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
         if self.strict {
             // Strict mode has no tuples: the kinds of items are known, their places are not.
-            items.extend(rest.node().map(|rest| self.node(rest)));
+            items.extend(additional.node().map(|additional| self.node(additional)));
             items.dedup();
             schema["items"] = any_of(items);
             return schema;
@@ -98,16 +98,16 @@ impl OpenAi<'_> {
         if !items.is_empty() {
             schema["prefixItems"] = Value::Array(items);
         }
-        match rest {
-            Rest::Of(rest) => schema["items"] = self.node(rest),
-            Rest::Closed => schema["items"] = json!(false),
-            Rest::Any => schema["items"] = json!({}),
-            Rest::Unstated => {}
+        match additional {
+            Additional::Schema(additional) => schema["items"] = self.node(additional),
+            Additional::Forbidden => schema["items"] = json!(false),
+            Additional::Any => schema["items"] = json!({}),
+            Additional::Unspecified => {}
         }
         schema
     }
 
-    fn object(&mut self, properties: &[Property], rest: &Rest) -> Value {
+    fn object(&mut self, properties: &[Property], additional: &Additional) -> Value {
         let mut members = Map::new();
         for property in properties {
             let mut schema = self.node(&property.node);
@@ -124,7 +124,10 @@ impl OpenAi<'_> {
             .collect();
         let mut schema = json!({"type": "object", "properties": members, "required": required});
         // Strict mode wants it said.
-        self.write_rest(&mut schema, if self.strict && *rest == Rest::Unstated { &Rest::Closed } else { rest });
+        self.write_rest(
+            &mut schema,
+            if self.strict && *additional == Additional::Unspecified { &Additional::Forbidden } else { additional },
+        );
         schema
     }
 }
@@ -149,15 +152,15 @@ fn or_null(mut schema: Value) -> Value {
     schema
 }
 
-/// How much of the documented limits a document uses.
+/// How much of the documented constraints a document uses.
 #[derive(Debug, Default)]
-struct Count {
+struct Usage {
     properties: usize,
     values: usize,
     levels: usize,
 }
 
-impl Count {
+impl Usage {
     fn of(schema: &Value, level: usize) -> Self {
         let mut count = Self { levels: level, ..Self::default() };
         let Some(schema) = schema.as_object() else { return count };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::graph::{Graph, Node, Rest, Shape};
-use super::super::lower::WRAPPER;
+use crate::schema::graph::{Additional, Graph, Node, NodeKind};
+use crate::schema::lower::WRAPPER;
 
 /// The schema in the form the model was told.
 #[derive(Debug)]
@@ -56,11 +56,11 @@ impl Expected {
         let mut nodes = Vec::new();
         for shape in self.graph.shapes(&self.graph.root) {
             match shape {
-                Shape::Array { prefix, rest } => match prefix.first().or(rest.node()) {
+                NodeKind::Array { prefix, additional } => match prefix.first().or(additional.node()) {
                     Some(node) => nodes.push(node),
                     None => return true,
                 },
-                Shape::Any => return true,
+                NodeKind::Any => return true,
                 _ => {}
             }
         }
@@ -81,7 +81,7 @@ impl Expected {
                 .collect();
         }
         shapes.iter().any(|shape| match shape {
-            Shape::Object { properties, .. } => {
+            NodeKind::Object { properties, .. } => {
                 properties.iter().any(|property| property.name == name && self.graph.null_is_absence(property))
             }
             _ => false,
@@ -91,41 +91,42 @@ impl Expected {
     /// Whether the answer may be an object with the member `name`, as far as the schema cares to say.
     fn may_hold(&self, name: &str) -> bool {
         self.graph.shapes(&self.graph.root).iter().any(|shape| match shape {
-            Shape::Any => true,
-            Shape::Object { properties, rest } => {
-                matches!(rest, Rest::Any | Rest::Of(_)) || properties.iter().any(|property| property.name == name)
+            NodeKind::Any => true,
+            NodeKind::Object { properties, additional } => {
+                matches!(additional, Additional::Any | Additional::Schema(_))
+                    || properties.iter().any(|property| property.name == name)
             }
             _ => false,
         })
     }
 }
 
-fn inside<'g>(shape: &'g Shape, step: Step<'_>) -> Option<&'g Node> {
+fn inside<'g>(shape: &'g NodeKind, step: Step<'_>) -> Option<&'g Node> {
     match (shape, step) {
-        (Shape::Array { prefix, rest }, Step::Item(index)) => prefix.get(index).or(rest.node()),
-        (Shape::Object { properties, rest }, Step::Member(name)) => {
+        (NodeKind::Array { prefix, additional }, Step::Item(index)) => prefix.get(index).or(additional.node()),
+        (NodeKind::Object { properties, additional }, Step::Member(name)) => {
             let property = properties.iter().find(|property| property.name == name);
-            property.map(|property| &property.node).or(rest.node())
+            property.map(|property| &property.node).or(additional.node())
         }
         _ => None,
     }
 }
 
 /// Whether the JSON of a value of `shape`, no reference and no union, may begin with `first`.
-fn starts(shape: &Shape, first: u8) -> bool {
+fn starts(shape: &NodeKind, first: u8) -> bool {
     let is_number = matches!(first, b'-' | b'0'..=b'9');
     match shape {
-        Shape::Any => true,
-        Shape::Null => first == b'n',
-        Shape::Boolean => matches!(first, b't' | b'f'),
-        Shape::Integer | Shape::Number => is_number,
-        Shape::String => first == b'"',
-        Shape::Array { .. } => first == b'[',
-        Shape::Object { .. } => first == b'{',
-        Shape::Enum(values) => values.iter().any(|value| {
+        NodeKind::Any => true,
+        NodeKind::Null => first == b'n',
+        NodeKind::Boolean => matches!(first, b't' | b'f'),
+        NodeKind::Integer | NodeKind::Number => is_number,
+        NodeKind::String => first == b'"',
+        NodeKind::Array { .. } => first == b'[',
+        NodeKind::Object { .. } => first == b'{',
+        NodeKind::Enum(values) => values.iter().any(|value| {
             let written = value.to_string();
             written.as_bytes().first() == Some(&first) || (value.is_number() && is_number)
         }),
-        Shape::AnyOf(_) | Shape::Ref(_) => false,
+        NodeKind::AnyOf(_) | NodeKind::Ref(_) => false,
     }
 }

@@ -1,6 +1,6 @@
 //! Where the JSON begins in a reply that is still coming.
 
-use super::super::extract::{CLOSE, OPEN};
+use crate::schema::extract::{CLOSE, OPEN};
 
 /// How sure it is that a bracket opens the answer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +14,15 @@ pub(super) enum Certainty {
 
 /// Looks for the bracket that opens the answer.
 #[derive(Debug, Default)]
-pub(super) struct Search {
-    place: Place,
+pub(super) struct StartSearch {
+    context: Context,
     /// How many characters of `</think>` have just been read.
     closing: usize,
 }
 
 /// What stands before the next character, blanks aside.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Context {
     /// Nothing, or the model's thoughts.
     #[default]
     Start,
@@ -37,20 +37,20 @@ enum Place {
     Prose,
 }
 
-impl Search {
+impl StartSearch {
     /// One that goes on behind a bracket that opened nothing.
     pub(super) fn within_a_line() -> Self {
-        Self { place: Place::Prose, closing: 0 }
+        Self { context: Context::Prose, closing: 0 }
     }
 
     /// The position of the bracket in `text`; what stands before it has been read then.
     pub(super) fn push(&mut self, text: &str) -> Option<(usize, Certainty)> {
         for (at, character) in text.char_indices() {
             if matches!(character, '{' | '[') {
-                match self.place {
-                    Place::Start | Place::Fence => return Some((at, Certainty::Certain)),
-                    Place::Line(_) | Place::Colon => return Some((at, Certainty::Likely)),
-                    Place::Tag(_) | Place::Thoughts | Place::Prose => {}
+                match self.context {
+                    Context::Start | Context::Fence => return Some((at, Certainty::Certain)),
+                    Context::Line(_) | Context::Colon => return Some((at, Certainty::Likely)),
+                    Context::Tag(_) | Context::Thoughts | Context::Prose => {}
                 }
             }
             self.pass(character);
@@ -69,23 +69,23 @@ impl Search {
             *self = Self::default();
             return;
         }
-        self.place = match (self.place, character) {
-            (Place::Thoughts, _) => Place::Thoughts,
-            (Place::Start, '<') => Place::Tag(1),
-            (Place::Tag(matched), _) if is(OPEN.as_bytes().get(matched)) => match matched + 1 {
-                all if all == OPEN.len() => Place::Thoughts,
-                matched => Place::Tag(matched),
+        self.context = match (self.context, character) {
+            (Context::Thoughts, _) => Context::Thoughts,
+            (Context::Start, '<') => Context::Tag(1),
+            (Context::Tag(matched), _) if is(OPEN.as_bytes().get(matched)) => match matched + 1 {
+                all if all == OPEN.len() => Context::Thoughts,
+                matched => Context::Tag(matched),
             },
-            (Place::Start, '`') => Place::Line(1),
-            (Place::Line(2), '`') => Place::Fence,
-            (Place::Line(quotes), '`') => Place::Line(quotes + 1),
-            (Place::Fence, _) if character.is_alphanumeric() || character.is_whitespace() => Place::Fence,
-            (Place::Start, _) if character.is_whitespace() || character == '\u{feff}' => Place::Start,
+            (Context::Start, '`') => Context::Line(1),
+            (Context::Line(2), '`') => Context::Fence,
+            (Context::Line(quotes), '`') => Context::Line(quotes + 1),
+            (Context::Fence, _) if character.is_alphanumeric() || character.is_whitespace() => Context::Fence,
+            (Context::Start, _) if character.is_whitespace() || character == '\u{feff}' => Context::Start,
             // Behind emphasis and the quotes of code it is as before them.
-            (_, '\n') | (Place::Start | Place::Line(_), '*') => Place::Line(0),
-            (_, ':' | '：') | (Place::Colon, '*' | '`') => Place::Colon,
-            (place, _) if character.is_whitespace() => place,
-            _ => Place::Prose,
+            (_, '\n') | (Context::Start | Context::Line(_), '*') => Context::Line(0),
+            (_, ':' | '：') | (Context::Colon, '*' | '`') => Context::Colon,
+            (context, _) if character.is_whitespace() => context,
+            _ => Context::Prose,
         };
     }
 }

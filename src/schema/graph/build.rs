@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::flatten::structure;
+use super::flatten::structural_keywords;
 use super::merge::merge;
-use super::{Definition, DefinitionId, Graph, Node, Property, Rest, Shape};
+use super::{Additional, Definition, DefinitionId, Graph, Node, NodeKind, Property};
 use crate::error::{Error, Result};
 
 /// Deeper documents would exhaust the stack. `serde_json` parses no deeper text either.
@@ -15,40 +15,41 @@ pub(super) const MAX_DEPTH: usize = 128;
 /// A document can ask for exponentially many copies of its parts; none that people write comes near this.
 pub(super) const MAX_STEPS: usize = 50_000;
 
-/// The limits of a shape that a lowering may keep, by the type they belong to.
-const NUMBER_LIMITS: [&str; 6] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
-const STRING_LIMITS: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
-const ARRAY_LIMITS: [&str; 3] = ["minItems", "maxItems", "uniqueItems"];
-const OBJECT_LIMITS: [&str; 2] = ["minProperties", "maxProperties"];
+/// The constraints of a kind that a lowering may keep, by the type they belong to.
+const NUMBER_CONSTRAINTS: [&str; 6] =
+    ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
+const STRING_CONSTRAINTS: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
+const ARRAY_CONSTRAINTS: [&str; 3] = ["minItems", "maxItems", "uniqueItems"];
+const OBJECT_CONSTRAINTS: [&str; 2] = ["minProperties", "maxProperties"];
 
 impl Graph {
     /// Reads `document`.
     ///
     /// Fails with `InvalidInput` where it is not a JSON Schema, refers to something outside itself or to nothing, or
     /// where no value fits it or a definition it uses.
-    pub(in crate::schema) fn read(document: &Value) -> Result<Self> {
+    pub(in crate::schema) fn build(document: &Value) -> Result<Self> {
         if !document.is_object() {
             return Err(invalid("#", "a schema must be a JSON object"));
         }
-        let mut reader = Reader {
+        let mut builder = GraphBuilder {
             document,
             ids: HashMap::new(),
             names: Vec::new(),
             nodes: Vec::new(),
-            merging: Vec::new(),
+            expanding: Vec::new(),
             expanded: Vec::new(),
-            inside: Vec::new(),
+            enclosing: Vec::new(),
             steps: 0,
         };
-        let root = reader.required_node(document, "#", 0)?;
+        let root = builder.required_node(document, "#", 0)?;
         // A definition is read when it is first referred to, which may find further ones.
-        while let Some(pointer) = reader.names.get(reader.nodes.len()).map(|(_, pointer)| pointer.clone()) {
-            let target = reader.target(&pointer, &pointer)?;
-            let node = reader.required_node(target, &pointer, 0)?;
-            reader.nodes.push(node);
+        while let Some(pointer) = builder.names.get(builder.nodes.len()).map(|(_, pointer)| pointer.clone()) {
+            let target = builder.target(&pointer, &pointer)?;
+            let node = builder.required_node(target, &pointer, 0)?;
+            builder.nodes.push(node);
         }
         let definitions =
-            reader.names.into_iter().zip(reader.nodes).map(|((name, _), node)| Definition { name, node }).collect();
+            builder.names.into_iter().zip(builder.nodes).map(|((name, _), node)| Definition { name, node }).collect();
         let graph = Self { root, definitions };
         graph.reject_circles()?;
         Ok(graph)
@@ -60,17 +61,17 @@ impl Graph {
             let mut seen = vec![false; self.definitions.len()];
             let mut left = vec![&self.definitions[start].node];
             while let Some(node) = left.pop() {
-                match &node.shape {
-                    Shape::Ref(id) if *id == start => {
+                match &node.kind {
+                    NodeKind::Ref(id) if *id == start => {
                         let name = &self.definitions[start].name;
                         return Err(Error::invalid_input(format!(
                             "invalid JSON Schema: {name:?} refers to itself alone"
                         )));
                     }
-                    Shape::Ref(id) if !std::mem::replace(&mut seen[*id], true) => {
+                    NodeKind::Ref(id) if !std::mem::replace(&mut seen[*id], true) => {
                         left.push(&self.definitions[*id].node);
                     }
-                    Shape::AnyOf(branches) => left.extend(branches),
+                    NodeKind::AnyOf(branches) => left.extend(branches),
                     _ => {}
                 }
             }
@@ -79,7 +80,7 @@ impl Graph {
     }
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct GraphBuilder<'a> {
     pub(super) document: &'a Value,
     /// By JSON pointer.
     ids: HashMap<String, DefinitionId>,
@@ -88,16 +89,16 @@ pub(super) struct Reader<'a> {
     /// The definitions read so far, in the same order.
     nodes: Vec<Node>,
     /// References being replaced by what they refer to.
-    pub(super) merging: Vec<String>,
+    pub(super) expanding: Vec<String>,
     /// References replaced since the last node began.
     pub(super) expanded: Vec<String>,
     /// References replaced in the nodes around the one being read.
-    pub(super) inside: Vec<String>,
+    pub(super) enclosing: Vec<String>,
     /// How many sets of keywords were looked at.
     pub(super) steps: usize,
 }
 
-impl Reader<'_> {
+impl GraphBuilder<'_> {
     fn required_node(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Node> {
         self.node(schema, path, depth)?.ok_or_else(|| invalid(path, "no value fits this schema"))
     }
@@ -108,15 +109,15 @@ impl Reader<'_> {
             return Err(invalid(path, "nested too deeply"));
         }
         let map = match schema {
-            Value::Bool(true) => return Ok(Some(Node::new(Shape::Any))),
+            Value::Bool(true) => return Ok(Some(Node::new(NodeKind::Any))),
             Value::Bool(false) => return Ok(None),
             Value::Object(map) => self.flatten(map, path, depth)?,
             _ => return Err(invalid(path, "a schema must be an object or a boolean")),
         };
-        let outside = self.inside.len();
-        self.inside.append(&mut self.expanded);
-        let node = self.shape(map.clone(), path, depth)?;
-        self.inside.truncate(outside);
+        let outside = self.enclosing.len();
+        self.enclosing.append(&mut self.expanded);
+        let node = self.kind(map.clone(), path, depth)?;
+        self.enclosing.truncate(outside);
         let Some(mut node) = node else { return Ok(None) };
         if let Some(text) = map.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()) {
             node.description = Some(text.to_owned());
@@ -124,13 +125,13 @@ impl Reader<'_> {
         Ok(Some(node))
     }
 
-    fn shape(&mut self, mut map: Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
+    fn kind(&mut self, mut map: Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
         if let Some(pointer) = map.get("$ref") {
             let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?;
-            return Ok(Some(Node::new(Shape::Ref(self.definition(pointer, path)?))));
+            return Ok(Some(Node::new(NodeKind::Ref(self.definition(pointer, path)?))));
         }
         if map.shift_remove("nullable") == Some(Value::Bool(true)) {
-            let branches = [self.shape(map, path, depth)?, Some(Node::new(Shape::Null))];
+            let branches = [self.kind(map, path, depth)?, Some(Node::new(NodeKind::Null))];
             return Ok(Node::any_of(branches.into_iter().flatten().collect()));
         }
         for keyword in ["anyOf", "oneOf"] {
@@ -160,7 +161,7 @@ impl Reader<'_> {
             Some(_) => return Err(invalid(path, "type must be a string or an array of strings")),
         };
         if types.is_empty() {
-            return Ok(Some(Node::new(Shape::Any)));
+            return Ok(Some(Node::new(NodeKind::Any)));
         }
         let mut branches = Vec::new();
         for name in types {
@@ -177,7 +178,8 @@ impl Reader<'_> {
         path: &str,
         depth: usize,
     ) -> Result<Option<Node>> {
-        let base: Map<String, Value> = structure(beside).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let base: Map<String, Value> =
+            structural_keywords(beside).map(|(key, value)| (key.clone(), value.clone())).collect();
         // A bare type beside a reference says nothing that its target does not; leaving it out keeps recursion whole.
         let narrows = base.keys().any(|keyword| keyword != "type");
         let mut nodes = Vec::new();
@@ -199,28 +201,28 @@ impl Reader<'_> {
 
     /// A node of one type.
     fn typed(&mut self, name: &str, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
-        let (shape, limits): (_, &[&str]) = match name {
-            "null" => (Shape::Null, &[]),
-            "boolean" => (Shape::Boolean, &[]),
-            "integer" => (Shape::Integer, &NUMBER_LIMITS),
-            "number" => (Shape::Number, &NUMBER_LIMITS),
-            "string" => (Shape::String, &STRING_LIMITS),
-            "array" => (self.array(map, path, depth)?, &ARRAY_LIMITS),
+        let (kind, constraints): (_, &[&str]) = match name {
+            "null" => (NodeKind::Null, &[]),
+            "boolean" => (NodeKind::Boolean, &[]),
+            "integer" => (NodeKind::Integer, &NUMBER_CONSTRAINTS),
+            "number" => (NodeKind::Number, &NUMBER_CONSTRAINTS),
+            "string" => (NodeKind::String, &STRING_CONSTRAINTS),
+            "array" => (self.array(map, path, depth)?, &ARRAY_CONSTRAINTS),
             "object" => match self.object(map, path, depth)? {
-                Some(shape) => (shape, &OBJECT_LIMITS),
+                Some(kind) => (kind, &OBJECT_CONSTRAINTS),
                 None => return Ok(None),
             },
             _ => return Err(invalid(path, &format!("{name:?} is not a type"))),
         };
-        let limits = limits
+        let constraints = constraints
             .iter()
             .filter_map(|limit| map.get_key_value(*limit))
             .map(|(keyword, value)| (keyword.clone(), value.clone()))
             .collect();
-        Ok(Some(Node { description: None, shape, limits }))
+        Ok(Some(Node { description: None, kind, constraints }))
     }
 
-    fn array(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Shape> {
+    fn array(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<NodeKind> {
         // Before 2020-12 a tuple was a list in `items`, and `additionalItems` what follows it.
         let (tuple, items) = match map.get("items") {
             Some(tuple @ Value::Array(_)) => (Some(tuple), map.get("additionalItems")),
@@ -232,19 +234,19 @@ impl Reader<'_> {
                 prefix.push(self.required_node(item, &format!("{path}/prefixItems/{index}"), depth + 1)?);
             }
         }
-        let rest = match items {
-            None if prefix.is_empty() => Rest::Any,
+        let additional = match items {
+            None if prefix.is_empty() => Additional::Any,
             None => match map.get("maxItems").and_then(Value::as_u64) {
-                Some(most) if most <= prefix.len() as u64 => Rest::Closed,
-                _ => Rest::Unstated,
+                Some(most) if most <= prefix.len() as u64 => Additional::Forbidden,
+                _ => Additional::Unspecified,
             },
-            Some(items) => self.rest(items, &format!("{path}/items"), depth)?,
+            Some(items) => self.additional(items, &format!("{path}/items"), depth)?,
         };
-        Ok(Shape::Array { prefix, rest })
+        Ok(NodeKind::Array { prefix, additional })
     }
 
     /// An object; `None` where no value fits one of its required properties.
-    fn object(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<Shape>> {
+    fn object(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<NodeKind>> {
         let no_names = Vec::new();
         let required = match map.get("required") {
             None => &no_names,
@@ -263,24 +265,24 @@ impl Reader<'_> {
             }
         }
         let patterns = map.get("patternProperties").and_then(Value::as_object).filter(|patterns| !patterns.is_empty());
-        let rest = match (map.get("additionalProperties"), patterns) {
-            (None, None) if map.contains_key("properties") => Rest::Unstated,
-            (None, None) => Rest::Any,
-            (Some(schema), None) => self.rest(schema, &format!("{path}/additionalProperties"), depth)?,
+        let additional = match (map.get("additionalProperties"), patterns) {
+            (None, None) if map.contains_key("properties") => Additional::Unspecified,
+            (None, None) => Additional::Any,
+            (Some(schema), None) => self.additional(schema, &format!("{path}/additionalProperties"), depth)?,
             (others, Some(patterns)) => {
                 let others = others.filter(|schema| **schema != Value::Bool(false));
                 let schemas: Vec<&Value> = patterns.values().chain(others).collect();
-                self.rest(&json!({"anyOf": schemas}), &format!("{path}/patternProperties"), depth)?
+                self.additional(&json!({"anyOf": schemas}), &format!("{path}/patternProperties"), depth)?
             }
         };
-        Ok(Some(Shape::Object { properties, rest }))
+        Ok(Some(NodeKind::Object { properties, additional }))
     }
 
-    fn rest(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Rest> {
+    fn additional(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Additional> {
         Ok(match self.node(schema, path, depth + 1)? {
-            None => Rest::Closed,
-            Some(Node { shape: Shape::Any, description: None, .. }) => Rest::Any,
-            Some(node) => Rest::Of(Box::new(node)),
+            None => Additional::Forbidden,
+            Some(Node { kind: NodeKind::Any, description: None, .. }) => Additional::Any,
+            Some(node) => Additional::Schema(Box::new(node)),
         })
     }
 

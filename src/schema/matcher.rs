@@ -5,24 +5,24 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::graph::{Graph, Node, Rest, Shape};
+use super::graph::{Additional, Graph, Node, NodeKind};
 use super::lenient::Json;
 
-/// Tells what fits, remembering what it found out inside unions, which ask about one value many times.
-pub(super) struct Judge<'g> {
+/// Tells what fits, caching what it found out inside unions, which ask about one value many times.
+pub(super) struct Matcher<'g> {
     pub(super) graph: &'g Graph,
     known: HashMap<(*const (), *const Node), bool>,
     /// Around this value.
     unions: usize,
 }
 
-impl<'g> Judge<'g> {
+impl<'g> Matcher<'g> {
     pub(super) fn new(graph: &'g Graph) -> Self {
         Self { graph, known: HashMap::new(), unions: 0 }
     }
 
     /// One that is asked about one value many times from the start.
-    pub(super) fn remembering(graph: &'g Graph) -> Self {
+    pub(super) fn caching(graph: &'g Graph) -> Self {
         Self { unions: 1, ..Self::new(graph) }
     }
 
@@ -32,39 +32,39 @@ impl<'g> Judge<'g> {
     }
 
     /// True where `json` is what `node` asks for. Patterns, formats and multiples are not looked at.
-    pub(super) fn fits(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
+    pub(super) fn matches(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
         let node = self.graph.resolve(node);
         if self.unions == 0 || matches!(json, Json::Scalar(_) | Json::NotFinite) {
-            return self.fits_anew(json, node);
+            return self.matches_uncached(json, node);
         }
         let key = (std::ptr::from_ref(json).cast::<()>(), std::ptr::from_ref(node));
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
-        let fits = self.fits_anew(json, node);
+        let fits = self.matches_uncached(json, node);
         self.known.insert(key, fits);
         fits
     }
 
-    fn fits_anew(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
-        if !is_within(&node.limits, json) {
+    fn matches_uncached(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
+        if !satisfies(&node.constraints, json) {
             return false;
         }
-        match (&node.shape, json) {
-            (Shape::Any, _) => json.is_finite(),
-            (Shape::AnyOf(branches), _) => {
+        match (&node.kind, json) {
+            (NodeKind::Any, _) => json.is_finite(),
+            (NodeKind::AnyOf(branches), _) => {
                 self.unions += 1;
-                let fits = branches.iter().any(|branch| self.fits(json, branch));
+                let fits = branches.iter().any(|branch| self.matches(json, branch));
                 self.unions -= 1;
                 fits
             }
-            (Shape::Array { prefix, rest }, Json::Array(items)) => {
-                items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(rest.node()) {
-                    Some(node) => self.fits(item, node),
-                    None => *rest != Rest::Closed && item.is_finite(),
+            (NodeKind::Array { prefix, additional }, Json::Array(items)) => {
+                items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(additional.node()) {
+                    Some(node) => self.matches(item, node),
+                    None => *additional != Additional::Forbidden && item.is_finite(),
                 })
             }
-            (Shape::Object { properties, rest }, Json::Object(members)) => {
+            (NodeKind::Object { properties, additional }, Json::Object(members)) => {
                 let names: Vec<Cow<'_, str>> = members.iter().map(super::lenient::Member::name).collect();
                 let is_complete = properties
                     .iter()
@@ -73,14 +73,14 @@ impl<'g> Judge<'g> {
                 is_complete
                     && members.iter().zip(&names).all(|(member, name)| {
                         let property = properties.iter().find(|property| property.name == *name);
-                        match property.map(|property| &property.node).or(rest.node()) {
-                            Some(node) => self.fits(&member.value, node),
-                            None => *rest != Rest::Closed && member.value.is_finite(),
+                        match property.map(|property| &property.node).or(additional.node()) {
+                            Some(node) => self.matches(&member.value, node),
+                            None => *additional != Additional::Forbidden && member.value.is_finite(),
                         }
                     })
             }
-            (shape, Json::Scalar(literal)) => fits_scalar(shape, literal),
-            (Shape::Enum(values), _) => {
+            (shape, Json::Scalar(literal)) => matches_scalar(shape, literal),
+            (NodeKind::Enum(values), _) => {
                 let text = json.to_text().and_then(|text| serde_json::from_str::<Value>(&text).ok());
                 text.is_some_and(|value| values.contains(&value))
             }
@@ -90,16 +90,16 @@ impl<'g> Judge<'g> {
 }
 
 /// True where the scalar `literal` is of `shape`.
-pub(super) fn fits_scalar(shape: &Shape, literal: &str) -> bool {
+pub(super) fn matches_scalar(shape: &NodeKind, literal: &str) -> bool {
     let first = literal.as_bytes()[0];
     let is_number = matches!(first, b'-' | b'0'..=b'9');
     match shape {
-        Shape::Null => first == b'n',
-        Shape::Boolean => matches!(first, b't' | b'f'),
-        Shape::String => first == b'"',
-        Shape::Number => is_number,
-        Shape::Integer => is_number && is_integer(literal),
-        Shape::Enum(values) => values.iter().any(|value| is_literal(value, literal)),
+        NodeKind::Null => first == b'n',
+        NodeKind::Boolean => matches!(first, b't' | b'f'),
+        NodeKind::String => first == b'"',
+        NodeKind::Number => is_number,
+        NodeKind::Integer => is_number && is_integer(literal),
+        NodeKind::Enum(values) => values.iter().any(|value| is_literal(value, literal)),
         _ => false,
     }
 }
@@ -114,9 +114,9 @@ fn is_integer(literal: &str) -> bool {
     literal.contains(['e', 'E']) && (number.is_infinite() || number.fract() == 0.0)
 }
 
-/// True where `json` keeps to the bounds and lengths in `limits`.
-pub(super) fn is_within(limits: &Map<String, Value>, json: &Json<'_>) -> bool {
-    if limits.is_empty() {
+/// True where `json` keeps to the bounds and lengths in `constraints`.
+pub(super) fn satisfies(constraints: &Map<String, Value>, json: &Json<'_>) -> bool {
+    if constraints.is_empty() {
         return true;
     }
     let measure = match json {
@@ -128,7 +128,7 @@ pub(super) fn is_within(limits: &Map<String, Value>, json: &Json<'_>) -> bool {
             _ => return true,
         },
     };
-    limits.iter().all(|(keyword, limit)| {
+    constraints.iter().all(|(keyword, limit)| {
         let Some(limit) = limit.as_f64() else { return true };
         match keyword.as_str() {
             "minimum" | "minLength" | "minItems" | "minProperties" => measure >= limit,

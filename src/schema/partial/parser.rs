@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::lenient::{MAX_DEPTH, unquoted};
-use super::super::scan;
 use super::expected::{Expected, Step, Wrapping};
 use super::search::Certainty;
+use crate::schema::lenient::{MAX_DEPTH, unquoted};
+use crate::schema::scan;
 
 /// No longer number is read by Python.
 const MAX_NUMBER: usize = 4300;
@@ -14,26 +14,26 @@ const MAX_NUMBER: usize = 4300;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// All of it was read, and the document goes on.
-    More,
+    Incomplete,
     /// The document is whole.
-    Whole,
+    Complete,
     /// The byte at this position is none of the document; it may be read as something else.
-    Broken(usize),
+    Invalid(usize),
 }
 
 /// A JSON document that begins with a bracket.
 #[derive(Debug, Default)]
-pub(super) struct Document {
+pub(super) struct IncrementalParser {
     certainty: Certainty,
     open: Vec<Container>,
     expect: Expect,
     /// The scalar being read, or the last one, as the model wrote it.
     literal: String,
     token: Token,
-    /// What is closed, without white space. The brackets of the first `shown` containers are in it, unclosed.
-    closed: String,
-    shown: usize,
-    /// How many values have been shown; the brackets that close a shown container say nothing new.
+    /// What is output, without white space. The brackets of the first `emitted` containers are in it, unclosed.
+    output: String,
+    emitted: usize,
+    /// How many values have been emitted; the brackets that close a emitted container say nothing new.
     values: usize,
     /// Whether the first container only wraps the root.
     wrapper: bool,
@@ -49,8 +49,8 @@ struct Container {
     quoted: String,
     /// The place of the present item.
     index: usize,
-    /// Whether a closed value inside it is shown.
-    has_shown: bool,
+    /// Whether a closed value inside it is emitted.
+    has_emitted: bool,
 }
 
 /// What may come next.
@@ -81,9 +81,9 @@ enum Token {
 
 /// The byte at hand is none of the document.
 #[derive(Debug)]
-struct Broken;
+struct Invalid;
 
-impl Document {
+impl IncrementalParser {
     /// One before its first bracket.
     pub(super) fn new(certainty: Certainty) -> Self {
         Self { certainty, ..Self::default() }
@@ -100,18 +100,18 @@ impl Document {
             };
             match read {
                 Ok(read) => at += read,
-                Err(Broken) => return Progress::Broken(at),
+                Err(Invalid) => return Progress::Invalid(at),
             }
             if self.open.is_empty() {
-                return Progress::Whole;
+                return Progress::Complete;
             }
         }
-        Progress::More
+        Progress::Incomplete
     }
 
     /// How long a snapshot is, about.
     pub(super) fn size(&self) -> usize {
-        self.closed.len()
+        self.output.len()
     }
 
     /// How many values a snapshot shows.
@@ -122,33 +122,33 @@ impl Document {
     /// Whether its first bracket may be one of the prose: it has held nothing yet that only JSON does.
     pub(super) fn may_be_prose(&self) -> bool {
         let has_name = self.open.first().is_some_and(|container| !container.names.is_empty());
-        self.certainty == Certainty::Likely && self.open.len() == 1 && self.closed.is_empty() && !has_name
+        self.certainty == Certainty::Likely && self.open.len() == 1 && self.output.is_empty() && !has_name
     }
 
-    /// What is closed, as a document.
+    /// What is output, as a document.
     pub(super) fn snapshot(&self) -> String {
-        let mut text = String::with_capacity(self.closed.len() + self.shown);
-        text.push_str(&self.closed);
-        let shown = self.open.get(self.root()..self.shown).unwrap_or_default();
-        text.extend(shown.iter().rev().map(|container| if container.is_object { '}' } else { ']' }));
+        let mut text = String::with_capacity(self.output.len() + self.emitted);
+        text.push_str(&self.output);
+        let emitted = self.open.get(self.root()..self.emitted).unwrap_or_default();
+        text.extend(emitted.iter().rev().map(|container| if container.is_object { '}' } else { ']' }));
         text
     }
 
     /// A byte between tokens.
-    fn structure(&mut self, byte: u8, expected: &Expected) -> Result<(), Broken> {
+    fn structure(&mut self, byte: u8, expected: &Expected) -> Result<(), Invalid> {
         let is_object = self.open.last().is_some_and(|container| container.is_object);
         match (byte, self.expect) {
             (b' ' | b'\n' | b'\r' | b'\t', _) => {}
             (b'}', Expect::KeyOrClose) | (b']', Expect::ValueOrClose) => self.close(),
             (b'}' | b']', Expect::AfterScalar | Expect::AfterContainer) if is_object == (byte == b'}') => {
-                self.settle(expected);
+                self.close_scalar(expected);
                 self.close();
             }
             (b',', Expect::AfterScalar | Expect::AfterContainer) => {
-                self.settle(expected);
+                self.close_scalar(expected);
                 if self.wrapper && self.open.len() == 1 {
                     // It is more than a wrapper.
-                    return Err(Broken);
+                    return Err(Invalid);
                 }
                 if let Some(container) = self.open.last_mut() {
                     container.index += 1;
@@ -160,7 +160,7 @@ impl Document {
             (_, Expect::Value | Expect::ValueOrClose) => {
                 let is_first_item = self.open.len() == 1 && self.expect == Expect::ValueOrClose;
                 if is_first_item && self.certainty == Certainty::Likely && !expected.may_list(byte) {
-                    return Err(Broken);
+                    return Err(Invalid);
                 }
                 match byte {
                     b'{' | b'[' => self.open(byte == b'{')?,
@@ -169,17 +169,17 @@ impl Document {
                         self.begin(Token::Bare);
                         self.literal.push(char::from(byte));
                     }
-                    _ => return Err(Broken),
+                    _ => return Err(Invalid),
                 }
             }
-            _ => return Err(Broken),
+            _ => return Err(Invalid),
         }
         Ok(())
     }
 
-    fn open(&mut self, is_object: bool) -> Result<(), Broken> {
+    fn open(&mut self, is_object: bool) -> Result<(), Invalid> {
         if self.open.len() == MAX_DEPTH {
-            return Err(Broken);
+            return Err(Invalid);
         }
         self.open.push(Container {
             is_object,
@@ -187,27 +187,27 @@ impl Document {
             name: String::new(),
             quoted: String::new(),
             index: 0,
-            has_shown: false,
+            has_emitted: false,
         });
         self.expect = if is_object { Expect::KeyOrClose } else { Expect::ValueOrClose };
         Ok(())
     }
 
-    /// The innermost container is closed.
+    /// The innermost container is output.
     fn close(&mut self) {
         let depth = self.open.len();
         let is_wrapper = self.wrapper && depth == 1;
-        if !is_wrapper && self.shown < depth {
-            // One without a shown value has not appeared yet.
-            self.show_containers(depth);
+        if !is_wrapper && self.emitted < depth {
+            // One without a emitted value has not appeared yet.
+            self.emit_containers(depth);
             self.values += 1;
         }
         if let Some(container) = self.open.pop()
             && !is_wrapper
         {
-            self.closed.push(if container.is_object { '}' } else { ']' });
+            self.output.push(if container.is_object { '}' } else { ']' });
         }
-        self.shown = self.open.len();
+        self.emitted = self.open.len();
         self.expect = Expect::AfterContainer;
     }
 
@@ -220,7 +220,7 @@ impl Document {
     }
 
     /// The inside of a string; how much of `text` was read.
-    fn string(&mut self, text: &str, is_escaped: bool, expected: &Expected) -> Result<usize, Broken> {
+    fn string(&mut self, text: &str, is_escaped: bool, expected: &Expected) -> Result<usize, Invalid> {
         let special = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
         let (read, ends) = match (is_escaped, special) {
             // The character behind a backslash, however long it is, and no more.
@@ -236,18 +236,18 @@ impl Document {
         }
         self.token = Token::None;
         if scan::string(self.literal.as_bytes(), 0) != Ok(self.literal.len()) {
-            return Err(Broken);
+            return Err(Invalid);
         }
         match self.expect {
             Expect::Key | Expect::KeyOrClose => self.name(expected)?,
             // A lone surrogate is an escape that no reader takes.
-            _ => unquoted(&self.literal).map(|_| self.expect = Expect::AfterScalar).ok_or(Broken)?,
+            _ => unquoted(&self.literal).map(|_| self.expect = Expect::AfterScalar).ok_or(Invalid)?,
         }
         Ok(read)
     }
 
     /// A number or a word; how much of `text` was read.
-    fn bare(&mut self, text: &str) -> Result<usize, Broken> {
+    fn bare(&mut self, text: &str) -> Result<usize, Invalid> {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
         let read = text.bytes().take_while(|byte| is_part(byte)).count();
         self.literal.push_str(&text[..read]);
@@ -255,7 +255,7 @@ impl Document {
             self.token = Token::None;
             let is_scalar = scan::scalar(self.literal.as_bytes(), 0) == Ok(self.literal.len());
             if !is_scalar || self.literal.len() > MAX_NUMBER {
-                return Err(Broken);
+                return Err(Invalid);
             }
             self.expect = Expect::AfterScalar;
         }
@@ -263,21 +263,21 @@ impl Document {
     }
 
     /// The name of a member is complete.
-    fn name(&mut self, expected: &Expected) -> Result<(), Broken> {
+    fn name(&mut self, expected: &Expected) -> Result<(), Invalid> {
         let is_first = self.open.len() == 1 && self.expect == Expect::KeyOrClose;
-        let container = self.open.last_mut().ok_or(Broken)?;
-        container.name = unquoted(&self.literal).ok_or(Broken)?.into_owned();
+        let container = self.open.last_mut().ok_or(Invalid)?;
+        container.name = unquoted(&self.literal).ok_or(Invalid)?.into_owned();
         std::mem::swap(&mut container.quoted, &mut self.literal);
-        // Of two members with one name readers take the last: what was shown would change.
+        // Of two members with one name readers take the last: what was emitted would change.
         let is_new = container.names.insert(container.name.clone());
         if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.knows(&container.name)) {
-            return Err(Broken);
+            return Err(Invalid);
         }
         if is_first {
             match expected.wrapping(&container.name) {
                 Wrapping::None => {}
                 Wrapping::Wrapper => self.wrapper = true,
-                Wrapping::Unclear => return Err(Broken),
+                Wrapping::Unclear => return Err(Invalid),
             }
         }
         self.expect = Expect::Colon;
@@ -285,17 +285,17 @@ impl Document {
     }
 
     /// Shows the last value, where that was a scalar.
-    fn settle(&mut self, expected: &Expected) {
+    fn close_scalar(&mut self, expected: &Expected) {
         // A scalar in the wrapper is the whole answer: nothing about it is partial.
         let is_root = self.open.len() == self.root();
         if self.expect != Expect::AfterScalar || is_root || self.is_absent(expected) {
             return;
         }
-        self.show_containers(self.open.len());
+        self.emit_containers(self.open.len());
         if let Some(container) = self.open.last_mut() {
-            Self::show_member(container, &mut self.closed);
+            Self::emit_member(container, &mut self.output);
         }
-        self.closed.push_str(&self.literal);
+        self.output.push_str(&self.literal);
         self.values += 1;
     }
 
@@ -310,25 +310,25 @@ impl Document {
     }
 
     /// Writes the brackets of the first `depth` containers, as far as they are not there yet.
-    fn show_containers(&mut self, depth: usize) {
-        for at in self.shown.max(self.root())..depth {
+    fn emit_containers(&mut self, depth: usize) {
+        for at in self.emitted.max(self.root())..depth {
             let bracket = if self.open[at].is_object { '{' } else { '[' };
             if at > self.root() {
-                Self::show_member(&mut self.open[at - 1], &mut self.closed);
+                Self::emit_member(&mut self.open[at - 1], &mut self.output);
             }
-            self.closed.push(bracket);
+            self.output.push(bracket);
         }
-        self.shown = depth;
+        self.emitted = depth;
     }
 
     /// Writes what stands before a value of `container`.
-    fn show_member(container: &mut Container, closed: &mut String) {
-        if std::mem::replace(&mut container.has_shown, true) {
-            closed.push(',');
+    fn emit_member(container: &mut Container, output: &mut String) {
+        if std::mem::replace(&mut container.has_emitted, true) {
+            output.push(',');
         }
         if container.is_object {
-            closed.push_str(&container.quoted);
-            closed.push(':');
+            output.push_str(&container.quoted);
+            output.push(':');
         }
     }
 

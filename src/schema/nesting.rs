@@ -5,39 +5,41 @@
 
 use std::borrow::Cow;
 
-use super::graph::{Graph, Node, Property, Rest, Shape};
+use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::Json;
 
 /// True where the schema allows no member or item of `json` one bracket further out.
-pub(super) fn is_placed(json: &Json<'_>, graph: &Graph) -> bool {
-    let mut walk = Walk { graph, around: Vec::new() };
-    walk.check(json, &[&graph.root], 0)
+pub(super) fn is_unambiguous(json: &Json<'_>, graph: &Graph) -> bool {
+    let mut check = NestingCheck { graph, enclosing: Vec::new() };
+    check.check(json, &[&graph.root], 0)
 }
 
-struct Walk<'g, 't> {
+struct NestingCheck<'g, 't> {
     graph: &'g Graph,
-    /// For each object around the value: what it may hold, and what it holds.
-    around: Vec<(Vec<&'g Property>, Vec<Cow<'t, str>>)>,
+    /// For each object enclosing the value: what it may hold, and what it holds.
+    enclosing: Vec<(Vec<&'g Property>, Vec<Cow<'t, str>>)>,
 }
 
-impl<'g, 't> Walk<'g, 't> {
+impl<'g, 't> NestingCheck<'g, 't> {
     fn check(&mut self, json: &'t Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
-        let shapes: Vec<&Shape> = nodes.iter().flat_map(|node| self.graph.shapes(node)).collect();
+        let shapes: Vec<&NodeKind> = nodes.iter().flat_map(|node| self.graph.shapes(node)).collect();
         match json {
             Json::Scalar(_) | Json::NotFinite => true,
             Json::Array(items) => {
                 let rows: Vec<_> = shapes
                     .iter()
                     .filter_map(|shape| match shape {
-                        Shape::Array { prefix, rest } => Some((prefix, rest)),
+                        NodeKind::Array { prefix, additional } => Some((prefix, additional)),
                         _ => None,
                     })
                     .collect();
                 let is_known = !rows.is_empty() || depth == 0;
                 is_known
                     && items.iter().enumerate().all(|(index, item)| {
-                        let nodes: Vec<_> =
-                            rows.iter().filter_map(|(prefix, rest)| prefix.get(index).or(rest.node())).collect();
+                        let nodes: Vec<_> = rows
+                            .iter()
+                            .filter_map(|(prefix, additional)| prefix.get(index).or(additional.node()))
+                            .collect();
                         self.check(item, &nodes, depth + 1)
                     })
             }
@@ -45,23 +47,23 @@ impl<'g, 't> Walk<'g, 't> {
                 let mut properties = Vec::new();
                 let mut others = Vec::new();
                 for shape in shapes {
-                    if let Shape::Object { properties: named, rest } = shape {
+                    if let NodeKind::Object { properties: named, additional } = shape {
                         properties.extend(named);
-                        others.extend(Rest::node(rest));
+                        others.extend(Additional::node(additional));
                     }
                 }
                 let names: Vec<_> = members.iter().map(super::lenient::Member::name).collect();
                 let may_belong_further_out = names.iter().any(|name| {
                     (depth > 0 && !properties.iter().any(|property| property.name == *name))
-                        || self.around.iter().any(|(properties, members)| {
+                        || self.enclosing.iter().any(|(properties, members)| {
                             properties.iter().any(|property| property.name == *name) && !members.contains(name)
                         })
                 });
                 if may_belong_further_out {
                     return false;
                 }
-                self.around.push((properties.clone(), names));
-                let is_placed = members.iter().all(|member| {
+                self.enclosing.push((properties.clone(), names));
+                let is_unambiguous = members.iter().all(|member| {
                     let name = member.name();
                     let matching: Vec<_> = properties
                         .iter()
@@ -70,8 +72,8 @@ impl<'g, 't> Walk<'g, 't> {
                         .collect();
                     self.check(&member.value, if matching.is_empty() { &others } else { &matching }, depth + 1)
                 });
-                self.around.pop();
-                is_placed
+                self.enclosing.pop();
+                is_unambiguous
             }
         }
     }
@@ -85,7 +87,7 @@ mod tests {
     use crate::schema::lenient::Parser;
 
     fn placed(schema: &Value, text: &str) -> bool {
-        is_placed(&Parser::strict(text).unwrap(), &Graph::read(schema).unwrap())
+        is_unambiguous(&Parser::strict(text).unwrap(), &Graph::build(schema).unwrap())
     }
 
     #[test]

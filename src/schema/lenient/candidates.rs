@@ -1,6 +1,6 @@
 //! Finding what starts like JSON in a reply, without deciding yet which of it is meant.
 
-use super::{Fault, Json, Parser};
+use super::{Json, ParseError, Parser};
 use crate::schema::change::Changes;
 use crate::schema::extract::{CLOSE, OPEN, end_of_brackets, opens_fence};
 use crate::schema::scan;
@@ -10,24 +10,24 @@ const MAX_RESUMES: usize = 8;
 
 /// A stretch of the reply that starts like JSON.
 #[derive(Debug)]
-pub(in crate::schema) struct Candidate<'t> {
+pub(in crate::schema) struct JsonCandidate<'t> {
     pub(in crate::schema) start: usize,
     pub(in crate::schema) end: usize,
     /// It opens a code fence.
     pub(in crate::schema) fenced: bool,
-    pub(in crate::schema) state: State<'t>,
+    pub(in crate::schema) outcome: Outcome<'t>,
 }
 
 #[derive(Debug)]
-pub(in crate::schema) enum State<'t> {
-    Whole(Json<'t>, Changes),
-    Cut,
-    Broken,
+pub(in crate::schema) enum Outcome<'t> {
+    Complete(Json<'t>, Changes),
+    Truncated,
+    Invalid,
 }
 
 /// The candidates in `reply`, in their order; `None` where one is nested too deeply to look further.
 /// Takes time linear in the length of the reply.
-pub(in crate::schema) fn find(reply: &str) -> Option<Vec<Candidate<'_>>> {
+pub(in crate::schema) fn find_candidates(reply: &str) -> Option<Vec<JsonCandidate<'_>>> {
     let mut answer = start_of_text(reply, 0);
     while reply[answer..].starts_with(OPEN) {
         let Some(length) = reply[answer..].find(CLOSE) else { return Some(Vec::new()) };
@@ -39,7 +39,7 @@ pub(in crate::schema) fn find(reply: &str) -> Option<Vec<Candidate<'_>>> {
         Some(length) if !reply[answer..answer + length].contains(OPEN) => {
             let tag = answer + length;
             // The tag may also stand in a string of the answer itself.
-            let is_inside = |candidate: &Candidate<'_>| (candidate.start..candidate.end).contains(&tag);
+            let is_inside = |candidate: &JsonCandidate<'_>| (candidate.start..candidate.end).contains(&tag);
             if found.iter().any(is_inside) { Some(found) } else { values(reply, tag + CLOSE.len()) }
         }
         _ => Some(found),
@@ -47,7 +47,7 @@ pub(in crate::schema) fn find(reply: &str) -> Option<Vec<Candidate<'_>>> {
 }
 
 /// The one value that the text from `start` on is, or the candidates in it.
-fn values(reply: &str, start: usize) -> Option<Vec<Candidate<'_>>> {
+fn values(reply: &str, start: usize) -> Option<Vec<JsonCandidate<'_>>> {
     let start = start_of_text(reply, start);
     let (inside, fenced) = match reply[start..].strip_prefix("```").and_then(|text| text.split_once('\n')) {
         Some((_, content)) => (start_of_text(reply, reply.len() - content.len()), true),
@@ -55,19 +55,19 @@ fn values(reply: &str, start: usize) -> Option<Vec<Candidate<'_>>> {
     };
     if !reply[inside..].starts_with(['{', '[']) {
         let mut parser = Parser::new(reply, inside);
-        match parser.value(super::Role::Item) {
+        match parser.value(super::StringRole::Item) {
             Ok(value) if is_rest_empty(reply, parser.at) => {
-                let state = State::Whole(value, parser.changes);
-                return Some(vec![Candidate { start: inside, end: parser.at, fenced, state }]);
+                let outcome = Outcome::Complete(value, parser.changes);
+                return Some(vec![JsonCandidate { start: inside, end: parser.at, fenced, outcome }]);
             }
-            Err(Fault::TooDeep) => return None,
+            Err(ParseError::TooDeep) => return None,
             _ => {}
         }
     }
     search(reply, start)
 }
 
-fn search(reply: &str, mut at: usize) -> Option<Vec<Candidate<'_>>> {
+fn search(reply: &str, mut at: usize) -> Option<Vec<JsonCandidate<'_>>> {
     let bytes = reply.as_bytes();
     let mut found = Vec::new();
     let mut resumes = 0;
@@ -75,29 +75,31 @@ fn search(reply: &str, mut at: usize) -> Option<Vec<Candidate<'_>>> {
     while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
         let start = at + offset;
         let mut parser = Parser::new(reply, start);
-        let (end, state) = match parser.value(super::Role::Item) {
-            Ok(_) if is_fragment(reply, start, parser.at) => (parser.at, State::Broken),
-            Ok(value) => (parser.at, State::Whole(value, parser.changes)),
-            Err(Fault::TooDeep) => return None,
-            Err(Fault::Cut) if parser.is_json || resumes == MAX_RESUMES => (bytes.len(), State::Cut),
-            Err(Fault::Broken(stop)) if parser.is_json => {
-                (end_of_brackets(bytes, stop, parser.open.len()), State::Broken)
+        let (end, outcome) = match parser.value(super::StringRole::Item) {
+            Ok(_) if is_fragment(reply, start, parser.at) => (parser.at, Outcome::Invalid),
+            Ok(value) => (parser.at, Outcome::Complete(value, parser.changes)),
+            Err(ParseError::TooDeep) => return None,
+            Err(ParseError::Truncated) if parser.is_json || resumes == MAX_RESUMES => (bytes.len(), Outcome::Truncated),
+            Err(ParseError::Invalid(position)) if parser.is_json => {
+                (end_of_brackets(bytes, position, parser.open.len()), Outcome::Invalid)
             }
-            Err(Fault::Cut) if start == first || is_rest_empty(reply, start + 1) || opens_fence(&reply[..start]) => {
-                (bytes.len(), State::Cut)
+            Err(ParseError::Truncated)
+                if start == first || is_rest_empty(reply, start + 1) || opens_fence(&reply[..start]) =>
+            {
+                (bytes.len(), Outcome::Truncated)
             }
             // Prose. Its quote may open a string that is none.
-            Err(Fault::Cut) => {
+            Err(ParseError::Truncated) => {
                 resumes += 1;
                 at = parser.quote.map_or(bytes.len(), |quote| quote + 1);
                 continue;
             }
-            Err(Fault::Broken(stop)) => {
-                at = parser.quote.map_or(stop, |quote| quote + 1).max(start + 1);
+            Err(ParseError::Invalid(position)) => {
+                at = parser.quote.map_or(position, |quote| quote + 1).max(start + 1);
                 continue;
             }
         };
-        found.push(Candidate { start, end, fenced: opens_fence(&reply[..start]), state });
+        found.push(JsonCandidate { start, end, fenced: opens_fence(&reply[..start]), outcome });
         at = end;
     }
     Some(found)

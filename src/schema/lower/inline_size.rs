@@ -1,14 +1,14 @@
 //! How large a document becomes with its definitions written where they are used.
 
 use super::root;
-use crate::schema::graph::{Graph, Node, Shape};
+use crate::schema::graph::{Graph, Node, NodeKind};
 
 /// Above this many nodes, or levels, inlining costs more than references do.
 const MAX_SIZE: Size = Size { nodes: 4000, levels: 100 };
 
 /// Whether the document stays of a sane size with the definitions that `inline` marks written where they are used. None of
 /// those may lead back to itself.
-pub(super) fn is_sane(graph: &Graph, inline: &[bool]) -> bool {
+pub(super) fn is_acceptable(graph: &Graph, inline: &[bool]) -> bool {
     let size = Size::of(graph, &root(graph), inline, &mut vec![None; inline.len()]);
     size.nodes <= MAX_SIZE.nodes && size.levels <= MAX_SIZE.levels
 }
@@ -23,7 +23,7 @@ struct Size {
 impl Size {
     fn of(graph: &Graph, node: &Node, inline: &[bool], known: &mut Vec<Option<Self>>) -> Self {
         let mut size = Self { nodes: 1, levels: 1 };
-        if let Shape::Ref(id) = node.shape {
+        if let NodeKind::Ref(id) = node.kind {
             if !inline[id] {
                 return size;
             }
