@@ -56,7 +56,7 @@ impl<'g> Coercer<'g> {
                 self.object(members, properties, additional)
             }
             (NodeKind::Array { prefix, additional }, _) => {
-                self.into_list(json, node, prefix.first().or(additional.node()))
+                self.to_list(json, node, prefix.first().or(additional.node()))
             }
             (NodeKind::Object { properties, .. }, Json::Array(items)) => {
                 self.list_into_object(json, items, node, properties)
@@ -162,7 +162,7 @@ impl<'g> Coercer<'g> {
     }
 
     /// Where a list is wanted: the list in an object that holds nothing else, the list in a string, or a list of this one.
-    fn into_list<'t>(&mut self, json: &Json<'t>, node: &'g Node, item: Option<&'g Node>) -> Option<Json<'t>> {
+    fn to_list<'t>(&mut self, json: &Json<'t>, node: &'g Node, item: Option<&'g Node>) -> Option<Json<'t>> {
         let inside = match json {
             Json::Object(members) => match members.as_slice() {
                 [Member { value: list @ Json::Array(_), .. }] => Some(list),

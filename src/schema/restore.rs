@@ -35,14 +35,14 @@ pub(super) fn restore(graph: &Graph, wrapped: bool, nullable: bool, text: String
     if removals.is_empty() && !unwrapped {
         return text;
     }
-    let mut restored = String::with_capacity(end - start);
+    let mut out = String::with_capacity(end - start);
     let mut at = start;
     for removal in removals {
-        restored.push_str(&text[at..removal.start]);
+        out.push_str(&text[at..removal.start]);
         at = removal.end;
     }
-    restored.push_str(&text[at..end]);
-    restored
+    out.push_str(&text[at..end]);
+    out
 }
 
 /// A JSON value and where it stands in the text.
