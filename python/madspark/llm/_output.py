@@ -11,6 +11,7 @@ from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from madspark import _core
+from madspark.llm._json_schema import JsonSchemaValidator, SchemaMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +24,6 @@ MAX_REPORTED_ERRORS = 20
 
 MAX_CACHED_SCHEMAS = 128
 """The number of dictionary schemas whose adapters are cached. Types are cached for as long as they live."""
-
-
-class SchemaMismatchError(ValueError):
-    """A reply does not match a JSON Schema."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("; ".join(errors))
-        self.errors = errors
 
 
 class OutputAdapter(Generic[_T]):
@@ -144,19 +137,9 @@ def _adapter_of_dict(document: dict[str, Any]) -> OutputAdapter[Any]:
 
 @functools.lru_cache(maxsize=MAX_CACHED_SCHEMAS)
 def _adapter_of_json_schema(text: str) -> OutputAdapter[Any]:
-    from madspark.llm._document import Document
-
     document = json.loads(text)
-    validator = Document(document)
-
-    def validate_json(reply: str) -> Any:
-        value = json.loads(reply)
-        errors = validator.faults(value)
-        if errors:
-            raise SchemaMismatchError(errors)
-        return value
-
-    return OutputAdapter(document, validate_json, _core_schema(None, document))
+    validator = JsonSchemaValidator(document)
+    return OutputAdapter(document, validator.validate_json, _core_schema(None, document))
 
 
 def _unsupported(schema: object, reason: str) -> TypeError:

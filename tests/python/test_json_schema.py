@@ -1,4 +1,4 @@
-"""The judge of JSON Schemas agrees with another one, keyword by keyword and mixed."""
+"""The JSON Schema validator agrees with an independent one, keyword by keyword and in combination."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from madspark.llm._document import Document
+from madspark.llm._json_schema import JsonSchemaValidator, SchemaMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ PATTERNS = ["^a", "b$", "[0-9]", "^.{1,2}$", r"^\w+$"]
 TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"]
 
 
-class Maker(random.Random):
-    """Makes schemas of every keyword that is judged, and values that may fit them."""
+class Generator(random.Random):
+    """Generates schemas of every enforced keyword, and values that may match them."""
 
     def value(self, depth: int = 3) -> Any:
         match self.choice(["scalar", "scalar", "list", "object"]) if depth else "scalar":
@@ -81,21 +81,21 @@ class Maker(random.Random):
 
 
 def test_it_agrees_with_an_independent_validator() -> None:
-    maker = Maker(20_260)
+    generator = Generator(20_260)
     seen = {True: 0, False: 0}
     for _ in range(4000):
-        schema = maker.schema()
-        judge, other = Document(schema), jsonschema.Draft202012Validator(schema)
+        schema = generator.schema()
+        validator, independent = JsonSchemaValidator(schema), jsonschema.Draft202012Validator(schema)
         for _ in range(6):
-            value = maker.value()
-            fits = not judge.faults(value)
-            seen[fits] += 1
-            assert fits == other.is_valid(value), (schema, value)
+            value = generator.value()
+            is_valid = not validator.errors(value)
+            seen[is_valid] += 1
+            assert is_valid == independent.is_valid(value), (schema, value)
     assert min(seen.values()) > 5000
 
 
 @pytest.mark.parametrize(
-    ("schema", "fitting", "unfitting"),
+    ("schema", "valid", "invalid"),
     [
         ({"type": "integer"}, [1, 1.0, 10**30], [1.5, True, "1", None]),
         ({"type": "number"}, [1, 1.5], [True, "1"]),
@@ -106,7 +106,7 @@ def test_it_agrees_with_an_independent_validator() -> None:
         ({"uniqueItems": True}, [list(range(50_000))], [[*range(50_000), 49_999.0]]),
         ({"multipleOf": 0.1}, [0.3, 0.7, 1, 1.1, 1e30], [0.35, float("inf")]),
         ({"multipleOf": 3}, [10**40 * 3], [10**40 * 3 + 1]),
-        # JavaScript's pattern: the end is the end, digits and words are those of ASCII.
+        # Patterns are JavaScript's: `$` is the very end, and digits and words are ASCII.
         ({"pattern": "^a$"}, ["a"], ["a\n", "ab"]),
         ({"pattern": r"^\d\w$"}, ["1a"], ["\u0661a", "1é"]),
         ({"pattern": "[$]"}, ["a$"], ["a"]),
@@ -121,7 +121,7 @@ def test_it_agrees_with_an_independent_validator() -> None:
         ({"$ref": "#/$defs/a~1b%25", "$defs": {"a/b%": {"type": "null"}}}, [None], [1]),
         ({"properties": {"a": {"$ref": "#"}}, "type": "object"}, [{"a": {"a": {}}}], [{"a": {"a": 1}}]),
         ({"$ref": "#/$defs/A", "maximum": 3, "$defs": {"A": {"type": "integer"}}}, [3], [4, 2.5]),
-        # Older ways of writing, and OpenAPI's.
+        # Forms of older drafts and of OpenAPI.
         ({"items": [{"type": "string"}], "additionalItems": {"type": "integer"}}, [["a", 1], []], [[1], ["a", "b"]]),
         ({"type": "string", "nullable": True}, ["a", None], [1]),
         ({"contains": {"type": "null"}, "minContains": 2, "maxContains": 3}, [[None, None, 1]], [[None], [None] * 4]),
@@ -133,22 +133,22 @@ def test_it_agrees_with_an_independent_validator() -> None:
         ),
     ],
 )
-def test_the_fine_print(schema: dict[str, Any], fitting: list[Any], unfitting: list[Any]) -> None:
-    judge = Document(json.loads(json.dumps(schema)))
-    for value in fitting:
-        assert judge.faults(value) == [], value
-    for value in unfitting:
-        assert judge.faults(value), value
+def test_edge_cases_of_keywords(schema: dict[str, Any], valid: list[Any], invalid: list[Any]) -> None:
+    validator = JsonSchemaValidator(json.loads(json.dumps(schema)))
+    for value in valid:
+        assert validator.errors(value) == [], value
+    for value in invalid:
+        assert validator.errors(value), value
 
 
 @pytest.mark.parametrize(
-    ("schema", "value", "faults"),
+    ("schema", "value", "errors"),
     [
         ({"type": ["string", "null"]}, 1, ["the answer: must be of type string or null"]),
         ({"properties": {"a": {"items": {"minimum": 3}}}}, {"a": [4, 2]}, ["a.1: must be at least 3"]),
         ({"additionalProperties": False, "properties": {"a": True}}, {"a": 1, "b": 2}, ["b: must not be there"]),
         ({"required": ["a", "b"]}, {}, ["a: is missing", "b: is missing"]),
-        # Of several branches the nearest one speaks.
+        # The branch with the fewest errors is reported.
         (
             {"anyOf": [{"type": "string"}, {"required": ["a", "b"]}, {"type": "array"}]},
             {"a": 1},
@@ -162,24 +162,39 @@ def test_the_fine_print(schema: dict[str, Any], fitting: list[Any], unfitting: l
         ),
     ],
 )
-def test_faults_name_the_place(schema: dict[str, Any], value: Any, faults: list[str]) -> None:
-    assert Document(schema).faults(value) == faults
+def test_errors_include_the_path(schema: dict[str, Any], value: Any, errors: list[str]) -> None:
+    assert JsonSchemaValidator(schema).errors(value) == errors
 
 
 @pytest.mark.parametrize("union", ["oneOf", "anyOf"])
-def test_a_deep_value_is_looked_at_once(union: str) -> None:
+def test_nested_unions_take_linear_time(union: str) -> None:
     deeper = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}
-    judge = Document({union: [{"type": "integer"}, deeper]})
-    fitting: Any = 1
-    unfitting: Any = "x"
+    validator = JsonSchemaValidator({union: [{"type": "integer"}, deeper]})
+    valid: Any = 1
+    invalid: Any = "x"
     for _ in range(60):
-        fitting, unfitting = {"next": fitting}, {"next": unfitting}
-    assert judge.faults(fitting) == []
-    assert judge.faults(unfitting) == ["the answer: must be of type integer"]
+        valid, invalid = {"next": valid}, {"next": invalid}
+    assert validator.errors(valid) == []
+    assert validator.errors(invalid) == ["the answer: must be of type integer"]
 
 
-def test_endless_depth_is_a_fault() -> None:
+def test_deep_nesting_is_an_error() -> None:
     value: list[Any] = []
     for _ in range(5000):
         value = [value]
-    assert Document({"items": {"$ref": "#"}}).faults(value) == ["the answer: nested too deeply"]
+    assert JsonSchemaValidator({"items": {"$ref": "#"}}).errors(value) == ["the answer: nested too deeply"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000 + "]" * 5000, "1" * 5000, '"\\ud800"', "NaN", "-Infinity", "[1", ""],
+    ids=["depth", "digits", "surrogate", "nan", "infinity", "cut", "empty"],
+)
+def test_text_that_python_cannot_represent_is_a_mismatch(text: str) -> None:
+    with pytest.raises(SchemaMismatchError, match="the answer: "):
+        JsonSchemaValidator({}).validate_json(text)
+
+
+@pytest.mark.parametrize("text", ["1" * 4000, '{"a": [1.5, -0, "\\ud83d\\ude00", null, true]}', "1e400"])
+def test_json_text_becomes_plain_data(text: str) -> None:
+    assert JsonSchemaValidator({}).validate_json(text) == json.loads(text)
