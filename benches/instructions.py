@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from benches import measure, workload
 from benches.callers.ours import Ours
+from benches.machine import pin
 from benches.upstream import Upstream
 
 SHAPES = ("plain", "structured")
@@ -31,14 +33,13 @@ _TOTAL = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
 
 async def _make_calls(port: int, shape: str, count: int) -> None:
     call = measure.call_of(Ours("ollama", port), shape)
-    prompts = workload.prompts()
-    permits = asyncio.Semaphore(IN_FLIGHT)
+    prompts = itertools.islice(workload.prompts(), count)
 
-    async def one() -> None:
-        async with permits:
-            await call(next(prompts))
+    async def caller() -> None:
+        for prompt in prompts:
+            await call(prompt)
 
-    await asyncio.gather(*(one() for _ in range(count)))
+    await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
 
 
 def count_instructions(port: int, shape: str, count: int) -> int:
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, metavar=("PORT", "SHAPE", "COUNT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
+        pin(0)
         port, shape, count = arguments.child
         asyncio.run(_make_calls(int(port), shape, int(count)))
         return
