@@ -76,7 +76,7 @@ test-python: $(TEST_INSTALLED) ## Test the package; PROFILE=release tests the wh
 	$(TEST_VENV)/bin/pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal
 
 docs: $(TEST_TOOLS) ## Build the documentation site into target/site; broken links are errors
-	$(TEST_VENV)/bin/mkdocs build --strict --site-dir target/site
+	PYTHONPATH=python $(TEST_VENV)/bin/zensical build --strict
 
 bench: $(BENCH_INSTALLED) ## Measure what a call costs, on an idle machine
 	$(BENCH_VENV)/bin/python -m benches.bridge

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from madspark import LLMConfig, LLMRouter
+
 if TYPE_CHECKING:
     from madspark.testing import Simulator
 
@@ -64,6 +66,17 @@ async def test_a_block_runs(
 def test_blocks_are_found_on_the_pages_that_have_them() -> None:
     pages = {page.values[0].name for page in blocks()}
     assert pages >= {"README.md", "calls.md", "migration.md", "testing.md"}
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    source = (ROOT / "src" / "config" / "environment.rs").read_text(encoding="utf-8")
+    variables = set(re.findall(r'reader\.\w+\(\s*"([A-Z_]+)"|self\.\w+\(\s*"([A-Z_]+)"', source))
+    names = {name for pair in variables for name in pair if name}
+    assert len(names) > 15
+    fields = set(inspect.signature(LLMConfig).parameters) | set(inspect.signature(LLMRouter).parameters)
+    missing = {name for name in names | fields if f"`{name}`" not in page}
+    assert missing == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
