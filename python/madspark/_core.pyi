@@ -396,7 +396,7 @@ class Coordinator:
         emit: Callable[[str, float], object] | None,
         gate: Callable[[str], Coroutine[Any, Any, str]] | None,
         events: int,
-        patience: float,
+        idle_timeout: float,
     ) -> Run: ...
 
 @final

@@ -151,7 +151,7 @@ macro_rules! inferences {
     )*
 
         /// An inference of any type about one idea.
-        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(untagged)]
         pub enum Inference {
             $($(#[$doc])* $name($name),)*
@@ -182,9 +182,6 @@ macro_rules! inferences {
 }
 
 inferences! {
-    /// Whether the idea reaches its aim.
-    FullInference {}
-
     /// What causes what.
     CausalInference {
         /// Each cause with its effect, in order.
@@ -227,6 +224,10 @@ inferences! {
         #[garde(skip)]
         second_order_effects: Option<Vec<String>>,
     }
+
+    // The last one, because an untagged enum is read as its first variant that fits, and this one fits every inference.
+    /// Whether the idea reaches its aim.
+    FullInference {}
 }
 
 /// A constraint and how well an idea keeps it.

@@ -1,50 +1,50 @@
-//! What a run hands back for every idea it kept.
+//! The result of a run for one idea.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::gate::CandidateEdit;
 use super::score::{self, Gain};
 use super::stage::Stage;
 use crate::agents::{CriticEvaluation, DimensionScores, Inference};
 
-/// How much of the workflow an idea went through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The status of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Every stage that was asked for.
+    /// Every requested stage succeeded.
     Ok,
-    /// Some stage failed; [`Candidate::problems`] tells which. What is there is real.
+    /// Some stages failed: see [`Candidate::problems`].
     Degraded,
-    /// No idea of the run could be evaluated, and nothing came after.
+    /// No idea of the run could be evaluated, so the later stages did not run.
     Failed,
 }
 
 /// A stage that failed for an idea.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// Why, in words.
+    /// Why it failed.
     pub reason: String,
 }
 
-/// A kept idea and what became of it. What a failed or skipped stage would have given is `None`; nothing is invented.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// An idea and the outputs of the stages for it. The output of a failed or skipped stage is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The idea as one text, `title: description`.
     pub idea: String,
-    /// The same text, under the name older callers use.
+    /// The same text, under the name that older callers use.
     pub text: String,
     /// The critic's score, 0.0 to 10.0.
     pub initial_score: Option<f64>,
     /// The critic's comment.
     pub initial_critique: Option<String>,
-    /// The case for the idea, as bullet text.
+    /// The arguments for the idea, as bullet points.
     pub advocacy: Option<String>,
-    /// The case against the idea, as bullet text.
+    /// The arguments against the idea, as bullet points.
     pub skepticism: Option<String>,
-    /// Its scores on seven dimensions, serialized with what follows from them.
-    #[serde(serialize_with = "evaluated")]
+    /// The scores on seven dimensions, serialised with the values computed from them.
+    #[serde(serialize_with = "serialize_scores", deserialize_with = "deserialize_scores")]
     pub multi_dimensional_evaluation: Option<DimensionScores>,
     /// The improved idea as one text, `title: description`.
     pub improved_idea: Option<String>,
@@ -53,25 +53,25 @@ pub struct Candidate {
     /// The critic's comment on the improved idea.
     pub improved_critique: Option<String>,
     /// The scores of the improved idea on seven dimensions.
-    #[serde(serialize_with = "evaluated")]
+    #[serde(serialize_with = "serialize_scores", deserialize_with = "deserialize_scores")]
     pub improved_multi_dimensional_evaluation: Option<DimensionScores>,
-    /// Improved score minus initial score, to one decimal.
+    /// The improved score minus the initial score, to one decimal.
     pub score_delta: Option<f64>,
-    /// Whether the improvement is worth the name; `None` where one of the scores is missing.
+    /// Whether the improvement is meaningful; `None` if a score is missing.
     pub is_meaningful_improvement: Option<bool>,
-    /// How alike the idea and the improved idea are, 0.0 to 1.0.
+    /// The similarity of the idea and the improved idea, 0.0 to 1.0.
     pub similarity_score: Option<f64>,
-    /// What follows from the idea, where that is certain enough; callers find no such field otherwise.
+    /// The conclusions from the idea, if their confidence reaches the threshold. The field is omitted otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logical_inference: Option<Inference>,
-    /// How much of the workflow it went through.
+    /// The status of the candidate.
     pub status: Status,
-    /// The stages that failed for it, in order.
+    /// The failed stages, in order.
     pub problems: Vec<Problem>,
 }
 
 impl Candidate {
-    /// An idea of which nothing is known yet.
+    /// A generated idea before its first stage.
     pub(super) fn new(idea: String) -> Self {
         Self {
             text: idea.clone(),
@@ -94,30 +94,30 @@ impl Candidate {
         }
     }
 
-    /// Notes that `stage` gave nothing for it.
-    pub(super) fn lack(&mut self, stage: Stage, reason: String) {
+    /// Records that `stage` failed for the idea.
+    pub(super) fn add_problem(&mut self, stage: Stage, reason: String) {
         self.status = Status::Degraded;
         self.problems.push(Problem { stage, reason });
         self.problems.sort_by_key(|problem| problem.stage);
     }
 
-    /// Takes the critic's view of it.
+    /// Stores the evaluation of the idea.
     pub(super) fn evaluate(&mut self, evaluation: CriticEvaluation) {
         self.initial_score = Some(evaluation.score);
         self.initial_critique = Some(evaluation.comment);
     }
 
-    /// All that has been said about it and of it, which is what later prompts repeat.
+    /// The texts that the prompts of later stages include.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        let said = [&self.initial_critique, &self.advocacy, &self.skepticism, &self.improved_idea];
-        let inferred = self.logical_inference.iter().flat_map(|inference| {
-            let told = std::iter::once(inference.conclusion()).chain(inference.improvements());
-            told.chain(inference.inference_chain().iter().map(String::as_str))
+        let outputs = [&self.initial_critique, &self.advocacy, &self.skepticism, &self.improved_idea];
+        let inference = self.logical_inference.iter().flat_map(|inference| {
+            let conclusion = std::iter::once(inference.conclusion()).chain(inference.improvements());
+            conclusion.chain(inference.inference_chain().iter().map(String::as_str))
         });
-        std::iter::once(self.idea.as_str()).chain(said.into_iter().flatten().map(String::as_str)).chain(inferred)
+        std::iter::once(self.idea.as_str()).chain(outputs.into_iter().flatten().map(String::as_str)).chain(inference)
     }
 
-    /// The critic's words on it, for the stages after.
+    /// The evaluation as text for later stages; empty without one.
     pub(super) fn evaluation(&self) -> String {
         match (self.initial_score, &self.initial_critique) {
             (Some(score), Some(critique)) => format!("Score: {score} of 10\n{critique}"),
@@ -125,20 +125,20 @@ impl Candidate {
         }
     }
 
-    /// Takes the improved text.
+    /// Stores the improved idea.
     pub(super) fn improve(&mut self, improved: String) {
         self.similarity_score = Some(score::similarity(&self.idea, &improved));
         self.improved_idea = Some(improved);
     }
 
-    /// Takes the evaluation of the improved text.
+    /// Stores the evaluation of the improved idea.
     pub(super) fn re_evaluate(&mut self, evaluation: CriticEvaluation) {
         self.improved_score = Some(evaluation.score);
         self.improved_critique = Some(evaluation.comment);
         self.compare();
     }
 
-    /// Takes what the caller's gate made of it.
+    /// Applies the edit of a gate.
     pub(super) fn edit(&mut self, edited: CandidateEdit) {
         if edited.improved_idea != self.improved_idea || edited.idea != self.idea {
             self.similarity_score =
@@ -166,7 +166,20 @@ impl Candidate {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands fields over by reference")]
-fn evaluated<S: Serializer>(scores: &Option<DimensionScores>, serializer: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+fn serialize_scores<S: Serializer>(scores: &Option<DimensionScores>, serializer: S) -> Result<S::Ok, S::Error> {
     scores.as_ref().map(DimensionScores::evaluation).serialize(serializer)
+}
+
+fn deserialize_scores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DimensionScores>, D::Error> {
+    #[derive(Deserialize)]
+    struct Evaluation {
+        dimension_scores: serde_json::Map<String, serde_json::Value>,
+        summary: String,
+    }
+    let Some(Evaluation { dimension_scores: mut scores, summary }) = Option::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    scores.insert("summary".to_owned(), summary.into());
+    DimensionScores::deserialize(serde_json::Value::Object(scores)).map(Some).map_err(serde::de::Error::custom)
 }

@@ -1,26 +1,28 @@
-//! What happens in a run, as it is told to those who watch it.
+//! The events of a run.
 
-use serde::Serialize;
+use std::borrow::Cow;
 
-use super::resolved_mode::ResolvedMode;
+use serde::{Deserialize, Serialize};
+
+use super::mode::ResolvedMode;
 use super::result::StageStatus;
+use super::spending::Spending;
 use super::stage::Stage;
-use super::usage_ledger::Spending;
 
-/// Something that happened in a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// An event of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
-    /// The number of the event in its run, counting from 1, without gaps.
+    /// The number of the event in its run, from 1, without gaps.
     pub sequence: u64,
-    /// Seconds since the run began.
+    /// Seconds since the run started.
     pub seconds: f64,
-    /// How far the run is, 0.0 to 1.0; never goes backwards.
+    /// The progress of the run, 0.0 to 1.0; never decreases.
     pub fraction: f64,
-    /// About how many seconds it has still to go; `None` before the first stage has shown how fast the models are.
+    /// The estimated remaining seconds; `None` until the first stage has been measured.
     pub seconds_left: Option<f64>,
-    /// The event for people; `None` where there is nothing to say beyond its fields.
+    /// A message for progress displays, if any.
     pub message: Option<String>,
     /// What happened.
     #[serde(flatten)]
@@ -28,100 +30,100 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventKind {
-    /// The run begins.
+    /// The run started.
     RunStarted {
-        /// How its calls are made.
+        /// How its calls are grouped.
         mode: ResolvedMode,
-        /// The stages it is to go through.
+        /// The requested stages.
         stages: Vec<Stage>,
     },
-    /// The first idea has come to a stage.
+    /// The first idea entered a stage.
     StageStarted {
-        /// Which stage.
+        /// The stage.
         stage: Stage,
     },
-    /// The last idea has left a stage.
+    /// The last idea left a stage.
     StageFinished {
-        /// Which stage.
+        /// The stage.
         stage: Stage,
-        /// What it was.
+        /// Its status.
         status: StageStatus,
-        /// Why it is not ok.
+        /// Why the status is not `Ok`.
         reason: Option<String>,
     },
-    /// There is an idea.
+    /// An idea was generated.
     IdeaGenerated {
-        /// Its number.
+        /// The index of the idea.
         idea_index: usize,
         /// The idea.
         idea: String,
     },
-    /// An idea, or its improvement, has a score.
+    /// An idea or its improved version received a score.
     IdeaScored {
-        /// The stage that gave it.
+        /// The stage that scored it.
         stage: Stage,
-        /// The number of the idea.
+        /// The index of the idea.
         idea_index: usize,
-        /// The score, 0.0 to 10.0; of a rating its overall score.
+        /// The score, 0.0 to 10.0; for a rating, its overall score.
         score: f64,
     },
-    /// The best ideas are chosen.
+    /// The best ideas were selected.
     IdeasSelected {
-        /// Their numbers, the best first.
+        /// Their indices, the best first.
         idea_indices: Vec<usize>,
     },
-    /// An idea has become a better one.
+    /// An idea was improved.
     IdeaImproved {
-        /// Its number.
+        /// The index of the idea.
         idea_index: usize,
         /// The improved idea.
         idea: String,
     },
-    /// A request to a provider failed, or its reply could not be used. What follows is the router's policy.
+    /// An attempt failed. The router's policy decides what follows.
     AttemptFailed {
-        /// The stage that asked.
+        /// The stage of the call.
         stage: Stage,
-        /// Who was asked.
+        /// The provider of the attempt.
         provider: String,
-        /// The model that was asked.
+        /// The model of the attempt.
         model: String,
-        /// The class of the failure.
-        error: &'static str,
-        /// The failure in words.
+        /// The error class.
+        error: Cow<'static, str>,
+        /// The error message.
         reason: Option<String>,
-        /// The HTTP status, where one came back.
+        /// The HTTP status, if a response arrived.
         status: Option<u16>,
     },
-    /// Another provider or model is asked instead.
+    /// The call continues with another provider or model.
     FallbackTaken {
-        /// The stage that asks.
+        /// The stage of the call.
         stage: Stage,
-        /// Who is asked now.
+        /// The provider used from now on.
         provider: String,
-        /// The model that is asked now.
+        /// The model used from now on.
         model: String,
-        /// Who was asked before.
+        /// The provider used before.
         instead_of: String,
     },
-    /// What the run has spent so far.
+    /// The usage of the run so far.
     Budget {
-        /// All of it.
+        /// The usage.
         spent: Spending,
-        /// Whether the router's budget is used up.
+        /// Whether the router's budget was reached.
         is_reached: bool,
     },
-    /// The run goes on; `message` tells with what.
+    /// The run made progress, as described by the message.
     Progress,
-    /// Nothing follows.
+    /// The run ended; no event follows.
     RunFinished {
-        /// What it was.
+        /// The status of the run.
         status: StageStatus,
-        /// Whether it ended before its end.
+        /// Whether it ended early.
         partial: bool,
-        /// Why it did.
+        /// Why it ended early or failed.
         reason: Option<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! How alike two texts are, in every script, and who is too much like an earlier one.
+//! The similarity of texts in every script, and the search for near-duplicates.
 
 use std::collections::HashMap;
 
@@ -6,18 +6,18 @@ use serde::Serialize;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// A text that is too much like an earlier one.
+/// A text that is too similar to an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Duplicate {
-    /// Its place among the texts.
+    /// The index of the text.
     pub index: usize,
-    /// The place of the earlier text it is most like; that one is no duplicate.
+    /// The index of the most similar earlier text, which is not a duplicate itself.
     pub of: usize,
-    /// How alike the two are, `threshold` to 1.0.
+    /// The similarity of the two, at least the threshold.
     pub similarity: f64,
 }
 
-/// The texts that are at least `threshold` similar to an earlier one that is no duplicate itself, in their order.
+/// Returns the texts that are at least `threshold` similar to an earlier text that is not a duplicate itself, in order.
 pub fn duplicates<'a>(texts: impl IntoIterator<Item = &'a str>, threshold: f64) -> Vec<Duplicate> {
     let mut kept: Vec<(usize, Profile)> = Vec::new();
     let mut found = Vec::new();
@@ -38,18 +38,18 @@ pub fn duplicates<'a>(texts: impl IntoIterator<Item = &'a str>, threshold: f64) 
     found
 }
 
-/// Keeps of `items` those that are no [`duplicates`]; order stays.
+/// Removes the [`duplicates`] from `items`.
 pub(super) fn filter<T>(items: Vec<T>, text: impl Fn(&T) -> &str, threshold: f64) -> Vec<T> {
     let found = duplicates(items.iter().map(text), threshold);
     let is_duplicate = |index: usize| found.iter().any(|duplicate| duplicate.index == index);
     items.into_iter().enumerate().filter(|(index, _)| !is_duplicate(*index)).map(|(_, item)| item).collect()
 }
 
-/// How alike two texts are: 1.0 for the same words, 0.0 for nothing in common.
+/// Returns the similarity of two texts: 1.0 for the same words, 0.0 for no common part.
 ///
-/// The Sørensen–Dice coefficient over the texts' parts: words and trigrams of their letters in scripts that put blanks
-/// between words, pairs of characters in those that do not (Chinese, Japanese, Thai and others). Case, full-width and
-/// composed forms, and punctuation make no difference.
+/// This is the Sørensen–Dice coefficient over the parts of the texts: words and letter trigrams in scripts that separate
+/// words by spaces, character bigrams in scripts that do not (Chinese, Japanese, Thai and others). Case, full-width forms,
+/// composed forms and punctuation are ignored.
 pub fn similarity(one: &str, two: &str) -> f64 {
     Profile::of(one).similarity(&Profile::of(two))
 }
@@ -63,7 +63,7 @@ struct Profile {
 
 impl Profile {
     fn of(text: &str) -> Self {
-        let normal = normalised(text);
+        let normal = normalized(text);
         let mut profile = Self { normal: String::new(), parts: HashMap::new(), size: 0 };
         let mut run = Vec::new();
         let mut kind = Kind::Other;
@@ -90,7 +90,7 @@ impl Profile {
             Kind::Word => {
                 let padded: Vec<char> = std::iter::once(' ').chain(run.iter().copied()).chain([' ']).collect();
                 padded.windows(3).for_each(|three| self.add(three.iter().collect()));
-                // Four blanks set whole words apart from trigrams.
+                // Four spaces distinguish whole words from trigrams.
                 self.add(format!("    {}", run.iter().collect::<String>()));
             }
         }
@@ -117,11 +117,11 @@ impl Profile {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Letters and digits of a script with blanks between words.
+    /// Letters and digits of a script that separates words by spaces.
     Word,
-    /// Characters of a script without them.
+    /// Characters of a script that does not.
     Dense,
-    /// Blanks, punctuation, symbols.
+    /// Spaces, punctuation, symbols.
     Other,
 }
 
@@ -153,10 +153,10 @@ fn is_dense(c: char) -> bool {
         | '\u{20000}'..='\u{323af}')
 }
 
-/// One form for what readers take for the same: compatibility forms composed, case folded (by way of upper case, so that
-/// ß is ss), Arabic and Hebrew vowel marks and Arabic stretching left out, and the letters of Arabic that are written one
-/// for the other made one.
-fn normalised(text: &str) -> String {
+/// Returns one form for texts that readers consider the same: compatibility forms are composed, case is folded (through
+/// upper case, which turns ß into ss), Arabic and Hebrew vowel marks and Arabic tatweel are removed, and interchangeable
+/// Arabic letters are unified.
+fn normalized(text: &str) -> String {
     text.nfkc()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)

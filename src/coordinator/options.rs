@@ -1,65 +1,64 @@
-//! What a caller may choose for one run.
+//! The options of a run.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::agents::{Inference, InferenceType, Language, LogicalInferenceEngine, MultiDimensionalEvaluator};
 use crate::config::check_temperature;
 use crate::error::{Error, Result};
 use crate::message::Part;
 
-use super::resolved_mode::Mode;
+use super::mode::Mode;
 use super::stage::Stage;
 
-/// Everything one run needs to know, besides the router.
-#[derive(Debug, Clone, Deserialize)]
+/// The options of one run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "independent choices, each under the name a caller knows")]
+#[expect(clippy::struct_excessive_bools, reason = "independent options, each under its public name")]
 pub struct Options {
-    /// What ideas are wanted for. Must not be blank.
+    /// The topic of the ideas. Must not be blank.
     pub topic: String,
-    /// Constraints and wishes; may be blank.
+    /// Constraints and preferences; may be blank.
     pub context: String,
-    /// How many ideas are kept after the evaluation, 1 to 5. Default 2.
+    /// The number of ideas selected after the evaluation, 1 to 5. Default 2.
     pub num_top_candidates: usize,
-    /// Whether ideas too similar to an earlier one are dropped before the evaluation. Default true.
+    /// Whether ideas too similar to an earlier one are removed before the evaluation. Default true.
     pub enable_novelty_filter: bool,
-    /// The similarity, 0.0 to 1.0, from which on two ideas are the same. Default 0.8.
+    /// The similarity, 0.0 to 1.0, at which two ideas count as duplicates. Default 0.8.
     pub novelty_threshold: f64,
     /// The temperatures of the stages.
     pub temperatures: Temperatures,
-    /// Whether an advocate and a skeptic speak before the improvement. Default false.
+    /// Whether the advocacy and skepticism stages run before the improvement. Default false.
     pub enhanced_reasoning: bool,
-    /// Whether the kept ideas, and their better versions, are rated on seven dimensions. Default false.
+    /// Whether the selected ideas and their improved versions are rated on seven dimensions. Default false.
     pub multi_dimensional_eval: bool,
-    /// Whether it is reasoned what follows from the kept ideas, before the improvement. Default false.
+    /// Whether the logical inference stage runs before the improvement. Default false.
     pub logical_inference: bool,
-    /// What is reasoned about, by name. Default `full`.
-    #[serde(deserialize_with = "inference_type")]
+    /// The type of the inference, by name. Default `full`.
+    #[serde(serialize_with = "serialize_inference_type", deserialize_with = "deserialize_inference_type")]
     pub inference_type: InferenceType,
-    /// The confidence, 0.0 to 1.0, below which an inference is told to nobody. Default 0.5.
+    /// The confidence, 0.0 to 1.0, below which an inference is discarded. Default 0.5.
     pub confidence_threshold: f64,
-    /// The language answers are wanted in, by any of its names; `None`, the default, follows the topic.
-    #[serde(deserialize_with = "language")]
+    /// The language of the answers, by any of its names; `None`, the default, uses the language of the topic.
+    #[serde(serialize_with = "serialize_language", deserialize_with = "deserialize_language")]
     pub language: Option<Language>,
-    /// How the calls are made. Default `auto`.
+    /// How the calls are grouped. Default `auto`.
     pub mode: Mode,
-    /// About how many tokens about ideas one call tells at most; where there are more, a stage makes several calls at a
-    /// time. Default 16 000.
+    /// The approximate maximum of idea tokens in one call; a stage with more makes several concurrent calls. Default
+    /// 16 000.
     pub batch_tokens: u64,
-    /// Seconds the whole run may take. Default 1200.
+    /// The timeout of the run in seconds. Default 1200.
     pub timeout: f64,
-    /// Seconds each stage may take.
+    /// The timeout of each stage in seconds.
     pub stage_timeouts: StageTimeouts,
-    /// Files and web addresses. They go with the idea generation alone: what matters of them is in the ideas, and every
-    /// later stage would pay for them again.
+    /// Files and URLs, for the idea generation only: the later stages work on the ideas and would pay for them again.
     #[serde(skip)]
     pub parts: Vec<Part>,
 }
 
 impl Default for Options {
-    /// Not valid as it is: the topic is blank.
+    /// Not valid until a topic is set.
     fn default() -> Self {
         Self::new("", "")
     }
@@ -89,13 +88,13 @@ impl Options {
         }
     }
 
-    /// How many ideas to generate: some more than are kept, so that there is a choice.
+    /// The number of ideas to generate: more than are selected, so that there is a choice.
     pub fn ideas_to_generate(&self) -> usize {
         (self.num_top_candidates + 2).max(5)
     }
 
-    /// Whether the run has this stage.
-    pub(super) const fn wants(&self, stage: Stage) -> bool {
+    /// Whether the run includes `stage`.
+    pub(super) const fn includes(&self, stage: Stage) -> bool {
         match stage {
             Stage::MultiDimensional | Stage::ReMultiDimensional => self.multi_dimensional_eval,
             Stage::LogicalInference => self.logical_inference,
@@ -104,7 +103,9 @@ impl Options {
         }
     }
 
-    /// Fails with `InvalidInput` on the first field that is out of bounds.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for the first field that is out of bounds.
     pub fn validate(&self) -> Result<()> {
         if self.topic.trim().is_empty() {
             return Err(Error::invalid_input("topic must not be blank"));
@@ -130,12 +131,12 @@ impl Options {
     }
 }
 
-/// The sampling temperature of every stage, each 0.0 to 2.0. The improvement uses that of the idea generation, the
-/// re-evaluation that of the evaluation. Ratings and inferences have a fixed one: see their agents.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+/// The sampling temperature of each stage, 0.0 to 2.0. The improvement uses that of the idea generation, the re-evaluation
+/// that of the evaluation. The rating and inference agents define their own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Temperatures {
-    /// What the others were derived from; no stage uses it.
+    /// The temperature from which the others were derived; no stage uses it.
     pub base: f64,
     /// Idea generation and improvement. Default 0.9.
     pub idea_generation: f64,
@@ -158,7 +159,11 @@ impl Temperatures {
         Self { base, idea_generation, evaluation, advocacy, skepticism }
     }
 
-    /// The preset `name`: `conservative`, `balanced`, `creative` or `wild`.
+    /// Returns the preset `name`.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` unless it is `conservative`, `balanced`, `creative` or `wild`.
     pub fn preset(name: &str) -> Result<Self> {
         Ok(match name {
             "conservative" => Self::new(0.3, 0.5, 0.2, 0.3, 0.3),
@@ -173,7 +178,11 @@ impl Temperatures {
         })
     }
 
-    /// Warmer than `base` for ideas, colder for evaluations, `base` for the rest.
+    /// Derives all temperatures from one: higher for ideas, lower for evaluations.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` unless `base` is between 0.0 and 2.0.
     pub fn from_base_temperature(base: f64) -> Result<Self> {
         check_temperature(base)?;
         Ok(Self::new(base, (1.3 * base).min(2.0), (0.4 * base).max(0.1), base, base))
@@ -198,15 +207,15 @@ impl Temperatures {
     }
 }
 
-/// How long every stage may take, in seconds. The deadline of the whole run ends a stage earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+/// The timeout of each stage in seconds. The timeout of the run also applies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageTimeouts {
     /// Default 300.
     pub idea_generation: f64,
     /// Default 600.
     pub evaluation: f64,
-    /// Each of the two ratings. Default 600.
+    /// For each of the two ratings. Default 600.
     pub multi_dimensional: f64,
     /// Default 240.
     pub logical_inference: f64,
@@ -251,22 +260,35 @@ impl StageTimeouts {
     }
 }
 
-/// `value` as a duration; fails unless it is a positive number of seconds. A year is as good as no limit, and keeps
-/// far-away deadlines within what a clock can represent.
-pub(super) fn seconds(what: &str, value: f64) -> Result<Duration> {
+/// Returns `value` as a duration. Durations are capped at a year, so that every deadline is within the range of the clock.
+///
+/// # Errors
+///
+/// Returns `InvalidInput` unless `value` is a positive number.
+pub(super) fn seconds(name: &str, value: f64) -> Result<Duration> {
     const YEAR: f64 = 31_536_000.0;
     if value > 0.0 {
         Ok(Duration::from_secs_f64(value.min(YEAR)))
     } else {
-        Err(Error::invalid_input(format!("{what} must be a positive number of seconds, not {value}")))
+        Err(Error::invalid_input(format!("{name} must be a positive number of seconds, not {value}")))
     }
 }
 
-fn inference_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InferenceType, D::Error> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn serialize_inference_type<S: Serializer>(kind: &InferenceType, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.as_str())
+}
+
+fn deserialize_inference_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InferenceType, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(|error: Error| serde::de::Error::custom(error.message()))
 }
 
-fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn serialize_language<S: Serializer>(language: &Option<Language>, serializer: S) -> Result<S::Ok, S::Error> {
+    language.map(Language::name).serialize(serializer)
+}
+
+fn deserialize_language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
     let name = Option::<String>::deserialize(deserializer)?;
     let language = name.as_deref().map(Language::named).transpose();
     language.map_err(|error| serde::de::Error::custom(error.message()))
@@ -277,30 +299,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bounds_are_checked() {
-        let refused = |change: &dyn Fn(&mut Options)| {
+    fn options_out_of_bounds_are_rejected() {
+        let is_rejected = |change: &dyn Fn(&mut Options)| {
             let mut options = Options::new("topic", "");
             change(&mut options);
             options.validate().is_err()
         };
-        assert!(!refused(&|_| {}));
-        assert!(refused(&|options| options.topic = " \n".to_owned()));
-        assert!(refused(&|options| options.num_top_candidates = 0));
-        assert!(refused(&|options| options.num_top_candidates = 6));
-        assert!(refused(&|options| options.novelty_threshold = 1.01));
-        assert!(refused(&|options| options.novelty_threshold = f64::NAN));
-        assert!(refused(&|options| options.confidence_threshold = -0.01));
-        assert!(refused(&|options| options.confidence_threshold = f64::NAN));
-        assert!(refused(&|options| options.timeout = 0.0));
-        assert!(refused(&|options| options.timeout = f64::NAN));
-        assert!(refused(&|options| options.stage_timeouts.advocacy = -1.0));
-        assert!(refused(&|options| options.temperatures.evaluation = 2.1));
-        assert!(!refused(&|options| options.timeout = f64::INFINITY));
-        assert!(!refused(&|options| options.temperatures.evaluation = 0.0));
+        assert!(!is_rejected(&|_| {}));
+        assert!(is_rejected(&|options| options.topic = " \n".to_owned()));
+        assert!(is_rejected(&|options| options.num_top_candidates = 0));
+        assert!(is_rejected(&|options| options.num_top_candidates = 6));
+        assert!(is_rejected(&|options| options.novelty_threshold = 1.01));
+        assert!(is_rejected(&|options| options.novelty_threshold = f64::NAN));
+        assert!(is_rejected(&|options| options.confidence_threshold = -0.01));
+        assert!(is_rejected(&|options| options.confidence_threshold = f64::NAN));
+        assert!(is_rejected(&|options| options.timeout = 0.0));
+        assert!(is_rejected(&|options| options.timeout = f64::NAN));
+        assert!(is_rejected(&|options| options.stage_timeouts.advocacy = -1.0));
+        assert!(is_rejected(&|options| options.temperatures.evaluation = 2.1));
+        assert!(!is_rejected(&|options| options.timeout = f64::INFINITY));
+        assert!(!is_rejected(&|options| options.temperatures.evaluation = 0.0));
     }
 
     #[test]
-    fn temperatures_follow_the_base() {
+    fn temperatures_are_derived_from_the_base() {
         let warm = Temperatures::from_base_temperature(1.8).unwrap();
         assert!((warm.idea_generation - 2.0).abs() < 1e-9 && (warm.evaluation - 0.72).abs() < 1e-9);
         let cold = Temperatures::from_base_temperature(0.0).unwrap();
@@ -311,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_a_choice_of_ideas() {
+    fn more_ideas_are_generated_than_selected() {
         let ideas = |n| Options { num_top_candidates: n, ..Options::new("t", "") }.ideas_to_generate();
         assert_eq!([1, 2, 3, 4, 5].map(ideas), [5, 5, 5, 6, 7]);
     }

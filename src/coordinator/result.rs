@@ -1,38 +1,39 @@
-//! What a run hands back.
+//! The result of a run.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ideas::IndexedCandidate;
-use super::resolved_mode::ResolvedMode;
+use super::mode::ResolvedMode;
+use super::spending::{ServedBy, Spending};
 use super::stage::Stage;
-use super::usage_ledger::{Served, Spending};
 
-/// How well a stage or a run went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The status of a stage or a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StageStatus {
-    /// Everything that was asked for.
+    /// Complete.
     Ok,
-    /// A part of it.
+    /// Some of the ideas failed or are incomplete.
     Degraded,
-    /// Nothing of it.
+    /// Nothing succeeded.
     Failed,
-    /// It was not come to.
+    /// Never reached.
     Skipped,
 }
 
-/// Why a run ended before its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a run ended early.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StopReason {
-    /// Its time was over.
+    /// The run's deadline passed.
     Deadline,
-    /// The router's budget was used up.
+    /// The router's budget was reached.
     Budget,
-    /// Nobody waited for it any more.
+    /// The run was cancelled or abandoned.
     Cancelled,
-    /// The caller's gate stopped it, for this reason.
+    /// A gate stopped the run for this reason.
     Stopped(String),
-    /// It goes on: this is what there is so far.
+    /// The run has not ended; the result is a snapshot.
     Running,
 }
 
@@ -48,75 +49,75 @@ impl StopReason {
         }
     }
 
-    /// The reason in words.
+    /// The reason as a sentence.
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Deadline => "the run's deadline was reached".to_owned(),
             Self::Budget => "the budget was used up".to_owned(),
             Self::Cancelled => "the run was cancelled".to_owned(),
             Self::Stopped(reason) => format!("the run was stopped: {reason}"),
-            Self::Running => "the run has not come to it yet".to_owned(),
+            Self::Running => "the run has not reached this stage yet".to_owned(),
         }
     }
 }
 
-/// What a run made, how well, and what it took.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkflowResult {
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
-    /// How well it went.
+    /// The status of the run.
     pub status: StageStatus,
-    /// Whether it ended before its end. What was finished by then is in the candidates.
+    /// Whether the run ended early; the candidates hold what was finished by then.
     pub partial: bool,
-    /// Why it did: `deadline`, `budget`, `cancelled` or `stopped`; `running` where it has not ended yet.
+    /// Why the run ended early: `deadline`, `budget`, `cancelled`, `stopped`, or `running` in a snapshot.
     pub cut: Option<&'static str>,
-    /// The same in words.
+    /// The reason as a sentence.
     pub reason: Option<String>,
-    /// How its calls were made.
+    /// How the calls were grouped.
     pub mode: ResolvedMode,
-    /// The kept ideas, the best first; every idea where the run ended before it chose.
+    /// The selected ideas, the best first; every idea if the run ended before the selection.
     pub candidates: Vec<IndexedCandidate>,
-    /// The stages that were asked for, in order.
+    /// The requested stages, in order.
     pub stages: Vec<StageResult>,
-    /// What each agent took.
+    /// The usage of each agent.
     pub agents: Vec<AgentResult>,
-    /// Who answered, the most often first.
-    pub served_by: Vec<Served>,
-    /// What everything took.
+    /// The models that answered, the most used first.
+    pub served_by: Vec<ServedBy>,
+    /// The usage of the run.
     pub spent: Spending,
-    /// How long it took.
+    /// The duration of the run.
     pub seconds: f64,
 }
 
-/// What one stage was.
+/// The result of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageResult {
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// How well it went.
+    /// The status of the stage.
     pub status: StageStatus,
-    /// Why it is not ok: the first reason there was.
+    /// Why the status is not `Ok`: the first failure.
     pub reason: Option<String>,
-    /// When it began, in seconds since the run did; `None` where it was not come to.
+    /// Seconds from the start of the run to the start of the stage; `None` if it was never reached.
     pub began: Option<f64>,
-    /// How long it took, from the first idea that came to it to the last that left.
+    /// Seconds from the first idea that entered the stage to the last that left it.
     pub seconds: f64,
-    /// The ideas that it gave something for.
+    /// The number of ideas the stage succeeded for.
     pub ideas_ok: usize,
-    /// The ideas that it gave nothing for.
+    /// The number of ideas the stage failed for.
     pub ideas_failed: usize,
-    /// What it took.
+    /// The usage of the stage.
     pub spent: Spending,
-    /// Who answered.
-    pub served_by: Vec<Served>,
+    /// The models that answered.
+    pub served_by: Vec<ServedBy>,
 }
 
-/// What one agent took.
+/// The usage of one agent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AgentResult {
     /// The agent, by the name of its module.
     pub agent: &'static str,
-    /// What it took.
+    /// Its usage over all its stages.
     pub spent: Spending,
 }

@@ -1,93 +1,120 @@
-//! What is known of one run, while it goes on and after it has ended, however it ended.
+//! The state of one run as plain data.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::time::Instant;
+use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, Status};
 use super::event::{Event, EventKind};
 use super::event_buffer::EventBuffer;
-use super::ideas::Board;
+use super::ideas::Ideas;
+use super::mode::ResolvedMode;
 use super::options::Options;
 use super::progress_estimate::ProgressEstimate;
-use super::resolved_mode::ResolvedMode;
 use super::result::{StageStatus, StopReason, WorkflowResult};
 use super::stage::Stage;
-use super::usage_ledger::UsageLedger;
-use crate::router::Generate;
+use super::stage_records::StageRecords;
+use crate::message::Part;
 
-/// The record of one run. Whoever began the run holds it beside the run's future, so that it is there when that is dropped.
-#[derive(Debug)]
+/// The state of one run: its options, its ideas with their stage outcomes, its usage, its events and how it ended.
+///
+/// It can be serialised at any moment and restored with [`RunHandle::restore`](super::RunHandle::restore). The position of
+/// the run is in the outcomes of the ideas and in the stage records. Attachments are not included: only the idea generation
+/// uses them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunState {
     id: String,
-    began: Instant,
-    /// The stages that were asked for, in order.
+    options: Options,
+    mode: ResolvedMode,
+    /// The requested stages, in order.
     pub(super) plan: Vec<Stage>,
-    pub(super) shape: ResolvedMode,
-    pub(super) board: Board,
-    pub(super) ledger: UsageLedger,
-    pub(super) journal: EventBuffer,
-    pace: Mutex<ProgressEstimate>,
-    end: Mutex<End>,
+    pub(super) ideas: Ideas,
+    pub(super) stages: StageRecords,
+    pub(super) progress: ProgressEstimate,
+    pub(super) events: EventBuffer,
+    /// Seconds since the run started.
+    elapsed: f64,
+    /// Why the run did not or will not complete.
+    stop_reason: Option<StopReason>,
+    /// The error that ended the run.
+    failure: Option<String>,
+    /// `elapsed` at the end of the run.
+    ended_at: Option<f64>,
 }
 
-/// How a run ended.
-#[derive(Debug, Default)]
-struct End {
-    cut: Option<StopReason>,
-    /// Seconds after the run began.
-    at: Option<f64>,
-    /// Why, where an error ended it.
-    failure: Option<String>,
+/// How a run ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Every stage is done, or a gate stopped the run; with a message for progress displays.
+    Completed(&'static str),
+    /// An error ended the run.
+    Failed(String),
+    /// Nobody waits for the run.
+    Cancelled,
 }
 
 impl RunState {
-    /// The record of a run of `options` over `router`, which begins now. `events` is how many events are kept for readers;
-    /// 0 keeps none, and then nobody may read.
-    pub fn new(router: &dyn Generate, options: &Options, events: usize) -> Arc<Self> {
-        let shape = ResolvedMode::new(options.mode, router);
-        let plan: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| options.wants(*stage)).collect();
-        let pace = ProgressEstimate::new(&plan, shape, options.ideas_to_generate(), options.num_top_candidates);
-        Arc::new(Self {
+    /// The initial state of a run of `options` in `mode` that keeps `events` events for readers.
+    pub(super) fn new(options: Options, mode: ResolvedMode, events: usize) -> Self {
+        let plan: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| options.includes(*stage)).collect();
+        let progress = ProgressEstimate::new(&plan, mode, options.ideas_to_generate(), options.num_top_candidates);
+        Self {
             id: format!("{:032x}", fastrand::u128(..)),
-            began: Instant::now(),
+            options,
+            mode,
             plan,
-            shape,
-            board: Board::default(),
-            ledger: UsageLedger::default(),
-            journal: EventBuffer::new(events),
-            pace: Mutex::new(pace),
-            end: Mutex::default(),
-        })
+            ideas: Ideas::default(),
+            stages: StageRecords::default(),
+            progress,
+            events: EventBuffer::new(events),
+            elapsed: 0.0,
+            stop_reason: None,
+            failure: None,
+            ended_at: None,
+        }
     }
 
-    /// The name of the run, unlike any other's.
+    /// The unique id of the run.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Its events.
-    pub fn journal(&self) -> &EventBuffer {
-        &self.journal
+    /// The options of the run.
+    pub const fn options(&self) -> &Options {
+        &self.options
     }
 
-    /// The kept ideas, the best first, as they are now.
+    /// How the run groups its calls.
+    pub(super) const fn mode(&self) -> ResolvedMode {
+        self.mode
+    }
+
+    /// Seconds since the run started.
+    pub const fn elapsed(&self) -> f64 {
+        self.elapsed
+    }
+
+    pub(super) const fn set_elapsed(&mut self, seconds: f64) {
+        self.elapsed = seconds;
+    }
+
+    pub(super) fn set_parts(&mut self, parts: Vec<Part>) {
+        self.options.parts = parts;
+    }
+
+    /// The selected ideas, the best first; before the selection, every idea.
     pub fn candidates(&self) -> Vec<Candidate> {
-        self.board.candidates()
+        self.ideas.candidates()
     }
 
-    /// What there is of it now; before its end that is a part.
+    /// The result of the run; partial before its end.
     pub fn result(&self) -> WorkflowResult {
-        let end = self.end();
-        let cut = end.cut.clone().or_else(|| end.at.is_none().then_some(StopReason::Running));
-        let (at, failure) = (end.at.unwrap_or_else(|| self.seconds()), end.failure.clone());
-        drop(end);
-        let reason = cut.as_ref().map(StopReason::reason).or(failure);
-        let candidates = self.board.results(&self.plan, reason.as_deref());
-        let is_whole = |status: Status| candidates.iter().all(|one| one.candidate.status == status);
-        let status = if is_whole(Status::Failed) || candidates.iter().all(|one| one.candidate.initial_score.is_none()) {
+        let stop_reason = self.stop_reason.clone().or_else(|| self.ended_at.is_none().then_some(StopReason::Running));
+        let seconds = self.ended_at.unwrap_or(self.elapsed);
+        let reason = stop_reason.as_ref().map(StopReason::reason).or_else(|| self.failure.clone());
+        let candidates = self.ideas.results(&self.plan, reason.as_deref());
+        let all_have = |status: Status| candidates.iter().all(|one| one.candidate.status == status);
+        let status = if all_have(Status::Failed) || candidates.iter().all(|one| one.candidate.initial_score.is_none()) {
             StageStatus::Failed
-        } else if cut.is_none() && is_whole(Status::Ok) {
+        } else if stop_reason.is_none() && all_have(Status::Ok) {
             StageStatus::Ok
         } else {
             StageStatus::Degraded
@@ -95,78 +122,72 @@ impl RunState {
         WorkflowResult {
             run_id: self.id.clone(),
             status,
-            partial: cut.is_some(),
-            cut: cut.as_ref().map(StopReason::as_str),
-            stages: self.ledger.stages(&self.plan, reason.as_deref(), at),
+            partial: stop_reason.is_some(),
+            cut: stop_reason.as_ref().map(StopReason::as_str),
+            stages: self.stages.results(&self.plan, reason.as_deref(), seconds),
             reason,
-            mode: self.shape,
+            mode: self.mode,
             candidates,
-            agents: self.ledger.agents(&self.plan),
-            served_by: self.ledger.served(),
-            spent: self.ledger.total(),
-            seconds: at,
+            agents: self.stages.agents(&self.plan),
+            served_by: self.stages.served_by(),
+            spent: self.stages.spent(),
+            seconds,
         }
     }
 
-    /// Ends the record of a run whose future was dropped, or ended with an error that `failure` tells; nothing where it has
-    /// an end already.
-    pub fn close(&self, failure: Option<&str>) {
-        self.finish(failure.map(str::to_owned), None, failure.is_none().then_some(StopReason::Cancelled));
+    /// Adds an event and returns the progress at that moment.
+    pub(super) fn report(&mut self, kind: EventKind, message: Option<String>) -> f64 {
+        self.push(kind, message, false)
     }
 
-    pub(super) fn finish(&self, failure: Option<String>, message: Option<String>, cut: Option<StopReason>) {
-        {
-            let mut end = self.end();
-            if end.at.is_some() {
-                return;
+    /// Marks `stage` as finished for one group of ideas. Returns its summary if that was the last group.
+    pub(super) fn finish_group(&mut self, stage: Stage) -> Option<(StageStatus, Option<String>)> {
+        let finished = self.stages.finish_group(stage, self.elapsed)?;
+        self.progress.finish_stage(stage, self.elapsed);
+        Some(finished)
+    }
+
+    /// Records why the run will not complete; the first reason is kept.
+    pub(super) fn stop(&mut self, reason: StopReason) {
+        self.stop_reason.get_or_insert(reason);
+    }
+
+    /// Ends the run. Does nothing if it has ended.
+    pub(super) fn finish(&mut self, end: End) {
+        if self.ended_at.is_some() {
+            return;
+        }
+        self.ended_at = Some(self.elapsed);
+        let message = match end {
+            End::Completed(message) => {
+                self.progress.advance(1.0);
+                Some(message.to_owned())
             }
-            end.at = Some(self.seconds());
-            end.failure = failure;
-            if end.cut.is_none() {
-                end.cut = cut;
+            End::Failed(failure) => {
+                self.failure = Some(failure);
+                None
             }
-        }
-        let result = self.result();
-        let (status, partial, reason) = (result.status, result.partial, result.reason);
-        if message.is_some() {
-            self.pace().advance(1.0);
-        }
-        self.write(EventKind::RunFinished { status, partial, reason }, message, true);
-    }
-
-    /// Notes why the run is not to come to its end.
-    pub(super) fn cut(&self, cut: StopReason) {
-        self.end().cut.get_or_insert(cut);
-    }
-
-    /// Tells that something happened; how far the run is then.
-    pub(super) fn tell(&self, kind: EventKind, message: Option<String>) -> f64 {
-        self.write(kind, message, false)
-    }
-
-    fn write(&self, kind: EventKind, message: Option<String>, is_last: bool) -> f64 {
-        let seconds = self.seconds();
-        let (fraction, left) = {
-            let pace = self.pace();
-            (pace.fraction(), pace.left(seconds))
+            End::Cancelled => {
+                self.stop(StopReason::Cancelled);
+                None
+            }
         };
-        let seconds_left = if is_last { Some(0.0) } else { left };
-        let run_id = self.id.clone();
-        self.journal
-            .tell(|sequence| Event { run_id, sequence, seconds, fraction, seconds_left, message, kind }, is_last);
+        let WorkflowResult { status, partial, reason, .. } = self.result();
+        self.push(EventKind::RunFinished { status, partial, reason }, message, true);
+    }
+
+    fn push(&mut self, kind: EventKind, message: Option<String>, is_last: bool) -> f64 {
+        let (run_id, seconds, fraction) = (&self.id, self.elapsed, self.progress.fraction());
+        let seconds_left = if is_last { Some(0.0) } else { self.progress.seconds_left(seconds) };
+        self.events.push(is_last, |sequence| Event {
+            run_id: run_id.clone(),
+            sequence,
+            seconds,
+            fraction,
+            seconds_left,
+            message,
+            kind,
+        });
         fraction
-    }
-
-    pub(super) fn pace(&self) -> MutexGuard<'_, ProgressEstimate> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How long the run has been going.
-    pub(super) fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
-    }
-
-    fn end(&self) -> MutexGuard<'_, End> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

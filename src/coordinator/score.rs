@@ -1,32 +1,32 @@
-//! What two scores and two texts say about an improvement.
+//! The comparison of an idea with its improved version.
 
 use super::novelty;
 
-/// A change of score too small to matter where the text hardly changed either.
-const SMALL_CHANGE: f64 = 0.3;
-/// The similarity above which a text hardly changed.
-const HARDLY_CHANGED: f64 = 0.9;
+/// Score changes below this are not meaningful if the text is nearly the same.
+const MIN_SCORE_CHANGE: f64 = 0.3;
+/// Texts above this similarity are nearly the same.
+const NEARLY_THE_SAME: f64 = 0.9;
 
-/// How far an improvement got.
+/// The gain of an improvement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Gain {
-    /// Improved score minus initial score, to one decimal.
+    /// The improved score minus the initial score, to one decimal.
     pub(super) delta: f64,
-    /// Whether it is an improvement worth the name.
+    /// Whether the improvement is meaningful.
     pub(super) is_meaningful: bool,
 }
 
 impl Gain {
-    /// The gain from `initial` to `improved` of texts that are `similarity` alike. A drop is never an improvement, and
-    /// neither is a small change of the score for hardly any change of the text.
+    /// Compares two scores and the similarity of their texts. A lower score is never meaningful, nor is a small score change
+    /// of a nearly unchanged text.
     pub(super) fn new(initial: f64, improved: f64, similarity: f64) -> Self {
         let delta = one_decimal(improved - initial);
-        let is_small = similarity > HARDLY_CHANGED && delta.abs() < SMALL_CHANGE;
+        let is_small = similarity > NEARLY_THE_SAME && delta.abs() < MIN_SCORE_CHANGE;
         Self { delta, is_meaningful: delta >= 0.0 && !is_small }
     }
 }
 
-/// How alike an idea and its improvement are, 0.0 to 1.0, to three decimals.
+/// The similarity of an idea and its improved version, 0.0 to 1.0, to three decimals.
 pub(super) fn similarity(original: &str, improved: &str) -> f64 {
     (novelty::similarity(original, improved) * 1000.0).round() / 1000.0
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn meaning_as_a_table() {
+    fn a_gain_is_meaningful_by_score_and_similarity() {
         for (initial, improved, similarity, delta, is_meaningful) in [
             (6.0, 8.0, 0.5, 2.0, true),
             (6.0, 8.0, 0.99, 2.0, true),

@@ -1,33 +1,34 @@
-//! The stages: their order, and what is known of each.
+//! The stages of the workflow: their order, names and weights.
 
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 
-/// A stage of the workflow that asks a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A stage of the workflow that calls a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// From the topic to ideas.
+    /// Generates ideas for the topic.
     IdeaGeneration,
-    /// A score for every idea.
+    /// Scores every idea.
     Evaluation,
-    /// Seven scores for each kept idea.
+    /// Rates each selected idea on seven dimensions.
     MultiDimensional,
-    /// What follows from each.
+    /// Draws conclusions from each selected idea.
     LogicalInference,
-    /// The case for the kept ideas.
+    /// Argues for each selected idea.
     Advocacy,
-    /// The case against them.
+    /// Argues against each selected idea.
     Skepticism,
-    /// A better version of each.
+    /// Writes an improved version of each selected idea.
     Improvement,
-    /// A score for every better version.
+    /// Scores every improved version.
     ReEvaluation,
-    /// Seven scores for every better version.
+    /// Rates every improved version on seven dimensions.
     ReMultiDimensional,
 }
 
@@ -45,10 +46,10 @@ impl Stage {
         Self::ReMultiDimensional,
     ];
 
-    /// What every idea goes through before the best are kept, in order.
+    /// The stages of every idea before the selection, in order.
     pub(super) const BEFORE_SELECTION: &'static [Self] = &[Self::Evaluation];
 
-    /// What the kept ideas go through, in order.
+    /// The stages of the selected ideas, in order.
     pub(super) const AFTER_SELECTION: &'static [Self] = &[
         Self::MultiDimensional,
         Self::LogicalInference,
@@ -59,8 +60,8 @@ impl Stage {
         Self::ReMultiDimensional,
     ];
 
-    /// Which of them need nothing of each other: step by step, in each step ways that can be gone at the same time.
-    pub(super) const SIDE_BY_SIDE: &'static [&'static [&'static [Self]]] = &[
+    /// The same stages as a schedule: steps in sequence, each with branches that do not depend on each other.
+    pub(super) const CONCURRENT: &'static [&'static [&'static [Self]]] = &[
         &[&[Self::MultiDimensional], &[Self::LogicalInference], &[Self::Advocacy, Self::Skepticism]],
         &[&[Self::Improvement]],
         &[&[Self::ReEvaluation], &[Self::ReMultiDimensional]],
@@ -81,7 +82,7 @@ impl Stage {
         }
     }
 
-    /// The agent that does it.
+    /// The agent of the stage, by the name of its module.
     pub const fn agent(self) -> &'static str {
         match self {
             Self::IdeaGeneration => "idea_generator",
@@ -94,8 +95,8 @@ impl Stage {
         }
     }
 
-    /// How far a run is when the stage begins, and when it ends.
-    pub(super) const fn span(self) -> (f64, f64) {
+    /// The progress of a run at the start and at the end of the stage.
+    pub(super) const fn progress_range(self) -> (f64, f64) {
         match self {
             Self::IdeaGeneration => (0.1, 0.3),
             Self::Evaluation => (0.4, 0.6),
@@ -109,8 +110,8 @@ impl Stage {
         }
     }
 
-    /// About how many tokens a model writes about one idea: what the time of the stage goes by.
-    pub(super) const fn weight(self) -> f64 {
+    /// The approximate number of output tokens for one idea, which the duration of the stage is proportional to.
+    pub(super) const fn output_tokens(self) -> f64 {
         match self {
             Self::IdeaGeneration => 150.0,
             Self::Evaluation | Self::ReEvaluation => 110.0,
@@ -128,38 +129,31 @@ impl fmt::Display for Stage {
     }
 }
 
-impl Serialize for Stage {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// A moment and the limit it came from.
+/// A point in time and the timeout it results from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) at: Instant,
-    after: Duration,
+    timeout: Duration,
 }
 
 impl Deadline {
-    /// `after` from now.
-    pub(super) fn new(after: Duration) -> Self {
-        Self { at: Instant::now() + after, after }
+    /// The deadline `timeout` from now.
+    pub(super) fn after(timeout: Duration) -> Self {
+        Self { at: Instant::now() + timeout, timeout }
     }
 
-    /// Whether it has passed.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn has_passed(&self) -> bool {
         Instant::now() >= self.at
     }
 
-    /// The error of a run that has come to it.
-    pub(super) fn reached(&self) -> Error {
-        let message = format!("the run's deadline of {} s was reached", self.seconds());
-        Error::new(ErrorKind::DeadlineExceeded, message)
+    /// The timeout in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.timeout.as_secs_f64()
     }
 
-    /// Its length in seconds, for people.
-    pub(super) fn seconds(&self) -> f64 {
-        self.after.as_secs_f64()
+    /// The error of a run that reached its deadline.
+    pub(super) fn run_error(&self) -> Error {
+        let message = format!("the run's deadline of {} s was reached", self.seconds());
+        Error::new(ErrorKind::DeadlineExceeded, message)
     }
 }

@@ -1,15 +1,16 @@
-//! What stands between a stage and the router: the deadlines, the limit of concurrent calls, room for events, the books.
+//! The router of one stage: permits, timeouts and the accounting of its calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::event::EventKind;
 use super::result::StopReason;
-use super::run_state::RunState;
+use super::run::Run;
+use super::run_handle::RunHandle;
+use super::spending::Spending;
 use super::stage::{Deadline, Stage};
 use crate::attempt::Attempt;
 use crate::config::Provider;
@@ -17,46 +18,44 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::router::{AttemptObserver, CallHooks, Generate, Response};
 
-/// The router as one stage sees it: every call waits for a permit and ends at the nearer of two deadlines.
+/// The router as one stage uses it: every call waits for a permit and ends at the stage's or the run's deadline.
 ///
-/// The deadlines end calls, not the stage's future, so what a stage got before one passed is kept.
+/// The deadlines end calls, not the future of the stage, so the stage keeps what earlier calls returned.
 #[derive(Clone, Copy)]
 pub(super) struct StageRouter<'a> {
-    pub(super) router: &'a dyn Generate,
-    pub(super) permits: &'a Semaphore,
-    pub(super) record: &'a Arc<RunState>,
+    pub(super) run: Run<'a>,
     pub(super) stage: Stage,
-    pub(super) stage_deadline: Deadline,
-    pub(super) run_deadline: Deadline,
+    pub(super) deadline: Deadline,
 }
 
 impl StageRouter<'_> {
     async fn call(&self, request: Request, hooks: CallHooks<'_>) -> Result<Response> {
-        let at = self.run_deadline.at.min(self.stage_deadline.at);
-        // A future is polled once even when its deadline has passed: without this a call would begin and be cut.
+        let Run { router, permits, handle, .. } = self.run;
+        let at = self.run.deadline.at.min(self.deadline.at);
+        // `timeout_at` polls the call once even after the deadline, which would start it.
         if Instant::now() >= at {
-            return Err(self.expired());
+            return Err(self.timeout_error());
         }
-        let watcher = Arc::new(Watcher::new(Arc::clone(self.record), self.stage));
-        let observer: Arc<dyn AttemptObserver> = Arc::<Watcher>::clone(&watcher);
+        let recorder = Arc::new(AttemptRecorder::new(Arc::clone(handle), self.stage));
+        let observer: Arc<dyn AttemptObserver> = Arc::<AttemptRecorder>::clone(&recorder);
         let hooks = CallHooks { observer: Some(&observer), ..hooks };
         let call = async {
-            self.record.journal.room().await;
-            let closed = |_| Error::new(ErrorKind::Internal, "the limit of concurrent calls is closed");
-            let _permit = self.permits.acquire().await.map_err(closed)?;
-            self.router.generate(request, hooks).await
+            handle.wait_for_readers().await;
+            let closed = |_| Error::new(ErrorKind::Internal, "the semaphore of the coordinator is closed");
+            let _permit = permits.acquire().await.map_err(closed)?;
+            router.generate(request, hooks).await
         };
-        let outcome = timeout_at(at, call).await.unwrap_or_else(|_| Err(self.expired()));
-        watcher.settle(&outcome);
+        let outcome = timeout_at(at, call).await.unwrap_or_else(|_| Err(self.timeout_error()));
+        recorder.finish(&outcome);
         outcome
     }
 
-    fn expired(&self) -> Error {
-        if self.run_deadline.at <= self.stage_deadline.at {
-            self.record.cut(StopReason::Deadline);
-            return self.run_deadline.reached();
+    fn timeout_error(&self) -> Error {
+        if self.run.deadline.at <= self.deadline.at {
+            self.run.handle.update(|state| state.stop(StopReason::Deadline));
+            return self.run.deadline.run_error();
         }
-        let (seconds, stage) = (self.stage_deadline.seconds(), self.stage);
+        let (seconds, stage) = (self.deadline.seconds(), self.stage);
         Error::new(ErrorKind::DeadlineExceeded, format!("the limit of {seconds} s for {stage} was reached"))
     }
 }
@@ -67,137 +66,139 @@ impl Generate for StageRouter<'_> {
     }
 }
 
-/// A router that tells what is closed of its replies while they come, to whoever asks without listening.
-pub(super) struct Growing<'a, F> {
+/// A router that reports the completed parts of its replies, for agents that do not.
+pub(super) struct WithPartials<'a, F> {
     pub(super) router: &'a StageRouter<'a>,
-    pub(super) closed: F,
+    pub(super) on_partial: F,
 }
 
-impl<F: Fn(&str) + Send + Sync> Generate for Growing<'_, F> {
+impl<F: Fn(&str) + Send + Sync> Generate for WithPartials<'_, F> {
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
-        self.router.generate(request, CallHooks { on_partial: Some(&self.closed), ..hooks })
+        self.router.generate(request, CallHooks { on_partial: Some(&self.on_partial), ..hooks })
     }
 }
 
-/// Books the requests of one call and tells of those that fail, as they end.
-struct Watcher {
-    record: Arc<RunState>,
+/// Records the attempts of one call in the run: their usage, failures and fallbacks.
+struct AttemptRecorder {
+    handle: Arc<RunHandle>,
     stage: Stage,
-    seen: Mutex<Seen>,
+    attempts: Mutex<Attempts>,
 }
 
+/// The observed attempts of one call.
 #[derive(Default)]
-struct Seen {
-    /// Who was asked last.
-    last: Option<(Provider, String)>,
-    under_way: usize,
+struct Attempts {
+    /// The target of the latest attempt.
+    latest: Option<(Provider, String)>,
+    in_flight: usize,
+    has_ended: bool,
     has_fallen_back: bool,
-    /// The failures that have been told, by what sets them apart.
-    told: Vec<(Duration, Option<ErrorKind>)>,
-    has_any: bool,
+    /// The reported failures, by what distinguishes them.
+    reported: Vec<(Duration, Option<ErrorKind>)>,
 }
 
-impl Watcher {
-    fn new(record: Arc<RunState>, stage: Stage) -> Self {
-        Self { record, stage, seen: Mutex::default() }
+impl AttemptRecorder {
+    fn new(handle: Arc<RunHandle>, stage: Stage) -> Self {
+        Self { handle, stage, attempts: Mutex::default() }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The call has ended: tells what its requests did not tell when they ended.
-    fn settle(&self, outcome: &Result<Response>) {
-        let (told, has_any, has_fallen_back) = {
-            let mut seen = self.seen();
-            (std::mem::take(&mut seen.told), seen.has_any, seen.has_fallen_back)
-        };
+    /// Records the outcome of the call, and those of its attempts that were not observed.
+    fn finish(&self, outcome: &Result<Response>) {
+        let Attempts { has_ended, has_fallen_back, reported, .. } = std::mem::take(&mut *self.attempts());
         let attempts = match outcome {
             Ok(response) => {
-                // An answer that was kept from before, or is that of another call, took nothing of the wire.
-                let is_booked = has_any || response.is_cached || !response.attempts.is_empty();
-                self.record.ledger.answered(self.stage, response, is_booked);
+                // An answer from the cache or of another call sent no request for this one.
+                let is_accounted = has_ended || response.is_cached || !response.attempts.is_empty();
+                self.handle.update(|state| {
+                    if !is_accounted {
+                        state.stages.add_spending(self.stage, &Spending::of_response(response));
+                    }
+                    state.stages.add_answer(self.stage, response);
+                });
                 &response.attempts[..]
             }
             Err(error) => error.attempts(),
         };
         for attempt in attempts.iter().filter(|attempt| !attempt.ok()) {
-            if !told.contains(&(attempt.latency, attempt.error)) {
-                self.failed(attempt);
+            if !reported.contains(&(attempt.latency, attempt.error)) {
+                self.report_failure(attempt);
             }
         }
+        // A target that was skipped without a request is only visible here.
         if let (Ok(response), false, Some(first)) = (outcome, has_fallen_back, attempts.first())
             && (first.provider.as_str(), &*first.model) != (&*response.provider, &*response.model)
             && !first.sent
         {
-            self.fell_back(&response.provider, &response.model, first.provider.as_str());
+            self.report_fallback(&response.provider, &response.model, first.provider.as_str());
         }
-        if let Err(error) = outcome
-            && error.kind() == ErrorKind::BudgetReached
-        {
-            self.record.cut(StopReason::Budget);
-            let spent = self.record.ledger.total();
-            self.record.tell(EventKind::Budget { spent, is_reached: true }, None);
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetReached) {
+            self.handle.update(|state| {
+                state.stop(StopReason::Budget);
+                let spent = state.stages.spent();
+                state.report(EventKind::Budget { spent, is_reached: true }, None)
+            });
         }
     }
 
-    fn failed(&self, attempt: &Attempt) {
+    fn report_failure(&self, attempt: &Attempt) {
         let Some(error) = attempt.error else { return };
-        self.record.tell(
-            EventKind::AttemptFailed {
-                stage: self.stage,
-                provider: attempt.provider.as_str().to_owned(),
-                model: attempt.model.to_string(),
-                error: error.as_str(),
-                reason: attempt.message.clone(),
-                status: attempt.status,
-            },
-            None,
-        );
+        self.report(EventKind::AttemptFailed {
+            stage: self.stage,
+            provider: attempt.provider.as_str().to_owned(),
+            model: attempt.model.to_string(),
+            error: error.as_str().into(),
+            reason: attempt.message.clone(),
+            status: attempt.status,
+        });
     }
 
-    fn fell_back(&self, provider: &str, model: &str, instead_of: &str) {
-        self.record.tell(
-            EventKind::FallbackTaken {
-                stage: self.stage,
-                provider: provider.to_owned(),
-                model: model.to_owned(),
-                instead_of: instead_of.to_owned(),
-            },
-            None,
-        );
+    fn report_fallback(&self, provider: &str, model: &str, instead_of: &str) {
+        self.report(EventKind::FallbackTaken {
+            stage: self.stage,
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            instead_of: instead_of.to_owned(),
+        });
+    }
+
+    fn report(&self, kind: EventKind) {
+        self.handle.update(|state| state.report(kind, None));
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AttemptObserver for Watcher {
+impl AttemptObserver for AttemptRecorder {
     fn started(&self, provider: Provider, model: &str) {
         let before = {
-            let mut seen = self.seen();
-            // A request beside another one is a hedge: nobody has failed.
-            let is_alone = seen.under_way == 0;
-            seen.under_way += 1;
-            let before = seen.last.replace((provider, model.to_owned()));
-            let before = before.filter(|(last, known)| is_alone && (*last != provider || known != model));
-            seen.has_fallen_back |= before.is_some();
+            let mut attempts = self.attempts();
+            // An attempt concurrent with another one is a hedge, not a fallback.
+            let is_alone = attempts.in_flight == 0;
+            attempts.in_flight += 1;
+            let before = attempts.latest.replace((provider, model.to_owned()));
+            let before = before.filter(|(latest, known)| is_alone && (*latest != provider || known != model));
+            attempts.has_fallen_back |= before.is_some();
             before
         };
-        if let Some((last, _)) = before {
-            self.fell_back(provider.as_str(), model, last.as_str());
+        if let Some((before, _)) = before {
+            self.report_fallback(provider.as_str(), model, before.as_str());
         }
     }
 
     fn ended(&self, attempt: &Attempt, cost: Option<f64>) {
         {
-            let mut seen = self.seen();
-            seen.has_any = true;
-            seen.under_way = seen.under_way.saturating_sub(1);
+            let mut attempts = self.attempts();
+            attempts.has_ended = true;
+            attempts.in_flight = attempts.in_flight.saturating_sub(1);
             if attempt.error.is_some() {
-                seen.told.push((attempt.latency, attempt.error));
+                attempts.reported.push((attempt.latency, attempt.error));
             }
         }
-        self.record.ledger.ended(self.stage, attempt, cost);
+        self.handle.update(|state| state.stages.add_spending(self.stage, &Spending::of_attempt(attempt, cost)));
         if attempt.error.is_some_and(|kind| kind != ErrorKind::Cancelled) {
-            self.failed(attempt);
+            self.report_failure(attempt);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The coordinator, as the Python package drives it: options in JSON; events, candidates and results in JSON.
+//! The coordinator of the Python package. Options, events, candidates and results are JSON text.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use super::callback::Progress;
 use super::error;
 use super::gate::PythonGate;
 use super::runtime::Process;
-use crate::coordinator::{self, Gate, Hooks, Options, RunState};
+use crate::coordinator::{self, Gate, Hooks, Options, RunHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{ProgressSink, Silent};
 
-/// Runs workflows, no more than so many model calls at once.
+/// Runs workflows with a limit of concurrent model calls.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Coordinator {
     coordinator: Arc<coordinator::Coordinator>,
@@ -35,15 +35,16 @@ impl Coordinator {
         Ok(Self { coordinator: Arc::new(coordinator) })
     }
 
-    /// Raises what `start` would raise for these options, without running anything.
+    /// Raises the error that `start` would raise for these options, without running anything.
     #[staticmethod]
     fn check(py: Python<'_>, options: &str) -> PyResult<()> {
         parse(py, options).map(drop)
     }
 
-    /// Starts one workflow. `emit(message, fraction)` takes the progress on the running loop's thread and must return at
-    /// once; `gate` is a coroutine function that is asked between the stages. `events` are kept for readers at least, and
-    /// where nobody reads them for `patience` seconds, the run is cancelled; without `events`, nobody may read.
+    /// Starts a workflow. `emit(message, fraction)` receives the progress on the thread of the running loop and must return
+    /// at once; `gate` is a coroutine function that takes a review and returns a decision, both as JSON text. `events` is the
+    /// number of events kept for readers, and a run that nobody waits for during `idle_timeout` seconds is cancelled; with 0
+    /// events, there are no readers and no idle timeout.
     #[expect(clippy::too_many_arguments, reason = "one argument for each part of a run")]
     fn start(
         &self,
@@ -55,119 +56,115 @@ impl Coordinator {
         emit: Option<Py<PyAny>>,
         gate: Option<Py<PyAny>>,
         events: usize,
-        patience: f64,
+        idle_timeout: f64,
     ) -> PyResult<Run> {
         let process = Process::get(py)?;
-        let mut options = parse(py, options)?;
+        let options = parse(py, options)?;
         let attachments = Attachments::new(files, Vec::new(), urls);
-        let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
+        let (core_router, router) = (router.routed(&process), router.generate(py, &process)?);
         let progress: Box<dyn ProgressSink> = match emit {
             Some(emit) => Box::new(Progress::new(py, &process, emit)?),
             None => Box::new(Silent),
         };
         let gate = gate.map(|gate| PythonGate::new(py, &process, gate)).transpose()?;
-        let patience = Duration::try_from_secs_f64(patience).ok().filter(|_| events > 0).unwrap_or(Duration::MAX);
-        let record = {
-            // Clocks and timers are the runtime's.
+        let idle_timeout =
+            Duration::try_from_secs_f64(idle_timeout).ok().filter(|_| events > 0).unwrap_or(Duration::MAX);
+        let handle = {
+            // The clock of the run is the runtime's.
             let _runtime = process.handle.enter();
-            RunState::new(&*router, &options, events)
+            RunHandle::new(&*router, &options, events)
         };
-        let coordinator = Arc::clone(&self.coordinator);
-        let (tell, outcome) = watch::channel(None);
-        let kept = Arc::clone(&record);
+        let (coordinator, run) = (Arc::clone(&self.coordinator), Arc::clone(&handle));
+        let (sender, outcome) = watch::channel(None);
         let work = Box::pin(async move {
             let work = async {
-                options.parts = agents::load(attachments, ours.as_ref()).await?;
+                run.set_parts(agents::load(attachments, core_router.as_ref()).await?);
                 let gate = gate.as_ref().map(|gate| -> &dyn Gate { gate });
-                coordinator.conduct(&*router, &options, &kept, Hooks { progress: &*progress, gate }).await
+                coordinator.conduct(&*router, &run, Hooks { progress: &*progress, gate }).await
             };
-            let end = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                end = bridge::guarded(work) => end,
-                () = kept.journal().abandoned(patience) => {
-                    Err(Error::new(ErrorKind::Cancelled, "nobody read the events of the run any more"))
+                outcome = bridge::guarded(work) => outcome,
+                () = run.abandoned(idle_timeout) => {
+                    Err(Error::new(ErrorKind::Cancelled, "nobody waited for the run within its idle timeout"))
                 }
             };
-            let failure = end.as_ref().err().filter(|failure| failure.kind() != ErrorKind::Cancelled);
-            kept.close(failure.map(ToString::to_string).as_deref());
-            // Nobody waits where the run was let go of.
-            drop(tell.send(Some(end)));
+            let failure = outcome.as_ref().err().filter(|failure| failure.kind() != ErrorKind::Cancelled);
+            run.close(failure.map(ToString::to_string).as_deref());
+            // The receiver is gone if the run object was dropped.
+            drop(sender.send(Some(outcome)));
         });
         let task = bridge::spawn(py, &process, work)?;
-        Ok(Run { process, record, task, outcome })
+        Ok(Run { process, handle, task, outcome })
     }
 }
 
-/// A run under way, and what is known of it. Dropping it cancels the run.
+/// A workflow run. Dropping it cancels the run.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Run {
     process: Arc<Process>,
-    record: Arc<RunState>,
+    handle: Arc<RunHandle>,
     task: AbortHandle,
-    /// How the run ended; `None` before its end, and for ever where it was cancelled.
+    /// The outcome of the run; `None` until it has ended, and forever if it was cancelled.
     outcome: watch::Receiver<Option<Result<()>>>,
 }
 
 #[pymethods]
 impl Run {
-    /// The name of the run.
+    /// The unique id of the run.
     #[getter]
     fn id(&self) -> &str {
-        self.record.id()
+        self.handle.id()
     }
 
-    /// How many events are kept now.
+    /// The number of events kept for readers.
     #[getter]
     fn kept_events(&self) -> usize {
-        self.record.journal().len()
+        self.handle.kept_events()
     }
 
-    /// The events after number `after`, waited for, as a JSON list; None at the end of the run.
+    /// Awaits the events after number `after`: a JSON list, or None at the end of the run.
     fn events(&self, py: Python<'_>, after: u64) -> PyResult<Pending> {
-        let record = Arc::clone(&self.record);
+        let handle = Arc::clone(&self.handle);
         let work = async move {
-            let events = record.journal().read(after).await?;
-            if events.is_empty() {
-                Ok(None)
-            } else {
-                json(&events.iter().map(|event| &**event).collect::<Vec<_>>()).map(Some)
-            }
+            let events = handle.read_events(after).await?;
+            (!events.is_empty()).then(|| json(&events)).transpose()
         };
         bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
 
-    /// The candidates as JSON text once the run has ended. Raises what ended it early.
+    /// Awaits the end of the run and returns the candidates as JSON text. Raises the error that ended the run.
     fn candidates(&self, py: Python<'_>) -> PyResult<Pending> {
-        let (record, mut outcome) = (Arc::clone(&self.record), self.outcome.clone());
+        let (handle, mut outcome) = (Arc::clone(&self.handle), self.outcome.clone());
         let work = async move {
-            record.journal().until(ended(&mut outcome)).await?;
-            json(&record.candidates())
+            handle.await_result(ended(&mut outcome)).await?;
+            json(&handle.candidates())
         };
         bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
 
-    /// The result as JSON text once the run has ended, with the finished part where time, budget or the caller ended it
-    /// early. Raises what ended it where there is no part.
+    /// Awaits the end of the run and returns the result as JSON text: the finished part if a deadline, the budget or the
+    /// caller ended it early. Raises the error that ended the run if there is no such part.
     fn result(&self, py: Python<'_>) -> PyResult<Pending> {
-        let (record, mut outcome) = (Arc::clone(&self.record), self.outcome.clone());
+        let (handle, mut outcome) = (Arc::clone(&self.handle), self.outcome.clone());
         let work = async move {
-            match record.journal().until(ended(&mut outcome)).await {
-                Err(failure) if !is_early(&failure) || record.candidates().is_empty() => Err(failure),
-                _ => json(&record.result()),
+            match handle.await_result(ended(&mut outcome)).await {
+                Err(failure) if !is_early(&failure) || handle.candidates().is_empty() => Err(failure),
+                _ => json(&handle.result()),
             }
         };
         bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
     }
 
-    /// What there is of the result now, as JSON text.
+    /// The result so far, as JSON text.
     fn snapshot(&self, py: Python<'_>) -> PyResult<String> {
-        json(&self.record.result()).map_err(|failure| error::to_python(py, &failure))
+        json(&self.handle.result()).map_err(|failure| error::to_python(py, &failure))
     }
 
     /// Cancels the run if it has not ended; its sockets close. Safe to call again.
     fn close(&self) {
         self.task.abort();
-        self.record.close(None);
+        self.handle.close(None);
     }
 }
 
@@ -177,19 +174,19 @@ impl Drop for Run {
     }
 }
 
-/// Waits for the end of a run; that of one that was cancelled is no failure.
+/// Waits for the end of a run and returns the error that ended it. Cancellation is not an error here.
 async fn ended(outcome: &mut watch::Receiver<Option<Result<()>>>) -> Result<()> {
     match outcome.wait_for(Option::is_some).await {
-        Ok(end) => match &*end {
+        Ok(outcome) => match &*outcome {
             Some(Err(failure)) if failure.kind() != ErrorKind::Cancelled => Err(failure.clone()),
             _ => Ok(()),
         },
-        // The sender is gone with the task.
+        // The task was aborted.
         Err(_) => Ok(()),
     }
 }
 
-/// Whether the run was to go on, had there been more time or a larger budget.
+/// Whether the run would have continued with more time or a larger budget.
 fn is_early(failure: &Error) -> bool {
     matches!(failure.kind(), ErrorKind::DeadlineExceeded | ErrorKind::BudgetReached)
 }
@@ -199,7 +196,7 @@ fn json(value: &impl Serialize) -> Result<String> {
 }
 
 fn parse(py: Python<'_>, options: &str) -> PyResult<Options> {
-    // By way of a value: what is wrong with an option is told without a place in a text that the caller never saw.
+    // Through a `Value`, whose errors do not name a line and a column of text that the caller never saw.
     let options: Options = serde_json::from_str(options)
         .and_then(serde_json::from_value::<Options>)
         .map_err(|failure| PyValueError::new_err(failure.to_string()))?;

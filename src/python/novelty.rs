@@ -1,16 +1,16 @@
-//! The comparison of texts, as the Python package uses it.
+//! Text similarity for the Python package.
 
 use pyo3::prelude::*;
 
 use crate::coordinator;
 
-/// How alike two texts are, 0.0 to 1.0, in any script.
+/// Returns the similarity of two texts in any script, 0.0 to 1.0.
 #[pyfunction]
 pub(super) fn similarity(py: Python<'_>, one: &str, two: &str) -> f64 {
     py.detach(|| coordinator::similarity(one, two))
 }
 
-/// The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity).
+/// Returns the texts at least `threshold` similar to an earlier one, as (index, index of the earlier text, similarity).
 #[pyfunction]
 pub(super) fn duplicates(py: Python<'_>, texts: Vec<String>, threshold: f64) -> Vec<(usize, usize, f64)> {
     py.detach(move || {

@@ -1,4 +1,4 @@
-//! The record of a run, its events and its shapes, against a scripted router.
+//! The state, events, modes and gates of a run, against a scripted router.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,8 @@ use crate::agents_double::{Double, Reply, honest};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use madspark::coordinator::{
-    Coordinator, Decision, Event, EventKind, Gate, Hooks, Mode, Options, Review, RunState, Stage, StageStatus, Status,
+    Coordinator, Decision, Event, EventKind, Gate, Hooks, Mode, Options, Review, RunHandle, RunState, Stage,
+    StageStatus, Status,
 };
 use madspark::error::{Error, ErrorKind, Result};
 
@@ -16,22 +17,22 @@ fn options(mode: Mode) -> Options {
     Options { num_top_candidates: 3, enhanced_reasoning: true, mode, ..Options::new("Less waste in our town", "") }
 }
 
-/// With every stage that there is.
-fn every(mode: Mode) -> Options {
+/// Options with every stage.
+fn all_stages(mode: Mode) -> Options {
     Options { multi_dimensional_eval: true, logical_inference: true, ..options(mode) }
 }
 
-async fn conduct(double: &Double, options: &Options, hooks: Hooks<'_>) -> (Result<()>, Arc<RunState>) {
-    let record = RunState::new(double, options, 1024);
-    let outcome = Coordinator::new(10).unwrap().conduct(double, options, &record, hooks).await;
-    (outcome, record)
+async fn conduct(double: &Double, options: &Options, hooks: Hooks<'_>) -> (Result<()>, Arc<RunHandle>) {
+    let run = RunHandle::new(double, options, 1024);
+    let outcome = Coordinator::new(10).unwrap().conduct(double, &run, hooks).await;
+    (outcome, run)
 }
 
-async fn events(record: &RunState) -> Vec<Arc<Event>> {
-    let mut all: Vec<Arc<Event>> = Vec::new();
+async fn events(run: &RunHandle) -> Vec<Event> {
+    let mut all: Vec<Event> = Vec::new();
     loop {
         let after = all.last().map_or(0, |event| event.sequence);
-        let page = record.journal().read(after).await.unwrap();
+        let page = run.read_events(after).await.unwrap();
         if page.is_empty() {
             return all;
         }
@@ -40,43 +41,43 @@ async fn events(record: &RunState) -> Vec<Arc<Event>> {
 }
 
 #[tokio::test]
-async fn a_router_of_an_unknown_kind_is_asked_in_batches() {
-    let (outcome, record) = conduct(&Double::honest(), &options(Mode::Auto), Hooks::default()).await;
+async fn auto_mode_uses_batches_for_a_custom_router() {
+    let (outcome, run) = conduct(&Double::honest(), &options(Mode::Auto), Hooks::default()).await;
     outcome.unwrap();
-    assert_eq!(record.result().spent.calls, 6);
+    assert_eq!(run.result().spent.calls, 6);
 }
 
 #[tokio::test]
-async fn both_shapes_find_the_same() {
+async fn both_modes_have_the_same_candidates() {
     let (batch, fanout) = (Double::honest(), Double::honest());
     let (_, one) = conduct(&batch, &options(Mode::Batch), Hooks::default()).await;
     let (_, other) = conduct(&fanout, &options(Mode::Fanout), Hooks::default()).await;
     assert_eq!(one.candidates(), other.candidates());
     assert_eq!((batch.calls().len(), fanout.calls().len()), (6, 1 + 5 + 4 * 3));
-    for record in [one, other] {
-        let result = record.result();
+    for run in [one, other] {
+        let result = run.result();
         assert_eq!((result.status, result.partial, result.cut), (StageStatus::Ok, false, None));
         assert_eq!(result.spent.calls, if result.mode == madspark::coordinator::ResolvedMode::Batch { 6 } else { 18 });
         assert_eq!(result.spent.tokens, result.spent.calls * 10);
-        let told = events(&record).await;
-        assert!(told.windows(2).all(|pair| pair[0].fraction <= pair[1].fraction));
-        assert!(told.iter().zip(1..).all(|(event, number)| event.sequence == number));
-        assert!(matches!(told.last().unwrap().kind, EventKind::RunFinished { partial: false, .. }));
+        let events = events(&run).await;
+        assert!(events.windows(2).all(|pair| pair[0].fraction <= pair[1].fraction));
+        assert!(events.iter().zip(1..).all(|(event, number)| event.sequence == number));
+        assert!(matches!(events.last().unwrap().kind, EventKind::RunFinished { partial: false, .. }));
     }
 }
 
 #[tokio::test]
-async fn with_every_stage_both_shapes_find_the_same() {
+async fn both_modes_have_the_same_candidates_with_all_stages() {
     let (batch, fanout) = (Double::honest(), Double::honest());
-    let (_, one) = conduct(&batch, &every(Mode::Batch), Hooks::default()).await;
-    let (_, other) = conduct(&fanout, &every(Mode::Fanout), Hooks::default()).await;
+    let (_, one) = conduct(&batch, &all_stages(Mode::Batch), Hooks::default()).await;
+    let (_, other) = conduct(&fanout, &all_stages(Mode::Fanout), Hooks::default()).await;
     assert_eq!(one.candidates(), other.candidates());
     assert_eq!((batch.calls().len(), fanout.calls().len()), (9, 1 + 5 + 7 * 3));
-    for record in [one, other] {
-        let result = record.result();
+    for run in [one, other] {
+        let result = run.result();
         assert_eq!(result.stages.iter().map(|stage| stage.stage).collect::<Vec<_>>(), Stage::ALL);
         assert!(result.stages.iter().all(|stage| stage.status == StageStatus::Ok));
-        for candidate in record.candidates() {
+        for candidate in run.candidates() {
             assert!(candidate.multi_dimensional_evaluation.is_some() && candidate.logical_inference.is_some());
             assert!(candidate.improved_multi_dimensional_evaluation.is_some());
         }
@@ -84,70 +85,70 @@ async fn with_every_stage_both_shapes_find_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stages_that_need_nothing_of_each_other_go_side_by_side() {
-    // A second for each call.
+async fn independent_stages_run_concurrently_in_fanout_mode() {
+    // Each call takes one second.
     let double = Double::new(|_, asked| Reply::After(Duration::from_secs(1), honest(asked)));
     let seconds = |mode| {
-        let (double, options) = (&double, every(mode));
+        let (double, options) = (&double, all_stages(mode));
         async move {
-            let record = RunState::new(double, &options, 1024);
-            Coordinator::new(100).unwrap().conduct(double, &options, &record, Hooks::default()).await.unwrap();
-            record.result().seconds.round()
+            let run = RunHandle::new(double, &options, 1024);
+            Coordinator::new(100).unwrap().conduct(double, &run, Hooks::default()).await.unwrap();
+            run.result().seconds.round()
         }
     };
     assert!((seconds(Mode::Batch).await - 9.0).abs() < f64::EPSILON);
-    // Ideas, scores, the two of advocacy and skepticism, improvement, the two looks at it.
+    // Generation, evaluation, advocacy and skepticism, improvement, re-evaluation next to the second rating.
     assert!((seconds(Mode::Fanout).await - 6.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idea_waits_for_no_other_but_at_the_selection() {
-    // The first idea's advocate takes an hour; every other call a second.
+async fn ideas_wait_for_each_other_only_at_the_selection() {
+    // The advocacy of one idea takes an hour, every other call one second.
     let double = Double::new(|_, asked| {
         let is_slow = asked.schema == "AdvocacyBatch" && asked.ideas[0].1.starts_with("Roof gardens");
         let wait = Duration::from_secs(if is_slow { 3600 } else { 1 });
         Reply::After(wait, honest(asked))
     });
     let options = Options { timeout: 100.0, ..options(Mode::Fanout) };
-    let (outcome, record) = conduct(&double, &options, Hooks::default()).await;
+    let (outcome, run) = conduct(&double, &options, Hooks::default()).await;
     outcome.unwrap();
-    let result = record.result();
+    let result = run.result();
     assert_eq!((result.partial, result.cut), (true, Some("deadline")));
     let done = |candidate: &&madspark::coordinator::IndexedCandidate| candidate.candidate.status == Status::Ok;
     assert_eq!(result.candidates.iter().filter(done).count(), 2);
-    let told = events(&record).await;
-    let again = told.iter().filter(|event| {
+    let events = events(&run).await;
+    let re_evaluated = events.iter().filter(|event| {
         matches!(event.kind, EventKind::IdeaScored { stage: Stage::ReEvaluation, .. }) && event.seconds < 7.0
     });
-    assert_eq!(again.count(), 2, "six seconds is the longest way of an idea");
+    assert_eq!(re_evaluated.count(), 2, "an idea needs six seconds");
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_fanout_ends_every_call_and_keeps_the_record() {
+async fn dropping_the_future_drops_every_call_and_keeps_the_state() {
     let double = Double::new(|_, asked| match asked.schema.as_str() {
         "SkepticismBatch" => Reply::Never,
         _ => Reply::Json(honest(asked)),
     });
     let options = options(Mode::Fanout);
-    let record = RunState::new(&double, &options, 1024);
+    let run = RunHandle::new(&double, &options, 1024);
     let coordinator = Coordinator::new(10).unwrap();
     {
-        let mut run = Box::pin(coordinator.conduct(&double, &options, &record, Hooks::default()));
-        assert!(run.as_mut().now_or_never().is_none());
+        let mut conducted = Box::pin(coordinator.conduct(&double, &run, Hooks::default()));
+        assert!(conducted.as_mut().now_or_never().is_none());
         assert_eq!(double.in_flight.load(Ordering::SeqCst), 3);
-        assert_eq!(record.result().cut, Some("running"));
+        assert_eq!(run.result().cut, Some("running"));
     }
     assert_eq!(double.in_flight.load(Ordering::SeqCst), 0);
-    record.close(None);
-    record.close(Some("told once"));
-    let result = record.result();
+    run.close(None);
+    run.close(Some("closed before"));
+    let result = run.result();
     assert_eq!((result.status, result.cut), (StageStatus::Degraded, Some("cancelled")));
     assert!(result.candidates.iter().all(|one| one.candidate.advocacy.is_some() && one.candidate.problems.len() == 3));
-    assert!(matches!(events(&record).await.last().unwrap().kind, EventKind::RunFinished { partial: true, .. }));
+    assert!(matches!(events(&run).await.last().unwrap().kind, EventKind::RunFinished { partial: true, .. }));
 }
 
 #[tokio::test]
-async fn a_failure_of_one_idea_is_its_own() {
+async fn a_failed_idea_does_not_affect_the_others() {
     let double = Double::new(|_, asked| {
         if asked.schema == "ImprovementBatch" && asked.ideas[0].1.starts_with("Roof gardens") {
             Reply::Fail(Error::new(ErrorKind::Overloaded, "out of order"))
@@ -155,9 +156,9 @@ async fn a_failure_of_one_idea_is_its_own() {
             Reply::Json(honest(asked))
         }
     });
-    let (outcome, record) = conduct(&double, &options(Mode::Fanout), Hooks::default()).await;
+    let (outcome, run) = conduct(&double, &options(Mode::Fanout), Hooks::default()).await;
     outcome.unwrap();
-    let result = record.result();
+    let result = run.result();
     let statuses: Vec<Status> = result.candidates.iter().map(|one| one.candidate.status).collect();
     assert_eq!(statuses, [Status::Ok, Status::Degraded, Status::Ok]);
     let [.., improvement, again] = result.stages.as_slice() else { panic!("{result:?}") };
@@ -176,15 +177,15 @@ impl Gate for StopAfter {
 }
 
 #[tokio::test]
-async fn a_gate_ends_the_run_after_any_stage() {
+async fn a_gate_can_stop_the_run_after_any_stage() {
     for mode in [Mode::Batch, Mode::Fanout] {
         for stage in Stage::ALL {
             let double = Double::honest();
             let gate = StopAfter(stage);
-            let (outcome, record) =
-                conduct(&double, &every(mode), Hooks { gate: Some(&gate), ..Hooks::default() }).await;
+            let (outcome, run) =
+                conduct(&double, &all_stages(mode), Hooks { gate: Some(&gate), ..Hooks::default() }).await;
             outcome.unwrap();
-            let result = record.result();
+            let result = run.result();
             assert_eq!((result.partial, result.cut), (true, Some("stopped")), "{stage}");
             assert_eq!(result.reason.as_deref(), Some("the run was stopped: enough"));
             let last = result.stages.iter().rfind(|one| one.began.is_some()).unwrap();
@@ -192,4 +193,37 @@ async fn a_gate_ends_the_run_after_any_stage() {
             assert_eq!(result.candidates.len(), if stage == Stage::IdeaGeneration { 5 } else { 3 });
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saved_run_is_restored_with_its_result_and_its_events() {
+    let double = Double::new(|_, asked| match asked.schema.as_str() {
+        "SkepticismBatch" => Reply::Never,
+        _ => Reply::After(Duration::from_secs(1), honest(asked)),
+    });
+    let run = RunHandle::new(&double, &all_stages(Mode::Fanout), 1024);
+    let coordinator = Coordinator::new(10).unwrap();
+    let conducted = coordinator.conduct(&double, &run, Hooks::default());
+    assert!(tokio::time::timeout(Duration::from_secs(10), conducted).await.is_err(), "it waits for the skeptic");
+
+    let saved = serde_json::to_string(&run.state()).unwrap();
+    let restored = RunHandle::restore(serde_json::from_str::<RunState>(&saved).unwrap());
+    let result = restored.result();
+    assert_eq!(result, run.result());
+    assert_eq!((result.cut, result.candidates.len()), (Some("running"), 3));
+    let complete = |candidate: &madspark::coordinator::Candidate| {
+        candidate.multi_dimensional_evaluation.is_some() && candidate.logical_inference.is_some()
+    };
+    assert!(result.candidates.iter().all(|one| complete(&one.candidate) && one.candidate.advocacy.is_some()));
+    assert_eq!(restored.read_events(0).await.unwrap(), run.read_events(0).await.unwrap());
+    assert_eq!(serde_json::to_string(&restored.state()).unwrap(), saved, "nothing is lost");
+
+    // Its clock and the numbers of its events continue.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let last = restored.read_events(0).await.unwrap().last().unwrap().sequence;
+    restored.close(None);
+    let result = restored.result();
+    assert_eq!((result.run_id.as_str(), result.cut, result.seconds.round()), (run.id(), Some("cancelled"), 15.0));
+    let [end] = &restored.read_events(last).await.unwrap()[..] else { panic!("one event follows") };
+    assert_eq!(end.sequence, last + 1);
 }

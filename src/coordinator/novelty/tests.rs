@@ -8,7 +8,7 @@ fn filtered<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     filter(texts.to_vec(), |text| text, THRESHOLD)
 }
 
-/// The same idea, written twice.
+/// Pairs of texts for the same idea.
 const DUPLICATES: [(&str, &str, &str); 18] = [
     (
         "English",
@@ -50,7 +50,7 @@ const DUPLICATES: [(&str, &str, &str); 18] = [
     ("Hindi", "हर मोहल्ले में साझा फ्रिज लगाएँ", "हर मोहल्ले में साझा फ्रिज लगाएँ।"),
 ];
 
-/// Two ideas; the second of each language's pairs shares its words and its pattern with the first.
+/// Pairs of different ideas; some share words and sentence structure.
 const DISTINCT: [(&str, &str, &str); 15] = [
     ("English", "Solar bus stops that light the way home", "A repair café that mends bicycles on market days"),
     (
@@ -94,8 +94,8 @@ fn defect_19_distinct_ideas_are_kept_in_every_script() {
 }
 
 #[test]
-fn defect_19_scripts_without_words_are_not_all_or_nothing() {
-    // Taken for one word each, these would be either the same or nothing alike.
+fn defect_19_scripts_without_spaces_have_gradual_similarity() {
+    // As one word each, these would be either identical or have nothing in common.
     for (one, two) in [("学校の屋上で野菜を育てる", "学校の庭で野菜を育てる"), ("学校屋顶菜园", "医院屋顶菜园")]
     {
         assert!((0.3..THRESHOLD).contains(&similarity(one, two)), "{} {one}", similarity(one, two));
@@ -109,7 +109,7 @@ fn the_later_duplicate_is_dropped() {
 }
 
 #[test]
-fn a_duplicate_names_the_text_it_is_most_like() {
+fn a_duplicate_refers_to_its_most_similar_text() {
     let texts = ["Plant trees on roofs of schools", "Fix bikes", "Plant trees on roofs of a school", "fix bikes"];
     let found = duplicates(texts, 0.7);
     assert_eq!(found.iter().map(|one| (one.index, one.of)).collect::<Vec<_>>(), [(2, 0), (3, 1)]);
@@ -117,38 +117,38 @@ fn a_duplicate_names_the_text_it_is_most_like() {
     let [closest] = duplicates(["ab cd ef ij", "cd ef gh kl", "cd ef gh kl ab"], 0.6)[..] else {
         panic!("one duplicate")
     };
-    assert_eq!((closest.index, closest.of), (2, 1), "both are alike, the second more");
+    assert_eq!((closest.index, closest.of), (2, 1), "both are similar, the second more");
 }
 
 #[test]
-fn width_and_composition_make_no_difference() {
+fn width_and_composition_are_ignored() {
     for (one, two) in [("ＡＩ　１２", "ai 12"), ("ｶﾞｿﾘﾝ", "ガソリン"), ("Cafe\u{301}", "café"), ("ΣΊΣΥΦΟΣ", "σίσυφος")]
     {
         assert!((similarity(one, two) - 1.0).abs() < f64::EPSILON, "{one} {two}");
     }
 }
 
-/// Short texts of few characters, so that parts repeat, in scripts with and without words.
+/// Short texts over small alphabets, so that parts repeat, in scripts with and without spaces.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[abAB ]{0,12}", "[学校屋顶の、 ]{0,12}", "[شجرةا ]{0,12}", "[äßüAS a]{0,12}", "\\PC{0,40}"]
 }
 
 proptest! {
     #[test]
-    fn symmetric_and_between_0_and_1(one in text(), two in text()) {
+    fn similarity_is_symmetric_and_between_0_and_1(one in text(), two in text()) {
         let score = similarity(&one, &two);
         prop_assert!((0.0..=1.0).contains(&score));
         prop_assert!((score - similarity(&two, &one)).abs() < f64::EPSILON);
     }
 
     #[test]
-    fn a_text_is_like_itself_in_any_case(text in text()) {
+    fn a_text_is_identical_to_itself_in_any_case(text in text()) {
         prop_assert!((similarity(&text, &text) - 1.0).abs() < f64::EPSILON);
         prop_assert!((similarity(&text, &text.to_uppercase()) - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]
-    fn what_is_kept_is_novel_and_what_is_dropped_is_not(
+    fn kept_texts_are_novel_and_dropped_texts_are_not(
         texts in prop::collection::vec(text(), 0..8),
         threshold in 0.1..=1.0_f64,
     ) {
