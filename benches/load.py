@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from benches import machine
 from benches.load_books import FAULTS, Books, Choice, Entry, as_told
 from benches.soak import resident_kb
-from madspark import AsyncCoordinator, LLMProviderError
+from madspark import AsyncCoordinator, MadsparkError
 from madspark.testing import Simulator
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Load:
         )
         try:
             result = await asyncio.wait_for(run, patience)
-        except LLMProviderError as error:
+        except MadsparkError as error:
             entry.outcome = type(error).__name__
         except TimeoutError:
             entry.outcome = "left"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evals.bootstrap import CONFIDENCE, interval
 from evals.judge import Judgement, compare
 from evals.methods import METHODS, Answer, Task, tasks, workflow
-from madspark import LLMConfig, LLMProviderError, LLMRouter
+from madspark import LLMConfig, LLMRouter, MadsparkError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ async def evaluate_all(
         async with places:
             try:
                 return await evaluate(task, author, judge)
-            except LLMProviderError as error:
+            except MadsparkError as error:
                 failed[task.id] = f"{type(error).__name__}: {error}"
                 return None
 

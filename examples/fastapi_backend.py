@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from madspark import AsyncCoordinator, LLMConfig, LLMProviderError, LLMRouter
+from madspark import AsyncCoordinator, LLMConfig, LLMRouter, MadsparkError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,7 +89,7 @@ async def run_workflow(request: IdeaRequest, queue: asyncio.Queue[tuple[str, dic
             num_top_candidates=request.top,
             enhanced_reasoning=request.enhanced,
         )
-    except (LLMProviderError, ValueError) as error:
+    except (MadsparkError, ValueError) as error:
         await queue.put(("error", {"type": type(error).__name__, "message": str(error)}))
     except Exception:
         logger.exception("the workflow failed")

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         DeadlineExceededError,
         InternalError,
         LLMProviderError,
+        MadsparkError,
         ProviderTimeoutError,
         ProviderUnavailableError,
         RateLimitError,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
         WorkflowTimeoutError,
     )
     from madspark.llm.limits import Limits
-    from madspark.llm.metrics import HealthStatus, ProviderMetrics, RouterMetrics, TokenUsage
+    from madspark.llm.metrics import HealthStatus, ProviderMetrics, RouterMetrics
     from madspark.llm.options import (
         GenerateOptions,
         ProviderChoice,
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
         StructuredStreamOptions,
         TierName,
     )
-    from madspark.llm.response import Attempt, LLMResponse, Restarted
+    from madspark.llm.response import Attempt, LLMResponse, Restarted, TokenUsage
     from madspark.llm.router import LLMRouter
     from madspark.llm.stream import AsyncTextStream, TextStream
     from madspark.llm.structured_stream import AsyncStructuredStream, StructuredStream
@@ -111,6 +112,7 @@ __all__ = [
     "LLMResponse",
     "LLMRouter",
     "Limits",
+    "MadsparkError",
     "ModelTier",
     "Progress",
     "ProviderChoice",
@@ -180,7 +182,7 @@ _MODULES = {
     "StructuredStreamOptions": "llm.options",
     "TextStream": "llm.stream",
     "TierName": "llm.options",
-    "TokenUsage": "llm.metrics",
+    "TokenUsage": "llm.response",
     "WorkflowEvent": "core.events",
     "WorkflowResult": "core.result",
 }

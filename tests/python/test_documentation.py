@@ -112,10 +112,10 @@ def test_the_example_of_a_call_that_survives_runs() -> None:
     busy, mended, sent_back, slow, nobody = (part.splitlines()[1:] for part in done.stdout.strip().split("\n\n"))
     assert "was overloaded (HTTP 503)" in busy[0]
     assert "answered" in busy[1]
-    assert "its reply was mended" in mended[0]
+    assert "its reply was repaired" in mended[0]
     assert mended[-1] == "score 9, from ollama"
-    assert "was told what is wrong with its reply and answered" in sent_back[1]
-    assert any("was asked beside it" in line and "answered" in line for line in slow)
+    assert "was sent the errors of its reply and answered" in sent_back[1]
+    assert any("was tried in parallel" in line and "answered" in line for line in slow)
     assert slow[-1].endswith("from gemini")
     assert nobody[0] == "No provider answered."
-    assert any(line.startswith("Takes calls again: ") for line in nobody)
+    assert any(line.startswith("Available again: ") for line in nobody)

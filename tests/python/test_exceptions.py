@@ -1,4 +1,4 @@
-"""Errors carry data, survive copies and tell their kind."""
+"""Exceptions carry data, survive copying and pickling, and are summed up by their common class."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 ATTEMPT = Attempt("ollama", "gemma3:4b", ok=False, status=503, error="overloaded", message="busy")
 
 EVERY_CLASS = [
-    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.LLMProviderError)
+    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.MadsparkError)
 ]
 
 
 @pytest.mark.parametrize("cls", EVERY_CLASS)
-def test_a_message_is_enough(cls: type[errors.LLMProviderError]) -> None:
+def test_a_message_is_enough(cls: type[errors.MadsparkError]) -> None:
     error = cls("no answer")
     assert str(error) == "no answer"
     assert (error.provider, error.model, error.status, error.retry_after, error.attempts) == (None,) * 4 + ((),)
@@ -33,7 +33,7 @@ def test_a_message_is_enough(cls: type[errors.LLMProviderError]) -> None:
 
 @pytest.mark.parametrize("cls", EVERY_CLASS)
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301  # our own bytes
-def test_copies_keep_every_attribute(cls: type[errors.LLMProviderError], duplicate: object) -> None:
+def test_a_copy_keeps_every_attribute(cls: type[errors.MadsparkError], duplicate: object) -> None:
     error = cls(
         "no answer", provider="ollama", model="gemma3:4b", status=503, retry_after=1.5, attempts=iter([ATTEMPT])
     )
@@ -45,7 +45,7 @@ def test_copies_keep_every_attribute(cls: type[errors.LLMProviderError], duplica
     assert twin.attempts == (ATTEMPT,)
 
 
-def test_a_copy_keeps_what_was_given_of_a_stream_and_when_targets_are_ready() -> None:
+def test_a_copy_keeps_partial_text_and_ready_times() -> None:
     error = errors.ProviderUnavailableError("cut")
     error.partial, error.ready_in = "half a", {"ollama": 0.5}
     for twin in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own bytes
@@ -74,7 +74,7 @@ def test_a_copy_of_a_summary_keeps_errors_and_prompt() -> None:
         ([], errors.AllProvidersFailedError),
     ],
 )
-def test_a_summary_is_of_the_common_kind(
+def test_a_summary_has_the_common_class(
     kinds: list[type[Exception]], expected: type[errors.AllProvidersFailedError]
 ) -> None:
     error = errors.all_failed("none", {f"target {i}": kind("x") for i, kind in enumerate(kinds)}, "p")
@@ -96,13 +96,18 @@ def test_a_summary_is_of_the_common_kind(
         errors.ContentRefusedError,
     ],
 )
-def test_what_every_target_failed_with_can_be_caught(kind: type[errors.LLMProviderError]) -> None:
+def test_a_summary_is_caught_by_its_common_class(kind: type[errors.LLMProviderError]) -> None:
     error = errors.all_failed("none", {"ollama": kind("x"), "gemini": kind("y")}, "p")
     assert isinstance(error, errors.AllProvidersFailedError)
     assert isinstance(error, kind)
 
 
-def test_timeouts_are_caught_as_the_builtin() -> None:
+def test_only_model_calls_fail_with_provider_errors() -> None:
+    others = [cls for cls in EVERY_CLASS if not issubclass(cls, errors.LLMProviderError)]
+    assert others == [errors.MadsparkError, errors.WorkflowTimeoutError, errors.InternalError]
+
+
+def test_timeouts_are_builtin_timeout_errors() -> None:
     for cls in (
         errors.ProviderTimeoutError,
         errors.DeadlineExceededError,
@@ -113,7 +118,7 @@ def test_timeouts_are_caught_as_the_builtin() -> None:
             raise cls("slow")
 
 
-def test_a_summary_waits_for_the_first_target_that_is_ready() -> None:
+def test_a_summary_has_the_shortest_wait() -> None:
     failures = {
         "ollama": errors.RateLimitError("a", retry_after=30.0),
         "gemini": errors.RateLimitError("b", retry_after=0.0),
@@ -124,7 +129,7 @@ def test_a_summary_waits_for_the_first_target_that_is_ready() -> None:
     assert errors.all_failed("none", {"openai": failures["openai"]}).retry_after is None
 
 
-def test_a_summary_of_bad_replies_shows_the_last_one() -> None:
+def test_a_summary_of_invalid_replies_holds_the_last_one() -> None:
     error = errors.all_failed(
         "none",
         {
@@ -138,12 +143,12 @@ def test_a_summary_of_bad_replies_shows_the_last_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "told"), [(500, {}, None), (429, {}, None), (429, {"retry-after": "7"}, 7.0)]
+    ("status", "headers", "expected"), [(500, {}, None), (429, {}, None), (429, {"retry-after": "7"}, 7.0)]
 )
-def test_a_wait_is_what_the_target_asked_for_and_no_pause_of_ours(
+def test_retry_after_is_what_the_provider_requested(
     status: int,
     headers: dict[str, str],
-    told: float | None,
+    expected: float | None,
     madspark_router: Callable[..., LLMRouter],
     madspark_simulator: Simulator,
 ) -> None:
@@ -151,12 +156,12 @@ def test_a_wait_is_what_the_target_asked_for_and_no_pause_of_ours(
     router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     with pytest.raises(errors.AllProvidersFailedError) as caught:
         router.generate("hello")
-    assert caught.value.attempts[0].retry_after == told
-    assert caught.value.retry_after == told
-    assert ("[retry after 7 s]" in str(caught.value)) == (told is not None)
+    assert caught.value.attempts[0].retry_after == expected
+    assert caught.value.retry_after == expected
+    assert ("[retry after 7 s]" in str(caught.value)) == (expected is not None)
 
 
-def test_neither_prompt_nor_reply_is_shown() -> None:
+def test_messages_contain_neither_prompt_nor_reply() -> None:
     summary = errors.all_failed("none", {"ollama": errors.RateLimitError("slow")}, "a private prompt")
     rejected = errors.SchemaValidationError("does not fit", raw="a private reply")
     for shown in (str(summary), repr(summary), str(rejected), repr(rejected)):

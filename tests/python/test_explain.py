@@ -1,4 +1,4 @@
-"""What a response and an error say in plain words about how they came to be."""
+"""`explain()` of responses and errors describes every attempt of a call, without prompts, replies and keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from madspark import AllProvidersFailedError, LLMProviderError
+from madspark import AllProvidersFailedError, LLMProviderError, MadsparkError
 from madspark.llm import exceptions as errors
 from madspark.llm.response import Attempt, LLMResponse
 
@@ -20,17 +20,15 @@ if TYPE_CHECKING:
     from madspark import LLMRouter
     from madspark.testing import Simulator
 
-EVERY_ERROR = [
-    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, LLMProviderError)
-]
+EVERY_ERROR = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, MadsparkError)]
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "calls.md").read_text(encoding="utf-8")
 
 CLASSES = set(re.findall(r"^\| `(\w+)` ", PAGE, re.MULTILINE))
-"""Every class of failure: the core's own tests hold the table of the page to it."""
+"""Every error class. A test of the core compares the table of that page with the enumeration."""
 
-OF_NO_TARGET = {
+WITHOUT_ATTEMPT = {
     "invalid_input",
     "prompt_too_long",
     "file_not_found",
@@ -39,7 +37,7 @@ OF_NO_TARGET = {
     "budget_reached",
     "external",
 }
-"""The classes that are of a call or a run, and of no attempt."""
+"""Error classes of calls and runs that no attempt has."""
 
 
 def failed(error: str, provider: str = "gemini", **fields: Any) -> Attempt:
@@ -51,45 +49,45 @@ def answered(provider: str = "ollama", **fields: Any) -> Attempt:
 
 
 def explained(*attempts: Attempt, cost: float | None = 0.0, **fields: Any) -> list[str]:
-    """The lines about the attempts, without that of the totals."""
+    """Return the lines of the explanation except the last one, which holds the totals."""
     lines = LLMResponse("a reply", "ollama", "small", 312, 900.0, cost, attempts=attempts, **fields).explain()
     return lines.split("\n")[:-1]
 
 
-def test_the_first_target_answered() -> None:
+def test_an_answer_of_the_first_target() -> None:
     response = LLMResponse("a reply", "ollama", "small", 312, 812.0, 0.0, attempts=[answered()])
     assert response.explain().split("\n") == [
-        "ollama (small) was asked first and answered in 0.8 s.",
+        "ollama (small) was tried first and answered in 0.8 s.",
         "In all: 1 attempt, 0.8 s, 312 tokens, 0.0000 USD.",
     ]
 
 
-def test_the_fallback_answered() -> None:
+def test_an_answer_of_the_fallback() -> None:
     assert explained(failed("rate_limited", status=429, retry_after=12.0), answered()) == [
-        "gemini (big) was asked first and was rate limited (HTTP 429, told to wait 12 s).",
-        "ollama (small) was asked next and answered in 0.8 s.",
+        "gemini (big) was tried first and was rate limited (HTTP 429, retry after 12 s).",
+        "ollama (small) was tried next and answered in 0.8 s.",
     ]
 
 
-def test_a_reply_was_sent_back() -> None:
+def test_a_repaired_answer() -> None:
     assert explained(failed("invalid_output", "ollama", status=200), answered(latency_ms=42.0)) == [
-        "ollama (big) was asked first and gave a reply that does not fit the schema.",
-        "ollama (small) was told what is wrong with its reply and answered in 42 ms.",
+        "ollama (big) was tried first and returned a reply that does not match the schema.",
+        "ollama (small) was sent the errors of its reply and answered in 42 ms.",
     ]
 
 
-def test_a_reply_was_mended() -> None:
+def test_a_locally_repaired_reply_lists_the_repairs() -> None:
     assert explained(answered(changes=["trailing_comma", "single_quotes"])) == [
-        "ollama (small) was asked first and answered in 0.8 s; its reply was mended: trailing comma, single quotes.",
+        "ollama (small) was tried first and answered in 0.8 s; its reply was repaired: trailing comma, single quotes.",
     ]
 
 
-def test_the_same_target_was_asked_again() -> None:
+def test_retries_of_the_same_target_include_their_wait() -> None:
     attempts = [failed("overloaded", "ollama", status=503), failed("connect", "ollama", wait_ms=250.0)]
     assert explained(*attempts, answered(wait_ms=1000.0)) == [
-        "ollama (big) was asked first and was overloaded (HTTP 503).",
-        "ollama (big) was asked again after a wait of 0.2 s and could not be reached.",
-        "ollama (small) was asked again after a wait of 1.0 s and answered in 0.8 s.",
+        "ollama (big) was tried first and was overloaded (HTTP 503).",
+        "ollama (big) was tried again after a wait of 0.2 s and could not be reached.",
+        "ollama (small) was tried again after a wait of 1.0 s and answered in 0.8 s.",
     ]
 
 
@@ -97,24 +95,24 @@ def test_the_same_target_was_asked_again() -> None:
     ("error", "words"),
     [
         ("not_configured", "is not configured"),
-        ("unsupported", "does not take"),
-        ("cooldown", "had asked to be left alone"),
-        ("breaker_open", "had failed again and again"),
+        ("unsupported", "does not support"),
+        ("cooldown", "is in cooldown"),
+        ("breaker_open", "circuit breaker is open"),
     ],
 )
-def test_a_target_was_passed_over(error: str, words: str) -> None:
+def test_a_skipped_target_is_not_counted_as_an_attempt(error: str, words: str) -> None:
     passed_over, first = explained(failed(error), answered())
-    assert passed_over.startswith("gemini (big) was not asked: it ")
+    assert passed_over.startswith("gemini (big) was not tried: it ")
     assert words in passed_over
-    assert first == "ollama (small) was asked first and answered in 0.8 s."
+    assert first == "ollama (small) was tried first and answered in 0.8 s."
     totals = LLMResponse("t", "ollama", "small", attempts=[failed(error), answered()]).explain().split("\n")[-1]
     assert totals.startswith("In all: 1 attempt,")
 
 
-def test_every_class_of_an_attempt_has_words_of_its_own() -> None:
+def test_every_error_class_has_its_own_description() -> None:
     assert len(CLASSES) == 42
-    assert CLASSES > OF_NO_TARGET
-    told = {name: explained(failed(name), answered())[0] for name in CLASSES - OF_NO_TARGET}
+    assert CLASSES > WITHOUT_ATTEMPT
+    told = {name: explained(failed(name), answered())[0] for name in CLASSES - WITHOUT_ATTEMPT}
     assert [name for name, line in told.items() if "failed (" in line] == []
     assert len(set(told.values())) == len(told)
 
@@ -122,26 +120,26 @@ def test_every_class_of_an_attempt_has_words_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("invalid_output", "told what is wrong with its reply"),
-        ("schema_rejected", "asked again with the schema in a simpler form"),
-        ("thinking_truncated", "asked again with fewer thoughts"),
-        ("context_too_long", "asked again with a larger context window"),
-        ("context_truncated", "asked again with a larger context window"),
+        ("invalid_output", "sent the errors of its reply"),
+        ("schema_rejected", "tried again with a simpler form of the schema"),
+        ("thinking_truncated", "tried again with less thinking"),
+        ("context_too_long", "tried again with a larger context window"),
+        ("context_truncated", "tried again with a larger context window"),
     ],
 )
-def test_a_target_that_mends_what_failed_is_told_how(error: str, words: str) -> None:
+def test_a_retry_names_what_was_changed(error: str, words: str) -> None:
     assert explained(failed(error, "ollama"), answered())[1] == f"ollama (small) was {words} and answered in 0.8 s."
 
 
-def test_two_targets_were_asked_at_once() -> None:
+def test_a_hedged_call_describes_both_attempts() -> None:
     left = failed("cancelled", usage={"input": 9}, estimated=True)
     assert explained(left, answered(hedged=True, wait_ms=2000.0)) == [
-        "gemini (big) was asked first and was given up before it had answered; its tokens are estimated.",
-        "ollama (small) was asked beside it, as no answer had come within 2.0 s, and answered in 0.8 s.",
+        "gemini (big) was tried first and was cancelled before it answered; its tokens are estimated.",
+        "ollama (small) was tried in parallel, because no answer had arrived within 2.0 s, and answered in 0.8 s.",
     ]
 
 
-def test_the_answer_is_from_the_cache() -> None:
+def test_a_cached_answer() -> None:
     response = LLMResponse("t", "ollama", "small", latency_ms=2.0, cached=True, attempts=[answered()])
     assert response.explain() == "ollama (small) had answered this before: the answer came from the cache in 2 ms."
 
@@ -150,18 +148,18 @@ def test_the_answer_is_from_the_cache() -> None:
     ("cost", "words"),
     [(None, "cost unknown"), (0.0, "0.0000 USD"), (0.00001, "under 0.0001 USD"), (1.23456, "1.2346 USD")],
 )
-def test_what_it_cost(cost: float | None, words: str) -> None:
+def test_the_cost_of_an_answer(cost: float | None, words: str) -> None:
     last = LLMResponse("t", "ollama", "small", 1, 12_345.0, cost, attempts=[answered()]).explain().split("\n")[-1]
     assert last == f"In all: 1 attempt, 12 s, 1 token, {words}."
 
 
-def test_pages_and_events_that_could_not_be_read_are_told() -> None:
+def test_unreadable_pages_and_events_are_counted() -> None:
     pages = [{"url": "https://a.test", "status": "success"}, {"url": "https://b.test", "status": "paywall"}]
     told = explained(answered("gemini", pages=pages, skipped_events=1))[0]
     assert told.endswith("in 0.8 s; it could read 1 of 2 web pages; 1 event of its stream could not be read.")
 
 
-def test_many_answers_are_told_by_target() -> None:
+def test_a_batch_is_summed_up_by_target() -> None:
     attempts = [answered(), failed("server", "ollama"), failed("timeout"), failed("timeout"), answered(), answered()]
     assert explained(*attempts) == [
         "3 answers together.",
@@ -171,36 +169,36 @@ def test_many_answers_are_told_by_target() -> None:
     ]
 
 
-def test_without_attempts_nothing_is_made_up() -> None:
+def test_a_response_without_attempts() -> None:
     assert explained() == ["ollama (small) answered; no attempt was recorded."]
 
 
-def test_nobody_answered() -> None:
+def test_a_failed_call_lists_its_attempts_and_when_to_retry() -> None:
     error = AllProvidersFailedError(
         "m", attempts=[failed("connect", "ollama", latency_ms=3.0), failed("rate_limited", status=429, wait_ms=97.0)]
     )
     error.ready_in = {"gemini": 12.0, "ollama": 0.5, "anthropic": 12.0}
     assert error.explain().split("\n") == [
         "No provider answered.",
-        "ollama (big) was asked first and could not be reached.",
-        "gemini (big) was asked next after a wait of 97 ms and was rate limited (HTTP 429).",
-        "Takes calls again: ollama in 0.5 s, anthropic in 12 s, gemini in 12 s.",
+        "ollama (big) was tried first and could not be reached.",
+        "gemini (big) was tried next after a wait of 97 ms and was rate limited (HTTP 429).",
+        "Available again: ollama in 0.5 s, anthropic in 12 s, gemini in 12 s.",
         "In all: 2 attempts, 0.1 s, 0 tokens.",
     ]
 
 
-def test_failures_without_an_attempt_are_told() -> None:
+def test_failures_without_an_attempt_are_listed() -> None:
     busy = errors.RateLimitError("m", model="big", status=429, provider="gemini", retry_after=3.0)
     summary = errors.all_failed("m", {"ollama": ValueError("x"), "gemini": busy}, attempts=[failed("x", "ollama")])
     assert summary.explain().split("\n")[1:4] == [
-        "ollama (big) was asked first and failed (x).",
+        "ollama (big) was tried first and failed (x).",
         "gemini (big) failed (RateLimitError, HTTP 429).",
-        "The soonest of them takes calls again in 3.0 s.",
+        "The first of them is available again in 3.0 s.",
     ]
     assert busy.explain().split("\n") == [
         "There is no answer.",
         "gemini (big) failed (RateLimitError, HTTP 429).",
-        "gemini (big) takes calls again in 3.0 s.",
+        "gemini (big) is available again in 3.0 s.",
     ]
 
 
@@ -215,12 +213,12 @@ def test_failures_without_an_attempt_are_told() -> None:
         (errors.InternalError, "There is no answer"),
     ],
 )
-def test_the_end_of_a_call_has_a_reason(kind: type[LLMProviderError], words: str) -> None:
+def test_the_first_line_names_the_reason(kind: type[MadsparkError], words: str) -> None:
     assert words in kind("m").explain()
 
 
 @pytest.mark.parametrize("kind", EVERY_ERROR)
-def test_every_error_can_be_explained_without_its_texts(kind: type[LLMProviderError]) -> None:
+def test_an_explanation_contains_no_message(kind: type[MadsparkError]) -> None:
     secret = "a private text"  # noqa: S105  # what must not show
     error = kind(secret, provider="openai", model="m", attempts=[failed("server", message=secret)])
     assert "private" not in error.explain()
@@ -230,9 +228,9 @@ def test_a_real_fallback_is_explained(madspark_router: Callable[..., LLMRouter],
     madspark_simulator.on("gemini", status=404)
     _, response = madspark_router(primary_provider="gemini").generate("a private prompt")
     first, second, totals = response.explain().split("\n")
-    assert first.startswith("gemini (gemini-3-flash-preview) was asked first and ")
+    assert first.startswith("gemini (gemini-3-flash-preview) was tried first and ")
     assert "HTTP 404" in first
-    assert second.startswith("ollama (gemma3:12b) was asked next and answered in ")
+    assert second.startswith("ollama (gemma3:12b) was tried next and answered in ")
     assert totals.endswith(f"{response.tokens_used} tokens, 0.0000 USD.")
     assert "private" not in response.explain()
 
@@ -244,11 +242,11 @@ def test_a_real_failure_is_explained(madspark_router: Callable[..., LLMRouter], 
         router.generate("a private prompt")
     lines = caught.value.explain().split("\n")
     assert lines[0] == "No provider answered."
-    assert lines[1].startswith("ollama (gemma3:12b) was asked first and ")
-    assert lines[2].startswith("gemini (gemini-3-flash-preview) was not asked: it is not configured")
+    assert lines[1].startswith("ollama (gemma3:12b) was tried first and ")
+    assert lines[2].startswith("gemini (gemini-3-flash-preview) was not tried: it is not configured")
     assert "private" not in caught.value.explain()
 
 
 @pytest.mark.parametrize("module", ["madspark.llm.response", "madspark.llm.exceptions"])
-def test_the_examples_are_right(module: str) -> None:
+def test_docstring_examples(module: str) -> None:
     assert doctest.testmod(importlib.import_module(module)).failed == 0

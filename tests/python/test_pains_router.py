@@ -70,7 +70,7 @@ import tomllib
 import weakref
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -467,7 +467,7 @@ def test_pain_20_no_token_is_charged_twice(
     prices = {"gemini-3-flash-preview": (1.0, 0.1, 10.0)}
     _, response = madspark_router(primary_provider="gemini", prices=prices).generate("hello")
     assert response.usage == {"input": 400, "cached_input": 600, "output": 100, "reasoning": 50, "tool": 20}
-    assert response.tokens_used == sum(response.usage.values()) == 1170
+    assert response.tokens_used == sum(cast("dict[str, int]", response.usage).values()) == 1170
     assert response.cost == pytest.approx((420 * 1.0 + 600 * 0.1 + 150 * 10.0) / 1e6)
 
 

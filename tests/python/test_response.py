@@ -1,4 +1,4 @@
-"""Responses and attempts are plain records."""
+"""Responses and attempts are plain records: comparable, serializable, picklable."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_a_response_defaults_to_now_in_utc_and_to_no_attempts() -> None:
     assert response.attempts == ()
 
 
-def test_to_dict_is_json_and_holds_everything() -> None:
+def test_to_dict_holds_every_field_as_json() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     response = LLMResponse("hi", "gemini", "m", 7, 1.5, None, True, moment, [FAILED, ANSWERED])
     assert json.loads(json.dumps(response.to_dict())) == {
@@ -43,7 +44,7 @@ def test_to_dict_is_json_and_holds_everything() -> None:
     assert FAILED.to_dict()["error"] == "server"
 
 
-def test_an_attempt_tells_how_it_came_about() -> None:
+def test_an_attempt_serializes_how_it_came_about() -> None:
     page = {"url": "https://example.org/moss", "status": "success"}
     attempt = Attempt(
         "gemini", "m", ok=True, wait_ms=1500.0, hedged=True, retry_after=2.0, estimated=True, pages=iter([page])
@@ -58,19 +59,19 @@ def test_an_attempt_tells_how_it_came_about() -> None:
     assert plain["pages"] == []
 
 
-def test_usage_is_that_of_every_attempt() -> None:
+def test_usage_sums_up_all_attempts() -> None:
     answered = Attempt("gemini", "m", ok=True, usage={"input": 9, "cached_input": 1, "output": 4, "of_a_double": 2})
     response = LLMResponse("hi", "gemini", "m", 19, attempts=[FAILED, answered])
     told = {"input": 12, "cached_input": 1, "output": 4, "reasoning": 0, "tool": 0, "of_a_double": 2}
     assert response.usage == told
-    assert sum(response.usage.values()) == response.tokens_used
+    assert sum(cast("dict[str, int]", response.usage).values()) == response.tokens_used
     assert LLMResponse("hi", "gemini", "m").usage == dict.fromkeys(list(told)[:5], 0)
 
 
-def test_an_attempt_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError, match="record of the past"):
+def test_an_attempt_is_immutable() -> None:
+    with pytest.raises(AttributeError, match="is immutable"):
         FAILED.ok = True
-    with pytest.raises(AttributeError, match="record of the past"):
+    with pytest.raises(AttributeError, match="is immutable"):
         del FAILED.status
     assert FAILED.ok is False
     usage = {"input": 1}
@@ -96,7 +97,7 @@ def test_records_differ_by_any_field() -> None:
     assert LLMResponse("a", "p", "m", timestamp=moment) == LLMResponse("a", "p", "m", timestamp=moment)
 
 
-def test_a_log_line_does_not_hold_the_text() -> None:
+def test_repr_does_not_contain_the_text() -> None:
     assert "secret" not in repr(LLMResponse("secret", "p", "m"))
 
 

@@ -18,7 +18,7 @@ from wire import questions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from madspark.core.gate import OnStage, Decision
+    from madspark.core.gate import Decision, OnStage
     from madspark.core.result import WorkflowResult
     from madspark.testing import Simulator
 

@@ -1,19 +1,37 @@
-"""What a model call can fail with.
+"""The exceptions of this package.
 
-An error carries data: who failed, with which status, how long to wait, and every attempt that was made. The message is
-for people. Keys and prompts are in no message; the prompt is an attribute where it is known.
+::
 
-When every target failed for one kind of reason, the error is also of that kind, so that ``except RateLimitError``
-means the same whether one provider was asked or three.
+    MadsparkError
+    ├── LLMProviderError                      a model call failed
+    │   ├── ProviderUnavailableError          not reachable, not configured, overloaded or broken
+    │   │   └── ProviderTimeoutError          (TimeoutError) no answer in time
+    │   ├── RateLimitError                    too many requests, or a quota is used up
+    │   ├── AuthorizationError                the API key is not accepted
+    │   ├── ContentRefusedError               refused, or blocked by a safety filter
+    │   ├── SchemaValidationError             the reply does not match the schema
+    │   ├── ContextLengthError                the prompt does not fit into the context window
+    │   ├── BudgetExceededError               the router's budget is used up
+    │   ├── DeadlineExceededError             (TimeoutError) the router's deadline has passed
+    │   └── AllProvidersFailedError           every provider failed; `errors` holds the error of each
+    │       └── AllProviders…Error            all failed in the same way; see below
+    ├── WorkflowTimeoutError                  (TimeoutError) a stage or a run took too long
+    └── InternalError                         a defect of this package
+
+If all providers failed in the same way, the error is also of that class: `AllProvidersRateLimitedError` is a
+`RateLimitError`. So `except RateLimitError` means the same whether one provider was tried or three.
+
+Errors carry data: the target, the HTTP status, how long to wait, and every attempt. Messages are for people. They
+contain neither keys nor prompts; the prompt is an attribute of `AllProvidersFailedError`.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypedDict, Unpack
 
-    from madspark.llm.response import Attempt
+from madspark.llm.explain import explain_failure
+from madspark.llm.response import Attempt
 
 __all__ = [
     "AllProvidersContextLengthError",
@@ -29,8 +47,10 @@ __all__ = [
     "ContentRefusedError",
     "ContextLengthError",
     "DeadlineExceededError",
+    "ErrorDetails",
     "InternalError",
     "LLMProviderError",
+    "MadsparkError",
     "ProviderTimeoutError",
     "ProviderUnavailableError",
     "RateLimitError",
@@ -40,17 +60,31 @@ __all__ = [
 ]
 
 
-class LLMProviderError(Exception):
-    """A model call failed. The base of every error here.
+class ErrorDetails(TypedDict, total=False):
+    """The data of an error, as its constructor takes them."""
 
-    ``provider`` and ``model`` name the target, ``status`` is its HTTP status, ``retry_after`` the seconds it asked to
-    be left alone; each is ``None`` where it is not known. ``attempts`` lists every attempt of the call, in order.
-    ``partial`` is the text that a stream had given before it failed; ``None`` where it had given none, and for every
-    call that is no stream. ``ready_in`` tells in how many seconds a target takes calls again, by target, where that is
-    known.
+    provider: str | None
+    model: str | None
+    status: int | None
+    retry_after: float | None
+    attempts: Iterable[Attempt]
+
+
+class MadsparkError(Exception):
+    """The base of every exception of this package.
+
+    Attributes:
+        provider: The provider that failed, or None.
+        model: Its model, or None.
+        status: The HTTP status of its reply, or None.
+        retry_after: Seconds to wait before the next request, as requested by the provider, or None.
+        attempts: Every attempt of the call, in order.
+        partial: What a stream returned before it failed, or None.
+        ready_in: Seconds until each provider takes requests again, for those of which it is known.
     """
 
     partial: str | None = None
+    _headline = "There is no answer."
 
     def __init__(
         self,
@@ -62,8 +96,7 @@ class LLMProviderError(Exception):
         retry_after: float | None = None,
         attempts: Iterable[Attempt] = (),
     ) -> None:
-        # The message alone goes into `args`: that is what `repr` shows, and what a copy is made from before the
-        # attributes are restored.
+        # `args` holds the message alone: `repr` shows it, and copies are made from it before attributes are restored.
         super().__init__(message)
         self.provider = provider
         self.model = model
@@ -73,27 +106,39 @@ class LLMProviderError(Exception):
         self.ready_in: dict[str, float] = {}
 
     def explain(self) -> str:
-        """Say in plain words why nobody answered: one line for each thing that happened.
+        """Describe in plain words why there is no answer, with one line per attempt.
 
-        No line holds the prompt, a reply or a key, so it can go into a log.
+        The text contains no prompt, reply or key, so it can be logged.
 
-        >>> from madspark.llm.response import Attempt
         >>> refused = Attempt("ollama", "gemma3:12b", ok=False, error="connect", latency_ms=2.0)
         >>> busy = Attempt("gemini", "gemini-2.5-flash", ok=False, status=429, error="rate_limited", retry_after=12)
         >>> print(AllProvidersFailedError("no answer", retry_after=12.0, attempts=[refused, busy]).explain())
         No provider answered.
-        ollama (gemma3:12b) was asked first and could not be reached.
-        gemini (gemini-2.5-flash) was asked next and was rate limited (HTTP 429, told to wait 12 s).
-        The soonest of them takes calls again in 12 s.
+        ollama (gemma3:12b) was tried first and could not be reached.
+        gemini (gemini-2.5-flash) was tried next and was rate limited (HTTP 429, retry after 12 s).
+        The first of them is available again in 12 s.
         In all: 2 attempts, 2 ms, 0 tokens.
         """
-        from madspark.llm.explain import failure
+        return explain_failure(
+            self._headline,
+            self.attempts,
+            self._failures(),
+            target=None if self.provider is None else (self.provider, self.model),
+            ready_in=self.ready_in,
+            retry_after=self.retry_after,
+        )
 
-        return failure(self)
+    def _failures(self) -> Mapping[str, Exception]:
+        """The error of each provider that is known to have failed."""
+        return {} if self.provider is None else {self.provider: self}
+
+
+class LLMProviderError(MadsparkError):
+    """A model call failed."""
 
 
 class ProviderUnavailableError(LLMProviderError):
-    """The provider cannot take the call: not reachable, not configured, overloaded or broken."""
+    """The provider cannot take the call: it is not reachable, not configured, overloaded or broken."""
 
 
 class ProviderTimeoutError(ProviderUnavailableError, TimeoutError):
@@ -101,7 +146,7 @@ class ProviderTimeoutError(ProviderUnavailableError, TimeoutError):
 
 
 class RateLimitError(LLMProviderError):
-    """The provider limits the rate of calls; ``retry_after`` says for how long, where it told."""
+    """The provider received too many requests, or a quota is used up. `retry_after` is the wait it requested."""
 
 
 class AuthorizationError(LLMProviderError):
@@ -109,13 +154,17 @@ class AuthorizationError(LLMProviderError):
 
 
 class ContentRefusedError(LLMProviderError):
-    """The model refused, or a safety filter blocked the prompt or the reply."""
+    """The model refused to answer, or a safety filter blocked the prompt or the reply."""
+
+    _headline = "The call ended with a refusal."
 
 
 class SchemaValidationError(LLMProviderError):
-    """The reply does not fit the schema, after every repair.
+    """The reply does not match the schema, after all repairs.
 
-    ``raw`` is the last reply's text. ``faults`` has one line for each thing that is wrong with it.
+    Attributes:
+        raw: The text of the last reply.
+        faults: One line for each of its validation errors.
     """
 
     def __init__(
@@ -124,97 +173,97 @@ class SchemaValidationError(LLMProviderError):
         *,
         raw: str | None = None,
         faults: Iterable[str] = (),
-        provider: str | None = None,
-        model: str | None = None,
-        status: int | None = None,
-        retry_after: float | None = None,
-        attempts: Iterable[Attempt] = (),
+        **details: Unpack[ErrorDetails],
     ) -> None:
-        super().__init__(
-            message, provider=provider, model=model, status=status, retry_after=retry_after, attempts=attempts
-        )
+        super().__init__(message, **details)
         self.raw = raw
         self.faults: tuple[str, ...] = tuple(faults)
 
 
 class ContextLengthError(LLMProviderError):
-    """The prompt does not fit the context window of the model."""
+    """The prompt does not fit into the context window of the model."""
 
 
 class BudgetExceededError(LLMProviderError):
-    """The router's budget is used up; nothing more was sent. Build a router with another budget to go on."""
+    """The router's budget is used up, and nothing more was sent. Build a router with a larger budget to continue."""
+
+    _headline = "The router's budget was used up before there was an answer."
 
 
 class DeadlineExceededError(LLMProviderError, TimeoutError):
-    """The call reached the deadline of its router."""
+    """The call reached its router's deadline."""
 
-
-class WorkflowTimeoutError(DeadlineExceededError):
-    """A stage or a whole run reached its deadline."""
-
-
-class InternalError(LLMProviderError):
-    """A defect of this library. Please report it."""
+    _headline = "The deadline was reached before there was an answer."
 
 
 class AllProvidersFailedError(LLMProviderError):
-    """Every target failed. ``errors`` tells how, by target, in the order they were asked.
+    """Every provider failed.
 
-    ``prompt`` is what they were asked. It is in no message.
+    Attributes:
+        errors: The error of each provider, in the order in which they were tried.
+        prompt: The prompt of the call. No message contains it.
     """
+
+    _headline = "No provider answered."
 
     def __init__(
         self,
         message: str = "",
         errors: Mapping[str, Exception] | None = None,
         prompt: str | None = None,
-        *,
-        provider: str | None = None,
-        model: str | None = None,
-        status: int | None = None,
-        retry_after: float | None = None,
-        attempts: Iterable[Attempt] = (),
+        **details: Unpack[ErrorDetails],
     ) -> None:
-        super().__init__(
-            message, provider=provider, model=model, status=status, retry_after=retry_after, attempts=attempts
-        )
+        super().__init__(message, **details)
         self.errors: dict[str, Exception] = dict(errors or {})
         self.prompt = prompt
 
+    def _failures(self) -> Mapping[str, Exception]:
+        return self.errors
+
 
 class AllProvidersUnavailableError(AllProvidersFailedError, ProviderUnavailableError):
-    """No target could take the call."""
+    """No provider could take the call."""
 
 
 class AllProvidersTimedOutError(AllProvidersFailedError, ProviderTimeoutError):
-    """No target answered in time."""
+    """No provider answered in time."""
 
 
 class AllProvidersRateLimitedError(AllProvidersFailedError, RateLimitError):
-    """Every target limits the rate of calls; ``retry_after`` is the shortest wait among them."""
+    """Every provider is rate limited. `retry_after` is the shortest wait among them."""
 
 
 class AllProvidersUnauthorizedError(AllProvidersFailedError, AuthorizationError):
-    """No target accepts its API key."""
+    """No provider accepts its API key."""
 
 
 class AllProvidersRefusedError(AllProvidersFailedError, ContentRefusedError):
-    """Every target refused, or its safety filter blocked."""
+    """Every provider refused, or its safety filter blocked."""
 
 
 class AllProvidersContextLengthError(AllProvidersFailedError, ContextLengthError):
-    """The prompt fits the context window of no target."""
+    """The prompt fits into the context window of no provider's model."""
 
 
 class AllProvidersInvalidOutputError(AllProvidersFailedError, SchemaValidationError):
-    """No target's reply fits the schema; ``raw`` and ``faults`` are those of the last one."""
+    """No provider's reply matches the schema. `raw` and `faults` are those of the last reply."""
 
 
-# The classes of an attempt at a target that this call could never have asked.
-_NEVER_ASKED = ("not_configured", "unsupported")
+class WorkflowTimeoutError(MadsparkError, TimeoutError):
+    """A stage or a whole run of the workflow took longer than allowed."""
+
+    _headline = "The deadline was reached before there was an answer."
+
+
+class InternalError(MadsparkError):
+    """A defect of this package. Please report it."""
+
+
+_NOT_SENT = ("not_configured", "unsupported")
+"""Error classes of attempts that could never have been sent."""
 
 # In this order: a timeout is also an unavailability.
-_OF_ONE_KIND: tuple[tuple[type[LLMProviderError], type[AllProvidersFailedError]], ...] = (
+_SUMMARIES: tuple[tuple[type[LLMProviderError], type[AllProvidersFailedError]], ...] = (
     (ProviderTimeoutError, AllProvidersTimedOutError),
     (ProviderUnavailableError, AllProvidersUnavailableError),
     (RateLimitError, AllProvidersRateLimitedError),
@@ -236,29 +285,29 @@ def all_failed(
     retry_after: float | None = None,
     attempts: Iterable[Attempt] = (),
 ) -> AllProvidersFailedError:
-    """Sum up ``errors`` in one error, of their common kind where they have one.
+    """Return one error for the failures of all providers, of their common class if they share one.
 
-    Without an own ``retry_after`` it is the shortest among ``errors``: after that long, one target takes calls again.
-    Where one target alone failed, its ``provider``, ``model`` and ``status`` are the summary's. A target that could not
-    be asked, such as a fallback without a key, says nothing about the others: it counts only where none was asked.
+    A provider that the call could never have been sent to, such as a fallback without a key, is ignored unless there is
+    no other. If one failure is left, the summary takes over its `provider`, `model` and `status`. `retry_after`
+    defaults to the shortest wait among the failures: after it, one provider takes requests again.
     """
     attempts = tuple(attempts)
-    passed_over = {attempt.provider for attempt in attempts if attempt.error in _NEVER_ASKED}
-    failures = [failure for target, failure in errors.items() if target not in passed_over] or list(errors.values())
-    of_kind: type[AllProvidersFailedError] = AllProvidersFailedError
+    not_sent = {attempt.provider for attempt in attempts if attempt.error in _NOT_SENT}
+    failures = [failure for name, failure in errors.items() if name not in not_sent] or list(errors.values())
+    summary: type[AllProvidersFailedError] = AllProvidersFailedError
     if failures:
-        for kind, candidate in _OF_ONE_KIND:
+        for kind, of_kind in _SUMMARIES:
             if all(isinstance(failure, kind) for failure in failures):
-                of_kind = candidate
+                summary = of_kind
                 break
     if retry_after is None:
-        waits = [failure.retry_after for failure in failures if isinstance(failure, LLMProviderError)]
+        waits = [failure.retry_after for failure in failures if isinstance(failure, MadsparkError)]
         retry_after = min((wait for wait in waits if wait is not None), default=None)
-    if len(failures) == 1 and isinstance(failures[0], LLMProviderError):
+    if len(failures) == 1 and isinstance(failures[0], MadsparkError):
         provider = failures[0].provider if provider is None else provider
         model = failures[0].model if model is None else model
         status = failures[0].status if status is None else status
-    error = of_kind(
+    error = summary(
         message,
         errors,
         prompt,

@@ -6,17 +6,7 @@ from typing import TypedDict
 
 from madspark.llm.cache import CacheStats
 
-__all__ = ["CacheHealth", "HealthStatus", "ProviderHealth", "ProviderMetrics", "RouterMetrics", "TokenUsage"]
-
-
-class TokenUsage(TypedDict):
-    """Tokens by kind. The kinds are disjoint, so their sum is the number of tokens used."""
-
-    input: int
-    cached_input: int
-    output: int
-    reasoning: int
-    tool: int
+__all__ = ["CacheHealth", "HealthStatus", "ProviderHealth", "ProviderMetrics", "RouterMetrics"]
 
 
 class ProviderMetrics(TypedDict):

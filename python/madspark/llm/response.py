@@ -1,38 +1,46 @@
-"""What comes back from a model call besides its result.
+"""The records of a model call: its response, its attempts, and the restart of a stream.
 
-Plain classes, not dataclasses: importing `dataclasses` costs more than the rest of `import madspark`.
+They are plain classes, because importing `dataclasses` costs more than the rest of `import madspark`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, cast
 
-TYPE_CHECKING = False
+from madspark.llm.explain import explain_answer
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any, NoReturn, Self
-
     from madspark._core import Attempts
 
-__all__ = ["Attempt", "LLMResponse", "Restarted"]
+__all__ = ["Attempt", "LLMResponse", "Restarted", "TokenUsage"]
 
-_BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
+
+class TokenUsage(TypedDict):
+    """Tokens by kind. The kinds are disjoint: their sum is the number of tokens used."""
+
+    input: int
+    cached_input: int
+    output: int
+    reasoning: int
+    tool: int
 
 
 class _Record:
-    """Something that happened. Immutable: its values are those of `to_dict()`, which its constructor takes in turn."""
+    """An immutable record. Its constructor takes the values of `to_dict()`, in the same order."""
 
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in it, as values that `json` can write."""
+        """Return all fields, as values that `json` can serialize."""
         raise NotImplementedError
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"cannot set {name!r}: {type(self).__name__} is a record of the past")
+        raise AttributeError(f"cannot set {name!r}: {type(self).__name__} is immutable")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"cannot delete {name!r}: {type(self).__name__} is a record of the past")
+        raise AttributeError(f"cannot delete {name!r}: {type(self).__name__} is immutable")
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         return type(self), tuple(self.to_dict().values())
@@ -45,37 +53,36 @@ class _Record:
 
 
 class Attempt(_Record):
-    """What happened at one target. Immutable.
-
-    ``error`` is the class of the failure in snake case, such as ``"rate_limited"``, and ``message`` the failure in
-    words; both are ``None`` where ``ok``. ``status`` is the HTTP status where one came back. ``usage`` holds the
-    token counts the provider told, also those of a failed attempt. ``skipped_events`` counts the events of a stream
-    that could not be read and were left out. ``changes`` names what was done to a structured reply to make it JSON of
-    its schema, such as ``"trailing_comma"``; it is empty where the reply was taken as it came.
-
-    ``wait_ms`` is how long the call waited before it asked, ``retry_after`` the seconds that the target asked to be
-    left alone. ``hedged`` is true where it was asked beside another target that was slow to answer. ``estimated`` says
-    that the token counts are an estimate, because the attempt ended before the provider had told them. ``pages`` lists
-    the web pages that the provider was asked to read, each with what came of it. ``shared`` is true where another call
-    was asking the same already: its answer was waited for, nothing was sent, and nothing is to be paid.
-    """
+    """One attempt at one target. Immutable."""
 
     provider: str
     model: str
     ok: bool
     status: int | None
+    """The HTTP status of the reply; None if there was none."""
     error: str | None
+    """The class of the failure in snake case, such as "rate_limited"; None if it succeeded."""
     message: str | None
+    """The failure in words; None if it succeeded."""
     latency_ms: float
     usage: dict[str, int]
+    """The token counts that the provider reported, also for a failed attempt."""
     skipped_events: int
+    """The number of malformed stream events that were skipped."""
     changes: tuple[str, ...]
+    """The local repairs of a structured reply, such as "trailing_comma"; empty if none was needed."""
     wait_ms: float
+    """How long the call waited before the attempt."""
     hedged: bool
+    """Whether it ran in parallel with a slow attempt at another target."""
     retry_after: float | None
+    """Seconds to wait before the next request, as requested by the provider."""
     estimated: bool
+    """Whether the token counts are estimated, because the attempt ended before the provider reported them."""
     pages: tuple[dict[str, str], ...]
+    """The web pages that the provider was to read, each with its status."""
     shared: bool
+    """Whether the answer came from an identical request of another call: nothing was sent, and nothing is charged."""
 
     def __init__(
         self,
@@ -96,7 +103,7 @@ class Attempt(_Record):
         pages: Iterable[Mapping[str, str]] = (),
         shared: bool = False,
     ) -> None:
-        # One is made for every request, and a slot of a record that cannot be changed takes four times as long to fill.
+        # Not slots: filling the slots of an immutable object takes four times as long, and each request makes one.
         fields = self.__dict__
         fields["provider"] = provider
         fields["model"] = model
@@ -120,7 +127,7 @@ class Attempt(_Record):
         return f"Attempt({self.provider!r}, {self.model!r}, {outcome}, latency_ms={self.latency_ms:.1f})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in it, as values that `json` can write."""
+        """Return all fields, as values that `json` can serialize."""
         return {
             "provider": self.provider,
             "model": self.model,
@@ -142,18 +149,17 @@ class Attempt(_Record):
 
 
 class Restarted(_Record):
-    """A stream failed after its first text, and the answer starts anew: drop the text so far. Immutable.
-
-    ``provider`` and ``model`` name who failed, ``error`` is the class of the failure in snake case, such as
-    ``"disconnected"``, ``reason`` the failure in words.
-    """
+    """An item of a stream that failed and starts again: everything before it is void. Immutable."""
 
     __slots__ = ("error", "model", "provider", "reason")
 
     provider: str
+    """The provider that failed."""
     model: str
     error: str
+    """The class of the failure in snake case, such as "disconnected"."""
     reason: str
+    """The failure in words."""
 
     def __init__(self, provider: str, model: str, error: str, reason: str) -> None:
         assign = object.__setattr__
@@ -166,23 +172,26 @@ class Restarted(_Record):
         return f"Restarted({self.provider!r}, {self.model!r}, {self.error!r}, {self.reason!r})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in it, as values that `json` can write."""
+        """Return all fields, as values that `json` can serialize."""
         return {"provider": self.provider, "model": self.model, "error": self.error, "reason": self.reason}
 
 
 class LLMResponse:
-    """An answer and how it came about.
+    """The response of a model call.
 
-    ``provider`` and ``model`` name who really answered. ``tokens_used`` and ``cost`` (US dollars) count every attempt,
-    the failed ones too; ``cost`` is ``None`` where a price is not known. ``latency_ms`` is the whole call's. ``cached``
-    says that the answer was kept from an earlier call, or is that of another call which was asking the same: it has
-    cost nothing, and its tokens were counted where it was given.
-    ``timestamp`` is in UTC and defaults to now.
+    Attributes:
+        text: The text of the answer.
+        provider: The provider that answered.
+        model: The model that answered.
+        tokens_used: Tokens of all attempts, failed ones included.
+        latency_ms: The latency of the whole call.
+        cost: US dollars of all attempts; None if a price is unknown.
+        cached: Whether the answer came from the cache, or from an identical call that was in flight. It costs nothing,
+            and its tokens were counted by the call that requested it.
+        timestamp: In UTC; defaults to now.
     """
 
     __slots__ = ("_attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
-
-    _attempts: tuple[Attempt, ...] | Attempts
 
     def __init__(
         self,
@@ -204,11 +213,11 @@ class LLMResponse:
         self.cost = cost
         self.cached = cached
         self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
-        self._attempts = tuple(attempts)
+        self._attempts: tuple[Attempt, ...] | Attempts = tuple(attempts)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt, the failed ones too, in order."""
+        """Every attempt, failed ones included, in order."""
         attempts = self._attempts
         if not isinstance(attempts, tuple):
             self._attempts = attempts = attempts.made()
@@ -219,39 +228,45 @@ class LLMResponse:
         self._attempts = tuple(attempts)
 
     @property
-    def usage(self) -> dict[str, int]:
-        """The tokens of every attempt together, in disjoint buckets: ``tokens_used`` is their sum.
+    def usage(self) -> TokenUsage:
+        """The tokens of all attempts by kind. The kinds are disjoint; their sum is `tokens_used`.
 
         >>> failed = Attempt("gemini", "m", ok=False, usage={"input": 10, "reasoning": 5})
         >>> answered = Attempt("ollama", "m", ok=True, usage={"input": 9, "output": 4})
         >>> LLMResponse("Hello", "ollama", "m", attempts=[failed, answered]).usage
         {'input': 19, 'cached_input': 0, 'output': 4, 'reasoning': 5, 'tool': 0}
         """
-        total = dict.fromkeys(_BUCKETS, 0)
+        total = dict.fromkeys(TokenUsage.__annotations__, 0)
         for attempt in self.attempts:
-            for bucket, count in attempt.usage.items():
-                total[bucket] = total.get(bucket, 0) + count
-        return total
+            for kind, count in attempt.usage.items():
+                total[kind] = total.get(kind, 0) + count
+        return cast("TokenUsage", total)
 
     def explain(self) -> str:
-        """Say in plain words why this provider answered: one line for each thing that happened.
+        """Describe in plain words how the answer came about, with one line per attempt.
 
-        No line holds the prompt, the reply or a key, so it can go into a log.
+        The text contains no prompt, reply or key, so it can be logged.
 
         >>> busy = Attempt("gemini", "gemini-2.5-flash", ok=False, status=429, error="rate_limited", retry_after=12)
         >>> answered = Attempt("ollama", "gemma3:12b", ok=True, latency_ms=812.0, usage={"input": 300, "output": 12})
         >>> print(LLMResponse("Hello", "ollama", "gemma3:12b", 312, 900.0, attempts=[busy, answered]).explain())
-        gemini (gemini-2.5-flash) was asked first and was rate limited (HTTP 429, told to wait 12 s).
-        ollama (gemma3:12b) was asked next and answered in 0.8 s.
+        gemini (gemini-2.5-flash) was tried first and was rate limited (HTTP 429, retry after 12 s).
+        ollama (gemma3:12b) was tried next and answered in 0.8 s.
         In all: 2 attempts, 0.9 s, 312 tokens, 0.0000 USD.
         """
-        from madspark.llm.explain import answer
-
-        return answer(self)
+        return explain_answer(
+            self.provider,
+            self.model,
+            self.attempts,
+            cached=self.cached,
+            latency_ms=self.latency_ms,
+            tokens=self.tokens_used,
+            cost=self.cost,
+        )
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        told = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)
-        return type(self), (*told, self.timestamp, self.attempts)
+        fields = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)
+        return type(self), (*fields, self.timestamp, self.attempts)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, LLMResponse) else NotImplemented
@@ -266,7 +281,7 @@ class LLMResponse:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in it, as values that `json` can write; the timestamp in ISO 8601."""
+        """Return all fields, as values that `json` can serialize; the timestamp in ISO 8601."""
         return {
             "text": self.text,
             "provider": self.provider,
@@ -290,7 +305,7 @@ def answered(
     cached: bool,
     attempts: Attempts,
 ) -> LLMResponse:
-    """Return a response whose attempts are made when they are asked for."""
+    """Build a response for the core, whose attempts are converted when they are first read."""
     response = LLMResponse.__new__(LLMResponse)
     response.text = text
     response.provider = provider
