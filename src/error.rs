@@ -211,7 +211,7 @@ impl Error {
     }
 
     /// Whether it was found before anything was sent that the target's model cannot take the prompt.
-    pub(crate) fn is_foreseen(&self) -> bool {
+    pub(crate) fn is_preflight(&self) -> bool {
         self.kind() == ErrorKind::ContextTooLong && self.status().is_none()
     }
 

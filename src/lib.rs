@@ -38,6 +38,7 @@ mod provider_id;
 pub mod router;
 pub mod schema;
 pub mod simulator;
+mod sync;
 pub mod transport;
 pub mod webpage;
 

@@ -11,7 +11,6 @@ mod memory;
 mod shared;
 mod single_flight;
 mod store;
-mod sync;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -22,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config;
-use sync::{Mutex, lock};
+use crate::sync::{Mutex, lock};
 use worker::OnStart;
 
 pub use entry::Entry;

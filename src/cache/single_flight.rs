@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::future::BoxFuture;
 
 use super::key::Key;
-use super::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock};
 
 /// What is under way, by what it answers.
 pub struct SingleFlight<T> {

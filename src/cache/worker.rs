@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock};
 
 /// Run by each thread of the cache when it starts.
 pub(super) type OnStart = Arc<dyn Fn() + Send + Sync>;

@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use super::error;
 use super::loop_queue::{EventLoop, running_loop};
 use super::runtime::Process;
-use super::sync::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::progress::ProgressSink;
 use crate::router::{CallHooks, Generate, Response};
+use crate::sync::lock;
 
 /// A Python coroutine function that the core awaits.
 ///

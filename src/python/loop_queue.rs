@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use super::once;
 use super::python_thread::{Callback, PythonThread, run_all};
 use super::runtime::Process;
-use super::sync::lock;
+use crate::sync::lock;
 
 /// An event loop, as a place where callbacks run; cheap to clone.
 #[derive(Clone)]

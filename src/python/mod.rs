@@ -30,7 +30,6 @@ mod router;
 mod runtime;
 mod simulator;
 mod stream;
-mod sync;
 
 use pyo3::prelude::*;
 

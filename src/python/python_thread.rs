@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::log;
-use super::sync::lock;
+use crate::sync::lock;
 
 /// Work for the thread of an event loop.
 pub(super) type Callback = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;

@@ -14,13 +14,13 @@ use super::number::{Real, Whole};
 use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::{self, Stream};
-use super::sync::lock;
 use super::{cache, convert, error};
 use crate::cache::Stats;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::router::{self, Overrides, Policy, Rejection, StreamOptions};
+use crate::sync::lock;
 
 /// A JSON Schema, lowered once per provider.
 #[pyclass(frozen, module = "madspark._core")]

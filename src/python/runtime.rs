@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use super::log;
 use super::loop_queue::LoopQueues;
 use super::python_thread::PythonThread;
-use super::sync::lock;
 use crate::cache::{Cache, Pause};
 use crate::router::Engine;
+use crate::sync::lock;
 
 /// Worker threads, for I/O and JSON. One serves far more calls than an interpreter can make, and long work is offloaded.
 const WORKERS: usize = 1;

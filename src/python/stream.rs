@@ -11,12 +11,12 @@ use super::attachments::Attachments;
 use super::bridge::{self, Submission, Work};
 use super::number::Real;
 use super::runtime::Process;
-use super::sync::lock;
 use super::{convert, error};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::router::{self, Rejection, StreamEvent, StreamOptions};
+use crate::sync::lock;
 
 /// A streamed call under way: pull until None, or until the whole of a structured reply, then finish or reject that.
 #[pyclass(frozen, module = "madspark._core")]

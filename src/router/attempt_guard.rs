@@ -1,185 +1,193 @@
-//! One request under way, and the books that are kept for it even where nobody waits for it any more.
+//! One in-flight attempt and its accounting.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::breaker::{BreakerOutcome, BreakerPermit};
+use super::call_state::CallState;
 use super::limit::Reservation;
-use super::{AttemptObserver, Router, policy};
+use super::{AttemptObserver, Router, policy, record};
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
-use crate::provider::{self, Target};
+use crate::provider::Target;
 use crate::transport::WireRequest;
 
-/// A request under way. Dropped before it was settled, it counts as sent, at an estimated price: the provider may have
-/// worked, and asks to be paid.
+/// Guards one in-flight attempt: records its usage exactly once, even when the caller cancels.
+///
+/// Dropped before [`AttemptGuard::settle`], the attempt counts as sent at an estimated price: the provider may have done the
+/// work and charge for it.
 pub(super) struct AttemptGuard {
     router: Arc<Router>,
     observer: Option<Arc<dyn AttemptObserver>>,
-    /// Of the target in the call's route.
+    pub(super) span: Span,
+    /// The index of the target in its call.
     pub(super) index: usize,
     pub(super) target: Target,
     pub(super) request: Request,
-    /// The request as it is sent, where that was made already.
+    /// The encoded request, if the cache lookup has encoded it.
     pub(super) encoded: Option<WireRequest>,
-    ticket: Option<BreakerPermit>,
-    place: Option<Reservation>,
+    permit: Option<BreakerPermit>,
+    reservation: Option<Reservation>,
     pub(super) started: Instant,
-    /// How long it may take.
-    pub(super) patience: Duration,
-    /// The same where the target has to load its model first; `None` where that is no question.
-    pub(super) load_patience: Option<Duration>,
+    /// The time limit of the request.
+    pub(super) timeout: Duration,
+    /// The time limit if the target has to load its model first; `None` if loading makes no difference.
+    pub(super) load_timeout: Option<Duration>,
     pub(super) is_loading: bool,
-    /// When the whole call ends.
+    /// The deadline of the call.
     pub(super) deadline: Option<Instant>,
-    /// How long the call had waited before.
+    /// How long the call had waited for the target.
     pub(super) waited: Duration,
     pub(super) is_hedge: bool,
-    /// What a stream has told of its usage, and how much text it has brought.
-    seen: (Usage, usize),
-    /// Where to tell that it was given up.
-    given_up: Option<mpsc::Sender<Attempt>>,
-    is_settled: AtomicBool,
-}
-
-/// What it takes to ask a target.
-pub(super) struct Admission {
-    /// From the breaker; `None` for the mock.
-    pub(super) ticket: Option<BreakerPermit>,
-    /// Within the limits; `None` where there are none.
-    pub(super) place: Option<Reservation>,
+    /// The usage that a stream has reported so far.
+    stream_usage: Usage,
+    /// The bytes of text that a stream has delivered so far.
+    stream_bytes: usize,
+    /// Receives the record if the attempt is cancelled.
+    on_cancel: Option<mpsc::Sender<Attempt>>,
+    is_settled: bool,
 }
 
 impl AttemptGuard {
-    /// A request to `target` begun at `now`, by a call without a deadline that has not waited for it.
+    /// Begins an attempt of `call` at the target with `index`. The mock needs neither `permit` nor `reservation`.
     pub(super) fn new(
-        router: &Arc<Router>,
-        observer: Option<Arc<dyn AttemptObserver>>,
+        call: &CallState,
         index: usize,
-        target: Target,
         request: Request,
-        leave: Admission,
+        permit: Option<BreakerPermit>,
+        reservation: Option<Reservation>,
         now: Instant,
     ) -> Self {
-        let Admission { ticket, place } = leave;
-        if let Some(observer) = &observer {
+        let target = call.target(index).clone();
+        let span = tracing::warn_span!(
+            target: "madspark::router",
+            parent: &call.span,
+            "attempt",
+            provider = target.provider.as_str(),
+            model = &*target.model,
+            number = call.next_number(),
+            is_hedge = Empty,
+            status = Empty,
+            error = Empty,
+            tokens = Empty,
+        );
+        if let Some(observer) = &call.observer {
             observer.started(target.provider, &target.model);
         }
+        let left = call.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
         Self {
-            router: Arc::clone(router),
-            observer,
+            router: Arc::clone(&call.router),
+            observer: call.observer.clone(),
+            span,
             index,
-            patience: target.timeout,
+            timeout: target.timeout.min(left),
             target,
             request,
             encoded: None,
-            ticket,
-            place,
+            permit,
+            reservation,
             started: now,
-            deadline: None,
-            load_patience: None,
+            load_timeout: None,
             is_loading: false,
+            deadline: call.deadline(),
             waited: Duration::ZERO,
             is_hedge: false,
-            seen: (Usage::default(), 0),
-            given_up: None,
-            is_settled: AtomicBool::new(false),
+            stream_usage: Usage::default(),
+            stream_bytes: 0,
+            on_cancel: None,
+            is_settled: false,
         }
     }
 
-    /// Tells `given_up` where it is dropped before it was settled.
-    pub(super) fn on_drop(&mut self, given_up: mpsc::Sender<Attempt>) {
-        self.given_up = Some(given_up);
+    /// Sends the record to `on_cancel` if the guard is dropped before it is settled.
+    pub(super) fn notify_on_cancel(&mut self, on_cancel: mpsc::Sender<Attempt>) {
+        self.on_cancel = Some(on_cancel);
     }
 
-    /// `error` as one of its target; a time limit that ran out while the model was loaded says so.
-    pub(super) fn blame(&self, error: Error) -> Error {
+    /// Attributes `error` to the target. A timeout while the target loaded its model becomes `Loading`.
+    pub(super) fn attribute(&self, error: Error) -> Error {
         let is_late = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::FirstTokenTimeout);
         if !(is_late && self.is_loading) {
             return self.target.locate(error);
         }
-        let seconds = self.patience.as_secs_f64();
-        let message = format!("the model was not loaded within {seconds} s: set ollama_load_timeout higher");
+        let seconds = self.timeout.as_secs_f64();
+        let message = format!("the model was not loaded within {seconds} s: increase ollama_load_timeout");
         self.target.locate(Error::new(ErrorKind::Loading, message))
     }
 
-    /// Holds it while its request is under way. Declare it after what holds the connection: dropped before that, it closes the
-    /// books first, so that whoever sees the connection end finds them closed.
-    pub(super) fn under_way(&self) -> InFlight<'_> {
-        InFlight { visit: self, is_over: false }
+    /// Notes the `usage` that a stream has reported so far, and the `bytes` of text it has delivered.
+    pub(super) fn record_progress(&mut self, usage: Usage, bytes: usize) {
+        (self.stream_usage, self.stream_bytes) = (usage, bytes);
     }
 
-    /// A stream has counted `usage` so far and brought `text` bytes.
-    pub(super) fn saw(&mut self, usage: Usage, text: usize) {
-        self.seen = (usage, text);
-    }
-
-    /// Enters `attempt`, the record of how it ended, into the books of the router and of the process.
-    pub(super) fn settle(mut self: Box<Self>, attempt: &Attempt, verdict: BreakerOutcome) {
+    /// Accounts `attempt`, the record of how it ended, in the router and in the process.
+    pub(super) fn settle(mut self: Box<Self>, attempt: &Attempt, outcome: BreakerOutcome) {
         let now = Instant::now();
-        self.is_settled.store(true, Ordering::Relaxed);
-        // Before its place is given to the next in line, who looks at the budget.
-        self.book(attempt);
-        if let Some(ticket) = self.ticket.take() {
-            ticket.settle(verdict, now);
+        self.is_settled = true;
+        // Before the reservation is released: the next call in line checks the budget.
+        self.account(attempt);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(outcome, now);
         }
-        if let Some(place) = self.place.take() {
-            place.settle(attempt.usage.total(), now);
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(attempt.usage.total(), now);
         }
     }
 
-    /// Enters how it ended, where nobody is left of the call that had begun it.
-    pub(super) fn settle_alone(self: Box<Self>, outcome: &Result<Reply>) {
-        let (attempt, verdict) = match outcome {
-            Ok(reply) => (Attempt::answered(&self, reply), BreakerOutcome::Good),
+    /// Accounts `outcome` after the call that had begun the attempt is gone.
+    pub(super) fn settle_detached(self: Box<Self>, outcome: &Result<Reply>) {
+        let (attempt, outcome) = match outcome {
+            Ok(reply) => (record::success(&self, reply), BreakerOutcome::Success),
             Err(error) => {
-                let attempt = Attempt::failed(&self, error);
-                let health = policy::after(error.kind(), self.target.provider).health;
-                let verdict = policy::verdict(error, health, attempt.latency);
-                (attempt, verdict)
+                let attempt = record::failure(&self, error);
+                let outcome = policy::breaker_outcome(error, self.target.provider, attempt.latency);
+                (attempt, outcome)
             }
         };
-        self.settle(&attempt, verdict);
+        self.settle(&attempt, outcome);
     }
 
-    /// What it has cost as far as is known; the rest is estimated.
-    pub(super) fn usage_so_far(&self) -> Usage {
-        let (told, text) = self.seen;
-        let written = u64::try_from(text / 4).unwrap_or(u64::MAX);
-        let input = if told.total() == 0 { self.request.estimated_tokens() } else { told.input };
-        Usage { input, output: told.output.max(written), ..told }
+    /// Returns the usage so far: as reported, otherwise estimated.
+    pub(super) fn estimated_usage(&self) -> Usage {
+        let reported = self.stream_usage;
+        let output = u64::try_from(self.stream_bytes / 4).unwrap_or(u64::MAX);
+        let input = if reported.total() == 0 { self.request.estimated_tokens() } else { reported.input };
+        Usage { input, output: reported.output.max(output), ..reported }
     }
 
-    /// Nobody waits for it any more.
-    fn give_up(&self) {
-        if !self.target.is_remote() || self.is_settled.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let attempt = Attempt::cancelled(self);
-        self.book(&attempt);
-        if let Some(given_up) = &self.given_up {
-            // Nobody listens any more where the whole call was dropped.
-            let _ = given_up.send(attempt);
-        }
-    }
-
-    fn book(&self, attempt: &Attempt) {
-        let cost = cost_of(&self.router, attempt);
+    fn account(&self, attempt: &Attempt) {
+        let cost = record::cost(&self.router, attempt);
         self.router.spent.add(attempt.usage.total(), cost);
         if !attempt.sent && self.target.is_remote() {
-            self.router.spent.give_back(&self.router.policy.budget);
+            self.router.spent.refund(&self.router.policy.budget);
         }
         if attempt.sent {
-            self.router.metrics.sent(attempt.provider);
+            self.router.metrics.record_request(attempt.provider);
         }
-        self.router.metrics.attempted(attempt, cost);
+        self.router.metrics.record_attempt(attempt, cost);
         if let Some(observer) = &self.observer {
             observer.ended(attempt, cost);
+        }
+        self.record_span(attempt);
+    }
+
+    fn record_span(&self, attempt: &Attempt) {
+        if self.span.is_disabled() {
+            return;
+        }
+        self.span.record("is_hedge", attempt.is_hedge);
+        self.span.record("tokens", attempt.usage.total());
+        if let Some(status) = attempt.status {
+            self.span.record("status", status);
+        }
+        if let Some(error) = attempt.error {
+            self.span.record("error", error.as_str());
         }
     }
 }
@@ -195,36 +203,14 @@ impl fmt::Debug for AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        self.give_up();
-    }
-}
-
-/// A request on its way; see [`AttemptGuard::under_way`].
-pub(super) struct InFlight<'a> {
-    visit: &'a AttemptGuard,
-    is_over: bool,
-}
-
-impl InFlight<'_> {
-    /// It has come to its end.
-    pub(super) fn over(mut self) {
-        self.is_over = true;
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.visit.give_up();
+        if self.is_settled || !self.target.is_remote() {
+            return;
+        }
+        let attempt = record::cancelled(self);
+        self.account(&attempt);
+        if let Some(on_cancel) = &self.on_cancel {
+            // Fails if the whole call was dropped.
+            let _ = on_cancel.send(attempt);
         }
     }
-}
-
-/// Where nothing was counted for a failed attempt, nothing is owed, whatever the model's price; nor is for an answer that
-/// another call has paid for.
-pub(super) fn cost_of(router: &Router, attempt: &Attempt) -> Option<f64> {
-    if (!attempt.ok() || attempt.is_shared) && attempt.usage.total() == 0 {
-        return Some(0.0);
-    }
-    provider::cost(router.config(), attempt.provider, &attempt.model, &attempt.usage)
 }

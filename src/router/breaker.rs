@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 
 /// So many failures without a success between them open it.
 const CONSECUTIVE: u32 = 5;
@@ -33,16 +33,16 @@ const LONGEST: Duration = Duration::from_secs(25 * 60 * 60);
 /// What the outcome of one request says about its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BreakerOutcome {
-    /// It answered as it should.
-    Good,
-    /// One failure more.
-    Bad,
-    /// It asked to be left alone for this long, and takes everybody afterwards.
+    /// The target works.
+    Success,
+    /// One more failure.
+    Failure,
+    /// The target requested a cooldown of this length.
     Cooldown(Duration),
-    /// This key or model will fail for this long: others are asked before it, but it may be asked.
+    /// Requests with this key or model fail for this long: other targets go first.
     Demoted(Duration),
     /// Nothing.
-    Unknown,
+    Ignored,
 }
 
 /// The breaker of one target. A clone is the same breaker.
@@ -58,8 +58,8 @@ impl Breaker {
     }
 
     /// The part of that which the target itself has asked for.
-    pub(super) fn resting_in(&self, now: Instant) -> Duration {
-        left(lock(&self.shared).resting_until, now)
+    pub(super) fn cooldown(&self, now: Instant) -> Duration {
+        left(lock(&self.shared).cooldown_until, now)
     }
 
     /// Admits one request, or tells when to ask again. The first one after an open time is the probe; while it is out,
@@ -135,7 +135,7 @@ struct State {
     failed_probes: u32,
     recent: Recent,
     open_until: Option<Instant>,
-    resting_until: Option<Instant>,
+    cooldown_until: Option<Instant>,
     demoted_until: Option<Instant>,
     demotions: u64,
 }
@@ -147,7 +147,7 @@ impl State {
             Phase::Open => left(self.open_until, now),
             Phase::Probing => PROBING,
         };
-        phase.max(left(self.resting_until, now))
+        phase.max(left(self.cooldown_until, now))
     }
 
     fn admit(&mut self, now: Instant) -> Result<Pass, Duration> {
@@ -168,7 +168,7 @@ impl State {
 
     fn settle(&mut self, pass: Pass, verdict: BreakerOutcome, now: Instant) {
         match verdict {
-            BreakerOutcome::Good => {
+            BreakerOutcome::Success => {
                 if pass.demotions == self.demotions {
                     self.demoted_until = None;
                 }
@@ -181,11 +181,11 @@ impl State {
                     self.close();
                 }
             }
-            BreakerOutcome::Bad if pass.is_probe => {
+            BreakerOutcome::Failure if pass.is_probe => {
                 self.failed_probes = self.failed_probes.saturating_add(1);
                 self.open(now);
             }
-            BreakerOutcome::Bad => {
+            BreakerOutcome::Failure => {
                 if pass.era == self.era {
                     self.consecutive = self.consecutive.saturating_add(1);
                     self.recent.bad(now);
@@ -197,7 +197,7 @@ impl State {
             // These two are told by a target that is there, so a probe that learns them has found what it was sent for.
             // A time that was told holds whenever its request was sent.
             BreakerOutcome::Cooldown(time) => {
-                extend(&mut self.resting_until, now, time);
+                extend(&mut self.cooldown_until, now, time);
                 if pass.is_probe {
                     self.close();
                 }
@@ -209,7 +209,7 @@ impl State {
                     self.close();
                 }
             }
-            BreakerOutcome::Unknown => self.forget(pass),
+            BreakerOutcome::Ignored => self.forget(pass),
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    /// Takes one request out of `budget`; [`Spent::give_back`] returns it.
+    /// Takes one request out of `budget`; [`Spent::refund`] returns it.
     pub(super) fn take(&self, budget: &Budget) -> Result<()> {
         let tokens = self.tokens.load(Ordering::Relaxed);
         if let Some(max) = budget.max_tokens.filter(|max| tokens >= *max) {
@@ -59,7 +59,7 @@ impl Spent {
     }
 
     /// Undoes [`Spent::take`] for a request that was never sent.
-    pub(super) fn give_back(&self, budget: &Budget) {
+    pub(super) fn refund(&self, budget: &Budget) {
         if budget.max_calls.is_some() {
             self.calls.fetch_sub(1, Ordering::Relaxed);
         }
@@ -123,7 +123,7 @@ mod tests {
     fn what_was_not_sent_is_given_back() {
         let (spent, budget) = (Spent::default(), Budget { max_calls: Some(1), ..Budget::default() });
         spent.take(&budget).unwrap();
-        spent.give_back(&budget);
+        spent.refund(&budget);
         spent.take(&budget).unwrap();
         spent.take(&budget).unwrap_err();
     }

@@ -1,14 +1,13 @@
-//! What a call has to do with the cache: an answer that was given before is taken in place of a request, one that is being
-//! given is waited for, and the call's own answer is kept.
+//! The response cache as one call uses it: looks up earlier answers, shares identical concurrent requests, writes the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::{codec_for, encode};
 use super::call_state::CallState;
 use super::facts::depends_on_facts;
+use super::send::{codec_for, encode};
 use super::{Engine, Router};
 use crate::cache::{Entry, Kept, Key, Store};
 use crate::message::{FinishReason, PageStatus, Reply, SchemaForm};
@@ -16,27 +15,26 @@ use crate::offload::offload;
 use crate::provider::Target;
 use crate::transport::WireRequest;
 
-/// The cache, as one call uses it.
+/// The lookups of one call.
 #[derive(Debug)]
 pub(super) struct CacheLookup {
     store: Arc<Store>,
     max_age: Duration,
-    /// What was looked for.
-    questions: Vec<LookupKey>,
+    lookups: Vec<LookupKey>,
 }
 
-/// A request to one target, as it would be sent at first.
+/// The first request to one target, and its key.
 #[derive(Debug)]
 struct LookupKey {
-    /// Of the target in the call's route.
+    /// The index of the target in its call.
     index: usize,
     form: SchemaForm,
     key: Key,
-    /// Until it is sent.
+    /// The encoded request, until it is sent.
     wire: Option<WireRequest>,
 }
 
-/// Where an answer is on disk, or given up: what a kept answer waits for.
+/// A write of an answer to the cache.
 #[derive(Debug)]
 pub struct CacheWrite {
     kept: Kept,
@@ -44,30 +42,29 @@ pub struct CacheWrite {
 }
 
 impl CacheLookup {
-    /// `None` where neither the call nor its router wants the cache.
+    /// Returns `None` if the call does not use the cache.
     pub(super) fn new(router: &Router, engine: &Engine, use_cache: Option<bool>) -> Option<Self> {
         let config = &router.config().cache;
         use_cache.unwrap_or(router.cache_enabled()).then(|| Self {
             store: engine.cache().store(config),
             max_age: config.ttl,
-            questions: Vec::new(),
+            lookups: Vec::new(),
         })
     }
 
-    /// The answer that was kept of a target that `walk` may ask next, the one that its plan prefers first: that target may
-    /// be resting, or out of reach, and has answered all the same.
-    pub(super) async fn find(&mut self, walk: &CallState) -> Option<(Key, Arc<Entry>)> {
-        let (preferred, ready) = walk.ahead(Instant::now());
-        let resting = preferred.filter(|_| preferred != ready);
-        for (index, is_ready) in resting.map(|index| (index, false)).into_iter().chain(ready.map(|index| (index, true)))
-        {
-            let Some(key) = self.question(walk, index, is_ready).await else { continue };
-            if let Some(entry) = self.store.recall(&key, self.max_age) {
+    /// Returns the cached answer of a target that `call` may use next. The target that the plan prefers is looked up first:
+    /// it may be in cooldown or unreachable and have answered earlier.
+    pub(super) async fn find(&mut self, call: &CallState) -> Option<(Key, Arc<Entry>)> {
+        let (preferred, ready) = call.next_targets(Instant::now());
+        let unready = preferred.filter(|_| preferred != ready).map(|index| (index, false));
+        for (index, is_ready) in unready.into_iter().chain(ready.map(|index| (index, true))) {
+            let Some(key) = self.key(call, index, is_ready).await else { continue };
+            if let Some(entry) = self.in_memory(&key) {
                 return Some((key, entry));
             }
-            // Not in the future of every call: most answers that are found are in memory.
+            // Boxed: most answers that are found are in memory.
             let searching = Box::pin(self.store.look_up(&key, self.max_age));
-            let found = match walk.deadline() {
+            let found = match call.deadline() {
                 Some(deadline) => timeout_at(deadline, searching).await.ok().flatten(),
                 None => searching.await,
             };
@@ -78,81 +75,82 @@ impl CacheLookup {
         None
     }
 
-    /// What to ask the target with this index together with other calls; `None` where this call is to ask alone.
-    pub(super) fn shareable(&mut self, walk: &CallState, index: usize) -> Option<(Key, Option<WireRequest>)> {
-        let form = walk.first_form(index)?;
-        let question = self.questions.iter_mut().find(|question| question.index == index && question.form == form)?;
-        Some((question.key, question.wire.take()))
+    /// Returns the key of the next request to the target with `index`, and the request if it is not sent yet. `None` if the
+    /// request cannot be shared.
+    pub(super) fn shareable(&mut self, call: &CallState, index: usize) -> Option<(Key, Option<WireRequest>)> {
+        let form = call.first_form(index)?;
+        let lookup = self.lookups.iter_mut().find(|lookup| lookup.index == index && lookup.form == form)?;
+        Some((lookup.key, lookup.wire.take()))
     }
 
-    /// The answer of `key` that was kept a moment ago.
-    pub(super) fn again(&self, key: &Key) -> Option<Arc<Entry>> {
+    /// Returns the answer of `key` if it is in memory.
+    pub(super) fn in_memory(&self, key: &Key) -> Option<Arc<Entry>> {
         self.store.recall(key, self.max_age)
     }
 
-    /// Keeps `reply`, the last answer of `walk`, as it was taken.
-    pub(super) fn keep(&self, walk: &CallState, reply: &Reply) -> Option<CacheWrite> {
-        let attempt = walk.last_answer().filter(|_| is_complete(reply))?;
-        let index = walk.last()?;
-        let key = self.questions.iter().rfind(|question| question.index == index)?.key;
-        // Another call has asked, and keeps its answer itself, unless nobody waits for it any more.
-        if attempt.is_shared && self.store.recall(&key, self.max_age).is_some() {
+    /// Writes `reply`, the accepted reply of the last attempt of `call`. `None` if it is not cacheable.
+    pub(super) fn write(&self, call: &CallState, reply: &Reply) -> Option<CacheWrite> {
+        let attempt = call.last_success().filter(|_| is_complete(reply))?;
+        let index = call.last_index()?;
+        let key = self.lookups.iter().rfind(|lookup| lookup.index == index)?.key;
+        // The call that sent a shared request writes the answer, unless it was cancelled.
+        if attempt.is_shared && self.in_memory(&key).is_some() {
             return None;
         }
         let entry = Entry::new(reply.text.as_str(), attempt.provider, Arc::clone(&attempt.model), reply.usage);
-        Some(CacheWrite { kept: self.store.keep(key, Arc::new(entry), self.max_age), deadline: walk.deadline() })
+        Some(CacheWrite { kept: self.store.keep(key, Arc::new(entry), self.max_age), deadline: call.deadline() })
     }
 
-    /// Forgets the answer of `key`: it does not fit what its caller wants.
+    /// Removes the answer of `key`, which its caller has rejected.
     pub(super) fn forget(&self, key: &Key) {
         self.store.forget(key);
     }
 
-    /// The key of what the target with this index would be asked first; `None` where it was looked for already, and where
-    /// there is nothing to look for. Nothing is asked of a target that is not ready.
-    async fn question(&mut self, walk: &CallState, index: usize, is_ready: bool) -> Option<Key> {
-        let form = walk.first_form(index)?;
-        if self.questions.iter().any(|question| question.index == index && question.form == form) {
+    /// Returns the key of the first request to the target with `index`. `None` if it was looked up before or has no key. Sends
+    /// nothing to a target that is not ready.
+    async fn key(&mut self, call: &CallState, index: usize, is_ready: bool) -> Option<Key> {
+        let form = call.first_form(index)?;
+        if self.lookups.iter().any(|lookup| lookup.index == index && lookup.form == form) {
             return None;
         }
-        let (mut target, request) = (walk.target(index).clone(), walk.request_to(index));
+        let (mut target, request) = (call.target(index).clone(), call.request_to(index));
         let codec = codec_for(&target, &request).ok()??;
         if !is_ready && codec.has_model_facts() && depends_on_facts(&request) {
             return None;
         }
-        // What it takes to know the request may have to be asked for. Where that fails, so does the request: not here.
-        let patience = patience(&target, walk.deadline());
-        timeout(patience, walk.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
+        // Encoding may need the facts of the model. If fetching them fails, the attempt fails too and reports it.
+        let limit = time_left(&target, call.deadline());
+        timeout(limit, call.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
         let wire = encode(codec, &target, &request).ok()?;
         let key = offload(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));
-        self.questions.push(LookupKey { index, form, key, wire: Some(wire) });
+        self.lookups.push(LookupKey { index, form, key, wire: Some(wire) });
         Some(key)
     }
 }
 
 impl CacheWrite {
-    /// Ready when the answer is on disk, when it was given up, and at the deadline of its call.
+    /// Waits until the answer is on disk or dropped, at most until the deadline of its call. The write continues without a
+    /// waiter.
     pub async fn settled(self) {
         match self.deadline {
-            // It goes on without a waiter.
             Some(deadline) => drop(timeout_at(deadline, self.kept).await),
             None => drop(self.kept.await),
         }
     }
 }
 
-fn patience(target: &Target, deadline: Option<Instant>) -> Duration {
+fn time_left(target: &Target, deadline: Option<Instant>) -> Duration {
     let left = deadline.map_or(target.timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
     left.min(target.timeout)
 }
 
-/// Whether nothing is missing in `reply`: what a provider left out, it may have next time. A provider that does not say why
-/// its model stopped is believed where the reply is whole JSON.
+/// Whether `reply` is complete. A part that is missing now may be there in the next reply. If the provider does not report why
+/// its model stopped, complete JSON is taken as complete.
 fn is_complete(reply: &Reply) -> bool {
-    let is_whole = match reply.finish {
+    let has_finished = match reply.finish {
         FinishReason::Stop => true,
         FinishReason::Length => false,
         FinishReason::Other => reply.is_json,
     };
-    is_whole && reply.pages.iter().all(|page| page.status == PageStatus::Success)
+    has_finished && reply.pages.iter().all(|page| page.status == PageStatus::Success)
 }

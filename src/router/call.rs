@@ -1,25 +1,23 @@
-//! One call: a plan of targets, walked until a reply is taken.
+//! A call that returns one whole reply.
 //!
-//! The caller pulls: [`Call::next`] returns a candidate, the caller judges it, and either ends the call with
-//! [`Call::finish`] or pulls again with the reason of the rejection. So whoever owns the schema (pydantic in Python, serde
-//! in the core) judges the reply without the core calling back into it.
+//! The caller pulls: [`Call::next`] returns a candidate reply, the caller validates it, and either ends the call with
+//! [`Call::finish`] or pulls again with the reason for the rejection. So the owner of the schema (pydantic in Python, serde in
+//! the core) validates the reply without a callback from the core.
 
 #[cfg(test)]
 mod tests;
 
-use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
-use super::attempt;
 use super::attempt_guard::AttemptGuard;
 use super::cache_lookup::{CacheLookup, CacheWrite};
 use super::call_state::CallState;
 use super::reply_validation::{self, ReplyValidation};
+use super::send::send;
 use super::shared_request::{self, SharedOutcome};
 use super::{AttemptObserver, Engine, Rejection, Response, Router};
 use crate::cache::{Entry, Key, Waiter};
@@ -27,18 +25,17 @@ use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
 
-/// A call under way. Dropping it, or the future of [`Call::next`], ends it and closes its socket.
+/// A call in progress. Dropping it, or the future of [`Call::next`], cancels it and closes its socket.
 #[derive(Debug)]
 pub struct Call {
-    walk: CallState,
-    trial: ReplyValidation,
-    /// `None` where it has nothing to do with the cache.
-    recall: Option<CacheLookup>,
-    /// The candidate, where it was kept from an earlier call.
-    recalled: Option<(Key, Arc<Entry>)>,
-    /// Among those who wait for the same answer: kept until that is in the cache, so that whoever comes meanwhile is given
-    /// it too.
-    seat: Option<Waiter<SharedOutcome>>,
+    state: CallState,
+    validation: ReplyValidation,
+    /// `None` if the call does not use the cache.
+    lookup: Option<CacheLookup>,
+    /// The candidate, if it comes from the cache.
+    cached: Option<(Key, Arc<Entry>)>,
+    /// Kept until the reply is in the cache, so that identical calls that begin meanwhile share it.
+    waiter: Option<Waiter<SharedOutcome>>,
 }
 
 impl Call {
@@ -49,216 +46,223 @@ impl Call {
         force: Option<Provider>,
         use_cache: Option<bool>,
     ) -> Result<Self> {
-        let recall = CacheLookup::new(&router, &engine, use_cache);
-        let walk = CallState::new(router, engine, request, force)?;
-        Ok(Self { walk, trial: ReplyValidation::default(), recall, recalled: None, seat: None })
+        let lookup = CacheLookup::new(&router, &engine, use_cache);
+        let state = CallState::new(router, engine, request, force)?;
+        Ok(Self { state, validation: ReplyValidation::default(), lookup, cached: None, waiter: None })
     }
 
     /// Reports the attempts to `observer`. Call it before the first [`Call::next`].
     pub fn observe(&mut self, observer: Option<Arc<dyn AttemptObserver>>) {
-        self.walk.observer = observer;
+        self.state.observer = observer;
     }
 
-    /// The next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` tells why the
-    /// last candidate was not taken.
+    /// Returns the next candidate reply: for a structured request its JSON text, otherwise its text. `rejection` is the
+    /// reason why the last candidate was rejected.
     ///
-    /// Fails when no target is left, at once on an error that no other target would answer differently, and at the deadline,
-    /// the limit of requests and the end of the budget.
+    /// # Errors
+    ///
+    /// Returns an error if no target is left, if an error would recur at every target, at the deadline, and if the limit of
+    /// requests or the budget is reached.
     pub async fn next(&mut self, rejection: Option<Rejection>) -> Result<&str> {
-        if let Some(rejection) = rejection {
-            self.overrule(&rejection)?;
-        }
-        while self.candidate().is_none() {
-            if self.recall.is_some() {
-                self.walk.start(Instant::now());
-                // In no future of a call without a cache.
-                Box::pin(self.advance_together()).await?;
-            } else {
-                let visit = self.walk.visit().await?;
-                self.advance(visit).await?;
-            }
-        }
+        self.state.start(Instant::now());
+        let span = self.state.span.clone();
+        self.advance(rejection).instrument(span).await?;
         Ok(self.candidate().unwrap_or_default())
     }
 
+    /// Whether the request has attachments.
+    pub fn has_attachments(&self) -> bool {
+        !self.state.request.parts.is_empty()
+    }
+
+    /// Ends the call with the last candidate as its answer, and writes the answer to the cache if the call uses it. Await the
+    /// write, so that the answer survives even a forced end of the process.
+    ///
+    /// # Errors
+    ///
+    /// Returns `Internal` if there is no candidate.
+    pub fn finish(mut self) -> Result<(Response, Option<CacheWrite>)> {
+        if let Some((_, entry)) = self.cached {
+            return Ok((self.state.finish_cached(&entry), None));
+        }
+        let missing = || Error::new(ErrorKind::Internal, "finish() without a candidate");
+        let reply = self.validation.accept().ok_or_else(missing)?;
+        let write = self.lookup.as_ref().and_then(|lookup| lookup.write(&self.state, &reply));
+        let response = self.state.finish(reply.text).ok_or_else(missing)?;
+        Ok((response, write))
+    }
+
     fn candidate(&self) -> Option<&str> {
-        self.recalled.as_ref().map(|(_, entry)| &*entry.text).or_else(|| self.trial.text())
+        self.cached.as_ref().map(|(_, entry)| &*entry.text).or_else(|| self.validation.text())
     }
 
-    /// One step towards a candidate: a request of its own.
-    async fn advance(&mut self, visit: Box<AttemptGuard>) -> Result<()> {
-        let (visit, outcome) = match self.walk.hedge_after(&visit) {
-            None => asked(&self.walk.engine, visit).await,
-            // Seldom run, so it takes no room in the future of every call.
-            Some(delay) => Box::pin(self.race(visit, delay)).await?,
+    /// Makes attempts until there is a candidate.
+    async fn advance(&mut self, rejection: Option<Rejection>) -> Result<()> {
+        if let Some(rejection) = rejection {
+            self.reject_candidate(&rejection)?;
+        }
+        while self.candidate().is_none() {
+            if self.lookup.is_some() {
+                // Boxed: the future of a call without a cache stays small.
+                Box::pin(self.look_up_or_attempt()).await?;
+            } else {
+                let guard = self.state.next_attempt().await?;
+                self.attempt(guard).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one attempt, hedged if the policy says so.
+    async fn attempt(&mut self, guard: Box<AttemptGuard>) -> Result<()> {
+        let (guard, outcome) = match self.state.hedge_delay(&guard) {
+            None => send(&self.state.engine, guard).await,
+            // Boxed: few calls are hedged.
+            Some(delay) => Box::pin(self.race(guard, delay)).await?,
         };
-        self.land(visit, outcome)
+        self.record_outcome(guard, outcome)
     }
 
-    /// One step towards a candidate: what was answered before, what another call is asking, or a request of its own.
-    async fn advance_together(&mut self) -> Result<()> {
-        let Some(recall) = &mut self.recall else { return Ok(()) };
-        self.recalled = recall.find(&self.walk).await;
-        if self.recalled.is_some() {
+    /// Takes one step towards a candidate: the answer from the cache, the reply to an identical concurrent request, or an
+    /// attempt.
+    async fn look_up_or_attempt(&mut self) -> Result<()> {
+        self.state.check_continuation()?;
+        let Some(lookup) = &mut self.lookup else { return Ok(()) };
+        self.cached = lookup.find(&self.state).await;
+        if self.cached.is_some() {
             return Ok(());
         }
-        let (preferred, ready) = self.walk.ahead(Instant::now());
+        let (preferred, ready) = self.state.next_targets(Instant::now());
         let index = ready.or(preferred);
-        let shareable = index.filter(|_| !self.walk.hedges()).and_then(|index| recall.shareable(&self.walk, index));
+        let shareable =
+            index.filter(|_| !self.state.is_hedged()).and_then(|index| lookup.shareable(&self.state, index));
         let (Some(index), Some((key, encoded))) = (index, shareable) else {
-            let visit = self.walk.visit().await?;
-            return self.advance(visit).await;
+            let guard = self.state.next_attempt().await?;
+            return self.attempt(guard).await;
         };
-        let engine = Arc::clone(&self.walk.engine);
+        let engine = Arc::clone(&self.state.engine);
         let mut begin = None;
-        let (tell, given_up) = mpsc::channel();
-        let mut seat = engine.shared_requests().join(key, || {
+        let (on_cancel, cancelled) = mpsc::channel();
+        let mut waiter = engine.shared_requests().join(key, || {
             let (sender, work) = shared_request::prepare(&engine);
             begin = Some(sender);
             work
         });
         if let Some(begin) = begin {
-            // Another call has ended between the look into the cache and the look at who is asking.
-            if let Some(entry) = recall.again(&key) {
-                self.recalled = Some((key, entry));
+            // Another call may have ended between the lookup and the join.
+            if let Some(entry) = lookup.in_memory(&key) {
+                self.cached = Some((key, entry));
                 return Ok(());
             }
-            let mut visit = self.walk.visit().await?;
-            // Meanwhile the call was sent elsewhere: those who wait are told that nobody has asked.
-            if visit.index != index {
-                return self.advance(visit).await;
+            let mut guard = self.state.next_attempt().await?;
+            // Meanwhile another target has become the next one: `begin` is dropped, which releases the waiting calls.
+            if guard.index != index {
+                return self.attempt(guard).await;
             }
-            visit.encoded = encoded;
-            visit.on_drop(tell);
-            // Others may have more time: each keeps its own deadline.
-            visit.patience = visit.target.timeout;
-            visit.deadline = None;
-            // It cannot fail: the seat keeps the other end.
-            drop(begin.send(visit));
+            guard.encoded = encoded;
+            guard.notify_on_cancel(on_cancel);
+            // The waiting calls may have more time: each applies its own deadline.
+            guard.timeout = guard.target.timeout;
+            guard.deadline = None;
+            // Cannot fail: the waiter holds the receiver.
+            drop(begin.send(guard));
         }
         let since = Instant::now();
-        let landed = match self.walk.deadline() {
-            Some(deadline) => timeout_at(deadline, &mut seat).await.ok(),
-            None => Some((&mut seat).await),
+        let outcome = match self.state.deadline() {
+            Some(deadline) => timeout_at(deadline, &mut waiter).await.ok(),
+            None => Some((&mut waiter).await),
         };
-        let Some(landed) = landed else {
-            drop(seat);
-            return Err(self.walk.left(index, given_up.try_iter().next()));
+        let Some(outcome) = outcome else {
+            drop(waiter);
+            return Err(self.state.fail_shared(index, cancelled.try_iter().next()));
         };
-        let SharedOutcome::Asked(landing) = landed else { return Ok(()) };
-        let visit = if seat.is_leader() { landing.claim() } else { None };
-        self.seat = Some(seat);
-        match visit {
-            Some(visit) => self.land(visit, landing.outcome.clone()),
-            None if landing.was_hasty(self.walk.target(index).timeout) => {
-                self.seat = None;
+        let SharedOutcome::Sent(shared) = outcome else { return Ok(()) };
+        let guard = if waiter.is_leader() { shared.claim() } else { None };
+        self.waiter = Some(waiter);
+        match guard {
+            Some(guard) => self.record_outcome(guard, shared.outcome.clone()),
+            None if shared.timed_out_within(self.state.target(index).timeout) => {
+                self.waiter = None;
                 Ok(())
             }
             None => {
-                self.walk.joined(index, &landing.outcome, since)?;
-                landing.outcome.clone().map_or(Ok(()), |reply| self.open(reply))
+                self.state.record_shared(index, &shared.outcome, since)?;
+                shared.outcome.clone().map_or(Ok(()), |reply| self.validate(reply))
             }
         }
     }
 
-    /// Takes the end of the request that `visit` was.
-    fn land(&mut self, visit: Box<AttemptGuard>, outcome: Result<Reply>) -> Result<()> {
+    fn record_outcome(&mut self, guard: Box<AttemptGuard>, outcome: Result<Reply>) -> Result<()> {
         match outcome {
             Ok(reply) => {
-                self.walk.time(&visit);
-                self.walk.answered(visit, &reply, 0);
-                self.open(reply)
+                self.state.record_latency(&guard);
+                self.state.record_success(guard, &reply, 0);
+                self.validate(reply)
             }
             Err(error) => {
-                self.seat = None;
-                self.walk.failed(visit, error, 0).map(drop)
+                self.waiter = None;
+                self.state.record_failure(guard, error, 0).map(drop)
             }
         }
     }
 
-    fn open(&mut self, reply: Reply) -> Result<()> {
-        if self.trial.open(&mut self.walk, reply) { Ok(()) } else { self.reject(&reply_validation::no_json()) }
+    fn validate(&mut self, reply: Reply) -> Result<()> {
+        if self.validation.begin(&mut self.state, reply) { Ok(()) } else { self.reject(&reply_validation::no_json()) }
     }
 
-    /// Goes on from a candidate that was not taken, because of `rejection`.
-    fn overrule(&mut self, rejection: &Rejection) -> Result<()> {
-        if let (Some((key, _)), Some(recall)) = (self.recalled.take(), &self.recall) {
-            recall.forget(&key);
+    /// Continues after the caller rejected the candidate.
+    fn reject_candidate(&mut self, rejection: &Rejection) -> Result<()> {
+        if let (Some((key, _)), Some(lookup)) = (self.cached.take(), &self.lookup) {
+            lookup.forget(&key);
             return Ok(());
         }
-        if self.trial.mend(&mut self.walk) { Ok(()) } else { self.reject(rejection) }
+        if self.validation.recover(&mut self.state) { Ok(()) } else { self.reject(rejection) }
     }
 
-    /// Whether files or images travel with the prompt.
-    pub fn has_attachments(&self) -> bool {
-        !self.walk.request.parts.is_empty()
+    /// Turns the last attempt into a failed one.
+    fn reject(&mut self, rejection: &Rejection) -> Result<()> {
+        self.waiter = None;
+        let (error, repair) = self.validation.reject(&mut self.state, rejection)?;
+        self.state.record_rejection(error, repair).map(drop)
     }
 
-    /// Ends the call with the last candidate as its answer, which is kept in the cache, where the call uses that. Wait for
-    /// what comes beside it, so that not even the end of the process by force can lose the answer.
-    ///
-    /// Fails with `Internal` where there is no candidate.
-    pub fn finish(mut self) -> Result<(Response, Option<CacheWrite>)> {
-        if let Some((_, entry)) = self.recalled {
-            return Ok((self.walk.recalled(&entry), None));
-        }
-        let missing = || Error::new(ErrorKind::Internal, "finish() without a candidate");
-        let reply = self.trial.accept().ok_or_else(missing)?;
-        let keeping = self.recall.as_ref().and_then(|recall| recall.keep(&self.walk, &reply));
-        let response = self.walk.answer(reply.text).ok_or_else(missing)?;
-        Ok((response, keeping))
-    }
-
-    /// Waits for the answer to `first`; after `delay` asks another target beside it, where one is ready, and takes the
-    /// answer that comes first. The other request is given up.
+    /// Waits for the reply to `first`. After `delay` it sends a second request to another target, if one is ready, takes the
+    /// reply that comes first, and cancels the other request.
     async fn race(
         &mut self,
         mut first: Box<AttemptGuard>,
         delay: Duration,
     ) -> Result<(Box<AttemptGuard>, Result<Reply>)> {
-        let engine = Arc::clone(&self.walk.engine);
-        let (tell, given_up) = mpsc::channel();
+        let engine = Arc::clone(&self.state.engine);
+        let (on_cancel, cancelled) = mpsc::channel();
         let index = first.index;
-        first.on_drop(tell.clone());
-        let first = Box::pin(asked(&engine, first));
-        let (first, second) = match select(first, pin!(tokio::time::sleep(delay))).await {
-            Either::Left((done, _)) => return Ok(done),
-            Either::Right(((), first)) => (first, self.walk.hedge(index)),
-        };
-        let Some(mut second) = second else { return Ok(first.await) };
-        second.on_drop(tell);
-        let second = Box::pin(asked(&engine, second));
-        let ((visit, outcome), other) = match select(first, second).await {
-            Either::Left((done, other)) | Either::Right((done, other)) => (done, other),
+        first.notify_on_cancel(on_cancel.clone());
+        let mut first = Box::pin(send(&engine, first));
+        tokio::select! {
+            biased;
+            done = &mut first => return Ok(done),
+            () = tokio::time::sleep(delay) => {}
+        }
+        let Some(mut second) = self.state.hedge(index) else { return Ok(first.await) };
+        second.notify_on_cancel(on_cancel);
+        let mut second = Box::pin(send(&engine, second));
+        let ((guard, outcome), other) = tokio::select! {
+            biased;
+            done = &mut first => (done, second),
+            done = &mut second => (done, first),
         };
         match outcome {
-            Err(error) if !self.walk.ends_with(&visit, &error) => {
-                self.walk.failed_beside(visit, error, 0)?;
+            Err(error) if !self.state.is_fatal(&guard, &error) => {
+                self.state.record_failure(guard, error, 0)?;
                 Ok(other.await)
             }
             outcome => {
                 drop(other);
-                for record in given_up.try_iter() {
-                    self.walk.given_up(record);
+                for attempt in cancelled.try_iter() {
+                    self.state.record_cancelled(attempt);
                 }
-                Ok((visit, outcome))
+                Ok((guard, outcome))
             }
         }
     }
-
-    /// Turns the last attempt into a failed one and decides what follows.
-    fn reject(&mut self, rejection: &Rejection) -> Result<()> {
-        self.seat = None;
-        let (error, repair) = self.trial.reject(&mut self.walk, rejection)?;
-        self.walk.rejected(error, repair)
-    }
-}
-
-/// Asks the target of `visit`.
-pub(super) async fn asked(engine: &Engine, mut visit: Box<AttemptGuard>) -> (Box<AttemptGuard>, Result<Reply>) {
-    let outcome = match attempt::prepare(engine, &mut visit).await {
-        Ok(()) => attempt::ask(engine, &mut visit).await,
-        Err(error) => Err(error),
-    };
-    (visit, outcome)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::Engine;
-use super::attempt::codec_for;
+use super::send::codec_for;
 use super::timed_stream::{StreamItem, StreamTimeouts, TimedStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request, Usage};
@@ -41,27 +41,29 @@ impl EventDecoder {
     /// Asks `target` for a streamed reply to `request`; done when its headers are there.
     pub(super) async fn open(
         engine: &Engine,
-        target: &Target,
-        request: &Request,
+        target: Target,
+        request: Request,
         limits: StreamTimeouts,
     ) -> Result<Self> {
-        let Some(codec) = codec_for(target, request)? else {
+        let request = &request;
+        let Some(codec) = codec_for(&target, request)? else {
             return Ok(Self::whole(target, provider::mock_answer(request)?));
         };
         let started = Instant::now();
         let (patience, whole) = (limits.patience(limits.first), limits.patience(limits.total));
-        let wire = offload(request.attached_bytes(), || codec.encode_stream(target, request))?;
+        let wire = offload(request.attached_bytes(), || codec.encode_stream(&target, request))?;
         let opening = engine.http().open(wire, patience);
         let incoming = opening.await.map_err(|error| target.locate(error))?;
         if !(200..300).contains(&incoming.status) {
             let (status, headers) = (incoming.status, incoming.headers.clone());
-            let body = body(incoming, target, patience.saturating_sub(started.elapsed())).await?;
-            return Err(codec.reclassify(target, request, codec.decode_error(target, status, &headers, &body)));
+            let body = body(incoming, &target, patience.saturating_sub(started.elapsed())).await?;
+            return Err(codec.reclassify(&target, request, codec.decode_error(&target, status, &headers, &body)));
         }
         if codec.framing() == Framing::Sse && is_document(&incoming.media_type()) {
             // A server that cannot stream, or that does not speak the protocol at all.
-            let body = body(incoming, target, whole.saturating_sub(started.elapsed())).await?;
-            return Ok(Self::whole(target, codec.decode(target, request, &body)?));
+            let body = body(incoming, &target, whole.saturating_sub(started.elapsed())).await?;
+            let reply = codec.decode(&target, request, &body)?;
+            return Ok(Self::whole(target, reply));
         }
         let wire = TimedStream::new(incoming, codec.framing(), limits, started.elapsed());
         Ok(Self { wire: Some(wire), outcome: None, ..Self::new(target) })
@@ -127,12 +129,12 @@ impl EventDecoder {
         }
     }
 
-    fn new(target: &Target) -> Self {
+    fn new(target: Target) -> Self {
         let (transcript, outcome) = (Transcript::default(), Some(Ok(())));
-        Self { target: target.clone(), wire: None, whole: None, transcript, told: 0, skipped: 0, outcome }
+        Self { target, wire: None, whole: None, transcript, told: 0, skipped: 0, outcome }
     }
 
-    fn whole(target: &Target, reply: Reply) -> Self {
+    fn whole(target: Target, reply: Reply) -> Self {
         let mut feed = Self::new(target);
         let text = Some(reply.text.clone());
         feed.transcript.add(Event { text, is_last: true, ..Event::default() });

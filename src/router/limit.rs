@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::sync::{Arc, Mutex, lock};
 use super::window::Window;
 use crate::config::Limits;
+use crate::sync::{Arc, Mutex, lock};
 
 /// What a call is told that has to wait for another one to end: nobody knows how long that takes.
 const BUSY: Duration = Duration::from_millis(100);

@@ -96,27 +96,27 @@ pub struct ProviderSnapshot {
 
 impl Metrics {
     /// A call has begun.
-    pub(super) fn started(&self) {
+    pub(super) fn record_start(&self) {
         add(&self.requests, 1);
     }
 
     /// A call asks `provider` for the first time.
-    pub(super) fn asked(&self, provider: Provider) {
+    pub(super) fn record_call(&self, provider: Provider) {
         self.tally(provider, |tally| add(&tally.calls, 1));
     }
 
     /// A request went to `provider`.
-    pub(super) fn sent(&self, provider: Provider) {
+    pub(super) fn record_request(&self, provider: Provider) {
         self.tally(provider, |tally| add(&tally.attempts, 1));
     }
 
     /// That request holds a reply to be corrected.
-    pub(super) fn repairing(&self, provider: Provider) {
+    pub(super) fn record_repair(&self, provider: Provider) {
         self.tally(provider, |tally| add(&tally.repairs, 1));
     }
 
     /// `attempt` has ended.
-    pub(super) fn attempted(&self, attempt: &Attempt, cost: Option<f64>) {
+    pub(super) fn record_attempt(&self, attempt: &Attempt, cost: Option<f64>) {
         add(&self.tokens, attempt.usage.total());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a price is small and positive")]
         add(&self.cost_picodollars, (cost.unwrap_or(0.0) * PICO).round() as u64);
@@ -124,32 +124,32 @@ impl Metrics {
     }
 
     /// The reply of `attempt`, which was counted as taken, does not fit after all; its error says so by now.
-    pub(super) fn rejected(&self, attempt: &Attempt) {
+    pub(super) fn record_rejection(&self, attempt: &Attempt) {
         self.failure(attempt);
     }
 
     /// A call goes on to another provider.
-    pub(super) fn fell_back(&self) {
+    pub(super) fn record_fallback(&self) {
         add(&self.fallbacks, 1);
     }
 
     /// A call has ended without an answer.
-    pub(super) fn failed(&self) {
+    pub(super) fn record_failure(&self) {
         add(&self.failed, 1);
     }
 
     /// A call was dropped before its end.
-    pub(super) fn cancelled(&self) {
+    pub(super) fn record_cancellation(&self) {
         add(&self.cancelled, 1);
     }
 
     /// A call has ended with an answer that was there already, or that another call had asked for.
-    pub(super) fn recalled(&self) {
+    pub(super) fn record_cache_hit(&self) {
         add(&self.recalled, 1);
     }
 
     /// A call has ended with an answer from the wire. One from a cache is not to be told here.
-    pub(super) fn answered(&self, response: &Response) {
+    pub(super) fn record_answer(&self, response: &Response) {
         add(&self.answered, 1);
         add(&self.latency_micros, u64::try_from(response.latency.as_micros()).unwrap_or(u64::MAX));
         // What other providers took before is not this one's latency.
@@ -321,20 +321,20 @@ mod tests {
     fn each_provider_has_its_own_counts() {
         let metrics = Metrics::default();
         for _ in 0..2 {
-            metrics.asked(Provider::Gemini);
+            metrics.record_call(Provider::Gemini);
             for kind in [ErrorKind::RateLimited, ErrorKind::Connect] {
-                metrics.sent(Provider::Gemini);
-                metrics.attempted(&attempt(Provider::Gemini, Some(kind), 5000), Some(0.5));
+                metrics.record_request(Provider::Gemini);
+                metrics.record_attempt(&attempt(Provider::Gemini, Some(kind), 5000), Some(0.5));
             }
         }
-        metrics.asked(Provider::Ollama);
-        metrics.sent(Provider::Ollama);
-        metrics.attempted(&attempt(Provider::Ollama, None, 40), None);
-        metrics.rejected(&attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40));
-        metrics.repairing(Provider::Ollama);
-        metrics.sent(Provider::Ollama);
-        metrics.attempted(&attempt(Provider::Ollama, None, 30), None);
-        metrics.answered(&response(vec![
+        metrics.record_call(Provider::Ollama);
+        metrics.record_request(Provider::Ollama);
+        metrics.record_attempt(&attempt(Provider::Ollama, None, 40), None);
+        metrics.record_rejection(&attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40));
+        metrics.record_repair(Provider::Ollama);
+        metrics.record_request(Provider::Ollama);
+        metrics.record_attempt(&attempt(Provider::Ollama, None, 30), None);
+        metrics.record_answer(&response(vec![
             attempt(Provider::Gemini, Some(ErrorKind::Connect), 5000),
             attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40),
             attempt(Provider::Ollama, None, 30),
@@ -369,7 +369,7 @@ mod tests {
     fn the_slow_ones_are_told_apart_from_the_usual() {
         let metrics = Metrics::default();
         for millis in (1..=90).map(|_| 10).chain((1..=10).map(|_| 900)) {
-            metrics.answered(&response(vec![attempt(Provider::OpenAi, None, millis)]));
+            metrics.record_answer(&response(vec![attempt(Provider::OpenAi, None, millis)]));
         }
         let told = metrics.snapshot();
         assert!(close(told.providers[0].p50_latency, 10.0) && close(told.providers[0].p95_latency, 900.0), "{told:?}");
@@ -381,15 +381,15 @@ mod tests {
         let metrics = Metrics::default();
         assert_eq!(metrics.snapshot(), MetricsSnapshot::default());
         for provider in Provider::ALL {
-            metrics.started();
-            metrics.asked(provider);
-            metrics.sent(provider);
-            metrics.repairing(provider);
-            metrics.fell_back();
-            metrics.failed();
-            metrics.cancelled();
-            metrics.attempted(&attempt(provider, Some(ErrorKind::Server), 1), Some(1.0));
-            metrics.answered(&response(vec![attempt(provider, None, 1)]));
+            metrics.record_start();
+            metrics.record_call(provider);
+            metrics.record_request(provider);
+            metrics.record_repair(provider);
+            metrics.record_fallback();
+            metrics.record_failure();
+            metrics.record_cancellation();
+            metrics.record_attempt(&attempt(provider, Some(ErrorKind::Server), 1), Some(1.0));
+            metrics.record_answer(&response(vec![attempt(provider, None, 1)]));
         }
         let told = metrics.snapshot();
         let wired = Provider::ALL.into_iter().filter(|provider| codec(*provider).is_some());
@@ -406,8 +406,9 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        metrics.sent(Provider::Anthropic);
-                        metrics.attempted(&attempt(Provider::Anthropic, Some(ErrorKind::Overloaded), 1), Some(0.25));
+                        metrics.record_request(Provider::Anthropic);
+                        metrics
+                            .record_attempt(&attempt(Provider::Anthropic, Some(ErrorKind::Overloaded), 1), Some(0.25));
                     }
                 });
             }

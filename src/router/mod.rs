@@ -1,6 +1,5 @@
 //! The router: which target answers a call, and what happens when one does not.
 
-mod attempt;
 mod attempt_guard;
 mod breaker;
 mod budget;
@@ -17,10 +16,11 @@ mod metrics;
 mod pages;
 mod plan;
 mod policy;
+mod record;
 mod reply_validation;
+mod send;
 mod shared_request;
 mod stream;
-mod sync;
 mod target_selector;
 mod target_state;
 #[cfg(test)]
@@ -30,6 +30,7 @@ mod timed_stream;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::Cache;
 use crate::config::{Config, ModelTier, Provider, ProviderChoice};
@@ -133,6 +134,8 @@ pub struct Overrides {
 /// One request's configuration, budget and metrics. Holds no socket and no thread; there is nothing to close.
 #[derive(Debug)]
 pub struct Router {
+    /// Unique in the process, for spans.
+    id: u64,
     config: Arc<Config>,
     choice: ProviderChoice,
     fallback_enabled: bool,
@@ -146,7 +149,9 @@ pub struct Router {
 impl Router {
     /// A router over `config`; an override beats the configuration.
     pub fn new(config: Arc<Config>, overrides: Overrides) -> Self {
+        static ROUTERS: AtomicU64 = AtomicU64::new(1);
         Self {
+            id: ROUTERS.fetch_add(1, Ordering::Relaxed),
             choice: overrides.primary_provider.unwrap_or(config.default_provider),
             fallback_enabled: overrides.fallback_enabled.unwrap_or(config.fallback_enabled),
             tier: overrides.model_tier.unwrap_or(config.model_tier),

@@ -16,7 +16,7 @@ use crate::provider::protocol;
 pub const MAX_ATTEMPTS: u32 = 6;
 
 /// How long a call without a deadline waits at most, all its waits together, for a target that has said for how long.
-pub(super) const MAX_TOLD_WAIT: Duration = Duration::from_secs(60);
+pub(super) const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(60);
 
 /// The same for a target that has failed: there is no telling that it will ever answer.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -31,13 +31,13 @@ const RATE_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 
 /// A time limit below this that ran out tells of the caller's haste, not of the target's health.
-const TELLING_TIMEOUT: Duration = Duration::from_secs(10);
+const MIN_SIGNIFICANT_LATENCY: Duration = Duration::from_secs(10);
 
 /// How long a target with a wrong key, a missing model or an empty account stands behind the others.
 const DEMOTION: Duration = Duration::from_secs(60);
 
 /// A quota of the day is asked about again after this long at the latest: it may have been raised.
-const MAX_REST: Duration = Duration::from_secs(3600);
+const MAX_DAILY_COOLDOWN: Duration = Duration::from_secs(3600);
 
 /// What one call may spend and when it gives up; a router's own choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,58 +124,58 @@ pub enum Hedge {
     P95,
 }
 
-/// Whether and how the same target is asked again.
+/// Whether and how the same target is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// It would fail again.
+    /// It is not.
     Never,
-    /// After the time it asked for, else after a pause.
-    Later,
-    /// At once, told what is wrong with its reply.
-    Corrected,
-    /// At once, with the schema in a simpler form.
-    Simpler,
-    /// At once, with more room: a larger context window, or fewer thoughts.
-    Roomier,
+    /// After its `Retry-After`, otherwise after a pause.
+    AfterPause,
+    /// At once, with the faults of its reply.
+    WithCorrection,
+    /// At once, with a simpler form of the schema.
+    SimplerSchema,
+    /// At once, with a larger context window or less reasoning.
+    MoreHeadroom,
 }
 
-/// Whether another target may answer.
+/// Whether another target is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fallback {
-    /// It may.
-    Next,
-    /// It may where the router was made so: see [`OnRefusal`].
-    IfWanted,
-    /// No target would answer otherwise.
-    Stop,
+    /// It is.
+    Allowed,
+    /// It is if the router is configured so: see [`OnRefusal`].
+    OnRefusal,
+    /// Every target would fail in the same way.
+    Never,
 }
 
-/// What the failure says about the target's health, for every call of the process.
+/// What a failure says about the health of the target, for every call of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HealthImpact {
     /// Nothing.
-    Unknown,
-    /// It answered as it should.
-    Good,
-    /// One failure more; several open the breaker.
-    Bad,
-    /// The same, unless the time limit that ran out was the caller's own haste.
-    Slow,
-    /// It wants to be left alone for the time it named.
+    Neutral,
+    /// The target works.
+    Healthy,
+    /// One more failure; repeated failures open the breaker.
+    Failure,
+    /// One more failure, unless the time limit was too short to judge the target.
+    SlowFailure,
+    /// A cooldown of the length that the target requested.
     Cooldown,
-    /// It wants to be left alone until its day is over.
-    RestingToday,
-    /// This key or model will fail for a while: it stands behind the others.
-    Demoted,
+    /// A cooldown until the daily quota is renewed.
+    DailyCooldown,
+    /// Requests with this key or model fail for a while: other targets go first.
+    Demotion,
 }
 
-/// What one class of failure means.
+/// What follows a failure of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rule {
-    pub(super) again: Retry,
-    /// How many requests one call sends to one target at most, once it has failed in this way.
-    pub(super) tries: u32,
-    pub(super) onward: Fallback,
+    pub(super) retry: Retry,
+    /// The most attempts of one call at one target after such a failure.
+    pub(super) max_attempts: u32,
+    pub(super) fallback: Fallback,
     pub(super) health: HealthImpact,
 }
 
@@ -184,95 +184,95 @@ pub(super) struct Rule {
 ///
 /// A class that took long (a time limit) is tried less often than one that came at once.
 #[expect(clippy::match_same_arms, reason = "a table: one row for each class")]
-pub(super) fn after(kind: ErrorKind, provider: Provider) -> Rule {
-    use {ErrorKind as E, Fallback as O, HealthImpact as H, Retry as A};
+pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
+    use {ErrorKind as E, Fallback as F, HealthImpact as H, Retry as R};
     match (kind, protocol(provider).can_recover(kind)) {
         // Nobody listens: a server that restarts is back in a moment.
-        (E::Connect, _) => rule(A::Later, 3, O::Next, H::Bad),
-        (E::Dns, _) => rule(A::Later, 2, O::Next, H::Bad),
-        (E::Tls, _) => rule(A::Never, 1, O::Next, H::Bad),
-        (E::ConnectTimeout, _) => rule(A::Later, 2, O::Next, H::Bad),
+        (E::Connect, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
+        (E::Dns, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
+        (E::Tls, _) => row(R::Never, 1, F::Allowed, H::Failure),
+        (E::ConnectTimeout, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
         // The model may have worked all that time, and been paid.
-        (E::FirstTokenTimeout, _) => rule(A::Never, 1, O::Next, H::Slow),
-        (E::Timeout, _) => rule(A::Never, 1, O::Next, H::Slow),
-        (E::IdleTimeout, _) => rule(A::Later, 2, O::Next, H::Slow),
+        (E::FirstTokenTimeout, _) => row(R::Never, 1, F::Allowed, H::SlowFailure),
+        (E::Timeout, _) => row(R::Never, 1, F::Allowed, H::SlowFailure),
+        (E::IdleTimeout, _) => row(R::AfterPause, 2, F::Allowed, H::SlowFailure),
         // A large model on a slow disk is no broken server.
-        (E::Loading, _) => rule(A::Never, 1, O::Next, H::Unknown),
-        (E::Disconnected, _) => rule(A::Later, 3, O::Next, H::Bad),
-        (E::MalformedReply, _) => rule(A::Later, 2, O::Next, H::Bad),
-        (E::Server, _) => rule(A::Later, 3, O::Next, H::Bad),
-        (E::Overloaded, _) => rule(A::Later, 3, O::Next, H::Cooldown),
-        (E::RateLimited, _) => rule(A::Later, 3, O::Next, H::Cooldown),
-        (E::DailyQuota, _) => rule(A::Never, 1, O::Next, H::RestingToday),
-        (E::InsufficientQuota, _) => rule(A::Never, 1, O::Next, H::Demoted),
-        (E::Unauthorized, _) => rule(A::Never, 1, O::Next, H::Demoted),
-        (E::Forbidden, _) => rule(A::Never, 1, O::Next, H::Demoted),
-        (E::ModelMissing, _) => rule(A::Never, 1, O::Next, H::Demoted),
-        (E::Rejected, _) => rule(A::Never, 1, O::Next, H::Good),
-        (E::SchemaRejected, _) => rule(A::Simpler, 4, O::Next, H::Good),
-        (E::ContextTooLong, true) => rule(A::Roomier, 2, O::Next, H::Good),
-        (E::ContextTooLong, _) => rule(A::Never, 1, O::Next, H::Good),
-        (E::ContextTruncated, _) => rule(A::Roomier, 2, O::Next, H::Good),
-        (E::EmptyReply, _) => rule(A::Later, 2, O::Next, H::Good),
-        (E::Truncated, _) => rule(A::Never, 1, O::Next, H::Good),
-        (E::ThinkingTruncated, true) => rule(A::Roomier, 2, O::Next, H::Good),
-        (E::ThinkingTruncated, _) => rule(A::Never, 1, O::Next, H::Good),
-        (E::InvalidOutput, true) => rule(A::Corrected, 2, O::Next, H::Good),
-        (E::InvalidOutput, false) => rule(A::Never, 1, O::Next, H::Good),
-        (E::Refused, _) => rule(A::Never, 1, O::IfWanted, H::Good),
-        (E::Blocked, _) => rule(A::Never, 1, O::IfWanted, H::Good),
-        (E::NotConfigured, _) => rule(A::Never, 1, O::Next, H::Unknown),
-        (E::Unsupported, _) => rule(A::Never, 1, O::Next, H::Unknown),
-        (E::BreakerOpen, _) => rule(A::Never, 1, O::Next, H::Unknown),
-        (E::Cooldown, _) => rule(A::Never, 1, O::Next, H::Unknown),
-        (E::InvalidInput | E::PromptTooLong | E::FileNotFound, _) => rule(A::Never, 1, O::Stop, H::Unknown),
-        (E::Cancelled, _) => rule(A::Never, 1, O::Stop, H::Unknown),
-        (E::AllTargetsFailed, _) => rule(A::Never, 1, O::Stop, H::Unknown),
-        (E::DeadlineReached | E::DeadlineExceeded, _) => rule(A::Never, 1, O::Stop, H::Unknown),
-        (E::BudgetReached, _) => rule(A::Never, 1, O::Stop, H::Unknown),
-        (E::External | E::Internal, _) => rule(A::Never, 1, O::Stop, H::Unknown),
+        (E::Loading, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::Disconnected, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
+        (E::MalformedReply, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
+        (E::Server, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
+        (E::Overloaded, _) => row(R::AfterPause, 3, F::Allowed, H::Cooldown),
+        (E::RateLimited, _) => row(R::AfterPause, 3, F::Allowed, H::Cooldown),
+        (E::DailyQuota, _) => row(R::Never, 1, F::Allowed, H::DailyCooldown),
+        (E::InsufficientQuota, _) => row(R::Never, 1, F::Allowed, H::Demotion),
+        (E::Unauthorized, _) => row(R::Never, 1, F::Allowed, H::Demotion),
+        (E::Forbidden, _) => row(R::Never, 1, F::Allowed, H::Demotion),
+        (E::ModelMissing, _) => row(R::Never, 1, F::Allowed, H::Demotion),
+        (E::Rejected, _) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::SchemaRejected, _) => row(R::SimplerSchema, 4, F::Allowed, H::Healthy),
+        (E::ContextTooLong, true) => row(R::MoreHeadroom, 2, F::Allowed, H::Healthy),
+        (E::ContextTooLong, _) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::ContextTruncated, _) => row(R::MoreHeadroom, 2, F::Allowed, H::Healthy),
+        (E::EmptyReply, _) => row(R::AfterPause, 2, F::Allowed, H::Healthy),
+        (E::Truncated, _) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::ThinkingTruncated, true) => row(R::MoreHeadroom, 2, F::Allowed, H::Healthy),
+        (E::ThinkingTruncated, _) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::InvalidOutput, true) => row(R::WithCorrection, 2, F::Allowed, H::Healthy),
+        (E::InvalidOutput, false) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::Refused, _) => row(R::Never, 1, F::OnRefusal, H::Healthy),
+        (E::Blocked, _) => row(R::Never, 1, F::OnRefusal, H::Healthy),
+        (E::NotConfigured, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::Unsupported, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::BreakerOpen, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::Cooldown, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::InvalidInput | E::PromptTooLong | E::FileNotFound, _) => row(R::Never, 1, F::Never, H::Neutral),
+        (E::Cancelled, _) => row(R::Never, 1, F::Never, H::Neutral),
+        (E::AllTargetsFailed, _) => row(R::Never, 1, F::Never, H::Neutral),
+        (E::DeadlineReached | E::DeadlineExceeded, _) => row(R::Never, 1, F::Never, H::Neutral),
+        (E::BudgetReached, _) => row(R::Never, 1, F::Never, H::Neutral),
+        (E::External | E::Internal, _) => row(R::Never, 1, F::Never, H::Neutral),
     }
 }
 
-const fn rule(again: Retry, tries: u32, onward: Fallback, health: HealthImpact) -> Rule {
-    Rule { again, tries, onward, health }
+const fn row(retry: Retry, max_attempts: u32, fallback: Fallback, health: HealthImpact) -> Rule {
+    Rule { retry, max_attempts, fallback, health }
 }
 
 /// How long to wait before the target of `error` is asked again, after `tried` requests to it.
 ///
 /// What the target asked for is never cut short. Otherwise full jitter: a random part of a time that doubles, as in
 /// "Exponential Backoff And Jitter" of the AWS Architecture Blog.
-pub(super) fn pause(error: &Error, tried: u32) -> Duration {
+pub(super) fn retry_delay(error: &Error, attempts: u32) -> Duration {
     if let Some(told) = error.retry_after() {
         return told + told.min(PAUSE * 4).mul_f64(0.1 * fastrand::f64());
     }
     let first = if error.kind() == ErrorKind::RateLimited { RATE_PAUSE } else { PAUSE };
-    let doubled = first.saturating_mul(1 << tried.saturating_sub(1).min(10));
+    let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(10));
     doubled.min(MAX_PAUSE).mul_f64(fastrand::f64())
 }
 
-/// What every call of the process is to know about the target of `error`, which took `took` to come.
-pub(super) fn verdict(error: &Error, health: HealthImpact, took: Duration) -> BreakerOutcome {
-    match health {
-        HealthImpact::Unknown => BreakerOutcome::Unknown,
-        HealthImpact::Good => BreakerOutcome::Good,
-        HealthImpact::Slow if took < TELLING_TIMEOUT => BreakerOutcome::Unknown,
-        HealthImpact::Bad | HealthImpact::Slow => BreakerOutcome::Bad,
-        // Without a time it says no more than that it is too much now.
-        HealthImpact::Cooldown => error.retry_after().map_or(BreakerOutcome::Bad, BreakerOutcome::Cooldown),
-        HealthImpact::RestingToday => BreakerOutcome::Cooldown(rest_of_the_day(SystemTime::now())),
-        HealthImpact::Demoted => BreakerOutcome::Demoted(DEMOTION),
+/// Returns what the breaker learns from `error` of a target of `provider`, which came after `latency`.
+pub(super) fn breaker_outcome(error: &Error, provider: Provider, latency: Duration) -> BreakerOutcome {
+    match rule(error.kind(), provider).health {
+        HealthImpact::Neutral => BreakerOutcome::Ignored,
+        HealthImpact::Healthy => BreakerOutcome::Success,
+        HealthImpact::SlowFailure if latency < MIN_SIGNIFICANT_LATENCY => BreakerOutcome::Ignored,
+        HealthImpact::Failure | HealthImpact::SlowFailure => BreakerOutcome::Failure,
+        // Without a `Retry-After` it only says that the target is overloaded now.
+        HealthImpact::Cooldown => error.retry_after().map_or(BreakerOutcome::Failure, BreakerOutcome::Cooldown),
+        HealthImpact::DailyCooldown => BreakerOutcome::Cooldown(until_quota_renewal(SystemTime::now())),
+        HealthImpact::Demotion => BreakerOutcome::Demoted(DEMOTION),
     }
 }
 
 /// How long a quota of the day stays used up: to midnight in California, which is 7:00 UTC in summer and 8:00 in winter,
-/// [`MAX_REST`] at most. What a provider says in its place is the wait of its limit per minute.
-fn rest_of_the_day(now: SystemTime) -> Duration {
+/// [`MAX_DAILY_COOLDOWN`] at most. What a provider says in its place is the wait of its limit per minute.
+fn until_quota_renewal(now: SystemTime) -> Duration {
     const HOUR: u64 = 3600;
     let of_day = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % (24 * HOUR);
     let midnights = [7 * HOUR, 8 * HOUR, 31 * HOUR];
     let wait = midnights.into_iter().find(|midnight| *midnight > of_day).map_or(HOUR, |midnight| midnight - of_day);
-    Duration::from_secs(wait).min(MAX_REST)
+    Duration::from_secs(wait).min(MAX_DAILY_COOLDOWN)
 }
 
 #[cfg(test)]
@@ -283,7 +283,7 @@ mod tests {
     fn what_a_target_asked_for_is_never_cut_short() {
         let error = Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(Some(Duration::from_secs(12)));
         for tried in 1..4 {
-            let wait = pause(&error, tried).as_secs_f64();
+            let wait = retry_delay(&error, tried).as_secs_f64();
             assert!((12.0..12.2).contains(&wait), "{wait}");
         }
     }
@@ -292,7 +292,7 @@ mod tests {
     fn pauses_double_are_random_and_end() {
         let error = Error::new(ErrorKind::Server, "oops");
         for (tried, longest) in [(1, 250), (2, 500), (3, 1000), (6, 8000), (60, 8000)] {
-            let waits: Vec<_> = (0..200).map(|_| pause(&error, tried)).collect();
+            let waits: Vec<_> = (0..200).map(|_| retry_delay(&error, tried)).collect();
             let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
             let longest = Duration::from_millis(longest);
             assert!(*most <= longest && *most > longest / 2 && *least < longest / 2, "{tried}: {least:?} to {most:?}");
@@ -303,7 +303,7 @@ mod tests {
     fn a_quota_of_the_day_is_asked_about_at_midnight_in_california_or_after_an_hour() {
         let wait = |hour: u64, minute: u64| {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400 + hour * 3600 + minute * 60);
-            rest_of_the_day(now).as_secs() / 60
+            until_quota_renewal(now).as_secs() / 60
         };
         assert_eq!([wait(6, 50), wait(7, 10), wait(8, 0), wait(23, 59)], [10, 50, 60, 60]);
     }
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_short_time_limit_says_nothing_about_the_target() {
         let error = Error::new(ErrorKind::Timeout, "late");
-        let of = |seconds| verdict(&error, after(error.kind(), Provider::Ollama).health, Duration::from_secs(seconds));
-        assert_eq!((of(1), of(10)), (BreakerOutcome::Unknown, BreakerOutcome::Bad));
+        let of = |seconds| breaker_outcome(&error, Provider::Ollama, Duration::from_secs(seconds));
+        assert_eq!((of(1), of(10)), (BreakerOutcome::Ignored, BreakerOutcome::Failure));
     }
 }

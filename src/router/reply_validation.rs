@@ -1,76 +1,76 @@
-//! A reply on trial: read, mended where it can be, and judged by whoever owns the schema.
+//! Validates the reply of an attempt together with the owner of the schema.
 //!
-//! A structured reply that cannot be used as it is, is read once more, leniently, before anybody is asked again.
+//! A structured reply that cannot be used as received is read once more, leniently, before another request is sent.
 
 use std::sync::Arc;
 
 use super::Rejection;
 use super::call_state::CallState;
+use crate::attempt::Change;
 use crate::error::{Error, ErrorKind, Rejected, Result};
 use crate::message::{FinishReason, Repair, Reply};
 use crate::offload::offload;
-use crate::schema::{self, Change, Recovery};
+use crate::schema::{self, Recovery};
 
-/// Where the last reply of a walk is judged.
+/// The validation of the last reply of a call.
 #[derive(Debug, Default)]
 pub(super) struct ReplyValidation {
-    candidate: Option<PendingReply>,
+    candidate: Option<Candidate>,
 }
 
 #[derive(Debug)]
-struct PendingReply {
+struct Candidate {
     reply: Reply,
-    /// The text before it was mended.
-    written: Option<String>,
+    /// The text as received, if it was recovered.
+    received: Option<String>,
 }
 
 impl ReplyValidation {
-    /// The text to judge; `None` where no reply is on trial.
+    /// Returns the text to validate; `None` without a candidate.
     pub(super) fn text(&self) -> Option<&str> {
         self.candidate.as_ref().map(|candidate| candidate.reply.text.as_str())
     }
 
-    /// Ends the trial for the reply: it, with the text that was judged.
+    /// Returns the valid reply, with the text that was validated.
     pub(super) fn accept(&mut self) -> Option<Reply> {
         self.candidate.take().map(|candidate| candidate.reply)
     }
 
-    /// Puts `reply`, the last answer of `walk`, on trial; false where there is nothing in it to judge.
-    pub(super) fn open(&mut self, walk: &mut CallState, reply: Reply) -> bool {
-        let is_usable = walk.request.schema.is_none() || reply.is_json;
-        self.candidate = Some(PendingReply { reply, written: None });
-        is_usable || self.mend(walk)
+    /// Makes `reply`, the last one of `call`, the candidate. Returns false if there is nothing in it to validate.
+    pub(super) fn begin(&mut self, call: &mut CallState, reply: Reply) -> bool {
+        let is_usable = call.request.schema.is_none() || reply.is_json;
+        self.candidate = Some(Candidate { reply, received: None });
+        is_usable || self.recover(call)
     }
 
-    /// Reads the reply leniently; true where that gives another text to judge. Each reply is mended once at most.
-    pub(super) fn mend(&mut self, walk: &mut CallState) -> bool {
-        let (Some(candidate), Some(schema)) = (&mut self.candidate, &walk.request.schema) else { return false };
-        if candidate.written.is_some() {
+    /// Reads the candidate leniently, once. Returns whether there is another text to validate.
+    pub(super) fn recover(&mut self, call: &mut CallState) -> bool {
+        let (Some(candidate), Some(schema)) = (&mut self.candidate, &call.request.schema) else { return false };
+        if candidate.received.is_some() {
             return false;
         }
-        // What looked like the JSON may be a part of what is not quite JSON.
+        // What looked like the JSON may be a part of almost valid JSON.
         let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
         let Recovery::Repaired { json, changes } = offload(reply.len(), || schema::recover(reply, schema)) else {
             return false;
         };
-        // Closing what a model did not close is right only where it had no more to say.
+        // A missing bracket may be added only if the model had finished.
         if changes.contains(&Change::MissingCloser) && candidate.reply.finish != FinishReason::Stop {
             return false;
         }
-        candidate.written = Some(std::mem::replace(&mut candidate.reply.text, json));
-        if let Some(attempt) = walk.last_attempt() {
+        candidate.received = Some(std::mem::replace(&mut candidate.reply.text, json));
+        if let Some(attempt) = call.last_attempt() {
             attempt.changes = changes;
         }
         true
     }
 
-    /// Ends the trial against the reply: the last attempt of `walk` has failed. Gives that failure, and what to tell the
-    /// model that is to mend it.
-    pub(super) fn reject(&mut self, walk: &mut CallState, rejection: &Rejection) -> Result<(Error, Repair)> {
-        let (Some(candidate), Some(attempt)) = (self.candidate.take(), walk.last_attempt()) else {
+    /// Rejects the candidate: the last attempt of `call` has failed. Returns its error, and the request for a correction.
+    pub(super) fn reject(&mut self, call: &mut CallState, rejection: &Rejection) -> Result<(Error, Repair)> {
+        let (Some(candidate), Some(attempt)) = (self.candidate.take(), call.last_attempt()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without a candidate"));
         };
-        let text = candidate.written.unwrap_or(candidate.reply.text);
+        let text = candidate.received.unwrap_or(candidate.reply.text);
         let kind = ErrorKind::InvalidOutput;
         let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
         attempt.error = Some(kind);
@@ -85,7 +85,7 @@ impl ReplyValidation {
     }
 }
 
-/// The rejection of a reply in which there is nothing to judge.
+/// Returns the rejection of a reply without JSON.
 pub(super) fn no_json() -> Rejection {
     Rejection { faults: vec!["it holds no complete JSON value".to_owned()] }
 }

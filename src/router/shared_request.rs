@@ -1,6 +1,6 @@
-//! A request that several calls wait for: one of them has begun it, with its own ticket, place and books.
+//! A request that several identical calls wait for. The call that began it accounts it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -8,62 +8,63 @@ use tokio::sync::oneshot;
 
 use super::Engine;
 use super::attempt_guard::AttemptGuard;
-use super::call::asked;
+use super::send::send;
 use crate::cache::SingleFlight;
 use crate::error::{Error, Result};
 use crate::message::Reply;
+use crate::sync::lock;
 
-/// The requests of the process that are shared.
+/// The shared requests of the process.
 pub(super) type SharedRequests = SingleFlight<SharedOutcome>;
 
-/// How a shared request ended. Cheap to clone.
+/// The outcome of a shared request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum SharedOutcome {
-    /// The call that was to begin it did not come to it.
-    NotBegun,
-    /// It was asked.
-    Asked(Arc<SharedReply>),
+    /// The call that was to send the request went to another target, or was dropped.
+    NotSent,
+    /// The request was sent.
+    Sent(Arc<SharedReply>),
 }
 
-/// A request that has ended, until its books are closed.
+/// A shared request that has ended and may not be accounted yet.
 #[derive(Debug)]
 pub(super) struct SharedReply {
-    /// Until the call that has begun it takes it back.
-    visit: Mutex<Option<Box<AttemptGuard>>>,
+    /// Taken by the call that began the request.
+    guard: Mutex<Option<Box<AttemptGuard>>>,
     pub(super) outcome: Result<Reply>,
-    /// How long it was given.
-    patience: Duration,
+    /// The time limit of the request.
+    timeout: Duration,
 }
 
-/// The work of a shared request, and where to send the visit that it is to make.
+/// Returns the work of a shared request, and the channel for the attempt that it makes.
 pub(super) fn prepare(engine: &Arc<Engine>) -> (oneshot::Sender<Box<AttemptGuard>>, BoxFuture<'static, SharedOutcome>) {
-    let (begin, waiting) = oneshot::channel();
+    let (begin, attempt) = oneshot::channel();
     let engine = Arc::clone(engine);
     let work = async move {
-        let Ok(visit) = waiting.await else { return SharedOutcome::NotBegun };
-        let (visit, outcome) = asked(&engine, visit).await;
-        let patience = visit.target.timeout;
-        SharedOutcome::Asked(Arc::new(SharedReply { visit: Mutex::new(Some(visit)), outcome, patience }))
+        let Ok(guard) = attempt.await else { return SharedOutcome::NotSent };
+        let (guard, outcome) = send(&engine, guard).await;
+        let timeout = guard.target.timeout;
+        SharedOutcome::Sent(Arc::new(SharedReply { guard: Mutex::new(Some(guard)), outcome, timeout }))
     };
     (begin, Box::pin(work))
 }
 
 impl SharedReply {
-    /// The visit, for the call that has begun it.
+    /// Returns the attempt to the call that began it, once.
     pub(super) fn claim(&self) -> Option<Box<AttemptGuard>> {
-        self.visit.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.guard).take()
     }
 
-    /// Whether it ended only because whoever began it was less patient than `patience`.
-    pub(super) fn was_hasty(&self, patience: Duration) -> bool {
-        self.patience < patience && self.outcome.as_ref().is_err_and(Error::is_timeout)
+    /// Whether the request timed out only because its time limit was below `timeout`.
+    pub(super) fn timed_out_within(&self, timeout: Duration) -> bool {
+        self.timeout < timeout && self.outcome.as_ref().is_err_and(Error::is_timeout)
     }
 }
 
 impl Drop for SharedReply {
     fn drop(&mut self) {
-        if let Some(visit) = self.claim() {
-            visit.settle_alone(&self.outcome);
+        if let Some(guard) = self.claim() {
+            guard.settle_detached(&self.outcome);
         }
     }
 }

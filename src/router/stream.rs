@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
-use super::attempt;
 use super::attempt_guard::AttemptGuard;
 use super::call_state::CallState;
 use super::event_decoder::EventDecoder;
 use super::reply_validation::{self, ReplyValidation};
+use super::send;
 use super::text_stream::TextStream;
 use super::timed_stream::StreamTimeouts;
 use super::{AttemptObserver, Engine, Rejection, Response, Router};
@@ -89,13 +90,13 @@ pub enum StreamEvent {
 /// A streamed call under way. It reads only when it is pulled. Dropping it ends it and closes its socket.
 #[derive(Debug)]
 pub struct Stream {
-    walk: CallState,
+    state: CallState,
     options: StreamOptions,
     reading: Option<TextStream>,
-    trial: ReplyValidation,
-    /// What the consumer has been shown of the reply on trial.
+    validation: ReplyValidation,
+    /// What the consumer has been shown of the reply on validation.
     shown: String,
-    /// Why the reply on trial is not taken.
+    /// Why the reply on validation is not taken.
     rejection: Option<Rejection>,
     has_ended: bool,
 }
@@ -111,12 +112,12 @@ impl Stream {
         if [options.first, options.idle, options.total].into_iter().flatten().any(|limit| limit.is_zero()) {
             return Err(Error::invalid_input("a time limit must be a positive number of seconds"));
         }
-        let walk = CallState::new(router, engine, request, force)?;
+        let state = CallState::new(router, engine, request, force)?;
         Ok(Self {
-            walk,
+            state,
             options,
             reading: None,
-            trial: ReplyValidation::default(),
+            validation: ReplyValidation::default(),
             shown: String::new(),
             rejection: None,
             has_ended: false,
@@ -125,7 +126,7 @@ impl Stream {
 
     /// Reports the attempts to `observer`. Call it before the first [`Stream::next`].
     pub fn observe(&mut self, observer: Option<Arc<dyn AttemptObserver>>) {
-        self.walk.observer = observer;
+        self.state.observer = observer;
     }
 
     /// Waits for the next text and gives all of it that has arrived, of a structured reply what is closed; `None` at the
@@ -138,6 +139,14 @@ impl Stream {
     /// Cancel safety: a dropped future loses no text. A request whose headers had not arrived is dropped with it, and sent
     /// anew by the next call.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>> {
+        if !self.has_ended {
+            self.state.start(Instant::now());
+        }
+        let span = self.state.span.clone();
+        self.advance().instrument(span).await
+    }
+
+    async fn advance(&mut self) -> Result<Option<StreamEvent>> {
         if let Some(rejection) = self.rejection.take()
             && let Some(event) = self.rejected(&rejection)?
         {
@@ -149,7 +158,7 @@ impl Stream {
                 continue;
             };
             let event = match reading.next().await {
-                Ok(Some(text)) if self.walk.request.schema.is_some() => Some(StreamEvent::Partial(text)),
+                Ok(Some(text)) if self.state.request.schema.is_some() => Some(StreamEvent::Partial(text)),
                 Ok(Some(text)) => Some(StreamEvent::Delta(text)),
                 Ok(None) => self.conclude()?,
                 Err(error) => self.interrupted(error)?,
@@ -170,32 +179,33 @@ impl Stream {
     /// The answer, after [`Stream::next`] gave `None` or a whole that is taken. Fails with `Internal` before, and after an
     /// error.
     pub fn finish(mut self) -> Result<Response> {
-        let answer = self.trial.accept().filter(|_| self.rejection.is_none());
-        let response = answer.and_then(|reply| self.walk.answer(reply.text));
+        let answer = self.validation.accept().filter(|_| self.rejection.is_none());
+        let response = answer.and_then(|reply| self.state.finish(reply.text));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() before the end of the stream"))
     }
 
     /// Whether files or images travel with the prompt.
     pub fn has_attachments(&self) -> bool {
-        !self.walk.request.parts.is_empty()
+        !self.state.request.parts.is_empty()
     }
 
     /// Asks the next target; where that fails, the policy decides.
     async fn open(&mut self) -> Result<()> {
-        let mut visit = self.walk.visit().await.inspect_err(|_| self.has_ended = true)?;
-        if let Err(error) = attempt::prepare(&self.walk.engine, &mut visit).await {
+        let mut visit = self.state.next_attempt().await.inspect_err(|_| self.has_ended = true)?;
+        if let Err(error) = send::prepare(&self.state.engine, &mut visit).await {
             return self.failed(visit, error, 0).map(drop);
         }
-        let loading = if visit.is_loading { visit.patience } else { Duration::ZERO };
+        let loading = if visit.is_loading { visit.timeout } else { Duration::ZERO };
         let limits = self.options.limits(&visit.target, loading, visit.deadline);
-        let opened = {
-            let mut opening = pin!(EventDecoder::open(&self.walk.engine, &visit.target, &visit.request, limits));
-            let under_way = visit.under_way();
+        let (target, request) = (visit.target.clone(), visit.request.clone());
+        let (visit, opened) = {
+            let mut opening = pin!(EventDecoder::open(&self.state.engine, target, request, limits));
+            // Declared after the connection, so it is dropped first: who sees the connection close finds the attempt accounted.
+            let in_flight = visit;
             let opened = opening.as_mut().await;
-            under_way.over();
-            opened
+            (in_flight, opened)
         };
-        match opened.map_err(|error| visit.blame(error)) {
+        match opened.map_err(|error| visit.attribute(error)) {
             Ok(feed) => {
                 self.reading = Some(TextStream::new(feed, visit));
                 Ok(())
@@ -214,9 +224,9 @@ impl Stream {
             Ok(reply) => reply,
             Err(error) => return self.failed(visit, error, skipped_events).map(|_| None),
         };
-        self.walk.answered(visit, &reply, skipped_events);
+        self.state.record_success(visit, &reply, skipped_events);
         self.has_ended = true;
-        if self.trial.open(&mut self.walk, reply) {
+        if self.validation.begin(&mut self.state, reply) {
             return Ok(self.whole());
         }
         self.overruled(&reply_validation::no_json())
@@ -224,26 +234,26 @@ impl Stream {
 
     /// The whole was rejected. Gives another reading of it, where there is one.
     fn rejected(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
-        if self.trial.mend(&mut self.walk) { Ok(self.whole()) } else { self.overruled(rejection) }
+        if self.validation.recover(&mut self.state) { Ok(self.whole()) } else { self.overruled(rejection) }
     }
 
     fn whole(&self) -> Option<StreamEvent> {
-        self.walk.request.schema.as_ref()?;
-        self.trial.text().map(|text| StreamEvent::Whole(text.to_owned()))
+        self.state.request.schema.as_ref()?;
+        self.validation.text().map(|text| StreamEvent::Whole(text.to_owned()))
     }
 
     /// What follows where the whole cannot be used.
     fn overruled(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
-        let (error, repair) = self.trial.reject(&mut self.walk, rejection)?;
+        let (error, repair) = self.validation.reject(&mut self.state, rejection)?;
         let shown = std::mem::take(&mut self.shown);
         if shown.is_empty() {
-            self.walk.rejected(error, repair)?;
+            self.state.record_rejection(error, repair)?;
             self.has_ended = false;
             return Ok(None);
         }
         let booked = match self.options.on_error {
-            OnStreamError::Restart => self.walk.rejected_beside(error.clone(), repair),
-            OnStreamError::Fail => Err(self.walk.fail(error.clone())),
+            OnStreamError::Restart => self.state.record_rejection(error.clone(), repair),
+            OnStreamError::Fail => Err(self.state.fail(error.clone())),
         };
         self.restart(booked, error, &shown)
     }
@@ -257,8 +267,8 @@ impl Stream {
             return self.failed(visit, error, feed.skipped()).map(|_| None);
         }
         let booked = match self.options.on_error {
-            OnStreamError::Restart => self.walk.failed_beside(visit, error.clone(), feed.skipped()),
-            OnStreamError::Fail => Err(self.walk.failed_for_good(visit, error.clone(), feed.skipped())),
+            OnStreamError::Restart => self.state.record_failure(visit, error.clone(), feed.skipped()),
+            OnStreamError::Fail => Err(self.state.record_final_failure(visit, error.clone(), feed.skipped())),
         };
         self.restart(booked, error, &shown)
     }
@@ -267,11 +277,11 @@ impl Stream {
     /// Ends the stream with the booked failure, or with `error`, where not.
     fn restart(&mut self, booked: Result<Attempt>, error: Error, shown: &str) -> Result<Option<StreamEvent>> {
         let failure = match booked {
-            Ok(attempt) if self.walk.can_go_on(Instant::now()) => {
+            Ok(attempt) if self.state.can_continue(Instant::now()) => {
                 self.has_ended = false;
                 return Ok(Some(StreamEvent::Restarted(Box::new(attempt))));
             }
-            Ok(_) => self.walk.fail(error),
+            Ok(_) => self.state.fail(error),
             Err(failure) => failure,
         };
         self.has_ended = true;
@@ -279,7 +289,7 @@ impl Stream {
     }
 
     fn failed(&mut self, visit: Box<AttemptGuard>, error: Error, skipped: u32) -> Result<Attempt> {
-        self.walk.failed(visit, error, skipped).inspect_err(|_| self.has_ended = true)
+        self.state.record_failure(visit, error, skipped).inspect_err(|_| self.has_ended = true)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The way of one call through its targets: who may be asked when. No clock of its own and no I/O.
+//! Selects the target of each attempt of a call. No clock of its own and no I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,214 +11,218 @@ use crate::error::{Error, ErrorKind};
 use crate::message::{Headroom, Repair, Request, SchemaForm};
 use crate::provider::{self, Target};
 
-/// One target of a call, and how the call stands with it.
+/// The targets of a call, in the order of its plan.
+#[derive(Debug)]
+pub(super) struct TargetSelector {
+    targets: Vec<CallTarget>,
+    on_refusal: OnRefusal,
+    /// The index of the target that retries its last failure at once.
+    immediate_retry: Option<usize>,
+}
+
+/// One target of a call and its state in the call.
 #[derive(Debug)]
 pub(super) struct CallTarget {
     pub(super) target: Target,
-    /// What the process knows of it; `None` for the mock, which has neither limits nor a bad day.
+    /// The state that the process shares; `None` for the mock, which has neither limits nor a breaker.
     pub(super) state: Option<Arc<TargetState>>,
-    /// Not asked before.
+    /// The call sends nothing to it before.
     ready_at: Instant,
-    /// Requests this call has sent to it.
-    pub(super) tried: u32,
-    /// It is not asked again by this call.
-    is_out: bool,
+    /// The number of attempts of this call.
+    pub(super) attempts: u32,
+    /// The call makes no further attempt at it.
+    is_exhausted: bool,
     repair: Option<Repair>,
     form: SchemaForm,
-    room: Headroom,
-    /// Its last failure.
-    error: Option<Error>,
-    /// It stood aside, and the call's record says so.
-    was_passed_over: bool,
+    headroom: Headroom,
+    last_error: Option<Error>,
+    /// The attempts of the call say already that it was skipped.
+    is_skip_recorded: bool,
 }
 
-/// All targets of a call, in the order of its plan.
-#[derive(Debug)]
-pub(super) struct TargetSelector {
-    stops: Vec<CallTarget>,
-    on_refusal: OnRefusal,
-    /// The target that failed in a way it can mend at once.
-    mending: Option<usize>,
-}
-
-/// Who is asked now.
+/// The target of the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// The target with this index.
-    Ask(usize),
-    /// Nobody before then.
-    Wait {
-        /// When somebody is ready.
+    /// The target with this index is ready.
+    Now(usize),
+    /// No target is ready before `at`.
+    Later {
+        /// When the first target becomes ready.
         at: Instant,
-        /// Whether that is the time the target has named.
-        is_told: bool,
+        /// Whether that target requested the wait with `Retry-After`.
+        is_requested: bool,
     },
-    /// Nobody any more.
-    Nobody,
 }
 
 impl TargetSelector {
-    /// The way over `targets`, none of which has been asked.
     pub(super) fn new(targets: Vec<Target>, states: &TargetStates, on_refusal: OnRefusal, now: Instant) -> Self {
-        let stops = targets.into_iter().map(|target| {
+        let targets = targets.into_iter().map(|target| {
             let state = target.is_remote().then(|| states.of(&target));
             let form = state.as_ref().map_or(SchemaForm::Native, |state| state.form());
             CallTarget {
                 target,
                 state,
                 ready_at: now,
-                tried: 0,
-                is_out: false,
+                attempts: 0,
+                is_exhausted: false,
                 repair: None,
                 form,
-                room: Headroom::Standard,
-                error: None,
-                was_passed_over: false,
+                headroom: Headroom::Standard,
+                last_error: None,
+                is_skip_recorded: false,
             }
         });
-        Self { stops: stops.collect(), on_refusal, mending: None }
+        Self { targets: targets.collect(), on_refusal, immediate_retry: None }
     }
 
-    pub(super) fn stop(&self, index: usize) -> &CallTarget {
-        &self.stops[index]
+    pub(super) fn target(&self, index: usize) -> &CallTarget {
+        &self.targets[index]
     }
 
-    /// `request` as the target with this index is to be asked.
+    /// Returns `request` as it is sent to the target with `index`.
     pub(super) fn request(&self, index: usize, request: &Request) -> Request {
-        let CallTarget { repair, form, room, .. } = &self.stops[index];
-        Request { repair: repair.clone(), form: *form, room: *room, ..request.clone() }
+        let CallTarget { repair, form, headroom, .. } = &self.targets[index];
+        Request { repair: repair.clone(), form: *form, room: *headroom, ..request.clone() }
     }
 
-    /// Who is asked at `now`, `but` excepted: who can mend its failure; else, of those that are ready, the first in the plan
-    /// that has not failed, then the first that has, and last who is known to fail for a while.
-    pub(super) fn choose(&self, now: Instant, but: Option<usize>) -> Choice {
-        let (mut again, mut behind) = (None, None);
+    /// Chooses the target of an attempt at `now`, except the one with index `except`; `None` if none is left.
+    ///
+    /// A target that retries at once comes first. Of the targets that are ready, the first one in the plan without a failure
+    /// is next, then the first one with a failure, and last a demoted one.
+    pub(super) fn choose(&self, now: Instant, except: Option<usize>) -> Option<Choice> {
+        let (mut failed, mut demoted) = (None, None);
         let mut soonest: Option<(Instant, &CallTarget)> = None;
-        let order = self.mending.into_iter().chain(0..self.stops.len());
-        for index in order.filter(|index| Some(*index) != but) {
-            let stop = &self.stops[index];
-            if stop.is_out {
+        let order = self.immediate_retry.into_iter().chain(0..self.targets.len());
+        for index in order.filter(|index| Some(*index) != except) {
+            let target = &self.targets[index];
+            if target.is_exhausted {
                 continue;
             }
-            let ready_at = stop.ready_at(now);
+            let ready_at = target.ready_at(now);
             if ready_at > now {
-                soonest = soonest.filter(|(before, _)| *before <= ready_at).or(Some((ready_at, stop)));
-            } else if stop.is_demoted(now) {
-                behind = behind.or(Some(index));
-            } else if stop.error.is_none() || self.mending == Some(index) {
-                return Choice::Ask(index);
+                soonest = soonest.filter(|(before, _)| *before <= ready_at).or(Some((ready_at, target)));
+            } else if target.is_demoted(now) {
+                demoted = demoted.or(Some(index));
+            } else if target.last_error.is_none() || self.immediate_retry == Some(index) {
+                return Some(Choice::Now(index));
             } else {
-                again = again.or(Some(index));
+                failed = failed.or(Some(index));
             }
         }
-        match (again.or(behind), soonest) {
-            (Some(index), _) => Choice::Ask(index),
-            (None, Some((at, stop))) => Choice::Wait { at, is_told: stop.is_told(at, now) },
-            (None, None) => Choice::Nobody,
+        match (failed.or(demoted), soonest) {
+            (Some(index), _) => Some(Choice::Now(index)),
+            (None, Some((at, target))) => Some(Choice::Later { at, is_requested: target.is_requested(at, now) }),
+            (None, None) => None,
         }
     }
 
-    /// The first target of the plan that may still be asked, ready or not.
+    /// Returns the first target of the plan that is not exhausted, ready or not.
     pub(super) fn preferred(&self) -> Option<usize> {
-        self.stops.iter().position(|stop| !stop.is_out)
+        self.targets.iter().position(|target| !target.is_exhausted)
     }
 
-    /// A request goes to the target with this index.
-    pub(super) fn ask(&mut self, index: usize) {
-        self.stops[index].tried += 1;
-        self.mending = None;
+    /// Notes that an attempt at the target with `index` begins.
+    pub(super) fn begin(&mut self, index: usize) {
+        self.targets[index].attempts += 1;
+        self.immediate_retry = None;
     }
 
-    /// Books `error` against the target with this index. `repair` is what to tell it where it may mend its reply. True where
-    /// the call may go on; [`TargetSelector::choose`] tells with whom.
+    /// Applies the policy to `error` of the target with `index`. `repair` corrects the reply if the policy allows that.
+    /// Returns whether the call may continue; [`TargetSelector::choose`] returns the target.
     pub(super) fn fail(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> bool {
         let kind = error.kind();
-        let stop = &mut self.stops[index];
-        let rule = policy::after(kind, stop.target.provider);
-        // What no request was needed for to know, another one would not change.
-        let is_final = stop.tried >= rule.tries || error.is_foreseen();
-        let again = if is_final { Retry::Never } else { rule.again };
-        stop.repair = if again == Retry::Corrected { repair } else { stop.repair.take() };
-        let mends = match again {
+        let target = &mut self.targets[index];
+        let rule = policy::rule(kind, target.target.provider);
+        // A preflight error needs no request to recur.
+        let is_final = target.attempts >= rule.max_attempts || error.is_preflight();
+        let retry = if is_final { Retry::Never } else { rule.retry };
+        target.repair = if retry == Retry::WithCorrection { repair } else { target.repair.take() };
+        let retries_at_once = match retry {
             Retry::Never => false,
-            Retry::Later => {
-                stop.ready_at = now + policy::pause(&error, stop.tried);
+            Retry::AfterPause => {
+                target.ready_at = now + policy::retry_delay(&error, target.attempts);
                 false
             }
-            Retry::Corrected => stop.repair.is_some(),
-            Retry::Simpler => stop.simplify(),
-            Retry::Roomier => std::mem::replace(&mut stop.room, Headroom::Extended) == Headroom::Standard,
+            Retry::WithCorrection => target.repair.is_some(),
+            Retry::SimplerSchema => target.simplify(),
+            Retry::MoreHeadroom => std::mem::replace(&mut target.headroom, Headroom::Extended) == Headroom::Standard,
         };
-        stop.is_out = again != Retry::Later && !mends;
-        stop.error = Some(error);
-        self.mending = mends.then_some(index);
-        !self.ends_with(index, kind)
+        target.is_exhausted = retry != Retry::AfterPause && !retries_at_once;
+        target.last_error = Some(error);
+        self.immediate_retry = retries_at_once.then_some(index);
+        !self.is_fatal(index, kind)
     }
 
-    /// Whether no target would answer otherwise, once the one with this index has failed in this way.
-    pub(super) fn ends_with(&self, index: usize, kind: ErrorKind) -> bool {
-        match policy::after(kind, self.stops[index].target.provider).onward {
-            Fallback::Next => false,
-            Fallback::IfWanted => self.on_refusal == OnRefusal::Stop,
-            Fallback::Stop => true,
+    /// Whether a failure of class `kind` at the target with `index` ends the call.
+    pub(super) fn is_fatal(&self, index: usize, kind: ErrorKind) -> bool {
+        match policy::rule(kind, self.targets[index].target.provider).fallback {
+            Fallback::Allowed => false,
+            Fallback::OnRefusal => self.on_refusal == OnRefusal::Stop,
+            Fallback::Never => true,
         }
     }
 
-    /// The target with this index is not asked before `at`; no failure of its own.
-    pub(super) fn hold(&mut self, index: usize, at: Instant) {
-        self.stops[index].ready_at = at;
+    /// Sends nothing to the target with `index` before `at`. Not a failure.
+    pub(super) fn defer(&mut self, index: usize, at: Instant) {
+        self.targets[index].ready_at = at;
     }
 
-    /// The targets before `index` that stand aside now, told for the first time.
-    pub(super) fn passed_over(&mut self, index: usize, now: Instant) -> Vec<(Target, Error)> {
-        let mut told = Vec::new();
-        for stop in &mut self.stops[..index] {
-            if !stop.is_out && stop.error.is_none() && !stop.was_passed_over && stop.ready_at(now) > now {
-                stop.was_passed_over = true;
-                told.push((stop.target.clone(), stop.skipped_error(now)));
+    /// Returns the targets before `index` that are skipped because they are not ready; each one once in a call.
+    pub(super) fn take_skipped(&mut self, index: usize, now: Instant) -> Vec<(Target, Error)> {
+        let mut skipped = Vec::new();
+        for target in &mut self.targets[..index] {
+            let is_new = !target.is_exhausted && target.last_error.is_none() && !target.is_skip_recorded;
+            if is_new && target.ready_at(now) > now {
+                target.is_skip_recorded = true;
+                skipped.push((target.target.clone(), target.skip_error(now)));
             }
         }
-        told
+        skipped
     }
 
-    /// Why each target gave no answer, in the order of the plan.
+    /// Returns why each target has not answered, in the order of the plan.
     pub(super) fn causes(&self, now: Instant) -> Vec<Error> {
-        let cause = |stop: &CallTarget| {
-            let Some(error) = &stop.error else { return stop.skipped_error(now) };
-            let ready_in = if stop.is_out { stop.rest(now) } else { stop.ready_at(now).saturating_duration_since(now) };
+        let cause = |target: &CallTarget| {
+            let Some(error) = &target.last_error else { return target.skip_error(now) };
+            let ready_in = if target.is_exhausted {
+                target.breaker_wait(now)
+            } else {
+                target.ready_at(now).saturating_duration_since(now)
+            };
             error.clone().with_ready_in((!ready_in.is_zero()).then_some(ready_in))
         };
-        self.stops.iter().filter(|stop| stop.error.is_some() || stop.ready_at(now) > now).map(cause).collect()
+        let has_cause = |target: &&CallTarget| target.last_error.is_some() || target.ready_at(now) > now;
+        self.targets.iter().filter(has_cause).map(cause).collect()
     }
 }
 
 impl CallTarget {
-    /// The form in which any other call would ask it first; `None` where it is to correct its answer.
+    /// Returns the schema form of a first request to it; `None` if the next request is a correction or has more headroom.
     pub(super) fn first_form(&self) -> Option<SchemaForm> {
-        (self.repair.is_none() && self.room == Headroom::Standard).then_some(self.form)
+        (self.repair.is_none() && self.headroom == Headroom::Standard).then_some(self.form)
     }
 
     fn ready_at(&self, now: Instant) -> Instant {
-        self.ready_at.max(now + self.rest(now))
+        self.ready_at.max(now + self.breaker_wait(now))
     }
 
-    /// How long no call of the process asks it.
-    fn rest(&self, now: Instant) -> Duration {
+    /// Returns how long its breaker admits no call of the process.
+    fn breaker_wait(&self, now: Instant) -> Duration {
         self.state.as_ref().map_or(Duration::ZERO, |state| state.breaker.ready_in(now))
     }
 
-    /// Whether it is the target that has asked not to be asked before `ready_at`.
-    fn is_told(&self, ready_at: Instant, now: Instant) -> bool {
-        let resting = self.state.as_ref().map_or(Duration::ZERO, |state| state.breaker.resting_in(now));
-        let was_told = self.error.as_ref().is_some_and(|error| error.retry_after().is_some());
-        (was_told && self.ready_at >= ready_at) || now + resting >= ready_at
+    /// Whether the target itself requested the wait until `ready_at`.
+    fn is_requested(&self, ready_at: Instant, now: Instant) -> bool {
+        let cooldown = self.state.as_ref().map_or(Duration::ZERO, |state| state.breaker.cooldown(now));
+        let has_retry_after = self.last_error.as_ref().is_some_and(|error| error.retry_after().is_some());
+        (has_retry_after && self.ready_at >= ready_at) || now + cooldown >= ready_at
     }
 
     fn is_demoted(&self, now: Instant) -> bool {
         self.state.as_ref().is_some_and(|state| state.breaker.is_demoted(now))
     }
 
-    /// Goes over to a simpler form of schema, where the protocol has one, for every later call too.
+    /// Switches to a simpler schema form, also for later calls. Returns false if the protocol has none.
     fn simplify(&mut self) -> bool {
         let codec = provider::codec(self.target.provider);
         let Some(form) = codec.and_then(|codec| codec.simpler_form(&self.target, self.form)) else { return false };
@@ -229,13 +233,14 @@ impl CallTarget {
         true
     }
 
-    fn skipped_error(&self, now: Instant) -> Error {
+    fn skip_error(&self, now: Instant) -> Error {
         let ready_at = self.ready_at(now);
         let wait = Some(ready_at.saturating_duration_since(now));
-        let error = if self.is_told(ready_at, now) {
-            Error::new(ErrorKind::Cooldown, "was not asked: it has asked to be left alone").with_retry_after(wait)
+        let error = if self.is_requested(ready_at, now) {
+            Error::new(ErrorKind::Cooldown, "skipped: in cooldown after its Retry-After").with_retry_after(wait)
         } else {
-            Error::new(ErrorKind::BreakerOpen, "was not asked: it has failed again and again").with_ready_in(wait)
+            Error::new(ErrorKind::BreakerOpen, "skipped: its circuit breaker is open after repeated failures")
+                .with_ready_in(wait)
         };
         self.target.locate(error)
     }

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::breaker::Breaker;
 use super::latencies::Latencies;
 use super::limit::Limiter;
-use super::sync::{Arc, Mutex, lock};
 use crate::config::Secret;
 use crate::message::SchemaForm;
 use crate::provider::Target;
+use crate::sync::{Arc, Mutex, lock};
 
 /// Ollama unloads a model five minutes after its last request; a server under pressure does so earlier.
 const WARM: Duration = Duration::from_secs(60);
@@ -83,8 +83,8 @@ pub(super) struct TargetState {
 }
 
 impl TargetState {
-    /// It has answered at `now`.
-    pub(super) fn answered(&self, now: Instant) {
+    /// Notes that the target answered at `now`.
+    pub(super) fn record_answer(&self, now: Instant) {
         *lock(&self.answered) = Some(now);
     }
 

@@ -35,7 +35,7 @@ impl TextStream {
     /// Cancel safety: nothing is lost where the future is dropped.
     pub(super) async fn next(&mut self) -> Result<Option<String>> {
         while let Some(text) = self.feed.next(&self.visit.request).await? {
-            self.visit.saw(self.feed.usage(), self.feed.text().len());
+            self.visit.record_progress(self.feed.usage(), self.feed.text().len());
             let Some(closed) = &mut self.closed else { return Ok(Some(text)) };
             closed.reader.push(&text);
             if let Some(snapshot) = closed.reader.snapshot() {

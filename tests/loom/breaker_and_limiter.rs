@@ -13,17 +13,6 @@ mod limit;
 #[path = "../../src/router/window.rs"]
 mod window;
 
-/// Stands in for `src/router/sync.rs`.
-mod sync {
-    use std::sync::PoisonError;
-
-    pub(super) use loom::sync::{Arc, Mutex, MutexGuard};
-
-    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,7 +46,7 @@ fn every_order(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) 
 fn half_open() -> (Breaker, Instant) {
     let (breaker, now) = (Breaker::default(), Instant::now());
     for _ in 0..5 {
-        breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
+        breaker.admit(now).unwrap().settle(BreakerOutcome::Failure, now);
     }
     (breaker, now + SECOND)
 }
@@ -103,8 +92,8 @@ fn one_probe_at_a_time() {
                 1
             }
         };
-        let threads = [thread::spawn(probe(None)), thread::spawn(probe(Some(BreakerOutcome::Bad)))];
-        let mut sent = probe(Some(BreakerOutcome::Unknown))();
+        let threads = [thread::spawn(probe(None)), thread::spawn(probe(Some(BreakerOutcome::Failure)))];
+        let mut sent = probe(Some(BreakerOutcome::Ignored))();
         for thread in threads {
             sent += thread.join().unwrap();
         }
@@ -122,11 +111,11 @@ fn a_probe_and_a_late_answer_leave_the_breaker_as_the_probe_found_the_target() {
         let now = Instant::now();
         let late = breaker.admit(now).unwrap();
         for _ in 0..5 {
-            breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
+            breaker.admit(now).unwrap().settle(BreakerOutcome::Failure, now);
         }
         let probe = breaker.admit(now + SECOND).unwrap();
-        let answer = thread::spawn(move || late.settle(BreakerOutcome::Good, now + SECOND));
-        probe.settle(BreakerOutcome::Bad, now + SECOND);
+        let answer = thread::spawn(move || late.settle(BreakerOutcome::Success, now + SECOND));
+        probe.settle(BreakerOutcome::Failure, now + SECOND);
         answer.join().unwrap();
         assert_eq!(breaker.ready_in(now + SECOND), 2 * SECOND);
     });
@@ -137,11 +126,11 @@ fn only_a_later_success_ends_a_demotion() {
     every_order(4, || {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let [early, wrong] = [(); 2].map(|()| breaker.admit(now).unwrap());
-        let answer = thread::spawn(move || early.settle(BreakerOutcome::Good, now));
+        let answer = thread::spawn(move || early.settle(BreakerOutcome::Success, now));
         wrong.settle(BreakerOutcome::Demoted(SECOND), now);
         answer.join().unwrap();
         assert!(breaker.is_demoted(now));
-        breaker.admit(now).unwrap().settle(BreakerOutcome::Good, now);
+        breaker.admit(now).unwrap().settle(BreakerOutcome::Success, now);
         assert!(!breaker.is_demoted(now));
     });
 }

@@ -6,17 +6,6 @@
 #[expect(dead_code, unreachable_pub, reason = "it is the library's, of which a part is checked")]
 mod single_flight;
 
-/// Stands in for `src/cache/sync.rs`.
-mod sync {
-    use std::sync::PoisonError;
-
-    pub(super) use loom::sync::{Mutex, MutexGuard};
-
-    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Stands in for `src/cache/key.rs`.
 mod key {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::database::Trouble;
-use crate::cache::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock};
 
 /// How long a disk is left alone that could not be used.
 const REST: Duration = Duration::from_secs(30);

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use super::entry::{Entry, millis};
 use super::key::Key;
-use super::sync::{Mutex, lock};
 use super::worker::OnStart;
 use crate::config::Secret;
+use crate::sync::{Mutex, lock};
 use link::{Job, Link, Status};
 
 /// How long a call waits for the server.

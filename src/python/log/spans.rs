@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::{Metadata, span};
 
 use super::{Fields, Value};
-use crate::python::sync::lock;
+use crate::sync::lock;
 
 static OPEN: Mutex<OpenSpans> = Mutex::new(OpenSpans { last_id: 0, spans: BTreeMap::new() });
 

@@ -1,9 +1,10 @@
-//! The books of a walk: what became of each visit, and how the walk ends.
+//! Records the outcome of each attempt, and of the call.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::CallState;
 use crate::attempt::Attempt;
@@ -11,162 +12,173 @@ use crate::cache::Entry;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Reply};
-use crate::router::Response;
-use crate::router::attempt_guard::{AttemptGuard, cost_of};
+use crate::router::attempt_guard::AttemptGuard;
 use crate::router::breaker::BreakerOutcome;
-use crate::router::policy;
+use crate::router::{Response, policy, record};
 
 impl CallState {
-    /// Lets the time that `visit` took tell when calls like it are to be hedged. Not for streams: their time is their
-    /// consumer's too.
-    pub(in crate::router) fn time(&self, visit: &AttemptGuard) {
-        if let Some(state) = &self.route.stop(visit.index).state {
-            state.latencies.record(visit.started.elapsed());
+    /// Records the latency of `attempt` for the delay of later hedges. Not for streams: the consumer's time is part of theirs.
+    pub(in crate::router) fn record_latency(&self, attempt: &AttemptGuard) {
+        if let Some(state) = &self.selector.target(attempt.index).state {
+            state.latencies.record(attempt.started.elapsed());
         }
     }
 
-    /// Books `reply` as the answer to `visit`.
-    pub(in crate::router) fn answered(&mut self, visit: Box<AttemptGuard>, reply: &Reply, skipped_events: u32) {
-        let attempt = Attempt { skipped_events, ..Attempt::answered(&visit, reply) };
-        if let Some(state) = &self.route.stop(visit.index).state {
-            state.answered(Instant::now());
+    pub(in crate::router) fn record_success(&mut self, guard: Box<AttemptGuard>, reply: &Reply, skipped_events: u32) {
+        let attempt = Attempt { skipped_events, ..record::success(&guard, reply) };
+        if let Some(state) = &self.selector.target(guard.index).state {
+            state.record_answer(Instant::now());
         }
-        self.last = Some(visit.index);
-        visit.settle(&attempt, BreakerOutcome::Good);
+        self.last_index = Some(guard.index);
+        guard.settle(&attempt, BreakerOutcome::Success);
         self.attempts.push(attempt);
     }
 
-    /// Books `error` as the end of `visit`. Gives the record of it; fails where nothing can follow.
-    pub(in crate::router) fn failed(
+    /// Records that the attempt of `guard` failed. Returns its record, or the error of the call if the failure ends it.
+    pub(in crate::router) fn record_failure(
         &mut self,
-        visit: Box<AttemptGuard>,
+        guard: Box<AttemptGuard>,
         error: Error,
         skipped_events: u32,
     ) -> Result<Attempt> {
-        let attempt = self.failed_beside(visit, error, skipped_events)?;
-        self.ensure_next(Instant::now())?;
+        let (index, span) = (guard.index, guard.span.clone());
+        let (attempt, error) = self.settle_failure(guard, error, skipped_events);
+        // The failure is logged in the context of its attempt.
+        let applied = span.in_scope(|| self.apply_failure(index, error, None, Instant::now()));
+        applied.map_err(|error| self.fail(error))?;
         Ok(attempt)
     }
 
-    /// The same while another request is under way; fails where the answer to that one would be of no use.
-    pub(in crate::router) fn failed_beside(
+    /// Records that the attempt of `guard` failed, and that the call ends with its error.
+    pub(in crate::router) fn record_final_failure(
         &mut self,
-        visit: Box<AttemptGuard>,
-        error: Error,
-        skipped_events: u32,
-    ) -> Result<Attempt> {
-        let index = visit.index;
-        let (attempt, error) = self.book_failure(visit, error, skipped_events);
-        match self.enter(index, error, None, Instant::now()) {
-            Ok(()) => Ok(attempt),
-            Err(error) => Err(self.fail(error)),
-        }
-    }
-
-    /// Books `error` as the end of `visit` and of the whole walk.
-    pub(in crate::router) fn failed_for_good(
-        &mut self,
-        visit: Box<AttemptGuard>,
+        guard: Box<AttemptGuard>,
         error: Error,
         skipped_events: u32,
     ) -> Error {
-        let (_, error) = self.book_failure(visit, error, skipped_events);
+        let (_, error) = self.settle_failure(guard, error, skipped_events);
         self.fail(error)
     }
 
-    fn book_failure(&mut self, visit: Box<AttemptGuard>, error: Error, skipped_events: u32) -> (Attempt, Error) {
+    fn settle_failure(&mut self, guard: Box<AttemptGuard>, error: Error, skipped_events: u32) -> (Attempt, Error) {
         let now = Instant::now();
-        let error = if self.is_late(now) && error.is_timeout() { visit.target.locate(self.late(now)) } else { error };
-        let attempt = Attempt { skipped_events, ..Attempt::failed(&visit, &error) };
+        let is_late = self.is_past_deadline(now) && error.is_timeout();
+        let error = if is_late { guard.target.locate(self.deadline_error(now)) } else { error };
+        let attempt = Attempt { skipped_events, ..record::failure(&guard, &error) };
         if !counts(&error) {
             self.sent -= 1;
         }
-        let health = policy::after(error.kind(), visit.target.provider).health;
-        visit.settle(&attempt, policy::verdict(&error, health, attempt.latency));
+        let outcome = policy::breaker_outcome(&error, guard.target.provider, attempt.latency);
+        guard.settle(&attempt, outcome);
         self.attempts.push(attempt.clone());
         (attempt, error)
     }
 
-    /// Whether the walk ends where `visit` fails with `error`.
-    pub(in crate::router) fn ends_with(&self, visit: &AttemptGuard, error: &Error) -> bool {
-        self.is_late(Instant::now()) || self.route.ends_with(visit.index, error.kind())
+    /// Whether the call ends if the attempt of `guard` fails with `error`.
+    pub(in crate::router) fn is_fatal(&self, guard: &AttemptGuard, error: &Error) -> bool {
+        self.is_past_deadline(Instant::now()) || self.selector.is_fatal(guard.index, error.kind())
     }
 
-    /// Notes a request that was given up because another one was answered.
-    pub(in crate::router) fn given_up(&mut self, record: Attempt) {
-        self.attempts.push(record);
+    /// Adds the record of an attempt that was cancelled because another one was answered.
+    pub(in crate::router) fn record_cancelled(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
     }
 
-    /// The last answer cannot be used, because of `error`; `repair` is what may be told to who gave it. Fails where nothing
-    /// can follow.
-    pub(in crate::router) fn rejected(&mut self, error: Error, repair: Repair) -> Result<()> {
-        self.rejected_beside(error, repair)?;
-        self.ensure_next(Instant::now())
+    /// Records the `outcome` of an identical request of another call to the target with `index`, awaited since `started`.
+    /// Fails if the outcome ends the call.
+    pub(in crate::router) fn record_shared(
+        &mut self,
+        index: usize,
+        outcome: &Result<Reply>,
+        started: Instant,
+    ) -> Result<()> {
+        let attempt = record::shared(self.target(index), outcome, started);
+        self.selector.begin(index);
+        self.sent += u32::from(outcome.as_ref().err().is_none_or(counts));
+        self.last_index = Some(index);
+        self.router.metrics.record_attempt(&attempt, None);
+        self.attempts.push(attempt);
+        let Err(error) = outcome else { return Ok(()) };
+        self.apply_failure(index, error.clone(), None, Instant::now()).map_err(|error| self.fail(error))
     }
 
-    /// The same where [`CallState::can_go_on`] tells whether anything can follow. Gives the record of the answer.
-    pub(in crate::router) fn rejected_beside(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
-        let (Some(index), Some(attempt)) = (self.last, self.attempts.last().cloned()) else {
-            return Err(Error::new(ErrorKind::Internal, "a rejection without an answer"));
+    /// Ends the call because its deadline came before the shared reply of the target with `index`. `cancelled` is the record
+    /// of the request if no other call waits for it.
+    pub(in crate::router) fn fail_shared(&mut self, index: usize, cancelled: Option<Attempt>) -> Error {
+        let target = self.target(index);
+        let error = target.locate(self.deadline_error(Instant::now()));
+        let attempt = cancelled.unwrap_or_else(|| record::skipped(target, &error));
+        self.attempts.push(Attempt { error: Some(error.kind()), message: Some(error.message().to_owned()), ..attempt });
+        self.fail(error)
+    }
+
+    /// Records that the last reply was rejected with `error`; `repair` asks the same target for a correction. Returns the
+    /// record of the reply, or the error of the call if the rejection ends it.
+    pub(in crate::router) fn record_rejection(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
+        let (Some(index), Some(attempt)) = (self.last_index, self.attempts.last().cloned()) else {
+            return Err(Error::new(ErrorKind::Internal, "a rejection without a reply"));
         };
-        self.router.metrics.rejected(&attempt);
-        match self.enter(index, error, Some(repair), Instant::now()) {
-            Ok(()) => Ok(attempt),
-            Err(error) => Err(self.fail(error)),
-        }
+        self.router.metrics.record_rejection(&attempt);
+        self.apply_failure(index, error, Some(repair), Instant::now()).map_err(|error| self.fail(error))?;
+        Ok(attempt)
     }
 
     pub(in crate::router) fn last_attempt(&mut self) -> Option<&mut Attempt> {
         self.attempts.last_mut()
     }
 
-    /// The record of the answer that is on trial.
-    pub(in crate::router) fn last_answer(&self) -> Option<&Attempt> {
+    /// Returns the record of the last attempt if its reply was not rejected.
+    pub(in crate::router) fn last_success(&self) -> Option<&Attempt> {
         self.attempts.last().filter(|attempt| attempt.ok())
     }
 
-    /// Ends the walk with `error`.
+    /// Ends the call with `error`.
     pub(in crate::router) fn fail(&mut self, error: Error) -> Error {
-        self.has_ended = true;
-        self.router.metrics.failed();
+        self.end();
+        self.router.metrics.record_failure();
         error.with_attempts(std::mem::take(&mut self.attempts))
     }
 
-    /// Ends the walk with `text` as the answer of the last attempt; `None` where there was no attempt.
-    pub(in crate::router) fn answer(mut self, text: String) -> Option<Response> {
+    /// Ends the call with `text`, the reply of the last attempt; `None` if there was no attempt.
+    pub(in crate::router) fn finish(mut self, text: String) -> Option<Response> {
         let attempt = self.attempts.last()?;
         let (provider, model, is_shared) = (attempt.provider, Arc::clone(&attempt.model), attempt.is_shared);
-        let response = self.end(text, provider, model, is_shared);
+        let response = self.response(text, provider, model, is_shared);
         if is_shared {
-            self.router.metrics.recalled();
+            self.router.metrics.record_cache_hit();
         } else {
-            self.router.metrics.answered(&response);
+            self.router.metrics.record_answer(&response);
         }
         Some(response)
     }
 
-    /// Ends the walk with an answer that was kept from an earlier call.
-    pub(in crate::router) fn recalled(mut self, entry: &Entry) -> Response {
-        self.router.metrics.recalled();
-        self.end(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
+    /// Ends the call with an answer from the cache.
+    pub(in crate::router) fn finish_cached(mut self, entry: &Entry) -> Response {
+        self.router.metrics.record_cache_hit();
+        self.response(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
     }
 
-    fn end(&mut self, text: String, provider: Provider, model: Arc<str>, is_cached: bool) -> Response {
-        self.has_ended = true;
+    fn response(&mut self, text: String, provider: Provider, model: Arc<str>, is_cached: bool) -> Response {
+        self.end();
         Response {
             text,
             provider: Arc::from(provider.as_str()),
             model,
             tokens: self.attempts.iter().map(|attempt| attempt.usage.total()).sum(),
-            cost: self.attempts.iter().map(|attempt| cost_of(&self.router, attempt)).sum(),
+            cost: self.attempts.iter().map(|attempt| record::cost(&self.router, attempt)).sum(),
             latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             is_cached,
             attempts: std::mem::take(&mut self.attempts),
         }
     }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.span = Span::none();
+    }
 }
 
-/// Whether an attempt that failed in this way counts against the limit of requests.
-pub(super) fn counts(error: &Error) -> bool {
-    !error.is_foreseen() && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
+/// Whether an attempt that failed with `error` counts against the limit of requests.
+fn counts(error: &Error) -> bool {
+    !error.is_preflight() && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
 }

@@ -1,4 +1,4 @@
-//! The table of the documentation is this one: each row of `docs/explanation/calls.md` is made from [`after`].
+//! The table of the documentation is this one: each row of `docs/explanation/calls.md` is made from [`rule`](super::rule).
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn the_page_has_the_row_of_every_class() {
 
 /// The row that holds for most providers, then one for each that differs.
 fn rows(kind: ErrorKind) -> Vec<String> {
-    let rules = Provider::ALL.map(|provider| (provider, after(kind, provider)));
+    let rules = Provider::ALL.map(|provider| (provider, super::rule(kind, provider)));
     let count = |wanted: Rule| rules.iter().filter(|(_, rule)| *rule == wanted).count();
     let (_, usual) = rules.into_iter().max_by_key(|(_, rule)| count(*rule)).unwrap();
     let others = rules.into_iter().filter(|(_, rule)| *rule != usual);
@@ -81,28 +81,30 @@ fn rows(kind: ErrorKind) -> Vec<String> {
 }
 
 fn row(class: &str, rule: Rule) -> String {
-    let again = match rule.again {
+    let retry = match rule.retry {
         Retry::Never => "not again",
-        Retry::Later => "after a pause",
-        Retry::Corrected => "at once, told what is wrong",
-        Retry::Simpler => "at once, with a simpler schema",
-        Retry::Roomier => "at once, with more room",
+        Retry::AfterPause => "after a pause",
+        Retry::WithCorrection => "at once, told what is wrong",
+        Retry::SimplerSchema => "at once, with a simpler schema",
+        Retry::MoreHeadroom => "at once, with more room",
     };
-    let onward = match rule.onward {
-        Fallback::Next => "yes",
-        Fallback::IfWanted => "with `on_refusal=\"next\"`",
-        Fallback::Stop => "no",
+    let fallback = match rule.fallback {
+        Fallback::Allowed => "yes",
+        Fallback::OnRefusal => "with `on_refusal=\"next\"`",
+        Fallback::Never => "no",
     };
     let health = match rule.health {
-        HealthImpact::Unknown => "nothing".to_owned(),
-        HealthImpact::Good => "it is well".to_owned(),
-        HealthImpact::Bad => "one failure more".to_owned(),
-        HealthImpact::Slow => format!("one failure more, after {} s", TELLING_TIMEOUT.as_secs()),
+        HealthImpact::Neutral => "nothing".to_owned(),
+        HealthImpact::Healthy => "it is well".to_owned(),
+        HealthImpact::Failure => "one failure more".to_owned(),
+        HealthImpact::SlowFailure => format!("one failure more, after {} s", MIN_SIGNIFICANT_LATENCY.as_secs()),
         HealthImpact::Cooldown => "it rests as told; else one failure more".to_owned(),
-        HealthImpact::RestingToday => format!("it rests for the day, {} min at most", MAX_REST.as_secs() / 60),
-        HealthImpact::Demoted => format!("others go first for {} s", DEMOTION.as_secs()),
+        HealthImpact::DailyCooldown => {
+            format!("it rests for the day, {} min at most", MAX_DAILY_COOLDOWN.as_secs() / 60)
+        }
+        HealthImpact::Demotion => format!("others go first for {} s", DEMOTION.as_secs()),
     };
-    format!("{class} | {again} | {} | {onward} | {health}", rule.tries)
+    format!("{class} | {retry} | {} | {fallback} | {health}", rule.max_attempts)
 }
 
 /// The rows of the page, each without its second column.

@@ -46,7 +46,7 @@ impl Bench {
 
     fn fail(&self, times: usize) {
         for _ in 0..times {
-            self.settle(BreakerOutcome::Bad);
+            self.settle(BreakerOutcome::Failure);
         }
     }
 }
@@ -55,7 +55,7 @@ impl Bench {
 fn five_failures_in_a_row_open_it() {
     let bench = Bench::new();
     bench.fail(4);
-    bench.settle(BreakerOutcome::Good);
+    bench.settle(BreakerOutcome::Success);
     bench.fail(4);
     assert_eq!(bench.ready_in(), Duration::ZERO);
     bench.fail(1);
@@ -67,8 +67,8 @@ fn five_failures_in_a_row_open_it() {
 fn half_of_twenty_outcomes_open_it_and_old_ones_do_not_count() {
     let alternate = |bench: &Bench, pairs: usize| {
         for _ in 0..pairs {
-            bench.settle(BreakerOutcome::Good);
-            bench.settle(BreakerOutcome::Bad);
+            bench.settle(BreakerOutcome::Success);
+            bench.settle(BreakerOutcome::Failure);
         }
     };
     let mut bench = Bench::new();
@@ -87,11 +87,11 @@ fn each_failed_probe_doubles_the_open_time_and_a_good_one_ends_it() {
     let mut bench = Bench::open();
     for seconds in [2, 4, 8, 16, 30, 30] {
         bench.pass(bench.ready_in());
-        bench.settle(BreakerOutcome::Bad);
+        bench.settle(BreakerOutcome::Failure);
         assert_eq!(bench.ready_in(), seconds * SECOND);
     }
     bench.pass(bench.ready_in());
-    bench.settle(BreakerOutcome::Good);
+    bench.settle(BreakerOutcome::Success);
     assert_eq!(bench.ready_in(), Duration::ZERO);
     bench.fail(5);
     assert_eq!(bench.ready_in(), SECOND);
@@ -106,9 +106,9 @@ fn one_probe_at_a_time_and_a_cancelled_one_makes_room() {
     assert!(!wait.is_zero() && wait < SECOND, "{wait:?}");
     drop(probe);
     let probe = bench.admit();
-    probe.settle(BreakerOutcome::Unknown, bench.now);
+    probe.settle(BreakerOutcome::Ignored, bench.now);
     let probe = bench.admit();
-    probe.settle(BreakerOutcome::Good, bench.now);
+    probe.settle(BreakerOutcome::Success, bench.now);
     let (first, second) = (bench.admit(), bench.admit());
     drop((first, second));
 }
@@ -118,15 +118,15 @@ fn a_request_from_before_it_opened_neither_closes_nor_extends_it() {
     let mut bench = Bench::new();
     let (slow, slower, slowest) = (bench.admit(), bench.admit(), bench.admit());
     bench.fail(5);
-    slow.settle(BreakerOutcome::Good, bench.now);
+    slow.settle(BreakerOutcome::Success, bench.now);
     assert_eq!(bench.ready_in(), SECOND);
     bench.pass(SECOND);
     let probe = bench.admit();
-    slower.settle(BreakerOutcome::Good, bench.now);
+    slower.settle(BreakerOutcome::Success, bench.now);
     assert!(bench.breaker.admit(bench.now).is_err());
-    probe.settle(BreakerOutcome::Good, bench.now);
+    probe.settle(BreakerOutcome::Success, bench.now);
     bench.fail(4);
-    slowest.settle(BreakerOutcome::Bad, bench.now);
+    slowest.settle(BreakerOutcome::Failure, bench.now);
     assert_eq!(bench.ready_in(), Duration::ZERO);
 }
 
@@ -137,12 +137,12 @@ fn a_told_rest_is_never_shortened_and_needs_no_probe() {
     bench.settle(BreakerOutcome::Cooldown(20 * SECOND));
     for (other, verdict) in others.into_iter().zip([
         BreakerOutcome::Cooldown(5 * SECOND),
-        BreakerOutcome::Bad,
-        BreakerOutcome::Bad,
-        BreakerOutcome::Bad,
-        BreakerOutcome::Bad,
-        BreakerOutcome::Bad,
-        BreakerOutcome::Good,
+        BreakerOutcome::Failure,
+        BreakerOutcome::Failure,
+        BreakerOutcome::Failure,
+        BreakerOutcome::Failure,
+        BreakerOutcome::Failure,
+        BreakerOutcome::Success,
     ]) {
         other.settle(verdict, bench.now);
     }
@@ -168,7 +168,7 @@ fn an_open_time_outlasts_a_shorter_rest_told_meanwhile() {
     bench.fail(5);
     for _ in 0..4 {
         bench.pass(bench.ready_in());
-        bench.settle(BreakerOutcome::Bad);
+        bench.settle(BreakerOutcome::Failure);
     }
     slow.settle(BreakerOutcome::Cooldown(SECOND), bench.now);
     assert_eq!(bench.ready_in(), 16 * SECOND);
@@ -189,14 +189,14 @@ fn a_demoted_target_is_admitted_until_a_later_request_succeeds() {
     bench.settle(BreakerOutcome::Demoted(SECOND));
     assert!(bench.breaker.is_demoted(bench.now));
     assert_eq!(bench.ready_in(), Duration::ZERO);
-    early.settle(BreakerOutcome::Good, bench.now);
+    early.settle(BreakerOutcome::Success, bench.now);
     bench.pass(59 * SECOND);
     assert!(bench.breaker.is_demoted(bench.now), "a request from before says nothing");
     bench.pass(SECOND);
     assert!(!bench.breaker.is_demoted(bench.now));
 
     bench.settle(BreakerOutcome::Demoted(60 * SECOND));
-    bench.settle(BreakerOutcome::Good);
+    bench.settle(BreakerOutcome::Success);
     assert!(!bench.breaker.is_demoted(bench.now));
 }
 
@@ -247,7 +247,7 @@ impl Reference {
         let mut closes = sent.is_probe;
         self.is_probing &= !sent.is_probe;
         match verdict {
-            BreakerOutcome::Good => {
+            BreakerOutcome::Success => {
                 if sent.demotions == self.demotions.len() {
                     self.demotions.iter_mut().for_each(|until| *until = now - Duration::from_secs(1));
                 }
@@ -256,7 +256,7 @@ impl Reference {
                     self.outcome(true, now);
                 }
             }
-            BreakerOutcome::Bad => {
+            BreakerOutcome::Failure => {
                 closes = false;
                 if sent.is_probe {
                     self.failed_probes += 1;
@@ -274,7 +274,7 @@ impl Reference {
             }
             BreakerOutcome::Cooldown(time) => self.rests.push(now + time),
             BreakerOutcome::Demoted(time) => self.demotions.push(now + time),
-            BreakerOutcome::Unknown => closes = false,
+            BreakerOutcome::Ignored => closes = false,
         }
         if closes {
             self.turn(None);
@@ -306,11 +306,11 @@ enum Op {
 
 fn verdict() -> impl Strategy<Value = BreakerOutcome> {
     prop_oneof![
-        4 => Just(BreakerOutcome::Good),
-        6 => Just(BreakerOutcome::Bad),
+        4 => Just(BreakerOutcome::Success),
+        6 => Just(BreakerOutcome::Failure),
         1 => (0_u64..40_000).prop_map(|ms| BreakerOutcome::Cooldown(Duration::from_millis(ms))),
         1 => (0_u64..90_000).prop_map(|ms| BreakerOutcome::Demoted(Duration::from_millis(ms))),
-        1 => Just(BreakerOutcome::Unknown),
+        1 => Just(BreakerOutcome::Ignored),
     ]
 }
 

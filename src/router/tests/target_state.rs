@@ -55,7 +55,7 @@ fn one_tenant_s_bad_key_opens_no_other_tenant_s_breaker() {
     let (states, now) = (TargetStates::default(), Instant::now());
     let (bad, good) = (states.of(&target("bad", "model")), states.of(&target("good", "model")));
     for _ in 0..5 {
-        bad.breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
+        bad.breaker.admit(now).unwrap().settle(BreakerOutcome::Failure, now);
     }
     assert!(states.of(&target("bad", "model")).breaker.admit(now).is_err());
     assert!(good.breaker.admit(now).is_ok());
@@ -76,7 +76,7 @@ fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
     let open = |key: &str| {
         let state = states.of(&target(key, "model"));
         for _ in 0..5 {
-            state.breaker.admit(now).unwrap().settle(BreakerOutcome::Bad, now);
+            state.breaker.admit(now).unwrap().settle(BreakerOutcome::Failure, now);
         }
     };
     let ticket = states.of(&target("ticket", "model")).breaker.admit(now).unwrap();
