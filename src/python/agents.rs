@@ -1,4 +1,4 @@
-//! The agents, as the Python package drives them: a task in JSON, an outcome in JSON.
+//! The agents, as the Python package runs them: a task as JSON text in, an outcome as JSON text out.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::attachments::{Attachments, Given};
+use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
 use super::callback::PythonRouter;
 use super::router::Router;
@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
 use crate::router::{Generate, Routed};
 
-/// Whom agents ask: a router of ours, or a function that makes the coroutine that asks the caller's own.
+/// The router of a run: an `LLMRouter`'s core, or a coroutine function that calls a custom router.
 #[derive(FromPyObject)]
 pub(super) enum Source<'py> {
     Native(Bound<'py, Router>),
@@ -29,7 +29,7 @@ pub(super) enum Source<'py> {
 }
 
 impl Source<'_> {
-    /// The router, where it is one of ours.
+    /// Returns the core's own router, `None` for a custom one.
     pub(super) fn routed(&self, process: &Process) -> Option<Routed> {
         match self {
             Self::Native(router) => Some(routed(router, process)),
@@ -37,30 +37,30 @@ impl Source<'_> {
         }
     }
 
-    /// The core's view of it. A Python one is bound to the running event loop.
+    /// Returns the router as the core uses it. A custom one is bound to the running event loop.
     pub(super) fn generate(self, py: Python<'_>, process: &Process) -> PyResult<Arc<dyn Generate>> {
         Ok(match self {
             Self::Native(router) => Arc::new(routed(&router, process)),
-            Self::Python(ask) => Arc::new(PythonRouter::new(py, process, ask.unbind())?),
+            Self::Python(generate) => Arc::new(PythonRouter::new(py, process, generate.unbind())?),
         })
     }
 }
 
-/// The parts that go with a question to `ours`, or to a router of the caller's own.
-pub(super) async fn load(attachments: Attachments, ours: Option<&Routed>) -> Result<Vec<Part>> {
-    match ours {
-        Some(ours) => attachments.load(&ours.router, &ours.engine, None).await,
-        None => attachments.load_for_another().await,
+/// Loads the attachments for the core's own router `native`, or for a custom one if there is none.
+pub(super) async fn load(attachments: Attachments, native: Option<&Routed>) -> Result<Vec<Part>> {
+    match native {
+        Some(native) => attachments.load(&native.router, &native.engine, None).await,
+        None => attachments.load_for_custom_router().await,
     }
 }
 
-/// Runs one agent to its end; blocks. Returns the outcome as JSON text.
+/// Runs an agent and returns its outcome as JSON text; blocks.
 #[pyfunction]
 pub(super) fn run_agent(
     py: Python<'_>,
     router: &Bound<'_, Router>,
     task: &str,
-    files: Vec<Given>,
+    files: Vec<FileInput>,
     urls: Vec<String>,
 ) -> PyResult<String> {
     let process = Process::get(py)?;
@@ -72,32 +72,32 @@ pub(super) fn run_agent(
     })
 }
 
-/// Runs one agent; its result is the outcome as JSON text.
+/// Runs an agent; the result is the outcome as JSON text.
 #[pyfunction]
 pub(super) fn arun_agent(
     py: Python<'_>,
     router: Source<'_>,
     task: &str,
-    files: Vec<Given>,
+    files: Vec<FileInput>,
     urls: Vec<String>,
 ) -> PyResult<Pending> {
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
-    let (ours, router) = (router.routed(&process), router.generate(py, &process)?);
+    let (native, router) = (router.routed(&process), router.generate(py, &process)?);
     let work = Box::pin(async move {
-        let parts = load(attachments, ours.as_ref()).await?;
+        let parts = load(attachments, native.as_ref()).await?;
         task.run(&*router, &parts).await
     });
     bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
 }
 
-/// The JSON Schema, as text, that agents ask with under `name`. Raises `KeyError` for any other name.
+/// Returns the JSON Schema of the output `name` of an agent, as text. Raises `KeyError` for an unknown name.
 #[pyfunction]
 pub(super) fn schema_of(name: &str) -> PyResult<String> {
     agents::schema_of(name).map(|schema| schema.to_string()).ok_or_else(|| PyKeyError::new_err(name.to_owned()))
 }
 
-/// One question to one agent.
+/// One run of one agent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Task {
@@ -105,7 +105,7 @@ struct Task {
     topic: String,
     context: String,
     temperature: f64,
-    /// The language of the answer, by any of its names; `None` follows the topic.
+    /// The language of the output, by any of its names; `None` uses the language of the topic.
     #[serde(default)]
     language: Option<String>,
     /// The type of inference, by name.
@@ -114,7 +114,7 @@ struct Task {
     /// How many ideas to generate.
     #[serde(default)]
     count: usize,
-    /// What the other agents speak about; the single forms about the first alone.
+    /// The ideas that the other agents work on. Agents for a single idea use the first one.
     #[serde(default)]
     cases: Vec<Case>,
 }
@@ -206,7 +206,7 @@ impl Task {
     }
 
     fn first(&self) -> Result<Case> {
-        self.cases.first().cloned().ok_or_else(|| Error::invalid_input("there is no idea to speak about"))
+        self.cases.first().cloned().ok_or_else(|| Error::invalid_input("there is no idea"))
     }
 
     fn cases<T: From<Case>>(&self) -> Vec<T> {
@@ -241,7 +241,7 @@ fn parse(task: &str) -> PyResult<Task> {
     serde_json::from_str(task).map_err(|failure| PyValueError::new_err(failure.to_string()))
 }
 
-/// The outcome as JSON text: the value, and what it took to get it.
+/// Returns the outcome as JSON text: the value, and the tokens, cost and calls that it took.
 fn outcome<T>(answer: Answer<T>, shape: impl FnOnce(T) -> Result<Value>) -> Result<String> {
     let (tokens, cost, calls) = (answer.tokens, answer.cost, answer.calls);
     let value = shape(answer.value)?;
@@ -252,12 +252,12 @@ fn to_value(value: &impl Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|failure| Error::new(ErrorKind::Internal, failure.to_string()))
 }
 
-/// What the scores of one idea come to.
+/// Returns the evaluation of one idea, with its overall score.
 fn rated(one: &Indexed<DimensionScores>) -> Result<Value> {
     Ok(with(to_value(&one.item.evaluation())?, "idea_index", one.idea_index))
 }
 
-/// Adds the bullet text that people read.
+/// Adds the text form as bullet points.
 fn with_text(value: &impl Serialize, text: &str) -> Result<Value> {
     Ok(with(to_value(value)?, "formatted", text))
 }

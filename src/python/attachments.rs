@@ -1,4 +1,4 @@
-//! Files, images and web addresses of a call, on their way into the core.
+//! The files, images and web addresses of a request, as Python passes them.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use crate::error::Result;
 use crate::message::Part;
 use crate::router::{Engine, Router};
 
-/// A file as the caller names it: a path (`str` or path-like) or its bytes.
+/// A file: its path (`str` or path-like) or its bytes.
 #[derive(FromPyObject)]
-pub(super) enum Given {
+pub(super) enum FileInput {
     Bytes(Vec<u8>),
     Path(PathBuf),
 }
 
-/// Everything that travels with one prompt.
+/// The attachments of a request.
 #[derive(Default)]
 pub(super) struct Attachments {
     files: Vec<Source>,
@@ -27,7 +27,7 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    pub(super) fn new(files: Vec<Given>, images: Vec<Given>, urls: Vec<String>) -> Self {
+    pub(super) fn new(files: Vec<FileInput>, images: Vec<FileInput>, urls: Vec<String>) -> Self {
         Self {
             files: files.into_iter().map(Source::from).collect(),
             images: images.into_iter().map(Source::from).collect(),
@@ -39,15 +39,18 @@ impl Attachments {
         self.files.is_empty() && self.images.is_empty() && self.urls.is_empty()
     }
 
-    /// Reads what is to be read, for a call of `router` that `force` may confine to one provider. Fails on the first page
-    /// that cannot be fetched and the first file that is missing, too large or of no known kind.
+    /// Fetches the pages and reads the files for a request of `router`, which `force` may restrict to one provider.
+    ///
+    /// # Errors
+    /// Returns the error of the first page that cannot be fetched, or of the first file that is missing, too large or of an
+    /// unknown type.
     pub(super) async fn load(self, router: &Router, engine: &Engine, force: Option<Provider>) -> Result<Vec<Part>> {
         let pages = router.pages(engine, &self.urls, force).await?;
         self.with_files(pages).await
     }
 
-    /// The same for a router of the caller's own, which gets the addresses and reads the pages, or not, by itself.
-    pub(super) async fn load_for_another(self) -> Result<Vec<Part>> {
+    /// Reads the files for a custom router, which receives the addresses and may fetch the pages itself.
+    pub(super) async fn load_for_custom_router(self) -> Result<Vec<Part>> {
         let pages = self.urls.iter().map(|url| attachment::url(url)).collect::<Result<_>>()?;
         self.with_files(pages).await
     }
@@ -63,11 +66,11 @@ impl Attachments {
     }
 }
 
-impl From<Given> for Source {
-    fn from(given: Given) -> Self {
-        match given {
-            Given::Bytes(data) => Self::Bytes(Bytes::from(data)),
-            Given::Path(path) => Self::Path(path),
+impl From<FileInput> for Source {
+    fn from(file: FileInput) -> Self {
+        match file {
+            FileInput::Bytes(data) => Self::Bytes(Bytes::from(data)),
+            FileInput::Path(path) => Self::Path(path),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The response cache, as the Python package looks at it and clears it.
+//! Statistics of the response cache, and how it is cleared.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::config::LLMConfig;
 use super::runtime::Process;
 use crate::cache::Stats;
 
-/// What the store of `config` has done in this process, and what it holds; blocks.
+/// Returns the statistics of the cache that `config` describes; blocks.
 #[pyfunction]
 pub(super) fn cache_stats<'py>(py: Python<'py>, config: &Bound<'py, LLMConfig>) -> PyResult<Bound<'py, PyDict>> {
     let process = Process::get(py)?;
@@ -20,18 +20,18 @@ pub(super) fn cache_stats<'py>(py: Python<'py>, config: &Bound<'py, LLMConfig>) 
     to_dict(py, &stats)
 }
 
-/// Removes every entry of the store of `config`, in every tier; how many there were. Blocks.
+/// Removes every entry of the cache that `config` describes, in every tier, and returns their number; blocks.
 ///
-/// Raises OSError where a tier cannot be cleared.
+/// Raises OSError if a tier cannot be cleared.
 #[pyfunction]
 pub(super) fn cache_clear(py: Python<'_>, config: &Bound<'_, LLMConfig>) -> PyResult<u64> {
     let process = Process::get(py)?;
     let store = process.engine.cache().store(&config.get().config.cache);
     let cleared = bridge::block(py, &process, async { Ok(store.clear().await) })?;
-    cleared.ok_or_else(|| PyOSError::new_err("the response cache could not be cleared: the log tells why"))
+    cleared.ok_or_else(|| PyOSError::new_err("the response cache could not be cleared: see the log for the reason"))
 }
 
-/// `{"enabled": ..., "stats": ...}` for a router's health; no statistics where the router does not use the cache.
+/// Returns `{"enabled": ..., "stats": ...}` for a router's health; `stats` is None if the router does not use the cache.
 pub(super) fn health<'py>(py: Python<'py>, stats: Option<&Stats>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("enabled", stats.is_some())?;
@@ -39,7 +39,7 @@ pub(super) fn health<'py>(py: Python<'py>, stats: Option<&Stats>) -> PyResult<Bo
     Ok(dict)
 }
 
-/// The statistics of the store that `router` uses, where it uses one.
+/// Returns the statistics of the cache that `router` uses, if it uses one.
 pub(super) async fn stats_of(router: &crate::router::Router, engine: &Arc<crate::router::Engine>) -> Option<Stats> {
     if !router.cache_enabled() {
         return None;

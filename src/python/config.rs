@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
-use super::number::{Real, Whole};
+use super::number::{Real, Whole, optional};
 use crate::config::{BaseUrl, Config, KeepAlive, MB, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
 use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
@@ -20,7 +20,7 @@ use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
 pub(super) use limits::Limits;
 pub(super) use values::{choice, parse, tier};
 
-/// The fields in the order of the constructor's arguments.
+/// The fields in the order of the arguments of the constructor.
 const FIELDS: [&str; 30] = [
     "default_provider",
     "model_tier",
@@ -56,8 +56,9 @@ const FIELDS: [&str; 30] = [
 
 /// The immutable configuration of one request.
 ///
-/// Every argument is optional. Reads no environment: see `from_env()`.
-/// Raises ValueError for a value that cannot work.
+/// Every argument is optional. The constructor does not read the environment; `from_env()` does.
+///
+/// Raises ValueError for an invalid value.
 #[pyclass(frozen, eq, name = "LLMConfig", module = "madspark")]
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LLMConfig {
@@ -76,7 +77,7 @@ impl LLMConfig {
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
         gemini_thinking_level = None, limits = None, prices = None, page_hosts = None
     ))]
-    #[expect(clippy::too_many_arguments, reason = "one keyword argument per field, as users know it")]
+    #[expect(clippy::too_many_arguments, reason = "one keyword argument per field")]
     fn new(
         py: Python<'_>,
         default_provider: Option<&str>,
@@ -120,7 +121,7 @@ impl LLMConfig {
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
                 ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
-                ollama_num_ctx: ollama_num_ctx.map(|number| number.at_least(1, "ollama_num_ctx")).transpose()?,
+                ollama_num_ctx: optional(ollama_num_ctx, 1, "ollama_num_ctx")?,
                 ollama_keep_alive,
                 ollama_load_timeout: ollama_load_timeout.map_or(base.ollama_load_timeout, |Real(number)| number),
                 gemini_api_key: key(gemini_api_key),
@@ -142,16 +143,16 @@ impl LLMConfig {
             config.validate()?;
             Ok(config)
         };
-        build().map(Self::from).map_err(|failure| error::to_python(py, &failure))
+        error::raise(py, build()).map(Self::from)
     }
 
-    /// The configuration that the process's environment describes.
+    /// Returns the configuration that the environment variables describe.
     ///
     /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
     /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, GOOGLE_API_KEY, GOOGLE_GENAI_MODEL, GEMINI_BASE_URL,
     /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL, ANTHROPIC_BASE_URL,
     /// MADSPARK_CACHE_ENABLED, MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and
-    /// MADSPARK_CACHE_URL. A malformed value logs a warning and the default stands.
+    /// MADSPARK_CACHE_URL. An invalid value is logged as a warning, and the default is used.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
         let (config, warnings) = Config::from_env();
@@ -164,7 +165,7 @@ impl LLMConfig {
         Ok(Self::from(config))
     }
 
-    /// A copy with some fields changed. Raises TypeError for an unknown field.
+    /// Returns a copy with changed fields. Raises TypeError for an unknown field.
     #[pyo3(signature = (**changes))]
     fn replace<'py>(slf: &Bound<'py, Self>, changes: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let fields = fields(slf)?;
@@ -174,29 +175,29 @@ impl LLMConfig {
         slf.get_type().call((), Some(&fields))
     }
 
-    /// The Ollama model of the configured tier.
+    /// Returns the Ollama model of the configured tier.
     fn get_ollama_model(&self) -> &str {
         self.config.ollama_model()
     }
 
-    /// Whether the Gemini key looks like a key: at least 20 characters and no placeholder. Asks no server.
+    /// Returns whether the Gemini key is plausible: at least 20 characters and no placeholder. Sends no request.
     fn validate_api_key(&self) -> bool {
         self.config.has_plausible_api_key()
     }
 
-    /// The provider calls start with: "auto", "ollama", "gemini", "openai", "anthropic" or "mock".
+    /// The provider that calls try first: "auto", "ollama", "gemini", "openai", "anthropic" or "mock".
     #[getter]
     fn default_provider(&self) -> &'static str {
         self.config.default_provider.as_str()
     }
 
-    /// How much model.
+    /// The model tier.
     #[getter]
     fn model_tier<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         tier(py, self.config.model_tier)
     }
 
-    /// Whether another provider may answer when the first one fails.
+    /// Whether another provider may answer if the first one fails.
     #[getter]
     fn fallback_enabled(&self) -> bool {
         self.config.fallback_enabled
@@ -220,13 +221,13 @@ impl LLMConfig {
         &self.config.ollama_model_balanced
     }
 
-    /// Seconds one request to Ollama may take.
+    /// The timeout of a request to Ollama in seconds.
     #[getter]
     fn ollama_timeout(&self) -> f64 {
         self.config.ollama_timeout
     }
 
-    /// Gemini's API key, in the clear; no repr shows it.
+    /// Gemini's API key in plain text. The repr hides it.
     #[getter]
     fn gemini_api_key(&self) -> Option<&str> {
         self.config.gemini_api_key.as_ref().map(Secret::expose)
@@ -238,67 +239,67 @@ impl LLMConfig {
         &self.config.gemini_model
     }
 
-    /// The temperature of a call that names none.
+    /// The default temperature of calls.
     #[getter]
     fn default_temperature(&self) -> f64 {
         self.config.default_temperature
     }
 
-    /// Whether answers are taken from the response cache and kept there.
+    /// Whether calls use the response cache.
     #[getter]
     fn cache_enabled(&self) -> bool {
         self.config.cache.enabled
     }
 
-    /// How old an answer may be that is taken from the cache, in seconds.
+    /// The time in seconds after which a cached reply expires.
     #[getter]
     fn cache_ttl_seconds<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         cache::seconds(py, self.config.cache.ttl)
     }
 
-    /// Upper bound of what is kept in `cache_dir`, in MB.
+    /// The maximum size of `cache_dir` in MB.
     #[getter]
     fn cache_max_size_mb(&self) -> u64 {
         self.config.cache.max_bytes / MB
     }
 
-    /// The folder of the cache, as it was given; "~" at its beginning is the user's home.
+    /// The folder of the cache, unexpanded: a leading "~" is the user's home.
     #[getter]
     fn cache_dir(&self) -> String {
         self.config.cache.dir.to_string_lossy().into_owned()
     }
 
-    /// The Redis or Valkey server that several machines share as a cache, with its password; no repr shows that.
+    /// The URL of the Redis or Valkey server of the shared cache, with its password. The repr hides the password.
     #[getter]
     fn cache_url(&self) -> Option<&str> {
         self.config.cache.url.as_ref().map(Secret::expose)
     }
 
-    /// Gemini's base URL, with the version part.
+    /// Gemini's base URL, with the version.
     #[getter]
     fn gemini_base_url(&self) -> &str {
         &self.config.gemini_base_url
     }
 
-    /// The key of the OpenAI-compatible server, in the clear; no repr shows it.
+    /// The API key of the OpenAI-compatible server in plain text. The repr hides it.
     #[getter]
     fn openai_api_key(&self) -> Option<&str> {
         self.config.openai_api_key.as_ref().map(Secret::expose)
     }
 
-    /// The model at the OpenAI-compatible server.
+    /// The model of the OpenAI-compatible server.
     #[getter]
     fn openai_model(&self) -> Option<&str> {
         self.config.openai_model.as_deref()
     }
 
-    /// Base URL of the OpenAI-compatible server, with the version part.
+    /// The base URL of the OpenAI-compatible server, with the version.
     #[getter]
     fn openai_base_url(&self) -> &str {
         &self.config.openai_base_url
     }
 
-    /// Anthropic's API key, in the clear; no repr shows it.
+    /// Anthropic's API key in plain text. The repr hides it.
     #[getter]
     fn anthropic_api_key(&self) -> Option<&str> {
         self.config.anthropic_api_key.as_ref().map(Secret::expose)
@@ -310,31 +311,31 @@ impl LLMConfig {
         self.config.anthropic_model.as_deref()
     }
 
-    /// Anthropic's base URL; without a version part at its end, `/v1` is added.
+    /// Anthropic's base URL. If it does not end with a version, `/v1` is added.
     #[getter]
     fn anthropic_base_url(&self) -> &str {
         &self.config.anthropic_base_url
     }
 
-    /// The context window asked of Ollama, in tokens; None fits it to the prompt.
+    /// The context window that Ollama allocates, in tokens. None fits it to the prompt.
     #[getter]
     fn ollama_num_ctx(&self) -> Option<u32> {
         self.config.ollama_num_ctx
     }
 
-    /// How long Ollama keeps the model in memory after a call; None leaves it to the server.
+    /// How long Ollama keeps the model in memory after a call. None uses the server's default.
     #[getter]
     fn ollama_keep_alive(&self) -> Option<&KeepAlive> {
         self.config.ollama_keep_alive.as_ref()
     }
 
-    /// Seconds that Ollama may take to load a model.
+    /// The timeout for Ollama to load a model in seconds.
     #[getter]
     fn ollama_load_timeout(&self) -> f64 {
         self.config.ollama_load_timeout
     }
 
-    /// Upper bound of Gemini's thoughts, in tokens: 0 for none, -1 for as many as the model wants.
+    /// The limit of Gemini's thinking in tokens. 0 disables it, -1 lets the model choose.
     #[getter]
     fn gemini_thinking_budget(&self) -> Option<i32> {
         match self.config.gemini_thinking {
@@ -343,7 +344,7 @@ impl LLMConfig {
         }
     }
 
-    /// How much Gemini thinks: "minimal", "low", "medium" or "high".
+    /// Gemini's thinking level: "minimal", "low", "medium" or "high".
     #[getter]
     fn gemini_thinking_level(&self) -> Option<&'static str> {
         match self.config.gemini_thinking {
@@ -352,19 +353,19 @@ impl LLMConfig {
         }
     }
 
-    /// What each provider is asked for at most at a time, by the provider's name; it cannot be changed.
+    /// The rate limits by provider. Read-only.
     #[getter]
     fn limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
         Ok(PyMappingProxy::new(py, LimitsByProvider::to_dict(py, &self.config.limits)?.as_mapping()))
     }
 
-    /// US dollars per million tokens (input, cached input, output), by the name of the model; it cannot be changed.
+    /// The prices by model in US dollars per million tokens: (input, cached input, output). Read-only.
     #[getter]
     fn prices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
         Ok(PyMappingProxy::new(py, PricesByModel::to_dict(py, &self.config.prices)?.as_mapping()))
     }
 
-    /// Hosts beyond the public internet that web pages may be fetched from, each "host:port".
+    /// The hosts outside the public internet from which web pages may be fetched, each "host:port".
     #[getter]
     fn page_hosts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.config.page_hosts)
@@ -388,7 +389,7 @@ impl LLMConfig {
     }
 
     fn __hash__(&self) -> u64 {
-        // The derived Debug shows every field but the keys; two configurations that differ in a key alone collide.
+        // The derived Debug shows every field except the keys: configurations that differ only in a key have equal hashes.
         let mut hasher = DefaultHasher::new();
         format!("{:?}", self.config).hash(&mut hasher);
         hasher.finish()
@@ -405,7 +406,7 @@ impl From<Config> for LLMConfig {
     }
 }
 
-/// Every field as the constructor takes it: plain values that can be pickled and shown.
+/// Returns every field as an argument of the constructor, for `repr`, `replace` and pickles.
 fn fields<'py>(config: &Bound<'py, LLMConfig>) -> PyResult<Bound<'py, PyDict>> {
     let (py, core) = (config.py(), &config.get().config);
     let dict = PyDict::new(py);

@@ -1,4 +1,4 @@
-//! The core's values as Python objects.
+//! Conversions of the core's values to Python objects.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::once;
 use crate::attempt::Attempt;
 use crate::router::{MetricsSnapshot, ProviderHealth, ProviderSnapshot, Response, StreamEvent};
 
-/// `madspark.llm.response.Attempt`.
+/// Returns a `madspark.llm.response.Attempt`.
 pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     let usage = PyDict::new(py);
@@ -19,7 +19,7 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
     usage.set_item(name!(py, "output"), attempt.usage.output)?;
     usage.set_item(name!(py, "reasoning"), attempt.usage.reasoning)?;
     usage.set_item(name!(py, "tool"), attempt.usage.tool)?;
-    let told = (
+    let fields = (
         attempt.provider.as_str(),
         &*attempt.model,
         attempt.ok(),
@@ -31,11 +31,11 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         attempt.skipped_events,
         PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
     );
-    once::import(&CLASS, py, "madspark.llm.response", "Attempt")?.call(told, particulars(py, attempt)?.as_ref())
+    once::import(&CLASS, py, "madspark.llm.response", "Attempt")?.call(fields, rare_fields(py, attempt)?.as_ref())
 }
 
-/// What few attempts have; `None` where this one has nothing of it.
-fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
+/// Returns the fields that few attempts have, `None` if they all have their defaults.
+fn rare_fields<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
     let Attempt { waited, is_hedge, is_shared, retry_after, is_estimated, pages, .. } = attempt;
     if waited.is_zero() && !is_hedge && !is_shared && retry_after.is_none() && !is_estimated && pages.is_empty() {
         return Ok(None);
@@ -56,8 +56,8 @@ fn particulars<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound
     Ok(Some(fields))
 }
 
-/// What a stream gives: `str`; of a structured reply a tuple of JSON text and whether that is the whole;
-/// `madspark.llm.response.Restarted`; or None at its end.
+/// Returns the text of a stream as `str`, a structured reply as `(json, is_complete)`, a
+/// `madspark.llm.response.Restarted`, or None at the end.
 pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     match event {
@@ -76,20 +76,20 @@ pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) ->
     }
 }
 
-/// The attempts of a response, made Python objects where somebody asks for them: few callers do.
+/// The attempts of a response. Converted on demand, because few callers read them.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Attempts(Vec<Attempt>);
 
 #[pymethods]
 impl Attempts {
-    /// Each as a `madspark.llm.response.Attempt`.
+    /// Returns each as a `madspark.llm.response.Attempt`.
     fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let made: Vec<_> = self.0.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
         PyTuple::new(py, made)
     }
 }
 
-/// `madspark.llm.response.LLMResponse`.
+/// Returns a `madspark.llm.response.LLMResponse`.
 pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_, PyAny>> {
     static MAKE: OnceLock<Py<PyAny>> = OnceLock::new();
     once::import(&MAKE, py, "madspark.llm.response", "answered")?.call1((
@@ -104,7 +104,7 @@ pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_,
     ))
 }
 
-/// The contract's dictionary of a router's metrics.
+/// Returns a router's metrics as a dictionary.
 pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("total_requests", metrics.total_requests)?;
@@ -145,7 +145,7 @@ fn provider_metrics<'py>(py: Python<'py>, metrics: &ProviderSnapshot) -> PyResul
     Ok(dict)
 }
 
-/// The contract's dictionary of a probe.
+/// Returns the health of each provider as a dictionary.
 pub(super) fn health<'py>(py: Python<'py>, found: &[ProviderHealth]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for health in found {

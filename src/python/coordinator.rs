@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::agents::{self, Source};
-use super::attachments::{Attachments, Given};
+use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
 use super::callback::Progress;
 use super::error;
@@ -51,7 +51,7 @@ impl Coordinator {
         py: Python<'_>,
         router: Source<'_>,
         options: &str,
-        files: Vec<Given>,
+        files: Vec<FileInput>,
         urls: Vec<String>,
         emit: Option<Py<PyAny>>,
         gate: Option<Py<PyAny>>,

@@ -35,6 +35,11 @@ pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
+/// Returns the output of `result`, or raises the exception of its error.
+pub(super) fn raise<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<T> {
+    result.map_err(|error| to_python(py, &error))
+}
+
 /// asyncio's `CancelledError`. PyO3 keeps its class in a cell that [`once`] tells against.
 pub(super) fn cancelled(py: Python<'_>, message: &'static str) -> PyErr {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();

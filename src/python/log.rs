@@ -180,8 +180,7 @@ impl Subscriber for ToPython {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Spans describe the events inside them, which may be as severe as errors.
-        is_enabled(if metadata.is_span() { Level::ERROR } else { *metadata.level() })
+        is_enabled(*metadata.level())
     }
 
     fn event(&self, event: &Event<'_>) {

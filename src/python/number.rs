@@ -1,23 +1,25 @@
-//! Numbers of any size, as Python has them: one that does not fit is as wrong as any other wrong value, a `ValueError`.
+//! Python numbers of any size, as arguments. A number that is out of range is a `ValueError` like any other invalid value.
+
+use std::time::Duration;
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// A whole number: one that does not fit is the largest or the smallest that does.
+/// An integer; one that is out of range is the largest or smallest `i64`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whole(i64);
 
 impl Whole {
-    /// The number given for `name`, which is to be `least` or more.
-    pub(super) fn at_least<T: TryFrom<i64>>(self, least: i64, name: &str) -> Result<T> {
+    /// Returns the number, which must be `minimum` or more, for the argument `name`.
+    pub(super) fn at_least<T: TryFrom<i64>>(self, minimum: i64, name: &str) -> Result<T> {
         let Self(number) = self;
-        if number < least {
-            return Err(Error::invalid_input(format!("{name} must be a whole number from {least} on, not {number}")));
+        if number < minimum {
+            return Err(Error::invalid_input(format!("{name} must be an integer of at least {minimum}, not {number}")));
         }
-        let fitting = T::try_from(number).ok().filter(|_| number < i64::MAX);
-        fitting.ok_or_else(|| Error::invalid_input(format!("{name} is too large")))
+        let converted = T::try_from(number).ok().filter(|_| number < i64::MAX);
+        converted.ok_or_else(|| Error::invalid_input(format!("{name} is too large")))
     }
 }
 
@@ -25,28 +27,52 @@ impl<'py> FromPyObject<'_, 'py> for Whole {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match object.extract::<i64>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
-                Ok(Self(if object.lt(0)? { i64::MIN } else { i64::MAX }))
-            }
-            number => number.map(Self),
-        }
+        saturated(object, i64::MIN, i64::MAX).map(Self)
     }
 }
 
-/// A number: one that does not fit is infinite.
+/// A number; one that is out of range is infinite.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Real(pub(super) f64);
+
+impl Real {
+    /// Returns the number as a positive duration, for the argument `name`.
+    pub(super) fn seconds(self, name: &str) -> Result<Duration> {
+        let Self(seconds) = self;
+        Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|duration| !duration.is_zero())
+            .ok_or_else(|| Error::invalid_input(format!("{name} must be a positive number of seconds, not {seconds}")))
+    }
+}
 
 impl<'py> FromPyObject<'_, 'py> for Real {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match object.extract::<f64>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
-                Ok(Self(if object.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }))
-            }
-            number => number.map(Self),
+        saturated(object, f64::NEG_INFINITY, f64::INFINITY).map(Self)
+    }
+}
+
+/// Returns the optional integer of the argument `name`, which must be `minimum` or more.
+pub(super) fn optional<T: TryFrom<i64>>(number: Option<Whole>, minimum: i64, name: &str) -> Result<Option<T>> {
+    number.map(|number| number.at_least(minimum, name)).transpose()
+}
+
+/// Returns the optional duration of the argument `name`, which must be positive.
+pub(super) fn optional_seconds(seconds: Option<Real>, name: &str) -> Result<Option<Duration>> {
+    seconds.map(|seconds| seconds.seconds(name)).transpose()
+}
+
+/// Extracts a number, or `low` or `high` if it is out of range.
+fn saturated<'a, 'py, T>(object: Borrowed<'a, 'py, PyAny>, low: T, high: T) -> PyResult<T>
+where
+    T: FromPyObject<'a, 'py, Error = PyErr>,
+{
+    match object.extract::<T>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+            Ok(if object.lt(0)? { low } else { high })
         }
+        number => number,
     }
 }

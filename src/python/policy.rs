@@ -1,4 +1,4 @@
-//! What a router may choose about its calls: their budget and their hedging.
+//! Budgets and hedging, as arguments of a router.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::error;
-use super::number::{Real, Whole};
+use super::number::{Real, Whole, optional};
 use crate::error::{Error, Result};
 use crate::router::{self, Hedge};
 
-/// Upper bounds of what all calls of one router spend together. Immutable.
+/// Limits of what all calls of one router spend together. Immutable.
 ///
-/// They are looked at before each request to a provider: the requests in flight at that moment may carry the sum past
-/// `max_tokens` or `max_cost`, and no further one is sent; `max_calls` is never exceeded. Retries, repairs and
-/// fallbacks count like first requests; a request that was given up counts at an estimate.
+/// The limits are checked before each request to a provider. Requests in flight may exceed `max_tokens` or `max_cost`
+/// when they end; then no further request is sent. `max_calls` is never exceeded. Retries, repairs and fallbacks count
+/// like first requests. A cancelled request counts with an estimate.
 ///
-/// `max_tokens` counts prompts and answers, `max_cost` US dollars, `max_calls` requests to providers. None is no bound.
-/// With `max_cost` a model whose price is not known is passed over: name it in `LLMConfig(prices=...)`.
+/// `max_tokens` counts prompts and replies, `max_cost` US dollars, `max_calls` requests to providers. None means no limit.
+/// With `max_cost`, a model whose price is unknown is skipped: add its price to `LLMConfig(prices=...)`.
 ///
 /// Raises ValueError for a negative number.
 #[pyclass(frozen, eq, module = "madspark")]
@@ -39,30 +39,30 @@ impl Budget {
     ) -> PyResult<Self> {
         let build = || -> Result<router::Budget> {
             let budget = router::Budget {
-                max_tokens: max_tokens.map(|number| number.at_least(0, "max_tokens")).transpose()?,
-                // -0.0 is 0.0, for hashes too.
+                max_tokens: optional(max_tokens, 0, "max_tokens")?,
+                // Turns -0.0 into 0.0, whose hash differs.
                 max_cost: max_cost.map(|Real(cost)| cost + 0.0),
-                max_calls: max_calls.map(|number| number.at_least(0, "max_calls")).transpose()?,
+                max_calls: optional(max_calls, 0, "max_calls")?,
             };
             budget.validate()?;
             Ok(budget)
         };
-        build().map(|budget| Self { budget }).map_err(|failure| error::to_python(py, &failure))
+        error::raise(py, build()).map(|budget| Self { budget })
     }
 
-    /// Tokens of all requests together.
+    /// The limit of tokens of all requests.
     #[getter]
     fn max_tokens(&self) -> Option<u64> {
         self.budget.max_tokens
     }
 
-    /// US dollars of all requests together.
+    /// The limit of US dollars of all requests.
     #[getter]
     fn max_cost(&self) -> Option<f64> {
         self.budget.max_cost
     }
 
-    /// Requests to providers.
+    /// The limit of requests to providers.
     #[getter]
     fn max_calls(&self) -> Option<u64> {
         self.budget.max_calls
@@ -89,7 +89,7 @@ impl Budget {
     }
 }
 
-/// `hedge_after`: seconds, or "p95".
+/// The argument `hedge_after`: seconds or "p95".
 #[derive(IntoPyObject)]
 pub(super) enum HedgeAfter {
     Seconds(f64),

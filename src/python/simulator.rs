@@ -1,4 +1,4 @@
-//! The simulator, for the test suites of Python users.
+//! The simulator, for Python test suites.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use serde_json::Value;
 
-use super::error;
+use super::error::raise;
 use crate::config::Provider;
 use crate::error::{Error, Result};
 use crate::simulator::{self, Route, Rule};
 
 /// An HTTP server on loopback that speaks the protocols of Ollama, Gemini, OpenAI and Anthropic.
 ///
-/// It answers any JSON Schema with valid, deterministic content made of the prompt's own words, and keeps every request
-/// as it arrived. It runs on a thread of its own until `stop()` or the end of its `with` block.
+/// It answers any JSON Schema with valid, deterministic content made of the words of the prompt, and records every
+/// request. It runs on its own thread until `stop()` or the end of its `with` block.
 #[pyclass(frozen, subclass, module = "madspark._core")]
 pub(super) struct Simulator {
     simulator: simulator::Simulator,
@@ -38,7 +38,7 @@ impl Simulator {
         self.stop(py)
     }
 
-    /// Close every connection and free the port; the requests stay readable. Safe to call again.
+    /// Closes every connection and frees the port. The recorded requests stay readable. Idempotent.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         raise(py, py.detach(|| self.simulator.stop()))
     }
@@ -67,32 +67,33 @@ impl Simulator {
         self.simulator.anthropic_url()
     }
 
-    /// Every request so far, as it arrived.
+    /// Every request so far.
     #[getter]
     fn requests(&self) -> Vec<RecordedRequest> {
         self.simulator.requests().into_iter().map(|request| RecordedRequest { request }).collect()
     }
 
-    /// Requests being answered now.
+    /// The number of requests in flight.
     #[getter]
     fn in_flight(&self) -> usize {
         self.simulator.in_flight()
     }
 
-    /// The most requests that were being answered at one time.
+    /// The highest number of requests in flight so far.
     #[getter]
     fn max_in_flight(&self) -> usize {
         self.simulator.max_in_flight()
     }
 
-    /// Script a behaviour. For each request the first rule that matches and has turns left is taken.
+    /// Adds a rule. Each request uses the first rule that matches it and has uses left.
     ///
-    /// `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
-    /// `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
-    /// `tokens_per_second`, `status` with `headers` and `body`, or `pieces` of a streamed body after which a fault comes,
-    /// the model's `text` or `json` inside the usual reply, `prompt_tokens` counted of the prompt, `thinking_tokens`
-    /// that the model thinks, or a `fault`: "malformed", "truncate", "stall",
-    /// "stall_after_headers", "stall_mid_body", "disconnect". Raises ValueError for what cannot be sent.
+    /// `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for every request. `contains`
+    /// matches the prompt and `model` the model; `times` limits the uses. The other arguments describe the response:
+    /// `latency` in seconds, `tokens_per_second`, `status` with `headers` and `body`, `pieces` of a streamed body before
+    /// a fault, the `text` or `json` of the usual reply, its `prompt_tokens` and `thinking_tokens`, or a `fault`:
+    /// "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body" or "disconnect".
+    ///
+    /// Raises ValueError for a response that cannot be sent.
     #[pyo3(signature = (
         route = None, *, contains = None, model = None, times = None, latency = None, tokens_per_second = None,
         status = None, headers = None, body = None, pieces = None, text = None, json = None, fault = None,
@@ -150,51 +151,52 @@ impl Simulator {
         raise(py, self.simulator.on(rule))
     }
 
-    /// Forget the requests so far; rules stay.
+    /// Removes the recorded requests. Rules stay.
     fn clear(&self) {
         self.simulator.clear();
     }
 
-    /// Forget all rules.
+    /// Removes all rules.
     fn clear_rules(&self) {
         self.simulator.clear_rules();
     }
 
-    /// Seconds every answer waits whose rule names no latency.
+    /// Sets the latency of responses whose rule has none, in seconds.
     fn set_latency(&self, py: Python<'_>, latency: f64) -> PyResult<()> {
         self.simulator.set_latency(raise(py, seconds(latency))?);
         Ok(())
     }
 
-    /// How fast every answer is written whose rule names no rate; None is at once.
+    /// Sets the token rate of responses whose rule has none. None sends them at once.
     #[pyo3(signature = (rate))]
     fn set_tokens_per_second(&self, py: Python<'_>, rate: Option<f64>) -> PyResult<()> {
         raise(py, self.simulator.set_tokens_per_second(rate))
     }
 
-    /// The models that every dialect lists.
+    /// Sets the models that every provider lists.
     fn set_models(&self, models: Vec<String>) {
         self.simulator.set_models(models);
     }
 
-    /// Whether a model that is not listed is answered with 404.
+    /// Sets whether a request for a model that is not listed is answered with 404.
     fn restrict_models(&self, restricted: bool) {
         self.simulator.restrict_models(restricted);
     }
 
-    /// From now on `provider` takes only `key`.
+    /// Makes `provider` accept only `key`.
     fn require_key(&self, py: Python<'_>, provider: &str, key: String) -> PyResult<()> {
         raise(py, provider.parse::<Provider>().and_then(|provider| self.simulator.require_key(provider, key)))
     }
 
-    /// Block until `count` requests have arrived; False when `timeout` seconds pass first.
+    /// Blocks until `count` requests have arrived. Returns False if `timeout` seconds pass first.
     #[pyo3(signature = (count, timeout = 5.0))]
     fn wait_for_requests(&self, py: Python<'_>, count: usize, timeout: f64) -> PyResult<bool> {
         let timeout = raise(py, seconds(timeout))?;
         Ok(py.detach(|| self.simulator.wait_for_requests(count, timeout)))
     }
 
-    /// Block until `count` clients have hung up on a pending reply; False when `timeout` seconds pass first.
+    /// Blocks until `count` clients have closed the connection of a pending response. Returns False if `timeout` seconds pass
+    /// first.
     #[pyo3(signature = (count, timeout = 5.0))]
     fn wait_for_hang_ups(&self, py: Python<'_>, count: usize, timeout: f64) -> PyResult<bool> {
         let timeout = raise(py, seconds(timeout))?;
@@ -206,7 +208,7 @@ impl Simulator {
     }
 }
 
-/// One request as it arrived, keys included: this is a test tool. The repr hides them.
+/// A recorded request, including its keys. The repr hides them.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct RecordedRequest {
     request: simulator::RecordedRequest,
@@ -214,7 +216,7 @@ pub(super) struct RecordedRequest {
 
 #[pymethods]
 impl RecordedRequest {
-    /// "ollama", "gemini", "openai" or "anthropic"; None for a path of none of them.
+    /// "ollama", "gemini", "openai" or "anthropic"; None if the path belongs to no provider.
     #[getter]
     fn provider(&self) -> Option<&'static str> {
         self.request.provider.map(Provider::as_str)
@@ -232,7 +234,7 @@ impl RecordedRequest {
         &self.request.path
     }
 
-    /// The headers; names in lower case.
+    /// The headers, with names in lower case.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let headers = PyDict::new(py);
@@ -242,19 +244,19 @@ impl RecordedRequest {
         Ok(headers)
     }
 
-    /// The body as it arrived.
+    /// The body.
     #[getter]
     fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.request.body)
     }
 
-    /// The body as a Python value; None where it is no JSON.
+    /// The parsed body; None if it is not JSON.
     #[getter]
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.request.json().map(|value| from_json(py, &value)).transpose()
     }
 
-    /// The model asked for.
+    /// The requested model.
     #[getter]
     fn model(&self) -> Option<&str> {
         self.request.model.as_deref()
@@ -272,37 +274,37 @@ impl RecordedRequest {
         &self.request.system
     }
 
-    /// The schema of the reply asked for.
+    /// The requested schema of the reply.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.request.schema.as_deref().map(|schema| from_json(py, schema)).transpose()
     }
 
-    /// When it arrived, in seconds since the simulator's start.
+    /// The time of its arrival in seconds since the start of the simulator.
     #[getter]
     fn started(&self) -> f64 {
         self.request.started.as_secs_f64()
     }
 
-    /// When its reply was written or its connection ended, in seconds since the simulator's start; None before.
+    /// The time when its response was sent or its connection ended, in seconds since the start of the simulator; None before.
     #[getter]
     fn finished(&self) -> Option<f64> {
         self.request.finished.map(|finished| finished.as_secs_f64())
     }
 
-    /// The status sent; None before it is sent.
+    /// The status of the response; None before it is sent.
     #[getter]
     fn status(&self) -> Option<u16> {
         self.request.status
     }
 
-    /// Whether the client left before the whole reply was sent.
+    /// Whether the client closed the connection before the whole response was sent.
     #[getter]
     fn hung_up(&self) -> bool {
         self.request.hung_up
     }
 
-    /// The connection it came on, counted from zero.
+    /// The number of its connection, from zero.
     #[getter]
     fn connection(&self) -> u64 {
         self.request.connection
@@ -311,10 +313,6 @@ impl RecordedRequest {
     fn __repr__(&self) -> String {
         format!("<RecordedRequest {} {} model={:?}>", self.request.method, self.path(), self.request.model)
     }
-}
-
-fn raise<T>(py: Python<'_>, outcome: Result<T>) -> PyResult<T> {
-    outcome.map_err(|failure| error::to_python(py, &failure))
 }
 
 fn route_of(route: Option<&str>) -> Result<Route> {
@@ -327,10 +325,10 @@ fn route_of(route: Option<&str>) -> Result<Route> {
 
 fn seconds(value: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(value)
-        .map_err(|_| Error::invalid_input(format!("{value} is not a number of seconds from 0 on")))
+        .map_err(|_| Error::invalid_input(format!("{value} is not a non-negative number of seconds")))
 }
 
-/// A body as it is: text, bytes, or any other value as JSON.
+/// Returns a body: text, bytes, or any other value as JSON.
 fn raw(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(Bytes::from(text.to_str()?.to_owned()));

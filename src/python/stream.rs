@@ -1,169 +1,150 @@
-//! Streamed calls, as the Python package drives them.
+//! A streamed call of a router, as the Python package reads it.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::sync::Notify;
 
-use super::attachments::Attachments;
 use super::bridge::{self, Submission, Work};
-use super::number::Real;
+use super::call::NewCall;
 use super::runtime::Process;
-use super::{convert, error};
-use crate::config::Provider;
+use super::{convert, error, log};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Request;
-use crate::router::{self, Rejection, StreamEvent, StreamOptions};
+use crate::router::{self, Engine, Rejection, StreamEvent, StreamOptions};
 use crate::sync::lock;
 
-/// A streamed call under way: pull until None, or until the whole of a structured reply, then finish or reject that.
+/// A streamed call: read it until None, or until a structured reply is complete, then finish it or reject the reply.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Stream {
     process: Arc<Process>,
+    options: StreamOptions,
     state: Arc<Mutex<State>>,
     closed: Arc<Notify>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly every stream is ready from its start")]
 enum State {
-    Prepared(Prepared),
+    New(NewCall),
     Ready(router::Stream),
-    /// A pull has the stream; it comes back when that is done.
-    Out,
+    /// A read holds the stream.
+    InUse,
     Closed,
-}
-
-/// A streamed call whose attachments are not read yet.
-pub(super) struct Prepared {
-    pub(super) router: Arc<router::Router>,
-    pub(super) request: Box<Request>,
-    pub(super) attachments: Attachments,
-    pub(super) force: Option<Provider>,
-    pub(super) options: StreamOptions,
 }
 
 #[pymethods]
 impl Stream {
-    /// All the text that has arrived since the last pull, waiting for the first piece of it; of a structured reply what
-    /// is closed, as JSON text, and whether that is the whole; a `Restarted`; or None at the end. Blocks.
+    /// Returns the text that has arrived since the last read, and waits for it if there is none; blocks. For a structured
+    /// reply, returns its complete parts as JSON text, and whether that is the whole reply. Returns a `Restarted` if
+    /// another request replaces the reply so far, and None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let event = bridge::block(py, &self.process, self.pull()?)?;
+        let event = bridge::block(py, &self.process, self.read()?)?;
         convert::stream_event(py, event.as_ref())
     }
 
-    /// Does as `next`, without blocking.
+    /// Returns what has arrived, as `next` does.
     fn anext<'py>(&self, py: Python<'py>) -> PyResult<Submission<'py>> {
-        let event =
+        let convert =
             |py: Python<'_>, event: Option<StreamEvent>| Ok(convert::stream_event(py, event.as_ref())?.unbind());
-        // Files are written into a request's body in its first step, which takes too long for the loop's own thread.
+        // The first poll writes files into the request's body, which takes too long for the thread of the loop.
         let is_light = matches!(&*lock(&self.state), State::Ready(stream) if !stream.has_attachments());
-        let work = self.pull()?;
+        let work = self.read()?;
         if is_light {
-            bridge::submit_eager(py, &self.process, work, event)
+            bridge::submit_eager(py, &self.process, work, convert)
         } else {
-            bridge::submit(py, &self.process, work, event).map(Submission::Pending)
+            bridge::submit(py, &self.process, work, convert).map(Submission::Pending)
         }
     }
 
-    /// Does not take the whole that the last pull gave, because of `faults`; the next pull tells what follows.
-    fn reject(&self, faults: Vec<String>) {
+    /// Rejects the complete reply that the last read returned, because of `errors`. The next read continues.
+    fn reject(&self, errors: Vec<String>) {
         if let State::Ready(stream) = &mut *lock(&self.state) {
-            stream.reject(Rejection { faults });
+            stream.reject(Rejection { faults: errors });
         }
     }
 
-    /// The `LLMResponse` of a stream that has ended.
+    /// Returns the `LLMResponse` of a stream that has ended.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let State::Ready(stream) = std::mem::replace(&mut *lock(&self.state), State::Closed) else {
             return Err(PyRuntimeError::new_err("finish() of a stream in use or closed"));
         };
-        let response = stream.finish().map_err(|failure| error::to_python(py, &failure))?;
+        let _collector = log::Collector::begin();
+        let response = error::raise(py, stream.finish())?;
+        log::deliver_collected(py)?;
         convert::response(py, response)
     }
 
-    /// End the stream and close its socket; a pull under way gives None. Safe to call again.
+    /// Ends the stream and closes its socket; a read in progress returns None. Idempotent.
     fn close(&self) {
         let state = std::mem::replace(&mut *lock(&self.state), State::Closed);
-        if matches!(state, State::Out) {
+        if matches!(state, State::InUse) {
             self.closed.notify_one();
         }
     }
 }
 
 impl Stream {
-    /// Without attachments the caller's errors come out at once, before anything is awaited.
-    pub(super) fn new(process: Arc<Process>, prepared: Prepared) -> Result<Self> {
-        let state = if prepared.attachments.is_empty() {
-            let Prepared { router, request, force, options, .. } = prepared;
-            State::Ready(router.stream(&process.engine, *request, force, options)?)
+    /// Reports invalid arguments at once if there are no attachments to load.
+    pub(super) fn new(process: Arc<Process>, call: NewCall, options: StreamOptions) -> Result<Self> {
+        let state = if call.attachments.is_empty() {
+            State::Ready(start(call, &process.engine, options)?)
         } else {
-            State::Prepared(prepared)
+            State::New(call)
         };
-        Ok(Self { process, state: Arc::new(Mutex::new(state)), closed: Arc::default() })
+        Ok(Self { process, options, state: Arc::new(Mutex::new(state)), closed: Arc::default() })
     }
 
-    /// The stream travels with the future, so that dropping that closes the socket.
-    fn pull(&self) -> PyResult<Work<Option<StreamEvent>>> {
+    /// Takes the stream out of the state until the read has ended. Dropping the work closes the socket.
+    fn read(&self) -> PyResult<Work<Option<StreamEvent>>> {
         let state = Arc::clone(&self.state);
         let taken = {
-            let mut slot = lock(&state);
-            match std::mem::replace(&mut *slot, State::Out) {
-                taken @ (State::Prepared(_) | State::Ready(_)) => taken,
+            let mut state = lock(&state);
+            match std::mem::replace(&mut *state, State::InUse) {
+                taken @ (State::New(_) | State::Ready(_)) => taken,
                 other => {
                     let message = match other {
                         State::Closed => "the stream is closed",
                         _ => "the stream is being read already: one reader at a time",
                     };
-                    *slot = other;
+                    *state = other;
                     return Err(PyRuntimeError::new_err(message));
                 }
             }
         };
-        let (closed, engine) = (Arc::clone(&self.closed), Arc::clone(&self.process.engine));
+        let (closed, engine, options) = (Arc::clone(&self.closed), Arc::clone(&self.process.engine), self.options);
         Ok(Box::pin(async move {
-            let pulled = async {
-                let mut stream = taken.begin(&engine).await?;
+            let read = async {
+                let mut stream = match taken {
+                    State::Ready(stream) => stream,
+                    State::New(mut call) => {
+                        call.load(&engine).await?;
+                        start(call, &engine, options)?
+                    }
+                    State::InUse | State::Closed => {
+                        return Err(Error::new(ErrorKind::Internal, "the stream is closed"));
+                    }
+                };
                 let event = stream.next().await?;
                 Ok((stream, event))
             };
             let outcome = tokio::select! {
                 biased;
                 () = closed.notified() => return Ok(None),
-                outcome = pulled => outcome,
+                outcome = read => outcome,
             };
             let (next, event) = match outcome {
                 Ok((stream, event)) => (State::Ready(stream), Ok(event)),
                 Err(failure) => (State::Closed, Err(failure)),
             };
-            let mut slot = lock(&state);
-            if matches!(*slot, State::Out) {
-                *slot = next;
+            let mut state = lock(&state);
+            if matches!(*state, State::InUse) {
+                *state = next;
             }
             event
         }))
     }
 }
 
-impl State {
-    async fn begin(self, engine: &Arc<router::Engine>) -> Result<router::Stream> {
-        match self {
-            Self::Ready(stream) => Ok(stream),
-            Self::Prepared(Prepared { router, mut request, attachments, force, options }) => {
-                request.parts = attachments.load(&router, engine, force).await?;
-                router.stream(engine, *request, force, options)
-            }
-            Self::Out | Self::Closed => Err(Error::new(ErrorKind::Internal, "the stream is closed")),
-        }
-    }
-}
-
-/// The time limit `name`, from seconds.
-pub(super) fn limit(name: &str, seconds: Option<Real>) -> Result<Option<Duration>> {
-    let Some(Real(seconds)) = seconds else { return Ok(None) };
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
-        _ => Err(Error::invalid_input(format!("{name} must be a positive number of seconds, not {seconds}"))),
-    }
+fn start(call: NewCall, engine: &Arc<Engine>, options: StreamOptions) -> Result<router::Stream> {
+    call.router.stream(engine, *call.request, call.force, options)
 }

@@ -1,4 +1,4 @@
-//! The fields of a configuration that are about the response cache.
+//! The cache fields of a configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::config::{Cache, MB};
 use crate::error::{Error, Result};
 use crate::python::number::{Real, Whole};
 
-/// The cache that the arguments of `LLMConfig` describe; what is not given is as by default.
+/// Returns the cache configuration; an argument that is `None` takes its default.
 pub(super) fn cache(
     enabled: Option<bool>,
     ttl_seconds: Option<Real>,
@@ -29,7 +29,7 @@ pub(super) fn cache(
     })
 }
 
-/// Seconds, as a whole number where they are one.
+/// Returns the seconds, as an `int` if they are a whole number.
 pub(super) fn seconds(py: Python<'_>, time: Duration) -> Bound<'_, PyAny> {
     if time.subsec_nanos() == 0 {
         PyInt::new(py, time.as_secs()).into_any()
@@ -38,7 +38,7 @@ pub(super) fn seconds(py: Python<'_>, time: Duration) -> Bound<'_, PyAny> {
     }
 }
 
-/// A time below a nanosecond is none, and none is refused with the other fields.
+/// A zero duration, also one below a nanosecond, is rejected by `Config::validate`.
 fn ttl(Real(seconds): Real) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         Error::invalid_input(format!("cache_ttl_seconds must be a positive number of seconds, not {seconds}"))

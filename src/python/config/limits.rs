@@ -1,4 +1,4 @@
-//! `Limits`: what a provider is asked for at most at a time.
+//! `Limits`: the rate limits of a provider.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -6,9 +6,9 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::config;
 use crate::error::Result;
 use crate::python::error;
-use crate::python::number::Whole;
+use crate::python::number::{Whole, optional};
 
-/// What a provider is asked for at most at a time, in the whole process. `None` is no limit.
+/// The rate limits of a provider, for all requests of the process. None means no limit.
 ///
 /// Raises ValueError for a limit below 1.
 #[pyclass(frozen, eq, hash, name = "Limits", module = "madspark")]
@@ -29,31 +29,27 @@ impl Limits {
     ) -> PyResult<Self> {
         let build = || -> Result<config::Limits> {
             Ok(config::Limits {
-                concurrent: concurrent.map(|number| number.at_least(1, "concurrent")).transpose()?,
-                requests_per_minute: requests_per_minute
-                    .map(|number| number.at_least(1, "requests_per_minute"))
-                    .transpose()?,
-                tokens_per_minute: tokens_per_minute
-                    .map(|number| number.at_least(1, "tokens_per_minute"))
-                    .transpose()?,
+                concurrent: optional(concurrent, 1, "concurrent")?,
+                requests_per_minute: optional(requests_per_minute, 1, "requests_per_minute")?,
+                tokens_per_minute: optional(tokens_per_minute, 1, "tokens_per_minute")?,
             })
         };
-        build().map(|limits| Self { limits }).map_err(|failure| error::to_python(py, &failure))
+        error::raise(py, build()).map(|limits| Self { limits })
     }
 
-    /// Requests under way at the same time.
+    /// The limit of requests in flight.
     #[getter]
     fn concurrent(&self) -> Option<u32> {
         self.limits.concurrent
     }
 
-    /// Requests begun in one minute.
+    /// The limit of requests started in a minute.
     #[getter]
     fn requests_per_minute(&self) -> Option<u32> {
         self.limits.requests_per_minute
     }
 
-    /// Tokens in and out in one minute.
+    /// The limit of input and output tokens in a minute.
     #[getter]
     fn tokens_per_minute(&self) -> Option<u64> {
         self.limits.tokens_per_minute

@@ -1,4 +1,4 @@
-//! Single values of a configuration, from Python and back.
+//! Conversions of single configuration values from Python and back.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,21 +14,21 @@ use crate::error::{Error, Result};
 use crate::python::number::{Real, Whole};
 use crate::python::{error, once};
 
-/// `limits`, as Python code writes it.
+/// The argument `limits`: a mapping of provider names to `Limits`.
 #[derive(Debug)]
 pub(super) struct LimitsByProvider(pub(super) BTreeMap<Provider, config::Limits>);
 
 impl<'py> FromPyObject<'_, 'py> for LimitsByProvider {
     type Error = PyErr;
 
-    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+    fn extract(mapping: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let mut limits = BTreeMap::new();
-        for item in items(given)? {
-            let (name, of_one): (String, Bound<'py, Limits>) = item?.extract()?;
+        for item in items(mapping)? {
+            let (name, limit): (String, Bound<'py, Limits>) = item?.extract()?;
             let provider = name.parse().map_err(|failure: Error| {
-                error::to_python(given.py(), &Error::invalid_input(format!("limits: {}", failure.message())))
+                error::to_python(mapping.py(), &Error::invalid_input(format!("limits: {}", failure.message())))
             })?;
-            limits.insert(provider, of_one.get().limits);
+            limits.insert(provider, limit.get().limits);
         }
         Ok(Self(limits))
     }
@@ -47,7 +47,7 @@ impl LimitsByProvider {
     }
 }
 
-/// `prices`, as Python code writes it: two numbers where tokens from a cache cost as much as others, else three.
+/// The argument `prices`: a mapping of model names to (input, output) or (input, cached input, output) prices.
 #[derive(Debug)]
 pub(super) struct PricesByModel(pub(super) BTreeMap<String, Price>);
 
@@ -60,9 +60,9 @@ enum Amounts {
 impl<'py> FromPyObject<'_, 'py> for PricesByModel {
     type Error = PyErr;
 
-    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+    fn extract(mapping: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let mut prices = BTreeMap::new();
-        for item in items(given)? {
+        for item in items(mapping)? {
             let (model, amounts): (String, Bound<'py, PyAny>) = item?.extract()?;
             let price = match amounts.extract() {
                 Ok(Amounts::Two(Real(input), Real(output))) => Price { input, cached_input: input, output },
@@ -72,7 +72,7 @@ impl<'py> FromPyObject<'_, 'py> for PricesByModel {
                 Err(_) => {
                     let message =
                         format!("prices: those of {model:?} must be (input, output) or (input, cached_input, output)");
-                    return Err(error::to_python(given.py(), &Error::invalid_input(message)));
+                    return Err(error::to_python(mapping.py(), &Error::invalid_input(message)));
                 }
             };
             prices.insert(model, price);
@@ -94,11 +94,11 @@ impl PricesByModel {
 impl FromPyObject<'_, '_> for KeepAlive {
     type Error = PyErr;
 
-    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        if let Ok(text) = given.extract::<&str>() {
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.extract::<&str>() {
             return Ok(Self::Text(Arc::from(text)));
         }
-        given
+        object
             .extract()
             .map(|Real(seconds)| Self::Seconds(seconds))
             .map_err(|_| PyTypeError::new_err("it must be a number of seconds or a str"))
@@ -119,16 +119,16 @@ impl<'py> IntoPyObject<'py> for &KeepAlive {
     }
 }
 
-/// The items of the mapping `given`. PyO3 keeps the class of mappings in a cell that [`once`] tells against.
-fn items<'py>(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+/// Returns the items of `mapping`. PyO3's own check keeps `Mapping` in a cell that a fork can break, see [`once`].
+fn items<'py>(mapping: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     static MAPPING: OnceLock<Py<PyAny>> = OnceLock::new();
-    if !given.is_instance(once::import(&MAPPING, given.py(), "collections.abc", "Mapping")?)? {
-        return Err(PyTypeError::new_err(format!("it must be a mapping, not {}", given.get_type().name()?)));
+    if !mapping.is_instance(once::import(&MAPPING, mapping.py(), "collections.abc", "Mapping")?)? {
+        return Err(PyTypeError::new_err(format!("it must be a mapping, not {}", mapping.get_type().name()?)));
     }
-    given.call_method0("items")?.try_iter()
+    mapping.call_method0("items")?.try_iter()
 }
 
-/// `gemini_thinking_budget` and `gemini_thinking_level`, of which one at most may be set.
+/// Returns Gemini's thinking setting. Only one of the two arguments may be set.
 pub(super) fn thinking(budget: Option<Whole>, level: Option<&str>) -> Result<Option<Thinking>> {
     match (budget, level) {
         (None, None) => Ok(None),
@@ -141,32 +141,32 @@ pub(super) fn thinking(budget: Option<Whole>, level: Option<&str>) -> Result<Opt
     }
 }
 
-/// The Python enum's member of `tier`.
+/// Returns the member of Python's `ModelTier`.
 pub(in crate::python) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>> {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     once::import(&CLASS, py, "madspark.llm.tiers", "ModelTier")?.call1((tier.as_str(),))
 }
 
-/// A name as the choice it stands for.
+/// Parses the name of a setting.
 pub(in crate::python) fn parse<T: std::str::FromStr<Err = Error>>(name: Option<&str>) -> Result<Option<T>> {
     name.map(str::parse).transpose()
 }
 
-/// The provider choice that `name` stands for.
+/// Parses the name of a provider, or "auto".
 pub(in crate::python) fn choice(name: Option<&str>) -> Result<Option<ProviderChoice>> {
     parse(name)
 }
 
-/// `address` with stars for its password; as it is where it has none.
+/// Replaces the password in `address`, if it has one, with `***`.
 pub(super) fn without_password(address: &str) -> Cow<'_, str> {
     let Some(mut url) = url::Url::parse(address).ok().filter(|url| url.password().is_some()) else {
         return Cow::Borrowed(address);
     };
-    // Every address was checked to have a host, so a password can be set.
+    // An address without a host has no password; the configuration rejects it.
     if url.set_password(Some("***")).is_ok() { Cow::Owned(url.into()) } else { Cow::Borrowed("***") }
 }
 
-/// A blank key is no key.
+/// Returns the API key; a blank one is none.
 pub(super) fn key(text: Option<&str>) -> Option<Secret> {
     text.filter(|text| !text.trim().is_empty()).map(Secret::new)
 }
