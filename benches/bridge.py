@@ -1,7 +1,7 @@
-"""What one call costs between Python and the core, with a provider that answers at once: no HTTP, no model.
+"""Measures the overhead of a call between Python and the core, with the mock provider: no HTTP, no model.
 
-Prints microseconds per call, the median of several repetitions: awaited one after the other, and all at once in one
-`asyncio.gather`.
+Prints the median of several repetitions in microseconds per call: awaited one after another, together in one
+`asyncio.gather`, and synchronously.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ async def blocking(router: LLMRouter, calls: int) -> None:
 async def measure(
     work: Callable[[LLMRouter, int], Awaitable[None]], calls: int, repetitions: int
 ) -> tuple[float, float, float]:
-    """Return the median, the least and the most microseconds per call."""
+    """Return the median, minimum and maximum of microseconds per call."""
     router = LLMRouter("mock", fallback_enabled=False, config=LLMConfig())
     await work(router, calls)
     times = []
@@ -55,9 +55,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1000, help="calls per repetition (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=15, help="default: %(default)s")
-    given = parser.parse_args()
+    options = parser.parse_args()
 
-    print(f"{given.calls} calls, {given.repetitions} repetitions, Python {platform.python_version()}")
+    print(f"{options.calls} calls, {options.repetitions} repetitions, Python {platform.python_version()}")
     print(f"{'µs per call':<24}{'median':>9}{'min':>9}{'max':>9}")
     rows: list[tuple[str, Callable[[LLMRouter, int], Awaitable[None]]]] = [
         ("awaited one by one", one_by_one),
@@ -65,8 +65,8 @@ async def main() -> None:
         ("synchronous", blocking),
     ]
     for name, work in rows:
-        middle, least, most = await measure(work, given.calls, given.repetitions)
-        print(f"{name:<24}{middle:>9.1f}{least:>9.1f}{most:>9.1f}")
+        middle, low, high = await measure(work, options.calls, options.repetitions)
+        print(f"{name:<24}{middle:>9.1f}{low:>9.1f}{high:>9.1f}")
 
 
 if __name__ == "__main__":

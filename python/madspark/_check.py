@@ -1,4 +1,4 @@
-"""Checks of arguments on their way to the core, whose own errors know no names of Python's."""
+"""Checks of arguments before they are passed to the core, whose errors do not name Python arguments."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ if TYPE_CHECKING:
 
 
 def text(name: str, value: str) -> str:
-    """`value`, if it is a text that can be sent.
+    """Return `value` if it can be encoded as UTF-8.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It holds half of a surrogate pair.
+        TypeError: If it is not a `str`.
+        ValueError: If it contains a lone surrogate.
     """
     if not isinstance(value, str):
-        message = f"{name} must be a text, not {type(value).__name__}"
+        message = f"{name} must be a str, not {type(value).__name__}"
         raise TypeError(message)
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        message = f"{name} holds a lone surrogate, which is no character"
+        message = f"{name} contains a lone surrogate, which is not a character"
         raise ValueError(message) from error
     return value
 
 
 def count(name: str, value: int) -> int:
-    """`value` as a number of things.
+    """Return `value` as an `int` that is not negative.
 
     Raises:
-        TypeError: It is no whole number.
-        ValueError: It is negative.
+        TypeError: If it is not an integer.
+        ValueError: If it is negative.
     """
     try:
-        whole = operator.index(value)
+        integer = operator.index(value)
     except TypeError as error:
-        message = f"{name} must be a whole number, not {value!r}"
+        message = f"{name} must be an integer, not {value!r}"
         raise TypeError(message) from error
-    if whole < 0:
-        message = f"{name} must not be negative, not {whole}"
+    if integer < 0:
+        message = f"{name} must not be negative, got {integer}"
         raise ValueError(message)
-    return whole
+    return integer
 
 
 def number(name: str, value: float) -> float:
-    """`value`, if JSON has a number for it.
+    """Return `value` if JSON can represent it.
 
     Raises:
-        ValueError: It is infinite or not a number.
+        ValueError: If it is infinite or NaN.
     """
     if not math.isfinite(value):
         message = f"{name} must be a finite number, not {value}"
@@ -61,21 +61,21 @@ def number(name: str, value: float) -> float:
 
 
 def seconds(name: str, value: float) -> float:
-    """`value`; for infinity, a bound that never comes, the largest number that JSON has.
+    """Return `value`, and for infinity the largest number that JSON can represent.
 
     Raises:
-        ValueError: It is not a number.
+        ValueError: If it is NaN.
     """
     return sys.float_info.max if value == math.inf else number(name, value)
 
 
-def listed(name: str, given: Iterable[Any] | None) -> list[Any]:
-    """`given` as a list; None as an empty one.
+def listed(name: str, items: Iterable[Any] | None) -> list[Any]:
+    """Return `items` as a list, empty for None.
 
     Raises:
-        TypeError: It is a single thing, such as one path: taken for a list, it would fall apart into letters.
+        TypeError: If it is a single item, such as one path, whose letters would become the items.
     """
-    if isinstance(given, str | bytes | os.PathLike):
-        message = f"{name} must be a list, not {type(given).__name__}; put a single one in brackets"
+    if isinstance(items, str | bytes | os.PathLike):
+        message = f"{name} must be a list, not {type(items).__name__}; put a single item in brackets"
         raise TypeError(message)
-    return list(given or ())
+    return list(items or ())

@@ -40,19 +40,19 @@ __all__ = [
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-# Of input and output tokens, or of input, cached input and output tokens.
+# (input, output) or (input, cached input, output).
 _Price: TypeAlias = tuple[float, float] | tuple[float, float, float]
 
 _Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"]
 
-# A router of ours, or a function that makes the coroutine that asks the caller's own.
+# A router of the core, or a coroutine function that calls a custom router.
 _Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
 
 __version__: str
 
 @final
 class Limits:
-    """What a provider is asked for at most at a time, in the whole process. `None` is no limit.
+    """The rate limits of a provider, for all requests of the process. None means no limit.
 
     Raises ValueError for a limit below 1.
     """
@@ -66,15 +66,15 @@ class Limits:
     ) -> Self: ...
     @property
     def concurrent(self) -> int | None:
-        """Requests under way at the same time."""
+        """The limit of requests in flight."""
 
     @property
     def requests_per_minute(self) -> int | None:
-        """Requests begun in one minute."""
+        """The limit of requests started in a minute."""
 
     @property
     def tokens_per_minute(self) -> int | None:
-        """Tokens in and out in one minute."""
+        """The limit of input and output tokens in a minute."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -85,8 +85,9 @@ class Limits:
 class LLMConfig:
     """The immutable configuration of one request.
 
-    Every argument is optional. Reads no environment: see `from_env()`.
-    Raises ValueError for a value that cannot work.
+    Every argument is optional. The constructor does not read the environment; `from_env()` does.
+
+    Raises ValueError for an invalid value.
     """
 
     def __new__(
@@ -125,16 +126,16 @@ class LLMConfig:
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
-        """The configuration that the process's environment describes; a malformed value logs a warning."""
+        """Return the configuration that the environment variables describe. An invalid value is logged as a warning."""
 
     def replace(self, **changes: Any) -> LLMConfig:
-        """A copy with some fields changed. Raises TypeError for an unknown field."""
+        """Return a copy with changed fields. Raises TypeError for an unknown field."""
 
     def get_ollama_model(self) -> str:
-        """The Ollama model of the configured tier."""
+        """Return the Ollama model of the configured tier."""
 
     def validate_api_key(self) -> bool:
-        """Whether the Gemini key looks like a key: at least 20 characters and no placeholder. Asks no server."""
+        """Return whether the Gemini key is plausible: at least 20 characters and no placeholder. Sends no request."""
 
     @property
     def default_provider(self) -> ProviderChoice: ...
@@ -158,23 +159,23 @@ class LLMConfig:
     def default_temperature(self) -> float: ...
     @property
     def cache_enabled(self) -> bool:
-        """Whether answers are taken from the response cache and kept there."""
+        """Whether calls use the response cache."""
 
     @property
     def cache_ttl_seconds(self) -> float:
-        """How old an answer may be that is taken from the cache, in seconds."""
+        """The time in seconds after which a cached reply expires."""
 
     @property
     def cache_max_size_mb(self) -> int:
-        """Upper bound of what is kept in `cache_dir`, in MB."""
+        """The maximum size of `cache_dir` in MB."""
 
     @property
     def cache_dir(self) -> str:
-        """The folder of the cache, as it was given; "~" at its beginning is the user's home."""
+        """The folder of the cache, unexpanded: a leading "~" is the user's home."""
 
     @property
     def cache_url(self) -> str | None:
-        """The Redis or Valkey server that several machines share as a cache, with its password; no repr shows that."""
+        """The URL of the Redis or Valkey server of the shared cache, with its password. The repr hides the password."""
 
     @property
     def gemini_base_url(self) -> str: ...
@@ -192,35 +193,35 @@ class LLMConfig:
     def anthropic_base_url(self) -> str: ...
     @property
     def ollama_num_ctx(self) -> int | None:
-        """The context window asked of Ollama, in tokens; None fits it to the prompt."""
+        """The context window that Ollama allocates, in tokens. None fits it to the prompt."""
 
     @property
     def ollama_keep_alive(self) -> str | float | None:
-        """How long Ollama keeps the model in memory after a call; None leaves it to the server."""
+        """How long Ollama keeps the model in memory after a call. None uses the server's default."""
 
     @property
     def ollama_load_timeout(self) -> float:
-        """Seconds that Ollama may take to load a model."""
+        """The timeout for Ollama to load a model in seconds."""
 
     @property
     def gemini_thinking_budget(self) -> int | None:
-        """Upper bound of Gemini's thoughts, in tokens: 0 for none, -1 for as many as the model wants."""
+        """The limit of Gemini's thinking in tokens. 0 disables it, -1 lets the model choose."""
 
     @property
     def gemini_thinking_level(self) -> str | None:
-        """How much Gemini thinks: "minimal", "low", "medium" or "high"."""
+        """Gemini's thinking level: "minimal", "low", "medium" or "high"."""
 
     @property
     def limits(self) -> MappingProxyType[str, Limits]:
-        """What each provider is asked for at most at a time, by the provider's name."""
+        """The rate limits by provider. Read-only."""
 
     @property
     def prices(self) -> MappingProxyType[str, tuple[float, float, float]]:
-        """US dollars per million tokens (input, cached input, output), by the name of the model."""
+        """The prices by model in US dollars per million tokens: (input, cached input, output). Read-only."""
 
     @property
     def page_hosts(self) -> tuple[str, ...]:
-        """Hosts beyond the public internet that web pages may be fetched from, each "host:port"."""
+        """The hosts outside the public internet from which web pages may be fetched, each "host:port"."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -229,12 +230,12 @@ class LLMConfig:
 
 @final
 class Pending(Generic[_T_co]):
-    """Work in flight for a coroutine, which awaits `future` and calls `close()` whatever happens."""
+    """Work in progress for a coroutine, which awaits `future` and calls `close()` if anything ends the wait early."""
 
     @property
     def future(self) -> Future[_T_co]: ...
     def close(self) -> None:
-        """Drop the work if it is not done; its sockets close."""
+        """Drop the work if it has not ended, which closes its sockets. Idempotent."""
 
 @final
 class Schema:
@@ -244,14 +245,14 @@ class Schema:
 
 @final
 class Budget:
-    """Upper bounds of what all calls of one router spend together. Immutable.
+    """Limits of what all calls of one router spend together. Immutable.
 
-    They are looked at before each request to a provider: the requests in flight at that moment may carry the sum past
-    `max_tokens` or `max_cost`, and no further one is sent; `max_calls` is never exceeded. Retries, repairs and
-    fallbacks count like first requests; a request that was given up counts at an estimate.
+    The limits are checked before each request to a provider. Requests in flight may exceed `max_tokens` or `max_cost`
+    when they end; then no further request is sent. `max_calls` is never exceeded. Retries, repairs and fallbacks count
+    like first requests. A cancelled request counts with an estimate.
 
-    `max_tokens` counts prompts and answers, `max_cost` US dollars, `max_calls` requests to providers. None is no bound.
-    With `max_cost` a model whose price is not known is passed over: name it in `LLMConfig(prices=...)`.
+    `max_tokens` counts prompts and replies, `max_cost` US dollars, `max_calls` requests to providers. None means no
+    limit. With `max_cost`, a model whose price is unknown is skipped: add its price to `LLMConfig(prices=...)`.
 
     Raises ValueError for a negative number.
     """
@@ -261,13 +262,13 @@ class Budget:
     ) -> Self: ...
     @property
     def max_tokens(self) -> int | None:
-        """Tokens of all requests together."""
+        """The limit of tokens of all requests."""
     @property
     def max_cost(self) -> float | None:
-        """US dollars of all requests together."""
+        """The limit of US dollars of all requests."""
     @property
     def max_calls(self) -> int | None:
-        """Requests to providers."""
+        """The limit of requests to providers."""
     def __getnewargs__(self) -> tuple[int | None, float | None, int | None]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -275,7 +276,7 @@ class Budget:
 
 @final
 class Router:
-    """One request's configuration and metrics."""
+    """The configuration and the metrics of one request's calls."""
 
     def __new__(
         cls,
@@ -344,39 +345,53 @@ class Router:
 
 @final
 class Attempts:
-    """The attempts of a response, made when somebody asks for them."""
+    """The attempts of a response, converted on demand."""
 
     def made(self) -> tuple[Attempt, ...]: ...
 
 @final
 class Call:
-    """A call under way: pull a candidate, judge it, pull again or finish."""
+    """A call: request replies until one is valid, then finish."""
 
-    def next(self, faults: list[str] | None = None) -> str: ...
-    def anext(self, faults: list[str] | None = None) -> str | Pending[str]: ...
-    def finish(self) -> LLMResponse: ...
+    def next(self, errors: list[str] | None = None) -> str:
+        """Return the text of the next reply; blocks. `errors` describes why the last reply is invalid."""
+
+    def anext(self, errors: list[str] | None = None) -> str | Pending[str]:
+        """Return the text of the next reply, as `next` does."""
+
+    def finish(self) -> LLMResponse:
+        """End the call with its last reply, and return the response."""
+
     def settle(self) -> None:
-        """Wait until the answer is in the cache, where it is to be kept there: nothing can lose it then."""
+        """Wait until the reply is in the cache, if it is written there, so that no fork or exit loses it. Blocks."""
 
-    def asettle(self) -> Pending[None] | None: ...
+    def asettle(self) -> Pending[None] | None:
+        """Wait as `settle` does; None if there is nothing to wait for."""
 
 @final
 class Stream:
-    """A streamed call under way: pull until None, or until the whole of a structured reply, then finish or reject that.
+    """A streamed call: read it until None, or until a structured reply is complete, then finish it or reject the reply."""
 
-    A structured reply comes as JSON text, with whether that is the whole.
-    """
+    def next(self) -> str | tuple[str, bool] | Restarted | None:
+        """Return what has arrived since the last read, and wait for it if there is nothing; blocks.
 
-    def next(self) -> str | tuple[str, bool] | Restarted | None: ...
+        The text of a reply is a `str`; the complete parts of a structured reply are a tuple of JSON text and whether
+        that is the whole reply. A `Restarted` reports that another request replaces the reply so far.
+        """
+
     def anext(
         self,
-    ) -> str | tuple[str, bool] | Restarted | Pending[str | tuple[str, bool] | Restarted | None] | None: ...
-    def reject(self, faults: list[str]) -> None:
-        """Tell why the whole is not taken; the next pull tells what follows."""
+    ) -> str | tuple[str, bool] | Restarted | Pending[str | tuple[str, bool] | Restarted | None] | None:
+        """Return what has arrived, as `next` does."""
 
-    def finish(self) -> LLMResponse: ...
+    def reject(self, errors: list[str]) -> None:
+        """Reject the complete reply that the last read returned, because of `errors`. The next read continues."""
+
+    def finish(self) -> LLMResponse:
+        """Return the response of a stream that has ended."""
+
     def close(self) -> None:
-        """End the stream and close its socket. Safe to call again."""
+        """End the stream and close its socket; a read in progress returns None. Idempotent."""
 
 @final
 class Coordinator:
@@ -425,10 +440,10 @@ class Run:
         """Cancel the run if it has not ended; its sockets close. Safe to call again."""
 
 def run_agent(router: Router, task: str, files: Sequence[File], urls: Sequence[str]) -> str:
-    """Run one agent to its end; blocks. Returns the outcome as JSON text."""
+    """Run an agent and return its outcome as JSON text; blocks."""
 
 def arun_agent(router: _Source, task: str, files: Sequence[File], urls: Sequence[str]) -> Pending[str]:
-    """Run one agent; its result is the outcome as JSON text."""
+    """Run an agent; the result is the outcome as JSON text."""
 
 def similarity(one: str, two: str) -> float:
     """How alike two texts are, 0.0 to 1.0, in any script."""
@@ -437,7 +452,7 @@ def duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, f
     """The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity)."""
 
 def schema_of(name: str) -> str:
-    """The JSON Schema, as text, that agents ask with under `name`. Raises KeyError for any other name."""
+    """Return the JSON Schema of the output `name` of an agent, as text. Raises KeyError for an unknown name."""
 
 @disjoint_base
 class Simulator:
@@ -447,7 +462,7 @@ class Simulator:
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
     def stop(self) -> None:
-        """Close every connection and free the port; the requests stay readable. Safe to call again."""
+        """Close every connection and free the port. The recorded requests stay readable. Idempotent."""
 
     @property
     def ollama_url(self) -> str: ...
@@ -482,30 +497,31 @@ class Simulator:
         prompt_tokens: int | None = None,
         thinking_tokens: int | None = None,
     ) -> None:
-        """Script a behaviour. For each request the first rule that matches and has turns left is taken.
+        """Add a rule. Each request uses the first rule that matches it and has uses left.
 
-        `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for all; `contains` and
-        `model` narrow it further, `times` limits it. The rest is what happens: `latency` in seconds,
-        `tokens_per_second`, `status` with `headers` and `body`, or `pieces` of a streamed body after which a fault
-        comes, the model's `text` or `json` inside the usual reply, the tokens counted of the prompt and of the
-        model's thoughts, or a `fault`. Raises ValueError for what cannot be
-        sent.
+        `route` is "ollama", "gemini", "openai", "anthropic", the start of a path, or None for every request.
+        `contains` matches the prompt and `model` the model; `times` limits the uses. The other arguments describe the
+        response: `latency` in seconds, `tokens_per_second`, `status` with `headers` and `body`, `pieces` of a streamed
+        body before a fault, the `text` or `json` of the usual reply, its `prompt_tokens` and `thinking_tokens`, or a
+        `fault`.
+
+        Raises ValueError for a response that cannot be sent.
         """
 
     def clear(self) -> None:
-        """Forget the requests so far; rules stay."""
+        """Remove the recorded requests. Rules stay."""
 
     def clear_rules(self) -> None:
-        """Forget all rules."""
+        """Remove all rules."""
 
     def set_latency(self, latency: float) -> None:
-        """Seconds every answer waits whose rule names no latency."""
+        """Set the latency of responses whose rule has none, in seconds."""
 
     def set_tokens_per_second(self, rate: float | None) -> None:
         """How fast every answer is written whose rule names no rate; None is at once."""
 
     def set_models(self, models: Sequence[str]) -> None:
-        """The models that every dialect lists."""
+        """Set the models that every provider lists."""
 
     def restrict_models(self, restricted: bool) -> None:
         """Whether a model that is not listed is answered with 404."""
@@ -555,10 +571,10 @@ class RecordedRequest:
     def connection(self) -> int: ...
 
 def cache_stats(config: LLMConfig) -> CacheStats:
-    """What the store of `config` has done in this process, and what it holds; blocks."""
+    """Return the statistics of the cache that `config` describes; blocks."""
 
 def cache_clear(config: LLMConfig) -> int:
-    """Remove every entry of the store of `config`, in every tier; how many there were. Blocks.
+    """Remove every entry of the cache that `config` describes, in every tier, and return their number; blocks.
 
-    Raises OSError where a tier cannot be cleared.
+    Raises OSError if a tier cannot be cleared.
     """

@@ -1,7 +1,5 @@
 //! Budgets and hedging, as arguments of a router.
 
-use std::time::Duration;
-
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -122,12 +120,7 @@ impl From<Hedge> for HedgeAfter {
 impl HedgeAfter {
     pub(super) fn into_hedge(self) -> Result<Hedge> {
         match self {
-            Self::Seconds(seconds) => match Duration::try_from_secs_f64(seconds) {
-                Ok(delay) if !delay.is_zero() => Ok(Hedge::After(delay)),
-                _ => Err(Error::invalid_input(format!(
-                    "hedge_after must be a positive number of seconds or \"p95\", not {seconds}"
-                ))),
-            },
+            Self::Seconds(seconds) => Real(seconds).seconds("hedge_after").map(Hedge::After),
             Self::Quantile(name) if name == "p95" => Ok(Hedge::P95),
             Self::Quantile(name) => Err(Error::invalid_input(format!(
                 "hedge_after must be a positive number of seconds or \"p95\", not {name:?}"

@@ -236,11 +236,11 @@ def test_blank_inputs_send_nothing(
 def test_wrong_types_are_named(router: LLMRouter) -> None:
     with pytest.raises(TypeError, match="ideas must be a list of texts"):
         agents.Critic(router).evaluate("one", TOPIC)
-    with pytest.raises(TypeError, match="idea must be a text, not int"):
+    with pytest.raises(TypeError, match="idea must be a str, not int"):
         agents.Critic(router).evaluate([3], TOPIC)  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="topic must be a text, not NoneType"):
+    with pytest.raises(TypeError, match="topic must be a str, not NoneType"):
         generate_ideas(None, router=router)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="the number of ideas must be a whole number"):
+    with pytest.raises(TypeError, match="the number of ideas must be an integer"):
         generate_ideas(TOPIC, num_ideas=2.5, router=router)  # type: ignore[arg-type]
     for batch in (advocate_ideas_batch, criticize_ideas_batch, improve_ideas_batch):
         with pytest.raises(TypeError, match="each idea must be a dict"):

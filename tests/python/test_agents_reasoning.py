@@ -144,7 +144,7 @@ async def test_every_agent_can_be_told_a_language(router: LLMRouter, madspark_si
         assert "Write every text in Japanese, whatever the language of the topic.\n" in request.prompt
     with pytest.raises(ValueError, match='unknown language "Klingon"'):
         Critic(router).evaluate(IDEAS, TOPIC, language="Klingon")
-    with pytest.raises(TypeError, match="language must be a text"):
+    with pytest.raises(TypeError, match="language must be a str"):
         Critic(router).evaluate(IDEAS, TOPIC, language=1)  # type: ignore[arg-type]
 
 

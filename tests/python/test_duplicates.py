@@ -41,5 +41,5 @@ def test_thresholds_out_of_bounds(threshold: float) -> None:
 def test_one_text_is_no_list() -> None:
     with pytest.raises(TypeError, match="must be a list"):
         find_duplicates("abc")
-    with pytest.raises(TypeError, match="must be a text"):
+    with pytest.raises(TypeError, match="must be a str"):
         find_duplicates([1])  # type: ignore[list-item]

@@ -43,13 +43,13 @@ class Reasoning:
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"topic": ""}, ValueError, "topic must not be blank"),
     ({"topic": " \n\t\u3000"}, ValueError, "topic must not be blank"),
-    ({"topic": None}, TypeError, "topic must be a text, not NoneType"),
-    ({"topic": "\ud800"}, ValueError, "topic holds a lone surrogate"),
-    ({"context": None}, TypeError, "context must be a text, not NoneType"),
+    ({"topic": None}, TypeError, "topic must be a str, not NoneType"),
+    ({"topic": "\ud800"}, ValueError, "topic contains a lone surrogate"),
+    ({"context": None}, TypeError, "context must be a str, not NoneType"),
     ({"num_top_candidates": 0}, ValueError, "num_top_candidates must be between 1 and 5, not 0"),
     ({"num_top_candidates": 6}, ValueError, "num_top_candidates must be between 1 and 5, not 6"),
     ({"num_top_candidates": -1}, ValueError, "num_top_candidates must not be negative"),
-    ({"num_top_candidates": 2.5}, TypeError, "num_top_candidates must be a whole number"),
+    ({"num_top_candidates": 2.5}, TypeError, "num_top_candidates must be an integer"),
     ({"novelty_threshold": -0.1}, ValueError, "novelty_threshold must be between"),
     ({"novelty_threshold": 1.1}, ValueError, "novelty_threshold must be between"),
     ({"novelty_threshold": math.nan}, ValueError, "novelty_threshold must be a finite number"),
@@ -77,7 +77,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"reasoning_engine": Reasoning("full", "0.5")}, TypeError, "must be real number"),
     ({"language": "Klingon"}, ValueError, 'unknown language "Klingon".*[^0-9]$'),
     ({"language": ""}, ValueError, "unknown language"),
-    ({"language": 1}, TypeError, "language must be a text"),
+    ({"language": 1}, TypeError, "language must be a str"),
     ({"stage_timeouts": {"logical_inference": 0}}, ValueError, "logical_inference must be a positive number"),
 ]
 

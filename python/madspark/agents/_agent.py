@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from madspark import _core
 from madspark._check import count as whole
 from madspark._check import listed, number, text
-from madspark._host import native, router_or_default, source
+from madspark._custom_router import native, router_or_default, source
 from madspark._waiting import result_of, run_sync
 
 if TYPE_CHECKING:

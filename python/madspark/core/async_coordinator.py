@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from madspark import _core
 from madspark._check import count, seconds
-from madspark._host import router_or_default, source
+from madspark._custom_router import router_or_default, source
 from madspark._waiting import result_of
 from madspark.core.options import DEFAULT_TIMEOUT
 

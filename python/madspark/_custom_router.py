@@ -1,0 +1,179 @@
+"""Custom routers: any object with a `generate_structured` method, sync or async, in place of an `LLMRouter`."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from madspark.llm.router import LLMRouter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
+
+    from madspark import _core
+    from madspark.llm.options import File
+
+    # JSON text, provider, model, tokens, cost, latency in milliseconds.
+    Answer = tuple[str, str, str, int, float | None, float]
+    Source = _core.Router | Callable[..., Coroutine[Any, Any, Answer]]
+
+_METHODS = {name: getattr(LLMRouter, name) for name in ("generate_structured", "agenerate_structured")}
+"""The methods of `LLMRouter` itself. A subclass or a patch that replaces one makes a custom router."""
+
+
+def router_or_default(router: object | None) -> object:
+    """Return `router`, or a new `LLMRouter()` if it is None.
+
+    Raises:
+        TypeError: If `router` has no `generate_structured`.
+    """
+    if router is None:
+        return LLMRouter()
+    if not any(callable(getattr(router, name, None)) for name in _METHODS):
+        message = f"router must be an LLMRouter or have generate_structured(), not {type(router).__name__}"
+        raise TypeError(message)
+    return router
+
+
+def native(router: object) -> _core.Router | None:
+    """Return the compiled router of an `LLMRouter`, and None for a custom router."""
+    # `isinstance` would also accept a mock with LLMRouter as its spec.
+    if not issubclass(type(router), LLMRouter) or any(_is_replaced(router, name) for name in _METHODS):
+        return None
+    core: _core.Router = router._core  # type: ignore[attr-defined]  # noqa: SLF001  (one package)
+    return core
+
+
+def source(router: object, files: Sequence[File], urls: Sequence[str]) -> Source:
+    """Return what the core calls: the compiled router, or a coroutine function that calls the custom one."""
+    return native(router) or functools.partial(_generate, router, files, urls)
+
+
+def _is_replaced(router: object, name: str) -> bool:
+    """Return whether a subclass or a patch replaces the method `name` of `router`, an `LLMRouter`."""
+    return getattr(type(router), name) is not _METHODS[name] or name in getattr(router, "__dict__", ())
+
+
+def _method(router: Any) -> Any:
+    """Return the method of `router` to call: the one that the caller wrote, sync or async."""
+    import inspect
+
+    sync = getattr(router, "generate_structured", None)
+    twin = getattr(router, "agenerate_structured", None)
+    if not callable(sync) or not callable(twin):
+        return sync if callable(sync) else twin
+    if issubclass(type(router), LLMRouter):
+        return twin if _is_replaced(router, "agenerate_structured") else sync
+    # A mock with a spec always has a coroutine function as its twin, which says nothing about the caller's intent.
+    is_mock = router.__class__ is not type(router)
+    return twin if not is_mock and inspect.iscoroutinefunction(twin) and not inspect.iscoroutinefunction(sync) else sync
+
+
+async def _generate(
+    router: Any,
+    files: Sequence[File],
+    urls: Sequence[str],
+    prompt: str,
+    schema_name: str,
+    system_instruction: str,
+    temperature: float,
+    with_attachments: bool,
+) -> Answer:
+    """Call the custom router. A synchronous one runs on a thread, so that it does not block the event loop."""
+    import inspect
+
+    from madspark import schemas
+
+    arguments: dict[str, Any] = {
+        "prompt": prompt,
+        "schema": getattr(schemas, schema_name),
+        "system_instruction": system_instruction,
+        "temperature": temperature,
+    }
+    if with_attachments:
+        arguments |= {name: list(items) for name, items in (("files", files), ("urls", urls)) if items}
+    method = _method(router)
+    if inspect.iscoroutinefunction(method):
+        answer = await method(**arguments)
+    else:
+        answer = await _run_on_thread(functools.partial(method, **arguments))
+        if inspect.isawaitable(answer):
+            answer = await answer
+    return _answer(answer, type(router).__name__, schema_name)
+
+
+async def _run_on_thread(function: Callable[[], Any]) -> Any:
+    """Call a synchronous function on a new thread, in the caller's context.
+
+    Not on the executor of the loop: it has few threads, and leaving the loop waits for them, so that neither a timeout
+    nor Ctrl-C could end a run whose router hangs.
+    """
+    import asyncio
+    import contextlib
+    import contextvars
+    import threading
+
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def set_outcome(value: object, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        value: object = None
+        error: BaseException | None = None
+        try:
+            value = function()
+        except StopIteration as stopped:
+            # A future rejects StopIteration, which an exhausted mock raises. Coroutines also turn it into RuntimeError.
+            error = RuntimeError("the router raised StopIteration")
+            error.__cause__ = stopped
+        except BaseException as raised:  # noqa: BLE001  (raised again by the coroutine)
+            error = raised
+        # The loop may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(set_outcome, value, error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="madspark-router", daemon=True).start()
+    return await future
+
+
+def _answer(answer: Any, router_name: str, schema_name: str) -> Answer:
+    """Return the fields of an answer that the core uses.
+
+    Raises:
+        TypeError: If the answer is not a pair of a pydantic instance and a response.
+    """
+    try:
+        value, response = answer
+        text = value.model_dump_json()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _wrong_type(answer, router_name, schema_name) from error
+    if not isinstance(text, str):
+        raise _wrong_type(value, router_name, schema_name)
+    return (
+        text,
+        str(getattr(response, "provider", router_name)),
+        str(getattr(response, "model", "")),
+        int(_number(response, "tokens_used") or 0),
+        _number(response, "cost"),
+        _number(response, "latency_ms") or 0.0,
+    )
+
+
+def _wrong_type(answer: Any, router_name: str, schema_name: str) -> TypeError:
+    expected = f"{router_name}.generate_structured() must return (instance of {schema_name}, response)"
+    return TypeError(f"{expected}, not {type(answer).__name__}")
+
+
+def _number(response: Any, name: str) -> float | None:
+    """Return a number of the response, and None for anything else, as the attributes of a test double may be."""
+    value = getattr(response, name, None)
+    return float(value) if isinstance(value, int | float) and value >= 0 else None
