@@ -1,4 +1,4 @@
-//! An answer as it is kept.
+//! A cached answer and its encoding.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,28 +13,28 @@ use crate::message::Usage;
 /// The first byte of every stored entry.
 const VERSION: u8 = 1;
 
-/// How much of a hash guards an entry against a damaged file.
-const CHECKSUM: usize = 16;
+/// The length of the checksum that detects damaged entries.
+const CHECKSUM_LEN: usize = 16;
 
-/// What an entry takes in memory besides its text, about.
+/// The approximate size of an entry in memory without its text.
 const OVERHEAD: u64 = 256;
 
-/// A whole answer that its caller took.
+/// A complete answer that its caller accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The text: of a structured request the JSON text that passed the check.
+    /// The text. For a structured request it is the validated JSON.
     pub text: Arc<str>,
-    /// Who answered.
+    /// The provider that answered.
     pub provider: Provider,
     /// The model that answered.
     pub model: Arc<str>,
-    /// What the answer cost when it was given.
+    /// The usage of the original request.
     pub usage: Usage,
-    /// When it was given, in milliseconds since 1970.
+    /// When the answer was received, in milliseconds since 1970.
     pub created: u64,
 }
 
-/// [`Entry`] as JSON, with short names.
+/// The JSON form of an [`Entry`], with short names.
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
     #[serde(rename = "p")]
@@ -50,22 +50,22 @@ struct Record<'a> {
 }
 
 impl Entry {
-    /// An answer given now.
+    /// Creates an entry of the current time.
     pub fn new(text: impl Into<Arc<str>>, provider: Provider, model: impl Into<Arc<str>>, usage: Usage) -> Self {
         Self { text: text.into(), provider, model: model.into(), usage, created: now() }
     }
 
-    /// Whether it is at most `max_age` old. One from the future is not: a clock was wrong, and nobody knows which.
+    /// Returns whether the entry is at most `max_age` old. One from the future is not, as its clock or this one is wrong.
     pub fn is_fresh(&self, max_age: Duration) -> bool {
         now().checked_sub(self.created).is_some_and(|age| age <= millis(max_age))
     }
 
-    /// About how many bytes it takes in memory.
+    /// Returns the approximate size in memory.
     pub(super) fn size(&self) -> u64 {
         (self.text.len() + self.model.len()) as u64 + OVERHEAD
     }
 
-    /// The bytes to store under `key`; `None` where there is no JSON of it, which no text gives reason for.
+    /// Returns the bytes to store under `key`, or `None` if serialization fails, which no text causes.
     pub(super) fn encode(&self, key: &Key) -> Option<Vec<u8>> {
         let Self { text, provider, model, usage, created } = self;
         let Usage { input, cached_input, output, reasoning, tool } = *usage;
@@ -78,17 +78,17 @@ impl Entry {
         };
         let mut bytes = Vec::with_capacity(text.len() + text.len() / 8 + 160);
         bytes.push(VERSION);
-        bytes.extend([0; CHECKSUM]);
+        bytes.extend([0; CHECKSUM_LEN]);
         serde_json::to_writer(&mut bytes, &record).ok()?;
-        let checksum = checksum(key, &bytes[1 + CHECKSUM..]);
-        bytes[1..=CHECKSUM].copy_from_slice(&checksum);
+        let checksum = checksum(key, &bytes[1 + CHECKSUM_LEN..]);
+        bytes[1..=CHECKSUM_LEN].copy_from_slice(&checksum);
         Some(bytes)
     }
 
-    /// What was stored under `key`; `None` where the bytes are of another version, damaged, or those of another key.
+    /// Decodes the bytes stored under `key`. Returns `None` if they are damaged, of another version or of another key.
     pub(super) fn decode(key: &Key, bytes: &[u8]) -> Option<Self> {
         let (&version, rest) = bytes.split_first()?;
-        let (expected, json) = rest.split_at_checked(CHECKSUM)?;
+        let (expected, json) = rest.split_at_checked(CHECKSUM_LEN)?;
         if version != VERSION || expected != checksum(key, json) {
             return None;
         }
@@ -104,20 +104,20 @@ impl Entry {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     millis(since)
 }
 
-/// `time` in milliseconds, as many as a row of the database holds at most.
+/// Returns `time` in milliseconds, bounded so that a sum of two fits into a database column.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(i64::MAX.unsigned_abs() / 2)
 }
 
-fn checksum(key: &Key, json: &[u8]) -> [u8; CHECKSUM] {
+fn checksum(key: &Key, json: &[u8]) -> [u8; CHECKSUM_LEN] {
     let hash = blake3::keyed_hash(key.as_bytes(), json);
-    let mut checksum = [0; CHECKSUM];
-    checksum.copy_from_slice(&hash.as_bytes()[..CHECKSUM]);
+    let mut checksum = [0; CHECKSUM_LEN];
+    checksum.copy_from_slice(&hash.as_bytes()[..CHECKSUM_LEN]);
     checksum
 }

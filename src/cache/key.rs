@@ -1,4 +1,4 @@
-//! What makes two calls the same question.
+//! Cache keys, which identify requests.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -8,26 +8,26 @@ use crate::provider::Target;
 use crate::schema::Schema;
 use crate::transport::WireRequest;
 
-/// Part of every key: entries of another layout, or made from other fields, are never found.
+/// Part of every key, so that a change of the covered fields invalidates all entries.
 const VERSION: &[u8] = b"madspark answer 1";
 
-/// Apart from every other use of a hash, so that this one of an API key is found nowhere else.
-const FINGERPRINT: &[u8; 32] = b"madspark API key, in a cache key";
+/// The hash key for API keys, so that their fingerprints differ from every other hash of them.
+const FINGERPRINT_KEY: &[u8; 32] = b"madspark API key, in a cache key";
 
-/// A hash of everything that may change the answer to a request.
+/// A hash of everything that affects the answer to a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key of `wire`, a request to `target` whose answer has to fit `schema`, the document that the caller gave: two of
-    /// them may look the same on the wire.
+    /// Returns the key of `wire`, a request to `target` whose answer has to fit `schema`.
     ///
-    /// It covers the request as it is sent: every byte that the provider sees is in it. How long it may take is not.
+    /// It covers every byte that is sent, and the caller's schema, as two schemas may look the same on the wire. It does not
+    /// cover timeouts.
     pub fn of(target: &Target, wire: &WireRequest, schema: Option<&Schema>) -> Self {
-        // What is left out is in the request, or is no part of the question.
+        // The other fields are part of the request, or do not affect the answer.
         let Target { provider, model, base_url: _, key, timeout: _, tuning: _, facts: _ } = target;
         let WireRequest { method, url, headers, body } = wire;
-        let mut fields = Fields { short: Vec::with_capacity(LONG), ..Fields::default() };
+        let mut fields = Fields { buffer: Vec::with_capacity(MIN_UNBUFFERED), ..Fields::default() };
         fields.add(VERSION);
         fields.add(provider.as_str().as_bytes());
         fields.add(model.as_bytes());
@@ -48,13 +48,13 @@ impl Key {
         Self(*fields.finish().as_bytes())
     }
 
-    /// The bytes, as they name an entry in a file.
+    /// Returns the bytes, which identify an entry in the database.
     pub(super) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// The whole hash in hexadecimal.
+/// Writes the whole hash in hexadecimal.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -67,7 +67,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Its first bytes are as good a hash as any.
+/// Uses the first bytes, as a key is a hash already.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mut first = [0; 8];
@@ -76,36 +76,36 @@ impl Hash for Key {
     }
 }
 
-/// One way: nothing but this hash of a secret is hashed any further.
+/// Returns a one-way hash of a secret, which stands for it in keys.
 fn fingerprint(secret: impl AsRef<[u8]>) -> [u8; 32] {
-    *blake3::keyed_hash(FINGERPRINT, secret.as_ref()).as_bytes()
+    *blake3::keyed_hash(FINGERPRINT_KEY, secret.as_ref()).as_bytes()
 }
 
-/// Fields, each behind its length, so that no two lists of them run into the same bytes.
+/// Hashes fields with their lengths, so that different lists of fields are never the same bytes.
 #[derive(Default)]
 struct Fields {
     hasher: blake3::Hasher,
-    /// Short fields, gathered: each turn of the hasher costs more than they do.
-    short: Vec<u8>,
+    /// Buffers short fields, as each update of the hasher is expensive.
+    buffer: Vec<u8>,
 }
 
-/// From so many bytes on a field is not copied.
-const LONG: usize = 512;
+/// The length from which on fields are not copied to the buffer.
+const MIN_UNBUFFERED: usize = 512;
 
 impl Fields {
     fn add(&mut self, field: &[u8]) {
-        self.short.extend_from_slice(&(field.len() as u64).to_le_bytes());
-        if field.len() < LONG {
-            self.short.extend_from_slice(field);
+        self.buffer.extend_from_slice(&(field.len() as u64).to_le_bytes());
+        if field.len() < MIN_UNBUFFERED {
+            self.buffer.extend_from_slice(field);
         } else {
-            self.hasher.update(&self.short);
+            self.hasher.update(&self.buffer);
             self.hasher.update(field);
-            self.short.clear();
+            self.buffer.clear();
         }
     }
 
     fn finish(mut self) -> blake3::Hash {
-        self.hasher.update(&self.short);
+        self.hasher.update(&self.buffer);
         self.hasher.finalize()
     }
 
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_do_not_run_into_each_other() {
+    fn field_boundaries_affect_the_hash() {
         let hash = |fields: &[&[u8]]| {
             let mut all = Fields::default();
             for field in fields {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_of_a_secret_is_no_plain_hash_of_it() {
+    fn a_fingerprint_is_not_a_plain_hash() {
         assert_ne!(&fingerprint("sk-1"), blake3::hash(b"sk-1").as_bytes());
         assert_ne!(fingerprint("sk-1"), fingerprint("sk-2"));
     }

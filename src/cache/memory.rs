@@ -1,4 +1,4 @@
-//! The tier in the process's own memory.
+//! The memory tier of one process.
 
 use std::fmt;
 use std::hash::RandomState;
@@ -11,17 +11,17 @@ use quick_cache::{OptionsBuilder, Weighter};
 use super::entry::Entry;
 use super::key::Key;
 
-/// Upper bound of what one store holds in memory, in bytes.
+/// The maximum size of the tier in bytes, whatever the configuration.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Parts with a lock each. Few: an entry larger than its part's share is not kept.
+/// The number of shards. Few, as an entry larger than its shard is not stored.
 const SHARDS: usize = 4;
 
-/// For the tables: about how large an entry is.
-const USUAL_ENTRY: u64 = 4 * 1024;
+/// The estimated size of an entry, for the initial capacity.
+const ESTIMATED_ENTRY_BYTES: u64 = 4 * 1024;
 
-/// Entries by key, the least used leave first.
-pub(super) struct Memory {
+/// Entries by key. The least used ones are evicted first.
+pub(super) struct MemoryTier {
     entries: Cache<Key, Arc<Entry>, ByBytes, RandomState, DefaultLifecycle<Key, Arc<Entry>>>,
 }
 
@@ -34,23 +34,23 @@ impl Weighter<Key, Arc<Entry>> for ByBytes {
     }
 }
 
-impl Memory {
-    /// At most `max_bytes`, and at most what is sensible.
+impl MemoryTier {
+    /// Creates a tier of at most `max_bytes`.
     pub(super) fn new(max_bytes: u64) -> Self {
         let bytes = max_bytes.min(MAX_BYTES);
-        let items = usize::try_from(bytes / USUAL_ENTRY).unwrap_or(usize::MAX).max(SHARDS);
+        let items = usize::try_from(bytes / ESTIMATED_ENTRY_BYTES).unwrap_or(usize::MAX).max(SHARDS);
         let lifecycle = DefaultLifecycle::default;
         let options =
             OptionsBuilder::new().shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes).build();
         let entries = match options {
             Ok(options) => Cache::with_options(options, ByBytes, RandomState::default(), lifecycle()),
-            // Only where a number is missing above.
+            // Not reached: every required option is set above.
             Err(_) => Cache::with(items, bytes, ByBytes, RandomState::default(), lifecycle()),
         };
         Self { entries }
     }
 
-    /// The entry of `key`, where it is at most `max_age` old.
+    /// Returns the entry of `key` if it is at most `max_age` old.
     pub(super) fn get(&self, key: &Key, max_age: Duration) -> Option<Arc<Entry>> {
         self.entries.get(key).filter(|entry| entry.is_fresh(max_age))
     }
@@ -76,10 +76,10 @@ impl Memory {
     }
 }
 
-/// No text is shown.
-impl fmt::Debug for Memory {
+/// Omits the texts.
+impl fmt::Debug for MemoryTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("entries", &self.len()).field("bytes", &self.bytes()).finish()
+        f.debug_struct("MemoryTier").field("entries", &self.len()).field("bytes", &self.bytes()).finish()
     }
 }
 
@@ -91,8 +91,8 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     #[test]
-    fn the_reader_decides_how_old_is_too_old() {
-        let memory = Memory::new(MAX_BYTES);
+    fn the_maximum_age_is_given_by_the_reader() {
+        let memory = MemoryTier::new(MAX_BYTES);
         let old = Entry { created: super::super::entry::now() - 10_000, ..entry("a") };
         memory.insert(key("k"), Arc::new(old));
         assert!(memory.get(&key("k"), Duration::from_secs(9)).is_none());
@@ -100,16 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_from_the_future_is_none() {
-        let memory = Memory::new(MAX_BYTES);
+    fn an_entry_from_the_future_is_not_found() {
+        let memory = MemoryTier::new(MAX_BYTES);
         let early = Entry { created: super::super::entry::now() + 60_000, ..entry("a") };
         memory.insert(key("k"), Arc::new(early));
         assert!(memory.get(&key("k"), Duration::MAX).is_none());
     }
 
     #[test]
-    fn it_holds_no_more_bytes_than_it_may() {
-        let memory = Memory::new(1024 * 1024);
+    fn the_size_stays_within_its_limit() {
+        let memory = MemoryTier::new(1024 * 1024);
         for number in 0..2000 {
             memory.insert(key(&number.to_string()), Arc::new(entry(&"x".repeat(1024))));
         }

@@ -1,8 +1,8 @@
-//! Answers that were given before: in memory, on disk, and on a server that several machines share.
+//! The response cache: in memory, on disk, and on a server that several machines share.
 //!
-//! A [`Key`] stands for one question, a [`Store`] for the place where the answers of a configuration are kept, and
-//! [`SingleFlight`] for the answers that are being waited for. The cache never fails: what it cannot find, read or keep in time
-//! is a miss, and what is wrong with it is said once in the log.
+//! A [`Key`] identifies a request, a [`Store`] holds the entries of one configuration, and [`SingleFlight`] lets concurrent
+//! identical requests share one. The cache never fails a call: an entry that cannot be found, read or written in time is a
+//! miss, and an error is logged once.
 
 mod disk;
 mod entry;
@@ -13,6 +13,7 @@ mod single_flight;
 mod store;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod worker;
 
 use std::fmt;
@@ -22,35 +23,35 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::sync::{Mutex, lock};
-use worker::OnStart;
+use thread::OnStart;
 
 pub use entry::Entry;
 pub use key::Key;
 pub use single_flight::{SingleFlight, Waiter};
-pub use store::{Kept, Stats, Store};
+pub use store::{PendingWrite, Stats, Store};
 
-/// How many stores are held at most that nobody uses.
+/// The number of stores above which unused ones are closed.
 const MAX_STORES: usize = 32;
 
-/// Every store of the process. Making one does no I/O and starts no thread.
+/// The stores of the process.
 pub struct Cache {
-    /// The last used comes last.
-    stores: Mutex<Vec<(Name, Arc<Store>)>>,
+    /// The most recently used store is the last one.
+    stores: Mutex<Vec<(StoreId, Arc<Store>)>>,
     on_thread_start: OnStart,
 }
 
-/// What tells two stores apart: as it is written in the configuration. Two names of one folder are two stores, which share
-/// the files as two processes would.
+/// Identifies a store by its configuration. Two names of one folder are two stores, which share its files like two
+/// processes.
 #[derive(PartialEq)]
-struct Name {
+struct StoreId {
     dir: PathBuf,
     url: Option<config::Secret>,
 }
 
-/// Stores that hold no file open until this is dropped.
+/// Keeps the files of all stores closed until it is dropped.
 #[derive(Debug)]
-pub struct Pause {
-    _threads: Vec<worker::Paused>,
+pub struct PauseGuard {
+    _workers: Vec<worker::PausedWorker>,
 }
 
 impl Default for Cache {
@@ -60,16 +61,16 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// A cache without stores. Each thread that one of them starts runs `on_thread_start` first.
+    /// Creates a cache without stores. Does no I/O and starts no thread. Each thread of a store calls `on_thread_start`
+    /// first.
     pub fn new(on_thread_start: impl Fn() + Send + Sync + 'static) -> Self {
         Self { stores: Mutex::default(), on_thread_start: Arc::new(on_thread_start) }
     }
 
-    /// The store that `config` names, made at the first time. Stores of two folders or two servers know nothing of each
-    /// other.
+    /// Returns the store of `config`, which is created on first use.
     pub fn store(&self, config: &config::Cache) -> Arc<Store> {
         let mut stores = lock(&self.stores);
-        let known = stores.iter().rposition(|(name, _)| name.dir == config.dir && name.url == config.url);
+        let known = stores.iter().rposition(|(id, _)| id.dir == config.dir && id.url == config.url);
         if let Some(index) = known {
             let last = stores.len() - 1;
             if index != last {
@@ -77,7 +78,7 @@ impl Cache {
             }
             let store = Arc::clone(&stores[last].1);
             drop(stores);
-            store.bound(config.max_bytes);
+            store.set_max_bytes(config.max_bytes);
             return store;
         }
         let unused = if stores.len() < MAX_STORES {
@@ -87,26 +88,26 @@ impl Cache {
             unused.map(|index| stores.remove(index))
         };
         let store = Arc::new(Store::new(config, &self.on_thread_start));
-        stores.push((Name { dir: config.dir.clone(), url: config.url.clone() }, Arc::clone(&store)));
+        stores.push((StoreId { dir: config.dir.clone(), url: config.url.clone() }, Arc::clone(&store)));
         drop(stores);
-        if let Some(unused) = unused {
-            // Its threads end by themselves when all is written: nobody who asks for another store waits for that.
-            unused.1.close(Instant::now());
+        if let Some((_, unused)) = unused {
+            // Its threads end after their last job. The caller does not wait for that.
+            unused.close(Instant::now());
         }
         store
     }
 
-    /// Has every thread close its files, so that the process can fork: a child must not inherit an open database. Waits for
-    /// them `limit` at most.
-    pub fn pause(&self, limit: Duration) -> Pause {
-        let until = Instant::now() + limit;
-        Pause { _threads: self.all().iter().flat_map(|store| store.pause(until)).collect() }
+    /// Closes the files of all stores, so that the process can fork: a child must not inherit an open database. Waits for
+    /// `timeout` at most.
+    pub fn pause(&self, timeout: Duration) -> PauseGuard {
+        let deadline = Instant::now() + timeout;
+        PauseGuard { _workers: self.all().iter().flat_map(|store| store.pause(deadline)).collect() }
     }
 
-    /// Writes what was handed over and ends every thread, within `limit`. What is asked afterwards is answered from memory.
-    pub fn close(&self, limit: Duration) {
-        let until = Instant::now() + limit;
-        self.all().iter().for_each(|store| store.close(until));
+    /// Writes what is queued and ends every thread, within `timeout`. Afterwards the stores only use memory.
+    pub fn close(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        self.all().iter().for_each(|store| store.close(deadline));
     }
 
     fn all(&self) -> Vec<Arc<Store>> {

@@ -1,7 +1,10 @@
-//! One piece of work for all who ask the same at the same time.
+//! Shares the work of concurrent identical requests.
 //!
-//! The work belongs to those who wait for it: whoever is polled polls it, nothing runs on its own. A waiter that is
-//! dropped leaves it to the others; with the last one the work itself is dropped, and its socket closes.
+//! The work has no task of its own: the waiters poll it. A waiter that is dropped leaves the work to the others; when the
+//! last one is dropped, so is the work, which closes its socket.
+//!
+//! `futures_util::future::Shared` is not enough: a waiter that is dropped after it was woken must wake another one, and a
+//! panic must wake all of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,37 +19,40 @@ use futures_util::future::BoxFuture;
 use super::key::Key;
 use crate::sync::{Mutex, lock};
 
-/// What is under way, by what it answers.
+/// The work in progress, by the key of its request.
 pub struct SingleFlight<T> {
     map: Arc<Map<T>>,
 }
 
 type Map<T> = Mutex<HashMap<Key, Weak<SharedWork<T>>>>;
 
-/// A place among those who wait for one piece of work; a future of its outcome, which may be polled again.
+/// A future of the outcome of shared work. It may be polled again after it has completed.
 ///
-/// Whoever joins while a seat is kept is given the same outcome: keep it until the outcome can be found elsewhere.
-/// Cancel safety: dropping it leaves the work to the others, and drops the work where there is none.
+/// Others who join the work while a waiter exists get the same outcome. Keep it until they can find the outcome elsewhere.
+///
+/// # Cancel safety
+///
+/// Dropping a waiter leaves the work to the others, or drops it with the last one.
 pub struct Waiter<T> {
-    flight: Arc<SharedWork<T>>,
-    number: u64,
+    work: Arc<SharedWork<T>>,
+    id: u64,
     is_leader: bool,
 }
 
 struct SharedWork<T> {
     key: Key,
     map: Arc<Map<T>>,
-    work: Mutex<Work<T>>,
-    waiters: Arc<Waiters>,
+    state: Mutex<State<T>>,
+    wakers: Arc<Wakers>,
 }
 
-enum Work<T> {
-    /// Nobody polls it at the moment.
+enum State<T> {
+    /// No waiter is polling the work.
     Idle(BoxFuture<'static, T>),
-    /// One of the waiters polls it.
-    Polled,
+    /// A waiter is polling the work.
+    Polling,
     Done(T),
-    /// It panicked; so does everybody who waits for it.
+    /// The work panicked, and so does every waiter.
     Panicked,
 }
 
@@ -57,40 +63,40 @@ impl<T> Default for SingleFlight<T> {
 }
 
 impl<T: Clone> SingleFlight<T> {
-    /// A place among those who wait for the work of `key`; `make` makes that where nobody waits for it yet. It is not
-    /// polled before the seat is. `make` must not join in turn.
+    /// Joins the work of `key`. `make` creates the work if there is none, and must not join in turn. The work is not polled
+    /// before a waiter is.
     pub fn join(&self, key: Key, make: impl FnOnce() -> BoxFuture<'static, T>) -> Waiter<T> {
         let mut map = lock(&self.map);
-        if let Some(flight) = map.get(&key).and_then(Weak::upgrade) {
+        if let Some(work) = map.get(&key).and_then(Weak::upgrade) {
             drop(map);
-            return Waiter { number: flight.waiters.enter(), flight, is_leader: false };
+            return Waiter { id: work.wakers.next_id(), work, is_leader: false };
         }
-        let flight = Arc::new(SharedWork {
+        let work = Arc::new(SharedWork {
             key,
             map: Arc::clone(&self.map),
-            work: Mutex::new(Work::Idle(make())),
-            waiters: Arc::default(),
+            state: Mutex::new(State::Idle(make())),
+            wakers: Arc::default(),
         });
-        map.insert(key, Arc::downgrade(&flight));
+        map.insert(key, Arc::downgrade(&work));
         drop(map);
-        Waiter { number: flight.waiters.enter(), flight, is_leader: true }
+        Waiter { id: work.wakers.next_id(), work, is_leader: true }
     }
 }
 
 impl<T> SingleFlight<T> {
-    /// How many pieces of work are under way.
+    /// Returns the number of keys with work in progress.
     pub fn len(&self) -> usize {
         lock(&self.map).len()
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether there is no work in progress.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl<T> Waiter<T> {
-    /// Whether it was the first, whose `make` made the work.
+    /// Returns whether this waiter was the first one, whose `make` created the work.
     pub fn is_leader(&self) -> bool {
         self.is_leader
     }
@@ -100,66 +106,60 @@ impl<T: Clone> Future for Waiter<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let flight = &*self.flight;
-        // Before the work is looked at: who polls it meanwhile wakes everybody that is entered when it is done.
-        flight.waiters.register(self.number, context.waker());
-        let mut work = lock(&flight.work);
-        let mut future = match &*work {
-            Work::Done(outcome) => return Poll::Ready(outcome.clone()),
-            Work::Panicked => {
-                drop(work);
-                panicked()
+        let work = &*self.work;
+        // Registered before the state is read: a waiter that completes the work meanwhile wakes every registered one.
+        work.wakers.register(self.id, context.waker());
+        let mut state = lock(&work.state);
+        let mut future = match &*state {
+            State::Done(outcome) => return Poll::Ready(outcome.clone()),
+            State::Panicked => {
+                drop(state);
+                // The message of the original panic has been printed already.
+                resume_unwind(Box::new("the shared work panicked"))
             }
-            Work::Polled => return Poll::Pending,
-            Work::Idle(_) => match std::mem::replace(&mut *work, Work::Polled) {
-                Work::Idle(future) => future,
-                // Not reached: it was looked at above, under the same lock.
+            State::Polling => return Poll::Pending,
+            State::Idle(_) => match std::mem::replace(&mut *state, State::Polling) {
+                State::Idle(future) => future,
+                // Not reached: the state was checked under the same lock.
                 _ => return Poll::Pending,
             },
         };
-        drop(work);
-        let waker = Waker::from(Arc::clone(&flight.waiters));
+        drop(state);
+        let waker = Waker::from(Arc::clone(&work.wakers));
         let mut inner = Context::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut inner))) {
             Ok(Poll::Pending) => {
-                *lock(&flight.work) = Work::Idle(future);
+                *lock(&work.state) = State::Idle(future);
                 Poll::Pending
             }
             Ok(Poll::Ready(outcome)) => {
-                flight.end(Work::Done(outcome.clone()));
+                work.complete(State::Done(outcome.clone()));
                 Poll::Ready(outcome)
             }
             Err(panic) => {
-                flight.end(Work::Panicked);
+                // Later requests start new work.
+                work.remove_from_map();
+                work.complete(State::Panicked);
                 resume_unwind(panic)
             }
         }
     }
 }
 
-/// Takes the panic of another waiter on, without a message of its own: that was given where it happened.
-fn panicked() -> ! {
-    resume_unwind(Box::new("the work that was waited for panicked"))
-}
-
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
-        self.flight.waiters.leave(self.number);
+        self.work.wakers.unregister(self.id);
     }
 }
 
 impl<T> SharedWork<T> {
-    /// Whoever joins from now on has the outcome at once, as long as somebody keeps a seat; a panic is nobody else's.
-    fn end(&self, work: Work<T>) {
-        if matches!(work, Work::Panicked) {
-            self.unlist();
-        }
-        *lock(&self.work) = work;
-        self.waiters.wake_all();
+    fn complete(&self, state: State<T>) {
+        *lock(&self.state) = state;
+        self.wakers.wake_all();
     }
 
-    /// Takes itself out of the map, where it still is what the map holds.
-    fn unlist(&self) {
+    /// Removes this work from the map, unless other work has taken its key.
+    fn remove_from_map(&self) {
         let mut map = lock(&self.map);
         if map.get(&self.key).is_some_and(|listed| std::ptr::eq(listed.as_ptr(), self)) {
             map.remove(&self.key);
@@ -169,44 +169,44 @@ impl<T> SharedWork<T> {
 
 impl<T> Drop for SharedWork<T> {
     fn drop(&mut self) {
-        self.unlist();
+        self.remove_from_map();
     }
 }
 
-/// The wakers of those who wait, by the number of their seat.
+/// The wakers of all waiters, by the id of the waiter.
 #[derive(Default)]
-struct Waiters {
-    seats: Mutex<Seats>,
+struct Wakers {
+    inner: Mutex<WakersInner>,
 }
 
 #[derive(Default)]
-struct Seats {
-    last: u64,
-    wakers: BTreeMap<u64, Waker>,
+struct WakersInner {
+    last_id: u64,
+    by_id: BTreeMap<u64, Waker>,
 }
 
-impl Waiters {
-    fn enter(&self) -> u64 {
-        let mut seats = lock(&self.seats);
-        seats.last += 1;
-        seats.last
+impl Wakers {
+    fn next_id(&self) -> u64 {
+        let mut inner = lock(&self.inner);
+        inner.last_id += 1;
+        inner.last_id
     }
 
-    fn register(&self, number: u64, waker: &Waker) {
-        let mut seats = lock(&self.seats);
-        match seats.wakers.get(&number) {
+    fn register(&self, id: u64, waker: &Waker) {
+        let mut inner = lock(&self.inner);
+        match inner.by_id.get(&id) {
             Some(known) if known.will_wake(waker) => {}
-            _ => drop(seats.wakers.insert(number, waker.clone())),
+            _ => drop(inner.by_id.insert(id, waker.clone())),
         }
     }
 
-    /// A waiter that was woken and is dropped instead of polling passes the word on: the next one may be asleep while the
-    /// work waits to be polled.
-    fn leave(&self, number: u64) {
+    /// Removes the waker and wakes another waiter: the removed one may have been woken to poll the work, and all others may
+    /// be asleep.
+    fn unregister(&self, id: u64) {
         let next = {
-            let mut seats = lock(&self.seats);
-            seats.wakers.remove(&number);
-            seats.wakers.values().next().cloned()
+            let mut inner = lock(&self.inner);
+            inner.by_id.remove(&id);
+            inner.by_id.values().next().cloned()
         };
         if let Some(waker) = next {
             waker.wake();
@@ -214,13 +214,13 @@ impl Waiters {
     }
 
     fn wake_all(&self) {
-        let wakers: Vec<Waker> = lock(&self.seats).wakers.values().cloned().collect();
+        let wakers: Vec<Waker> = lock(&self.inner).by_id.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 }
 
-/// The work can go on: everybody is told, since any of them may be gone when it is its turn.
-impl Wake for Waiters {
+/// Wakes every waiter when the work is ready to be polled, as any of them may be dropped before it polls.
+impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
         self.wake_all();
     }
@@ -239,7 +239,7 @@ impl<T> fmt::Debug for SingleFlight<T> {
 impl<T> fmt::Debug for Waiter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiter")
-            .field("key", &self.flight.key)
+            .field("key", &self.work.key)
             .field("is_leader", &self.is_leader)
             .finish_non_exhaustive()
     }

@@ -1,36 +1,34 @@
-//! The place where the answers of one configuration are kept, tier by tier.
+//! The store of one cache configuration, with up to three tiers.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep};
+use tokio::time::timeout;
 
-use super::disk::Disk;
+use super::disk::DiskTier;
 use super::entry::{Entry, millis, now};
 use super::key::Key;
-use super::memory::Memory;
-use super::shared::Shared;
-use super::worker::{OnStart, Paused};
+use super::memory::MemoryTier;
+use super::shared::SharedTier;
+use super::thread::OnStart;
+use super::worker::PausedWorker;
 use crate::config;
 
-/// How long the end of a store waits for its threads.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long dropping a store waits for its threads.
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long [`Kept`] waits for the disk. The tests of this module are about other things.
-const KEEP_LIMIT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 1 });
+/// How long [`PendingWrite::written`] waits for the disk. Unit tests are not about this limit.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 1 });
 
-/// Answers by key, in memory, on disk and on a shared server.
+/// Entries by key, in memory, on disk and on a shared server.
 #[derive(Debug)]
 pub struct Store {
-    memory: Memory,
-    /// `None` where the user has no home to put it in.
-    disk: Option<Disk>,
-    shared: Option<Shared>,
+    memory: MemoryTier,
+    /// `None` if no folder is configured and the user has no home directory.
+    disk: Option<DiskTier>,
+    shared: Option<SharedTier>,
     counts: Counts,
 }
 
@@ -42,102 +40,104 @@ struct Counts {
     misses: AtomicU64,
 }
 
-/// What a store of this process has done, and what it holds.
+/// The contents of a store and its use by this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Answers found in memory.
+    /// Entries found in memory.
     pub memory_hits: u64,
-    /// Answers found on disk.
+    /// Entries found on disk.
     pub disk_hits: u64,
-    /// Answers found on the shared server.
+    /// Entries found on the shared server.
     pub shared_hits: u64,
-    /// Answers found nowhere.
+    /// Lookups that found no entry in any tier.
     pub misses: u64,
     /// Entries in memory.
     pub memory_entries: u64,
-    /// About how many bytes they take.
+    /// The approximate number of bytes they use.
     pub memory_bytes: u64,
-    /// Entries on disk; `None` where the disk cannot be used.
+    /// Entries on disk. `None` means that the disk cannot be used.
     pub disk_entries: Option<u64>,
     /// Bytes of the database in use.
     pub disk_bytes: Option<u64>,
     /// The folder of the disk tier.
     pub dir: Option<String>,
-    /// Whether the shared server answers; `None` without one, and before it was asked.
+    /// Whether the shared server is reachable. `None` without a server, and before the first connection attempt.
     pub is_shared_up: Option<bool>,
-    /// Things that went wrong with the disk or the shared server.
+    /// Errors of the disk and the shared server.
     pub errors: u64,
 }
 
 impl Store {
+    /// Creates the store of `config` without I/O and without starting a thread.
     pub(super) fn new(config: &config::Cache, on_start: &OnStart) -> Self {
-        let disk = config.folder().map(|folder| Disk::new(folder, config.max_bytes, on_start));
+        let disk = config.folder().map(|folder| DiskTier::new(folder, config.max_bytes, on_start));
         if disk.is_none() {
-            tracing::warn!("there is no home to keep answers in: set cache_dir to keep them on disk");
+            tracing::warn!("there is no home directory for the response cache: set cache_dir to store answers on disk");
         }
         Self {
-            memory: Memory::new(config.max_bytes),
+            memory: MemoryTier::new(config.max_bytes),
             disk,
-            shared: config.url.as_ref().map(|url| Shared::new(url, on_start)),
+            shared: config.url.as_ref().map(|url| SharedTier::new(url, on_start)),
             counts: Counts::default(),
         }
     }
 
-    pub(super) fn bound(&self, max_bytes: u64) {
+    /// Changes the number of bytes that the disk tier may use.
+    pub(super) fn set_max_bytes(&self, max_bytes: u64) {
         if let Some(disk) = &self.disk {
-            disk.bound(max_bytes);
+            disk.set_max_bytes(max_bytes);
         }
     }
 
-    /// The entry of `key` that is in memory and at most `max_age` old. Waits for nothing.
-    pub fn recall(&self, key: &Key, max_age: Duration) -> Option<Arc<Entry>> {
+    /// Returns the entry of `key` if it is in memory and at most `max_age` old. Does not wait.
+    pub fn get(&self, key: &Key, max_age: Duration) -> Option<Arc<Entry>> {
         let entry = self.memory.get(key, max_age)?;
-        count(&self.counts.memory_hits);
+        increment(&self.counts.memory_hits);
         Some(entry)
     }
 
-    /// The entry of `key` that is on disk or on the shared server, and at most `max_age` old; it is in memory from then on.
+    /// Loads the entry of `key` from disk or the shared server into memory and returns it if it is at most `max_age` old.
     ///
-    /// Never fails, and waits a moment at most: what is not found in time counts as not there. Needs a tokio runtime with
-    /// a clock. Cancel safety: nothing is lost.
-    pub async fn look_up(&self, key: &Key, max_age: Duration) -> Option<Arc<Entry>> {
+    /// Never fails, and waits a short time only: an entry that is not found in time counts as missing. Needs a tokio runtime
+    /// with a timer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn load(&self, key: &Key, max_age: Duration) -> Option<Arc<Entry>> {
         if let Some(disk) = &self.disk
             && let Some(entry) = disk.get(key, max_age).await
         {
-            count(&self.counts.disk_hits);
+            increment(&self.counts.disk_hits);
             return Some(self.remember(key, entry));
         }
         if let Some(shared) = &self.shared
             && let Some(entry) = shared.get(key).await
             && entry.is_fresh(max_age)
         {
-            count(&self.counts.shared_hits);
+            increment(&self.counts.shared_hits);
             let entry = self.remember(key, entry);
             if let Some(disk) = &self.disk {
                 disk.put(*key, Arc::clone(&entry), expires(&entry, max_age));
             }
             return Some(entry);
         }
-        count(&self.counts.misses);
+        increment(&self.counts.misses);
         None
     }
 
-    /// Keeps `entry` in memory at once and hands it over to the other tiers. Nobody has to take it when it is older than
-    /// `max_age`; a reader may be stricter.
-    ///
-    /// What comes back is ready when the entry is on disk, so that not even the end of the process by force can lose it any
-    /// more, or when it was given up. Dropping it loses nothing.
-    pub fn keep(&self, key: Key, entry: Arc<Entry>, max_age: Duration) -> Kept {
+    /// Puts `entry` into memory and queues it for the other tiers, which delete it when it is older than `max_age`.
+    pub fn put(&self, key: Key, entry: Arc<Entry>, max_age: Duration) -> PendingWrite {
         self.memory.insert(key, Arc::clone(&entry));
         if let Some(shared) = &self.shared {
             shared.put(key, Arc::clone(&entry), max_age);
         }
         let expires = expires(&entry, max_age);
-        Kept { told: self.disk.as_ref().and_then(|disk| disk.put(key, entry, expires)), limit: None }
+        PendingWrite { written: self.disk.as_ref().and_then(|disk| disk.put(key, entry, expires)) }
     }
 
-    /// Removes the entry of `key` from every tier: whoever asked for it cannot use it.
-    pub fn forget(&self, key: &Key) {
+    /// Removes the entry of `key` from every tier.
+    pub fn remove(&self, key: &Key) {
         self.memory.remove(key);
         if let Some(disk) = &self.disk {
             disk.remove(key);
@@ -147,10 +147,10 @@ impl Store {
         }
     }
 
-    /// What it has done and holds. Counting what is on disk may take a while.
+    /// Returns the statistics. Counting the entries on disk may take a while.
     pub async fn stats(&self) -> Stats {
-        let on_disk = match &self.disk {
-            Some(disk) => disk.holdings().await,
+        let disk_size = match &self.disk {
+            Some(disk) => disk.size().await,
             None => None,
         };
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -161,18 +161,18 @@ impl Store {
             misses: read(&self.counts.misses),
             memory_entries: self.memory.len(),
             memory_bytes: self.memory.bytes(),
-            disk_entries: on_disk.map(|holdings| holdings.entries),
-            disk_bytes: on_disk.map(|holdings| holdings.bytes),
+            disk_entries: disk_size.map(|size| size.entries),
+            disk_bytes: disk_size.map(|size| size.bytes),
             dir: self.disk.as_ref().map(|disk| disk.folder().display().to_string()),
-            is_shared_up: self.shared.as_ref().and_then(Shared::is_up),
-            errors: self.disk.as_ref().map_or(0, Disk::errors) + self.shared.as_ref().map_or(0, Shared::errors),
+            is_shared_up: self.shared.as_ref().and_then(SharedTier::is_up),
+            errors: self.disk.as_ref().map_or(0, DiskTier::errors) + self.shared.as_ref().map_or(0, SharedTier::errors),
         }
     }
 
-    /// Removes every entry from every tier; how many were on disk, or where there is none, in memory, and on the shared
-    /// server. Other processes keep what they have in memory until it is too old for them.
+    /// Removes every entry from every tier. Returns the number of entries on disk (in memory without a disk tier) and on
+    /// the shared server, or `None` if a tier could not be cleared.
     ///
-    /// `None` where a tier could not be cleared.
+    /// Other processes keep the entries in their memory until these are too old.
     pub async fn clear(&self) -> Option<u64> {
         let in_memory = self.memory.len();
         self.memory.clear();
@@ -184,21 +184,21 @@ impl Store {
             Some(shared) => shared.clear().await,
             None => Some(0),
         };
-        // What was being read meanwhile.
+        // Concurrent calls may have loaded entries meanwhile.
         self.memory.clear();
         Some(on_disk? + on_server?)
     }
 
-    pub(super) fn pause(&self, until: Instant) -> Vec<Paused> {
-        self.disk.as_ref().map_or_else(Vec::new, |disk| disk.pause(until))
+    pub(super) fn pause(&self, deadline: Instant) -> Vec<PausedWorker> {
+        self.disk.as_ref().map_or_else(Vec::new, |disk| disk.pause(deadline))
     }
 
-    pub(super) fn close(&self, until: Instant) {
+    pub(super) fn close(&self, deadline: Instant) {
         if let Some(disk) = &self.disk {
-            disk.close(until);
+            disk.close(deadline);
         }
         if let Some(shared) = &self.shared {
-            shared.close(until);
+            shared.close(deadline);
         }
     }
 
@@ -211,37 +211,32 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.close(Instant::now() + GRACE);
+        self.close(Instant::now() + DROP_TIMEOUT);
     }
 }
 
-/// Ready when an entry is on disk, or was given up. Dropping it loses nothing.
+/// An entry that is queued to be written to disk. Dropping this does not cancel the write.
 #[derive(Debug)]
-#[must_use = "an entry is kept whether or not this is awaited"]
-pub struct Kept {
-    told: Option<oneshot::Receiver<()>>,
-    limit: Option<Pin<Box<Sleep>>>,
+#[must_use = "an entry is written even if nobody waits for it"]
+pub struct PendingWrite {
+    /// `None` if the entry was not queued.
+    written: Option<oneshot::Receiver<()>>,
 }
 
-impl Future for Kept {
-    /// Whether it is on disk.
-    type Output = bool;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
-        let Some(told) = &mut self.told else { return Poll::Ready(false) };
-        if let Poll::Ready(outcome) = Pin::new(told).poll(context) {
-            self.told = None;
-            return Poll::Ready(outcome.is_ok());
-        }
-        let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(KEEP_LIMIT)));
-        limit.as_mut().poll(context).map(|()| false)
+impl PendingWrite {
+    /// Waits until the entry is on disk, where it survives a kill of the process. Returns `false` if writing it failed or
+    /// takes too long.
+    pub async fn written(self) -> bool {
+        let Some(written) = self.written else { return false };
+        matches!(timeout(WRITE_TIMEOUT, written).await, Ok(Ok(())))
     }
 }
 
+/// Returns when `entry` expires, in milliseconds since 1970.
 fn expires(entry: &Entry, max_age: Duration) -> u64 {
     entry.created.max(now()).saturating_add(millis(max_age))
 }
 
-fn count(counter: &AtomicU64) {
+fn increment(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

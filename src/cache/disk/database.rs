@@ -1,24 +1,24 @@
-//! The database of the disk tier: one connection to it, and every statement.
+//! The `SQLite` database of the disk tier, with all its statements.
 
 use std::io;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::place::{Identity, Lock, Place};
+use super::folder::{FileId, Folder, FolderLock};
 use crate::cache::key::Key;
 
-/// Marks the file as ours: "madc".
-const APPLICATION: i64 = 0x6d61_6463;
+/// Identifies the file as a cache of this library: "madc".
+const APPLICATION_ID: i64 = 0x6d61_6463;
 
-/// The layout of the tables.
+/// The version of the tables.
 const VERSION: i64 = 1;
 
-/// How many entries are looked at for one step of eviction.
-const STEP: u32 = 512;
+/// The number of entries that one statement may delete.
+const DELETE_BATCH: u32 = 512;
 
-/// How many free pages are given back to the file system in one go.
-const GIVEN_BACK: u64 = 2048;
+/// The number of free pages that are returned to the file system at a time.
+const SHRINK_BATCH: u64 = 2048;
 
 const TABLES: &str = "
     CREATE TABLE answers (
@@ -33,104 +33,110 @@ const TABLES: &str = "
 
 /// Why the database cannot be used.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// It is no database, none of ours, or damaged: a new one has to take its place.
+pub(super) enum DatabaseError {
+    /// The file is damaged, or belongs to another program, and has to be replaced.
     Damaged(String),
-    /// A newer version of this library has written it, and it must stay as it is.
+    /// The file was written by a newer version of this library and must not be changed.
     Newer,
-    /// Another process has been writing for long.
+    /// Other processes kept the database locked until the timeout.
     Busy,
-    /// It can be read, and takes no change: the disk is full.
+    /// The database can be read but not written: the disk is full.
     Unwritable(String),
-    /// Everything else: rights, a disk that fails.
+    /// Another error, such as missing permissions or a failing disk.
     Unusable(String),
 }
 
-/// One change of the database.
+/// A change of the database. Times are milliseconds since 1970.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// Times are milliseconds since 1970.
-    Put { key: Key, used: u64, expires: u64, entry: Vec<u8> },
-    /// The entry was used.
-    Touch { key: Key, used: u64 },
-    /// The entry is not to be used any more.
-    Remove { key: Key },
+    Put {
+        key: Key,
+        used: u64,
+        expires: u64,
+        entry: Vec<u8>,
+    },
+    /// Sets the time of the last use.
+    Touch {
+        key: Key,
+        used: u64,
+    },
+    Remove {
+        key: Key,
+    },
 }
 
-/// An entry as it is stored.
+/// A stored entry.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct Row {
     pub(super) used: u64,
     pub(super) entry: Vec<u8>,
 }
 
-/// What the database holds.
+/// The size of the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Holdings {
-    /// Entries, those that are too old for some readers among them.
+pub(crate) struct DatabaseSize {
+    /// The number of entries, including those that are too old for some readers.
     pub(crate) entries: u64,
-    /// Bytes of the pages in use.
+    /// The number of bytes of the pages in use.
     pub(crate) bytes: u64,
 }
 
-/// A connection.
+/// A connection to the database.
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
-    identity: Option<Identity>,
+    file_id: Option<FileId>,
 }
 
 impl Database {
-    /// Opens the database of `place`, and makes it where there is none. A damaged one is put aside first; whether that was
-    /// done is told beside it. `patience` is how long a statement waits for other processes.
-    pub(super) fn open(place: &Place, patience: Duration) -> Result<(Self, bool), Trouble> {
-        // Two that make a new database at the same time may fail with "database is locked" however long they would wait,
-        // while the journal mode changes. So one at a time does.
-        let lock = place.lock()?;
-        match Self::open_locked(place, &lock, patience) {
-            Err(Trouble::Damaged(_)) => {
-                place.set_aside(&lock)?;
-                Ok((Self::open_locked(place, &lock, patience)?, true))
+    /// Opens the database in `folder`, or creates it if it is missing. Sets a damaged one aside first, and returns whether it
+    /// did. `busy_timeout` is how long a statement waits for other processes.
+    pub(super) fn open(folder: &Folder, busy_timeout: Duration) -> Result<(Self, bool), DatabaseError> {
+        // While the journal mode changes, concurrent processes fail with "database is locked" without any wait.
+        let lock = folder.lock()?;
+        match Self::open_locked(folder, &lock, busy_timeout) {
+            Err(DatabaseError::Damaged(_)) => {
+                folder.set_database_aside(&lock)?;
+                Ok((Self::open_locked(folder, &lock, busy_timeout)?, true))
             }
             opened => Ok((opened?, false)),
         }
     }
 
-    fn open_locked(place: &Place, lock: &Lock, patience: Duration) -> Result<Self, Trouble> {
-        if place.is_obstructed() {
-            return Err(Trouble::Damaged("something else has its name".to_owned()));
+    fn open_locked(folder: &Folder, lock: &FolderLock, busy_timeout: Duration) -> Result<Self, DatabaseError> {
+        if folder.is_obstructed() {
+            return Err(DatabaseError::Damaged("its name belongs to something other than a file".to_owned()));
         }
-        place.create(lock)?;
+        folder.create_database(lock)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(place.database(), flags)?;
-        connection.busy_timeout(patience)?;
+        let mut connection = Connection::open_with_flags(folder.database(), flags)?;
+        connection.busy_timeout(busy_timeout)?;
         set_up(&mut connection)?;
-        Ok(Self { connection, identity: place.identity() })
+        Ok(Self { connection, file_id: folder.database_id() })
     }
 
-    /// Whether it still is what the name leads to: it may have been deleted, or put aside by another process.
-    pub(super) fn is_current(&self, place: &Place) -> bool {
-        self.identity.is_some() && self.identity == place.identity()
+    /// Returns whether the open file still has the database's name. It may have been deleted or replaced.
+    pub(super) fn is_current(&self, folder: &Folder) -> bool {
+        self.file_id.is_some() && self.file_id == folder.database_id()
     }
 
-    /// Takes it out of the way where it still is what the name leads to.
-    pub(super) fn set_aside(self, place: &Place) -> io::Result<()> {
-        let lock = place.lock()?;
-        let is_current = self.is_current(place);
+    /// Sets the database aside, unless another process already did.
+    pub(super) fn set_aside(self, folder: &Folder) -> io::Result<()> {
+        let lock = folder.lock()?;
+        let is_current = self.is_current(folder);
         drop(self);
-        if is_current { place.set_aside(&lock) } else { Ok(()) }
+        if is_current { folder.set_database_aside(&lock) } else { Ok(()) }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Result<Option<Stored>, Trouble> {
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Row>, DatabaseError> {
         let mut statement = self.connection.prepare_cached("SELECT used, entry FROM answers WHERE key = ?1")?;
-        let stored = statement.query_row([key.as_bytes().as_slice()], |row| {
-            Ok(Stored { used: unsigned(row.get(0)?), entry: row.get(1)? })
-        });
-        Ok(stored.optional()?)
+        let row = statement
+            .query_row([key.as_bytes().as_slice()], |row| Ok(Row { used: unsigned(row.get(0)?), entry: row.get(1)? }));
+        Ok(row.optional()?)
     }
 
-    /// Makes all of `changes`, or none.
-    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+    /// Applies all of `changes` or none.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), DatabaseError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for change in changes {
             match change {
@@ -152,16 +158,16 @@ impl Database {
         Ok(transaction.commit()?)
     }
 
-    /// Deletes what nobody takes any more at `now`, a number of entries at a time; how many.
-    pub(super) fn expire(&mut self, now: u64) -> Result<usize, Trouble> {
+    /// Deletes a bounded number of entries that have expired at `now`. Returns the number.
+    pub(super) fn expire(&mut self, now: u64) -> Result<usize, DatabaseError> {
         const SQL: &str = "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE expires < ?1 LIMIT ?2)";
-        let deleted = self.connection.prepare_cached(SQL)?.execute(params![signed(now), STEP])?;
+        let deleted = self.connection.prepare_cached(SQL)?.execute(params![signed(now), DELETE_BATCH])?;
         Ok(deleted)
     }
 
-    /// Deletes the entries that were used the longest ago until all take at most nine tenths of `max_bytes`, where they take
-    /// more than that bound; how many. Each step is a change of its own, so that others can write in between.
-    pub(super) fn evict(&mut self, max_bytes: u64) -> Result<u64, Trouble> {
+    /// Deletes the least recently used entries if the database uses more than `max_bytes`, until it uses at most nine tenths
+    /// of that. Returns the number. Each step is a transaction of its own, so that other processes can write in between.
+    pub(super) fn evict(&mut self, max_bytes: u64) -> Result<u64, DatabaseError> {
         if self.used_bytes()? <= max_bytes {
             return Ok(0);
         }
@@ -169,7 +175,7 @@ impl Database {
         let mut evicted = 0;
         loop {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Looked at again: another process may have evicted meanwhile.
+            // Another process may have evicted entries meanwhile.
             let excess = used_bytes(&transaction)?.saturating_sub(target);
             let oldest = if excess == 0 { Vec::new() } else { oldest(&transaction, excess)? };
             for row in &oldest {
@@ -183,55 +189,55 @@ impl Database {
         }
     }
 
-    /// Gives free pages back to the file system, where there are many.
-    pub(super) fn give_back(&self) -> Result<(), Trouble> {
+    /// Returns free pages to the file system if there are many.
+    pub(super) fn shrink(&self) -> Result<(), DatabaseError> {
         let (pages, free) = (number(&self.connection, "page_count")?, number(&self.connection, "freelist_count")?);
         if free > pages / 4 && free > 64 {
-            vacuum(&self.connection, free.min(GIVEN_BACK))?;
+            vacuum(&self.connection, free.min(SHRINK_BATCH))?;
         }
         Ok(())
     }
 
-    pub(super) fn holdings(&self) -> Result<Holdings, Trouble> {
+    pub(super) fn size(&self) -> Result<DatabaseSize, DatabaseError> {
         let mut count = self.connection.prepare_cached("SELECT count(*) FROM answers")?;
         let entries = unsigned(count.query_row([], |row| row.get(0))?);
-        Ok(Holdings { entries, bytes: self.used_bytes()? })
+        Ok(DatabaseSize { entries, bytes: self.used_bytes()? })
     }
 
-    /// Deletes every entry and makes the files small; how many entries there were.
-    pub(super) fn clear(&mut self) -> Result<u64, Trouble> {
+    /// Deletes every entry and shrinks the files. Returns the number of entries.
+    pub(super) fn clear(&mut self) -> Result<u64, DatabaseError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let count: i64 = transaction.query_row("SELECT count(*) FROM answers", [], |row| row.get(0))?;
         transaction.execute("DELETE FROM answers", [])?;
         transaction.commit()?;
         vacuum(&self.connection, u64::from(u32::MAX >> 1))?;
-        // Fails while another process reads; then the log stays as long as it is and is written over.
+        // Fails while another process reads. The log then keeps its size and is overwritten.
         drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         Ok(unsigned(count))
     }
 
-    fn used_bytes(&self) -> Result<u64, Trouble> {
+    fn used_bytes(&self) -> Result<u64, DatabaseError> {
         Ok(used_bytes(&self.connection)?)
     }
 }
 
-fn set_up(connection: &mut Connection) -> Result<(), Trouble> {
+fn set_up(connection: &mut Connection) -> Result<(), DatabaseError> {
     let version = signed_number(connection, "user_version")?;
     let application = signed_number(connection, "application_id")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version) {
-        (APPLICATION, VERSION) | (0, 0) => {}
-        (APPLICATION, newer) if newer > VERSION => return Err(Trouble::Newer),
-        _ => return Err(Trouble::Damaged("it belongs to another program".to_owned())),
+        (APPLICATION_ID, VERSION) | (0, 0) => {}
+        (APPLICATION_ID, newer) if newer > VERSION => return Err(DatabaseError::Newer),
+        _ => return Err(DatabaseError::Damaged("it belongs to another program".to_owned())),
     }
     if version == 0 && tables > 0 {
-        return Err(Trouble::Damaged("it belongs to another program".to_owned()));
+        return Err(DatabaseError::Damaged("it belongs to another program".to_owned()));
     }
     if version == 0 {
-        // Before the first page is written; later it has no effect.
+        // Has no effect after the first page is written.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     }
-    // Without a log beside it (some network folders) it would be slower and still right.
+    // Some network file systems do not support a log. The database is slower without it but still correct.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(
         "PRAGMA synchronous = NORMAL;
@@ -243,17 +249,17 @@ fn set_up(connection: &mut Connection) -> Result<(), Trouble> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(TABLES)?;
         transaction
-            .execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"))?;
+            .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"))?;
         transaction.commit()?;
     }
     Ok(())
 }
 
-/// The rows that were used the longest ago and take about `bytes` together.
+/// Returns the least recently used rows that use about `bytes` together.
 fn oldest(connection: &Connection, bytes: u64) -> rusqlite::Result<Vec<i64>> {
     const SQL: &str = "SELECT rowid, length(entry) FROM answers ORDER BY used LIMIT ?1";
     let mut statement = connection.prepare_cached(SQL)?;
-    let mut rows = statement.query([STEP])?;
+    let mut rows = statement.query([DELETE_BATCH])?;
     let (mut found, mut size) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         found.push(row.get(0)?);
@@ -265,7 +271,7 @@ fn oldest(connection: &Connection, bytes: u64) -> rusqlite::Result<Vec<i64>> {
     Ok(found)
 }
 
-/// Gives at most `pages` free ones back, one with every row of the answer.
+/// Returns at most `pages` free pages to the file system, one for each row of the result.
 fn vacuum(connection: &Connection, pages: u64) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = statement.query([])?;
@@ -294,27 +300,27 @@ fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
-/// Whether a file could not be made longer, or its content not be brought to the disk.
-fn is_write(extended_code: i32) -> bool {
+/// Returns whether a file could not be extended or synchronized.
+fn is_write_failure(extended_code: i32) -> bool {
     use rusqlite::ffi;
     let codes =
         [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE, ffi::SQLITE_IOERR_SHMSIZE];
     codes.contains(&extended_code)
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
         match error {
             rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
                 ErrorCode::DiskFull | ErrorCode::ReadOnly => Self::Unwritable(text),
-                ErrorCode::SystemIoFailure if is_write(failure.extended_code) => Self::Unwritable(text),
-                // The unknown one is that of a table or a column that is missing.
+                ErrorCode::SystemIoFailure if is_write_failure(failure.extended_code) => Self::Unwritable(text),
+                // The code of a missing table or column is unknown.
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown => Self::Damaged(text),
                 _ => Self::Unusable(text),
             },
-            // The file holds values of other types than were written.
+            // The file has values of other types than were written.
             rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..) => {
                 Self::Damaged(text)
             }
@@ -323,7 +329,7 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for DatabaseError {
     fn from(error: io::Error) -> Self {
         Self::Unusable(error.to_string())
     }

@@ -1,83 +1,89 @@
-//! Whether the disk is used at the moment, and what was said about it.
+//! Whether the disk tier is usable, and what was logged about it.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::database::Trouble;
+use super::database::DatabaseError;
 use crate::sync::{Mutex, lock};
 
-/// How long a disk is left alone that could not be used.
-const REST: Duration = Duration::from_secs(30);
+/// How long a disk is not used after an error.
+const ERROR_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// How long it is left alone where it only does not answer.
-const LATE_REST: Duration = Duration::from_secs(5);
+/// How long a disk is not used after it responded too late.
+const TIMEOUT_COOLDOWN: Duration = Duration::from_secs(5);
 
-/// How many look-ups in a row have to be late before that is called trouble: a machine may be busy once.
-const LATE: u32 = 3;
+/// The number of consecutive timeouts that start a cooldown. A busy machine may cause one.
+const MAX_TIMEOUTS: u32 = 3;
 
-/// Shared by all who use one folder.
+/// The health of a folder, shared by its reader and its writer.
 #[derive(Debug, Default)]
 pub(super) struct DiskHealth {
-    /// Neither read nor written before.
-    reads_from: Mutex<Option<Instant>>,
-    /// Not written before.
-    writes_from: Mutex<Option<Instant>>,
-    /// Whether the one who reads has the database open.
+    /// The end of the cooldown of all access.
+    unusable_until: Mutex<Option<Instant>>,
+    /// The end of the cooldown of writes.
+    unwritable_until: Mutex<Option<Instant>>,
+    /// Whether the reader has the database open.
     is_open: AtomicBool,
-    late: AtomicU32,
+    timeouts: AtomicU32,
     errors: AtomicU64,
-    is_told: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 impl DiskHealth {
-    pub(super) fn may_read(&self) -> bool {
-        is_over(&self.reads_from)
+    pub(super) fn can_read(&self) -> bool {
+        is_over(&self.unusable_until)
     }
 
-    pub(super) fn may_write(&self) -> bool {
-        self.may_read() && is_over(&self.writes_from)
+    pub(super) fn can_write(&self) -> bool {
+        self.can_read() && is_over(&self.unwritable_until)
     }
 
     pub(super) fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// Takes note of what went wrong in `folder`.
-    pub(super) fn failed(&self, folder: &Path, trouble: &Trouble) {
+    /// Records and logs an error of the database in `folder`.
+    pub(super) fn failed(&self, folder: &Path, error: &DatabaseError) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let folder = folder.display();
-        match trouble {
-            Trouble::Busy => tracing::debug!("the response cache in {folder} is in use for long by other processes"),
-            Trouble::Damaged(text) => {
-                self.tell(format_args!("the response cache in {folder} is damaged ({text}) and begun anew"));
+        match error {
+            DatabaseError::Busy => tracing::debug!("other processes keep the response cache in {folder} locked"),
+            DatabaseError::Damaged(text) => {
+                self.log(format_args!("the response cache in {folder} is damaged ({text}); a new one replaces it"));
             }
-            Trouble::Newer => {
-                rest(&self.reads_from, REST);
-                self.tell(format_args!(
-                    "the response cache in {folder} was written by a newer version: answers are not kept on disk"
+            DatabaseError::Newer => {
+                start_cooldown(&self.unusable_until, ERROR_COOLDOWN);
+                self.log(format_args!(
+                    "the response cache in {folder} was written by a newer version; answers are not stored on disk: \
+                     upgrade this version, or set another cache_dir"
                 ));
             }
-            Trouble::Unwritable(text) => {
-                rest(&self.writes_from, REST);
-                self.tell(format_args!("the response cache in {folder} takes no more ({text}): no answers are added"));
+            DatabaseError::Unwritable(text) => {
+                start_cooldown(&self.unwritable_until, ERROR_COOLDOWN);
+                self.log(format_args!(
+                    "the response cache in {folder} cannot be written ({text}); new answers are not stored on disk: \
+                     free space, or set another cache_dir"
+                ));
             }
-            Trouble::Unusable(text) => {
-                rest(&self.reads_from, REST);
-                self.tell(format_args!(
-                    "the response cache in {folder} cannot be used ({text}): answers are not kept on disk"
+            DatabaseError::Unusable(text) => {
+                start_cooldown(&self.unusable_until, ERROR_COOLDOWN);
+                self.log(format_args!(
+                    "the response cache in {folder} cannot be used ({text}); answers are not stored on disk: check its \
+                     permissions, or set another cache_dir"
                 ));
             }
         }
     }
 
-    /// A new database has taken the place of one that was damaged.
+    /// Records and logs that a new database has replaced a damaged one.
     pub(super) fn replaced(&self, folder: &Path) {
-        self.failed(folder, &Trouble::Damaged("put aside as answers.damaged".to_owned()));
+        self.failed(folder, &DatabaseError::Damaged("moved to answers.damaged".to_owned()));
     }
 
-    /// Whether the database is open for reading. To open it may take longer than to read: other processes may be making it,
-    /// or the last one was ended by force.
+    /// Returns whether the database is open for reading. Opening it may take longer than reading: other processes may be
+    /// creating it, or the last one was killed.
     pub(super) fn is_open(&self) -> bool {
         self.is_open.load(Ordering::Relaxed)
     }
@@ -86,25 +92,27 @@ impl DiskHealth {
         self.is_open.store(is_open, Ordering::Relaxed);
     }
 
-    /// A look-up was answered.
-    pub(super) fn in_time(&self) {
-        self.late.store(0, Ordering::Relaxed);
+    /// Records a lookup that was answered in time.
+    pub(super) fn responded(&self) {
+        self.timeouts.store(0, Ordering::Relaxed);
     }
 
-    /// A look-up was given up.
-    pub(super) fn late(&self, folder: &Path) {
-        if self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE {
+    /// Records a lookup that timed out.
+    pub(super) fn timed_out(&self, folder: &Path) {
+        if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TIMEOUTS {
             self.errors.fetch_add(1, Ordering::Relaxed);
-            self.late.store(0, Ordering::Relaxed);
-            rest(&self.reads_from, LATE_REST);
-            let folder = folder.display();
-            self.tell(format_args!("the disk of the response cache in {folder} does not answer: it is left alone"));
+            self.timeouts.store(0, Ordering::Relaxed);
+            start_cooldown(&self.unusable_until, TIMEOUT_COOLDOWN);
+            let (folder, seconds) = (folder.display(), TIMEOUT_COOLDOWN.as_secs());
+            self.log(format_args!(
+                "the disk of the response cache in {folder} does not respond; it is not used for {seconds} seconds"
+            ));
         }
     }
 
-    /// Said once for each folder, not for each call.
-    fn tell(&self, text: std::fmt::Arguments<'_>) {
-        if self.is_told.swap(true, Ordering::Relaxed) {
+    /// Logs a warning the first time, so that not every call repeats it.
+    fn log(&self, text: fmt::Arguments<'_>) {
+        if self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::debug!("{text}");
         } else {
             tracing::warn!("{text}");
@@ -112,10 +120,10 @@ impl DiskHealth {
     }
 }
 
-fn is_over(from: &Mutex<Option<Instant>>) -> bool {
-    lock(from).is_none_or(|from| Instant::now() >= from)
+fn is_over(until: &Mutex<Option<Instant>>) -> bool {
+    lock(until).is_none_or(|until| Instant::now() >= until)
 }
 
-fn rest(from: &Mutex<Option<Instant>>, pause: Duration) {
-    *lock(from) = Some(Instant::now() + pause);
+fn start_cooldown(until: &Mutex<Option<Instant>>, cooldown: Duration) {
+    *lock(until) = Some(Instant::now() + cooldown);
 }

@@ -1,13 +1,12 @@
-//! The tier on disk, shared by all processes that name one folder.
+//! The disk tier, shared by all processes that use one folder.
 //!
-//! One `SQLite` database with a write-ahead log. No call waits for it on a thread that serves others: one thread reads, one
-//! writes, and a caller waits for the first for a moment and for the second where it wants to. Whatever goes wrong here,
-//! a call goes on without it.
+//! It is an `SQLite` database with a write-ahead log, which one thread reads and another one writes. A call waits a short
+//! time for the reader, and for the writer only if it wants to. Errors are logged and never fail a call.
 
-mod access;
 mod database;
+mod folder;
 mod health;
-mod place;
+mod lazy_database;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -23,86 +22,94 @@ use tokio::time::timeout;
 
 use super::entry::Entry;
 use super::key::Key;
-use super::worker::{OnStart, Paused, Worker};
+use super::thread::OnStart;
+use super::worker::{PausedWorker, Worker};
+use folder::Folder;
 use health::DiskHealth;
-use place::Place;
-use reader::{Found, Read, Reader};
-use writer::{Bounds, Write, Writer};
+use reader::{Read, ReadResult, Reader};
+use writer::{Sizes, Write, Writer};
 
-pub(super) use database::Holdings;
+pub(super) use database::DatabaseSize;
 
-/// How long a call waits for what is on disk. The tests of this module are about other things.
-const READ_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 250 });
+/// How long a call waits for the disk. Unit tests are not about this limit.
+const READ_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 250 });
 
-/// How long the first ones wait, for whom the database has to be opened.
-const OPEN_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 1000 });
+/// How long a call waits if the database has to be opened first.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 1000 });
 
-/// How long whoever asks for it waits for the whole database to be counted or cleared.
-const CARE_LIMIT: Duration = Duration::from_secs(30);
+/// How long counting or clearing the whole database may take.
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many bytes of entries wait to be written at most.
+/// The number of bytes of entries that may be queued for writing.
 const MAX_QUEUED: u64 = 64 * 1024 * 1024;
 
-/// One folder.
+/// The tier in one folder.
 #[derive(Debug)]
-pub(super) struct Disk {
-    place: Place,
+pub(super) struct DiskTier {
+    folder: Folder,
     health: Arc<DiskHealth>,
-    bounds: Arc<Bounds>,
+    sizes: Arc<Sizes>,
     reader: Worker<Reader>,
     writer: Worker<Writer>,
 }
 
-impl Disk {
-    /// The tier in `folder`. Nothing is opened, made or started before the first use.
+impl DiskTier {
+    /// Creates the tier in `folder` without opening, creating or starting anything.
     pub(super) fn new(folder: PathBuf, max_bytes: u64, on_start: &OnStart) -> Self {
-        let (place, health, bounds) = (Place::new(folder), Arc::<DiskHealth>::default(), Arc::<Bounds>::default());
-        bounds.max_bytes.store(max_bytes, Ordering::Relaxed);
-        let reader = Reader::new(place.clone(), Arc::clone(&health));
-        let writer = Writer::new(place.clone(), Arc::clone(&health), Arc::clone(&bounds));
+        let folder = Folder::new(folder);
+        let (health, sizes) = (Arc::<DiskHealth>::default(), Arc::<Sizes>::default());
+        sizes.max_bytes.store(max_bytes, Ordering::Relaxed);
+        let reader = {
+            let (folder, health) = (folder.clone(), Arc::clone(&health));
+            move || Reader::new(folder.clone(), Arc::clone(&health))
+        };
+        let writer = {
+            let (folder, health, sizes) = (folder.clone(), Arc::clone(&health), Arc::clone(&sizes));
+            move || Writer::new(folder.clone(), Arc::clone(&health), Arc::clone(&sizes))
+        };
         Self {
-            place,
+            folder,
             health,
-            bounds,
-            reader: Worker::new("madspark-cache-r", reader, Arc::clone(on_start)),
-            writer: Worker::new("madspark-cache-w", writer, Arc::clone(on_start)),
+            sizes,
+            reader: Worker::new("madspark-cache-r", on_start, reader),
+            writer: Worker::new("madspark-cache-w", on_start, writer),
         }
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.place.folder()
+        self.folder.path()
     }
 
-    /// From now on the files take `max_bytes` at most.
-    pub(super) fn bound(&self, max_bytes: u64) {
-        self.bounds.max_bytes.store(max_bytes, Ordering::Relaxed);
+    /// Changes the number of bytes that the database may use.
+    pub(super) fn set_max_bytes(&self, max_bytes: u64) {
+        self.sizes.max_bytes.store(max_bytes, Ordering::Relaxed);
     }
 
-    /// The entry of `key`, where it is at most `max_age` old. `None` as well where the disk does not answer in time.
+    /// Returns the entry of `key` if it is at most `max_age` old. A disk that does not respond in time has no entry.
     pub(super) async fn get(&self, key: &Key, max_age: Duration) -> Option<Entry> {
-        if !self.health.may_read() {
+        if !self.health.can_read() {
             return None;
         }
-        let (reply, found) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         if !self.reader.send(Read::Entry { key: *key, reply }) {
-            self.health.late(self.place.folder());
+            self.health.timed_out(self.folder.path());
             return None;
         }
-        let limit = if self.health.is_open() { READ_LIMIT } else { OPEN_LIMIT };
-        let Ok(found) = timeout(limit, found).await else {
-            self.health.late(self.place.folder());
+        let limit = if self.health.is_open() { READ_TIMEOUT } else { OPEN_TIMEOUT };
+        let Ok(result) = timeout(limit, result).await else {
+            self.health.timed_out(self.folder.path());
             return None;
         };
-        self.health.in_time();
-        match found.unwrap_or(Found::Nothing) {
-            Found::Nothing => None,
-            Found::Garbage => {
+        self.health.responded();
+        match result.unwrap_or(ReadResult::Missing) {
+            ReadResult::Missing => None,
+            ReadResult::Invalid => {
                 self.remove(key);
                 None
             }
-            Found::Entry(entry, is_noted) => {
+            ReadResult::Found { entry, is_touch_due } => {
                 let entry = Some(entry).filter(|entry| entry.is_fresh(max_age))?;
-                if is_noted {
+                if is_touch_due {
                     self.writer.send(Write::Touch { key: *key });
                 }
                 Some(entry)
@@ -110,23 +117,25 @@ impl Disk {
         }
     }
 
-    /// Hands `entry` over to be written; nobody is to take it after `expires`, in milliseconds since 1970. What comes back
-    /// is told when it is on disk, and dropped when it was given up; `None` where that is known at once.
+    /// Queues `entry` for writing, to be deleted after `expires`, in milliseconds since 1970.
+    ///
+    /// The returned receiver completes when the entry is on disk, and fails if writing it failed. `None` means that it was
+    /// not queued.
     pub(super) fn put(&self, key: Key, entry: Arc<Entry>, expires: u64) -> Option<oneshot::Receiver<()>> {
         let size = entry.size();
-        let is_huge = size > self.bounds.max_bytes.load(Ordering::Relaxed) / 4;
-        if is_huge || !self.health.may_write() {
+        let is_too_large = size > self.sizes.max_bytes.load(Ordering::Relaxed) / 4;
+        if is_too_large || !self.health.can_write() {
             return None;
         }
-        if self.bounds.queued.fetch_add(size, Ordering::Relaxed) + size > MAX_QUEUED {
-            self.bounds.queued.fetch_sub(size, Ordering::Relaxed);
+        if self.sizes.queued.fetch_add(size, Ordering::Relaxed) + size > MAX_QUEUED {
+            self.sizes.queued.fetch_sub(size, Ordering::Relaxed);
             return None;
         }
-        let (done, told) = oneshot::channel();
-        if self.writer.send(Write::Put { key, entry, expires, done }) {
-            return Some(told);
+        let (written, is_written) = oneshot::channel();
+        if self.writer.send(Write::Put { key, entry, expires, written }) {
+            return Some(is_written);
         }
-        self.bounds.queued.fetch_sub(size, Ordering::Relaxed);
+        self.sizes.queued.fetch_sub(size, Ordering::Relaxed);
         None
     }
 
@@ -134,33 +143,33 @@ impl Disk {
         self.writer.send(Write::Remove { key: *key });
     }
 
-    /// What the database holds; `None` where it cannot be used.
-    pub(super) async fn holdings(&self) -> Option<Holdings> {
-        let (reply, counted) = oneshot::channel();
-        self.reader.send(Read::Holdings { reply });
-        timeout(CARE_LIMIT, counted).await.ok()?.ok()
+    /// Returns the size of the database, or `None` if it cannot be used.
+    pub(super) async fn size(&self) -> Option<DatabaseSize> {
+        let (reply, size) = oneshot::channel();
+        self.reader.send(Read::Size { reply });
+        timeout(MAINTENANCE_TIMEOUT, size).await.ok()?.ok()
     }
 
-    /// Deletes every entry; how many there were. `None` where the database cannot be used.
+    /// Deletes every entry and returns their number, or `None` if the database cannot be used.
     pub(super) async fn clear(&self) -> Option<u64> {
         let (reply, cleared) = oneshot::channel();
         self.writer.send(Write::Clear { reply });
-        timeout(CARE_LIMIT, cleared).await.ok()?.ok()
+        timeout(MAINTENANCE_TIMEOUT, cleared).await.ok()?.ok()
     }
 
-    /// What went wrong so far.
+    /// Returns the number of errors so far.
     pub(super) fn errors(&self) -> u64 {
         self.health.errors()
     }
 
-    /// Has both threads close their files until what comes back is dropped, or `until` has come.
-    pub(super) fn pause(&self, until: Instant) -> Vec<Paused> {
-        [self.writer.pause(until), self.reader.pause(until)].into_iter().flatten().collect()
+    /// Closes the files of both threads until the returned guards are dropped. Waits until `deadline` at most.
+    pub(super) fn pause(&self, deadline: Instant) -> Vec<PausedWorker> {
+        [self.writer.pause(deadline), self.reader.pause(deadline)].into_iter().flatten().collect()
     }
 
-    /// Writes what was handed over and ends both threads; `until` at the latest.
-    pub(super) fn close(&self, until: Instant) {
-        self.writer.close(until);
-        self.reader.close(until);
+    /// Writes what is queued and ends both threads. Waits until `deadline` at most.
+    pub(super) fn close(&self, deadline: Instant) {
+        self.writer.close(deadline);
+        self.reader.close(deadline);
     }
 }

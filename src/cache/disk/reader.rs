@@ -1,90 +1,91 @@
-//! The thread that reads. It has a connection of its own, so that it never stands behind a write.
+//! The thread that reads the database, on a connection of its own so that it never waits for a write.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::access::Access;
-use super::database::{Database, Holdings};
+use super::database::{Database, DatabaseSize};
+use super::folder::Folder;
 use super::health::DiskHealth;
-use super::place::Place;
+use super::lazy_database::LazyDatabase;
 use crate::cache::entry::{Entry, now};
 use crate::cache::key::Key;
 use crate::cache::worker::Work;
 
 /// How long a read waits for other processes.
-const PATIENCE: Duration = Duration::from_millis(200);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How coarsely it is noted when an entry was used, in milliseconds: most reads need no write.
-const USE_GRAIN: u64 = 60 * 60 * 1000;
+/// The resolution of the time of an entry's last use, in milliseconds. It is coarse, so that most reads need no write.
+const LAST_USE_RESOLUTION: u64 = 60 * 60 * 1000;
 
-/// What is asked of the thread.
+/// A job of the reader. A reply that is dropped unsent means that the database cannot be used.
 #[derive(Debug)]
 pub(super) enum Read {
-    Entry { key: Key, reply: oneshot::Sender<Found> },
-    Holdings { reply: oneshot::Sender<Holdings> },
+    Entry { key: Key, reply: oneshot::Sender<ReadResult> },
+    Size { reply: oneshot::Sender<DatabaseSize> },
 }
 
-/// What was found under a key.
 #[derive(Debug)]
-pub(super) enum Found {
-    Nothing,
-    /// With whether its use has to be noted.
-    Entry(Entry, bool),
-    /// What is stored cannot be read.
-    Garbage,
+pub(super) enum ReadResult {
+    Missing,
+    /// The stored bytes are not a valid entry.
+    Invalid,
+    Found {
+        entry: Entry,
+        /// Whether the time of its last use has to be updated.
+        is_touch_due: bool,
+    },
 }
 
-/// The thread's own.
 #[derive(Debug)]
 pub(super) struct Reader {
-    access: Access,
+    database: LazyDatabase,
 }
 
 impl Reader {
-    pub(super) fn new(place: Place, health: Arc<DiskHealth>) -> Self {
-        Self { access: Access::new(place, health, PATIENCE) }
+    pub(super) fn new(folder: Folder, health: Arc<DiskHealth>) -> Self {
+        Self { database: LazyDatabase::new(folder, health, BUSY_TIMEOUT) }
     }
 
-    fn find(&mut self, key: &Key) -> Found {
-        if self.access.is_missing() || !self.access.health().may_read() {
-            return Found::Nothing;
+    fn read(&mut self, key: &Key) -> ReadResult {
+        if self.database.is_missing() || !self.database.health.can_read() {
+            return ReadResult::Missing;
         }
-        let found = self.access.with(|database| database.get(key));
-        self.access.health().set_open(found.is_ok());
-        let Ok(Some(stored)) = found else { return Found::Nothing };
-        let is_noted = now().saturating_sub(stored.used) > USE_GRAIN;
-        Entry::decode(key, &stored.entry).map_or(Found::Garbage, |entry| Found::Entry(entry, is_noted))
+        let row = self.database.with(|database| database.get(key));
+        self.database.health.set_open(row.is_ok());
+        let Ok(Some(row)) = row else { return ReadResult::Missing };
+        let is_touch_due = now().saturating_sub(row.used) > LAST_USE_RESOLUTION;
+        Entry::decode(key, &row.entry).map_or(ReadResult::Invalid, |entry| ReadResult::Found { entry, is_touch_due })
     }
 }
 
 impl Work for Reader {
     type Job = Read;
 
-    /// A caller that has given up is told nothing; one that finds nothing told is told by that.
     fn run(&mut self, jobs: Vec<Read>) {
         for job in jobs {
             match job {
+                // The caller has given up.
                 Read::Entry { reply, .. } if reply.is_closed() => {}
                 Read::Entry { key, reply } => {
-                    let found = self.find(&key);
-                    let _ = reply.send(found);
+                    let result = self.read(&key);
+                    let _ = reply.send(result);
                 }
-                Read::Holdings { reply } if self.access.is_missing() => {
-                    let _ = reply.send(Holdings::default());
+                Read::Size { reply } if self.database.is_missing() => {
+                    let _ = reply.send(DatabaseSize::default());
                 }
-                Read::Holdings { reply } => {
-                    if let Ok(holdings) = self.access.with(|database| Database::holdings(database)) {
-                        let _ = reply.send(holdings);
+                Read::Size { reply } => {
+                    if let Ok(size) = self.database.with(|database| Database::size(database)) {
+                        let _ = reply.send(size);
                     }
                 }
             }
         }
     }
 
-    fn let_go(&mut self) {
-        self.access.health().set_open(false);
-        self.access.let_go();
+    fn close_files(&mut self) {
+        self.database.health.set_open(false);
+        self.database.close();
     }
 }
