@@ -1,7 +1,7 @@
-//! What the tests of the cache share.
+//! Shared helpers of the cache tests.
 
-mod flights;
-mod questions;
+mod keys;
+mod single_flight;
 pub(super) mod stores;
 
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::message::Usage;
 use crate::provider::Target;
 use crate::transport::WireRequest;
 
-/// An answer.
+/// Returns an entry with `text`.
 pub(super) fn entry(text: &str) -> Entry {
     Entry::new(text, Provider::Ollama, "gemma3:4b", Usage { input: 3, output: 5, ..Usage::default() })
 }
 
-/// The key of a question.
-pub(super) fn key(question: &str) -> Key {
+/// Returns the key of a request with `prompt`.
+pub(super) fn key(prompt: &str) -> Key {
     let target = Target {
         provider: Provider::Ollama,
         model: Arc::from("gemma3:4b"),
@@ -32,7 +32,7 @@ pub(super) fn key(question: &str) -> Key {
         method: reqwest::Method::POST,
         url: url::Url::parse("http://localhost/api/chat").unwrap(),
         headers: Vec::new(),
-        body: bytes::Bytes::copy_from_slice(question.as_bytes()),
+        body: bytes::Bytes::copy_from_slice(prompt.as_bytes()),
     };
     Key::of(&target, &wire, None)
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::log;
 use super::loop_queue::LoopQueues;
 use super::python_thread::PythonThread;
-use crate::cache::{Cache, Pause};
+use crate::cache::{Cache, PauseGuard};
 use crate::router::Engine;
 use crate::sync::lock;
 
@@ -42,7 +42,7 @@ static PROCESS: Mutex<Option<Arc<Process>>> = Mutex::new(None);
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// The caches that are paused while the process forks; locked like [`PROCESS`].
-static PAUSES: Mutex<Vec<Pause>> = Mutex::new(Vec::new());
+static PAUSES: Mutex<Vec<PauseGuard>> = Mutex::new(Vec::new());
 
 /// The shared state of this process.
 pub(super) struct Process {
@@ -223,7 +223,7 @@ fn before_fork(py: Python<'_>) {
     log::lock_for_fork();
 }
 
-fn after_fork(end: fn(Option<Pause>)) {
+fn after_fork(end: fn(Option<PauseGuard>)) {
     log::unlock_after_fork();
     end(lock(&PAUSES).pop());
 }

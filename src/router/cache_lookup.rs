@@ -9,7 +9,7 @@ use super::call_state::CallState;
 use super::facts::depends_on_facts;
 use super::send::{codec_for, encode};
 use super::{Engine, Router};
-use crate::cache::{Entry, Kept, Key, Store};
+use crate::cache::{Entry, Key, PendingWrite, Store};
 use crate::message::{FinishReason, PageStatus, Reply, SchemaForm};
 use crate::offload::offload;
 use crate::provider::Target;
@@ -37,7 +37,7 @@ struct LookupKey {
 /// A write of an answer to the cache.
 #[derive(Debug)]
 pub struct CacheWrite {
-    kept: Kept,
+    pending: PendingWrite,
     deadline: Option<Instant>,
 }
 
@@ -63,7 +63,7 @@ impl CacheLookup {
                 return Some((key, entry));
             }
             // Boxed: most answers that are found are in memory.
-            let searching = Box::pin(self.store.look_up(&key, self.max_age));
+            let searching = Box::pin(self.store.load(&key, self.max_age));
             let found = match call.deadline() {
                 Some(deadline) => timeout_at(deadline, searching).await.ok().flatten(),
                 None => searching.await,
@@ -85,7 +85,7 @@ impl CacheLookup {
 
     /// Returns the answer of `key` if it is in memory.
     pub(super) fn in_memory(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.store.recall(key, self.max_age)
+        self.store.get(key, self.max_age)
     }
 
     /// Writes `reply`, the accepted reply of the last attempt of `call`. `None` if it is not cacheable.
@@ -98,12 +98,12 @@ impl CacheLookup {
             return None;
         }
         let entry = Entry::new(reply.text.as_str(), attempt.provider, Arc::clone(&attempt.model), reply.usage);
-        Some(CacheWrite { kept: self.store.keep(key, Arc::new(entry), self.max_age), deadline: call.deadline() })
+        Some(CacheWrite { pending: self.store.put(key, Arc::new(entry), self.max_age), deadline: call.deadline() })
     }
 
     /// Removes the answer of `key`, which its caller has rejected.
     pub(super) fn forget(&self, key: &Key) {
-        self.store.forget(key);
+        self.store.remove(key);
     }
 
     /// Returns the key of the first request to the target with `index`. `None` if it was looked up before or has no key. Sends
@@ -129,12 +129,12 @@ impl CacheLookup {
 }
 
 impl CacheWrite {
-    /// Waits until the answer is on disk or dropped, at most until the deadline of its call. The write continues without a
+    /// Waits until the answer is on disk or its write has failed, at most until the deadline of its call. The write continues without a
     /// waiter.
     pub async fn settled(self) {
         match self.deadline {
-            Some(deadline) => drop(timeout_at(deadline, self.kept).await),
-            None => drop(self.kept.await),
+            Some(deadline) => drop(timeout_at(deadline, self.pending.written()).await),
+            None => drop(self.pending.written().await),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Several processes on one folder: this test binary starts itself again, and kills what it has started.
+//! Several processes that share one cache folder. The test binary starts itself as a worker, and kills its workers.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache_setting::{DAY, Folder, config, entry, keep, key, look_up};
+use crate::cache_setting::{DAY, TempFolder, config, entry, key, load, put};
 use madspark::cache::Cache;
 use madspark::config;
 
-/// Questions that every process asks.
-const COMMON: usize = 150;
+/// The number of prompts that all processes share.
+const SHARED_PROMPTS: usize = 150;
 
-/// Starts this binary again as one of several workers.
+/// Starts a worker.
 fn start(folder: &Path, task: &str, number: usize) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "cache_processes::worker", "--ignored", "--nocapture", "--test-threads", "1"])
@@ -26,7 +26,7 @@ fn start(folder: &Path, task: &str, number: usize) -> Child {
     child
 }
 
-/// Starts this binary again with files of at most so many bytes, as if the disk were full then.
+/// Starts a worker with a limit on the size of files, which simulates a full disk.
 fn start_limited(folder: &Path, task: &str, kilobytes: u32) -> Child {
     let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
     let mut child = Command::new("sh")
@@ -41,8 +41,8 @@ fn start_limited(folder: &Path, task: &str, kilobytes: u32) -> Child {
     child
 }
 
-/// What a worker said.
-fn told(child: Child) -> Vec<String> {
+/// Waits for a worker and returns what it reported.
+fn reported(child: Child) -> Vec<String> {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout)
@@ -53,8 +53,8 @@ fn told(child: Child) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "the other end of the tests below, which start it"]
-#[expect(clippy::print_stdout, reason = "how it tells them")]
+#[ignore = "started by the tests below"]
+#[expect(clippy::print_stdout, reason = "reports to the test")]
 fn worker() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
@@ -65,14 +65,14 @@ fn worker() {
     runtime.block_on(async {
         let cache = Cache::default();
         match task {
-            "ask" => {
+            "read and write" => {
                 let store = cache.store(&config(Path::new(folder)));
-                for turn in 0..COMMON {
-                    // Each begins elsewhere, so that they both find and write.
-                    let question = format!("common {}", (turn + number * COMMON / 8) % COMMON);
-                    match store.look_up(&key(&question), DAY).await {
-                        Some(found) => assert_eq!(*found.text, *answer(&question)),
-                        None => keep(&store, &question, &answer(&question)).await,
+                for turn in 0..SHARED_PROMPTS {
+                    // Each worker starts elsewhere, so that it both reads and writes.
+                    let prompt = format!("common {}", (turn + number * SHARED_PROMPTS / 8) % SHARED_PROMPTS);
+                    match store.load(&key(&prompt), DAY).await {
+                        Some(found) => assert_eq!(*found.text, *answer(&prompt)),
+                        None => put(&store, &prompt, &answer(&prompt)).await,
                     }
                 }
                 let stats = store.stats().await;
@@ -81,33 +81,33 @@ fn worker() {
             "write" => {
                 let store = cache.store(&config(Path::new(folder)));
                 for turn in 0_u64.. {
-                    let question = format!("{number} {turn}");
-                    keep(&store, &question, &answer(&question)).await;
-                    println!("\n> {question}");
+                    let prompt = format!("{number} {turn}");
+                    put(&store, &prompt, &answer(&prompt)).await;
+                    println!("\n> {prompt}");
                 }
             }
             "fill up" => {
                 let store = cache.store(&config(Path::new(folder)));
-                let mut kept = Vec::new();
+                let mut written = Vec::new();
                 for turn in 0..400 {
-                    let question = format!("more {turn}");
-                    if store.keep(key(&question), Arc::new(entry(&answer(&question))), DAY).await {
-                        kept.push(question);
+                    let prompt = format!("more {turn}");
+                    if store.put(key(&prompt), Arc::new(entry(&answer(&prompt))), DAY).written().await {
+                        written.push(prompt);
                     } else {
-                        // Memory has it all the same.
-                        assert!(store.recall(&key(&question), DAY).is_some());
+                        // It is in memory nevertheless.
+                        assert!(store.get(&key(&prompt), DAY).is_some());
                     }
                 }
-                assert!(!kept.is_empty() && kept.len() < 400, "{} were kept", kept.len());
-                assert!(look_up(&store, "before").await.is_some(), "what was there can be read");
-                println!("\n> {} {}", kept.len(), store.stats().await.errors);
+                assert!(!written.is_empty() && written.len() < 400, "{} were written", written.len());
+                assert!(load(&store, "before").await.is_some(), "earlier entries can be read");
+                println!("\n> {} {}", written.len(), store.stats().await.errors);
             }
             _ => {
-                let bound = config::Cache { max_bytes: config::MB, ..config(Path::new(folder)) };
-                let store = cache.store(&bound);
+                let limited = config::Cache { max_bytes: config::MB, ..config(Path::new(folder)) };
+                let store = cache.store(&limited);
                 for turn in 0..500 {
                     let text = format!("{number} {turn} ").repeat(500);
-                    keep(&store, &text, &text).await;
+                    put(&store, &text, &text).await;
                 }
                 println!("\n> {}", store.stats().await.errors);
             }
@@ -115,43 +115,43 @@ fn worker() {
     });
 }
 
-fn answer(question: &str) -> String {
-    format!("the answer to {question}; ").repeat(60)
+fn answer(prompt: &str) -> String {
+    format!("the answer to {prompt}; ").repeat(60)
 }
 
-fn is_sound(folder: &Path) {
+fn assert_intact(folder: &Path) {
     let database = rusqlite::Connection::open(folder.join("answers.sqlite3")).unwrap();
-    let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(verdict, "ok");
+    let report: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(report, "ok");
     assert!(!folder.join("answers.damaged").exists());
 }
 
 #[test]
-fn eight_processes_share_a_folder_from_its_first_moment() {
+fn eight_processes_create_and_share_a_folder() {
     for _ in 0..3 {
-        let folder = Folder::new("eight");
-        let children: Vec<Child> = (0..8).map(|number| start(folder.path(), "ask", number)).collect();
+        let folder = TempFolder::new("eight");
+        let children: Vec<Child> = (0..8).map(|number| start(folder.path(), "read and write", number)).collect();
         let mut written = 0;
         for child in children {
-            let lines = told(child);
+            let lines = reported(child);
             let counts: Vec<usize> = lines[0].split(' ').map(|count| count.parse().unwrap()).collect();
             let [hits, misses, errors] = counts[..] else { panic!("{lines:?}") };
-            assert_eq!((hits + misses, errors), (COMMON, 0));
+            assert_eq!((hits + misses, errors), (SHARED_PROMPTS, 0));
             written += misses;
         }
-        assert!(written >= COMMON, "somebody wrote each");
-        is_sound(folder.path());
+        assert!(written >= SHARED_PROMPTS, "each entry was written");
+        assert_intact(folder.path());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = Cache::default().store(&config(folder.path()));
-            assert_eq!(store.stats().await.disk_entries, Some(COMMON as u64));
+            assert_eq!(store.stats().await.disk_entries, Some(SHARED_PROMPTS as u64));
         });
     }
 }
 
 #[test]
-fn what_was_acknowledged_outlives_being_killed() {
-    let folder = Folder::new("killed");
+fn written_entries_survive_a_kill() {
+    let folder = TempFolder::new("killed");
     let mut acknowledged = BTreeSet::new();
     for round in 0..5 {
         let mut children: Vec<Child> =
@@ -163,8 +163,8 @@ fn what_was_acknowledged_outlives_being_killed() {
             for reader in &mut readers {
                 let mut line = String::new();
                 reader.read_line(&mut line).unwrap();
-                if let Some(question) = line.trim_end().strip_prefix("> ") {
-                    acknowledged.insert(question.to_owned());
+                if let Some(prompt) = line.trim_end().strip_prefix("> ") {
+                    acknowledged.insert(prompt.to_owned());
                     count += 1;
                 }
             }
@@ -174,38 +174,38 @@ fn what_was_acknowledged_outlives_being_killed() {
         }
         for (mut child, reader) in children.into_iter().zip(readers) {
             child.wait().unwrap();
-            // What it had said by then was said, too.
+            // Adds what it reported before it was killed.
             let rest = reader.lines().map_while(Result::ok);
             acknowledged.extend(rest.filter_map(|line| line.strip_prefix("> ").map(str::to_owned)));
         }
     }
-    // The last line of each may have been cut.
-    let whole: Vec<_> = acknowledged.iter().filter(|question| question.contains(' ')).collect();
+    // The last line of each worker may be truncated.
+    let whole: Vec<_> = acknowledged.iter().filter(|prompt| prompt.contains(' ')).collect();
     assert!(whole.len() > 300);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Cache::default().store(&config(folder.path()));
         let mut lost = Vec::new();
-        for question in whole {
-            match look_up(&store, question).await {
-                Some(found) => assert_eq!(*found.text, *answer(question)),
-                None => lost.push(question),
+        for prompt in whole {
+            match load(&store, prompt).await {
+                Some(found) => assert_eq!(*found.text, *answer(prompt)),
+                None => lost.push(prompt),
             }
         }
         assert!(lost.is_empty(), "{} are lost, such as {:?}", lost.len(), lost.first());
         assert_eq!(store.stats().await.errors, 0);
     });
-    is_sound(folder.path());
+    assert_intact(folder.path());
 }
 
 #[test]
-fn several_processes_keep_one_bound() {
-    let folder = Folder::new("bounded");
+fn several_processes_stay_within_one_size_limit() {
+    let folder = TempFolder::new("bounded");
     let children: Vec<Child> = (0..4).map(|number| start(folder.path(), "fill", number)).collect();
     for child in children {
-        assert_eq!(told(child), ["0"]);
+        assert_eq!(reported(child), ["0"]);
     }
-    is_sound(folder.path());
+    assert_intact(folder.path());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Cache::default().store(&config(folder.path()));
@@ -216,35 +216,35 @@ fn several_processes_keep_one_bound() {
 }
 
 #[test]
-fn a_full_disk_takes_no_more_and_loses_nothing() {
-    let folder = Folder::new("full");
+fn a_full_disk_stores_no_more_and_loses_nothing() {
+    let folder = TempFolder::new("full");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let cache = Cache::default();
-        keep(&cache.store(&config(folder.path())), "before", "answer").await;
+        put(&cache.store(&config(folder.path())), "before", "answer").await;
     });
-    let lines = told(start_limited(folder.path(), "fill up", 400));
+    let lines = reported(start_limited(folder.path(), "fill up", 400));
     let counts: Vec<u64> = lines[0].split(' ').map(|count| count.parse().unwrap()).collect();
-    let [kept, errors] = counts[..] else { panic!("{lines:?}") };
-    assert!((1..10).contains(&errors), "it is tried again after a while, not at every call: {errors}");
-    is_sound(folder.path());
+    let [written, errors] = counts[..] else { panic!("{lines:?}") };
+    assert!((1..10).contains(&errors), "it is retried after a cooldown, not by every call: {errors}");
+    assert_intact(folder.path());
     runtime.block_on(async {
         let store = Cache::default().store(&config(folder.path()));
-        assert!(store.stats().await.disk_entries.unwrap() > kept);
+        assert!(store.stats().await.disk_entries.unwrap() > written);
         for turn in 0..400 {
-            let question = format!("more {turn}");
-            if let Some(found) = store.look_up(&key(&question), DAY).await {
-                assert_eq!(*found.text, *answer(&question));
+            let prompt = format!("more {turn}");
+            if let Some(found) = store.load(&key(&prompt), DAY).await {
+                assert_eq!(*found.text, *answer(&prompt));
             }
         }
-        keep(&store, "after", "with room again").await;
+        put(&store, "after", "with free space").await;
     });
 }
 
-/// A disk that hangs: a pipe nobody reads from has the lock's name, and to open it is to wait for ever.
+/// The lock file is a pipe without a reader, so that opening it blocks forever.
 #[test]
-fn a_disk_that_hangs_hangs_nobody() {
-    let folder = Folder::new("hangs");
+fn a_disk_that_hangs_does_not_block_calls() {
+    let folder = TempFolder::new("hangs");
     std::fs::write(folder.path().join("answers.sqlite3"), "").unwrap();
     assert!(Command::new("mkfifo").arg(folder.path().join("lock")).status().unwrap().success());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -252,32 +252,35 @@ fn a_disk_that_hangs_hangs_nobody() {
         let cache = Cache::default();
         let store = cache.store(&config(folder.path()));
         for turn in 0..100 {
-            let question = turn.to_string();
-            // Only the first ones wait at all: then it is left alone.
-            assert!(store.look_up(&key(&question), DAY).await.is_none());
-            let _kept = store.keep(key(&question), Arc::new(entry("answer")), DAY);
-            assert!(store.recall(&key(&question), DAY).is_some());
+            let prompt = turn.to_string();
+            // Only the first calls wait. Then the disk is in cooldown.
+            assert!(store.load(&key(&prompt), DAY).await.is_none());
+            let _pending = store.put(key(&prompt), Arc::new(entry("answer")), DAY);
+            assert!(store.get(&key(&prompt), DAY).is_some());
         }
-        assert!(!store.keep(key("q"), Arc::new(entry("answer")), DAY).await);
+        assert!(!store.put(key("q"), Arc::new(entry("answer")), DAY).written().await);
         cache.close(Duration::from_millis(100));
     });
 }
 
-/// Whoever waits for a process that stands still with the database locked waits a moment, and the call goes on.
+/// Another process holds the lock of the database.
 #[test]
-fn a_database_that_is_locked_holds_up_nobody() {
-    let folder = Folder::new("locked");
+fn a_locked_database_does_not_block_calls() {
+    let folder = TempFolder::new("locked");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Cache::default().store(&config(folder.path()));
-        keep(&store, "before", "answer").await;
+        put(&store, "before", "answer").await;
         let other = rusqlite::Connection::open(folder.path().join("answers.sqlite3")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let kept = store.keep(key("during"), Arc::new(entry("during")), DAY);
-        assert_eq!(store.recall(&key("during"), DAY).unwrap().text.as_ref(), "during");
-        assert!(look_up(&store, "before").await.is_some(), "reading does not stand behind it");
-        assert!(tokio::time::timeout(Duration::from_secs(60), kept).await.is_ok(), "it is given up, or written");
+        let pending = store.put(key("during"), Arc::new(entry("during")), DAY);
+        assert_eq!(store.get(&key("during"), DAY).unwrap().text.as_ref(), "during");
+        assert!(load(&store, "before").await.is_some(), "reading does not wait for the lock");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(60), pending.written()).await.is_ok(),
+            "it fails or is written"
+        );
         other.execute_batch("COMMIT").unwrap();
-        keep(&store, "after", "answer").await;
+        put(&store, "after", "answer").await;
     });
 }

@@ -1,4 +1,4 @@
-//! What the tests of the cache start from.
+//! Shared helpers of the cache tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use madspark::transport::WireRequest;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// A folder of one test, removed after it.
-pub(crate) struct Folder(PathBuf);
+/// A temporary folder.
+pub(crate) struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("madspark-{name}-{}-{}", std::process::id(), fastrand::u64(..)));
         std::fs::create_dir(&path).unwrap();
@@ -28,24 +28,24 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
 
-/// A cache in `dir`, as by default otherwise.
+/// Returns the default configuration with the cache in `dir`.
 pub(crate) fn config(dir: &Path) -> config::Cache {
     config::Cache { dir: dir.to_owned(), ..config::Cache::default() }
 }
 
-/// An answer given now.
+/// Returns an entry with `text`.
 pub(crate) fn entry(text: &str) -> Entry {
     Entry::new(text, Provider::Ollama, "gemma3:4b", Usage { input: 3, output: 5, ..Usage::default() })
 }
 
-/// The key of a question.
-pub(crate) fn key(question: &str) -> Key {
+/// Returns the key of a request with `prompt`.
+pub(crate) fn key(prompt: &str) -> Key {
     let target = Target {
         provider: Provider::Ollama,
         model: Arc::from("gemma3:4b"),
@@ -59,24 +59,24 @@ pub(crate) fn key(question: &str) -> Key {
         method: reqwest::Method::POST,
         url: url::Url::parse("http://localhost/api/chat").unwrap(),
         headers: Vec::new(),
-        body: Bytes::copy_from_slice(question.as_bytes()),
+        body: Bytes::copy_from_slice(prompt.as_bytes()),
     };
     Key::of(&target, &wire, None)
 }
 
-/// Keeps the answer to `question` on disk. On a machine that is busy the first try may be given up.
-pub(crate) async fn keep(store: &Store, question: &str, answer: &str) {
+/// Writes an entry to disk. Retries, as a write may time out on a busy machine.
+pub(crate) async fn put(store: &Store, prompt: &str, text: &str) {
     let mut tries = 0;
-    while !store.keep(key(question), Arc::new(entry(answer)), DAY).await {
+    while !store.put(key(prompt), Arc::new(entry(text)), DAY).written().await {
         tries += 1;
-        assert!(tries < 20, "{question} was not kept");
+        assert!(tries < 20, "{prompt} was not written");
     }
 }
 
-/// The answer to `question` on disk or on the server. What is not found in time is not lost.
-pub(crate) async fn look_up(store: &Store, question: &str) -> Option<Arc<Entry>> {
+/// Loads an entry from disk or from the server. Retries, as a read may time out on a busy machine.
+pub(crate) async fn load(store: &Store, prompt: &str) -> Option<Arc<Entry>> {
     for _ in 0..20 {
-        if let Some(found) = store.look_up(&key(question), DAY).await {
+        if let Some(found) = store.load(&key(prompt), DAY).await {
             return Some(found);
         }
     }

@@ -1,12 +1,12 @@
-//! Single flight over every order in which its waiters can meet.
+//! Model checks of single flight over every interleaving of its waiters.
 //!
-//! The file is the library's own, compiled a second time over loom's lock: what is checked is what runs.
+//! The library's own file is compiled a second time with loom's mutex.
 
 #[path = "../../src/cache/single_flight.rs"]
-#[expect(dead_code, unreachable_pub, reason = "it is the library's, of which a part is checked")]
+#[expect(dead_code, unreachable_pub, reason = "the library uses more of it")]
 mod single_flight;
 
-/// Stands in for `src/cache/key.rs`.
+/// Replaces `src/cache/key.rs`.
 mod key {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub(super) struct Key(pub(super) u8);
@@ -25,17 +25,16 @@ use loom::thread;
 use key::Key;
 use single_flight::SingleFlight;
 
-/// Runs `scenario` in every order of its threads' steps; more than `preemptions` switches away from a thread that could
-/// go on are not tried.
-fn every_order(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
+/// Runs `scenario` in every interleaving of its threads with at most `preemptions` preemptions.
+fn every_interleaving(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);
     model.check(scenario);
 }
 
-/// Work that has to be polled twice, and wakes whoever polls it.
-fn two_steps(begun: &Arc<AtomicUsize>) -> BoxFuture<'static, usize> {
-    let number = begun.fetch_add(1, Ordering::SeqCst) + 1;
+/// Returns work that has to be polled twice and wakes its waker.
+fn two_steps(created: &Arc<AtomicUsize>) -> BoxFuture<'static, usize> {
+    let number = created.fetch_add(1, Ordering::SeqCst) + 1;
     let mut is_first = true;
     Box::pin(poll_fn(move |context| {
         if std::mem::take(&mut is_first) {
@@ -46,50 +45,50 @@ fn two_steps(begun: &Arc<AtomicUsize>) -> BoxFuture<'static, usize> {
     }))
 }
 
-/// Whatever the order, everybody is answered, by work that had not ended when they asked.
+/// Every waiter gets the outcome of work that was not complete when it joined.
 #[test]
-fn all_who_wait_are_answered() {
-    every_order(3, || {
-        let (flights, begun) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
+fn every_waiter_gets_an_outcome() {
+    every_interleaving(3, || {
+        let (single_flight, created) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
         let other = {
-            let (flights, begun) = (Arc::clone(&flights), Arc::clone(&begun));
-            thread::spawn(move || block_on(flights.join(Key(1), || two_steps(&begun))))
+            let (single_flight, created) = (Arc::clone(&single_flight), Arc::clone(&created));
+            thread::spawn(move || block_on(single_flight.join(Key(1), || two_steps(&created))))
         };
-        let own = block_on(flights.join(Key(1), || two_steps(&begun)));
+        let own = block_on(single_flight.join(Key(1), || two_steps(&created)));
         let other = other.join().unwrap();
-        let begun = begun.load(Ordering::SeqCst);
-        assert!((1..=2).contains(&begun) && own <= begun && other <= begun);
-        assert_eq!(flights.len(), 0);
+        let created = created.load(Ordering::SeqCst);
+        assert!((1..=2).contains(&created) && own <= created && other <= created);
+        assert_eq!(single_flight.len(), 0);
     });
 }
 
-/// One polls once and leaves, wherever the other stands at that moment.
+/// One waiter polls once and is dropped, at any point of the other one.
 #[test]
-fn one_who_leaves_never_leaves_the_other_asleep() {
-    every_order(3, || {
-        let (flights, begun) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
-        let stays = flights.join(Key(1), || two_steps(&begun));
-        let leaves = flights.join(Key(1), || two_steps(&begun));
+fn a_dropped_waiter_never_dropped_the_other_one_asleep() {
+    every_interleaving(3, || {
+        let (single_flight, created) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
+        let kept = single_flight.join(Key(1), || two_steps(&created));
+        let dropped = single_flight.join(Key(1), || two_steps(&created));
         let other = thread::spawn(move || {
-            let mut seat = pin!(leaves);
-            let _ = seat.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let mut waiter = pin!(dropped);
+            let _ = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         });
-        assert_eq!(block_on(stays), 1);
+        assert_eq!(block_on(kept), 1);
         other.join().unwrap();
-        assert_eq!(flights.len(), 0);
+        assert_eq!(single_flight.len(), 0);
     });
 }
 
-/// The last one leaves while a new one asks: either it joins the old work or begins anew, and nothing is left behind.
+/// The last waiter is dropped while another one joins, which joins the old work or creates new work.
 #[test]
-fn who_comes_while_the_last_one_leaves_is_answered() {
-    every_order(3, || {
-        let (flights, begun) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
-        let leaves = flights.join(Key(1), || two_steps(&begun));
-        let other = thread::spawn(move || drop(leaves));
-        let answer = block_on(flights.join(Key(1), || two_steps(&begun)));
+fn joining_while_the_last_waiter_is_dropped_succeeds() {
+    every_interleaving(3, || {
+        let (single_flight, created) = (Arc::new(SingleFlight::<usize>::default()), Arc::new(AtomicUsize::new(0)));
+        let dropped = single_flight.join(Key(1), || two_steps(&created));
+        let other = thread::spawn(move || drop(dropped));
+        let answer = block_on(single_flight.join(Key(1), || two_steps(&created)));
         other.join().unwrap();
-        assert_eq!(answer, begun.load(Ordering::SeqCst));
-        assert_eq!(flights.len(), 0);
+        assert_eq!(answer, created.load(Ordering::SeqCst));
+        assert_eq!(single_flight.len(), 0);
     });
 }

@@ -1,4 +1,4 @@
-//! What may have become of the files, and what is left of the answers then. Several processes: `tests/core/cache_processes.rs`.
+//! The disk tier with damaged, deleted and foreign files. Tests with several processes are in `tests/core/cache_processes.rs`.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -6,35 +6,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Disk;
+use super::DiskTier;
 use super::database::{Change, Database};
-use super::place::Place;
+use super::folder::Folder;
 use crate::cache::entry::{Entry, now};
-use crate::cache::tests::stores::Folder;
+use crate::cache::tests::stores::TempFolder;
 use crate::cache::tests::{entry, key};
-use crate::cache::worker::OnStart;
+use crate::cache::thread::OnStart;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MB: u64 = 1024 * 1024;
 
-fn disk(folder: &Path) -> Disk {
+fn disk(folder: &Path) -> DiskTier {
     let on_start: OnStart = Arc::new(|| {});
-    Disk::new(folder.to_owned(), 100 * MB, &on_start)
+    DiskTier::new(folder.to_owned(), 100 * MB, &on_start)
 }
 
-async fn put(disk: &Disk, name: &str, text: &str) -> bool {
+async fn put(disk: &DiskTier, name: &str, text: &str) -> bool {
     match disk.put(key(name), Arc::new(entry(text)), now() + 86_400_000) {
-        Some(told) => told.await.is_ok(),
+        Some(written) => written.await.is_ok(),
         None => false,
     }
 }
 
-async fn get(disk: &Disk, name: &str) -> Option<String> {
+async fn get(disk: &DiskTier, name: &str) -> Option<String> {
     disk.get(&key(name), DAY).await.map(|entry| entry.text.to_string())
 }
 
-/// A folder with a hundred answers in it that nobody has open.
-async fn filled(folder: &Path) {
+/// Fills a folder with a hundred entries and closes it.
+async fn fill(folder: &Path) {
     let disk = disk(folder);
     for number in 0..100 {
         assert!(put(&disk, &number.to_string(), &answer(number)).await);
@@ -56,11 +56,11 @@ fn overwrite(path: &Path, at: usize, with: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// What is done to the files: the folder, and the database in it.
+/// Damages the files. The arguments are the folder and the database in it.
 type Damage = fn(&Path, &Path);
 
 #[tokio::test]
-async fn no_damage_gives_a_wrong_answer_or_stops_new_ones() {
+async fn damage_never_causes_a_wrong_entry_or_prevents_new_ones() {
     let damages: [(&str, Damage); 12] = [
         ("nothing", |_, _| {}),
         ("deleted", |_, database| fs::remove_file(database).unwrap()),
@@ -82,13 +82,13 @@ async fn no_damage_gives_a_wrong_answer_or_stops_new_ones() {
             }
         }),
         ("texts", |_, database| {
-            // A bit in every kilobyte: what is no structure is text.
+            // One bit in every kilobyte, most of which is text.
             let bytes = fs::read(database).unwrap();
             for at in (20_000..bytes.len()).step_by(1021) {
                 overwrite(database, at, &[bytes[at] ^ 1]);
             }
         }),
-        ("a folder in its place", |_, database| {
+        ("a folder in its cache_folder", |_, database| {
             fs::remove_file(database).unwrap();
             fs::create_dir(database).unwrap();
         }),
@@ -106,9 +106,9 @@ async fn no_damage_gives_a_wrong_answer_or_stops_new_ones() {
         }),
     ];
     for (name, damage) in damages {
-        let folder = Folder::new("damage");
-        filled(folder.path()).await;
-        damage(folder.path(), &Place::new(folder.path().to_owned()).database());
+        let folder = TempFolder::new("damage");
+        fill(folder.path()).await;
+        damage(folder.path(), &Folder::new(folder.path().to_owned()).database());
         let disk = disk(folder.path());
         let mut found = 0;
         for number in 0..100 {
@@ -124,7 +124,7 @@ async fn no_damage_gives_a_wrong_answer_or_stops_new_ones() {
         assert_eq!(get(&disk, "new").await.unwrap(), "works", "{name}");
         disk.close(std::time::Instant::now() + DAY);
         if name != "texts" {
-            let database = rusqlite::Connection::open(Place::new(folder.path().to_owned()).database()).unwrap();
+            let database = rusqlite::Connection::open(Folder::new(folder.path().to_owned()).database()).unwrap();
             let sound: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
             assert_eq!(sound, "ok", "{name}");
         }
@@ -132,7 +132,7 @@ async fn no_damage_gives_a_wrong_answer_or_stops_new_ones() {
 }
 
 #[tokio::test]
-async fn what_happens_while_it_is_open_is_noticed() {
+async fn damage_to_an_open_database_is_detected() {
     let damages: [(&str, Damage); 4] = [
         ("the folder is deleted", |folder, _| fs::remove_dir_all(folder).unwrap()),
         ("the database is deleted", |_, database| fs::remove_file(database).unwrap()),
@@ -147,16 +147,16 @@ async fn what_happens_while_it_is_open_is_noticed() {
         }),
     ];
     for (name, damage) in damages {
-        let folder = Folder::new("open");
+        let folder = TempFolder::new("open");
         let path = folder.path().join("cache");
         let disk = disk(&path);
         assert!(put(&disk, "old", "before").await);
         assert_eq!(get(&disk, "old").await.unwrap(), "before");
-        // With what is in the log moved into the database: there is something to write over.
-        rusqlite::Connection::open(Place::new(path.clone()).database())
+        // Moves the log into the database, so that there is something to overwrite.
+        rusqlite::Connection::open(Folder::new(path.clone()).database())
             .and_then(|other| other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
             .unwrap();
-        damage(&path, &Place::new(path.clone()).database());
+        damage(&path, &Folder::new(path.clone()).database());
         let known = get(&disk, "old").await;
         assert!(known.is_none_or(|text| text == "before"), "{name}");
         assert!(put(&disk, "new", "works").await, "{name}");
@@ -167,10 +167,10 @@ async fn what_happens_while_it_is_open_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_newer_layout_is_left_alone() {
-    let folder = Folder::new("newer");
-    filled(folder.path()).await;
-    let path = Place::new(folder.path().to_owned()).database();
+async fn a_newer_version_is_not_changed() {
+    let folder = TempFolder::new("newer");
+    fill(folder.path()).await;
+    let path = Folder::new(folder.path().to_owned()).database();
     let newer = rusqlite::Connection::open(&path).unwrap();
     newer.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(newer);
@@ -179,30 +179,30 @@ async fn a_newer_layout_is_left_alone() {
     assert_eq!(get(&disk, "1").await, None);
     assert!(!put(&disk, "new", "lost").await);
     disk.close(std::time::Instant::now() + DAY);
-    assert!(fs::read(&path).unwrap() == before, "not a byte is another");
-    assert!(!Place::new(folder.path().to_owned()).damaged().exists());
+    assert!(fs::read(&path).unwrap() == before, "no byte has changed");
+    assert!(!Folder::new(folder.path().to_owned()).damaged_database().exists());
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_done_without() {
-    let folder = Folder::new("none");
+async fn a_folder_that_cannot_be_created_is_not_used() {
+    let folder = TempFolder::new("none");
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let disk = disk(&file.join("cache"));
     assert_eq!(get(&disk, "q").await, None);
     assert!(!put(&disk, "q", "lost").await);
     assert!(disk.errors() > 0);
-    // It is left alone for a while: nobody waits for it at every call.
+    // It is in cooldown, so that later calls do not wait for it.
     let errors = disk.errors();
     assert_eq!(get(&disk, "q").await, None);
     assert_eq!(disk.errors(), errors);
 }
 
 #[tokio::test]
-async fn what_is_made_is_the_owners_alone_and_what_exists_keeps_its_rights() {
-    let folder = Folder::new("rights");
+async fn new_files_are_private_and_existing_folders_keep_their_permissions() {
+    let folder = TempFolder::new("rights");
     let made = folder.path().join("a").join("b");
-    filled(&made).await;
+    fill(&made).await;
     assert_eq!((mode(&folder.path().join("a")), mode(&made)), (0o700, 0o700));
     let disk = disk(&made);
     assert!(put(&disk, "q", "open").await);
@@ -213,55 +213,55 @@ async fn what_is_made_is_the_owners_alone_and_what_exists_keeps_its_rights() {
     let given = folder.path().join("given");
     fs::create_dir(&given).unwrap();
     fs::set_permissions(&given, fs::Permissions::from_mode(0o755)).unwrap();
-    filled(&given).await;
+    fill(&given).await;
     assert_eq!(mode(&given), 0o755);
-    assert_eq!(mode(&Place::new(given).database()), 0o600);
+    assert_eq!(mode(&Folder::new(given).database()), 0o600);
 }
 
 #[tokio::test]
-async fn a_link_to_a_folder_is_that_folder() {
-    let folder = Folder::new("link");
+async fn a_symbolic_link_to_a_folder_is_followed() {
+    let folder = TempFolder::new("link");
     let (real, link) = (folder.path().join("real"), folder.path().join("link"));
     fs::create_dir(&real).unwrap();
     symlink(&real, &link).unwrap();
-    filled(&link).await;
+    fill(&link).await;
     assert_eq!(get(&disk(&real), "7").await.unwrap(), answer(7));
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
 }
 
 #[tokio::test]
-async fn the_files_stay_within_their_bound_and_the_last_used_stay() {
-    let folder = Folder::new("bound");
+async fn the_size_stays_within_its_limit_and_recent_entries_stay() {
+    let folder = TempFolder::new("bound");
     let disk = disk(folder.path());
-    disk.bound(2 * MB);
+    disk.set_max_bytes(2 * MB);
     let text = "x".repeat(4000);
     for number in 0..2000 {
         assert!(put(&disk, &number.to_string(), &text).await);
     }
-    let holdings = disk.holdings().await.unwrap();
-    assert!(holdings.bytes <= 2 * MB, "{holdings:?}");
-    assert!(holdings.bytes > MB, "{holdings:?}");
+    let size = disk.size().await.unwrap();
+    assert!(size.bytes <= 2 * MB, "{size:?}");
+    assert!(size.bytes > MB, "{size:?}");
     assert_eq!(get(&disk, "1999").await.unwrap(), text);
     assert_eq!(get(&disk, "0").await, None);
     let size: u64 = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(size < 2 * MB + 6 * MB, "{size} bytes with the log");
-    // One that would take the room of many others.
+    // One entry that would evict many others.
     assert!(!put(&disk, "huge", &"x".repeat(1_000_000)).await);
-    // A smaller bound gives the space back, a piece with every write.
-    disk.bound(MB / 2);
+    // A smaller limit frees space with every write.
+    disk.set_max_bytes(MB / 2);
     for number in 0..20 {
         assert!(put(&disk, &format!("more {number}"), "small").await);
     }
     disk.close(std::time::Instant::now() + DAY);
-    let size = fs::metadata(Place::new(folder.path().to_owned()).database()).unwrap().len();
+    let size = fs::metadata(Folder::new(folder.path().to_owned()).database()).unwrap().len();
     assert!(size <= MB, "{size} bytes");
 }
 
 #[test]
-fn what_was_used_last_is_evicted_last_and_what_is_too_old_goes_by_itself() {
-    let folder = Folder::new("use");
-    let place = Place::new(folder.path().to_owned());
-    let (mut database, _) = Database::open(&place, DAY).unwrap();
+fn recently_used_entries_are_evicted_last_and_expired_ones_are_deleted() {
+    let folder = TempFolder::new("use");
+    let cache_folder = Folder::new(folder.path().to_owned());
+    let (mut database, _) = Database::open(&cache_folder, DAY).unwrap();
     let put = |name: &str, used, expires| Change::Put { key: key(name), used, expires, entry: vec![7; 3000] };
     let all: Vec<Change> = (0..300).map(|number| put(&number.to_string(), number, 1000 + number)).collect();
     database.apply(&all).unwrap();
@@ -277,15 +277,15 @@ fn what_was_used_last_is_evicted_last_and_what_is_too_old_goes_by_itself() {
 
 #[tokio::test]
 async fn an_entry_that_cannot_be_read_is_removed() {
-    let folder = Folder::new("unread");
-    let place = Place::new(folder.path().to_owned());
+    let folder = TempFolder::new("unread");
+    let cache_folder = Folder::new(folder.path().to_owned());
     let swapped = entry("of another").encode(&key("another")).unwrap();
     let mut flipped = entry("flipped").encode(&key("flipped")).unwrap();
     *flipped.last_mut().unwrap() ^= 1;
     let mut newer = entry("newer").encode(&key("newer")).unwrap();
     newer[0] = 2;
     let rows = [("swapped", swapped), ("flipped", flipped), ("newer", newer), ("short", vec![1, 2]), ("none", vec![])];
-    let (mut database, _) = Database::open(&place, DAY).unwrap();
+    let (mut database, _) = Database::open(&cache_folder, DAY).unwrap();
     let put =
         |(name, entry): &(&str, Vec<u8>)| Change::Put { key: key(name), used: now(), expires: 0, entry: entry.clone() };
     database.apply(&rows.iter().map(put).collect::<Vec<_>>()).unwrap();
@@ -295,12 +295,12 @@ async fn an_entry_that_cannot_be_read_is_removed() {
         assert_eq!(get(&disk, name).await, None, "{name}");
     }
     disk.close(std::time::Instant::now() + DAY);
-    let (database, _) = Database::open(&place, DAY).unwrap();
-    assert_eq!(database.holdings().unwrap().entries, 0);
+    let (database, _) = Database::open(&cache_folder, DAY).unwrap();
+    assert_eq!(database.size().unwrap().entries, 0);
 }
 
 #[test]
-fn every_text_and_every_count_comes_back_as_it_was() {
+fn every_entry_is_decoded_as_it_was_encoded() {
     for text in ["", "\0", "\u{0}\u{1f}\u{7f}\u{fffd}", "\"\\/\n", "😀漢字", "{\"a\":1}"] {
         let usage = crate::message::Usage { input: 1, cached_input: 2, output: 3, reasoning: 4, tool: u64::MAX };
         for provider in crate::config::Provider::ALL {

@@ -1,4 +1,4 @@
-//! A change of anything that may change the answer changes the key, in every dialect.
+//! Cache keys: every field that affects the answer changes the key, for every provider.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use Provider::{Anthropic, Gemini, Ollama, OpenAi};
 
 const DIALECTS: [Provider; 4] = [Ollama, Gemini, OpenAi, Anthropic];
 
-/// One field changed: its name, where the key has to be another one, and the change.
+/// A change of one field: its name, the providers whose key must change, and the change.
 type Mutation = (&'static str, &'static [Provider], fn(&mut Target, &mut Request));
 
 const ALL: &[Provider] = &DIALECTS;
 
-/// The dialects that take a PDF; the others are asked without.
+/// The providers that accept PDFs. The others get none.
 const PDF: &[Provider] = &[Gemini, OpenAi, Anthropic];
 
-/// Every field of a request and of a target. Whoever adds one has to say here whether it is part of the question.
+/// Returns a change of every field of a request and of a target. A new field does not compile until it is listed here.
 fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
     let Request { prompt: _, system: _, parts: _, schema: _, temperature: _, max_tokens: _, repair, form: _, room: _ } =
         request;
@@ -92,7 +92,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("num_ctx", &[Ollama], |target, _| target.tuning.num_ctx = Some(5000)),
         ("keep_alive", &[Ollama], |target, _| target.tuning.keep_alive = Some(KeepAlive::Seconds(5.0))),
         ("thinking", &[Gemini], |target, _| target.tuning.thinking = Some(Thinking::Budget(64))),
-        // They count where the request depends on them: below.
+        // They affect the key only of requests that depend on them, as a test below shows.
         ("facts", &[], |target, _| target.facts = Some(Arc::default())),
         ("timeout", &[], |target, _| target.timeout = Duration::from_secs(77)),
         ("load_timeout", &[], |target, _| target.tuning.load_timeout = Some(Duration::from_secs(77))),
@@ -108,13 +108,13 @@ fn base(provider: Provider) -> (Target, Request) {
         Ollama => "gemma3:4b",
         Gemini => "gemini-2.5-flash",
         OpenAi => "gpt-4.1",
-        // One that is sent a temperature.
+        // Newer models get no temperature.
         _ => "claude-sonnet-4-5",
     };
     let target = Target {
         provider,
         model: Arc::from(model),
-        // Of the servers that speak its protocol, OpenAI's own takes PDFs.
+        // Of the servers with this protocol, only OpenAI's own accepts PDFs.
         base_url: (if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" }).into(),
         key: Some(Secret::new("key-of-one-tenant")),
         timeout: Duration::from_secs(60),
@@ -148,12 +148,12 @@ fn key(target: &Target, request: &Request) -> Key {
 }
 
 #[test]
-fn a_change_of_any_field_changes_the_key_where_it_may_change_the_answer() {
+fn every_field_that_affects_the_answer_changes_the_key() {
     let mut seen = std::collections::HashMap::new();
     for provider in DIALECTS {
         let (target, request) = base(provider);
         let original = key(&target, &request);
-        assert_eq!(original, key(&target.clone(), &request.clone()), "the same question has the same key");
+        assert_eq!(original, key(&target.clone(), &request.clone()), "equal requests have equal keys");
         seen.insert(original, (provider, "nothing"));
         for (name, dialects, change) in mutations(&target, &request) {
             let is_pdf = dialects == PDF || name == "name of a PDF";
@@ -175,7 +175,7 @@ fn a_change_of_any_field_changes_the_key_where_it_may_change_the_answer() {
 }
 
 #[test]
-fn what_is_known_of_a_model_counts_where_the_request_depends_on_it() {
+fn model_facts_change_the_key_of_requests_that_depend_on_them() {
     let (target, request) = base(Ollama);
     let request = Request { prompt: Arc::from("word ".repeat(9000)), ..request };
     let knowing = |context_length| {
@@ -185,9 +185,8 @@ fn what_is_known_of_a_model_counts_where_the_request_depends_on_it() {
     assert_ne!(knowing(131_072), knowing(8192));
 }
 
-/// A field of the wire itself, in the same way.
 #[test]
-fn a_change_of_anything_on_the_wire_changes_the_key() {
+fn every_part_of_the_encoded_request_changes_the_key() {
     for provider in DIALECTS {
         let (target, request) = base(provider);
         let wire = codec(provider).unwrap().encode(&target, &request).unwrap();
@@ -216,14 +215,14 @@ fn a_change_of_anything_on_the_wire_changes_the_key() {
         keys.sort_unstable();
         let all = keys.len();
         keys.dedup();
-        // One of them may be as the dialect sends it: Ollama has no headers without a key.
+        // One of them may equal the original: Ollama sends no headers without an API key.
         assert!(keys.len() + 1 >= all, "{provider}: {keys:?}");
     }
 }
 
-/// Two schemas may look the same on the wire, and accept different answers.
+/// Two schemas may look the same on the wire and accept different answers.
 #[test]
-fn the_schema_of_the_caller_counts_whatever_the_wire_shows_of_it() {
+fn the_original_schema_changes_the_key() {
     let (target, request) = base(OpenAi);
     let wire = codec(OpenAi).unwrap().encode(&target, &request).unwrap();
     let of = |document| Key::of(&target, &wire, Some(&schema(document)));
@@ -234,7 +233,7 @@ fn the_schema_of_the_caller_counts_whatever_the_wire_shows_of_it() {
 }
 
 #[test]
-fn neither_a_key_nor_a_plain_hash_of_it_is_in_what_is_shown() {
+fn neither_an_api_key_nor_a_plain_hash_of_it_is_displayed() {
     let (target, request) = base(OpenAi);
     let shown = format!("{:?}", key(&target, &request));
     let secret = target.key.as_ref().unwrap().expose();
