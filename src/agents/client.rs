@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::answer::{Answer, Batch};
 use super::matching::match_items;
@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request};
 use crate::router::{CallHooks, Generate, MAX_PROMPT_CHARS, Rejection, ReplyValidator};
 use crate::schema::Schema;
+use crate::sync::{Mutex, lock};
 
 /// Returns whether `error` is the caller's own failure or a defect, which a retry or a degraded result would only hide.
 pub(crate) fn is_fatal(error: &Error) -> bool {
@@ -144,7 +145,7 @@ impl<'a> AgentClient<'a> {
                 return Err(error);
             }
         };
-        let value = parser.into_value(&response.text);
+        let value = parser.value(&response.text);
         spent.answered(response);
         value.map_err(|faults| {
             let message = format!("the router returned a reply that does not fit its schema: {}", faults.join("; "));
@@ -162,8 +163,8 @@ struct ReplyParser<P, V> {
 impl<V, P: Fn(&str) -> Result<V, Vec<String>>> ReplyParser<P, V> {
     /// Returns the value of the accepted reply, whose text is `json`. The reply of a router
     /// that did not validate it is parsed here.
-    fn into_value(self, json: &str) -> Result<V, Vec<String>> {
-        let value = self.value.into_inner().unwrap_or_else(PoisonError::into_inner);
+    fn value(&self, json: &str) -> Result<V, Vec<String>> {
+        let value = lock(&self.value).take();
         value.map_or_else(|| (self.parse)(json), Ok)
     }
 }
@@ -174,7 +175,7 @@ impl<V: Send, P: Fn(&str) -> Result<V, Vec<String>> + Send + Sync> ReplyValidato
             Ok(value) => (Some(value), Ok(())),
             Err(faults) => (None, Err(Rejection { faults })),
         };
-        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        *lock(&self.value) = value;
         outcome
     }
 }
