@@ -64,7 +64,7 @@ pub(super) fn stream_event<'py>(py: Python<'py>, event: Option<&StreamEvent>) ->
         None => Ok(py.None().into_bound(py)),
         Some(StreamEvent::Delta(text)) => Ok(PyString::new(py, text).into_any()),
         Some(StreamEvent::Partial(json)) => Ok((json, false).into_pyobject(py)?.into_any()),
-        Some(StreamEvent::Whole(json)) => Ok((json, true).into_pyobject(py)?.into_any()),
+        Some(StreamEvent::Complete(json)) => Ok((json, true).into_pyobject(py)?.into_any()),
         Some(StreamEvent::Restarted(failed)) => {
             once::import(&CLASS, py, "madspark.llm.response", "Restarted")?.call1((
                 failed.provider.as_str(),

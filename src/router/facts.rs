@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Headroom, Part, Request};
 use crate::provider::{self, Capability, Codec, ModelFacts, Target, is_same_model};
-use crate::transport::{Http, WireRequest};
+use crate::transport::{Transport, WireRequest};
 
 /// How long facts hold: a model may be pulled anew under the same name.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -53,23 +53,28 @@ impl Facts {
     ///
     /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
     /// that cannot fit the model's context window. Cancel safety: dropping the future closes the socket of the look-up.
-    pub(super) async fn prepare(&self, http: &Http, target: &mut Target, request: &Request) -> Result<()> {
+    pub(super) async fn prepare(
+        &self,
+        transport: &dyn Transport,
+        target: &mut Target,
+        request: &Request,
+    ) -> Result<()> {
         let Some(codec) = provider::codec(target.provider) else { return Ok(()) };
         if codec.has_model_facts() && depends_on_facts(request) {
-            target.facts = self.of(http, codec, target).await;
+            target.facts = self.of(transport, codec, target).await;
         }
         check(codec, target, request)
     }
 
     /// What is known about the model of `target`, from memory or from its server.
-    async fn of(&self, http: &Http, codec: &dyn Codec, target: &Target) -> Option<Arc<ModelFacts>> {
+    async fn of(&self, transport: &dyn Transport, codec: &dyn Codec, target: &Target) -> Option<Arc<ModelFacts>> {
         let place = Place { base_url: Arc::from(target.base_url.as_str()), model: Arc::clone(&target.model) };
         let now = Instant::now();
         if let Some(known) = self.lock().get(&place).filter(|known| now < known.until) {
             return known.facts.clone();
         }
         // Seldom made, so it takes no room in the future of every call.
-        let facts = match Box::pin(ask(http, target, codec.facts_request(target))).await {
+        let facts = match Box::pin(ask(transport, target, codec.facts_request(target))).await {
             Some(body) => codec.decode_facts(&body).ok().map(Arc::new),
             None => None,
         };
@@ -104,9 +109,9 @@ impl Facts {
 /// sent: later, the model that is being loaded cannot be told from one that is slow.
 ///
 /// Cancel safety: dropping the future closes the socket.
-pub(super) async fn is_loading(http: &Http, target: &Target) -> bool {
+pub(super) async fn is_loading(transport: &dyn Transport, target: &Target) -> bool {
     let Some(codec) = provider::codec(target.provider) else { return false };
-    let asking = Box::pin(ask(http, target, codec.running_request(target)));
+    let asking = Box::pin(ask(transport, target, codec.running_request(target)));
     let Some(body) = asking.await else { return false };
     codec.decode_running(&body).is_ok_and(|running| !running.iter().any(|name| is_same_model(name, &target.model)))
 }
@@ -142,8 +147,8 @@ fn has_image(request: &Request) -> bool {
 }
 
 /// The body of a good answer to `wire`. A failure tells nothing: the request itself will show what is wrong.
-async fn ask(http: &Http, target: &Target, wire: Result<Option<WireRequest>>) -> Option<bytes::Bytes> {
-    let reply = http.send(wire.ok()??, PATIENCE.min(target.timeout)).await.ok()?;
+async fn ask(transport: &dyn Transport, target: &Target, wire: Result<Option<WireRequest>>) -> Option<bytes::Bytes> {
+    let reply = transport.send(wire.ok()??, PATIENCE.min(target.timeout)).await.ok()?;
     (reply.status == 200).then_some(reply.body)
 }
 

@@ -145,7 +145,7 @@ impl Routed {
         while let Some(event) = stream.next().await? {
             match event {
                 StreamEvent::Partial(json) => on_partial(&json),
-                StreamEvent::Whole(json) => match hooks.validator.validate(&json) {
+                StreamEvent::Complete(json) => match hooks.validator.validate(&json) {
                     Ok(()) => break,
                     Err(rejected) => stream.reject(rejected),
                 },

@@ -6,7 +6,6 @@ mod budget;
 mod cache_lookup;
 mod call;
 mod call_state;
-mod event_decoder;
 mod facts;
 mod generate;
 mod health;
@@ -21,12 +20,11 @@ mod reply_validation;
 mod send;
 mod shared_request;
 mod stream;
+mod streamed_reply;
 mod target_selector;
 mod target_state;
 #[cfg(test)]
 mod tests;
-mod text_stream;
-mod timed_stream;
 mod window;
 
 use std::sync::Arc;
@@ -37,7 +35,7 @@ use crate::config::{Config, ModelTier, Provider, ProviderChoice};
 use crate::error::Result;
 use crate::message::Request;
 use crate::provider::Target;
-use crate::transport::Http;
+use crate::transport::{Http, Transport};
 use crate::webpage::Fetcher;
 use budget::Spent;
 use shared_request::SharedRequests;
@@ -57,9 +55,9 @@ pub const MAX_PROMPT_CHARS: usize = 100_000;
 
 /// The state of the process: connection pools, what is known of each target, and answers by what was asked. Knows no
 /// request's choice.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Engine {
-    http: Http,
+    transport: Box<dyn Transport>,
     cache: Cache,
     shared_requests: SharedRequests,
     states: TargetStates,
@@ -78,14 +76,20 @@ impl Engine {
         Self { cache, ..Self::default() }
     }
 
-    /// An engine whose requests go over `http`.
-    #[cfg(test)]
-    pub(crate) fn over(http: Http) -> Self {
-        Self { http, ..Self::default() }
+    /// Creates an engine whose requests are sent over `transport`.
+    pub fn with_transport(transport: impl Transport + 'static) -> Self {
+        Self {
+            transport: Box::new(transport),
+            cache: Cache::default(),
+            shared_requests: SharedRequests::default(),
+            states: TargetStates::default(),
+            facts: facts::Facts::default(),
+            pages: Fetcher::default(),
+        }
     }
 
-    pub(super) fn http(&self) -> &Http {
-        &self.http
+    pub(super) fn transport(&self) -> &dyn Transport {
+        &*self.transport
     }
 
     /// The answers that were given before.
@@ -106,13 +110,19 @@ impl Engine {
     /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
     /// that cannot fit. Cancel safety: dropping the future closes the socket of the look-up.
     pub async fn prepare(&self, target: &mut Target, request: &Request) -> Result<()> {
-        self.facts.prepare(&self.http, target, request).await
+        self.facts.prepare(self.transport(), target, request).await
     }
 
     /// Whether the server of `target` has yet to load its model; to be asked when the request is sent. `false` where that
     /// is not known. Cancel safety: dropping the future closes the socket.
     pub async fn is_loading(&self, target: &Target) -> bool {
-        facts::is_loading(&self.http, target).await
+        facts::is_loading(self.transport(), target).await
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::with_transport(Http::default())
     }
 }
 

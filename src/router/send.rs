@@ -1,6 +1,5 @@
 //! Sends the request of one attempt and decodes the reply.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -61,10 +60,10 @@ async fn exchange(engine: &Engine, mut guard: Box<AttemptGuard>) -> (Box<Attempt
         }
         Err(error) => return (guard, Err(error)),
     };
-    let mut sending = pin!(engine.http().send(wire, guard.timeout));
+    let mut sending = engine.transport().send(wire, guard.timeout);
     // Declared after the connection, so it is dropped first: who sees the connection close finds the attempt accounted.
     let in_flight = guard;
-    let reply = sending.as_mut().await;
+    let reply = (&mut sending).await;
     let reply = decode(&in_flight, reply);
     (in_flight, reply)
 }
@@ -80,7 +79,7 @@ fn decode(guard: &AttemptGuard, reply: Result<WireReply>) -> Result<Reply> {
     let (target, request) = (&guard.target, &guard.request);
     let reply = reply.map_err(|error| guard.attribute(error))?;
     let Some(codec) = provider::codec(target.provider) else { return provider::mock_answer(request) };
-    if (200..300).contains(&reply.status) {
+    if reply.is_success() {
         let decoded = offload(reply.body.len(), || codec.decode(target, request, &reply.body));
         decoded.map_err(|error| error.with_status(reply.status))
     } else {

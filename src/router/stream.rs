@@ -1,13 +1,12 @@
-//! A streamed call: text as it comes, from the first target that answers; of a structured reply what is closed of it.
+//! A streamed call: its text, or the closed part of its JSON, as it arrives from the first target that answers.
 //!
-//! Before the first text a failure is like any other: the policy's next target is asked, and the consumer notices nothing.
-//! After it the consumer holds a part of an answer that will never be completed, so it decides beforehand what is to
-//! happen: [`OnStreamError`].
+//! A failure before the first text is handled like that of any other call: the policy selects the next target and the consumer
+//! does not notice. After the first text the consumer holds a part of a reply that will never be complete; [`OnStreamError`]
+//! selects what happens then.
 //!
-//! A structured reply ends with its whole, which the caller judges as that of a [`Call`](super::Call): it ends the stream
-//! with [`Stream::finish`], or tells with [`Stream::reject`] what is wrong and pulls on.
+//! A structured reply ends with its complete JSON, which the caller validates as for a [`Call`](super::Call): it ends the stream
+//! with [`Stream::finish`], or rejects the reply with [`Stream::reject`] and continues with [`Stream::next`].
 
-use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,32 +16,31 @@ use tracing::Instrument;
 
 use super::attempt_guard::AttemptGuard;
 use super::call_state::CallState;
-use super::event_decoder::EventDecoder;
 use super::reply_validation::{self, ReplyValidation};
 use super::send;
-use super::text_stream::TextStream;
-use super::timed_stream::StreamTimeouts;
+use super::streamed_reply::StreamedReply;
 use super::{AttemptObserver, Engine, Rejection, Response, Router};
 use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::provider::Target;
+use crate::transport::StreamTimeouts;
 
-/// How long a hosted provider may take to its first text. A local server may first load its model: its limit is the whole
-/// timeout of the configuration.
-const FIRST: Duration = Duration::from_secs(120);
+/// The default time limit for the first text of a hosted provider. A local server may have to load its model first: its default
+/// is the timeout of the configuration.
+const FIRST_TEXT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long a stream may stand still.
-const IDLE: Duration = Duration::from_secs(60);
+/// The default time limit between two events.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What happens when a stream fails after its first text.
+/// What happens if a stream fails after its first text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnStreamError {
-    /// The call fails; the error has the text so far.
+    /// The call fails. The error contains the text so far.
     #[default]
     Fail,
-    /// The next target starts anew, where the plan has one, and the consumer is told to drop its text.
+    /// The next attempt starts over, if the policy allows one, and [`StreamEvent::Restarted`] discards the text so far.
     Restart,
 }
 
@@ -58,45 +56,44 @@ impl FromStr for OnStreamError {
     }
 }
 
-/// What the caller of a stream may choose.
+/// The options of a stream.
 ///
-/// The time limits hold for one target each and count only the time spent waiting for it.
+/// Each time limit applies to one target and counts only the time spent waiting for it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StreamOptions {
-    /// What happens when a stream fails after its first text.
+    /// What happens if a stream fails after its first text.
     pub on_error: OnStreamError,
-    /// Time to the first text, connecting included; `None` is 120 s, for Ollama the configuration's timeout.
+    /// Time limit for the first text, connecting included. Default: 120 s; for Ollama the timeout of the configuration.
     pub first: Option<Duration>,
-    /// Time between two events after the first text; `None` is 60 s.
+    /// Time limit between two events after the first text. Default: 60 s.
     pub idle: Option<Duration>,
-    /// Time for the whole reply; `None` is 600 s, for Ollama the configuration's timeout.
+    /// Time limit for the complete reply. Default: 600 s; for Ollama the timeout of the configuration.
     pub total: Option<Duration>,
 }
 
-/// What a stream gives.
+/// An item of a stream.
 #[derive(Debug, Clone)]
 pub enum StreamEvent {
-    /// The next text. Never empty; the texts joined are the answer.
+    /// The next text, never empty. The concatenated texts are the answer.
     Delta(String),
-    /// Of a structured reply: the JSON text of what is closed so far, as [`Partial`](crate::schema::Partial) gives it.
-    /// It replaces the last one, and holds all of it.
+    /// The closed part of a structured reply as JSON text; see [`Partial`](crate::schema::Partial). It replaces and contains the
+    /// previous one.
     Partial(String),
-    /// Of a structured reply: the whole, as JSON text to be judged. Nothing follows unless it is rejected.
-    Whole(String),
-    /// What was given so far is void: this attempt failed after its first text, and the next one starts anew.
+    /// The complete JSON text of a structured reply, to be validated. Nothing follows unless it is rejected.
+    Complete(String),
+    /// The attempt failed after its first text. What was returned so far is void; the next attempt starts over.
     Restarted(Box<Attempt>),
 }
 
-/// A streamed call under way. It reads only when it is pulled. Dropping it ends it and closes its socket.
+/// A streamed call. It reads from the connection only while [`Stream::next`] is polled. Dropping it closes its socket.
 #[derive(Debug)]
 pub struct Stream {
     state: CallState,
     options: StreamOptions,
-    reading: Option<TextStream>,
+    reply: Option<StreamedReply>,
     validation: ReplyValidation,
-    /// What the consumer has been shown of the reply on validation.
+    /// What the consumer has received of the reply that is validated.
     shown: String,
-    /// Why the reply on validation is not taken.
     rejection: Option<Rejection>,
     has_ended: bool,
 }
@@ -112,11 +109,10 @@ impl Stream {
         if [options.first, options.idle, options.total].into_iter().flatten().any(|limit| limit.is_zero()) {
             return Err(Error::invalid_input("a time limit must be a positive number of seconds"));
         }
-        let state = CallState::new(router, engine, request, force)?;
         Ok(Self {
-            state,
+            state: CallState::new(router, engine, request, force)?,
             options,
-            reading: None,
+            reply: None,
             validation: ReplyValidation::default(),
             shown: String::new(),
             rejection: None,
@@ -129,15 +125,16 @@ impl Stream {
         self.state.observer = observer;
     }
 
-    /// Waits for the next text and gives all of it that has arrived, of a structured reply what is closed; `None` at the
-    /// end, again and again.
+    /// Waits for the next item: all text that has arrived, or what is closed of a structured reply. Returns `None` at the end,
+    /// and whenever it is called after that.
     ///
-    /// Fails when no target is left, at once on an error that no other target would answer differently, and after the
-    /// first text as [`OnStreamError`] says; [`Error::partial`] is what was given last then. After an error the stream has
-    /// ended.
+    /// # Errors
+    /// Returns the error of the call if no target is left, or at once for an error that every target would return. After the
+    /// first text, [`OnStreamError`] applies and [`Error::partial`] contains what was returned last. An error ends the stream.
     ///
-    /// Cancel safety: a dropped future loses no text. A request whose headers had not arrived is dropped with it, and sent
-    /// anew by the next call.
+    /// # Cancel safety
+    /// Dropping the future loses no text. A request whose headers have not arrived is dropped with it; the next call sends it
+    /// again.
     pub async fn next(&mut self) -> Result<Option<StreamEvent>> {
         if !self.has_ended {
             self.state.start(Instant::now());
@@ -153,11 +150,11 @@ impl Stream {
             return Ok(Some(event));
         }
         while !self.has_ended {
-            let Some(reading) = &mut self.reading else {
+            let Some(reply) = &mut self.reply else {
                 self.open().await?;
                 continue;
             };
-            let event = match reading.next().await {
+            let event = match reply.next().await {
                 Ok(Some(text)) if self.state.request.schema.is_some() => Some(StreamEvent::Partial(text)),
                 Ok(Some(text)) => Some(StreamEvent::Delta(text)),
                 Ok(None) => self.conclude()?,
@@ -170,80 +167,72 @@ impl Stream {
         Ok(None)
     }
 
-    /// Does not take the whole that [`Stream::next`] gave last. The next call mends it, or does what is to be done about a
-    /// reply that cannot be used: as after any failure, before and after the first text.
+    /// Rejects the complete reply that [`Stream::next`] returned last. The next call of it returns the repaired reply, or
+    /// continues as after any other failure, before or after the first text.
     pub fn reject(&mut self, rejection: Rejection) {
         self.rejection = Some(rejection);
     }
 
-    /// The answer, after [`Stream::next`] gave `None` or a whole that is taken. Fails with `Internal` before, and after an
-    /// error.
+    /// Returns the answer. To be called after [`Stream::next`] returned `None`, or a complete reply that is valid.
+    ///
+    /// # Errors
+    /// Returns `Internal` before the end of the stream and after an error.
     pub fn finish(mut self) -> Result<Response> {
         let answer = self.validation.accept().filter(|_| self.rejection.is_none());
         let response = answer.and_then(|reply| self.state.finish(reply.text));
-        response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() before the end of the stream"))
+        response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() was called before the end of the stream"))
     }
 
-    /// Whether files or images travel with the prompt.
+    /// Whether the request includes files or images.
     pub fn has_attachments(&self) -> bool {
         !self.state.request.parts.is_empty()
     }
 
-    /// Asks the next target; where that fails, the policy decides.
+    /// Sends the request to the next target. If that fails, the policy decides what follows.
     async fn open(&mut self) -> Result<()> {
-        let mut visit = self.state.next_attempt().await.inspect_err(|_| self.has_ended = true)?;
-        if let Err(error) = send::prepare(&self.state.engine, &mut visit).await {
-            return self.failed(visit, error, 0).map(drop);
+        let mut guard = self.state.next_attempt().await.inspect_err(|_| self.has_ended = true)?;
+        if let Err(error) = send::prepare(&self.state.engine, &mut guard).await {
+            return self.failed(guard, error, 0).map(drop);
         }
-        let loading = if visit.is_loading { visit.timeout } else { Duration::ZERO };
-        let limits = self.options.limits(&visit.target, loading, visit.deadline);
-        let (target, request) = (visit.target.clone(), visit.request.clone());
-        let (visit, opened) = {
-            let mut opening = pin!(EventDecoder::open(&self.state.engine, target, request, limits));
-            // Declared after the connection, so it is dropped first: who sees the connection close finds the attempt accounted.
-            let in_flight = visit;
-            let opened = opening.as_mut().await;
-            (in_flight, opened)
-        };
-        match opened.map_err(|error| visit.attribute(error)) {
-            Ok(feed) => {
-                self.reading = Some(TextStream::new(feed, visit));
-                Ok(())
-            }
-            Err(error) => self.failed(visit, error, 0).map(drop),
+        let loading = if guard.is_loading { guard.timeout } else { Duration::ZERO };
+        let timeouts = self.options.timeouts(&guard.target, loading, guard.deadline);
+        match StreamedReply::open(&self.state.engine, guard, timeouts).await {
+            Ok(reply) => self.reply = Some(reply),
+            Err((guard, error)) => return self.failed(guard, error, 0).map(drop),
         }
+        Ok(())
     }
 
-    /// The reply is whole. Gives it where it is to be judged.
+    /// Ends a complete reply. Returns it if the caller has to validate it.
     fn conclude(&mut self) -> Result<Option<StreamEvent>> {
-        let Some(reading) = self.reading.take() else { return Ok(None) };
-        reading.shown().clone_into(&mut self.shown);
-        let TextStream { feed, visit, .. } = reading;
-        let skipped_events = feed.skipped();
-        let reply = match feed.into_reply(&visit.request) {
+        let Some(reply) = self.reply.take() else { return Ok(None) };
+        reply.shown().clone_into(&mut self.shown);
+        let (guard, reply, skipped_events) = reply.into_reply();
+        let reply = match reply {
             Ok(reply) => reply,
-            Err(error) => return self.failed(visit, error, skipped_events).map(|_| None),
+            Err(error) => return self.failed(guard, error, skipped_events).map(|_| None),
         };
-        self.state.record_success(visit, &reply, skipped_events);
+        self.state.record_success(guard, &reply, skipped_events);
         self.has_ended = true;
         if self.validation.begin(&mut self.state, reply) {
-            return Ok(self.whole());
+            return Ok(self.complete());
         }
-        self.overruled(&reply_validation::no_json())
+        self.discard(&reply_validation::no_json())
     }
 
-    /// The whole was rejected. Gives another reading of it, where there is one.
+    /// Repairs the rejected reply without a request if that is possible; else discards it.
     fn rejected(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
-        if self.validation.recover(&mut self.state) { Ok(self.whole()) } else { self.overruled(rejection) }
+        if self.validation.recover(&mut self.state) { Ok(self.complete()) } else { self.discard(rejection) }
     }
 
-    fn whole(&self) -> Option<StreamEvent> {
+    /// Returns the complete JSON; `None` for free text, which has been returned already.
+    fn complete(&self) -> Option<StreamEvent> {
         self.state.request.schema.as_ref()?;
-        self.validation.text().map(|text| StreamEvent::Whole(text.to_owned()))
+        self.validation.text().map(|text| StreamEvent::Complete(text.to_owned()))
     }
 
-    /// What follows where the whole cannot be used.
-    fn overruled(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
+    /// Discards a complete reply that cannot be used.
+    fn discard(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
         let (error, repair) = self.validation.reject(&mut self.state, rejection)?;
         let shown = std::mem::take(&mut self.shown);
         if shown.is_empty() {
@@ -251,32 +240,32 @@ impl Stream {
             self.has_ended = false;
             return Ok(None);
         }
-        let booked = match self.options.on_error {
+        let recorded = match self.options.on_error {
             OnStreamError::Restart => self.state.record_rejection(error.clone(), repair),
             OnStreamError::Fail => Err(self.state.fail(error.clone())),
         };
-        self.restart(booked, error, &shown)
+        self.restart(recorded, error, &shown)
     }
 
-    /// What follows where the present target's stream fails with `error`. Tells where the consumer has to drop its text.
+    /// Ends the current reply with `error`.
     fn interrupted(&mut self, error: Error) -> Result<Option<StreamEvent>> {
-        let Some(reading) = self.reading.take() else { return Err(error) };
-        let shown = reading.shown().to_owned();
-        let TextStream { feed, visit, .. } = reading;
+        let Some(reply) = self.reply.take() else { return Err(error) };
+        let shown = reply.shown().to_owned();
+        let (guard, skipped_events) = reply.into_guard();
         if shown.is_empty() {
-            return self.failed(visit, error, feed.skipped()).map(|_| None);
+            return self.failed(guard, error, skipped_events).map(|_| None);
         }
-        let booked = match self.options.on_error {
-            OnStreamError::Restart => self.state.record_failure(visit, error.clone(), feed.skipped()),
-            OnStreamError::Fail => Err(self.state.record_final_failure(visit, error.clone(), feed.skipped())),
+        let recorded = match self.options.on_error {
+            OnStreamError::Restart => self.state.record_failure(guard, error.clone(), skipped_events),
+            OnStreamError::Fail => Err(self.state.record_final_failure(guard, error.clone(), skipped_events)),
         };
-        self.restart(booked, error, &shown)
+        self.restart(recorded, error, &shown)
     }
 
-    /// Tells the consumer to drop what it was `shown`, where the failure has been `booked` and another request can follow.
-    /// Ends the stream with the booked failure, or with `error`, where not.
-    fn restart(&mut self, booked: Result<Attempt>, error: Error, shown: &str) -> Result<Option<StreamEvent>> {
-        let failure = match booked {
+    /// Restarts the stream if the failure was `recorded` and another attempt can follow. Else ends it with the recorded error,
+    /// or with `error`, which contains what was `shown`.
+    fn restart(&mut self, recorded: Result<Attempt>, error: Error, shown: &str) -> Result<Option<StreamEvent>> {
+        let failure = match recorded {
             Ok(attempt) if self.state.can_continue(Instant::now()) => {
                 self.has_ended = false;
                 return Ok(Some(StreamEvent::Restarted(Box::new(attempt))));
@@ -288,18 +277,18 @@ impl Stream {
         Err(failure.with_partial(shown))
     }
 
-    fn failed(&mut self, visit: Box<AttemptGuard>, error: Error, skipped: u32) -> Result<Attempt> {
-        self.state.record_failure(visit, error, skipped).inspect_err(|_| self.has_ended = true)
+    fn failed(&mut self, guard: Box<AttemptGuard>, error: Error, skipped_events: u32) -> Result<Attempt> {
+        self.state.record_failure(guard, error, skipped_events).inspect_err(|_| self.has_ended = true)
     }
 }
 
 impl StreamOptions {
-    /// `loading` is the time for the target to load its model.
-    fn limits(&self, target: &Target, loading: Duration, deadline: Option<Instant>) -> StreamTimeouts {
-        let first = if target.loads_model() { target.timeout } else { FIRST };
+    /// Returns the time limits for `target`, which needs the time `loading` to load its model.
+    fn timeouts(&self, target: &Target, loading: Duration, deadline: Option<Instant>) -> StreamTimeouts {
+        let first = if target.loads_model() { target.timeout } else { FIRST_TEXT_TIMEOUT };
         StreamTimeouts {
             first: self.first.unwrap_or(first + loading),
-            idle: self.idle.unwrap_or(IDLE),
+            idle: self.idle.unwrap_or(STREAM_IDLE_TIMEOUT),
             total: self.total.unwrap_or(target.timeout + loading),
             deadline,
         }
@@ -313,11 +302,11 @@ mod tests {
     use crate::provider::protocol;
 
     #[test]
-    fn a_local_server_may_take_its_whole_timeout_to_load_a_model() {
+    fn the_timeout_of_ollama_is_the_limit_for_its_first_text() {
         let config = Config { ollama_timeout: 300.0, ..Config::default() };
         let seconds = |provider, options: StreamOptions| {
-            let limits = options.limits(&protocol(provider).target(&config, ModelTier::Fast), Duration::ZERO, None);
-            [limits.first, limits.idle, limits.total].map(|limit| limit.as_secs())
+            let timeouts = options.timeouts(&protocol(provider).target(&config, ModelTier::Fast), Duration::ZERO, None);
+            [timeouts.first, timeouts.idle, timeouts.total].map(|limit| limit.as_secs())
         };
         assert_eq!(seconds(Provider::Ollama, StreamOptions::default()), [300, 60, 300]);
         assert_eq!(seconds(Provider::Gemini, StreamOptions::default()), [120, 60, 600]);

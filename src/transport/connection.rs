@@ -1,7 +1,7 @@
-//! One HTTP/1.1 connection, driven by whoever waits for its reply: it has no task of its own.
+//! One HTTP/1.1 connection, polled by the call that uses it instead of by a task of its own.
 
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,18 +9,19 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::{TrySendError, http1};
 use hyper::{Request, Response};
 
-use super::connect::Stream;
-use super::failure::Failure;
+use super::connect::IoStream;
+use super::error::TransportError;
 
-/// The most that is read at once, and the longest head of a reply. A stream that comes faster than it is taken doubles what
-/// is read of it, and hyper's own bound would leave each such connection with 400 kB.
-const BUFFER: usize = 16 * 1024;
+/// Upper bound of hyper's read buffer, and so of the head of a reply, in bytes. hyper grows the buffer for a body that arrives
+/// faster than it is read; with its default bound such a connection would hold 400 kB.
+const MAX_BUFFER: usize = 16 * 1024;
 
-/// What is sent.
-pub(super) type Outgoing = Request<Full<Bytes>>;
+/// An HTTP request as hyper sends it.
+pub(super) type HttpRequest = Request<Full<Bytes>>;
 
-/// A connection in use, with the buffers that an exchange needs: some 28 kB, made anew for each one (2 µs), so that a
-/// connection which waits for its next exchange has none. Dropping it closes the socket.
+/// A connection during one exchange. Dropping it closes the socket.
+///
+/// The buffers of an exchange (28 kB) are created with it, in 2 µs, so that an idle connection is the bare stream.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
@@ -28,61 +29,66 @@ pub(super) struct Connection {
     driver: Option<Driver>,
 }
 
-type Driver = http1::Connection<Box<Stream>, Full<Bytes>>;
+type Driver = http1::Connection<Box<IoStream>, Full<Bytes>>;
 
 impl Connection {
-    /// The exchange over `stream`.
-    pub(super) async fn over(stream: Box<Stream>) -> Result<Box<Self>, Failure> {
-        let made = http1::Builder::new().max_buf_size(BUFFER).writev(true).handshake(stream).await;
-        let (sender, driver) = made.map_err(Failure::Exchange)?;
+    /// Starts an exchange over `stream`.
+    pub(super) async fn new(stream: Box<IoStream>) -> Result<Box<Self>, TransportError> {
+        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).writev(true).handshake(stream);
+        let (sender, driver) = handshake.await.map_err(TransportError::Exchange)?;
         Ok(Box::new(Self { sender, driver: Some(driver) }))
     }
 
-    /// Sends `request` and waits for the headers of the reply. The error holds the request where no byte of it was written.
-    pub(super) async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, TrySendError<Outgoing>> {
+    /// Sends `request` and waits for the head of the reply. The error returns the request if no byte of it was written.
+    pub(super) async fn send(&mut self, request: HttpRequest) -> Result<Response<Incoming>, TrySendError<HttpRequest>> {
         let Self { sender, driver } = self;
         let mut reply = pin!(sender.try_send_request(request));
         std::future::poll_fn(|cx| {
-            drive(driver, cx);
+            poll_driver(driver, cx);
             reply.as_mut().poll(cx)
         })
         .await
     }
 
-    /// The next bytes of `body`; `None` at its end.
-    pub(super) async fn chunk(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
+    /// Polls for the next bytes of `body`; `None` at its end.
+    pub(super) fn poll_data(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Bytes>>> {
         loop {
-            match std::future::poll_fn(|cx| self.poll_frame(body, cx)).await?.map(Frame::into_data) {
-                Ok(Ok(data)) => return Some(Ok(data)),
-                Ok(Err(_trailers)) => {}
-                Err(error) => return Some(Err(error)),
+            match ready!(self.poll_frame(body, cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => return Poll::Ready(Some(Ok(data))),
+                Some(Ok(Err(_trailers))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
     }
 
     fn poll_frame(&mut self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let mut body = Pin::new(body);
-        // First the body: it asks for what the driver is to read.
+        // The body is polled first: that signals the demand on which the driver reads.
         if let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        drive(&mut self.driver, cx);
+        poll_driver(&mut self.driver, cx);
         body.poll_frame(cx)
     }
 
-    /// Ends the exchange, whose reply was read. Gives back the stream where it can be used for another one.
-    pub(super) fn end(mut self: Box<Self>) -> Option<Box<Stream>> {
-        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        // Nothing was read that was not asked for, or the driver would have ended. Nothing is left to be written either: a
-        // body that waits behind its head (`writev`) keeps the sender from being ready, though a server may have answered.
-        let driver = self.driver.take().filter(|_| self.sender.is_ready());
-        driver.map(|driver| driver.into_parts().io)
+    /// Ends the exchange after its reply was read. Returns the stream if another exchange can use it.
+    pub(super) fn into_idle(mut self: Box<Self>) -> Option<Box<IoStream>> {
+        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        // The driver has ended if bytes arrived that no request asked for. The sender is not ready while a part of the request
+        // is unwritten, which happens if the server answered before it had read the whole request.
+        let driver = self.driver.take().filter(|_| self.sender.is_ready())?;
+        Some(driver.into_parts().io)
     }
 }
 
-/// Reads and writes what can be. What the end of a connection means to an exchange, the exchange is told; dropping the
-/// driver sees to it that it always is.
-fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+/// Reads and writes what is possible. The driver's own outcome is ignored: hyper reports a failed connection to the exchange
+/// too, at the latest when the driver is dropped.
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if let Some(running) = driver
         && Pin::new(running).poll(cx).is_ready()
     {

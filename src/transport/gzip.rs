@@ -1,15 +1,15 @@
-//! Decompression of bodies as they arrive.
+//! Decompresses bodies while they arrive.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 
-/// So many compressed bytes are taken at a time: a small body can stand for an enormous one, which is to be noticed before
-/// it fills the memory.
+/// Compressed bytes that are decompressed at a time. The output is checked after each step: a small body can expand to one that
+/// does not fit in memory.
 const STEP: usize = 4096;
 
-/// The decompressor of one body.
+/// The decoder of one gzip body.
 #[derive(Debug)]
 pub(super) struct Gunzip(MultiGzDecoder<Vec<u8>>);
 
@@ -18,9 +18,8 @@ impl Gunzip {
         Self(MultiGzDecoder::new(Vec::new()))
     }
 
-    /// What `bytes` stand for; at least a part of what is above `limit` bytes where it is longer. Fails where they are no
-    /// gzip.
-    pub(super) fn push(&mut self, bytes: &[u8], limit: usize) -> std::io::Result<Bytes> {
+    /// Decompresses `bytes`. Stops as soon as the output exceeds `limit` bytes.
+    pub(super) fn push(&mut self, bytes: &[u8], limit: usize) -> io::Result<Bytes> {
         for step in bytes.chunks(STEP) {
             self.0.write_all(step)?;
             if self.0.get_ref().len() > limit {
@@ -31,8 +30,8 @@ impl Gunzip {
         Ok(std::mem::take(self.0.get_mut()).into())
     }
 
-    /// What the end of the body completes. Fails where it is cut.
-    pub(super) fn finish(&mut self) -> std::io::Result<Bytes> {
+    /// Returns the output that the end of the body completes. Fails if the body is truncated.
+    pub(super) fn finish(&mut self) -> io::Result<Bytes> {
         self.0.try_finish()?;
         Ok(std::mem::take(self.0.get_mut()).into())
     }

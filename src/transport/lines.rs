@@ -1,40 +1,43 @@
-//! Lines out of bytes that arrive in any pieces.
+//! Splits bytes into lines. Chunks may end anywhere.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::framer::{MAX_EVENT, too_long};
 use crate::error::Result;
 
-/// What ends a line.
+/// The bytes that end a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
-    /// LF. A CR before it is part of the line.
+pub(super) enum LineEnd {
+    /// LF. A CR before it belongs to the line.
     Lf,
-    /// LF, CR, or both as one end.
+    /// LF, CR or CR LF.
     Any,
 }
 
-/// The bytes of an unfinished line, and the lines before it that nobody has taken yet.
+/// Buffers an incomplete line and the complete lines that were not taken yet.
 #[derive(Debug)]
 pub(super) struct Lines {
-    ends: Ends,
+    line_end: LineEnd,
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no end.
+    /// The length of the buffer's start that contains no line end.
     scanned: usize,
-    /// An LF that comes next belongs to the CR before it.
+    /// Whether an LF at the start of the buffer belongs to the CR before it.
     after_cr: bool,
 }
 
 impl Lines {
-    pub(super) fn new(ends: Ends) -> Self {
-        Self { ends, buffer: BytesMut::new(), scanned: 0, after_cr: false }
+    pub(super) fn new(line_end: LineEnd) -> Self {
+        Self { line_end, buffer: BytesMut::new(), scanned: 0, after_cr: false }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole line without its end. Fails with `MalformedReply` where a line is longer than [`MAX_EVENT`].
+    /// Returns the next complete line without its end.
+    ///
+    /// # Errors
+    /// Returns `MalformedReply` if a line is longer than [`MAX_EVENT`].
     pub(super) fn next(&mut self) -> Result<Option<Bytes>> {
         if self.after_cr && !self.buffer.is_empty() {
             self.after_cr = false;
@@ -42,8 +45,8 @@ impl Lines {
                 self.buffer.advance(1);
             }
         }
-        let is_end = |byte: &u8| *byte == b'\n' || (self.ends == Ends::Any && *byte == b'\r');
-        let end = self.buffer[self.scanned..].iter().position(is_end).map(|at| self.scanned + at);
+        let is_end = |byte: &u8| *byte == b'\n' || (self.line_end == LineEnd::Any && *byte == b'\r');
+        let end = self.buffer[self.scanned..].iter().position(is_end).map(|index| self.scanned + index);
         if end.unwrap_or(self.buffer.len()) > MAX_EVENT {
             return Err(too_long());
         }
@@ -58,8 +61,8 @@ impl Lines {
         Ok(Some(line))
     }
 
-    /// What came after the last end.
-    pub(super) fn rest(&mut self) -> Bytes {
+    /// Takes the bytes after the last line end.
+    pub(super) fn take_rest(&mut self) -> Bytes {
         self.scanned = 0;
         self.buffer.split().freeze()
     }

@@ -1,6 +1,6 @@
 //! Connections between two exchanges.
 //!
-//! No task watches them: each has a waker of its own, which closes it when its server does.
+//! No task watches them: each connection has a waker of its own, which closes it when the server closes its side.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,53 +10,52 @@ use std::task::{Context, Wake, Waker};
 use tokio::time::Instant;
 
 use super::IDLE_TIMEOUT;
-use super::connect::{Stream, is_silent};
+use super::connect::{IoStream, poll_end};
 use super::connection::Connection;
 
-/// Beyond so many origins, those without a connection are forgotten.
-const MOST: usize = 1024;
+/// The number of origins from which on those without a connection are removed.
+const MAX_ORIGINS: usize = 1024;
 
 /// The idle connections of the process, by origin (scheme, host and port).
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
-    next: AtomicU64,
+    idle: Mutex<HashMap<Arc<str>, Vec<IdleConnection>>>,
+    next_id: AtomicU64,
 }
 
-/// A connection that nobody uses.
 #[derive(Debug)]
-struct Idle {
-    number: u64,
-    stream: Box<Stream>,
+struct IdleConnection {
+    id: u64,
+    stream: Box<IoStream>,
     since: Instant,
 }
 
-/// Woken when an idle connection has something to tell: nothing was asked, so that can only be its end.
-struct Watch {
+/// The waker of one idle connection, woken when the connection has ended or received bytes that no request asked for.
+struct IdleWaker {
     pool: Weak<Pool>,
     origin: Arc<str>,
-    number: u64,
+    id: u64,
     is_woken: AtomicBool,
 }
 
 impl Pool {
-    /// A connection to `origin` that was used before, the last one first, and is still open.
-    pub(super) fn take(&self, origin: &str, cx: &mut Context<'_>) -> Option<Box<Stream>> {
+    /// Takes the most recently used connection to `origin` that is still open.
+    pub(super) fn take(&self, origin: &str, cx: &mut Context<'_>) -> Option<Box<IoStream>> {
         loop {
             let mut idle = self.lock().get_mut(origin)?.pop()?;
-            if idle.since.elapsed() < IDLE_TIMEOUT && is_silent(&mut idle.stream, cx) {
+            if idle.since.elapsed() < IDLE_TIMEOUT && poll_end(&mut idle.stream, cx).is_pending() {
                 return Some(idle.stream);
             }
         }
     }
 
-    /// Keeps the stream of `connection` for the next exchange with `origin`; closes it where it takes no other one.
-    pub(super) fn keep(self: &Arc<Self>, origin: &str, connection: Box<Connection>) {
-        let Some(stream) = connection.end() else { return };
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let origin = self.name(origin);
-        let watch = Arc::new(Watch { pool: Arc::downgrade(self), origin, number, is_woken: AtomicBool::new(false) });
-        self.watch(&watch, Idle { number, stream, since: Instant::now() });
+    /// Keeps `connection` for the next exchange with `origin`, or closes it if it cannot be used again.
+    pub(super) fn put(self: &Arc<Self>, origin: &str, connection: Box<Connection>) {
+        let Some(stream) = connection.into_idle() else { return };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let origin = self.intern(origin);
+        let waker = IdleWaker { pool: Arc::downgrade(self), origin, id, is_woken: AtomicBool::new(false) };
+        self.watch(&Arc::new(waker), IdleConnection { id, stream, since: Instant::now() });
     }
 
     #[cfg(test)]
@@ -64,61 +63,62 @@ impl Pool {
         self.lock().values().map(Vec::len).sum()
     }
 
-    fn watch(&self, watch: &Arc<Watch>, mut idle: Idle) {
-        let waker = Waker::from(Arc::clone(watch));
+    /// Registers `idle_waker` with the connection and inserts the connection, unless it has ended.
+    fn watch(&self, idle_waker: &Arc<IdleWaker>, mut idle: IdleConnection) {
+        let waker = Waker::from(Arc::clone(idle_waker));
         loop {
-            watch.is_woken.store(false, Ordering::SeqCst);
-            if !is_silent(&mut idle.stream, &mut Context::from_waker(&waker)) {
+            idle_waker.is_woken.store(false, Ordering::SeqCst);
+            if poll_end(&mut idle.stream, &mut Context::from_waker(&waker)).is_ready() {
                 return;
             }
-            let outdated = self.put(&watch.origin, idle);
-            // Closed when no lock is held.
-            drop(outdated);
-            // Woken before it was there to be found.
-            if !watch.is_woken.load(Ordering::SeqCst) {
+            // The connection is closed here, after the lock is released.
+            drop(self.insert(&idle_waker.origin, idle));
+            // A wake-up before the insertion did not find the connection.
+            if !idle_waker.is_woken.load(Ordering::SeqCst) {
                 return;
             }
-            let Some(found) = self.remove(&watch.origin, watch.number) else { return };
+            let Some(found) = self.remove(&idle_waker.origin, idle_waker.id) else { return };
             idle = found;
         }
     }
 
-    /// Gives back the oldest, where it has been idle for too long: one a time is enough, as each exchange adds one.
-    fn put(&self, origin: &str, idle: Idle) -> Option<Idle> {
-        let mut known = self.lock();
-        let of_origin = known.get_mut(origin)?;
-        of_origin.push(idle);
-        let is_outdated = of_origin.first().is_some_and(|first| first.since.elapsed() >= IDLE_TIMEOUT);
-        is_outdated.then(|| of_origin.remove(0))
+    /// Inserts `idle`. Returns the oldest connection to its origin if that has expired; one is enough, since each exchange
+    /// adds one.
+    fn insert(&self, origin: &str, idle: IdleConnection) -> Option<IdleConnection> {
+        let mut origins = self.lock();
+        let connections = origins.get_mut(origin)?;
+        connections.push(idle);
+        let is_expired = connections.first().is_some_and(|oldest| oldest.since.elapsed() >= IDLE_TIMEOUT);
+        is_expired.then(|| connections.remove(0))
     }
 
-    fn remove(&self, origin: &str, number: u64) -> Option<Idle> {
-        let mut idle = self.lock();
-        let of_origin = idle.get_mut(origin)?;
-        let at = of_origin.iter().position(|idle| idle.number == number)?;
-        Some(of_origin.remove(at))
+    fn remove(&self, origin: &str, id: u64) -> Option<IdleConnection> {
+        let mut origins = self.lock();
+        let connections = origins.get_mut(origin)?;
+        let index = connections.iter().position(|idle| idle.id == id)?;
+        Some(connections.remove(index))
     }
 
-    /// The one text of `origin` that all its connections share.
-    fn name(&self, origin: &str) -> Arc<str> {
-        let mut idle = self.lock();
-        if let Some((name, _)) = idle.get_key_value(origin) {
-            return Arc::clone(name);
+    /// Returns the key of `origin`, which its connections share.
+    fn intern(&self, origin: &str) -> Arc<str> {
+        let mut origins = self.lock();
+        if let Some((key, _)) = origins.get_key_value(origin) {
+            return Arc::clone(key);
         }
-        if idle.len() >= MOST {
-            idle.retain(|_, of_origin| !of_origin.is_empty());
+        if origins.len() >= MAX_ORIGINS {
+            origins.retain(|_, connections| !connections.is_empty());
         }
-        let name: Arc<str> = Arc::from(origin);
-        idle.insert(Arc::clone(&name), Vec::new());
-        name
+        let key: Arc<str> = Arc::from(origin);
+        origins.insert(Arc::clone(&key), Vec::new());
+        key
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<Idle>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<IdleConnection>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Watch {
+impl Wake for IdleWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -126,8 +126,8 @@ impl Wake for Watch {
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_woken.store(true, Ordering::SeqCst);
         let Some(pool) = self.pool.upgrade() else { return };
-        // In use again, or about to be kept: whoever has it looks for itself.
-        let Some(idle) = pool.remove(&self.origin, self.number) else { return };
+        // If the connection is in use again or about to be inserted, its current owner polls it.
+        let Some(idle) = pool.remove(&self.origin, self.id) else { return };
         pool.watch(self, idle);
     }
 }

@@ -1,11 +1,11 @@
-//! How long a reply's headers ask to be left alone.
+//! Reads how long a server asks to wait before the next request.
 
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, RETRY_AFTER};
 
-/// The wait named by `retry-after-ms` (milliseconds) or `retry-after` (seconds, fractions allowed, or an HTTP date);
-/// `None` where neither is there or neither can be read. A date that has passed is a wait of zero.
+/// Returns the wait in `retry-after-ms` (milliseconds) or `retry-after` (seconds, which may have a fraction, or an HTTP date).
+/// `None` means that neither header is present and valid. A date in the past is a wait of zero.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     wait(headers, SystemTime::now())
 }

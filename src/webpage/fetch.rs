@@ -7,29 +7,24 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
+use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
-use reqwest::{Response, redirect};
 use url::{Host, Url};
 
-use super::address;
 use super::charset;
 use super::error::{PageError, PageProblem, shown};
 use super::html;
-use super::resolve::{Checked, Lookup, Policy, Refused, System, Unresolved};
 use crate::config::parse_host;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::message::Part;
 use crate::offload::offload;
-use crate::transport;
+use crate::transport::{self, AddressRule, Lookup, ResolveError, Resolver, SystemLookup};
 
 /// The most pages that are fetched for one call; Gemini reads as many by itself.
 pub const MAX_PAGES: usize = 20;
 
 /// What is asked for; others may come and are refused.
 const WANTED: &str = "text/html, application/xhtml+xml, text/plain, application/json;q=0.9, application/pdf;q=0.9";
-
-/// The name this client gives to servers.
-const USER_AGENT: &str = concat!("madspark/", env!("CARGO_PKG_VERSION"));
 
 /// How large a page may be and how long it may take.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +46,7 @@ pub struct Fetcher {
     listed: BTreeSet<(String, u16)>,
     limits: FetchLimits,
     lookup: Arc<dyn Lookup>,
-    is_public: Policy,
+    is_public: AddressRule,
     /// The client for the public internet, made at the first use.
     public: Arc<OnceLock<reqwest::Client>>,
     /// The one for what is listed.
@@ -63,8 +58,8 @@ impl Default for Fetcher {
         Self {
             listed: BTreeSet::new(),
             limits: LIMITS,
-            lookup: Arc::new(System),
-            is_public: address::is_public,
+            lookup: Arc::new(SystemLookup),
+            is_public: transport::is_public,
             public: Arc::default(),
             private: OnceLock::new(),
         }
@@ -156,18 +151,8 @@ impl Fetcher {
             return Ok(client);
         }
         let is_allowed = if is_listed { |_| true } else { self.is_public };
-        let client = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .http1_only()
-            .gzip(true)
-            .referer(false)
-            .redirect(redirect::Policy::none())
-            .dns_resolver(Checked { lookup: Arc::clone(&self.lookup), is_allowed })
-            // A kept connection would outlive the check of its address.
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Connect, format!("no connection can be made: {error}")))?;
+        let resolver = Resolver { lookup: Arc::clone(&self.lookup), is_allowed };
+        let client = transport::fetch_client(resolver)?;
         Ok(cell.get_or_init(|| client))
     }
 }
@@ -292,11 +277,10 @@ fn problem_of(error: &reqwest::Error) -> PageProblem {
     let mut last = String::new();
     // The client's own text names the whole address.
     for cause in transport::chain(error).skip(1) {
-        if cause.is::<Refused>() {
-            return PageProblem::NotPublic;
-        }
-        if cause.is::<Unresolved>() {
-            return PageProblem::Unresolved;
+        match cause.downcast_ref() {
+            Some(ResolveError::Forbidden) => return PageProblem::NotPublic,
+            Some(ResolveError::Lookup(_) | ResolveError::NoAddress) => return PageProblem::Unresolved,
+            None => {}
         }
         last = cause.to_string();
     }

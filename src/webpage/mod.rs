@@ -5,12 +5,10 @@
 //! was checked, so that no second answer of the name's server can lead it elsewhere. Redirects are not followed but told.
 //! Size, time and kind are bounded. What comes back is a text document like any other: fenced off from instructions.
 
-mod address;
 mod charset;
 mod error;
 mod fetch;
 mod html;
-mod resolve;
 
 pub use error::{PageError, PageProblem};
 pub use fetch::{Fetcher, MAX_PAGES};

@@ -33,7 +33,7 @@ async fn each_time_limit_names_itself() {
             None,
             StreamOptions { idle: Some(SHORT), ..unlimited },
             ErrorKind::IdleTimeout,
-            "stood still",
+            "was idle",
         ),
         (
             &trickle[..],

@@ -75,7 +75,7 @@ pub async fn read(mut stream: Stream) -> (String, usize, Result<Response, Error>
                 assert!(!piece.is_empty());
                 text.push_str(&piece);
             }
-            Ok(Some(other @ (StreamEvent::Partial(_) | StreamEvent::Whole(_)))) => {
+            Ok(Some(other @ (StreamEvent::Partial(_) | StreamEvent::Complete(_)))) => {
                 unreachable!("{other:?} in free text")
             }
             Ok(Some(StreamEvent::Restarted(failed))) => {

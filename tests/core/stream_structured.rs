@@ -34,7 +34,7 @@ async fn pull(stream: &mut Stream) -> (Vec<String>, String) {
     loop {
         match tokio::time::timeout(LONG, stream.next()).await.unwrap().unwrap() {
             Some(StreamEvent::Partial(json)) => shown.push(json),
-            Some(StreamEvent::Whole(json)) => return (shown, json),
+            Some(StreamEvent::Complete(json)) => return (shown, json),
             other => unreachable!("{other:?}"),
         }
     }
@@ -147,7 +147,7 @@ async fn a_pull_that_is_dropped_loses_nothing() {
         // Most of these are dropped while they wait.
         match tokio::time::timeout(Duration::from_millis(2), stream.next()).await {
             Ok(Ok(Some(StreamEvent::Partial(_)))) => shown += 1,
-            Ok(Ok(Some(StreamEvent::Whole(json)))) => break json,
+            Ok(Ok(Some(StreamEvent::Complete(json)))) => break json,
             Ok(other) => panic!("{other:?}"),
             Err(_) => {}
         }

@@ -18,7 +18,7 @@ use crate::config::{Config, Limits, ModelTier, ProviderChoice, Secret};
 use crate::router::{Budget, Hedge, OnRefusal, Policy};
 use crate::router::{Overrides, plan};
 use crate::schema::Schema;
-use crate::transport::{Http, WireReply, WireRequest};
+use crate::transport::{Scripted, WireReply, WireRequest};
 
 /// What one answer to a structured or a plain request counts.
 const TOKENS: u64 = 30;
@@ -101,7 +101,7 @@ fn trace(seed: u64) -> Trace {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let (in_flight, in_flight_most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let (log, most, network) = (Arc::clone(&requests), Arc::clone(&in_flight_most), Mutex::new(random.fork()));
-    let http = Http::scripted(move |request| {
+    let transport = Scripted::new(move |request| {
         let (fault, latency) = {
             let mut random = network.lock().unwrap();
             let fault = if random.f64() < share { faults[random.usize(..faults.len())].clone() } else { Fault::None };
@@ -161,7 +161,7 @@ fn trace(seed: u64) -> Trace {
     };
     Trace {
         router: Arc::new(Router::new(Arc::new(config), overrides)),
-        engine: Arc::new(Engine::over(http)),
+        engine: Arc::new(Engine::with_transport(transport)),
         requests,
         in_flight_most,
         structured: random.bool(),

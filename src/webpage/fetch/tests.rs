@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::error::ErrorKind;
 
 /// Answers from a list, one answer for each question, and remembers the questions.
 #[derive(Debug, Default)]

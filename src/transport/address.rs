@@ -36,7 +36,7 @@ const RESERVED_V4: [([u8; 4], u32); 16] = [
 
 /// Whether `address` belongs to the public internet. Everything else is somebody's own network, a machine's own services, a
 /// cloud's metadata, or a way to reach one of those in other words.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

@@ -1,0 +1,142 @@
+//! The transport over the network.
+
+use std::future::poll_fn;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT,
+};
+use http::uri::{PathAndQuery, Uri};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
+use url::{Position, Url};
+
+use super::body::{HttpBody, ResponseBody};
+use super::connect::Connector;
+use super::connection::{Connection, HttpRequest};
+use super::error::{TransportError, headers_timeout, reply_timeout};
+use super::gzip::Gunzip;
+use super::pool::Pool;
+use super::{MAX_REPLY, Transport, WireReply, WireRequest};
+use crate::error::Result;
+
+/// An HTTP/1.1 client with a connection pool. Opens no connection before the first request.
+///
+/// A request is repeated only if a pooled connection had been closed before a byte of the request was written: the provider may
+/// charge for every other request.
+#[derive(Debug, Default)]
+pub struct Http {
+    connector: Connector,
+    pub(super) pool: Arc<Pool>,
+}
+
+impl Transport for Http {
+    fn send(&self, request: WireRequest, limit: Duration) -> BoxFuture<'_, Result<WireReply>> {
+        Box::pin(async move {
+            let reply = timeout(limit, self.send_limited(&request, MAX_REPLY)).await;
+            reply.unwrap_or_else(|_| Err(reply_timeout(&request.url, limit)))
+        })
+    }
+
+    fn open(&self, request: WireRequest, limit: Duration) -> BoxFuture<'_, Result<WireReply<ResponseBody>>> {
+        Box::pin(async move {
+            let reply = timeout(limit, self.open_limited(&request, MAX_REPLY)).await;
+            reply.unwrap_or_else(|_| Err(headers_timeout(&request.url, limit)))
+        })
+    }
+}
+
+impl Http {
+    /// Sends `request` and reads the reply, whose body may have `max_body` bytes.
+    pub(super) async fn send_limited(&self, request: &WireRequest, max_body: usize) -> Result<WireReply> {
+        let WireReply { status, headers, body } = self.open_limited(request, max_body).await?;
+        let body = body.read_to_end(max_body).await.map_err(|error| error.with_status(status))?;
+        Ok(WireReply { status, headers, body })
+    }
+
+    async fn open_limited(&self, request: &WireRequest, max_body: usize) -> Result<WireReply<ResponseBody>> {
+        let exchange = self.exchange(request).await;
+        let (connection, response) = exchange.map_err(|error| error.classify(&request.url))?;
+        let (head, incoming) = response.into_parts();
+        let (status, headers) = (head.status.as_u16(), head.headers);
+        let encoding = headers.get(CONTENT_ENCODING);
+        let is_gzip = encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
+        let body = HttpBody {
+            incoming,
+            connection: Some(connection),
+            pool: Arc::clone(&self.pool),
+            gunzip: is_gzip.then(Gunzip::new),
+            url: request.url.clone(),
+            status,
+            limit: max_body,
+        };
+        Ok(WireReply { status, headers, body: ResponseBody::new(body) })
+    }
+
+    /// Sends `request` over a pooled connection if there is one, else over a new one, and waits for the head of the reply.
+    async fn exchange(&self, request: &WireRequest) -> Result<(Box<Connection>, Response<Incoming>), TransportError> {
+        let origin = &request.url[..Position::BeforePath];
+        let mut http_request = http_request(request)?;
+        loop {
+            let pooled = poll_fn(|cx| Poll::Ready(self.pool.take(origin, cx))).await;
+            let is_pooled = pooled.is_some();
+            let stream = match pooled {
+                Some(stream) => stream,
+                // Boxed because it is rarely needed and would enlarge the future of every call.
+                None => Box::new(Box::pin(self.connector.connect(&request.url)).await?),
+            };
+            let mut connection = Connection::new(stream).await?;
+            match connection.send(http_request).await {
+                Ok(response) => return Ok((connection, response)),
+                Err(mut error) => match error.take_message().filter(|_| is_pooled) {
+                    Some(unsent) => http_request = unsent,
+                    None => return Err(TransportError::Exchange(error.into_error())),
+                },
+            }
+        }
+    }
+}
+
+/// Converts `request` into hyper's form.
+pub(super) fn http_request(request: &WireRequest) -> Result<HttpRequest, TransportError> {
+    let url = &request.url;
+    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+    let path = PathAndQuery::from_str(&url[Position::BeforePath..Position::AfterQuery]);
+    let mut http_request = Request::new(Full::new(request.body.clone()));
+    *http_request.method_mut() = request.method.clone();
+    *http_request.uri_mut() = Uri::from(path.map_err(TransportError::setup)?);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(HOST, host.map_err(TransportError::setup)?);
+    headers.insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    if !request.body.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        headers.insert(AUTHORIZATION, basic_auth(url)?);
+    }
+    headers.extend(request.headers.iter().cloned());
+    *http_request.headers_mut() = headers;
+    Ok(http_request)
+}
+
+/// Returns the credentials in `url` as a header; a proxy in front of a model server may require them.
+fn basic_auth(url: &Url) -> Result<HeaderValue, TransportError> {
+    let mut credentials: Vec<u8> = percent_decode_str(url.username()).collect();
+    credentials.push(b':');
+    credentials.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(credentials)));
+    let mut value = value.map_err(TransportError::setup)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
