@@ -1,8 +1,8 @@
-//! The changes made to one reply while it is read leniently.
+//! The repairs and coercions applied to one reply.
 
 pub use crate::attempt::Change;
 
-/// Kinds of change, each once, in the order of their first use.
+/// The kinds of changes, each once, in the order of first use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Changes(Vec<Change>);
 

@@ -1,7 +1,7 @@
-//! Bringing a value into the schema's types, where exactly one alternative of doing so loses nothing.
+//! Coerces a value to the types of a schema, if exactly one lossless way exists.
 //!
-//! What fits is never touched. Nothing is dropped, made up, cut or rounded; a list separated by commas inside a string
-//! stays a string, and a number keeps its digits.
+//! Values that match are never changed. Nothing is dropped, invented, truncated or rounded: a comma-separated list in a
+//! string remains a string, and a number keeps its digits.
 
 mod scalar;
 
@@ -12,13 +12,15 @@ use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::{Json, Member, Parser};
 use super::matcher::{Matcher, satisfies};
 
-/// Steps for each byte of the reply before a value counts as unfit. Only unions inside unions get there.
+/// Steps per byte of the reply before coercion fails. Only nested unions reach this limit.
 const STEPS_PER_BYTE: usize = 16;
 
-/// A value further from the schema than this is another value. A schema of lists of itself has no end of alternatives.
+/// Limits how far the result may be from the reply. In a schema of lists of itself every value could be wrapped without
+/// end.
 const MAX_BRACKET_CHANGES: usize = 3;
 
-/// `json` made to fit `graph`, and the changes that took; `None` where it cannot be. `length` is that of its text.
+/// Returns `json` coerced to `graph` and the changes that were made; `None` if that is not possible. `length` is that
+/// of its text.
 pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Option<(Json<'t>, Changes)> {
     let steps = STEPS_PER_BYTE * length + 1024;
     let mut coercer =
@@ -27,20 +29,20 @@ pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Optio
     Some((json, coercer.changes))
 }
 
-/// One reading of a value.
-type Alternative<'w, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'w>;
+/// One possible coercion of a value.
+type Alternative<'a, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'t>> + 'a>;
 
 struct Coercer<'g> {
     matcher: Matcher<'g>,
     changes: Changes,
-    /// Steps left.
+    /// The remaining steps.
     steps: usize,
-    /// Moves into and out of brackets around this value.
+    /// The brackets added or removed around the current value.
     bracket_changes: usize,
 }
 
 impl<'g> Coercer<'g> {
-    /// `json` in a form that fits `node`.
+    /// Coerces `json` to `node`.
     fn coerce<'t>(&mut self, json: &Json<'t>, node: &'g Node) -> Option<Json<'t>> {
         self.steps = self.steps.checked_sub(1)?;
         let node = self.matcher.graph.resolve(node);
@@ -49,26 +51,28 @@ impl<'g> Coercer<'g> {
                 Some(json.clone())
             }
             (NodeKind::AnyOf(branches), _) => {
-                self.unique(branches.iter().map(|branch| move |own: &mut Self| own.coerce(json, branch)))
+                self.unique(branches.iter().map(|branch| move |coercer: &mut Self| coercer.coerce(json, branch)))
             }
-            (NodeKind::Array { prefix, additional }, Json::Array(items)) => self.array(items, prefix, additional),
+            (NodeKind::Array { prefix, additional }, Json::Array(items)) => {
+                self.coerce_items(items, prefix, additional)
+            }
             (NodeKind::Object { properties, additional }, Json::Object(members)) => {
-                self.object(members, properties, additional)
+                self.coerce_members(members, properties, additional)
             }
             (NodeKind::Array { prefix, additional }, _) => {
-                self.to_list(json, node, prefix.first().or(additional.node()))
+                self.coerce_to_list(json, node, prefix.first().or(additional.node()))
             }
             (NodeKind::Object { properties, .. }, Json::Array(items)) => {
-                self.list_into_object(json, items, node, properties)
+                self.coerce_list_to_object(json, items, node, properties)
             }
-            (NodeKind::Object { .. }, _) => self.parse_text(json, node),
-            (_, Json::Array(items)) => self.only_item(items, node),
+            (NodeKind::Object { .. }, _) => self.coerce_parsed(json, node),
+            (_, Json::Array(items)) => self.coerce_only_item(items, node),
             _ => scalar::coerce(json, node, &mut self.changes),
         };
         coerced.filter(|json| satisfies(&node.constraints, json))
     }
 
-    /// What the only successful one of `alternatives` gives; several that agree count as one.
+    /// Returns the result of the only alternative that succeeds. Equal results count as one.
     fn unique<'t, F>(&mut self, alternatives: impl Iterator<Item = F>) -> Option<Json<'t>>
     where
         F: FnOnce(&mut Self) -> Option<Json<'t>>,
@@ -85,7 +89,7 @@ impl<'g> Coercer<'g> {
         only.filter(|_| agree).map(|outcome| self.apply(outcome))
     }
 
-    /// What `alternative` gives, with its changes noted apart.
+    /// Runs `alternative` and returns its changes separately.
     fn attempt<'t>(&mut self, alternative: impl FnOnce(&mut Self) -> Option<Json<'t>>) -> Option<(Json<'t>, Changes)> {
         let before = std::mem::take(&mut self.changes);
         let outcome = alternative(self);
@@ -98,8 +102,8 @@ impl<'g> Coercer<'g> {
         json
     }
 
-    /// `json` for `node`, into or out of brackets, which is `change`.
-    fn rebracketed<'t>(&mut self, json: &Json<'t>, node: &'g Node, change: Change) -> Option<Json<'t>> {
+    /// Coerces `json` to `node` after brackets were added or removed, which is recorded as `change`.
+    fn coerce_rebracketed<'t>(&mut self, json: &Json<'t>, node: &'g Node, change: Change) -> Option<Json<'t>> {
         if self.bracket_changes == MAX_BRACKET_CHANGES {
             return None;
         }
@@ -110,17 +114,22 @@ impl<'g> Coercer<'g> {
         coerced
     }
 
-    fn array<'t>(&mut self, items: &[Json<'t>], prefix: &'g [Node], additional: &'g Additional) -> Option<Json<'t>> {
+    fn coerce_items<'t>(
+        &mut self,
+        items: &[Json<'t>],
+        prefix: &'g [Node],
+        additional: &'g Additional,
+    ) -> Option<Json<'t>> {
         let mut coerced = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             coerced.push(match prefix.get(index).or(additional.node()) {
                 Some(node) => {
-                    let whole = self.coerce(item, node)?;
-                    // `[7, 8]` may be one row or two, and in `[[7, 8], 9]` a bracket is missing.
-                    if items.len() > 1 && matches!(whole, Json::Array(_)) && !matches!(item, Json::Array(_)) {
+                    let coerced_item = self.coerce(item, node)?;
+                    // `[7, 8]` may be one row or two, and `[[7, 8], 9]` lacks a bracket.
+                    if items.len() > 1 && matches!(coerced_item, Json::Array(_)) && !matches!(item, Json::Array(_)) {
                         return None;
                     }
-                    whole
+                    coerced_item
                 }
                 None if *additional == Additional::Forbidden || !item.is_finite() => return None,
                 None => item.clone(),
@@ -129,7 +138,7 @@ impl<'g> Coercer<'g> {
         Some(Json::Array(coerced))
     }
 
-    fn object<'t>(
+    fn coerce_members<'t>(
         &mut self,
         members: &[Member<'t>],
         properties: &'g [Property],
@@ -153,16 +162,17 @@ impl<'g> Coercer<'g> {
             };
             coerced.push(Member { quoted, value });
         }
-        let is_there = |property: &Property| {
+        let is_present = |property: &Property| {
             names.iter().any(|name| *name == property.name)
                 || respelled.iter().any(|(_, respelled)| respelled.name == property.name)
         };
         let mut required = properties.iter().filter(|property| property.required);
-        required.all(is_there).then_some(Json::Object(coerced))
+        required.all(is_present).then_some(Json::Object(coerced))
     }
 
-    /// Where a list is wanted: the list in an object that holds nothing else, the list in a string, or a list of this one.
-    fn to_list<'t>(&mut self, json: &Json<'t>, node: &'g Node, item: Option<&'g Node>) -> Option<Json<'t>> {
+    /// Coerces to a list: the list in an object that has nothing else, the list in a string, or a list of the value
+    /// itself.
+    fn coerce_to_list<'t>(&mut self, json: &Json<'t>, node: &'g Node, item: Option<&'g Node>) -> Option<Json<'t>> {
         let inside = match json {
             Json::Object(members) => match members.as_slice() {
                 [Member { value: list @ Json::Array(_), .. }] => Some(list),
@@ -171,20 +181,20 @@ impl<'g> Coercer<'g> {
             _ => None,
         };
         let alternatives: [Alternative<'_, 'g, 't>; 3] = [
-            Box::new(|own| own.rebracketed(inside?, node, Change::WrapperRemoved)),
-            Box::new(|own| own.parse_text(json, node)),
-            Box::new(|own| {
+            Box::new(|coercer| coercer.coerce_rebracketed(inside?, node, Change::WrapperRemoved)),
+            Box::new(|coercer| coercer.coerce_parsed(json, node)),
+            Box::new(|coercer| {
                 if json.is_null() || json.as_text().is_some_and(|text| is_list_like(&text)) {
                     return None;
                 }
-                own.rebracketed(json, item?, Change::ItemToList).map(|only| Json::Array(vec![only]))
+                coercer.coerce_rebracketed(json, item?, Change::ItemToList).map(|only| Json::Array(vec![only]))
             }),
         ];
         self.unique(alternatives.into_iter())
     }
 
-    /// Where an object is wanted: the only item of the list, or the object whose only required property the list is.
-    fn list_into_object<'t>(
+    /// Coerces to an object: the only item of the list, or an object whose only required property is the list.
+    fn coerce_list_to_object<'t>(
         &mut self,
         json: &Json<'t>,
         items: &[Json<'t>],
@@ -192,14 +202,14 @@ impl<'g> Coercer<'g> {
         properties: &'g [Property],
     ) -> Option<Json<'t>> {
         let alternatives: [Alternative<'_, 'g, 't>; 2] = [
-            Box::new(|own| own.only_item(items, node)),
-            Box::new(|own| {
+            Box::new(|coercer| coercer.coerce_only_item(items, node)),
+            Box::new(|coercer| {
                 let mut required = properties.iter().filter(|property| property.required);
                 let (Some(property), None) = (required.next(), required.next()) else { return None };
-                if !matches!(own.matcher.graph.resolve(&property.node).kind, NodeKind::Array { .. }) {
+                if !matches!(coercer.matcher.graph.resolve(&property.node).kind, NodeKind::Array { .. }) {
                     return None;
                 }
-                let value = own.rebracketed(json, &property.node, Change::WrapperAdded)?;
+                let value = coercer.coerce_rebracketed(json, &property.node, Change::WrapperAdded)?;
                 let quoted = serde_json::to_string(&property.name).ok()?.into();
                 Some(Json::Object(vec![Member { quoted, value }]))
             }),
@@ -207,13 +217,13 @@ impl<'g> Coercer<'g> {
         self.unique(alternatives.into_iter())
     }
 
-    fn only_item<'t>(&mut self, items: &[Json<'t>], node: &'g Node) -> Option<Json<'t>> {
+    fn coerce_only_item<'t>(&mut self, items: &[Json<'t>], node: &'g Node) -> Option<Json<'t>> {
         let [item] = items else { return None };
-        self.rebracketed(item, node, Change::ListToItem)
+        self.coerce_rebracketed(item, node, Change::ListToItem)
     }
 
-    /// The object or list that a string holds as JSON text.
-    fn parse_text<'t>(&mut self, json: &Json<'t>, node: &'g Node) -> Option<Json<'t>> {
+    /// Coerces the object or list that a string contains as JSON text.
+    fn coerce_parsed<'t>(&mut self, json: &Json<'t>, node: &'g Node) -> Option<Json<'t>> {
         let text = json.as_text()?;
         let text = text.trim();
         if !text.starts_with(['{', '[']) {
@@ -221,15 +231,15 @@ impl<'g> Coercer<'g> {
         }
         self.steps = self.steps.checked_sub(text.len())?;
         let inner = Parser::strict(text)?;
-        self.matcher.forget();
-        let coerced = self.rebracketed(&inner, node, Change::TextToValue).map(Json::into_owned);
-        self.matcher.forget();
+        self.matcher.clear_cache();
+        let coerced = self.coerce_rebracketed(&inner, node, Change::TextToValue).map(Json::into_owned);
+        self.matcher.clear_cache();
         coerced
     }
 }
 
-/// The missing properties that a member spells in another alternative, each with that member's index in `names`. Neither side
-/// has a second match.
+/// Returns the missing properties that a member spells differently, each with that member's index in `names`. Ambiguous
+/// spellings are skipped.
 fn respelled_properties<'g>(names: &[Cow<'_, str>], properties: &'g [Property]) -> Vec<(usize, &'g Property)> {
     let is_missing = |property: &&Property| property.required && !names.iter().any(|name| *name == property.name);
     let missing: Vec<&Property> = properties.iter().filter(is_missing).collect();
@@ -247,13 +257,13 @@ fn respelled_properties<'g>(names: &[Cow<'_, str>], properties: &'g [Property]) 
         let letters = scalar::letters(&property.name);
         let mut indices = unknown.iter().filter(|(_, other)| *other == letters);
         let (Some((index, _)), None) = (indices.next(), indices.next()) else { return None };
-        let twins = missing.iter().filter(|other| scalar::letters(&other.name) == letters).count();
-        (twins == 1).then_some((*index, *property))
+        let same_letters = missing.iter().filter(|other| scalar::letters(&other.name) == letters).count();
+        (same_letters == 1).then_some((*index, *property))
     });
     respelled.collect()
 }
 
-/// True where a string may be several items in one, or none.
+/// Returns whether a string may contain several items, or none.
 fn is_list_like(text: &str) -> bool {
     text.trim().is_empty() || text.contains([',', ';', '|', '/', '\n', '•', '、', '，', '；', '・'])
 }

@@ -1,13 +1,13 @@
-//! Finding the JSON text inside a model's reply.
+//! Finds the JSON text inside a model's reply.
 //!
-//! A reply is looked through once. What starts like JSON is a span; the one the model meant is the largest, and one
-//! that opens a code fence goes before one in the prose. A span that is cut or broken competes like the others:
-//! where it wins, the reply holds no JSON, because a smaller value beside or inside it is not what was meant.
+//! One pass collects the spans that start like JSON. The largest one is the answer; a span that opens a code fence
+//! takes precedence over one in the prose. Truncated and invalid spans compete as well: if one wins, the reply has no
+//! JSON, because a smaller value next to or inside it is not the answer.
 
 use super::scan::{self, ScanError};
 
-/// The JSON text inside a reply: the reply itself, or what stands in its code fence or between its prose.
-/// `None` where there is no complete JSON value. Takes time linear in the length of the reply.
+/// Returns the JSON text of a reply: the whole reply, the content of its code fence, or the largest value in its prose.
+/// Returns `None` if there is no complete JSON value. Runs in linear time.
 ///
 /// # Example
 ///
@@ -22,17 +22,17 @@ pub fn json_text(reply: &str) -> Option<&str> {
     if is_value(reply) {
         return Some(reply);
     }
-    let Some(answer) = after_thoughts(reply) else { return largest(reply) };
+    let Some(answer) = after_reasoning(reply) else { return largest(reply) };
     let answer = trim(answer);
     let fenced = inside_fence(answer);
     [answer, fenced].into_iter().find(|text| is_value(text)).or_else(|| largest(answer))
 }
 
-/// What opens and closes a model's thoughts.
-pub(super) const OPEN: &str = "<think>";
-pub(super) const CLOSE: &str = "</think>";
+/// The tags around a model's reasoning.
+pub(super) const REASONING_START: &str = "<think>";
+pub(super) const REASONING_END: &str = "</think>";
 
-/// A stretch of the reply that starts like JSON.
+/// A part of the reply that starts like JSON.
 struct Span {
     start: usize,
     end: usize,
@@ -40,19 +40,19 @@ struct Span {
     is_fenced: bool,
 }
 
-/// What follows the model's thoughts: all of the reply where it has none, nothing where they do not end.
-/// `None` where `</think>` may be a part of the text itself and nothing usable follows it.
-fn after_thoughts(reply: &str) -> Option<&str> {
-    if reply.starts_with(OPEN) {
+/// Returns the text after the model's reasoning: the whole reply if there is none, nothing if the reasoning does not
+/// end. Returns `None` if `</think>` may be part of the text itself and no JSON follows it.
+fn after_reasoning(reply: &str) -> Option<&str> {
+    if reply.starts_with(REASONING_START) {
         let mut answer = reply;
-        while let Some(thoughts) = answer.strip_prefix(OPEN) {
-            answer = trim(thoughts.split_once(CLOSE).map_or("", |(_, answer)| answer));
+        while let Some(reasoning) = answer.strip_prefix(REASONING_START) {
+            answer = trim(reasoning.split_once(REASONING_END).map_or("", |(_, answer)| answer));
         }
         return Some(answer);
     }
-    // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
-    match reply.split_once(CLOSE) {
-        Some((thoughts, answer)) if !thoughts.contains(OPEN) => {
+    // Some chat templates put the opening tag into the prompt, so that the reply has only the closing one.
+    match reply.split_once(REASONING_END) {
+        Some((reasoning, answer)) if !reasoning.contains(REASONING_START) => {
             let answer = trim(answer);
             (is_value(answer) || is_value(inside_fence(answer)) || largest(answer).is_some()).then_some(answer)
         }
@@ -60,7 +60,7 @@ fn after_thoughts(reply: &str) -> Option<&str> {
     }
 }
 
-/// The content of the code fence that `text` is, or `text`.
+/// Returns the content of the code fence if `text` is one, and `text` otherwise.
 fn inside_fence(text: &str) -> &str {
     let fenced = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
     fenced.and_then(|text| text.split_once('\n')).map_or(text, |(_, content)| trim(content))
@@ -70,7 +70,7 @@ fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
-/// True where the is_complete of `text` is one JSON value.
+/// Returns whether all of `text` is one JSON value.
 fn is_value(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.first() {
@@ -79,7 +79,7 @@ fn is_value(text: &str) -> bool {
     }
 }
 
-/// The best span in `text`, where it is is_complete.
+/// Returns the best span of `text`, if it is complete.
 fn largest(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let mut best: Option<Span> = None;
@@ -104,7 +104,7 @@ fn largest(text: &str) -> Option<&str> {
     best.filter(|best| best.is_complete).map(|best| &text[best.start..best.end])
 }
 
-/// True where `before` ends with the opening line of a code fence.
+/// Returns whether `before` ends with the opening line of a code fence.
 pub(super) fn opens_fence(before: &str) -> bool {
     const LONGEST_TAG: usize = 16;
     let before = before.trim_end().as_bytes();
@@ -112,17 +112,17 @@ pub(super) fn opens_fence(before: &str) -> bool {
     before[..before.len() - tag].ends_with(b"```")
 }
 
-/// What an opening bracket turned out to be.
+/// The result of scanning from an opening bracket.
 enum Scan {
     /// A JSON value that ends at this position.
     Value(usize),
-    /// JSON with a mistake in it, or cut; its brackets end at this position.
+    /// Invalid or truncated JSON whose brackets end at this position.
     Invalid(usize),
-    /// No JSON; the search goes on at this position.
+    /// Prose. The search continues at this position.
     Prose(usize),
 }
 
-/// What may come next.
+/// The tokens that are valid next.
 #[derive(Clone, Copy, PartialEq)]
 enum Expect {
     Value,
@@ -132,11 +132,11 @@ enum Expect {
     CommaOrClose,
 }
 
-/// Follows the value whose opening bracket stands at `start`.
+/// Scans the value whose opening bracket is at `start`.
 ///
-/// What fails before it has shown more than flat numbers, or one string, is taken for prose ("see [1, page 4]"). The
-/// search resumes where it failed, or inside its string, whose quote may have been one of the prose. No byte is
-/// thereby looked at more than a fixed number of times.
+/// A failure counts as prose ("see [1, page 4]") if only flat numbers or one string preceded it. The search then
+/// resumes at the failure, or inside the string, whose quote may belong to the prose. Each byte is scanned at most a
+/// fixed number of times.
 fn scan_value(text: &[u8], start: usize) -> Scan {
     let mut open: Vec<u8> = Vec::new();
     let mut expect = Expect::Value;
@@ -203,7 +203,7 @@ fn scan_value(text: &[u8], start: usize) -> Scan {
     }
 }
 
-/// Where `depth` open brackets are closed, in text that is not quite JSON.
+/// Returns the position where `depth` open brackets are closed, in text that is almost JSON.
 pub(super) fn end_of_brackets(text: &[u8], mut at: usize, mut depth: usize) -> usize {
     while let Some(byte) = text.get(at) {
         match byte {
@@ -297,7 +297,7 @@ mod tests {
         }
     }
 
-    /// Quadratic time would be about 10^12 steps, which no test run survives.
+    /// Quadratic time would take about 10^12 steps.
     #[test]
     fn megabytes_of_brackets_take_linear_time() {
         for piece in [

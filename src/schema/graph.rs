@@ -1,8 +1,9 @@
-//! A schema document read into a graph of nodes, each of one kind: what every lowering and the way back start from.
+//! A schema document in normal form: a graph of nodes, each of one kind. All lowerings start from it.
 //!
-//! JSON Schema says one thing in many ways: `allOf` beside keywords, `$ref` with siblings, lists of types, `const` or a
-//! list of one. The graph knows one way for each, so that a dialect is one `match`. Where a document says more than the
-//! graph can hold (`not`, `if`, `dependentRequired`), the graph allows more than the document, never less.
+//! JSON Schema has many notations for one thing: `allOf` with sibling keywords, `$ref` with siblings, lists of types,
+//! `const` or an `enum` of one value. The graph has one notation for each, so that a lowering is one `match`. Keywords
+//! that the graph cannot represent (`not`, `if`, `dependentRequired`) are dropped: the graph accepts every value that
+//! the document accepts, and possibly more.
 
 mod build;
 mod flatten;
@@ -10,18 +11,18 @@ mod merge;
 
 use serde_json::{Map, Value};
 
-/// The whole schema: a root, and the definitions its references name. Every reference resolves, and none leads back to
-/// itself without passing through an object or an array.
+/// A root and the definitions that references name. Every reference resolves, and none leads back to itself without
+/// passing through an object or an array.
 #[derive(Debug)]
 pub(super) struct Graph {
     pub(super) root: Node,
     pub(super) definitions: Vec<Definition>,
 }
 
-/// A part of the schema that is referred to by name.
+/// A named part of the schema.
 #[derive(Debug)]
 pub(super) struct Definition {
-    /// Unique, of letters, digits, `_`, `.` and `-`.
+    /// Unique; consists of letters, digits, `_`, `.` and `-`.
     pub(super) name: String,
     pub(super) node: Node,
 }
@@ -29,16 +30,16 @@ pub(super) struct Definition {
 /// An index into [`Graph::definitions`].
 pub(super) type DefinitionId = usize;
 
-/// One place in the schema.
+/// A subschema.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) description: Option<String>,
     pub(super) kind: NodeKind,
-    /// Keywords that narrow the shape without changing it: bounds, `pattern`, `format`, `uniqueItems`, …
+    /// Keywords that constrain the kind: bounds, `pattern`, `format`, `uniqueItems`, …
     pub(super) constraints: Map<String, Value>,
 }
 
-/// What kind of value stands at a place.
+/// The kind of value that a node accepts.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum NodeKind {
     Any,
@@ -47,9 +48,9 @@ pub(super) enum NodeKind {
     Integer,
     Number,
     String,
-    /// One of these values; never empty.
+    /// One of these values. Never empty.
     Enum(Vec<Value>),
-    /// `prefix` first, then `additional`.
+    /// The items in `prefix`, followed by `additional` ones.
     Array {
         prefix: Vec<Node>,
         additional: Additional,
@@ -58,12 +59,12 @@ pub(super) enum NodeKind {
         properties: Vec<Property>,
         additional: Additional,
     },
-    /// At least two branches, none of which is an `AnyOf` without a description.
+    /// At least two branches. None is an `AnyOf` without a description.
     AnyOf(Vec<Node>),
     Ref(DefinitionId),
 }
 
-/// A named member of an object.
+/// A named property of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Property {
     pub(super) name: String,
@@ -71,10 +72,10 @@ pub(super) struct Property {
     pub(super) node: Node,
 }
 
-/// What an array or an object may hold beside what is named.
+/// The items of an array after its prefix, or the properties of an object that are not named.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Additional {
-    /// The document does not say, beside members that it does name.
+    /// The document names some members and says nothing about others.
     Unspecified,
     Forbidden,
     Any,
@@ -82,7 +83,7 @@ pub(super) enum Additional {
 }
 
 impl Graph {
-    /// The node `node` stands for, behind its references.
+    /// Follows references until a node that is not one.
     pub(super) fn resolve<'a>(&'a self, mut node: &'a Node) -> &'a Node {
         while let NodeKind::Ref(id) = node.kind {
             node = &self.definitions[id].node;
@@ -90,7 +91,7 @@ impl Graph {
         node
     }
 
-    /// True where `null` is a value of `node`.
+    /// Returns whether `null` matches `node`.
     pub(super) fn admits_null(&self, node: &Node) -> bool {
         match &self.resolve(node).kind {
             NodeKind::Any | NodeKind::Null => true,
@@ -100,12 +101,12 @@ impl Graph {
         }
     }
 
-    /// True where a `null` in the place of `property` says that it is absent.
+    /// Returns whether a `null` as the value of `property` means that the property is absent.
     pub(super) fn null_is_absence(&self, property: &Property) -> bool {
         !property.required && !self.admits_null(&property.node)
     }
 
-    /// The shapes that a value of `node` may have, behind references and unions.
+    /// Returns the kinds of values that `node` accepts, with references and unions resolved.
     pub(super) fn shapes<'a>(&'a self, node: &'a Node) -> Vec<&'a NodeKind> {
         match &self.resolve(node).kind {
             NodeKind::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
@@ -113,24 +114,24 @@ impl Graph {
         }
     }
 
-    /// The root, and each definition.
+    /// Returns the root and the root of each definition.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Node> {
         std::iter::once(&self.root).chain(self.definitions.iter().map(|definition| &definition.node))
     }
 
-    /// For each definition, whether it leads back to itself.
+    /// Returns for each definition whether it refers to itself, directly or not.
     pub(super) fn recursive(&self) -> impl Iterator<Item = bool> {
         self.reachability().into_iter().enumerate().map(|(id, reached)| reached[id])
     }
 
-    /// For each definition, which definitions it reaches over references.
+    /// Returns for each definition which definitions it refers to, directly or not.
     pub(super) fn reachability(&self) -> Vec<Vec<bool>> {
         let direct: Vec<Vec<DefinitionId>> = self
             .definitions
             .iter()
             .map(|definition| {
                 let mut ids = Vec::new();
-                definition.node.visit(&mut |node| {
+                definition.node.for_each(&mut |node| {
                     if let NodeKind::Ref(id) = node.kind {
                         ids.push(id);
                     }
@@ -159,7 +160,7 @@ impl Node {
         Self { description: None, kind, constraints: Map::new() }
     }
 
-    /// One node for all of `branches`; `None` where there is none.
+    /// Returns a union of `branches`, or the only branch; `None` if there are no branches.
     pub(super) fn any_of(branches: Vec<Self>) -> Option<Self> {
         let mut flat: Vec<Self> = Vec::new();
         for branch in branches {
@@ -179,7 +180,7 @@ impl Node {
         }
     }
 
-    /// One of those of `values` that are of one of `types`; `None` where none is.
+    /// Returns an enumeration of those `values` that are of one of `types`; `None` if no value is.
     pub(super) fn one_of(values: &[Value], types: Option<&Value>) -> Option<Self> {
         let fits = |value: &&Value| match types {
             None => true,
@@ -194,13 +195,13 @@ impl Node {
         }
     }
 
-    /// Calls `see` with this node and every node inside it. References are not followed.
-    pub(super) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
-        see(self);
-        self.children().for_each(|child| child.visit(see));
+    /// Calls `visitor` with this node and every node inside it. Does not follow references.
+    pub(super) fn for_each<'a>(&'a self, visitor: &mut impl FnMut(&'a Self)) {
+        visitor(self);
+        self.children().for_each(|child| child.for_each(visitor));
     }
 
-    /// The nodes directly inside this one.
+    /// Returns the nodes directly inside this one.
     pub(super) fn children(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
         match &self.kind {
             NodeKind::Array { prefix, additional } => Box::new(prefix.iter().chain(additional.node())),

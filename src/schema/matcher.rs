@@ -1,4 +1,4 @@
-//! Whether a value is what a place in the schema asks for, as far as the graph says.
+//! Decides whether a value matches a node of the graph.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,42 +8,42 @@ use serde_json::{Map, Value};
 use super::graph::{Additional, Graph, Node, NodeKind};
 use super::lenient::Json;
 
-/// Tells what fits, caching what it found out inside unions, which ask about one value many times.
+/// Matches values against nodes. Caches results inside unions, which match one value against many nodes.
 pub(super) struct Matcher<'g> {
     pub(super) graph: &'g Graph,
-    known: HashMap<(*const (), *const Node), bool>,
-    /// Around this value.
+    cache: HashMap<(*const (), *const Node), bool>,
+    /// The number of unions around the current value.
     unions: usize,
 }
 
 impl<'g> Matcher<'g> {
     pub(super) fn new(graph: &'g Graph) -> Self {
-        Self { graph, known: HashMap::new(), unions: 0 }
+        Self { graph, cache: HashMap::new(), unions: 0 }
     }
 
-    /// One that is asked about one value many times from the start.
+    /// Creates a matcher that caches from the start, for callers that match one value many times.
     pub(super) fn caching(graph: &'g Graph) -> Self {
         Self { unions: 1, ..Self::new(graph) }
     }
 
-    /// Forgets what was found out: to be called before a value dies whose address another may take.
-    pub(super) fn forget(&mut self) {
-        self.known.clear();
+    /// Clears the cache. Has to be called before a value is dropped, because another may take its address.
+    pub(super) fn clear_cache(&mut self) {
+        self.cache.clear();
     }
 
-    /// True where `json` is what `node` asks for. Patterns, formats and multiples are not looked at.
+    /// Returns whether `json` matches `node`. Does not check patterns, formats and multiples.
     pub(super) fn matches(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
         let node = self.graph.resolve(node);
         if self.unions == 0 || matches!(json, Json::Scalar(_) | Json::NotFinite) {
             return self.matches_uncached(json, node);
         }
         let key = (std::ptr::from_ref(json).cast::<()>(), std::ptr::from_ref(node));
-        if let Some(known) = self.known.get(&key) {
-            return *known;
+        if let Some(matches) = self.cache.get(&key) {
+            return *matches;
         }
-        let fits = self.matches_uncached(json, node);
-        self.known.insert(key, fits);
-        fits
+        let matches = self.matches_uncached(json, node);
+        self.cache.insert(key, matches);
+        matches
     }
 
     fn matches_uncached(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
@@ -54,9 +54,9 @@ impl<'g> Matcher<'g> {
             (NodeKind::Any, _) => json.is_finite(),
             (NodeKind::AnyOf(branches), _) => {
                 self.unions += 1;
-                let fits = branches.iter().any(|branch| self.matches(json, branch));
+                let matches = branches.iter().any(|branch| self.matches(json, branch));
                 self.unions -= 1;
-                fits
+                matches
             }
             (NodeKind::Array { prefix, additional }, Json::Array(items)) => {
                 items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(additional.node()) {
@@ -79,7 +79,7 @@ impl<'g> Matcher<'g> {
                         }
                     })
             }
-            (shape, Json::Scalar(literal)) => matches_scalar(shape, literal),
+            (kind, Json::Scalar(literal)) => matches_scalar(kind, literal),
             (NodeKind::Enum(values), _) => {
                 let text = json.to_text().and_then(|text| serde_json::from_str::<Value>(&text).ok());
                 text.is_some_and(|value| values.contains(&value))
@@ -89,11 +89,11 @@ impl<'g> Matcher<'g> {
     }
 }
 
-/// True where the scalar `literal` is of `shape`.
-pub(super) fn matches_scalar(shape: &NodeKind, literal: &str) -> bool {
+/// Returns whether the scalar `literal` is of `kind`.
+pub(super) fn matches_scalar(kind: &NodeKind, literal: &str) -> bool {
     let first = literal.as_bytes()[0];
     let is_number = matches!(first, b'-' | b'0'..=b'9');
-    match shape {
+    match kind {
         NodeKind::Null => first == b'n',
         NodeKind::Boolean => matches!(first, b't' | b'f'),
         NodeKind::String => first == b'"',
@@ -104,8 +104,8 @@ pub(super) fn matches_scalar(shape: &NodeKind, literal: &str) -> bool {
     }
 }
 
-/// True where a number has no fraction and is not written with one: `8.0` is the same number as `8`, but readers of
-/// integers refuse it.
+/// Returns whether the literal is that of an integer. `8.0` is not: it has the same value as `8`, but readers of
+/// integers reject it.
 fn is_integer(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return true;
@@ -114,20 +114,25 @@ fn is_integer(literal: &str) -> bool {
     literal.contains(['e', 'E']) && (number.is_infinite() || number.fract() == 0.0)
 }
 
-/// True where `json` keeps to the bounds and lengths in `constraints`.
+/// Returns whether `json` satisfies the bounds and lengths in `constraints`.
 pub(super) fn satisfies(constraints: &Map<String, Value>, json: &Json<'_>) -> bool {
     if constraints.is_empty() {
         return true;
     }
     let measure = match json {
-        Json::Array(items) => count(items.len()),
-        Json::Object(members) => count(members.len()),
+        Json::Array(items) => length(items.len()),
+        Json::Object(members) => length(members.len()),
         _ => match (json.as_number(), json.as_text()) {
             (Some(literal), _) => literal.parse().unwrap_or(f64::NAN),
-            (_, Some(text)) => count(text.chars().count()),
+            (_, Some(text)) => length(text.chars().count()),
             _ => return true,
         },
     };
+    is_within(constraints, measure)
+}
+
+/// Returns whether `measure`, a number or a length, is within the bounds in `constraints`.
+pub(super) fn is_within(constraints: &Map<String, Value>, measure: f64) -> bool {
     constraints.iter().all(|(keyword, limit)| {
         let Some(limit) = limit.as_f64() else { return true };
         match keyword.as_str() {
@@ -140,12 +145,12 @@ pub(super) fn satisfies(constraints: &Map<String, Value>, json: &Json<'_>) -> bo
     })
 }
 
-/// More than a `u32` holds is more than any limit.
-pub(super) fn count(length: usize) -> f64 {
-    u32::try_from(length).map_or(f64::MAX, f64::from)
+/// A length beyond `u32` exceeds every limit.
+pub(super) fn length(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 
-/// True where `literal` is `value` written as JSON; 1 and 1.0 are the same.
+/// Returns whether `literal` is a JSON literal of `value`. `1` and `1.0` are equal.
 pub(super) fn is_literal(value: &Value, literal: &str) -> bool {
     match serde_json::from_str::<Value>(literal) {
         Ok(Value::Number(number)) => value.is_number() && value.as_f64() == number.as_f64(),

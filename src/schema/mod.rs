@@ -1,4 +1,4 @@
-//! JSON Schema: lowering per provider and extraction of JSON from replies.
+//! JSON Schema: parses schemas, lowers them to each provider's dialect, and recovers JSON from replies.
 
 mod change;
 mod coerce;
@@ -27,23 +27,25 @@ pub use extract::json_text;
 pub use partial::Partial;
 pub use recover::{Recovery, recover};
 
-/// A JSON Schema as the caller gave it, with its lowered forms made once each.
+/// A JSON Schema and its lowered forms, each of which is built at most once.
 #[derive(Debug)]
 pub struct Schema {
     name: String,
     document: Value,
     graph: Arc<Graph>,
-    /// By [`Dialect`].
+    /// Indexed by [`Dialect`].
     lowered: [OnceLock<Arc<Lowered>>; 6],
     digest: OnceLock<[u8; 32]>,
 }
 
 impl Schema {
-    /// Takes a schema document; `name` is what providers see (a class name). Characters that providers refuse in a name
-    /// become `_`.
+    /// Creates a schema from a document. `name` is the name that providers see, usually that of a class; characters
+    /// that providers reject are replaced by `_`.
     ///
-    /// Fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) where `document` is not a JSON Schema, refers to
-    /// something outside itself or to nothing, or where no value fits it or a definition it uses.
+    ///  # Errors
+    ///
+    /// Returns [`InvalidInput`](crate::ErrorKind::InvalidInput) if `document` is not a JSON Schema, if a reference does
+    /// not resolve within it, or if no value matches it or one of its definitions.
     ///
     /// # Example
     ///
@@ -68,41 +70,41 @@ impl Schema {
         })
     }
 
-    /// The name providers see: 1 to 64 ASCII letters, digits, `_` and `-`.
+    /// Returns the name that providers see: 1 to 64 ASCII letters, digits, `_` and `-`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The schema as the caller gave it.
+    /// Returns the document as the caller passed it.
     pub fn document(&self) -> &Value {
         &self.document
     }
 
-    /// The form a provider takes, made when first asked for.
+    /// Returns the schema in a provider's dialect. It is built on first use.
     pub fn lower(&self, dialect: Dialect) -> Arc<Lowered> {
         let cell = &self.lowered[dialect as usize];
         if let Some(lowered) = cell.get() {
             return Arc::clone(lowered);
         }
-        // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it. Two who
-        // come first may both make it, and one is dropped.
+        // Built outside the cell: a process forked during initialisation would wait forever for a thread that it does
+        // not have. If two threads build it at once, one result is dropped.
         let lowering = lower::lower(&self.graph, dialect);
         let json = to_raw_value(&lowering.document).ok();
         let lowered = Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering, json });
         Arc::clone(cell.get_or_init(|| lowered))
     }
 
-    /// A hash of the document, made when first asked for. The order of members counts: it steers the model.
+    /// Returns a hash of the document. The order of members is included because it influences the model.
     pub fn digest(&self) -> [u8; 32] {
         if let Some(digest) = self.digest.get() {
             return *digest;
         }
-        // Outside the cell, as above.
+        // Outside the cell, for the reason given in `lower`.
         let digest = *blake3::hash(self.document.to_string().as_bytes()).as_bytes();
         *self.digest.get_or_init(|| digest)
     }
 
-    /// A reader of one reply that comes in pieces, in the form of the schema itself. See [`Lowered::partial`].
+    /// Returns an incremental reader of one reply in the form of this schema. See [`Lowered::partial`].
     pub fn partial(&self) -> Partial {
         Partial::new(Arc::clone(&self.graph), false, false)
     }
@@ -115,42 +117,41 @@ pub enum Dialect {
     Ollama,
     /// Gemini's `responseJsonSchema`.
     Gemini,
-    /// Gemini's `responseSchema`, which is older and says less.
+    /// Gemini's `responseSchema`, the older and smaller subset.
     GeminiOlder,
     /// `OpenAI`'s `json_schema` with `strict: true`.
     OpenAiStrict,
     /// Anthropic's `output_config.format`.
     Anthropic,
-    /// No provider's: the whole schema, for a model to read. The root is an object, because servers that promise JSON
-    /// without a schema mean an object.
+    /// The whole schema, for inclusion in a prompt. The root is an object, because servers that guarantee JSON without
+    /// a schema guarantee an object.
     Prompted,
 }
 
-/// A schema in a provider's subset, and the way back for replies that fit it.
+/// A schema in a provider's dialect. Restores replies to the form of the original schema.
 #[derive(Debug)]
 pub struct Lowered {
     graph: Arc<Graph>,
     lowering: lower::Lowering,
-    /// The document as text, so that it is written once and copied into each request.
+    /// The serialized document, which is copied into each request.
     json: Option<Box<RawValue>>,
 }
 
 impl Lowered {
-    /// The document to send.
+    /// Returns the document to send.
     pub fn document(&self) -> &Value {
         &self.lowering.document
     }
 
-    /// `OpenAI`: whether the document keeps the strict subset's rules, so that `strict: true` may be sent. Anthropic and
-    /// Gemini's older dialect: whether the subset can say the schema; where not, it can only be told. False in the other
-    /// dialects.
+    /// Whether the provider can enforce the document: `OpenAI`'s strict mode, Anthropic, and Gemini's older dialect. If
+    /// false for the latter two, the schema has to be part of the prompt. Always false in the other dialects.
     pub fn is_strict(&self) -> bool {
         self.lowering.strict
     }
 
-    /// Turns the JSON text of a reply that fits the lowered schema into one that fits the original: undoes a wrapped
-    /// root, drops nulls that stand for absent properties. Text that needs no change comes back as it is, and so does
-    /// text that is not JSON. What stays is not rewritten: order, white space and number literals are the model's.
+    /// Converts the JSON text of a reply that matches the lowered schema to the form of the original one: removes the
+    /// wrapper of the root, and nulls that stand for absent properties. The remaining text keeps its order, white space
+    /// and number literals. Text that is not JSON is returned unchanged.
     pub fn restore(&self, text: String) -> String {
         let lower::Lowering { wrapped, nullable, .. } = self.lowering;
         if !wrapped && !nullable {
@@ -159,14 +160,13 @@ impl Lowered {
         restore::restore(&self.graph, wrapped, nullable, text)
     }
 
-    /// A reader of one reply that comes in pieces and fits the lowered schema.
+    /// Returns an incremental reader of one reply that matches the lowered schema.
     pub fn partial(&self) -> Partial {
         let lower::Lowering { wrapped, nullable, .. } = self.lowering;
         Partial::new(Arc::clone(&self.graph), wrapped, nullable)
     }
 }
 
-/// The document to send.
 impl Serialize for Lowered {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match &self.json {
@@ -176,7 +176,7 @@ impl Serialize for Lowered {
     }
 }
 
-/// `name` with what providers refuse replaced: `Response[int]` becomes `Response_int`.
+/// Replaces the characters that providers reject: `Response[int]` becomes `Response_int`.
 fn provider_name(name: &str) -> String {
     const LONGEST: usize = 64;
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };

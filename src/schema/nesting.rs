@@ -1,14 +1,14 @@
-//! Whether each value must stand where it stands, in text whose brackets do not match.
+//! Checks whether the schema determines the nesting of text with missing brackets.
 //!
-//! In `{"a": {"b": 1, "c": 2}` the missing bracket may be the last one or the one before `"c"`. Where the schema does not
-//! rule one of them out, nothing does.
+//! In `{"a": {"b": 1, "c": 2}` the missing bracket may be the last one or the one before `"c"`. Only the schema can
+//! rule one of them out.
 
 use std::borrow::Cow;
 
 use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::Json;
 
-/// True where the schema allows no member or item of `json` one bracket further out.
+/// Returns whether no member or item of `json` could also belong to an enclosing value.
 pub(super) fn is_unambiguous(json: &Json<'_>, graph: &Graph) -> bool {
     let mut check = NestingCheck { graph, enclosing: Vec::new() };
     check.check(json, &[&graph.root], 0)
@@ -16,7 +16,7 @@ pub(super) fn is_unambiguous(json: &Json<'_>, graph: &Graph) -> bool {
 
 struct NestingCheck<'g, 't> {
     graph: &'g Graph,
-    /// For each object enclosing the value: what it may hold, and what it holds.
+    /// For each object around the current value: the properties it may have, and the members it has.
     enclosing: Vec<(Vec<&'g Property>, Vec<Cow<'t, str>>)>,
 }
 

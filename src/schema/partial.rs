@@ -1,12 +1,13 @@
-//! Reading a structured reply as it comes: at any time, what of its JSON is output.
+//! Incremental reading of a structured reply: at any time, the part of its JSON that is closed.
 //!
-//! A value is closed when what stands behind it ends it: a comma or a bracket. The quote at the end of a string is not
-//! enough, for it may be the first of two that the model forgot to escape. What is not closed is left out, never patched
-//! up; a container appears with the first closed value inside it. So a later snapshot holds all that an earlier one does.
+//! A value is closed by the comma or bracket after it. The closing quote of a string is not sufficient, because it may
+//! be an inner quote that the model did not escape. Values that are not closed are omitted, never completed; a
+//! container appears with its first closed value. Each snapshot therefore includes all earlier ones.
 //!
-//! Which text is the JSON has to be said at its first bracket, while [`json_text`](super::json_text) sees all of the
-//! reply. In prose the reader is therefore stricter: it takes only what looks like an answer to this schema. Where it
-//! finds nothing, or JSON that needs mending, it gives no further snapshots; the whole reply is judged in any case.
+//! The start of the JSON has to be decided at its first bracket, while [`json_text`](super::json_text) sees the whole
+//! reply. In prose this reader is therefore stricter: it accepts only what looks like an answer to the schema. If it
+//! finds none, or the JSON needs repair, it makes no further snapshots; the whole reply is validated at its end in any
+//! case.
 
 mod expected;
 mod parser;
@@ -19,11 +20,11 @@ use expected::Expected;
 use parser::{IncrementalParser, Progress};
 use search::StartSearch;
 
-/// The part of a snapshot by which the text has to grow before the next one is made. A snapshot costs its own size: so
-/// all of them together cost a fixed multiple of the text, and one is late only where the reply is large.
+/// The text has to grow by this fraction of a snapshot before the next one is made. A snapshot costs its own size, so
+/// the total cost is linear, and only snapshots of large replies are delayed.
 const GROWTH: usize = 256;
 
-/// The reader of one reply. Takes time linear in its length, however many pieces that comes in.
+/// An incremental reader of one reply. Runs in linear time, independent of the number of pieces.
 ///
 /// # Example
 ///
@@ -45,9 +46,9 @@ const GROWTH: usize = 256;
 pub struct Partial {
     expected: Expected,
     state: State,
-    /// How much has been pushed.
-    read: usize,
-    /// How much had been pushed at the last snapshot, and how many values that showed.
+    /// The number of bytes pushed.
+    pushed: usize,
+    /// The number of bytes pushed, and of values emitted, at the last snapshot.
     last: (usize, usize),
 }
 
@@ -55,25 +56,25 @@ pub struct Partial {
 enum State {
     /// Before the JSON.
     Searching(StartSearch),
-    Reading(IncrementalParser),
-    /// After it, or where there is none. It keeps what was output.
+    Parsing(IncrementalParser),
+    /// After the JSON, or if there is none. Keeps the output.
     Done(Option<IncrementalParser>),
 }
 
 impl Partial {
     pub(super) fn new(graph: Arc<Graph>, wrapped: bool, nullable: bool) -> Self {
         let expected = Expected { graph, wrapped, nullable };
-        Self { expected, state: State::Searching(StartSearch::default()), read: 0, last: (0, 0) }
+        Self { expected, state: State::Searching(StartSearch::default()), pushed: 0, last: (0, 0) }
     }
 
     /// Reads the next piece of the reply.
     pub fn push(&mut self, text: &str) {
-        self.read += text.len();
+        self.pushed += text.len();
         let mut rest = text;
         while !rest.is_empty() {
             let (state, at) = match std::mem::replace(&mut self.state, State::Done(None)) {
                 State::Searching(search) => self.search(search, rest),
-                State::Reading(parser) => self.follow(parser, rest),
+                State::Parsing(parser) => self.parse(parser, rest),
                 done @ State::Done(_) => (done, rest.len()),
             };
             self.state = state;
@@ -81,36 +82,36 @@ impl Partial {
         }
     }
 
-    /// The JSON text of what is closed so far, where that is more than the last snapshot held.
+    /// Returns the JSON text of the closed part, if it grew since the last snapshot.
     ///
-    /// It is in the form of the caller's own schema: a wrapped root is unwrapped, and a null that may stand for an absent
-    /// property is left out. A value is as the model wrote it, before it is coerced.
+    /// It has the form of the original schema: the wrapper of the root and nulls that may stand for absent properties
+    /// are omitted. Values are as the model wrote them, without coercion.
     pub fn snapshot(&mut self) -> Option<String> {
-        let (State::Reading(parser) | State::Done(Some(parser))) = &self.state else { return None };
+        let (State::Parsing(parser) | State::Done(Some(parser))) = &self.state else { return None };
         let (read, values) = self.last;
-        let is_due = matches!(self.state, State::Done(_)) || self.read - read >= parser.size() / GROWTH;
+        let is_due = matches!(self.state, State::Done(_)) || self.pushed - read >= parser.size() / GROWTH;
         if parser.values() == values || !is_due {
             return None;
         }
-        self.last = (self.read, parser.values());
+        self.last = (self.pushed, parser.values());
         Some(parser.snapshot())
     }
 
-    /// Looks for the JSON in `text`; how much of that was read.
+    /// Searches `text` for the start of the JSON. Returns the number of bytes read.
     fn search(&self, mut search: StartSearch, text: &str) -> (State, usize) {
         let Some((at, certainty)) = search.push(text) else { return (State::Searching(search), text.len()) };
         if self.expected.may_open_with(text.as_bytes()[at]) {
-            return (State::Reading(IncrementalParser::new(certainty)), at);
+            return (State::Parsing(IncrementalParser::new(certainty)), at);
         }
-        // Something else than was asked for: what stands inside it is not meant either.
+        // A value of another type than requested. Nothing inside it is the answer.
         (State::Done(None), text.len())
     }
 
-    /// Reads the JSON on; how much of `text` was read.
-    fn follow(&self, mut parser: IncrementalParser, text: &str) -> (State, usize) {
+    /// Continues to parse the JSON. Returns the number of bytes read.
+    fn parse(&self, mut parser: IncrementalParser, text: &str) -> (State, usize) {
         match parser.push(text, &self.expected) {
-            Progress::Incomplete => (State::Reading(parser), text.len()),
-            Progress::Invalid(at) if parser.may_be_prose() => (State::Searching(StartSearch::within_a_line()), at),
+            Progress::Incomplete => (State::Parsing(parser), text.len()),
+            Progress::Invalid(at) if parser.may_be_prose() => (State::Searching(StartSearch::in_prose()), at),
             Progress::Invalid(_) | Progress::Complete => (State::Done(Some(parser)), text.len()),
         }
     }

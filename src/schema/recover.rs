@@ -1,8 +1,7 @@
-//! From a model's reply to the JSON it means: as it is, mended, or not at all.
+//! Recovers the JSON that a model's reply means.
 //!
-//! A reply is mended where its damage has one interpretation, and its values are brought into the schema's types where that
-//! loses nothing. What has two readings is left to a further call: a second answer is dearer than a repair, a wrong one
-//! is dearer still.
+//! Damaged JSON is repaired if it has one interpretation, and values are coerced to the schema's types if that is
+//! lossless. Ambiguous replies are left to another request: it costs more than a repair, but less than a wrong answer.
 
 use super::Schema;
 use super::change::{Change, Changes};
@@ -12,28 +11,29 @@ use super::lenient::{Json, JsonCandidate, Outcome, find_candidates};
 use super::matcher::Matcher;
 use super::nesting::is_unambiguous;
 
-/// What a reply holds.
+/// The JSON of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// JSON as the model wrote it, without the prose around it. It fits the schema, or no lossless change makes it fit.
+    /// JSON as the model wrote it, without the surrounding prose. It matches the schema, or no lossless change makes it
+    /// match.
     Strict(String),
-    /// JSON that is not quite what the model wrote, but says the same. It fits the schema, or only its syntax was mended.
+    /// JSON with the same meaning as the reply's. It matches the schema, or only its syntax was repaired.
     Repaired {
         /// The text, with number literals as the model wrote them.
         json: String,
-        /// What was changed, each kind once, in the order of its first use.
+        /// The kinds of changes, each once, in the order of first use.
         changes: Vec<Change>,
     },
     /// The reply ends inside its value.
     Truncated,
-    /// The reply holds no JSON, or damaged JSON with more than one interpretation, or several values that may be meant.
+    /// The reply has no JSON, ambiguous damaged JSON, or several possible answers.
     NoJson,
 }
 
-/// The JSON that `reply` means, brought into the types of `schema`. Takes time linear in the length of the reply.
+/// Recovers the JSON of `reply`, coerced to the types of `schema`. Runs in linear time.
 ///
-/// Where nothing makes the value fit, it comes back with its syntax mended alone, for the caller's check to refuse.
+/// If no coercion makes the value match, only its syntax is repaired, and the caller's validation reports the mismatch.
 ///
 /// # Example
 ///
@@ -49,8 +49,8 @@ pub enum Recovery {
 /// # Ok::<(), madspark::Error>(())
 /// ```
 pub fn recover(reply: &str, schema: &Schema) -> Recovery {
-    let Some(text) = unescaped(reply) else { return read(reply, &schema.graph) };
-    match read(&text, &schema.graph) {
+    let Some(text) = unescaped(reply) else { return recover_value(reply, &schema.graph) };
+    match recover_value(&text, &schema.graph) {
         Recovery::Strict(json) => Recovery::Repaired { json, changes: vec![Change::EscapedText] },
         Recovery::Repaired { json, mut changes } => {
             changes.insert(0, Change::EscapedText);
@@ -60,7 +60,7 @@ pub fn recover(reply: &str, schema: &Schema) -> Recovery {
     }
 }
 
-/// The text of a reply that is JSON as it stands inside a string: `{\"a\": 1}`.
+/// Returns the text of a reply that is escaped as if it were inside a string: `{\"a\": 1}`.
 fn unescaped(reply: &str) -> Option<String> {
     let text = reply.trim_start().trim_start_matches("```json").trim_start();
     let content = text.strip_prefix(['{', '['])?.trim_start();
@@ -71,13 +71,13 @@ fn unescaped(reply: &str) -> Option<String> {
     serde_json::from_str(&format!("\"{text}\"")).ok()
 }
 
-fn read(reply: &str, graph: &Graph) -> Recovery {
+fn recover_value(reply: &str, graph: &Graph) -> Recovery {
     let Some(mut found) = find_candidates(reply) else { return Recovery::NoJson };
-    if found.iter().any(|candidate| candidate.fenced) {
-        found.retain(|candidate| candidate.fenced);
+    if found.iter().any(|candidate| candidate.is_fenced) {
+        found.retain(|candidate| candidate.is_fenced);
     }
     let source = |candidate: &JsonCandidate<'_>| &reply[candidate.start..candidate.end];
-    // The first of the largest.
+    // The first of the largest candidates.
     let Some(best) = found.iter().rev().max_by_key(|candidate| candidate.end - candidate.start) else {
         return Recovery::NoJson;
     };
@@ -89,49 +89,49 @@ fn read(reply: &str, graph: &Graph) -> Recovery {
     let mut interpretation: Option<(&JsonCandidate<'_>, Interpretation)> = None;
     for candidate in &found {
         let Outcome::Complete(json, changes) = &candidate.outcome else { continue };
-        let Some(fitting) = interpret(json, changes, source(candidate), graph) else { continue };
+        let Some(matching) = interpret(json, changes, source(candidate), graph) else { continue };
         match &interpretation {
-            // The model says the same twice.
-            Some((_, other)) if *other == fitting => {}
+            // The model repeated its answer.
+            Some((_, other)) if *other == matching => {}
             Some(_) => return Recovery::NoJson,
-            None => interpretation = Some((candidate, fitting)),
+            None => interpretation = Some((candidate, matching)),
         }
     }
-    // What fits beside a larger value that does not is an example, or a word of the prose.
+    // A smaller value that matches, next to a larger one that does not, is an example or a word of the prose.
     let Some((_, interpretation)) = interpretation.filter(|(chosen, _)| source(chosen) == source(best)) else {
         return without_coercion(best_parse.0, best_parse.1, source(best));
     };
-    // One line of several is not the list they make up.
+    // One of several lines is not the list that they form.
     let bracket = |candidate: &JsonCandidate<'_>| reply.as_bytes().get(candidate.start).copied();
     let is_sibling = |other: &JsonCandidate<'_>| source(other) != source(best) && bracket(other) == bracket(best);
-    if interpretation.coerced && found.iter().any(is_sibling) {
+    if interpretation.is_coerced && found.iter().any(is_sibling) {
         return Recovery::NoJson;
     }
     interpretation.recovery
 }
 
-/// A value that fits.
+/// A candidate that matches the schema, possibly after coercion.
 #[derive(PartialEq)]
 struct Interpretation {
     recovery: Recovery,
-    coerced: bool,
+    is_coerced: bool,
 }
 
-/// `json` as it is or made to fit; `None` where it does not.
+/// Returns `json` as it is or coerced; `None` if it cannot match.
 fn interpret(json: &Json<'_>, changes: &Changes, source: &str, graph: &Graph) -> Option<Interpretation> {
-    // Where a bracket was left out, the shape of the value is the model's only by the schema's word.
+    // With a bracket missing, the nesting is known only if the schema determines it.
     if changes.has(Change::MissingCloser) && !is_unambiguous(json, graph) {
-        return Some(Interpretation { recovery: Recovery::Truncated, coerced: false });
+        return Some(Interpretation { recovery: Recovery::Truncated, is_coerced: false });
     }
     if Matcher::new(graph).matches(json, &graph.root) {
-        return Some(Interpretation { recovery: without_coercion(json, changes, source), coerced: false });
+        return Some(Interpretation { recovery: without_coercion(json, changes, source), is_coerced: false });
     }
     let (json, coercions) = coerce(json, graph, source.len())?;
     let mut changes = changes.clone();
     coercions.kinds().for_each(|change| changes.note(change));
     Some(Interpretation {
         recovery: Recovery::Repaired { json: json.to_text()?, changes: changes.into_vec() },
-        coerced: true,
+        is_coerced: true,
     })
 }
 

@@ -1,6 +1,7 @@
-//! The way back: from a reply that fits a lowered schema to one that fits the original.
+//! Restores a reply that matches a lowered schema to the form of the original schema.
 //!
-//! The reply's text is removal, never rewritten: what stays keeps its order, its white space and its number literals.
+//! Parts of the text are removed and nothing is rewritten: order, white space and number literals stay as the model
+//! wrote them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,17 +12,17 @@ use serde_json::{Map, Value};
 use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::unquoted;
 use super::lower::WRAPPER;
-use super::matcher::{count, is_literal};
+use super::matcher::{is_literal, is_within, length, matches_scalar};
 use super::scan;
 
-/// Deeper replies come back as they are; no reader of them goes deeper either.
+/// Deeper replies are returned unchanged; no reader accepts them either.
 const MAX_DEPTH: usize = 256;
 
-/// Turns `text` back: takes it out of its wrapper, and drops each `null` that stands for an absent property.
-/// Text that is not JSON comes back as it is.
+/// Removes the wrapper of the root, and each `null` that stands for an absent property. Text that is not JSON is
+/// returned unchanged.
 pub(super) fn restore(graph: &Graph, wrapped: bool, nullable: bool, text: String) -> String {
     let Some(document) = parse(&text) else { return text };
-    let mut restorer = Restorer { graph, nullable, known: HashMap::new() };
+    let mut restorer = Restorer { graph, nullable, cache: HashMap::new() };
     let value = if wrapped { restorer.unwrap(&document) } else { &document };
     let mut removals = Vec::new();
     if nullable {
@@ -45,7 +46,7 @@ pub(super) fn restore(graph: &Graph, wrapped: bool, nullable: bool, text: String
     out
 }
 
-/// A JSON value and where it stands in the text.
+/// A JSON value and its position in the text.
 struct Json<'t> {
     text: &'t str,
     span: Range<usize>,
@@ -59,7 +60,7 @@ enum JsonKind<'t> {
 }
 
 struct Member<'t> {
-    /// Where the quoted name starts.
+    /// The position of the quoted name.
     start: usize,
     name: Cow<'t, str>,
     value: Json<'t>,
@@ -75,23 +76,23 @@ impl Json<'_> {
     }
 }
 
-/// What a `null` says where the original has an optional property that is not nullable.
+/// How to read `null` as the value of an optional property that is not nullable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum NullMeaning {
     Value,
     Absent,
 }
 
-/// Decides which parts of the schema a value fits.
+/// Decides which parts of the text to remove.
 struct Restorer<'g> {
     graph: &'g Graph,
     nullable: bool,
-    /// What was found out, by where the value starts, which node was asked, and how; keeps unions of unions linear.
-    known: HashMap<(usize, *const Node, NullMeaning), bool>,
+    /// Results by position of the value, node and reading of nulls. Keeps nested unions linear.
+    cache: HashMap<(usize, *const Node, NullMeaning), bool>,
 }
 
 impl<'g> Restorer<'g> {
-    /// The value inside the wrapper of `document`; `document` where the model left the wrapper out.
+    /// Returns the value inside the wrapper, or `document` if the model omitted the wrapper.
     fn unwrap<'j, 't>(&mut self, document: &'j Json<'t>) -> &'j Json<'t> {
         let JsonKind::Object(members) = &document.kind else { return document };
         let [Member { name, value, .. }] = members.as_slice() else { return document };
@@ -101,10 +102,10 @@ impl<'g> Restorer<'g> {
         if is_wrapper { value } else { document }
     }
 
-    /// Notes in `removals` the parts of the text to leave out, in their order.
+    /// Adds the parts of the text to remove to `removals`, in order.
     fn collect_removals(&mut self, json: &Json<'_>, node: &'g Node, removals: &mut Vec<Range<usize>>) {
         match (&self.graph.resolve(node).kind, &json.kind) {
-            // Where the value fits a branch as it is, its nulls are meant.
+            // If the value matches a branch as it is, its nulls are values.
             (NodeKind::AnyOf(branches), JsonKind::Array(_) | JsonKind::Object(_))
                 if !branches.iter().any(|branch| self.matches(json, branch, NullMeaning::Value)) =>
             {
@@ -124,7 +125,8 @@ impl<'g> Restorer<'g> {
                 for (index, Member { start, name, value }) in members.iter().enumerate() {
                     let property = properties.iter().find(|property| property.name == *name);
                     if property.is_some_and(|property| self.stands_for_absent(value, property)) {
-                        // With a comma: the one before the member, or behind it where no member stays before it.
+                        // Includes a comma: the one before the member, or the one after it if no earlier member is
+                        // kept.
                         let next = members.get(index + 1).map_or(value.span.end, |next| next.start);
                         removals.push(kept.map_or(*start..next, |end| end..value.span.end));
                         kept = kept.map(|_| value.span.end);
@@ -144,19 +146,18 @@ impl<'g> Restorer<'g> {
         self.nullable && value.is_null() && self.graph.null_is_absence(property)
     }
 
-    /// True where `json` is what `node` asks for. Patterns, formats and multiples are not looked at.
+    /// Returns whether `json` matches `node`. Does not check patterns, formats and multiples.
     fn matches(&mut self, json: &Json<'_>, node: &'g Node, nulls: NullMeaning) -> bool {
         let key = (json.span.start, std::ptr::from_ref(node), nulls);
-        if let Some(known) = self.known.get(&key) {
-            return *known;
+        if let Some(matches) = self.cache.get(&key) {
+            return *matches;
         }
-        let fits = self.matches_uncached(json, node, nulls);
-        self.known.insert(key, fits);
-        fits
+        let matches = self.matches_uncached(json, node, nulls);
+        self.cache.insert(key, matches);
+        matches
     }
 
     fn matches_uncached(&mut self, json: &Json<'_>, node: &'g Node, nulls: NullMeaning) -> bool {
-        let first = json.text.as_bytes()[json.span.start];
         let node = self.graph.resolve(node);
         if !satisfies(&node.constraints, json) {
             return false;
@@ -165,13 +166,10 @@ impl<'g> Restorer<'g> {
             (NodeKind::Any, _) => true,
             (NodeKind::AnyOf(branches), _) => branches.iter().any(|branch| self.matches(json, branch, nulls)),
             (NodeKind::Enum(values), _) => values.iter().any(|value| is_literal(value, json.literal())),
-            (NodeKind::Null, JsonKind::Scalar) => first == b'n',
-            (NodeKind::Boolean, JsonKind::Scalar) => matches!(first, b't' | b'f'),
-            (NodeKind::String, JsonKind::Scalar) => first == b'"',
-            (NodeKind::Number, JsonKind::Scalar) => matches!(first, b'-' | b'0'..=b'9'),
             (NodeKind::Integer, JsonKind::Scalar) => {
                 json.literal().parse().is_ok_and(|number: f64| number.fract() == 0.0)
             }
+            (kind, JsonKind::Scalar) => matches_scalar(kind, json.literal()),
             (NodeKind::Array { prefix, additional }, JsonKind::Array(items)) => {
                 items.iter().enumerate().all(|(index, item)| match prefix.get(index).or(additional.node()) {
                     Some(node) => self.matches(item, node, nulls),
@@ -203,35 +201,25 @@ impl<'g> Restorer<'g> {
     }
 }
 
-/// True where `json` keeps to the bounds and lengths in `constraints`.
+/// Returns whether `json` satisfies the bounds and lengths in `constraints`.
 fn satisfies(constraints: &Map<String, Value>, json: &Json<'_>) -> bool {
     if constraints.is_empty() {
         return true;
     }
     let literal = json.literal();
     let measure = match &json.kind {
-        JsonKind::Array(items) => Some(count(items.len())),
+        JsonKind::Array(items) => Some(length(items.len())),
         JsonKind::Object(_) => None,
         JsonKind::Scalar => match serde_json::from_str::<Value>(literal) {
             Ok(Value::Number(number)) => number.as_f64(),
-            Ok(Value::String(text)) => Some(count(text.chars().count())),
+            Ok(Value::String(text)) => Some(length(text.chars().count())),
             _ => None,
         },
     };
-    let Some(measure) = measure else { return true };
-    constraints.iter().all(|(keyword, limit)| {
-        let Some(limit) = limit.as_f64() else { return true };
-        match keyword.as_str() {
-            "minimum" | "minLength" | "minItems" => measure >= limit,
-            "maximum" | "maxLength" | "maxItems" => measure <= limit,
-            "exclusiveMinimum" => measure > limit,
-            "exclusiveMaximum" => measure < limit,
-            _ => true,
-        }
-    })
+    measure.is_none_or(|measure| is_within(constraints, measure))
 }
 
-/// The whole of `text` as JSON; `None` where it is not, or is nested too deeply.
+/// Parses all of `text`; `None` if it is not JSON or nests too deeply.
 fn parse(text: &str) -> Option<Json<'_>> {
     let json = parse_value(text, scan::skip_space(text.as_bytes(), 0), 0)?;
     let end = scan::skip_space(text.as_bytes(), json.span.end);

@@ -1,17 +1,17 @@
-//! The lexical grammar of JSON (RFC 8259), as functions from a position to the position behind a token.
+//! A scanner of JSON tokens (RFC 8259): functions from the position of a token to its end.
 //!
-//! They look at bytes and keep none, so that callers can cut the text without rewriting what they leave in.
+//! They allocate nothing, so that callers can cut pieces out of a text without rewriting the rest.
 
-/// Why no token ends where one should.
+/// Why a token is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScanError {
     /// The text ends inside the token.
     UnexpectedEnd,
-    /// The byte at this position fits no token.
+    /// The byte at this position is not part of a token.
     UnexpectedByte(usize),
 }
 
-/// The first position at or after `at` that holds no white space.
+/// Returns the first position at or after `at` that is not white space.
 pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
         at += 1;
@@ -19,7 +19,7 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The end of the string whose opening quote stands at `at`.
+/// Returns the end of the string whose opening quote is at `at`.
 pub(super) fn string(text: &[u8], at: usize) -> Result<usize, ScanError> {
     let mut at = at + 1;
     loop {
@@ -43,7 +43,7 @@ pub(super) fn string(text: &[u8], at: usize) -> Result<usize, ScanError> {
     }
 }
 
-/// The end of the string, number, `true`, `false` or `null` that starts at `at`.
+/// Returns the end of the string, number, `true`, `false` or `null` that starts at `at`.
 pub(super) fn scalar(text: &[u8], at: usize) -> Result<usize, ScanError> {
     match *text.get(at).ok_or(ScanError::UnexpectedEnd)? {
         b'"' => string(text, at),
@@ -85,7 +85,7 @@ fn number(text: &[u8], mut at: usize) -> Result<usize, ScanError> {
     Ok(at)
 }
 
-/// The end of one digit or more.
+/// Returns the end of a sequence of at least one digit.
 fn digits(text: &[u8], start: usize) -> Result<usize, ScanError> {
     let mut at = start;
     while text.get(at).is_some_and(u8::is_ascii_digit) {

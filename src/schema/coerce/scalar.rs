@@ -1,4 +1,4 @@
-//! Strings, numbers, booleans and null, turned into each other where the text says the same.
+//! Coerces strings, numbers, booleans and null into each other if the text means the same.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::schema::graph::{Node, NodeKind};
 use crate::schema::lenient::Json;
 use crate::schema::matcher::matches_scalar;
 
-/// `json` in a form that fits the scalar shape of `node`; `None` where there is none.
+/// Coerces `json` to the scalar kind of `node`.
 pub(super) fn coerce<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) -> Option<Json<'t>> {
     if let Json::Scalar(literal) = json
         && matches_scalar(&node.kind, literal)
@@ -23,7 +23,7 @@ pub(super) fn coerce<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) ->
             Some(literal) => (integer(literal)?.to_owned(), Change::FloatToInteger),
             None => (integer(decimal(&json.as_text()?)?)?.to_owned(), Change::TextToNumber),
         },
-        // What a format or a pattern asks for is more than digits.
+        // A format or a pattern requires more than digits.
         NodeKind::String if ["pattern", "format"].iter().any(|keyword| node.constraints.contains_key(*keyword)) => {
             return None;
         }
@@ -35,12 +35,13 @@ pub(super) fn coerce<'t>(json: &Json<'t>, node: &Node, changes: &mut Changes) ->
     Some(Json::Scalar(literal.into()))
 }
 
-/// The letters and digits of a name in one case: the same for `novelty_score`, `noveltyScore` and `Novelty Score`.
+/// Returns the letters and digits of a name in lower case: equal for `novelty_score`, `noveltyScore` and `Novelty
+/// Score`.
 pub(super) fn letters(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// The one of `values` that `json` spells in another way.
+/// Returns the one of `values` that `json` spells differently.
 fn enumerated<'t>(json: &Json<'t>, values: &[Value], changes: &mut Changes) -> Option<Json<'t>> {
     let has_text = values.iter().any(Value::is_string);
     if *json == Json::NotFinite {
@@ -76,24 +77,24 @@ fn enumerated<'t>(json: &Json<'t>, values: &[Value], changes: &mut Changes) -> O
     values.contains(&meant).then(|| Json::Scalar(literal.into()))
 }
 
-/// Words in one case, however they are spaced.
+/// Returns the words of a text in lower case, joined by `_`.
 fn words(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c == '_').filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
 }
 
-/// `text` where it is a number as people write one: no sign but minus, no leading zeros, no exponent, no separators.
+/// Returns `text` if it is a plain decimal number: no plus sign, leading zeros, exponent or separators.
 fn decimal(text: &str) -> Option<&str> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let are_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let is_canonical = are_digits(whole) && are_digits(fraction) && (whole == "0" || !whole.starts_with('0'));
-    // Minus zero is a number that an integer cannot hold.
+    // An integer cannot represent minus zero.
     let is_negative_zero = text.starts_with('-') && digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     (is_canonical && !is_negative_zero).then_some(text)
 }
 
-/// The digits before the point, where only zeros stand behind it.
+/// Returns the digits before the point if only zeros follow it.
 fn integer(literal: &str) -> Option<&str> {
     let literal = decimal(literal)?;
     match literal.split_once('.') {

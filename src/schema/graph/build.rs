@@ -1,4 +1,4 @@
-//! Reading a document into a [`Graph`].
+//! Builds a [`Graph`] from a document.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,14 @@ use super::merge::merge;
 use super::{Additional, Definition, DefinitionId, Graph, Node, NodeKind, Property};
 use crate::error::{Error, Result};
 
-/// Deeper documents would exhaust the stack. `serde_json` parses no deeper text either.
+/// Limits the recursion. `serde_json` parses no deeper text either.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// A document can ask for exponentially many copies of its parts; none that people write comes near this.
+/// Limits the work on documents that expand exponentially through references. Documents written by people stay far
+/// below.
 pub(super) const MAX_STEPS: usize = 50_000;
 
-/// The constraints of a kind that a lowering may keep, by the type they belong to.
+/// The constraints that a node keeps, by type.
 const NUMBER_CONSTRAINTS: [&str; 6] =
     ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"];
 const STRING_CONSTRAINTS: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
@@ -23,10 +24,10 @@ const ARRAY_CONSTRAINTS: [&str; 3] = ["minItems", "maxItems", "uniqueItems"];
 const OBJECT_CONSTRAINTS: [&str; 2] = ["minProperties", "maxProperties"];
 
 impl Graph {
-    /// Reads `document`.
+    /// Builds the graph of `document`.
     ///
-    /// Fails with `InvalidInput` where it is not a JSON Schema, refers to something outside itself or to nothing, or
-    /// where no value fits it or a definition it uses.
+    /// Returns `InvalidInput` if it is not a JSON Schema, if a reference does not resolve within it, or if no value
+    /// matches it or one of its definitions.
     pub(in crate::schema) fn build(document: &Value) -> Result<Self> {
         if !document.is_object() {
             return Err(invalid("#", "a schema must be a JSON object"));
@@ -42,7 +43,7 @@ impl Graph {
             steps: 0,
         };
         let root = builder.required_node(document, "#", 0)?;
-        // A definition is read when it is first referred to, which may find further ones.
+        // Building a definition may discover further ones.
         while let Some(pointer) = builder.names.get(builder.nodes.len()).map(|(_, pointer)| pointer.clone()) {
             let target = builder.target(&pointer, &pointer)?;
             let node = builder.required_node(target, &pointer, 0)?;
@@ -55,7 +56,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Fails where a definition is made of itself alone, which no finite value fits.
+    /// Returns an error if a definition consists only of references to itself, which no finite value matches.
     fn reject_circles(&self) -> Result<()> {
         for start in 0..self.definitions.len() {
             let mut seen = vec![false; self.definitions.len()];
@@ -82,19 +83,19 @@ impl Graph {
 
 pub(super) struct GraphBuilder<'a> {
     pub(super) document: &'a Value,
-    /// By JSON pointer.
+    /// Definitions by JSON pointer.
     ids: HashMap<String, DefinitionId>,
-    /// Name and JSON pointer of each definition found so far.
+    /// The name and JSON pointer of each discovered definition.
     names: Vec<(String, String)>,
-    /// The definitions read so far, in the same order.
+    /// The definitions built so far, in the order of `names`.
     nodes: Vec<Node>,
-    /// References being replaced by what they refer to.
+    /// The references being expanded.
     pub(super) expanding: Vec<String>,
-    /// References replaced since the last node began.
+    /// The references expanded since the current node began.
     pub(super) expanded: Vec<String>,
-    /// References replaced in the nodes around the one being read.
+    /// The references expanded in the nodes around the current one.
     pub(super) enclosing: Vec<String>,
-    /// How many sets of keywords were looked at.
+    /// The number of keyword sets processed.
     pub(super) steps: usize,
 }
 
@@ -103,7 +104,7 @@ impl GraphBuilder<'_> {
         self.node(schema, path, depth)?.ok_or_else(|| invalid(path, "no value fits this schema"))
     }
 
-    /// The node `schema` stands for; `None` where no value fits it. `path` is for messages.
+    /// Builds the node of `schema`; `None` if no value matches it. `path` is for error messages.
     fn node(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Option<Node>> {
         if depth > MAX_DEPTH {
             return Err(invalid(path, "nested too deeply"));
@@ -136,7 +137,7 @@ impl GraphBuilder<'_> {
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = map.shift_remove(keyword) {
-                // Of `anyOf` beside `oneOf` one is enough: the graph may allow more than the document.
+                // `oneOf` next to `anyOf` is dropped: the graph may accept more than the document.
                 map.shift_remove("oneOf");
                 return self.branches(list(&branches, keyword, path)?, &map, &format!("{path}/{keyword}"), depth);
             }
@@ -170,7 +171,7 @@ impl GraphBuilder<'_> {
         Ok(Node::any_of(branches))
     }
 
-    /// `anyOf` with the keywords beside it made a part of each branch.
+    /// Builds a union, with the sibling keywords merged into each branch.
     fn branches(
         &mut self,
         branches: &[Value],
@@ -180,7 +181,7 @@ impl GraphBuilder<'_> {
     ) -> Result<Option<Node>> {
         let base: Map<String, Value> =
             structural_keywords(beside).map(|(key, value)| (key.clone(), value.clone())).collect();
-        // A bare type beside a reference says nothing that its target does not; leaving it out keeps recursion whole.
+        // A bare type next to a reference adds nothing to its target. Dropping it preserves recursion.
         let narrows = base.keys().any(|keyword| keyword != "type");
         let mut nodes = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
@@ -199,7 +200,7 @@ impl GraphBuilder<'_> {
         Ok(Node::any_of(nodes))
     }
 
-    /// A node of one type.
+    /// Builds a node of one type.
     fn typed(&mut self, name: &str, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<Node>> {
         let (kind, constraints): (_, &[&str]) = match name {
             "null" => (NodeKind::Null, &[]),
@@ -223,7 +224,7 @@ impl GraphBuilder<'_> {
     }
 
     fn array(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<NodeKind> {
-        // Before 2020-12 a tuple was a list in `items`, and `additionalItems` what follows it.
+        // Before draft 2020-12 a tuple was a list in `items`, followed by `additionalItems`.
         let (tuple, items) = match map.get("items") {
             Some(tuple @ Value::Array(_)) => (Some(tuple), map.get("additionalItems")),
             items => (map.get("prefixItems"), items),
@@ -245,7 +246,7 @@ impl GraphBuilder<'_> {
         Ok(NodeKind::Array { prefix, additional })
     }
 
-    /// An object; `None` where no value fits one of its required properties.
+    /// Builds an object; `None` if no value matches one of its required properties.
     fn object(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Option<NodeKind>> {
         let no_names = Vec::new();
         let required = match map.get("required") {
@@ -286,7 +287,7 @@ impl GraphBuilder<'_> {
         })
     }
 
-    /// The definition `pointer` names, noted for reading where it is new.
+    /// Returns the definition that `pointer` names, and queues it if it is new.
     fn definition(&mut self, pointer: &str, path: &str) -> Result<DefinitionId> {
         if let Some(id) = self.ids.get(pointer) {
             return Ok(*id);
@@ -315,7 +316,7 @@ pub(super) fn list<'v>(value: &'v Value, keyword: &str, path: &str) -> Result<&'
     }
 }
 
-/// The type that a schema without `type` must mean.
+/// Infers the type of a schema without `type` from its other keywords.
 fn inferred_type(map: &Map<String, Value>) -> Option<String> {
     const CLUES: [(&str, &str); 10] = [
         ("properties", "object"),

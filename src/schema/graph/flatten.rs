@@ -1,4 +1,4 @@
-//! Keywords that pull in other schemas (`allOf`, and `$ref` with siblings) replaced by what they pull in.
+//! Expands the keywords that include other schemas: `allOf`, and `$ref` with siblings.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::build::{GraphBuilder, MAX_DEPTH, MAX_STEPS, invalid, list};
 use super::merge::merge;
 use crate::error::Result;
 
-/// Keywords that say what a value is; the others only describe it.
+/// Keywords that constrain a value. Other keywords only describe it.
 const STRUCTURAL_KEYWORDS: [&str; 29] = [
     "type",
     "enum",
@@ -40,7 +40,7 @@ const STRUCTURAL_KEYWORDS: [&str; 29] = [
 ];
 
 impl<'a> GraphBuilder<'a> {
-    /// `map` without `allOf`, and without anything that narrows a `$ref` beside it.
+    /// Returns `map` with `allOf` merged, and with a `$ref` expanded if a sibling keyword constrains it.
     pub(super) fn flatten(&mut self, map: &Map<String, Value>, path: &str, depth: usize) -> Result<Map<String, Value>> {
         if depth > MAX_DEPTH {
             return Err(invalid(path, "nested too deeply"));
@@ -79,7 +79,7 @@ impl<'a> GraphBuilder<'a> {
         if narrowed { self.replace_reference(map, path, depth) } else { Ok(map) }
     }
 
-    /// `map` with its `$ref`, if any, replaced by what that refers to.
+    /// Returns `map` with its `$ref`, if any, replaced by the target's keywords.
     pub(super) fn replace_reference(
         &mut self,
         mut map: Map<String, Value>,
@@ -89,7 +89,7 @@ impl<'a> GraphBuilder<'a> {
         let Some(pointer) = map.get("$ref") else { return Ok(map) };
         let pointer = pointer.as_str().ok_or_else(|| invalid(path, "$ref must be a string"))?.to_owned();
         if self.expanding.contains(&pointer) || self.enclosing.contains(&pointer) {
-            // Recursion ends here: what stands beside the reference is given up.
+            // Recursion ends here: the constraints next to the reference are dropped.
             map.retain(|keyword, _| keyword == "$ref" || !STRUCTURAL_KEYWORDS.contains(&keyword.as_str()));
             return Ok(map);
         }
@@ -108,7 +108,7 @@ impl<'a> GraphBuilder<'a> {
         Ok(merge(map, &target))
     }
 
-    /// What `pointer` refers to.
+    /// Returns the schema that `pointer` refers to.
     pub(super) fn target(&self, pointer: &str, path: &str) -> Result<&'a Value> {
         let Some(fragment) = pointer.strip_prefix('#') else {
             return Err(invalid(path, &format!("$ref {pointer:?} leads outside the document")));
@@ -118,12 +118,12 @@ impl<'a> GraphBuilder<'a> {
     }
 }
 
-/// The keywords of `map` that say what the value is.
+/// Returns the keywords of `map` that constrain a value.
 pub(super) fn structural_keywords(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     map.iter().filter(|(keyword, _)| STRUCTURAL_KEYWORDS.contains(&keyword.as_str()))
 }
 
-/// Keywords that no value fits.
+/// Returns keywords that no value matches.
 fn unsatisfiable() -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), json!([]))])
 }

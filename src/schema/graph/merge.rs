@@ -1,10 +1,10 @@
-//! Two sets of keywords that hold at once, as one set.
+//! Merges two sets of keywords that apply to the same value.
 
 use serde_json::{Map, Value, json};
 
-/// The keywords of `base` and `other` together. Where both describe the value, `base` does.
+/// Returns keywords that accept every value that both sets accept. Descriptions of `base` take precedence.
 ///
-/// Of two `anyOf` that of `base` is kept: the outcome allows more than both, never less.
+/// If both sets have an `anyOf`, that of `base` is kept: the result may accept more than both, never less.
 pub(super) fn merge(mut base: Map<String, Value>, other: &Map<String, Value>) -> Map<String, Value> {
     if let Some(properties) = merge_properties(&base, other) {
         base.insert("properties".to_owned(), properties);
@@ -47,7 +47,7 @@ pub(super) fn merge(mut base: Map<String, Value>, other: &Map<String, Value>) ->
     base
 }
 
-/// The properties of both. What only one names must also be what the other allows beside its own.
+/// Merges the properties. A property that only one side names must also match the other's `additionalProperties`.
 fn merge_properties(ours: &Map<String, Value>, theirs: &Map<String, Value>) -> Option<Value> {
     let named = |keywords: &Map<String, Value>| keywords.get("properties").and_then(Value::as_object).cloned();
     let (our_names, their_names) = (named(ours), named(theirs));
@@ -71,7 +71,7 @@ fn merge_properties(ours: &Map<String, Value>, theirs: &Map<String, Value>) -> O
     Some(Value::Object(merged))
 }
 
-/// The schema of a value that fits both schemas.
+/// Returns a schema of the values that match both.
 fn both(ours: &Value, theirs: &Value) -> Value {
     match (ours, theirs) {
         (Value::Bool(false), _) | (_, Value::Bool(false)) => Value::Bool(false),
@@ -81,7 +81,7 @@ fn both(ours: &Value, theirs: &Value) -> Value {
     }
 }
 
-/// The types on both lists; an integer is a number.
+/// Returns the types in both lists. An integer is also a number.
 fn common_types(ours: &Value, theirs: &Value) -> Value {
     let list = |types: &Value| match types {
         Value::Array(types) => types.clone(),

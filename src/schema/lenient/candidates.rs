@@ -1,20 +1,20 @@
-//! Finding what starts like JSON in a reply, without deciding yet which of it is meant.
+//! Finds everything in a reply that starts like JSON.
 
 use super::{Json, ParseError, Parser};
 use crate::schema::change::Changes;
-use crate::schema::extract::{CLOSE, OPEN, end_of_brackets, opens_fence};
+use crate::schema::extract::{REASONING_END, REASONING_START, end_of_brackets, opens_fence};
 use crate::schema::scan;
 
-/// How often the search goes on after a bracket of the prose that swallowed the rest of the reply.
+/// Limits how often the search resumes after a bracket of the prose that consumed the rest of the reply.
 const MAX_RESUMES: usize = 8;
 
-/// A stretch of the reply that starts like JSON.
+/// A part of the reply that starts like JSON.
 #[derive(Debug)]
 pub(in crate::schema) struct JsonCandidate<'t> {
     pub(in crate::schema) start: usize,
     pub(in crate::schema) end: usize,
-    /// It opens a code fence.
-    pub(in crate::schema) fenced: bool,
+    /// Whether it opens a code fence.
+    pub(in crate::schema) is_fenced: bool,
     pub(in crate::schema) outcome: Outcome<'t>,
 }
 
@@ -25,31 +25,30 @@ pub(in crate::schema) enum Outcome<'t> {
     Invalid,
 }
 
-/// The candidates in `reply`, in their order; `None` where one is nested too deeply to look further.
-/// Takes time linear in the length of the reply.
+/// Returns the candidates in `reply`, in order; `None` if one nests too deeply. Runs in linear time.
 pub(in crate::schema) fn find_candidates(reply: &str) -> Option<Vec<JsonCandidate<'_>>> {
     let mut answer = start_of_text(reply, 0);
-    while reply[answer..].starts_with(OPEN) {
-        let Some(length) = reply[answer..].find(CLOSE) else { return Some(Vec::new()) };
-        answer = start_of_text(reply, answer + length + CLOSE.len());
+    while reply[answer..].starts_with(REASONING_START) {
+        let Some(length) = reply[answer..].find(REASONING_END) else { return Some(Vec::new()) };
+        answer = start_of_text(reply, answer + length + REASONING_END.len());
     }
     let found = values(reply, answer)?;
-    // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
-    match reply[answer..].find(CLOSE) {
-        Some(length) if !reply[answer..answer + length].contains(OPEN) => {
+    // Some chat templates put the opening tag into the prompt, so that the reply has only the closing one.
+    match reply[answer..].find(REASONING_END) {
+        Some(length) if !reply[answer..answer + length].contains(REASONING_START) => {
             let tag = answer + length;
-            // The tag may also stand in a string of the answer itself.
+            // The tag may also be inside a string of the answer.
             let is_inside = |candidate: &JsonCandidate<'_>| (candidate.start..candidate.end).contains(&tag);
-            if found.iter().any(is_inside) { Some(found) } else { values(reply, tag + CLOSE.len()) }
+            if found.iter().any(is_inside) { Some(found) } else { values(reply, tag + REASONING_END.len()) }
         }
         _ => Some(found),
     }
 }
 
-/// The one value that the text from `start` on is, or the candidates in it.
+/// Returns the value that all of the text from `start` on is, or the candidates in that text.
 fn values(reply: &str, start: usize) -> Option<Vec<JsonCandidate<'_>>> {
     let start = start_of_text(reply, start);
-    let (inside, fenced) = match reply[start..].strip_prefix("```").and_then(|text| text.split_once('\n')) {
+    let (inside, is_fenced) = match reply[start..].strip_prefix("```").and_then(|text| text.split_once('\n')) {
         Some((_, content)) => (start_of_text(reply, reply.len() - content.len()), true),
         None => (start, false),
     };
@@ -58,7 +57,7 @@ fn values(reply: &str, start: usize) -> Option<Vec<JsonCandidate<'_>>> {
         match parser.value(super::StringRole::Item) {
             Ok(value) if is_rest_empty(reply, parser.at) => {
                 let outcome = Outcome::Complete(value, parser.changes);
-                return Some(vec![JsonCandidate { start: inside, end: parser.at, fenced, outcome }]);
+                return Some(vec![JsonCandidate { start: inside, end: parser.at, is_fenced, outcome }]);
             }
             Err(ParseError::TooDeep) => return None,
             _ => {}
@@ -88,7 +87,7 @@ fn search(reply: &str, mut at: usize) -> Option<Vec<JsonCandidate<'_>>> {
             {
                 (bytes.len(), Outcome::Truncated)
             }
-            // Prose. Its quote may open a string that is none.
+            // Prose, whose quote may not start a string.
             Err(ParseError::Truncated) => {
                 resumes += 1;
                 at = parser.quote.map_or(bytes.len(), |quote| quote + 1);
@@ -99,13 +98,13 @@ fn search(reply: &str, mut at: usize) -> Option<Vec<JsonCandidate<'_>>> {
                 continue;
             }
         };
-        found.push(JsonCandidate { start, end, fenced: opens_fence(&reply[..start]), outcome });
+        found.push(JsonCandidate { start, end, is_fenced: opens_fence(&reply[..start]), outcome });
         at = end;
     }
     Some(found)
 }
 
-/// True where the value is a part of something larger that has lost its brackets.
+/// Returns whether the value is part of a larger one that has lost its brackets.
 fn is_fragment(reply: &str, start: usize, end: usize) -> bool {
     let before = reply[..start].trim_end();
     let is_member = before.strip_suffix(':').is_some_and(|name| name.trim_end().ends_with(['"', '\'', '”', '’', '`']));

@@ -1,28 +1,28 @@
-//! A reply's JSON as a tree whose leaves are JSON text: number literals and escapes stay as the model wrote them.
+//! A JSON tree whose leaves are JSON text, so that number literals and escapes stay as the model wrote them.
 
 use std::borrow::Cow;
 
-/// A value read from a reply.
+/// A value of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::schema) enum Json<'t> {
-    /// A string with its quotes, a number, `true`, `false` or `null`, as JSON text.
+    /// The JSON text of a string, a number, `true`, `false` or `null`.
     Scalar(Cow<'t, str>),
-    /// `NaN` or an infinity, which JSON cannot say.
+    /// `NaN` or an infinity, which JSON cannot represent.
     NotFinite,
     Array(Vec<Self>),
     Object(Vec<Member<'t>>),
 }
 
-/// One name and its value.
+/// A member of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::schema) struct Member<'t> {
-    /// With its quotes.
+    /// The name, with its quotes.
     pub(in crate::schema) quoted: Cow<'t, str>,
     pub(in crate::schema) value: Json<'t>,
 }
 
 impl Json<'_> {
-    /// The content of a string; `None` for other values, and for strings of half a surrogate pair.
+    /// Returns the content of a string; `None` for other values, and for strings with a lone surrogate.
     pub(in crate::schema) fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Scalar(literal) if literal.starts_with('"') => unquoted(literal),
@@ -30,7 +30,7 @@ impl Json<'_> {
         }
     }
 
-    /// The literal of a number.
+    /// Returns the literal of a number.
     pub(in crate::schema) fn as_number(&self) -> Option<&str> {
         match self {
             Self::Scalar(literal) if literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Some(literal),
@@ -42,7 +42,7 @@ impl Json<'_> {
         matches!(self, Self::Scalar(literal) if literal == "null")
     }
 
-    /// True where JSON can say the value.
+    /// Returns whether JSON can represent the value.
     pub(in crate::schema) fn is_finite(&self) -> bool {
         match self {
             Self::Scalar(_) => true,
@@ -52,7 +52,7 @@ impl Json<'_> {
         }
     }
 
-    /// The value as JSON text; `None` where it holds what JSON cannot say.
+    /// Returns the value as JSON text; `None` if JSON cannot represent it.
     pub(in crate::schema) fn to_text(&self) -> Option<String> {
         let mut out = String::new();
         self.write(&mut out).then_some(out)
@@ -88,7 +88,7 @@ impl Json<'_> {
         true
     }
 
-    /// The same value, independent of the text it was read from.
+    /// Returns a copy that does not borrow from the text.
     pub(in crate::schema) fn into_owned(self) -> Json<'static> {
         match self {
             Self::Scalar(literal) => Json::Scalar(Cow::Owned(literal.into_owned())),
@@ -108,13 +108,13 @@ impl Json<'_> {
 }
 
 impl Member<'_> {
-    /// The name without quotes and escapes. A name of half a surrogate pair is given as it is written.
+    /// Returns the name without quotes and escapes. A name with a lone surrogate is returned as written.
     pub(in crate::schema) fn name(&self) -> Cow<'_, str> {
         unquoted(&self.quoted).unwrap_or(Cow::Borrowed(&self.quoted))
     }
 }
 
-/// The text that the string `literal` stands for; `None` where half a surrogate pair is in it.
+/// Returns the content of the string `literal`; `None` if it has a lone surrogate.
 pub(in crate::schema) fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
     if literal.contains('\\') {
         return serde_json::from_str(literal).ok().map(Cow::Owned);

@@ -1,7 +1,7 @@
-//! JSON as models write it, read where it has one reading.
+//! A parser of the JSON dialects that models write. It accepts damaged text only if it has one interpretation.
 //!
-//! What is damaged beyond that is told apart from what is cut: a cut reply is longer than its limit, a broken one is
-//! wrong. A value that the text ends in is never patched up.
+//! Truncated text is distinguished from invalid text: a truncated reply exceeded its length limit, an invalid one is
+//! wrong. A truncated value is never completed.
 
 mod candidates;
 mod json;
@@ -14,29 +14,30 @@ use string::StringRole;
 pub(super) use candidates::{JsonCandidate, Outcome, find_candidates};
 pub(super) use json::{Json, Member, unquoted};
 
-/// Deeper text would exhaust the stack. `serde_json` parses no deeper text either.
+/// Limits the recursion. `serde_json` parses no deeper text either.
 pub(super) const MAX_DEPTH: usize = 127;
 
-/// Why no value was read.
+/// Why parsing failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ParseError {
     /// The text ends inside the value.
     Truncated,
-    /// There is no reading, or more than one, at this position.
+    /// The text at this position has no interpretation, or more than one.
     Invalid(usize),
     TooDeep,
 }
 
-/// Reads one value from a position in a text.
+/// Parses one value at a position in a text.
 pub(super) struct Parser<'t> {
     text: &'t str,
     at: usize,
     changes: Changes,
-    /// The brackets around this position.
+    /// The brackets around the current position.
     open: Vec<u8>,
-    /// Where the first quote stands.
+    /// The position of the first quote.
     quote: Option<usize>,
-    /// More was seen than flat numbers or one string, so that this is JSON rather than prose in brackets.
+    /// Whether more than flat numbers or one string were parsed, so that the text is JSON rather than prose in
+    /// brackets.
     is_json: bool,
 }
 
@@ -45,11 +46,11 @@ impl<'t> Parser<'t> {
         Self { text, at, changes: Changes::default(), open: Vec::new(), quote: None, is_json: false }
     }
 
-    /// The whole of `text` as one value that is JSON as it is; `None` where it is not.
+    /// Parses all of `text` as strict JSON.
     pub(super) fn strict(text: &'t str) -> Option<Json<'t>> {
         let mut parser = Self::new(text, 0);
         let value = parser.value(StringRole::Item).ok()?;
-        parser.space().ok()?;
+        parser.skip_space().ok()?;
         (parser.at == text.len() && parser.changes.is_empty()).then_some(value)
     }
 
@@ -79,7 +80,7 @@ impl<'t> Parser<'t> {
         let mut items = Vec::new();
         let mut comma = false;
         loop {
-            self.space()?;
+            self.skip_space()?;
             match self.peek() {
                 None => return Err(ParseError::Truncated),
                 Some(b']') => {
@@ -95,7 +96,7 @@ impl<'t> Parser<'t> {
                 }
                 Some(_) => items.push(self.value(StringRole::Item)?),
             }
-            self.space()?;
+            self.skip_space()?;
             comma = match self.peek() {
                 Some(b']') => false,
                 Some(b'}') if self.open.contains(&b'{') => false,
@@ -103,7 +104,7 @@ impl<'t> Parser<'t> {
                     self.changes.note(Change::MissingCloser);
                     return Ok(Json::Array(items));
                 }
-                // Two strings side by side may also be one in two parts.
+                // Two adjacent strings may also be one string in two parts.
                 Some(byte @ (b'{' | b'[')) if byte == b'{' && matches!(items.last(), Some(Json::Object(_))) => {
                     self.changes.note(Change::MissingComma);
                     true
@@ -121,7 +122,7 @@ impl<'t> Parser<'t> {
         let mut members = Vec::new();
         let mut comma = false;
         loop {
-            self.space()?;
+            self.skip_space()?;
             match self.peek() {
                 None => return Err(ParseError::Truncated),
                 Some(b'}') => {
@@ -131,7 +132,7 @@ impl<'t> Parser<'t> {
                     }
                     return Ok(Json::Object(members));
                 }
-                // Unlike in an array, nothing can have been left out between two commas.
+                // Unlike in an array, no value can be missing between two commas.
                 Some(b',') if comma => {
                     self.at += 1;
                     self.changes.note(Change::RepeatedComma);
@@ -143,7 +144,7 @@ impl<'t> Parser<'t> {
                 }
                 Some(_) => members.push(self.member()?),
             }
-            self.space()?;
+            self.skip_space()?;
             comma = match self.peek() {
                 Some(b'}') => false,
                 Some(b']') if self.open.contains(&b'[') => false,
@@ -151,7 +152,7 @@ impl<'t> Parser<'t> {
                     self.changes.note(Change::MissingCloser);
                     return Ok(Json::Object(members));
                 }
-                // A key, or the next round fails.
+                // The next iteration fails unless this is a key.
                 Some(byte) if byte.is_ascii_alphabetic() || self.is_quote() => {
                     self.changes.note(Change::MissingComma);
                     true
@@ -166,7 +167,7 @@ impl<'t> Parser<'t> {
 
     fn member(&mut self) -> Result<Member<'t>, ParseError> {
         let quoted = if self.is_quote() { self.string(StringRole::Key)? } else { self.bare_key()? };
-        self.space()?;
+        self.skip_space()?;
         match self.text[self.at..].chars().next() {
             Some(':') => self.at += 1,
             Some(wide @ '：') => {
@@ -177,12 +178,12 @@ impl<'t> Parser<'t> {
             Some(_) => return Err(ParseError::Invalid(self.at)),
         }
         self.is_json = true;
-        self.space()?;
+        self.skip_space()?;
         let value = self.value(StringRole::Property)?;
         Ok(Member { quoted, value })
     }
 
-    /// A key without quotes: an identifier, or the number that Python takes as a key.
+    /// Parses a key without quotes: an identifier, or a number as in Python.
     fn bare_key(&mut self) -> Result<std::borrow::Cow<'t, str>, ParseError> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '-'))).unwrap_or(rest.len());
@@ -213,7 +214,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Skips white space and comments.
-    fn space(&mut self) -> Result<(), ParseError> {
+    fn skip_space(&mut self) -> Result<(), ParseError> {
         loop {
             let rest = &self.text[self.at..];
             let Some(c) = rest.chars().next() else { return Ok(()) };
@@ -231,7 +232,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Skips a comment, unless it stands for data that the model left out.
+    /// Skips a comment, unless it stands for data that the model omitted.
     fn comment(&mut self, mark: usize, close: &str) -> Result<(), ParseError> {
         const ELISION: [&str; 16] = [
             "...",
@@ -255,7 +256,7 @@ impl<'t> Parser<'t> {
         let rest = &self.text[start + mark..];
         let Some(length) = rest.find(close) else { return Err(ParseError::Truncated) };
         let words = rest[..length].to_lowercase();
-        // A quote: the mark may stand inside a string whose own quotes were not escaped.
+        // The comment mark may be inside a string whose quotes were not escaped.
         let quotes: &[char] = if self.changes.has(Change::Quotes) { &['"', '\'', '`', '”', '’'] } else { &['"'] };
         if words.contains(quotes) || ELISION.iter().any(|elision| words.contains(elision)) {
             return Err(ParseError::Invalid(start));
@@ -269,7 +270,7 @@ impl<'t> Parser<'t> {
         self.text[self.at..].starts_with(['"', '\'', '`', '“', '”', '‘', '’'])
     }
 
-    /// The byte here; `None` where the text ends, or its code fence does.
+    /// Returns the next byte; `None` at the end of the text or of its code fence.
     fn peek(&self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         if rest.starts_with(b"```") { None } else { rest.first().copied() }

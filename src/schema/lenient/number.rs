@@ -1,4 +1,4 @@
-//! Numbers and words: `+1`, `.5`, `True`, `None`, `NaN`.
+//! Parses numbers and words: `+1`, `.5`, `True`, `None`, `NaN`.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::{Json, ParseError, Parser};
 use crate::schema::change::Change;
 use crate::schema::scan;
 
-/// Words for what JSON spells otherwise, and its own.
+/// The spellings of JSON's words.
 const WORDS: [(&str, &str); 10] = [
     ("true", "true"),
     ("false", "false"),
@@ -22,7 +22,7 @@ const WORDS: [(&str, &str); 10] = [
 const NOT_FINITE: [&str; 4] = ["NaN", "nan", "Infinity", "inf"];
 
 impl<'t> Parser<'t> {
-    /// The number that starts here. One that the text ends with may have lost digits.
+    /// Parses a number. A number at the end of the text may have lost digits.
     pub(super) fn number(&mut self) -> Result<Json<'t>, ParseError> {
         let rest = &self.text[self.at..];
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '+' | '-' | '.' | '_');
@@ -44,7 +44,7 @@ impl<'t> Parser<'t> {
         Ok(value)
     }
 
-    /// `true`, `None`, `NaN`, …
+    /// Parses `true`, `None`, `NaN` and the like.
     pub(super) fn word(&mut self) -> Result<Json<'t>, ParseError> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
@@ -70,7 +70,7 @@ fn is_number(literal: &str) -> bool {
     scan::scalar(literal.as_bytes(), 0) == Ok(literal.len())
 }
 
-/// A number without a plus sign, with a digit on both sides of its point.
+/// Returns the number without a plus sign, and with a digit on both sides of its point.
 fn completed(literal: &str) -> Option<String> {
     let (sign, digits) = match literal.strip_prefix('-') {
         Some(digits) => ("-", digits),

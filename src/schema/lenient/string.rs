@@ -1,6 +1,6 @@
-//! Strings as models write them: in any quotes, with raw line breaks, with escapes JSON does not know.
+//! Parses strings as models write them: in any quotes, with raw line breaks, and with escapes that JSON does not have.
 //!
-//! A string is taken only where it has one reading. What could also be a lost quote is a mistake, not a guess.
+//! A string is accepted only if it has one interpretation. A quote that may be missing or superfluous is an error.
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use crate::schema::scan;
 
 const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
 
-/// What a string is for, which decides what may follow it.
+/// The role of a string, which decides what may follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StringRole {
     Key,
-    /// The value of a property; a key may follow where the model forgot the comma.
+    /// The value of a property. A key may follow if the model omitted the comma.
     Property,
     Item,
 }
 
-/// The string being rewritten.
+/// Builds the JSON text of a string.
 struct StringBuilder {
     out: String,
-    /// An escape that may be meant as JSON's was seen.
+    /// Whether the string has an escape that JSON has as well.
     escaped: bool,
-    /// A backslash that JSON does not know was seen, and stays.
+    /// Whether the string has a backslash that JSON does not know, which was kept.
     kept: bool,
 }
 
 impl<'t> Parser<'t> {
-    /// The string whose opening quote stands here, as JSON text.
+    /// Parses a string and returns its JSON text.
     pub(super) fn string(&mut self, role: StringRole) -> Result<Cow<'t, str>, ParseError> {
         let start = self.at;
         self.quote.get_or_insert(start);
@@ -49,7 +49,7 @@ impl<'t> Parser<'t> {
             '`' => self.template(&mut builder)?,
             _ => self.typographic(open, &mut builder)?,
         }
-        // "C:\new\Users": whether the first is a line break or a folder is anyone's guess.
+        // In "C:\new\Users" the first backslash may start a line break or a folder name.
         if builder.kept && builder.escaped {
             return Err(ParseError::Invalid(start));
         }
@@ -60,7 +60,7 @@ impl<'t> Parser<'t> {
         Ok(Cow::Owned(builder.out))
     }
 
-    /// In `"`. A pair of quotes inside is content where it can only be one: `"he said "no" twice"`.
+    /// Parses up to a closing `"`. An inner pair of quotes is content if it is unambiguous: `"he said "no" twice"`.
     fn straight(&mut self, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let start = self.at;
         let mut inner = false;
@@ -92,7 +92,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// In `'` or `‘’`. Between two letters `close` is an apostrophe.
+    /// Parses up to a closing `'` or `’`. Between two letters it is an apostrophe.
     fn single(&mut self, close: char, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let start = self.at;
         loop {
@@ -126,7 +126,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// In `“”`, or in `””`. Pairs inside are content.
+    /// Parses up to a closing `”`. Inner pairs are content.
     fn typographic(&mut self, open: char, builder: &mut StringBuilder) -> Result<(), ParseError> {
         let mut inner = 0usize;
         loop {
@@ -154,7 +154,7 @@ impl<'t> Parser<'t> {
         Ok(c)
     }
 
-    /// Adds `c`, which stands before `at`, and what it escapes.
+    /// Appends `c`, which precedes the current position, and anything it escapes.
     fn content(&mut self, c: char, builder: &mut StringBuilder) -> Result<(), ParseError> {
         match c {
             '\\' => return self.escape(builder),
@@ -162,7 +162,7 @@ impl<'t> Parser<'t> {
             '\n' => builder.out.push_str("\\n"),
             '\r' => builder.out.push_str("\\r"),
             '\t' => builder.out.push_str("\\t"),
-            // Below U+0020, so one byte.
+            // Below U+0020, hence one byte.
             '\0'..' ' => builder.out.extend(["\\u00", HEX[c as usize / 16], HEX[c as usize % 16]]),
             _ => builder.out.push(c),
         }
@@ -186,13 +186,13 @@ impl<'t> Parser<'t> {
                 self.changes.note(Change::Escape);
                 return Ok(());
             }
-            // What other languages read as a code point.
+            // Other languages read these as code points.
             'x' | 'N' => return Err(ParseError::Invalid(at)),
             'U' if hex(8) => return Err(ParseError::Invalid(at)),
             'u' if rest.first().is_none_or(|next| next.is_ascii_hexdigit() || !next.is_ascii_alphabetic()) => {
                 return Err(if rest.len() < 4 { ParseError::Truncated } else { ParseError::Invalid(at) });
             }
-            // No language reads `\d` as `d`: the backslash itself is meant.
+            // No language reads `\d` as `d`: the backslash is content.
             'a'..='z' | 'A'..='Z' => {
                 builder.kept = true;
                 builder.out.push('\\');
@@ -205,14 +205,14 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    /// True where what stands at `end` may follow a whole string.
+    /// Returns whether the text at `end` may follow a complete string.
     fn may_end(&self, end: usize) -> bool {
         let rest = self.text[end..].trim_start();
         let structure = |c: char| matches!(c, ',' | ':' | '}' | ']' | '，' | '：' | '#');
         rest.is_empty() || rest.starts_with(structure) || ["//", "/*", "```"].iter().any(|mark| rest.starts_with(mark))
     }
 
-    /// True where a key in quotes follows at `end`, behind white space.
+    /// Returns whether white space and a quoted key follow at `end`.
     fn is_key_after(&self, end: usize) -> bool {
         let bytes = self.text.as_bytes();
         let key = scan::skip_space(bytes, end);

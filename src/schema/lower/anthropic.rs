@@ -1,9 +1,9 @@
 //! Anthropic's `output_config.format`.
 //!
-//! The subset is compiled to a grammar: closed objects, no recursion, no bounds, no lengths, and only so many optional
-//! properties and unions. A property may stay optional. What it takes no keyword for is described in the description, which
-//! the model reads. A schema the subset cannot say is refused by the API; the document then keeps what it says and
-//! `strict` is false, so that it can be described in words.
+//! The subset is compiled to a grammar: closed objects, no recursion, no bounds or lengths, and a limited number of
+//! optional properties and unions. Properties may be optional. Constraints without a keyword go into the description,
+//! which the model reads. The API rejects schemas beyond the subset; for these the document is the permissive one and
+//! `strict` is false, so that the schema goes into the prompt.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::schema::graph::{Graph, Node, NodeKind};
 
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
-/// Documented constraints of the subset.
+/// Documented limits of the subset.
 const MAX_OPTIONAL: usize = 24;
 const MAX_UNIONS: usize = 16;
 
@@ -47,9 +47,9 @@ impl<'g> Writer<'g> for Anthropic<'g> {
     fn node(&mut self, node: &Node) -> Value {
         let mut described: Vec<(&str, Value)> = Vec::new();
         let mut schema = match &node.kind {
-            // Nothing may stand beside a reference: what its place says is described by whoever holds it.
+            // A reference has no siblings: its description goes to the enclosing node.
             NodeKind::Ref(id) => return self.references.to(*id),
-            // No schema with such a place is written here.
+            // Unreachable, because `closed` accepts no such schema.
             NodeKind::Any => json!({}),
             NodeKind::Null => json!({"type": "null"}),
             NodeKind::Boolean => json!({"type": "boolean"}),
@@ -58,7 +58,7 @@ impl<'g> Writer<'g> for Anthropic<'g> {
             NodeKind::String => json!({"type": "string"}),
             NodeKind::Enum(values) => any_of(enumeration(values)),
             NodeKind::Array { prefix, additional } => {
-                // The subset has no tuples: the kinds of items are known, their places are not.
+                // The subset has no tuples: only the types of the items are kept, not their positions.
                 let nodes = || prefix.iter().chain(additional.node());
                 described.extend(nodes().filter_map(|item| reference_description("items", item)));
                 let mut items: Vec<Value> = nodes().map(|item| self.node(item)).collect();
@@ -98,13 +98,13 @@ impl<'g> Writer<'g> for Anthropic<'g> {
     }
 }
 
-/// What the place `name` says beside its reference.
+/// Returns the description next to the reference `node`, under the name of its property.
 fn reference_description<'n>(name: &'n str, node: &Node) -> Option<(&'n str, Value)> {
     let description = node.description.as_ref().filter(|_| matches!(node.kind, NodeKind::Ref(_)))?;
     Some((name, Value::String(description.clone())))
 }
 
-/// How much of the documented constraints a document uses.
+/// How much of the documented limits a document uses.
 #[derive(Debug, Default)]
 struct Usage {
     optional: usize,

@@ -1,7 +1,7 @@
 //! Gemini's `responseJsonSchema`.
 //!
-//! Gemini documents the keywords it takes; others are ignored or make it refuse the whole request, as a node without a
-//! type does. What it takes no keyword for is described in the description, which the model reads.
+//! Gemini documents the supported keywords. Others, and nodes without a type, are ignored or make it reject the
+//! request. Constraints without a keyword go into the description, which the model reads.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::schema::graph::{Additional, DefinitionId, Graph, Node, NodeKind};
 
 const STRING_FORMATS: [&str; 3] = ["date-time", "date", "time"];
 const NUMBER_FORMATS: [&str; 4] = ["float", "double", "int32", "int64"];
-/// Limits the description tells, whatever the type.
+/// Constraints that go into the description, for every type.
 const DESCRIBED: [&str; 9] = [
     "exclusiveMinimum",
     "exclusiveMaximum",
@@ -33,7 +33,7 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
 }
 
 struct Gemini<'g> {
-    /// For each definition, which ones it reaches.
+    /// For each definition, which definitions it refers to, directly or not.
     reach: Vec<Vec<bool>>,
     /// The definition being written.
     within: Option<DefinitionId>,
@@ -126,12 +126,12 @@ impl Gemini<'_> {
         any_of(branches)
     }
 
-    /// True where `node` refers back to the definition being written. Gemini unrolls recursion a few times only, and
-    /// therefore refuses it in a required property.
+    /// Returns whether `node` refers back to the definition being written. Gemini unrolls recursion a few times only,
+    /// and therefore rejects it in required properties.
     fn leads_back(&self, node: &Node) -> bool {
         let Some(within) = self.within else { return false };
         let mut found = false;
-        node.visit(&mut |node| {
+        node.for_each(&mut |node| {
             if let NodeKind::Ref(id) = node.kind {
                 found |= id == within || self.reach[id][within];
             }
@@ -148,7 +148,7 @@ fn keep(schema: &mut Value, node: &Node, keywords: &[&str]) {
     }
 }
 
-/// Writes `format` where it is one of `known`; false where it is not.
+/// Writes `format` if it is one of `known`. Returns whether it was written.
 fn keep_format(schema: &mut Value, format: Option<&Value>, known: &[&str]) -> bool {
     let format = format.filter(|format| known.iter().any(|known| format == known));
     if let Some(format) = format {
@@ -157,7 +157,7 @@ fn keep_format(schema: &mut Value, format: Option<&Value>, known: &[&str]) -> bo
     format.is_some()
 }
 
-/// `enum` is for strings and numbers alone: values of other types are described.
+/// `enum` supports only strings and numbers. Values of other types go into the description.
 fn strings_and_numbers(mut group: Value) -> Value {
     match group["type"].as_str() {
         Some("string" | "integer" | "number" | "null") => group,
@@ -174,7 +174,7 @@ fn strings_and_numbers(mut group: Value) -> Value {
     }
 }
 
-/// Any value, as a union of types. Recursion is not for required places, so that arrays nest two deep and no deeper.
+/// Returns a union of all types. Recursion is not allowed in required properties, so arrays nest two levels deep.
 fn any() -> Value {
     let object = json!({"type": "object", "additionalProperties": true});
     let scalar = json!({"type": ["string", "number", "boolean", "null"]});

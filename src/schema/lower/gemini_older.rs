@@ -1,11 +1,11 @@
-//! Gemini's `responseSchema`: the subset of `OpenAPI` 3.0 that it took before it read JSON Schema.
+//! Gemini's `responseSchema`: the subset of `OpenAPI` 3.0 from before `responseJsonSchema`.
 //!
-//! A node has one type or is an `anyOf` with nothing beside it, `null` is a flag, only strings have an `enum`, and there
-//! are no references. It is what a schema is sent in that was refused in the newer form, mostly because it needs "too many
-//! states": so it holds structure alone, and bounds, lengths and formats are described in the description.
+//! A node has one type, or is an `anyOf` without siblings. `null` is a flag, only strings have an `enum`, and there are
+//! no references. This form is the fallback for schemas that the newer one rejects, mostly for "too many states". It
+//! therefore has only the structure; bounds, lengths and formats go into the description.
 //!
-//! The subset has no objects with free keys, none without members, and no recursion. Cutting recursion at some depth would
-//! make valid values invalid; so such a schema is not said here at all: `strict` is false, and it can be described in words.
+//! The subset has no objects with arbitrary keys or without members, and no recursion. Cutting recursion at some depth
+//! would reject valid values, so `strict` is false for such schemas, and they go into the prompt.
 
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
 fn is_representable(graph: &Graph) -> bool {
     let has_members = |tree: &Node| {
         let mut has_members = true;
-        tree.visit(&mut |node| {
+        tree.for_each(&mut |node| {
             has_members &= !matches!(&node.kind, NodeKind::Object { properties, .. } if properties.is_empty());
         });
         has_members
@@ -33,18 +33,18 @@ fn is_representable(graph: &Graph) -> bool {
         && inline_size::is_acceptable(graph, &vec![true; graph.definitions.len()])
 }
 
-/// `node`, with the definitions it refers to in their places.
+/// Writes `node` with its references inlined.
 fn write(graph: &Graph, node: &Node) -> Value {
     let schema = match &node.kind {
         NodeKind::Null => union(vec![null()]),
         NodeKind::Boolean => json!({"type": "boolean"}),
         NodeKind::Integer => json!({"type": "integer"}),
         NodeKind::Number => json!({"type": "number"}),
-        // No schema with a value of any type is written here.
+        // `Any` is unreachable, because `is_representable` rejects it.
         NodeKind::String | NodeKind::Any => json!({"type": "string"}),
         NodeKind::Enum(values) => union(enumeration(values).into_iter().map(strings_alone).collect()),
         NodeKind::Array { prefix, additional } => {
-            // There are no tuples: the kinds of items are known, their places are not.
+            // The subset has no tuples: only the types of the items are kept, not their positions.
             let items = prefix.iter().chain(additional.node()).map(|item| branch(graph, item)).collect();
             json!({"type": "array", "items": union(items)})
         }
@@ -61,7 +61,7 @@ fn write(graph: &Graph, node: &Node) -> Value {
     describe_union(schema, node, &described)
 }
 
-/// `node` as a part of a union: `null` is not yet a flag.
+/// Writes `node` as a branch of a union, where `null` is not yet a flag.
 fn branch(graph: &Graph, node: &Node) -> Value {
     if node.kind == NodeKind::Null { null() } else { write(graph, node) }
 }
@@ -82,7 +82,7 @@ fn null() -> Value {
     json!({"type": "null"})
 }
 
-/// One schema for all of `branches`. What may be `null` says so in its first branch: nothing may stand beside `anyOf`.
+/// Returns a union of `branches`. Its first branch is flagged as nullable, because `anyOf` has no siblings.
 fn union(branches: Vec<Value>) -> Value {
     let mut flat: Vec<Value> = Vec::new();
     let mut nullable = false;
@@ -107,7 +107,7 @@ fn union(branches: Vec<Value>) -> Value {
     if flat.len() == 1 { flat.remove(0) } else { json!({ "anyOf": flat }) }
 }
 
-/// `enum` is for strings that are not empty: other values are described.
+/// `enum` supports only non-empty strings. Other values go into the description.
 fn strings_alone(mut group: Value) -> Value {
     let values = group.get("enum").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if values.iter().all(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
@@ -121,7 +121,7 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// `schema` with the description of `node` and its constraints; of a union, its first branch.
+/// Adds the description and constraints of `node` to `schema`, or to the first branch of a union.
 fn describe_union(mut schema: Value, node: &Node, constraints: &[(&str, &Value)]) -> Value {
     if let Some(first) = schema.get_mut("anyOf").and_then(|branches| branches.get_mut(0)) {
         *first = describe(first.take(), node, constraints);

@@ -1,19 +1,19 @@
-//! How large a document becomes with its definitions written where they are used.
+//! The size of a document with its definitions inlined.
 
 use super::root;
 use crate::schema::graph::{Graph, Node, NodeKind};
 
-/// Above this many nodes, or levels, inlining costs more than references do.
+/// Beyond this size, references cost less than inlining.
 const MAX_SIZE: Size = Size { nodes: 4000, levels: 100 };
 
-/// Whether the document stays of a sane size with the definitions that `inline` marks written where they are used. None of
-/// those may lead back to itself.
+/// Returns whether the document stays within [`MAX_SIZE`] if the definitions marked in `inline` are inlined. None of
+/// these may be recursive.
 pub(super) fn is_acceptable(graph: &Graph, inline: &[bool]) -> bool {
     let size = Size::of(graph, &root(graph), inline, &mut vec![None; inline.len()]);
     size.nodes <= MAX_SIZE.nodes && size.levels <= MAX_SIZE.levels
 }
 
-/// How large a node becomes with its references inlined.
+/// The size of a node with its references inlined.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     nodes: usize,

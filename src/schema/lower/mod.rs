@@ -1,4 +1,4 @@
-//! Writing a [`Graph`] as a document in a provider's subset of JSON Schema.
+//! Writes a [`Graph`] as a document in a provider's dialect of JSON Schema.
 
 mod anthropic;
 mod gemini;
@@ -12,20 +12,20 @@ use serde_json::{Map, Number, Value, json};
 use super::Dialect;
 use super::graph::{Additional, DefinitionId, Graph, Node, NodeKind, Property};
 
-/// What a lowering made of a schema.
+/// The result of lowering a schema.
 #[derive(Debug)]
 pub(super) struct Lowering {
     pub(super) document: Value,
-    /// Whether the document keeps every rule of the subset that `OpenAI`'s strict mode, Anthropic, or Gemini's older
-    /// dialect enforces.
+    /// Whether the document is in the subset that `OpenAI`'s strict mode, Anthropic, or Gemini's older dialect
+    /// enforces.
     pub(super) strict: bool,
-    /// Whether the root stands as the property `value` of an object.
+    /// Whether the root is the property `value` of a wrapper object.
     pub(super) wrapped: bool,
-    /// Whether `null` stands for an absent property somewhere.
+    /// Whether `null` may stand for an absent property.
     pub(super) nullable: bool,
 }
 
-/// The name of the one property of a wrapped root.
+/// The name of the only property of a wrapper object.
 pub(super) const WRAPPER: &str = "value";
 
 pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
@@ -45,7 +45,7 @@ trait Writer<'g> {
 
     fn node(&mut self, node: &Node) -> Value;
 
-    /// The definition `id`, as one of the document or where it is used.
+    /// Writes the definition `id`.
     fn definition(&mut self, id: DefinitionId) -> Value {
         let graph = self.references().graph;
         self.node(&graph.definitions[id].node)
@@ -55,7 +55,7 @@ trait Writer<'g> {
         properties.iter().map(|property| (property.name.clone(), self.node(&property.node))).collect()
     }
 
-    /// Says in `schema` what an object may hold beside its members.
+    /// Writes `additionalProperties`.
     fn write_rest(&mut self, schema: &mut Value, additional: &Additional) {
         match additional {
             Additional::Unspecified => {}
@@ -65,7 +65,7 @@ trait Writer<'g> {
         }
     }
 
-    /// `root` with the definitions that it, or one of them, refers to.
+    /// Adds all definitions that are referred to, directly or not, to `root`.
     fn document(&mut self, mut root: Value) -> Value {
         let graph = self.references().graph;
         let mut definitions = Map::new();
@@ -81,10 +81,10 @@ trait Writer<'g> {
     }
 }
 
-/// The references in a document.
+/// Writes references, and collects their targets.
 struct References<'g> {
     graph: &'g Graph,
-    /// To which definitions, in the order of their first.
+    /// The definitions referred to, in the order of first use.
     used: Vec<DefinitionId>,
 }
 
@@ -93,7 +93,7 @@ impl<'g> References<'g> {
         Self { graph, used: Vec::new() }
     }
 
-    /// A reference to the definition `id`.
+    /// Returns a reference to the definition `id`.
     fn to(&mut self, id: DefinitionId) -> Value {
         if !self.used.contains(&id) {
             self.used.push(id);
@@ -102,7 +102,7 @@ impl<'g> References<'g> {
     }
 }
 
-/// `schema`, which is that of `root`, as an object; and whether it had to be made the one property of one.
+/// Wraps `schema`, which is that of `root`, unless it is an object. Returns whether it was wrapped.
 fn as_object(root: &Node, schema: Value) -> (Value, bool) {
     if matches!(root.kind, NodeKind::Object { .. }) {
         return (schema, false);
@@ -116,7 +116,7 @@ fn as_object(root: &Node, schema: Value) -> (Value, bool) {
     (wrapper, true)
 }
 
-/// The root without a reference in its place: some providers take none there.
+/// Returns the root with its reference resolved: some providers reject a reference there.
 fn root(graph: &Graph) -> Node {
     let mut root = graph.resolve(&graph.root).clone();
     if graph.root.description.is_some() {
@@ -125,10 +125,10 @@ fn root(graph: &Graph) -> Node {
     root
 }
 
-/// True where a subset of typed values and closed objects can say `node`, its references aside.
+/// Returns whether `node` consists of typed values and closed objects only. Does not follow references.
 fn is_closed(node: &Node) -> bool {
     let mut closed = true;
-    node.visit(&mut |node| {
+    node.for_each(&mut |node| {
         closed &= match &node.kind {
             NodeKind::Any => false,
             NodeKind::Object { additional, .. } => {
@@ -146,8 +146,7 @@ fn is_closed(node: &Node) -> bool {
     closed
 }
 
-/// `schema` with the description of `node`, and behind it the constraints that its keywords do not state, and what `schema` described
-/// by itself.
+/// Appends the description of `node` and the `constraints` to the description of `schema`.
 fn describe(mut schema: Value, node: &Node, constraints: &[(&str, &Value)]) -> Value {
     let notes: Vec<String> =
         constraints.iter().map(|(keyword, value)| format!("{keyword}: {}", plain(value))).collect();
@@ -160,12 +159,12 @@ fn describe(mut schema: Value, node: &Node, constraints: &[(&str, &Value)]) -> V
     schema
 }
 
-/// A value as a note shows it: a string without its quotes.
+/// Formats a value for a description: a string without its quotes.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// One schema for all of `branches`; an optional scalar becomes a list of two types.
+/// Returns a union of `branches`. A nullable scalar becomes a list of two types.
 fn any_of(mut branches: Vec<Value>) -> Value {
     match branches.as_slice() {
         [_] => branches.remove(0),
@@ -189,7 +188,7 @@ fn with_null_type(mut schema: Value) -> Value {
     schema
 }
 
-/// The schemas of an enumeration, one for each type among its values.
+/// Returns the schemas of an enumeration, one per type among its values.
 fn enumeration(values: &[Value]) -> Vec<Value> {
     let mut groups: Vec<(&str, Vec<Value>)> = Vec::new();
     for value in values {
@@ -218,7 +217,7 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Writes the bounds of an integer as `minimum` and `maximum`; those an `i64` cannot hold are left out.
+/// Writes the bounds of an integer as `minimum` and `maximum`. Bounds beyond `i64` are omitted.
 fn write_integer_bounds(schema: &mut Value, node: &Node) {
     let bound = |keyword: &str| node.constraints.get(keyword).and_then(Value::as_number);
     let least = [
@@ -247,7 +246,7 @@ fn whole(number: &Number, round: fn(f64) -> f64) -> Option<i64> {
     })
 }
 
-/// The names of the required ones of `properties` whose node `keep` takes.
+/// Returns the names of the required properties whose node satisfies `keep`.
 fn required(properties: &[Property], keep: impl Fn(&Node) -> bool) -> Vec<&str> {
     let kept = properties.iter().filter(|property| property.required && keep(&property.node));
     kept.map(|property| property.name.as_str()).collect()

@@ -1,17 +1,17 @@
-//! Ollama's `format`: llama.cpp turns it into a grammar, and never shows it to the model.
+//! Ollama's `format`, which llama.cpp turns into a grammar without showing it to the model.
 //!
-//! The grammar knows no `pattern` that is not anchored, grows with every bounded repetition, reads `{}` as "an object",
-//! fails on a node without a type, and resolves references late. So references are inline_size, length constraints are dropped,
-//! and every node has a type. What is dropped here is judged when the reply is.
+//! The grammar supports only anchored patterns, grows with every bounded repetition, reads `{}` as "an object", fails
+//! on nodes without a type, and resolves references late. Therefore references are inlined, length limits are dropped,
+//! and every node has a type. The validation of the reply checks what is dropped here.
 
 use serde_json::{Value, json};
 
 use super::{Lowering, References, Writer, any_of, enumeration, inline_size, required, root, write_integer_bounds};
 use crate::schema::graph::{Additional, Graph, Node, NodeKind};
 
-/// Longer repetitions make grammars that take seconds to build or are refused.
+/// Longer repetitions make grammars that take seconds to build or are rejected.
 const MAX_ITEMS: u64 = 100;
-/// The formats the grammar has rules for.
+/// The formats that the grammar supports.
 const FORMATS: [&str; 8] = ["date", "time", "date-time", "uuid", "uuid1", "uuid3", "uuid4", "uuid5"];
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
@@ -25,7 +25,7 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
 }
 
 struct Ollama<'g> {
-    /// Which definitions are written where they are used.
+    /// Which definitions are inlined.
     inline: Vec<bool>,
     references: References<'g>,
 }
@@ -68,7 +68,7 @@ impl<'g> Writer<'g> for Ollama<'g> {
             NodeKind::Ref(id) if self.inline[*id] => self.definition(*id),
             NodeKind::Ref(id) => self.references.to(*id),
         };
-        // A place's own words stand for those of its definition: the model sees neither.
+        // Replaces the description of the definition. The model sees neither.
         if let Some(description) = &node.description {
             schema["description"] = json!(description);
         }
@@ -85,7 +85,7 @@ impl Ollama<'_> {
             return json!({"type": "array", "prefixItems": items, "minItems": length, "maxItems": length});
         }
         match additional {
-            // The grammar has no tuple with an open end: its items may come in any order.
+            // The grammar has no tuples with additional items: the items may come in any order.
             Additional::Schema(additional) => items.push(self.node(additional)),
             Additional::Any | Additional::Unspecified => items = vec![any()],
             Additional::Forbidden if prefix.is_empty() => {

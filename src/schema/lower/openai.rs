@@ -1,9 +1,9 @@
-//! `OpenAI`'s `json_schema`, with `strict: true` where the schema allows it.
+//! `OpenAI`'s `json_schema`, with `strict: true` if the schema allows it.
 //!
-//! Strict mode takes objects whose properties are all required and all known. An optional property is therefore one
-//! that may be `null`, and a root that is no object becomes the one property of one. Bounds and lengths are described in the
-//! description: servers that copy this interface refuse the keywords. An object with free keys, or a value of any type,
-//! cannot be said in strict mode; the document then keeps what it says, and `strict` is false.
+//! In strict mode all properties of an object are required and known. An optional property therefore becomes nullable,
+//! and a root that is not an object is wrapped. Bounds and lengths go into the description, because compatible servers
+//! reject the keywords. Strict mode has no objects with arbitrary keys and no values of any type; for such schemas the
+//! document is the permissive one, and `strict` is false.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use super::{
 use crate::schema::graph::{Additional, Graph, Node, NodeKind, Property};
 
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
-/// Documented constraints of a strict schema.
+/// Documented limits of a strict schema.
 const MAX_PROPERTIES: usize = 5000;
 const MAX_ENUM_VALUES: usize = 1000;
 const MAX_LEVELS: usize = 10;
@@ -29,7 +29,7 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
     permissive(graph)
 }
 
-/// Everything the graph says, for a reader that enforces none of it.
+/// Writes everything that the graph contains, for a reader that enforces nothing.
 pub(super) fn permissive(graph: &Graph) -> Lowering {
     lower_as(graph, false)
 }
@@ -44,7 +44,7 @@ fn lower_as(graph: &Graph, strict: bool) -> Lowering {
 
 struct OpenAi<'g> {
     strict: bool,
-    /// Whether a property was made nullable.
+    /// Whether an optional property became nullable.
     nullable: bool,
     references: References<'g>,
 }
@@ -66,7 +66,7 @@ impl<'g> Writer<'g> for OpenAi<'g> {
             NodeKind::Array { prefix, additional } => self.array(prefix, additional),
             NodeKind::Object { properties, additional } => self.object(properties, additional),
             NodeKind::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
-            // Nothing may stand beside a reference.
+            // A reference has no siblings.
             NodeKind::Ref(id) if node.description.is_some() => json!({"anyOf": [self.references.to(*id)]}),
             NodeKind::Ref(id) => self.references.to(*id),
         };
@@ -89,7 +89,7 @@ impl OpenAi<'_> {
         let mut schema = json!({"type": "array"});
         let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
         if self.strict {
-            // Strict mode has no tuples: the kinds of items are known, their places are not.
+            // Strict mode has no tuples: only the types of the items are kept, not their positions.
             items.extend(additional.node().map(|additional| self.node(additional)));
             items.dedup();
             schema["items"] = any_of(items);
@@ -123,7 +123,7 @@ impl OpenAi<'_> {
             .map(|property| property.name.as_str())
             .collect();
         let mut schema = json!({"type": "object", "properties": members, "required": required});
-        // Strict mode wants it said.
+        // Strict mode requires the keyword.
         self.write_rest(
             &mut schema,
             if self.strict && *additional == Additional::Unspecified { &Additional::Forbidden } else { additional },
@@ -132,7 +132,7 @@ impl OpenAi<'_> {
     }
 }
 
-/// `schema`, or `null`.
+/// Makes `schema` nullable.
 fn or_null(mut schema: Value) -> Value {
     if is_plain_scalar(&schema) {
         return with_null_type(schema);
@@ -152,7 +152,7 @@ fn or_null(mut schema: Value) -> Value {
     schema
 }
 
-/// How much of the documented constraints a document uses.
+/// How much of the documented limits a document uses.
 #[derive(Debug, Default)]
 struct Usage {
     properties: usize,

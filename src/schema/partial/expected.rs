@@ -1,28 +1,28 @@
-//! What the schema lets the reader expect, asked about the beginning of a value.
+//! What the schema says about the beginning of an answer.
 
 use std::sync::Arc;
 
 use crate::schema::graph::{Additional, Graph, Node, NodeKind};
 use crate::schema::lower::WRAPPER;
 
-/// The schema in the form the model was told.
+/// The schema in the form that the model received.
 #[derive(Debug)]
 pub(super) struct Expected {
     pub(super) graph: Arc<Graph>,
-    /// Whether the root stands as a property of an object.
+    /// Whether the root is a property of a wrapper object.
     pub(super) wrapped: bool,
-    /// Whether `null` stands for an absent property somewhere.
+    /// Whether `null` may stand for an absent property.
     pub(super) nullable: bool,
 }
 
-/// A way from a container to a value inside it.
+/// A step from a container to a value inside it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step<'a> {
     Member(&'a str),
     Item(usize),
 }
 
-/// What the first member of an object says about that.
+/// Whether an object is a wrapper, by its first member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrapping {
     None,
@@ -32,13 +32,13 @@ pub(super) enum Wrapping {
 }
 
 impl Expected {
-    /// Whether the answer may begin with `bracket`.
+    /// Returns whether the answer may start with `bracket`.
     pub(super) fn may_open_with(&self, bracket: u8) -> bool {
         (self.wrapped && bracket == b'{')
             || self.graph.shapes(&self.graph.root).iter().any(|shape| starts(shape, bracket))
     }
 
-    /// Whether the object whose first member is `name` wraps the answer.
+    /// Returns whether an object with `name` as its first member wraps the answer.
     pub(super) fn wrapping(&self, name: &str) -> Wrapping {
         if !self.wrapped || name != WRAPPER {
             return Wrapping::None;
@@ -46,12 +46,12 @@ impl Expected {
         if self.may_hold(WRAPPER) { Wrapping::Unclear } else { Wrapping::Wrapper }
     }
 
-    /// Whether an object in the prose whose first member is `name` looks like the answer.
+    /// Returns whether an object in the prose with `name` as its first member looks like the answer.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.wrapping(name) != Wrapping::None || self.may_hold(name)
     }
 
-    /// Whether a list in the prose whose first item begins with `first` looks like the answer.
+    /// Returns whether a list in the prose whose first item starts with `first` looks like the answer.
     pub(super) fn may_list(&self, first: u8) -> bool {
         let mut nodes = Vec::new();
         for shape in self.graph.shapes(&self.graph.root) {
@@ -67,7 +67,7 @@ impl Expected {
         nodes.into_iter().any(|node| self.graph.shapes(node).iter().any(|shape| starts(shape, first)))
     }
 
-    /// Whether a null as the member `name` of the object at the end of `path` may stand for an absent property.
+    /// Returns whether a null as the member `name` of the object at `path` may stand for an absent property.
     pub(super) fn may_be_absent<'a>(&self, path: impl Iterator<Item = Step<'a>>, name: &str) -> bool {
         if !self.nullable {
             return false;
@@ -88,7 +88,7 @@ impl Expected {
         })
     }
 
-    /// Whether the answer may be an object with the member `name`, as far as the schema cares to say.
+    /// Returns whether the schema mentions objects with the member `name`.
     fn may_hold(&self, name: &str) -> bool {
         self.graph.shapes(&self.graph.root).iter().any(|shape| match shape {
             NodeKind::Any => true,
@@ -112,7 +112,7 @@ fn inside<'g>(shape: &'g NodeKind, step: Step<'_>) -> Option<&'g Node> {
     }
 }
 
-/// Whether the JSON of a value of `shape`, no reference and no union, may begin with `first`.
+/// Returns whether the JSON of a value of `kind`, which is not a reference or a union, may start with `first`.
 fn starts(shape: &NodeKind, first: u8) -> bool {
     let is_number = matches!(first, b'-' | b'0'..=b'9');
     match shape {

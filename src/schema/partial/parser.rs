@@ -1,4 +1,4 @@
-//! The JSON itself, read byte by byte, and the text of what is closed in it.
+//! An incremental parser that emits the closed part of a JSON document.
 
 use std::collections::HashSet;
 
@@ -7,53 +7,53 @@ use super::search::Certainty;
 use crate::schema::lenient::{MAX_DEPTH, unquoted};
 use crate::schema::scan;
 
-/// No longer number is read by Python.
+/// Python parses no longer numbers.
 const MAX_NUMBER: usize = 4300;
 
-/// What became of a piece of text.
+/// The result of parsing a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// All of it was read, and the document goes on.
+    /// All of it was read, and the document continues.
     Incomplete,
-    /// The document is whole.
+    /// The document is complete.
     Complete,
-    /// The byte at this position is none of the document; it may be read as something else.
+    /// The byte at this position is not part of the document. It may be read as something else.
     Invalid(usize),
 }
 
-/// A JSON document that begins with a bracket.
+/// Parses a document that starts with a bracket.
 #[derive(Debug, Default)]
 pub(super) struct IncrementalParser {
     certainty: Certainty,
     open: Vec<Container>,
     expect: Expect,
-    /// The scalar being read, or the last one, as the model wrote it.
+    /// The current or last scalar, as the model wrote it.
     literal: String,
     token: Token,
-    /// What is output, without white space. The brackets of the first `emitted` containers are in it, unclosed.
+    /// The closed part, without white space. Includes the opening brackets of the first `emitted` containers.
     output: String,
     emitted: usize,
-    /// How many values have been emitted; the brackets that close a emitted container say nothing new.
+    /// The number of emitted values. Closing brackets are not counted because they add no information.
     values: usize,
-    /// Whether the first container only wraps the root.
-    wrapper: bool,
+    /// Whether the first container is the wrapper of the root.
+    is_wrapped: bool,
 }
 
 #[derive(Debug)]
 struct Container {
     is_object: bool,
-    /// Names of the members so far, the present one included.
+    /// The names of the members so far, including the current one.
     names: HashSet<String>,
-    /// The name of the present member, and as the model wrote it.
+    /// The name of the current member, and its literal.
     name: String,
     quoted: String,
-    /// The place of the present item.
+    /// The index of the current item.
     index: usize,
-    /// Whether a closed value inside it is emitted.
+    /// Whether a closed value inside it was emitted.
     has_emitted: bool,
 }
 
-/// What may come next.
+/// The tokens that are valid next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     #[default]
@@ -62,12 +62,12 @@ enum Expect {
     Key,
     KeyOrClose,
     Colon,
-    /// The last value was a scalar: it is closed by what comes.
+    /// After a scalar, which the next byte closes.
     AfterScalar,
     AfterContainer,
 }
 
-/// Where the reader is inside a token.
+/// The state inside a token.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Token {
     #[default]
@@ -79,24 +79,24 @@ enum Token {
     Bare,
 }
 
-/// The byte at hand is none of the document.
+/// The current byte is not part of the document.
 #[derive(Debug)]
 struct Invalid;
 
 impl IncrementalParser {
-    /// One before its first bracket.
+    /// Creates a parser that expects an opening bracket.
     pub(super) fn new(certainty: Certainty) -> Self {
         Self { certainty, ..Self::default() }
     }
 
-    /// Reads `text` on, up to the end of the document.
+    /// Reads `text`, up to the end of the document.
     pub(super) fn push(&mut self, text: &str, expected: &Expected) -> Progress {
         let mut at = 0;
         while at < text.len() {
             let read = match self.token {
-                Token::None => self.structure(text.as_bytes()[at], expected).map(|()| 1),
-                Token::String { is_escaped } => self.string(&text[at..], is_escaped, expected),
-                Token::Bare => self.bare(&text[at..]),
+                Token::None => self.push_structural(text.as_bytes()[at], expected).map(|()| 1),
+                Token::String { is_escaped } => self.push_string(&text[at..], is_escaped, expected),
+                Token::Bare => self.push_bare(&text[at..]),
             };
             match read {
                 Ok(read) => at += read,
@@ -109,23 +109,23 @@ impl IncrementalParser {
         Progress::Incomplete
     }
 
-    /// How long a snapshot is, about.
+    /// Returns the approximate size of a snapshot.
     pub(super) fn size(&self) -> usize {
         self.output.len()
     }
 
-    /// How many values a snapshot shows.
+    /// Returns the number of values in a snapshot.
     pub(super) fn values(&self) -> usize {
         self.values
     }
 
-    /// Whether its first bracket may be one of the prose: it has held nothing yet that only JSON does.
+    /// Returns whether the first bracket may belong to the prose, because nothing inside it so far is specific to JSON.
     pub(super) fn may_be_prose(&self) -> bool {
         let has_name = self.open.first().is_some_and(|container| !container.names.is_empty());
         self.certainty == Certainty::Likely && self.open.len() == 1 && self.output.is_empty() && !has_name
     }
 
-    /// What is output, as a document.
+    /// Returns the closed part as a complete document.
     pub(super) fn snapshot(&self) -> String {
         let mut text = String::with_capacity(self.output.len() + self.emitted);
         text.push_str(&self.output);
@@ -134,20 +134,20 @@ impl IncrementalParser {
         text
     }
 
-    /// A byte between tokens.
-    fn structure(&mut self, byte: u8, expected: &Expected) -> Result<(), Invalid> {
+    /// Reads a byte between tokens.
+    fn push_structural(&mut self, byte: u8, expected: &Expected) -> Result<(), Invalid> {
         let is_object = self.open.last().is_some_and(|container| container.is_object);
         match (byte, self.expect) {
             (b' ' | b'\n' | b'\r' | b'\t', _) => {}
-            (b'}', Expect::KeyOrClose) | (b']', Expect::ValueOrClose) => self.close(),
+            (b'}', Expect::KeyOrClose) | (b']', Expect::ValueOrClose) => self.close_container(),
             (b'}' | b']', Expect::AfterScalar | Expect::AfterContainer) if is_object == (byte == b'}') => {
                 self.close_scalar(expected);
-                self.close();
+                self.close_container();
             }
             (b',', Expect::AfterScalar | Expect::AfterContainer) => {
                 self.close_scalar(expected);
-                if self.wrapper && self.open.len() == 1 {
-                    // It is more than a wrapper.
+                if self.is_wrapped && self.open.len() == 1 {
+                    // An object with a second member is not a wrapper.
                     return Err(Invalid);
                 }
                 if let Some(container) = self.open.last_mut() {
@@ -156,17 +156,17 @@ impl IncrementalParser {
                 self.expect = if is_object { Expect::Key } else { Expect::Value };
             }
             (b':', Expect::Colon) => self.expect = Expect::Value,
-            (b'"', Expect::Key | Expect::KeyOrClose) => self.begin(Token::String { is_escaped: false }),
+            (b'"', Expect::Key | Expect::KeyOrClose) => self.begin_token(Token::String { is_escaped: false }),
             (_, Expect::Value | Expect::ValueOrClose) => {
                 let is_first_item = self.open.len() == 1 && self.expect == Expect::ValueOrClose;
                 if is_first_item && self.certainty == Certainty::Likely && !expected.may_list(byte) {
                     return Err(Invalid);
                 }
                 match byte {
-                    b'{' | b'[' => self.open(byte == b'{')?,
-                    b'"' => self.begin(Token::String { is_escaped: false }),
+                    b'{' | b'[' => self.open_container(byte == b'{')?,
+                    b'"' => self.begin_token(Token::String { is_escaped: false }),
                     b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                        self.begin(Token::Bare);
+                        self.begin_token(Token::Bare);
                         self.literal.push(char::from(byte));
                     }
                     _ => return Err(Invalid),
@@ -177,7 +177,7 @@ impl IncrementalParser {
         Ok(())
     }
 
-    fn open(&mut self, is_object: bool) -> Result<(), Invalid> {
+    fn open_container(&mut self, is_object: bool) -> Result<(), Invalid> {
         if self.open.len() == MAX_DEPTH {
             return Err(Invalid);
         }
@@ -193,12 +193,12 @@ impl IncrementalParser {
         Ok(())
     }
 
-    /// The innermost container is output.
-    fn close(&mut self) {
+    /// Closes the innermost container.
+    fn close_container(&mut self) {
         let depth = self.open.len();
-        let is_wrapper = self.wrapper && depth == 1;
+        let is_wrapper = self.is_wrapped && depth == 1;
         if !is_wrapper && self.emitted < depth {
-            // One without a emitted value has not appeared yet.
+            // A container without an emitted value has not been emitted either.
             self.emit_containers(depth);
             self.values += 1;
         }
@@ -211,7 +211,7 @@ impl IncrementalParser {
         self.expect = Expect::AfterContainer;
     }
 
-    fn begin(&mut self, token: Token) {
+    fn begin_token(&mut self, token: Token) {
         self.token = token;
         self.literal.clear();
         if token != Token::Bare {
@@ -219,11 +219,11 @@ impl IncrementalParser {
         }
     }
 
-    /// The inside of a string; how much of `text` was read.
-    fn string(&mut self, text: &str, is_escaped: bool, expected: &Expected) -> Result<usize, Invalid> {
+    /// Reads the inside of a string. Returns the number of bytes read.
+    fn push_string(&mut self, text: &str, is_escaped: bool, expected: &Expected) -> Result<usize, Invalid> {
         let special = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
         let (read, ends) = match (is_escaped, special) {
-            // The character behind a backslash, however long it is, and no more.
+            // Only the character after the backslash.
             (true, _) => (text.chars().next().map_or(0, char::len_utf8), false),
             (false, None) => (text.len(), false),
             (false, Some(at)) => (at + 1, text.as_bytes()[at] == b'"'),
@@ -239,15 +239,15 @@ impl IncrementalParser {
             return Err(Invalid);
         }
         match self.expect {
-            Expect::Key | Expect::KeyOrClose => self.name(expected)?,
-            // A lone surrogate is an escape that no reader takes.
+            Expect::Key | Expect::KeyOrClose => self.complete_name(expected)?,
+            // Readers reject lone surrogates.
             _ => unquoted(&self.literal).map(|_| self.expect = Expect::AfterScalar).ok_or(Invalid)?,
         }
         Ok(read)
     }
 
-    /// A number or a word; how much of `text` was read.
-    fn bare(&mut self, text: &str) -> Result<usize, Invalid> {
+    /// Reads a number or a word. Returns the number of bytes read.
+    fn push_bare(&mut self, text: &str) -> Result<usize, Invalid> {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
         let read = text.bytes().take_while(|byte| is_part(byte)).count();
         self.literal.push_str(&text[..read]);
@@ -262,13 +262,13 @@ impl IncrementalParser {
         Ok(read)
     }
 
-    /// The name of a member is complete.
-    fn name(&mut self, expected: &Expected) -> Result<(), Invalid> {
+    /// Completes the name of a member.
+    fn complete_name(&mut self, expected: &Expected) -> Result<(), Invalid> {
         let is_first = self.open.len() == 1 && self.expect == Expect::KeyOrClose;
         let container = self.open.last_mut().ok_or(Invalid)?;
         container.name = unquoted(&self.literal).ok_or(Invalid)?.into_owned();
         std::mem::swap(&mut container.quoted, &mut self.literal);
-        // Of two members with one name readers take the last: what was emitted would change.
+        // Readers use the last of two members with one name, which would change what was emitted.
         let is_new = container.names.insert(container.name.clone());
         if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.knows(&container.name)) {
             return Err(Invalid);
@@ -276,7 +276,7 @@ impl IncrementalParser {
         if is_first {
             match expected.wrapping(&container.name) {
                 Wrapping::None => {}
-                Wrapping::Wrapper => self.wrapper = true,
+                Wrapping::Wrapper => self.is_wrapped = true,
                 Wrapping::Unclear => return Err(Invalid),
             }
         }
@@ -284,9 +284,9 @@ impl IncrementalParser {
         Ok(())
     }
 
-    /// Shows the last value, where that was a scalar.
+    /// Emits the last value if it is a scalar.
     fn close_scalar(&mut self, expected: &Expected) {
-        // A scalar in the wrapper is the whole answer: nothing about it is partial.
+        // A scalar in the wrapper is the whole answer and therefore never partial.
         let is_root = self.open.len() == self.root();
         if self.expect != Expect::AfterScalar || is_root || self.is_absent(expected) {
             return;
@@ -299,7 +299,7 @@ impl IncrementalParser {
         self.values += 1;
     }
 
-    /// Whether the scalar at hand is a null that may stand for an absent property.
+    /// Returns whether the current scalar is a null that may stand for an absent property.
     fn is_absent(&self, expected: &Expected) -> bool {
         let open = self.open.get(self.root()..).unwrap_or_default();
         let Some((container, around)) = open.split_last() else { return false };
@@ -309,7 +309,7 @@ impl IncrementalParser {
         self.literal == "null" && container.is_object && expected.may_be_absent(steps, &container.name)
     }
 
-    /// Writes the brackets of the first `depth` containers, as far as they are not there yet.
+    /// Emits the missing opening brackets of the first `depth` containers.
     fn emit_containers(&mut self, depth: usize) {
         for at in self.emitted.max(self.root())..depth {
             let bracket = if self.open[at].is_object { '{' } else { '[' };
@@ -321,7 +321,7 @@ impl IncrementalParser {
         self.emitted = depth;
     }
 
-    /// Writes what stands before a value of `container`.
+    /// Emits the comma and the name before a value of `container`.
     fn emit_member(container: &mut Container, output: &mut String) {
         if std::mem::replace(&mut container.has_emitted, true) {
             output.push(',');
@@ -332,8 +332,8 @@ impl IncrementalParser {
         }
     }
 
-    /// The place of the root's container.
+    /// Returns the index of the root's container.
     fn root(&self) -> usize {
-        usize::from(self.wrapper)
+        usize::from(self.is_wrapped)
     }
 }

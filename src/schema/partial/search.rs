@@ -1,56 +1,56 @@
-//! Where the JSON begins in a reply that is still coming.
+//! Finds the start of the JSON in a reply that is still arriving.
 
-use crate::schema::extract::{CLOSE, OPEN};
+use crate::schema::extract::{REASONING_END, REASONING_START};
 
-/// How sure it is that a bracket opens the answer.
+/// How certain it is that a bracket starts the answer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
-    /// It stands at the start of the reply or of a code fence.
+    /// At the start of the reply or of a code fence.
     #[default]
     Certain,
-    /// It stands in the prose, first on a line or behind a colon.
+    /// In the prose, at the start of a line or after a colon.
     Likely,
 }
 
-/// Looks for the bracket that opens the answer.
+/// Searches for the bracket that starts the answer.
 #[derive(Debug, Default)]
 pub(super) struct StartSearch {
     context: Context,
-    /// How many characters of `</think>` have just been read.
+    /// The number of characters of `</think>` that were just read.
     closing: usize,
 }
 
-/// What stands before the next character, blanks aside.
+/// The text before the next character, without white space.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Context {
-    /// Nothing, or the model's thoughts.
+    /// Nothing, or the model's reasoning.
     #[default]
     Start,
-    /// So many characters of `<think>`, at the start.
+    /// This many characters of `<think>`, at the start.
     Tag(usize),
-    Thoughts,
-    /// So many back quotes, at the start of a line.
+    Reasoning,
+    /// This many back quotes, at the start of a line.
     Line(usize),
-    /// A code fence, perhaps with its tag.
+    /// A code fence, possibly with its language tag.
     Fence,
     Colon,
     Prose,
 }
 
 impl StartSearch {
-    /// One that goes on behind a bracket that opened nothing.
-    pub(super) fn within_a_line() -> Self {
+    /// Continues after a bracket that did not start the answer.
+    pub(super) fn in_prose() -> Self {
         Self { context: Context::Prose, closing: 0 }
     }
 
-    /// The position of the bracket in `text`; what stands before it has been read then.
+    /// Returns the position of the bracket in `text`, after reading the text before it.
     pub(super) fn push(&mut self, text: &str) -> Option<(usize, Certainty)> {
         for (at, character) in text.char_indices() {
             if matches!(character, '{' | '[') {
                 match self.context {
                     Context::Start | Context::Fence => return Some((at, Certainty::Certain)),
                     Context::Line(_) | Context::Colon => return Some((at, Certainty::Likely)),
-                    Context::Tag(_) | Context::Thoughts | Context::Prose => {}
+                    Context::Tag(_) | Context::Reasoning | Context::Prose => {}
                 }
             }
             self.pass(character);
@@ -60,20 +60,20 @@ impl StartSearch {
 
     fn pass(&mut self, character: char) {
         let is = |expected: Option<&u8>| expected.is_some_and(|byte| char::from(*byte) == character);
-        // Some chat templates put the opening tag into the prompt, so that the reply holds the closing one alone.
+        // Some chat templates put the opening tag into the prompt, so that the reply has only the closing one.
         self.closing = match self.closing {
-            matched if is(CLOSE.as_bytes().get(matched)) => matched + 1,
+            matched if is(REASONING_END.as_bytes().get(matched)) => matched + 1,
             _ => usize::from(character == '<'),
         };
-        if self.closing == CLOSE.len() {
+        if self.closing == REASONING_END.len() {
             *self = Self::default();
             return;
         }
         self.context = match (self.context, character) {
-            (Context::Thoughts, _) => Context::Thoughts,
+            (Context::Reasoning, _) => Context::Reasoning,
             (Context::Start, '<') => Context::Tag(1),
-            (Context::Tag(matched), _) if is(OPEN.as_bytes().get(matched)) => match matched + 1 {
-                all if all == OPEN.len() => Context::Thoughts,
+            (Context::Tag(matched), _) if is(REASONING_START.as_bytes().get(matched)) => match matched + 1 {
+                all if all == REASONING_START.len() => Context::Reasoning,
                 matched => Context::Tag(matched),
             },
             (Context::Start, '`') => Context::Line(1),
@@ -81,7 +81,7 @@ impl StartSearch {
             (Context::Line(quotes), '`') => Context::Line(quotes + 1),
             (Context::Fence, _) if character.is_alphanumeric() || character.is_whitespace() => Context::Fence,
             (Context::Start, _) if character.is_whitespace() || character == '\u{feff}' => Context::Start,
-            // Behind emphasis and the quotes of code it is as before them.
+            // Emphasis and code quotes do not change the context.
             (_, '\n') | (Context::Start | Context::Line(_), '*') => Context::Line(0),
             (_, ':' | '：') | (Context::Colon, '*' | '`') => Context::Colon,
             (context, _) if character.is_whitespace() => context,
