@@ -65,13 +65,12 @@ impl AttemptGuard {
         now: Instant,
     ) -> Self {
         let target = call.target(index).clone();
-        let span = tracing::warn_span!(
-            target: "madspark::router",
+        let span = tracing::info_span!(
             parent: &call.span,
             "attempt",
             provider = target.provider.as_str(),
             model = &*target.model,
-            number = call.next_number(),
+            attempt = call.next_number(),
             is_hedge = Empty,
             status = Empty,
             error = Empty,

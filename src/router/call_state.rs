@@ -23,6 +23,8 @@ use crate::provider::Target;
 
 /// The state of one call.
 pub(super) struct CallState {
+    /// Unique in the process, for logs.
+    id: u64,
     pub(super) router: Arc<Router>,
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
@@ -50,10 +52,12 @@ impl CallState {
         request: Request,
         force: Option<Provider>,
     ) -> Result<Self> {
+        static CALLS: AtomicU64 = AtomicU64::new(1);
         validate(&request)?;
         let targets = plan::targets(&router, force);
         let selector = TargetSelector::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
         Ok(Self {
+            id: CALLS.fetch_add(1, Ordering::Relaxed),
             router,
             engine,
             request,
@@ -72,20 +76,13 @@ impl CallState {
 
     /// Starts the clock and the span of the call, once.
     pub(super) fn start(&mut self, now: Instant) {
-        static CALLS: AtomicU64 = AtomicU64::new(1);
         if self.started.is_some() {
             return;
         }
         self.router.metrics.record_start();
         self.started = Some(now);
         self.deadline = self.router.policy.deadline.and_then(|deadline| now.checked_add(deadline));
-        // At the level of the events inside: a filter that lets those through has their context too.
-        self.span = tracing::warn_span!(
-            target: "madspark::router",
-            "call",
-            router_id = self.router.id,
-            call_id = CALLS.fetch_add(1, Ordering::Relaxed),
-        );
+        self.span = tracing::info_span!("call", router_id = self.router.id, call_id = self.id);
     }
 
     /// Waits until a target is ready and its limits admit a request.
@@ -151,9 +148,9 @@ impl CallState {
         self.last_index
     }
 
-    /// Returns the number of the next request, from 1 on.
-    pub(super) fn next_number(&self) -> u32 {
-        self.sent + 1
+    /// Returns the number of the next attempt, from 1 on.
+    pub(super) fn next_number(&self) -> usize {
+        self.attempts.len() + 1
     }
 
     /// Whether a further attempt is possible.
@@ -219,6 +216,8 @@ impl CallState {
             provider = target.provider.as_str(),
             model = &*target.model,
             kind = error.kind().as_str(),
+            call_id = self.id,
+            attempt = self.attempts.len(),
             "{error}"
         );
         if self.selector.fail(index, error.clone(), repair, now) { Ok(()) } else { Err(error) }
@@ -230,7 +229,7 @@ impl CallState {
             return;
         }
         let (provider, model) = (attempt.target.provider, &*attempt.target.model);
-        tracing::info!(provider = provider.as_str(), model, "falling back to {provider}");
+        tracing::info!(provider = provider.as_str(), model, call_id = self.id, "falling back to {provider}");
         self.router.metrics.record_fallback();
     }
 }

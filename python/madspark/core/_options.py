@@ -95,7 +95,7 @@ class Prepared:
 
 def describe(router: Any, prepared: Prepared) -> dict[str, Any]:
     """Everything that could change a run's result, JSON-able and without any key; reads the files."""
-    from madspark import __version__
+    from madspark._core import __version__
 
     config = getattr(router, "config", None)
     target = {
