@@ -9,8 +9,10 @@ Names are loaded at first use. Importing the package reads no environment, opens
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+# Importing `typing` costs more than this module. jedi would skip the block below if this were a literal False.
+TYPE_CHECKING = bool()  # noqa: UP018
 if TYPE_CHECKING:
+    from madspark import schemas as schemas
     from madspark.core.async_coordinator import AsyncCoordinator
     from madspark.core.coordinator import Coordinator
     from madspark.core.events import (
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
         StageStarted,
         WorkflowEvent,
     )
+    from madspark.core.gate import OnStage, StageReview, StopWorkflow
     from madspark.core.options import RunOptions
     from madspark.core.result import Candidate, WorkflowResult
+    from madspark.core.run import WorkflowEvents, WorkflowRun
     from madspark.llm.budget import Budget
     from madspark.llm.config import LLMConfig
     from madspark.llm.exceptions import (
@@ -114,6 +118,7 @@ __all__ = [
     "Limits",
     "MadsparkError",
     "ModelTier",
+    "OnStage",
     "Progress",
     "ProviderChoice",
     "ProviderMetrics",
@@ -128,7 +133,9 @@ __all__ = [
     "RunStarted",
     "SchemaValidationError",
     "StageFinished",
+    "StageReview",
     "StageStarted",
+    "StopWorkflow",
     "StreamOptions",
     "StructuredOptions",
     "StructuredStream",
@@ -137,7 +144,9 @@ __all__ = [
     "TierName",
     "TokenUsage",
     "WorkflowEvent",
+    "WorkflowEvents",
     "WorkflowResult",
+    "WorkflowRun",
     "WorkflowTimeoutError",
     "__version__",
 ]
@@ -165,6 +174,7 @@ _MODULES = {
     "LLMRouter": "llm.router",
     "Limits": "llm.limits",
     "ModelTier": "llm.tiers",
+    "OnStage": "core.gate",
     "Progress": "core.events",
     "ProviderChoice": "llm.options",
     "ProviderMetrics": "llm.metrics",
@@ -175,7 +185,9 @@ _MODULES = {
     "RunOptions": "core.options",
     "RunStarted": "core.events",
     "StageFinished": "core.events",
+    "StageReview": "core.gate",
     "StageStarted": "core.events",
+    "StopWorkflow": "core.gate",
     "StreamOptions": "llm.options",
     "StructuredOptions": "llm.options",
     "StructuredStream": "llm.structured_stream",
@@ -184,22 +196,24 @@ _MODULES = {
     "TierName": "llm.options",
     "TokenUsage": "llm.response",
     "WorkflowEvent": "core.events",
+    "WorkflowEvents": "core.run",
     "WorkflowResult": "core.result",
+    "WorkflowRun": "core.run",
 }
 """The module of each public name. Names that are missing here are exceptions."""
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "schemas":
+        # For annotations: they name pydantic models without importing pydantic.
+        return import_module("madspark.schemas")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object
-    if name == "__version__":
-        # The extension knows the version of a copy that pip did not install.
-        from madspark._core import __version__ as value
-    else:
-        from importlib import import_module
-
-        value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'llm.exceptions')}"), name)
+    # The extension knows the version, also of a copy that pip did not install.
+    module = "_core" if name == "__version__" else _MODULES.get(name, "llm.exceptions")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

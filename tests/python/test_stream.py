@@ -206,7 +206,7 @@ def test_a_restart_is_a_plain_record() -> None:
     assert event.to_dict() == {"provider": "openai", "model": "m", "error": "timeout", "reason": "too late"}
     assert event != Restarted("openai", "m", "timeout", "later")
     assert len({event, Restarted("openai", "m", "timeout", "too late")}) == 1
-    with pytest.raises(AttributeError, match="record of the past"):
+    with pytest.raises(AttributeError, match="is immutable"):
         event.reason = "none"
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from madspark import _core
 from madspark._check import count as whole
 from madspark._check import listed, number, text
 from madspark._custom_router import native, router_or_default, source
 from madspark._waiting import result_of, run_sync
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from madspark.llm.options import File
+from madspark.llm.options import File
 
 
 class Outcome(NamedTuple):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import madspark
 from madspark.agents._agent import Agent, case_of, routed, task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from madspark.schemas import Advocacy, AdvocacyForIdea
 
 
 class Advocate(Agent):
@@ -27,7 +24,7 @@ class Advocate(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> Advocacy:
+    ) -> madspark.schemas.Advocacy:
         """Argue for one idea; `evaluation` may be blank.
 
         Raises:
@@ -45,7 +42,7 @@ class Advocate(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> Advocacy:
+    ) -> madspark.schemas.Advocacy:
         """Do as `advocate`, as a coroutine."""
         return _one((await self._arun(_task(idea, evaluation, topic, context, temperature, language))).value)
 
@@ -57,7 +54,7 @@ class Advocate(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> list[AdvocacyForIdea]:
+    ) -> list[madspark.schemas.AdvocacyForIdea]:
         """Argue for many ideas in one call; each result names its idea by `idea_index`.
 
         Each case has `idea` and `evaluation`. One for which nothing usable came back, twice, is not in the list.
@@ -76,7 +73,7 @@ class Advocate(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> list[AdvocacyForIdea]:
+    ) -> list[madspark.schemas.AdvocacyForIdea]:
         """Do as `advocate_batch`, as a coroutine."""
         return _many((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
@@ -144,13 +141,9 @@ def _tasks(
     return task("advocate_batch", topic, context, temperature, known, language=language)
 
 
-def _one(value: dict[str, Any]) -> Advocacy:
-    from madspark.schemas import Advocacy
-
-    return Advocacy.model_validate(value)
+def _one(value: dict[str, Any]) -> madspark.schemas.Advocacy:
+    return madspark.schemas.Advocacy.model_validate(value)
 
 
-def _many(values: list[dict[str, Any]]) -> list[AdvocacyForIdea]:
-    from madspark.schemas import AdvocacyForIdea
-
-    return [AdvocacyForIdea.model_validate(value) for value in values]
+def _many(values: list[dict[str, Any]]) -> list[madspark.schemas.AdvocacyForIdea]:
+    return [madspark.schemas.AdvocacyForIdea.model_validate(value) for value in values]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import madspark
 from madspark.agents._agent import Agent, idea_cases, routed, task
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from madspark.schemas import CriticEvaluation
 
 
 class Critic(Agent):
@@ -27,7 +24,7 @@ class Critic(Agent):
         temperature: float = 0.3,
         *,
         language: str | None = None,
-    ) -> list[CriticEvaluation]:
+    ) -> list[madspark.schemas.CriticEvaluation]:
         """Evaluate ideas in one call; each evaluation names its idea by `idea_index`.
 
         An idea for which the model gave nothing usable, twice, has no evaluation in the list.
@@ -46,7 +43,7 @@ class Critic(Agent):
         temperature: float = 0.3,
         *,
         language: str | None = None,
-    ) -> list[CriticEvaluation]:
+    ) -> list[madspark.schemas.CriticEvaluation]:
         """Do as `evaluate`, as a coroutine."""
         return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
@@ -120,7 +117,5 @@ def _task(
     return task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
 
 
-def _evaluations(values: list[dict[str, Any]]) -> list[CriticEvaluation]:
-    from madspark.schemas import CriticEvaluation
-
-    return [CriticEvaluation.model_validate(value) for value in values]
+def _evaluations(values: list[dict[str, Any]]) -> list[madspark.schemas.CriticEvaluation]:
+    return [madspark.schemas.CriticEvaluation.model_validate(value) for value in values]

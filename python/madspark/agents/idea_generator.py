@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import madspark
 from madspark.agents._agent import Agent, case_of, routed, task
 from madspark.agents.structured_idea_generator import improve_idea_structured
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from madspark.llm.options import File
-    from madspark.schemas import IdeaItem
+from madspark.llm.options import File
 
 DEFAULT_COUNT = 5
 """How many ideas are asked for where the caller names no number."""
@@ -33,7 +30,7 @@ class IdeaGenerator(Agent):
         urls: Sequence[str] | None = None,
         *,
         language: str | None = None,
-    ) -> list[IdeaItem]:
+    ) -> list[madspark.schemas.IdeaItem]:
         """Propose `count` ideas; fewer where the model gave fewer.
 
         Raises:
@@ -53,7 +50,7 @@ class IdeaGenerator(Agent):
         urls: Sequence[str] | None = None,
         *,
         language: str | None = None,
-    ) -> list[IdeaItem]:
+    ) -> list[madspark.schemas.IdeaItem]:
         """Do as `generate`, as a coroutine."""
         asked = task("generate", topic, context, temperature, count=count, language=language)
         return _ideas((await self._arun(asked, files or (), urls or ())).value)
@@ -129,7 +126,5 @@ def improve_ideas_batch(
     return improved, tokens
 
 
-def _ideas(values: list[dict[str, Any]]) -> list[IdeaItem]:
-    from madspark.schemas import IdeaItem
-
-    return [IdeaItem.model_validate(value) for value in values]
+def _ideas(values: list[dict[str, Any]]) -> list[madspark.schemas.IdeaItem]:
+    return [madspark.schemas.IdeaItem.model_validate(value) for value in values]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import madspark
 from madspark._check import text
 from madspark.agents._agent import Agent, idea_cases, task
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from madspark.schemas import LogicalInference
 
 INFERENCE_TYPES = ("full", "causal", "constraints", "contradiction", "implications")
 """What can be reasoned about."""
@@ -33,7 +30,7 @@ class LogicalInferenceEngine(Agent):
         temperature: float = 0.7,
         *,
         language: str | None = None,
-    ) -> list[LogicalInference]:
+    ) -> list[madspark.schemas.LogicalInference]:
         """Reason about ideas in one call; each inference names its idea by `idea_index`.
 
         The type decides the class of the answers: full (`FullInference`), causal (`CausalInference`), constraints
@@ -56,13 +53,13 @@ class LogicalInferenceEngine(Agent):
         temperature: float = 0.7,
         *,
         language: str | None = None,
-    ) -> list[LogicalInference]:
+    ) -> list[madspark.schemas.LogicalInference]:
         """Do as `infer`, as a coroutine."""
         asked = _task(ideas, topic, context, inference_type, temperature, language)
         return _inferences((await self._arun(asked)).value, inference_type)
 
 
-def passes(inference: LogicalInference | None, threshold: float = CONFIDENCE_THRESHOLD) -> bool:
+def passes(inference: madspark.schemas.LogicalInference | None, threshold: float = CONFIDENCE_THRESHOLD) -> bool:
     """Tell whether an inference is certain enough to be used.
 
     None, and a confidence of 0.0, which is a placeholder for no answer, never are, whatever the threshold.
@@ -77,10 +74,10 @@ def _task(
     return {**asked, "inference_type": text("inference_type", inference_type)}
 
 
-def _inferences(values: list[dict[str, Any]], inference_type: str) -> list[LogicalInference]:
+def _inferences(values: list[dict[str, Any]], inference_type: str) -> list[madspark.schemas.LogicalInference]:
     from madspark import schemas
 
-    kinds: dict[str, type[LogicalInference]] = {
+    kinds: dict[str, type[madspark.schemas.LogicalInference]] = {
         "full": schemas.FullInference,
         "causal": schemas.CausalInference,
         "constraints": schemas.ConstraintInference,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import madspark
 from madspark.agents._agent import Agent, idea_cases, task
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from madspark.schemas import MultiDimensionalEvaluationForIdea
 
 WEIGHTS = {
     "feasibility": 0.20,
@@ -36,7 +33,7 @@ class MultiDimensionalEvaluator(Agent):
         temperature: float = 0.0,
         *,
         language: str | None = None,
-    ) -> list[MultiDimensionalEvaluationForIdea]:
+    ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
         """Rate ideas in one call, summaries included; each evaluation names its idea by `idea_index`.
 
         An idea for which the model gave nothing usable, twice, has no evaluation in the list. The summaries are in
@@ -56,7 +53,7 @@ class MultiDimensionalEvaluator(Agent):
         temperature: float = 0.0,
         *,
         language: str | None = None,
-    ) -> list[MultiDimensionalEvaluationForIdea]:
+    ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
         """Do as `evaluate`, as a coroutine."""
         return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
@@ -65,7 +62,5 @@ def _task(ideas: Sequence[str], topic: str, context: str, temperature: float, la
     return task("rate", topic, context, temperature, idea_cases(ideas), language=language)
 
 
-def _evaluations(values: list[dict[str, Any]]) -> list[MultiDimensionalEvaluationForIdea]:
-    from madspark.schemas import MultiDimensionalEvaluationForIdea
-
-    return [MultiDimensionalEvaluationForIdea.model_validate(value) for value in values]
+def _evaluations(values: list[dict[str, Any]]) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
+    return [madspark.schemas.MultiDimensionalEvaluationForIdea.model_validate(value) for value in values]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import madspark
 from madspark.agents._agent import Agent, case_of, routed, task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from madspark.schemas import Skepticism, SkepticismForIdea
 
 
 class Skeptic(Agent):
@@ -27,7 +24,7 @@ class Skeptic(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> Skepticism:
+    ) -> madspark.schemas.Skepticism:
         """Argue against one idea; `advocacy` may be blank.
 
         Raises:
@@ -45,7 +42,7 @@ class Skeptic(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> Skepticism:
+    ) -> madspark.schemas.Skepticism:
         """Do as `criticize`, as a coroutine."""
         return _one((await self._arun(_task(idea, advocacy, topic, context, temperature, language))).value)
 
@@ -57,7 +54,7 @@ class Skeptic(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> list[SkepticismForIdea]:
+    ) -> list[madspark.schemas.SkepticismForIdea]:
         """Argue against many ideas in one call; each result names its idea by `idea_index`.
 
         Each case has `idea` and `advocacy`. One for which nothing usable came back, twice, is not in the list.
@@ -76,7 +73,7 @@ class Skeptic(Agent):
         temperature: float = 0.5,
         *,
         language: str | None = None,
-    ) -> list[SkepticismForIdea]:
+    ) -> list[madspark.schemas.SkepticismForIdea]:
         """Do as `criticize_batch`, as a coroutine."""
         return _many((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
@@ -144,13 +141,9 @@ def _tasks(
     return task("criticize_batch", topic, context, temperature, known, language=language)
 
 
-def _one(value: dict[str, Any]) -> Skepticism:
-    from madspark.schemas import Skepticism
-
-    return Skepticism.model_validate(value)
+def _one(value: dict[str, Any]) -> madspark.schemas.Skepticism:
+    return madspark.schemas.Skepticism.model_validate(value)
 
 
-def _many(values: list[dict[str, Any]]) -> list[SkepticismForIdea]:
-    from madspark.schemas import SkepticismForIdea
-
-    return [SkepticismForIdea.model_validate(value) for value in values]
+def _many(values: list[dict[str, Any]]) -> list[madspark.schemas.SkepticismForIdea]:
+    return [madspark.schemas.SkepticismForIdea.model_validate(value) for value in values]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import madspark
 from madspark.agents._agent import Agent, routed, task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from madspark.schemas import Improvement
 
 
 class StructuredIdeaGenerator(Agent):
@@ -31,7 +28,7 @@ class StructuredIdeaGenerator(Agent):
         weak_dimensions: str | Sequence[str] = "",
         inference: str | Mapping[str, Any] = "",
         language: str | None = None,
-    ) -> Improvement:
+    ) -> madspark.schemas.Improvement:
         """Improve one idea; what was said about it may be blank.
 
         `weak_dimensions` are to be mended first; `inference` is what was concluded about the idea.
@@ -58,7 +55,7 @@ class StructuredIdeaGenerator(Agent):
         weak_dimensions: str | Sequence[str] = "",
         inference: str | Mapping[str, Any] = "",
         language: str | None = None,
-    ) -> Improvement:
+    ) -> madspark.schemas.Improvement:
         """Do as `improve`, as a coroutine."""
         asked = _task(
             idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
@@ -115,7 +112,5 @@ def _task(
     return task("improve", topic, context, temperature, [case], language=language)
 
 
-def _one(value: dict[str, Any]) -> Improvement:
-    from madspark.schemas import Improvement
-
-    return Improvement.model_validate(value)
+def _one(value: dict[str, Any]) -> madspark.schemas.Improvement:
+    return madspark.schemas.Improvement.model_validate(value)

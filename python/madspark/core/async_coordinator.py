@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
+import madspark
 from madspark import _core
 from madspark._check import count, seconds
 from madspark._custom_router import router_or_default, source
 from madspark._waiting import result_of
-from madspark.core.options import DEFAULT_TIMEOUT
+from madspark.core.options import DEFAULT_TIMEOUT, RunOptions
+from madspark.llm.options import File
+from madspark.utils.temperature_control import TemperatureManager
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from typing import Unpack
-
     from madspark.core._cache import WorkflowCache
     from madspark.core._options import Prepared
-    from madspark.core.options import RunOptions
-    from madspark.core.result import WorkflowResult
-    from madspark.core.run import WorkflowEvents, WorkflowRun
-    from madspark.llm.options import File
-    from madspark.utils.temperature_control import TemperatureManager
 
-    ProgressCallback = Callable[[str, float], Awaitable[None] | None]
+ProgressCallback: TypeAlias = Callable[[str, float], Awaitable[None] | None]
 
 
 class AsyncCoordinator:
@@ -175,7 +171,7 @@ class AsyncCoordinator:
             await cache.put(results)
             return results
 
-    async def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> WorkflowResult:
+    async def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> madspark.WorkflowResult:
         """Run the workflow and return what it made, how well, and what it took.
 
         Where the time or the budget runs out, or a gate stops the run, the result is the finished part, with `partial`
@@ -209,7 +205,7 @@ class AsyncCoordinator:
         buffer: int = 1024,
         patience: float = 300.0,
         **options: Unpack[RunOptions],
-    ) -> WorkflowRun:
+    ) -> madspark.WorkflowRun:
         """Start a run and return it. The progress callback is not called: the events of the run tell more.
 
         Args:
@@ -241,7 +237,7 @@ class AsyncCoordinator:
         buffer: int = 1024,
         patience: float = 300.0,
         **options: Unpack[RunOptions],
-    ) -> WorkflowEvents:
+    ) -> madspark.WorkflowEvents:
         """Iterate over the events of a run that begins with the first of them: `async for event in c.events(topic)`.
 
         Closing or dropping the iterator cancels the run. The arguments are those of `start`, which is for runs whose
@@ -291,7 +287,7 @@ class AsyncCoordinator:
         emit: Callable[[str, float], object] | None,
         events: int = 0,
         patience: float = 0.0,
-    ) -> WorkflowRun:
+    ) -> madspark.WorkflowRun:
         from madspark.core.run import WorkflowRun, cached_run
 
         cache = self._workflow_cache(prepared)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Unpack
 
+import madspark
 from madspark._waiting import run_sync
 from madspark.core.async_coordinator import AsyncCoordinator
-from madspark.core.options import DEFAULT_TIMEOUT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Unpack
-
-    from madspark.core.options import RunOptions
-    from madspark.core.result import WorkflowResult
-    from madspark.llm.options import File
-    from madspark.utils.temperature_control import TemperatureManager
+from madspark.core.options import DEFAULT_TIMEOUT, RunOptions
+from madspark.llm.options import File
+from madspark.utils.temperature_control import TemperatureManager
 
 
 class Coordinator:
@@ -93,7 +88,7 @@ class Coordinator:
             )
         )
 
-    def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> WorkflowResult:
+    def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> madspark.WorkflowResult:
         """Do as `AsyncCoordinator.run`; Ctrl-C cancels the run and closes its connections."""
         return run_sync(lambda: self._twin.run(topic, context, **options))
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.core.options import DEFAULT_TIMEOUT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from madspark.llm.options import File
-    from madspark.utils.temperature_control import TemperatureManager
+from madspark.llm.options import File
+from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["run_multistep_workflow_batch"]
 

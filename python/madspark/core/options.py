@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from madspark.core.gate import OnStage
-    from madspark.llm.options import File
-    from madspark.utils.temperature_control import TemperatureManager
+import madspark
+from madspark.llm.options import File
+from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["DEFAULT_TIMEOUT", "RunOptions"]
 
@@ -51,4 +49,4 @@ class RunOptions(TypedDict, total=False):
     mode: Literal["auto", "batch", "fanout"]
     language: str | None
     batch_tokens: int
-    on_stage: OnStage | None
+    on_stage: madspark.OnStage | None

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self
 
+from madspark import _core
 from madspark._waiting import result_of
+from madspark.core._cache import WorkflowCache
 from madspark.core.events import PAGE, Event, RunFinished
 from madspark.core.result import Candidate, WorkflowResult
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from types import TracebackType
-
-    from madspark import _core
-    from madspark.core._cache import WorkflowCache
 
 __all__ = ["WorkflowEvents", "WorkflowRun"]
 

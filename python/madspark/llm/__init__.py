@@ -1,8 +1,8 @@
-"""The router, its configuration, its answers and its errors. Names are loaded at first use."""
+"""The router, its configuration, its responses and its errors. Names are loaded at first use."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()  # noqa: UP018  (see `madspark`)
 if TYPE_CHECKING:
     from madspark.llm.config import LLMConfig
     from madspark.llm.exceptions import (
@@ -33,7 +33,7 @@ __all__ = [
     "reset_router",
 ]
 
-_HOMES = {
+_MODULES = {
     "Attempt": "response",
     "LLMConfig": "config",
     "LLMResponse": "response",
@@ -42,6 +42,7 @@ _HOMES = {
     "get_router": "router",
     "reset_router": "router",
 }
+"""The module of each public name. Names that are missing here are exceptions."""
 
 
 def __getattr__(name: str) -> object:
@@ -49,7 +50,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'exceptions')}"), name)
+    value: object = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'exceptions')}"), name)
     globals()[name] = value
     return value
 

@@ -23,7 +23,7 @@ class ReplyValidation(Generic[_T]):
 
     __slots__ = ("_adapter", "_cause", "_prompt", "_reply", "_value", "errors")
 
-    def __init__(self, prompt: str, adapter: OutputAdapter[_T] | None) -> None:
+    def __init__(self, prompt: str, adapter: OutputAdapter[_T] | None = None) -> None:
         self._prompt = prompt
         self._adapter = adapter
         self.errors: list[str] | None = None

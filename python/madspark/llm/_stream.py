@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
-from madspark._core import Pending
+from madspark import _core
 from madspark._waiting import result_of
 from madspark.llm._call import ReplyValidation
 from madspark.llm.response import LLMResponse, Restarted
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from madspark import _core
-    from madspark.llm._output import OutputAdapter
-
     # Text; JSON text and whether it is complete; a restart; or the end of the stream.
     Received: TypeAlias = str | tuple[str, bool] | Restarted | None
 
@@ -34,9 +29,9 @@ class Stream(Generic[_Event]):
 
     __slots__ = ("__weakref__", "_core", "_has_ended", "_response", "_validation")
 
-    def __init__(self, core: _core.Stream, prompt: str, adapter: OutputAdapter[Any] | None = None) -> None:
+    def __init__(self, core: _core.Stream, validation: ReplyValidation[Any]) -> None:
         self._core = core
-        self._validation = ReplyValidation(prompt, adapter)
+        self._validation = validation
         self._has_ended = False
         self._response: LLMResponse | None = None
 
@@ -124,7 +119,7 @@ class AsyncStream(Stream[_Event]):
             # Outside the try block: this fails if another task reads the stream, which goes on.
             step = self._core.anext()
             try:
-                received = await result_of(step) if isinstance(step, Pending) else step
+                received = await result_of(step) if isinstance(step, _core.Pending) else step
             except BaseException as error:
                 self._fail(error)
                 raise

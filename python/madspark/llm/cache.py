@@ -8,12 +8,10 @@ schema, and the API key, so that two keys never share an answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from madspark import _core
-
-if TYPE_CHECKING:
-    from madspark.llm.config import LLMConfig
+from madspark.llm.config import LLMConfig
 
 __all__ = ["CacheStats", "clear", "stats"]
 
@@ -65,6 +63,4 @@ def clear(config: LLMConfig | None = None) -> int:
 
 
 def _or_environment(config: LLMConfig | None) -> LLMConfig:
-    from madspark.llm.config import LLMConfig
-
     return LLMConfig.from_env() if config is None else config

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypedDict, Unpack
 
-from madspark.llm.explain import explain_failure
+from madspark.llm._explain import explain_failure
 from madspark.llm.response import Attempt
 
 __all__ = [

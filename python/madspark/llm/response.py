@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, cast
 
-from madspark.llm.explain import explain_answer
+from madspark.llm._explain import explain_answer
 
 if TYPE_CHECKING:
     from madspark._core import Attempts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, Unpack, overload
 from madspark import _core
 from madspark._waiting import result_of, run_sync
 from madspark.llm._batch import BATCH_CONCURRENCY, MAX_PROMPT_CHARS, run_batch
-from madspark.llm._call import Call
+from madspark.llm._call import Call, ReplyValidation
 from madspark.llm.budget import Budget
 from madspark.llm.config import LLMConfig
 from madspark.llm.metrics import HealthStatus, RouterMetrics
@@ -436,7 +436,7 @@ class LLMRouter:
         Raises:
             ValueError: If an argument is invalid. Nothing is sent.
         """
-        core = self._begin_stream(
+        call = self._begin_stream(
             prompt,
             system_instruction,
             temperature,
@@ -445,7 +445,7 @@ class LLMRouter:
             on_stream_error,
             (first_token_timeout, idle_timeout, total_timeout),
         )
-        return TextStream(core, prompt)
+        return TextStream(*call)
 
     @overload
     def astream(
@@ -483,7 +483,7 @@ class LLMRouter:
         total_timeout: float | None = None,
     ) -> AsyncTextStream[Any]:
         """Answer `prompt` with text as it arrives, for `async for` and `async with`. See `stream`."""
-        core = self._begin_stream(
+        call = self._begin_stream(
             prompt,
             system_instruction,
             temperature,
@@ -492,7 +492,7 @@ class LLMRouter:
             on_stream_error,
             (first_token_timeout, idle_timeout, total_timeout),
         )
-        return AsyncTextStream(core, prompt)
+        return AsyncTextStream(*call)
 
     @overload
     def stream_structured(
@@ -560,8 +560,7 @@ class LLMRouter:
             TypeError: If `schema` is not a supported type, or both `max_tokens` and `token_budget` are passed.
             ValueError: If another argument is invalid. Nothing is sent. With files, the first `next()` raises it.
         """
-        adapter = _output().output_adapter(schema)
-        core = self._begin_stream(
+        call = self._begin_stream(
             prompt,
             system_instruction,
             temperature,
@@ -569,12 +568,12 @@ class LLMRouter:
             force_provider,
             on_stream_error,
             (first_token_timeout, idle_timeout, total_timeout),
-            adapter,
+            _output().output_adapter(schema),
             files,
             images,
             urls,
         )
-        return StructuredStream(core, prompt, adapter)
+        return StructuredStream(*call)
 
     @overload
     def astream_structured(
@@ -628,8 +627,7 @@ class LLMRouter:
         max_tokens: int | None = None,
     ) -> AsyncStructuredStream[Any, Any]:
         """Answer `prompt` with a value and its parts, for `async for` and `async with`. See `stream_structured`."""
-        adapter = _output().output_adapter(schema)
-        core = self._begin_stream(
+        call = self._begin_stream(
             prompt,
             system_instruction,
             temperature,
@@ -637,12 +635,12 @@ class LLMRouter:
             force_provider,
             on_stream_error,
             (first_token_timeout, idle_timeout, total_timeout),
-            adapter,
+            _output().output_adapter(schema),
             files,
             images,
             urls,
         )
-        return AsyncStructuredStream(core, prompt, adapter)
+        return AsyncStructuredStream(*call)
 
     def get_metrics(self) -> RouterMetrics:
         """Return the counters of this router."""
@@ -756,8 +754,8 @@ class LLMRouter:
         files: Sequence[File] | None = None,
         images: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
-    ) -> _core.Stream:
-        return self._core.begin_stream(
+    ) -> tuple[_core.Stream, ReplyValidation[Any]]:
+        core = self._core.begin_stream(
             prompt,
             system,
             self._config.default_temperature if temperature is None else temperature,
@@ -770,6 +768,7 @@ class LLMRouter:
             images or (),
             urls or (),
         )
+        return core, ReplyValidation(prompt, adapter)
 
 
 @functools.cache

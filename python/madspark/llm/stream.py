@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from madspark import _core
+from madspark.llm._call import ReplyValidation
 from madspark.llm._stream import AsyncStream, Signal, Stream, SyncStream
 
 if TYPE_CHECKING:
-    from madspark import _core
     from madspark.llm._stream import Received
 
 __all__ = ["AsyncTextStream", "TextStream"]
@@ -19,8 +20,8 @@ _Event = TypeVar("_Event")
 class _Text(Stream[_Event]):
     __slots__ = ("_pieces",)
 
-    def __init__(self, core: _core.Stream, prompt: str) -> None:
-        super().__init__(core, prompt)
+    def __init__(self, core: _core.Stream, validation: ReplyValidation[str]) -> None:
+        super().__init__(core, validation)
         self._pieces: list[str] = []
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
+from madspark import _core
+from madspark.llm._call import ReplyValidation
 from madspark.llm._stream import AsyncStream, Signal, Stream, SyncStream
 
 if TYPE_CHECKING:
-    from madspark import _core
-    from madspark.llm._output import OutputAdapter
     from madspark.llm._stream import Received
 
 __all__ = ["AsyncStructuredStream", "StructuredStream"]
@@ -24,8 +24,8 @@ _Partial: TypeAlias = dict[str, Any] | list[Any]
 class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
     __slots__ = ("_partial",)
 
-    def __init__(self, core: _core.Stream, prompt: str, adapter: OutputAdapter[Any]) -> None:
-        super().__init__(core, prompt, adapter)
+    def __init__(self, core: _core.Stream, validation: ReplyValidation[_T]) -> None:
+        super().__init__(core, validation)
         self._partial: _Partial | None = None
 
     @property

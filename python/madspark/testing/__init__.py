@@ -1,13 +1,12 @@
-"""For the test suites of callers: every provider, simulated on a loopback port.
+"""Tools for the test suites of callers: a simulator of every provider, on a loopback port.
 
-The simulator is a real HTTP server, so a test goes through the same sockets, parsers and time limits as a run against
-the real provider. With pytest, the fixtures of :mod:`madspark.testing.plugin` are there as soon as madspark is
-installed.
+The simulator is a real HTTP server, so a test uses the same sockets, parsers and timeouts as a call to a provider. With
+pytest, the fixtures of `madspark.testing.plugin` are available as soon as madspark is installed.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()  # noqa: UP018  (see `madspark`)
 if TYPE_CHECKING:
     from madspark._core import RecordedRequest
     from madspark.testing.simulator import Simulator
@@ -16,13 +15,13 @@ __all__ = ["RecordedRequest", "Simulator"]
 
 
 def __getattr__(name: str) -> object:
-    # pytest imports this package in every suite of the environment; only those that simulate load the extension.
+    # pytest imports this package in every suite of the environment. Only suites that use the simulator load it.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "Simulator":
-        from madspark.testing.simulator import Simulator
+    from madspark.testing import simulator
 
-        return Simulator
-    from madspark._core import RecordedRequest
+    return getattr(simulator, name)
 
-    return RecordedRequest
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """Fixtures for pytest: `madspark_simulator` and `madspark_router`.
 
-pytest loads this module in every suite of an environment that has madspark. It imports nothing of madspark before a
-fixture is asked for.
+pytest loads this module in every suite of an environment in which madspark is installed. It imports nothing else of
+madspark before a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def madspark_simulator() -> Iterator[Simulator]:
-    """Every provider on a loopback port; started for one test and stopped after it."""
+    """Start a simulator of every provider on a loopback port, and stop it after the test."""
     from madspark.testing import Simulator
 
     with Simulator() as simulator:
@@ -29,25 +29,25 @@ def madspark_simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def madspark_router(madspark_simulator: Simulator, request: pytest.FixtureRequest) -> Callable[..., LLMRouter]:
-    """Make routers that know only the simulator.
+    """Build routers whose providers are the simulator.
 
-    What ``LLMRouter`` takes goes to the router, such as ``primary_provider`` and ``deadline``; every other keyword is a
-    field of its configuration, such as ``ollama_timeout=0.5``. The environment is not read, and the response cache is
-    off unless it is asked for: every call is to reach the simulator. Asked for with ``cache_enabled=True``, it is in a
-    folder of this test alone, which all routers of the test share.
+    Arguments of `LLMRouter`, such as `primary_provider` and `deadline`, go to the router. Every other keyword is a
+    field of its configuration, such as `ollama_timeout=0.5`. The environment is not read. The response cache is off by
+    default, so that every call reaches the simulator; with `cache_enabled=True` it is in a temporary folder that all
+    routers of the test share.
     """
     from madspark.llm.config import LLMConfig
     from madspark.llm.router import LLMRouter
 
-    taken = inspect.signature(LLMRouter).parameters.keys() - {"config"}
+    parameters = inspect.signature(LLMRouter).parameters.keys() - {"config"}
 
-    def make(**choices: Any) -> LLMRouter:
-        own = {name: choices.pop(name) for name in taken & choices.keys()}
+    def build(**arguments: Any) -> LLMRouter:
+        own = {name: arguments.pop(name) for name in parameters & arguments.keys()}
         settings: dict[str, Any] = {
             "cache_enabled": False,
             "ollama_host": madspark_simulator.ollama_url,
             "gemini_base_url": madspark_simulator.gemini_url,
-            # Long enough to pass for a key; the simulator takes any.
+            # Long enough to look like a key. The simulator accepts any.
             "gemini_api_key": "simulator-key-of-no-worth",
             "openai_base_url": madspark_simulator.openai_url,
             "openai_model": "simulated",
@@ -55,8 +55,8 @@ def madspark_router(madspark_simulator: Simulator, request: pytest.FixtureReques
             "anthropic_api_key": "simulator-key-of-no-worth",
             "anthropic_model": "simulated",
         }
-        if own.get("cache_enabled") and not {"cache_dir", "cache_url"} & choices.keys():
+        if own.get("cache_enabled") and not {"cache_dir", "cache_url"} & arguments.keys():
             settings["cache_dir"] = request.getfixturevalue("tmp_path") / "madspark-cache"
-        return LLMRouter(config=LLMConfig(**{**settings, **choices}), **own)
+        return LLMRouter(config=LLMConfig(**{**settings, **arguments}), **own)
 
-    return make
+    return build

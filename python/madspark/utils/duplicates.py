@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from madspark import _core
 from madspark._check import listed, text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["NOVELTY_THRESHOLD", "Duplicate", "find_duplicates", "similarity"]
 

@@ -6,10 +6,6 @@ Ideas want variety and scores want constancy, so one number for a whole run is r
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
-
 __all__ = ["PRESETS", "TemperatureConfig", "TemperatureManager"]
 
 MAX_TEMPERATURE = 2.0
@@ -74,7 +70,7 @@ class TemperatureManager:
         self.config = TemperatureConfig() if config is None else config
 
     @classmethod
-    def from_preset(cls, name: str) -> Self:
+    def from_preset(cls, name: str) -> TemperatureManager:
         """Take the temperatures of a preset: conservative, balanced, creative or wild; ``ValueError`` for others."""
         try:
             preset = PRESETS[name]
@@ -83,7 +79,7 @@ class TemperatureManager:
         return cls(TemperatureConfig(*preset))
 
     @classmethod
-    def from_base_temperature(cls, base_temperature: float) -> Self:
+    def from_base_temperature(cls, base_temperature: float) -> TemperatureManager:
         """Derive every stage from one number: ideas warmer, evaluation much cooler."""
         base = _checked("base_temperature", base_temperature)
         return cls(
