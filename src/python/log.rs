@@ -7,10 +7,16 @@
 //!
 //! The [`python_thread`](super::python_thread) delivers the records of work that no caller awaits.
 //!
-//! A field `x` of an event, and of each span around it, becomes the attribute `madspark_x` of the `LogRecord`. A span
-//! `call` also adds its id as `madspark_call_id`. When a span ends, a record with level DEBUG reports
-//! `madspark_span`, `madspark_span_id`, `madspark_parent_id`, `madspark_start` and `madspark_end` (Unix time in seconds):
-//! an exporter of spans, such as one for OpenTelemetry, needs nothing else.
+//! A field `x` of an event, and of each span around it, becomes the attribute `madspark_x` of the `LogRecord`, and the id
+//! of the innermost span becomes `madspark_span_id`:
+//!
+//! * of a call: `madspark_router_id`, `madspark_call_id`;
+//! * of an attempt: `madspark_attempt`, `madspark_provider`, `madspark_model`;
+//! * of a stage of a run: `madspark_run_id`, `madspark_stage`, `madspark_ideas`.
+//!
+//! When a span ends, a record with level DEBUG reports `madspark_span` (its name), `madspark_parent_id`,
+//! `madspark_start` and `madspark_end` (Unix time in seconds). An exporter, such as one for OpenTelemetry, is a handler of
+//! these records.
 //!
 //! The level of the logger is read when a call begins, so a disabled event costs one atomic load.
 
@@ -187,7 +193,7 @@ impl Subscriber for ToPython {
         let mut fields = Fields::default();
         let span = if event.is_contextual() { spans::current() } else { event.parent().and_then(spans::get) };
         if let Some(span) = span {
-            span.describe(&mut fields);
+            span.record(&mut fields);
         }
         event.record(&mut fields);
         send(Record::new(*event.metadata().level(), &mut fields));

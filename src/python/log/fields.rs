@@ -1,6 +1,5 @@
 //! The fields of events and spans.
 
-use std::borrow::Cow;
 use std::fmt::Debug;
 
 use pyo3::prelude::*;
@@ -18,13 +17,10 @@ pub(super) enum Value {
 
 /// Named values; a later value replaces an earlier one of the same name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Fields(Vec<(Name, Value)>);
-
-type Name = Cow<'static, str>;
+pub(super) struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
-    pub(super) fn set(&mut self, name: impl Into<Name>, value: Value) {
-        let name = name.into();
+    pub(super) fn set(&mut self, name: &'static str, value: Value) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.0.push((name, value)),
@@ -33,7 +29,7 @@ impl Fields {
 
     pub(super) fn extend(&mut self, other: &Self) {
         for (name, value) in &other.0 {
-            self.set(name.clone(), value.clone());
+            self.set(name, value.clone());
         }
     }
 
@@ -48,7 +44,7 @@ impl Fields {
 }
 
 impl IntoIterator for Fields {
-    type Item = (Name, Value);
+    type Item = (&'static str, Value);
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {

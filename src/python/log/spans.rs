@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing::{Metadata, span};
+use tracing::span;
 
 use super::{Fields, Value};
 use crate::sync::lock;
@@ -30,7 +30,7 @@ type Handles = usize;
 #[derive(Clone)]
 pub(super) struct Span {
     id: u64,
-    metadata: &'static Metadata<'static>,
+    name: &'static str,
     parent: Option<Arc<Self>>,
     start: SystemTime,
     pub(super) fields: Fields,
@@ -38,22 +38,20 @@ pub(super) struct Span {
 
 impl Span {
     /// Adds its fields and its id to `fields`, after those of the spans around it.
-    pub(super) fn describe(&self, fields: &mut Fields) {
+    pub(super) fn record(&self, fields: &mut Fields) {
         if let Some(parent) = &self.parent {
-            parent.describe(fields);
+            parent.record(fields);
         }
-        fields.set(format!("{}_id", self.metadata.name()), Value::Unsigned(self.id));
         fields.extend(&self.fields);
+        fields.set("span_id", Value::Unsigned(self.id));
     }
 
     /// The fields of the record that reports its end.
     pub(super) fn ended(&self) -> Fields {
         let mut fields = Fields::default();
-        self.describe(&mut fields);
-        let name = self.metadata.name();
-        fields.set("message", Value::Text(format!("{name} ended")));
-        fields.set("span", Value::Text(name.to_owned()));
-        fields.set("span_id", Value::Unsigned(self.id));
+        self.record(&mut fields);
+        fields.set("message", Value::Text(format!("{} ended", self.name)));
+        fields.set("span", Value::Text(self.name.to_owned()));
         if let Some(parent) = &self.parent {
             fields.set("parent_id", Value::Unsigned(parent.id));
         }
@@ -71,7 +69,7 @@ pub(super) fn open(attributes: &span::Attributes<'_>) -> span::Id {
     with_open(|open| {
         open.last_id += 1;
         let id = open.last_id;
-        let span = Span { id, metadata: attributes.metadata(), parent, start: SystemTime::now(), fields };
+        let span = Span { id, name: attributes.metadata().name(), parent, start: SystemTime::now(), fields };
         open.spans.insert(id, (Arc::new(span), 1));
         span::Id::from_u64(id)
     })
