@@ -32,7 +32,7 @@ def test_more_than_a_hundred_workflows_at_once() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

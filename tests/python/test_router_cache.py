@@ -299,8 +299,8 @@ async def test_the_last_one_who_leaves_hangs_up(
 async def test_everybody_keeps_a_deadline_of_their_own(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    madspark_simulator.on("ollama", latency=0.5)
-    hasty, patient = router(deadline=0.1), router()
+    madspark_simulator.on("ollama", latency=3.0)
+    hasty, patient = router(deadline=1.0), router()
     first = asyncio.ensure_future(hasty.agenerate("hello"))
     await madspark_simulator.await_requests(1)
     second = asyncio.ensure_future(patient.agenerate("hello"))

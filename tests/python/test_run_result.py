@@ -116,7 +116,7 @@ async def test_repairs_and_fallbacks_are_calls(
 async def test_a_request_that_the_deadline_cuts_is_a_call(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(contains=BEGINNINGS["improvement"], fault="stall")
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
-    result = await run(router, timeout=1.0)
+    result = await run(router, timeout=3.0)
     assert (result.status, result.partial, result.cut) == ("degraded", True, "deadline")
     assert result.calls == len(questions(madspark_simulator)) == 5
     assert (result.stage("improvement").spent.calls, result.stage("improvement").status) == (1, "failed")

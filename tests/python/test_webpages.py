@@ -154,7 +154,7 @@ def test_defect_21_redirects_are_not_followed(
 def test_a_deadline_holds_for_pages_too(
     site: Site, make: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    router = make(page_hosts=[site.host], deadline=0.2)
+    router = make(page_hosts=[site.host], deadline=1.0)
     with pytest.raises(DeadlineExceededError, match="while web pages were fetched"):
         router.generate_structured("?", Note, urls=[f"{site.url}/slow"])
     assert site.asked == ["/slow"]
