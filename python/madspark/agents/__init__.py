@@ -1,7 +1,7 @@
-"""The agents, as typed classes and as the functions of the existing package.
+"""The agents as typed classes. Their modules also have the functions of the previous package.
 
-Each class takes a router (an `LLMRouter`, or any object with `generate_structured`) and has synchronous methods and
-coroutines of the same name with an `a` in front. Without a router it builds a fresh one from the environment.
+Each class takes a router: an `LLMRouter`, or any object with `generate_structured`. Without one, it builds an
+`LLMRouter` from the environment. Each synchronous method has a coroutine twin whose name starts with "a".
 """
 
 from madspark.agents.advocate import Advocate

@@ -1,4 +1,4 @@
-"""What the agents share: a router, and the two doors to the core."""
+"""The base class of the agents, which runs their tasks in the core."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from madspark.llm.options import File
 
 
 class Outcome(NamedTuple):
-    """What an agent found, and what it took."""
+    """The result of an agent and the number of tokens it used."""
 
     value: Any
     tokens: int
 
 
 class Agent:
-    """An agent that asks one router.
+    """The base class of the agents.
 
     Args:
-        router: An `LLMRouter`, or any object with `generate_structured`; None builds a fresh one from the environment.
+        router: An `LLMRouter`, or any object with `generate_structured`. None builds one from the environment.
 
     Raises:
-        TypeError: `router` has no `generate_structured`.
+        TypeError: If `router` has no `generate_structured`.
     """
 
     __slots__ = ("_router",)
@@ -38,23 +38,23 @@ class Agent:
 
     @property
     def router(self) -> Any:
-        """The router it asks."""
+        """The router used for requests."""
         return self._router
 
     def _run(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
-        ours = native(self._router)
-        if ours is None:
+        core_router = native(self._router)
+        if core_router is None:
             return run_sync(lambda: self._arun(task, files, urls))
-        return _read(_core.run_agent(ours, json.dumps(task), files, urls))
+        return _parse_outcome(_core.run_agent(core_router, json.dumps(task), files, urls))
 
     async def _arun(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
-        asked = source(self._router, files, urls)
-        return _read(await result_of(_core.arun_agent(asked, json.dumps(task), files, urls)))
+        router = source(self._router, files, urls)
+        return _parse_outcome(await result_of(_core.arun_agent(router, json.dumps(task), files, urls)))
 
 
-def task(
+def build_task(
     agent: str,
     topic: str,
     context: str,
@@ -63,11 +63,11 @@ def task(
     count: int = 0,
     language: str | None = None,
 ) -> dict[str, Any]:
-    """One question to one agent, in the core's terms; the answer's language is that of the topic where it is None.
+    """Return a task for the core. If `language` is None, the reply is in the language of the topic.
 
     Raises:
-        TypeError: A text is no text, or a number no number.
-        ValueError: A text or a number that cannot be sent.
+        TypeError: If an argument has the wrong type.
+        ValueError: If a text or a number cannot be sent.
     """
     return {
         "agent": agent,
@@ -75,16 +75,16 @@ def task(
         "context": text("context", context),
         "temperature": number("temperature", temperature),
         "count": whole("the number of ideas", count),
-        "cases": [_case(case) for case in cases],
-        "language": language if language is None else text("language", language),
+        "cases": [{name: _text(name, value) for name, value in case.items()} for case in cases],
+        "language": None if language is None else text("language", language),
     }
 
 
 def idea_cases(ideas: Sequence[str]) -> list[dict[str, str]]:
-    """A case for each of `ideas`.
+    """Return a case for each of `ideas`.
 
     Raises:
-        TypeError: `ideas` is a single text.
+        TypeError: If `ideas` is a single text.
     """
     if isinstance(ideas, str):
         message = "ideas must be a list of texts; a single text would be taken letter by letter"
@@ -92,38 +92,34 @@ def idea_cases(ideas: Sequence[str]) -> list[dict[str, str]]:
     return [{"idea": idea} for idea in ideas]
 
 
-def case_of(given: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:
-    """`given` under the core's names: for each, the value of the first of `names` that `given` has.
+def select_fields(fields: Mapping[str, Any], **names: Sequence[str]) -> dict[str, Any]:
+    """Return `fields` under the names of the core: for each, the first of the alternative `names` that has a value.
 
     Raises:
-        TypeError: `given` is no mapping.
+        TypeError: If `fields` is not a mapping.
     """
-    if not isinstance(given, Mapping):
-        message = f"each idea must be a dict with its text as 'idea', not {type(given).__name__}"
+    if not isinstance(fields, Mapping):
+        message = f"each idea must be a dict with its text as 'idea', not {type(fields).__name__}"
         raise TypeError(message)
     return {
-        ours: next((given[name] for name in theirs if given.get(name) is not None), "")
-        for ours, theirs in names.items()
+        name: next((fields[other] for other in alternatives if fields.get(other) is not None), "")
+        for name, alternatives in names.items()
     }
 
 
-def routed(use_router: bool) -> None:
-    """Refuse the existing package's switch away from the router.
+def require_router(use_router: bool) -> None:
+    """Reject `use_router=False`, which the previous package supported.
 
     Raises:
-        ValueError: `use_router` is false.
+        ValueError: If `use_router` is false.
     """
     if not use_router:
         message = "use_router=False is not supported: every call goes through a router; pass the one to use as router="
         raise ValueError(message)
 
 
-def _case(case: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(name, value) for name, value in case.items()}
-
-
 def _text(name: str, value: Any) -> str:
-    """Texts as they are; structured values, such as an earlier agent's output, as JSON."""
+    """Return a text unchanged, and a structured value, such as the output of an agent, as JSON."""
     if hasattr(value, "model_dump_json"):
         dumped: str = value.model_dump_json(exclude_none=True)
         return dumped
@@ -132,6 +128,6 @@ def _text(name: str, value: Any) -> str:
     return text(name, value)
 
 
-def _read(told: str) -> Outcome:
-    outcome = json.loads(told)
+def _parse_outcome(json_text: str) -> Outcome:
+    outcome = json.loads(json_text)
     return Outcome(outcome["value"], outcome["tokens"])

@@ -1,4 +1,4 @@
-"""The advocate."""
+"""The advocate, which argues for ideas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import madspark
-from madspark.agents._agent import Agent, case_of, routed, task
+from madspark.agents._agent import Agent, build_task, require_router, select_fields
 
 
 class Advocate(Agent):
@@ -25,13 +25,13 @@ class Advocate(Agent):
         *,
         language: str | None = None,
     ) -> madspark.schemas.Advocacy:
-        """Argue for one idea; `evaluation` may be blank.
+        """Argue for one idea. `evaluation` may be blank.
 
         Raises:
-            ValueError: A blank topic or idea; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or the idea is blank. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        return _one(self._run(_task(idea, evaluation, topic, context, temperature, language)).value)
+        return _advocacy(self._run(_task(idea, evaluation, topic, context, temperature, language)).value)
 
     async def aadvocate(
         self,
@@ -43,8 +43,8 @@ class Advocate(Agent):
         *,
         language: str | None = None,
     ) -> madspark.schemas.Advocacy:
-        """Do as `advocate`, as a coroutine."""
-        return _one((await self._arun(_task(idea, evaluation, topic, context, temperature, language))).value)
+        """Do as `advocate` as a coroutine."""
+        return _advocacy((await self._arun(_task(idea, evaluation, topic, context, temperature, language))).value)
 
     def advocate_batch(
         self,
@@ -55,15 +55,15 @@ class Advocate(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.AdvocacyForIdea]:
-        """Argue for many ideas in one call; each result names its idea by `idea_index`.
+        """Argue for many ideas in one call. Each result has the `idea_index` of its idea.
 
-        Each case has `idea` and `evaluation`. One for which nothing usable came back, twice, is not in the list.
+        Each case has `idea` and `evaluation`. Ideas without a valid result after two requests are left out.
 
         Raises:
-            ValueError: A blank topic or idea, or no idea; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        return _many(self._run(_tasks(cases, topic, context, temperature, language)).value)
+        return _advocacies(self._run(_tasks(cases, topic, context, temperature, language)).value)
 
     async def aadvocate_batch(
         self,
@@ -74,8 +74,8 @@ class Advocate(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.AdvocacyForIdea]:
-        """Do as `advocate_batch`, as a coroutine."""
-        return _many((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
+        """Do as `advocate_batch` as a coroutine."""
+        return _advocacies((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
 
 def advocate_idea(
@@ -88,13 +88,13 @@ def advocate_idea(
     use_router: bool = True,
     router: Any = None,
 ) -> str:
-    """Argue for one idea; JSON text of an `Advocacy`. Without `use_structured_output`, the bullet text.
+    """Argue for one idea and return an `Advocacy` as JSON, or without `use_structured_output` as bullet text.
 
     Raises:
-        ValueError: A blank topic or idea; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or the idea is blank. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
-    routed(use_router)
+    require_router(use_router)
     value = Advocate(router)._run(_task(idea, evaluation, topic, context, temperature)).value  # noqa: SLF001
     text: str = value.pop("formatted")
     return json.dumps(value, ensure_ascii=False) if use_structured_output else text
@@ -110,19 +110,19 @@ def advocate_ideas_batch(
     """Argue for many ideas in one call.
 
     Args:
-        ideas_with_evaluations: Each with `idea` and `evaluation`.
-        topic: What the ideas are about; not blank.
-        context: What limits or guides them.
+        ideas_with_evaluations: Dicts with `idea` and `evaluation`.
+        topic: The topic of the ideas. Must not be blank.
+        context: Constraints and wishes. May be blank.
         temperature: 0.0 to 2.0.
-        router: Whom to ask; None builds a fresh router from the environment.
+        router: The router for the request. None builds one from the environment.
 
     Returns:
-        A dict per idea, with `idea_index` and the bullet text as `formatted`, and the tokens spent. An idea for which
-        the model gave nothing usable, twice, is not among them.
+        A dict for each idea, with `idea_index` and the bullet text as `formatted`, and the number of tokens. Ideas
+        without a valid result after two requests are left out.
 
     Raises:
-        ValueError: A blank topic or idea, or none at all; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
     found, tokens = Advocate(router)._run(_tasks(ideas_with_evaluations, topic, context, temperature))  # noqa: SLF001
     return found, tokens
@@ -131,19 +131,21 @@ def advocate_ideas_batch(
 def _task(
     idea: str, evaluation: str, topic: str, context: str, temperature: float, language: str | None = None
 ) -> dict[str, Any]:
-    return task("advocate", topic, context, temperature, [{"idea": idea, "evaluation": evaluation}], language=language)
+    return build_task(
+        "advocate", topic, context, temperature, [{"idea": idea, "evaluation": evaluation}], language=language
+    )
 
 
 def _tasks(
     cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float, language: str | None = None
 ) -> dict[str, Any]:
-    known = [case_of(case, idea=("idea",), evaluation=("evaluation", "critique")) for case in cases]
-    return task("advocate_batch", topic, context, temperature, known, language=language)
+    inputs = [select_fields(case, idea=("idea",), evaluation=("evaluation", "critique")) for case in cases]
+    return build_task("advocate_batch", topic, context, temperature, inputs, language=language)
 
 
-def _one(value: dict[str, Any]) -> madspark.schemas.Advocacy:
+def _advocacy(value: dict[str, Any]) -> madspark.schemas.Advocacy:
     return madspark.schemas.Advocacy.model_validate(value)
 
 
-def _many(values: list[dict[str, Any]]) -> list[madspark.schemas.AdvocacyForIdea]:
+def _advocacies(values: list[dict[str, Any]]) -> list[madspark.schemas.AdvocacyForIdea]:
     return [madspark.schemas.AdvocacyForIdea.model_validate(value) for value in values]

@@ -1,4 +1,4 @@
-"""The critic."""
+"""The critic, which scores ideas."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import madspark
-from madspark.agents._agent import Agent, idea_cases, routed, task
+from madspark.agents._agent import Agent, build_task, idea_cases, require_router
 
 
 class Critic(Agent):
-    """Scores ideas and says why."""
+    """Scores ideas and explains the scores."""
 
     __slots__ = ()
 
@@ -25,13 +25,13 @@ class Critic(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
-        """Evaluate ideas in one call; each evaluation names its idea by `idea_index`.
+        """Evaluate ideas in one call. Each evaluation has the `idea_index` of its idea.
 
-        An idea for which the model gave nothing usable, twice, has no evaluation in the list.
+        Ideas without a valid evaluation after two requests are left out.
 
         Raises:
-            ValueError: A blank topic or idea, or no idea; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
         return _evaluations(self._run(_task(ideas, topic, context, temperature, language)).value)
 
@@ -44,7 +44,7 @@ class Critic(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
-        """Do as `evaluate`, as a coroutine."""
+        """Do as `evaluate` as a coroutine."""
         return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
 
@@ -57,22 +57,22 @@ def evaluate_ideas(
     use_router: bool = True,
     router: Any = None,
 ) -> tuple[str, int]:
-    """Evaluate ideas; JSON text, an array of `CriticEvaluation`, and the tokens spent.
+    """Evaluate ideas. Returns a JSON array of `CriticEvaluation`, and the number of tokens.
 
     Args:
-        ideas: Best a list of texts. A single text is split by `split_ideas`.
-        topic: What the ideas are about; not blank.
-        context: What limits or guides them.
+        ideas: A list of texts, or one text that `split_ideas` splits.
+        topic: The topic of the ideas. Must not be blank.
+        context: Constraints and wishes. May be blank.
         temperature: 0.0 to 2.0.
-        use_structured_output: Without it, one line per idea instead of JSON.
+        use_structured_output: If false, the result is one line for each idea instead of JSON.
         use_router: Must be true.
-        router: Whom to ask; None builds a fresh router from the environment.
+        router: The router for the request. None builds one from the environment.
 
     Raises:
-        ValueError: A blank topic or idea, or no idea; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
-    routed(use_router)
+    require_router(use_router)
     texts = split_ideas(ideas) if isinstance(ideas, str) else list(ideas)
     evaluations, tokens = Critic(router)._run(_task(texts, topic, context, temperature))  # noqa: SLF001
     if use_structured_output:
@@ -82,11 +82,10 @@ def evaluate_ideas(
 
 
 def split_ideas(text: str) -> list[str]:
-    """The ideas in one text.
+    """Split a text into ideas.
 
-    A JSON array is taken item by item. Otherwise the first of these that divides the text decides: numbered items
-    ("1. ...", "2) ..."), paragraphs, lines. Lines that belong to a numbered item or to a paragraph stay with it; what
-    stands before the first number is a heading and no idea.
+    A JSON array is split into its items, any other text into numbered items ("1. ...", "2) ..."), paragraphs or lines,
+    whichever of these first yields several ideas. The text before the first number is a heading and is dropped.
     """
     stripped = text.strip()
     if stripped.startswith("["):
@@ -97,7 +96,7 @@ def split_ideas(text: str) -> list[str]:
         if isinstance(items, list):
             return [_as_text(item) for item in items]
     numbered = re.split(r"(?m)^[ \t]*\d{1,3}[.)][ \t]+", stripped)
-    if len(numbered) > 2:  # noqa: PLR2004  (two items and what stands before the first)
+    if len(numbered) > 2:  # noqa: PLR2004  (two items and the text before the first one)
         return [item.strip() for item in numbered[1:] if item.strip()]
     paragraphs = [part.strip() for part in re.split(r"\n[ \t]*\n", stripped) if part.strip()]
     if len(paragraphs) > 1:
@@ -114,7 +113,7 @@ def _as_text(item: object) -> str:
 def _task(
     ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None = None
 ) -> dict[str, Any]:
-    return task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
+    return build_task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
 
 
 def _evaluations(values: list[dict[str, Any]]) -> list[madspark.schemas.CriticEvaluation]:

@@ -1,4 +1,4 @@
-"""The idea generator."""
+"""The idea generator, which proposes ideas."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import madspark
-from madspark.agents._agent import Agent, case_of, routed, task
+from madspark.agents._agent import Agent, build_task, require_router, select_fields
 from madspark.agents.structured_idea_generator import improve_idea_structured
 from madspark.llm.options import File
 
 DEFAULT_COUNT = 5
-"""How many ideas are asked for where the caller names no number."""
+"""The default number of ideas."""
 
 
 class IdeaGenerator(Agent):
@@ -31,14 +31,14 @@ class IdeaGenerator(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.IdeaItem]:
-        """Propose `count` ideas; fewer where the model gave fewer.
+        """Propose `count` ideas, or fewer if the model returns fewer.
 
         Raises:
-            ValueError: A blank topic, or a count below 1; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic is blank or `count` is below 1. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        asked = task("generate", topic, context, temperature, count=count, language=language)
-        return _ideas(self._run(asked, files or (), urls or ()).value)
+        request = build_task("generate", topic, context, temperature, count=count, language=language)
+        return _ideas(self._run(request, files or (), urls or ()).value)
 
     async def agenerate(
         self,
@@ -51,9 +51,9 @@ class IdeaGenerator(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.IdeaItem]:
-        """Do as `generate`, as a coroutine."""
-        asked = task("generate", topic, context, temperature, count=count, language=language)
-        return _ideas((await self._arun(asked, files or (), urls or ())).value)
+        """Do as `generate` as a coroutine."""
+        request = build_task("generate", topic, context, temperature, count=count, language=language)
+        return _ideas((await self._arun(request, files or (), urls or ())).value)
 
 
 def generate_ideas(
@@ -67,21 +67,21 @@ def generate_ideas(
     router: Any = None,
     num_ideas: int = DEFAULT_COUNT,
 ) -> str:
-    """Propose ideas; JSON text, an array of `IdeaItem`. Without `use_structured_output`, one numbered line per idea.
+    """Propose ideas. Returns a JSON array of `IdeaItem`, or without `use_structured_output` one numbered line for each.
 
     Raises:
-        ValueError: A blank topic; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic is blank. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
-    routed(use_router)
-    asked = task("generate", topic, context, temperature, count=num_ideas)
-    ideas = IdeaGenerator(router)._run(asked, multimodal_files or (), multimodal_urls or ()).value  # noqa: SLF001
+    require_router(use_router)
+    request = build_task("generate", topic, context, temperature, count=num_ideas)
+    ideas = IdeaGenerator(router)._run(request, multimodal_files or (), multimodal_urls or ()).value  # noqa: SLF001
     if use_structured_output:
         return json.dumps(ideas, ensure_ascii=False)
     return "\n".join(f"{idea['idea_number']}. {idea['title']}: {idea['description']}" for idea in ideas)
 
 
-# The existing package has this function in two modules.
+# The previous package has this function in two modules.
 improve_idea = improve_idea_structured
 
 
@@ -95,24 +95,24 @@ def improve_ideas_batch(
     """Improve many ideas in one call.
 
     Args:
-        ideas_with_feedback: Each with `idea`, and any of `critique` (or `evaluation`), `advocacy`, `skepticism`,
+        ideas_with_feedback: Dicts with `idea`, and any of `critique` (or `evaluation`), `advocacy`, `skepticism`,
             `weak_dimensions` and `inference`.
-        topic: What the ideas are about; not blank.
-        context: What limits or guides them.
+        topic: The topic of the ideas. Must not be blank.
+        context: Constraints and wishes. May be blank.
         temperature: 0.0 to 2.0.
-        router: Whom to ask; None builds a fresh router from the environment.
+        router: The router for the request. None builds one from the environment.
 
     Returns:
-        A dict per improved idea, with `idea_index`, and the tokens spent. An idea for which the model gave nothing
-        usable, twice, is not among them.
+        A dict for each improved idea, with `idea_index`, and the number of tokens. Ideas without a valid result after
+        two requests are left out.
 
     Raises:
-        ValueError: A blank topic or idea, or none at all; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
     cases = [
-        case_of(
-            given,
+        select_fields(
+            fields,
             idea=("idea", "original_idea"),
             evaluation=("critique", "evaluation"),
             advocacy=("advocacy", "advocacy_points"),
@@ -120,9 +120,9 @@ def improve_ideas_batch(
             weak_dimensions=("weak_dimensions",),
             inference=("inference", "logical_inference"),
         )
-        for given in ideas_with_feedback
+        for fields in ideas_with_feedback
     ]
-    improved, tokens = Agent(router)._run(task("improve_batch", topic, context, temperature, cases))  # noqa: SLF001
+    improved, tokens = Agent(router)._run(build_task("improve_batch", topic, context, temperature, cases))  # noqa: SLF001
     return improved, tokens
 
 

@@ -1,4 +1,4 @@
-"""The logical inference engine."""
+"""The logical inference engine, which draws conclusions about ideas."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import madspark
 from madspark._check import text
-from madspark.agents._agent import Agent, idea_cases, task
+from madspark.agents._agent import Agent, build_task, idea_cases
 
 INFERENCE_TYPES = ("full", "causal", "constraints", "contradiction", "implications")
-"""What can be reasoned about."""
+"""The types of inference."""
 
 CONFIDENCE_THRESHOLD = 0.5
-"""The confidence from which on an inference is worth telling, unless the caller says otherwise."""
+"""The default minimum confidence of an inference."""
 
 
 class LogicalInferenceEngine(Agent):
@@ -31,18 +31,18 @@ class LogicalInferenceEngine(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.LogicalInference]:
-        """Reason about ideas in one call; each inference names its idea by `idea_index`.
+        """Reason about ideas in one call. Each inference has the `idea_index` of its idea.
 
-        The type decides the class of the answers: full (`FullInference`), causal (`CausalInference`), constraints
-        (`ConstraintInference`), contradiction (`ContradictionInference`), implications (`ImplicationInference`). An
-        idea for which the model gave nothing usable, twice, has none in the list; nothing is made up for it.
+        `inference_type` determines the class of the inferences: full (`FullInference`), causal (`CausalInference`),
+        constraints (`ConstraintInference`), contradiction (`ContradictionInference`) or implications
+        (`ImplicationInference`). Ideas without a valid inference after two requests are left out.
 
         Raises:
-            ValueError: A blank topic or idea, no idea, or an unknown type or language; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or an idea is blank, there is no idea, or a name is unknown. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        asked = _task(ideas, topic, context, inference_type, temperature, language)
-        return _inferences(self._run(asked).value, inference_type)
+        request = _task(ideas, topic, context, inference_type, temperature, language)
+        return _inferences(self._run(request).value, inference_type)
 
     async def ainfer(
         self,
@@ -54,15 +54,15 @@ class LogicalInferenceEngine(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.LogicalInference]:
-        """Do as `infer`, as a coroutine."""
-        asked = _task(ideas, topic, context, inference_type, temperature, language)
-        return _inferences((await self._arun(asked)).value, inference_type)
+        """Do as `infer` as a coroutine."""
+        request = _task(ideas, topic, context, inference_type, temperature, language)
+        return _inferences((await self._arun(request)).value, inference_type)
 
 
 def passes(inference: madspark.schemas.LogicalInference | None, threshold: float = CONFIDENCE_THRESHOLD) -> bool:
-    """Tell whether an inference is certain enough to be used.
+    """Return whether an inference reaches the confidence `threshold`.
 
-    None, and a confidence of 0.0, which is a placeholder for no answer, never are, whatever the threshold.
+    None, and a confidence of 0.0, which is a placeholder for a missing answer, never do.
     """
     return inference is not None and inference.confidence > 0.0 and inference.confidence >= threshold
 
@@ -70,18 +70,18 @@ def passes(inference: madspark.schemas.LogicalInference | None, threshold: float
 def _task(
     ideas: Sequence[str], topic: str, context: str, inference_type: str, temperature: float, language: str | None
 ) -> dict[str, Any]:
-    asked = task("infer", topic, context, temperature, idea_cases(ideas), language=language)
-    return {**asked, "inference_type": text("inference_type", inference_type)}
+    request = build_task("infer", topic, context, temperature, idea_cases(ideas), language=language)
+    return {**request, "inference_type": text("inference_type", inference_type)}
 
 
 def _inferences(values: list[dict[str, Any]], inference_type: str) -> list[madspark.schemas.LogicalInference]:
     from madspark import schemas
 
-    kinds: dict[str, type[madspark.schemas.LogicalInference]] = {
+    models: dict[str, type[madspark.schemas.LogicalInference]] = {
         "full": schemas.FullInference,
         "causal": schemas.CausalInference,
         "constraints": schemas.ConstraintInference,
         "contradiction": schemas.ContradictionInference,
         "implications": schemas.ImplicationInference,
     }
-    return [kinds[inference_type].model_validate(value) for value in values]
+    return [models[inference_type].model_validate(value) for value in values]

@@ -1,4 +1,4 @@
-"""The multi-dimensional evaluator."""
+"""The multi-dimensional evaluator, which scores ideas on seven dimensions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import madspark
-from madspark.agents._agent import Agent, idea_cases, task
+from madspark.agents._agent import Agent, build_task, idea_cases
 
 WEIGHTS = {
     "feasibility": 0.20,
@@ -17,11 +17,11 @@ WEIGHTS = {
     "risk_assessment": 0.10,
     "timeline": 0.10,
 }
-"""Each dimension's share of the weighted score. A higher risk assessment is a safer idea."""
+"""The share of each dimension in the weighted score. A higher risk assessment means a safer idea."""
 
 
 class MultiDimensionalEvaluator(Agent):
-    """Rates ideas on seven dimensions."""
+    """Scores ideas on seven dimensions."""
 
     __slots__ = ()
 
@@ -34,14 +34,14 @@ class MultiDimensionalEvaluator(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
-        """Rate ideas in one call, summaries included; each evaluation names its idea by `idea_index`.
+        """Score ideas in one call, summaries included. Each evaluation has the `idea_index` of its idea.
 
-        An idea for which the model gave nothing usable, twice, has no evaluation in the list. The summaries are in
-        `language`, by its name or code; None follows the topic.
+        Ideas without a valid evaluation after two requests are left out. The summaries are in `language`, a name or a
+        code; None means the language of the topic.
 
         Raises:
-            ValueError: A blank topic or idea, no idea, or an unknown language; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or an idea is blank, there is no idea, or the language is unknown. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
         return _evaluations(self._run(_task(ideas, topic, context, temperature, language)).value)
 
@@ -54,12 +54,12 @@ class MultiDimensionalEvaluator(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
-        """Do as `evaluate`, as a coroutine."""
+        """Do as `evaluate` as a coroutine."""
         return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
 
 def _task(ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None) -> dict[str, Any]:
-    return task("rate", topic, context, temperature, idea_cases(ideas), language=language)
+    return build_task("rate", topic, context, temperature, idea_cases(ideas), language=language)
 
 
 def _evaluations(values: list[dict[str, Any]]) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:

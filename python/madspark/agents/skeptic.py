@@ -1,4 +1,4 @@
-"""The skeptic."""
+"""The skeptic, which argues against ideas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import madspark
-from madspark.agents._agent import Agent, case_of, routed, task
+from madspark.agents._agent import Agent, build_task, require_router, select_fields
 
 
 class Skeptic(Agent):
@@ -25,13 +25,13 @@ class Skeptic(Agent):
         *,
         language: str | None = None,
     ) -> madspark.schemas.Skepticism:
-        """Argue against one idea; `advocacy` may be blank.
+        """Argue against one idea. `advocacy` may be blank.
 
         Raises:
-            ValueError: A blank topic or idea; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or the idea is blank. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        return _one(self._run(_task(idea, advocacy, topic, context, temperature, language)).value)
+        return _skepticism(self._run(_task(idea, advocacy, topic, context, temperature, language)).value)
 
     async def acriticize(
         self,
@@ -43,8 +43,8 @@ class Skeptic(Agent):
         *,
         language: str | None = None,
     ) -> madspark.schemas.Skepticism:
-        """Do as `criticize`, as a coroutine."""
-        return _one((await self._arun(_task(idea, advocacy, topic, context, temperature, language))).value)
+        """Do as `criticize` as a coroutine."""
+        return _skepticism((await self._arun(_task(idea, advocacy, topic, context, temperature, language))).value)
 
     def criticize_batch(
         self,
@@ -55,15 +55,15 @@ class Skeptic(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.SkepticismForIdea]:
-        """Argue against many ideas in one call; each result names its idea by `idea_index`.
+        """Argue against many ideas in one call. Each result has the `idea_index` of its idea.
 
-        Each case has `idea` and `advocacy`. One for which nothing usable came back, twice, is not in the list.
+        Each case has `idea` and `advocacy`. Ideas without a valid result after two requests are left out.
 
         Raises:
-            ValueError: A blank topic or idea, or no idea; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        return _many(self._run(_tasks(cases, topic, context, temperature, language)).value)
+        return _skepticisms(self._run(_tasks(cases, topic, context, temperature, language)).value)
 
     async def acriticize_batch(
         self,
@@ -74,8 +74,8 @@ class Skeptic(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.SkepticismForIdea]:
-        """Do as `criticize_batch`, as a coroutine."""
-        return _many((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
+        """Do as `criticize_batch` as a coroutine."""
+        return _skepticisms((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
 
 def criticize_idea(
@@ -88,13 +88,13 @@ def criticize_idea(
     use_router: bool = True,
     router: Any = None,
 ) -> str:
-    """Argue against one idea; JSON text of an `Skepticism`. Without `use_structured_output`, the bullet text.
+    """Argue against one idea and return a `Skepticism` as JSON, or without `use_structured_output` as bullet text.
 
     Raises:
-        ValueError: A blank topic or idea; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or the idea is blank. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
-    routed(use_router)
+    require_router(use_router)
     value = Skeptic(router)._run(_task(idea, advocacy, topic, context, temperature)).value  # noqa: SLF001
     text: str = value.pop("formatted")
     return json.dumps(value, ensure_ascii=False) if use_structured_output else text
@@ -110,19 +110,19 @@ def criticize_ideas_batch(
     """Argue against many ideas in one call.
 
     Args:
-        ideas_with_advocacies: Each with `idea` and `advocacy`.
-        topic: What the ideas are about; not blank.
-        context: What limits or guides them.
+        ideas_with_advocacies: Dicts with `idea` and `advocacy`.
+        topic: The topic of the ideas. Must not be blank.
+        context: Constraints and wishes. May be blank.
         temperature: 0.0 to 2.0.
-        router: Whom to ask; None builds a fresh router from the environment.
+        router: The router for the request. None builds one from the environment.
 
     Returns:
-        A dict per idea, with `idea_index` and the bullet text as `formatted`, and the tokens spent. An idea for which
-        the model gave nothing usable, twice, is not among them.
+        A dict for each idea, with `idea_index` and the bullet text as `formatted`, and the number of tokens. Ideas
+        without a valid result after two requests are left out.
 
     Raises:
-        ValueError: A blank topic or idea, or none at all; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
     found, tokens = Skeptic(router)._run(_tasks(ideas_with_advocacies, topic, context, temperature))  # noqa: SLF001
     return found, tokens
@@ -131,19 +131,21 @@ def criticize_ideas_batch(
 def _task(
     idea: str, advocacy: str, topic: str, context: str, temperature: float, language: str | None = None
 ) -> dict[str, Any]:
-    return task("criticize", topic, context, temperature, [{"idea": idea, "advocacy": advocacy}], language=language)
+    return build_task(
+        "criticize", topic, context, temperature, [{"idea": idea, "advocacy": advocacy}], language=language
+    )
 
 
 def _tasks(
     cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float, language: str | None = None
 ) -> dict[str, Any]:
-    known = [case_of(case, idea=("idea",), advocacy=("advocacy",)) for case in cases]
-    return task("criticize_batch", topic, context, temperature, known, language=language)
+    inputs = [select_fields(case, idea=("idea",), advocacy=("advocacy",)) for case in cases]
+    return build_task("criticize_batch", topic, context, temperature, inputs, language=language)
 
 
-def _one(value: dict[str, Any]) -> madspark.schemas.Skepticism:
+def _skepticism(value: dict[str, Any]) -> madspark.schemas.Skepticism:
     return madspark.schemas.Skepticism.model_validate(value)
 
 
-def _many(values: list[dict[str, Any]]) -> list[madspark.schemas.SkepticismForIdea]:
+def _skepticisms(values: list[dict[str, Any]]) -> list[madspark.schemas.SkepticismForIdea]:
     return [madspark.schemas.SkepticismForIdea.model_validate(value) for value in values]

@@ -1,4 +1,4 @@
-"""The structured idea generator: improves ideas."""
+"""The structured idea generator, which improves ideas."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import madspark
-from madspark.agents._agent import Agent, routed, task
+from madspark.agents._agent import Agent, build_task, require_router
 
 
 class StructuredIdeaGenerator(Agent):
-    """Improves an idea by what was said about it."""
+    """Improves ideas by the feedback on them."""
 
     __slots__ = ()
 
@@ -29,18 +29,18 @@ class StructuredIdeaGenerator(Agent):
         inference: str | Mapping[str, Any] = "",
         language: str | None = None,
     ) -> madspark.schemas.Improvement:
-        """Improve one idea; what was said about it may be blank.
+        """Improve one idea by the feedback on it, which may be blank.
 
-        `weak_dimensions` are to be mended first; `inference` is what was concluded about the idea.
+        `weak_dimensions` are improved first. `inference` is a conclusion about the idea.
 
         Raises:
-            ValueError: A blank topic or idea; nothing was sent.
-            LLMProviderError: No provider answered.
+            ValueError: If the topic or the idea is blank. Nothing is sent.
+            LLMProviderError: If no provider answers.
         """
-        asked = _task(
+        request = _task(
             idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
         )
-        return _one(self._run(asked).value)
+        return _improvement(self._run(request).value)
 
     async def aimprove(
         self,
@@ -56,11 +56,11 @@ class StructuredIdeaGenerator(Agent):
         inference: str | Mapping[str, Any] = "",
         language: str | None = None,
     ) -> madspark.schemas.Improvement:
-        """Do as `improve`, as a coroutine."""
-        asked = _task(
+        """Do as `improve` as a coroutine."""
+        request = _task(
             idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
         )
-        return _one((await self._arun(asked)).value)
+        return _improvement((await self._arun(request)).value)
 
 
 def improve_idea_structured(
@@ -75,15 +75,15 @@ def improve_idea_structured(
     use_router: bool = True,
     router: Any = None,
 ) -> str:
-    """Improve one idea; JSON text of an `Improvement`. Without `use_structured_output`, its title and description.
+    """Improve one idea and return an `Improvement` as JSON, or without `use_structured_output` its title and text.
 
     Raises:
-        ValueError: A blank topic or idea; nothing was sent.
-        LLMProviderError: No provider answered.
+        ValueError: If the topic or the idea is blank. Nothing is sent.
+        LLMProviderError: If no provider answers.
     """
-    routed(use_router)
-    asked = _task(original_idea, critique, advocacy_points, skeptic_points, topic, context, temperature)
-    value = StructuredIdeaGenerator(router)._run(asked).value  # noqa: SLF001
+    require_router(use_router)
+    request = _task(original_idea, critique, advocacy_points, skeptic_points, topic, context, temperature)
+    value = StructuredIdeaGenerator(router)._run(request).value  # noqa: SLF001
     if use_structured_output:
         return json.dumps(value, ensure_ascii=False)
     return f"{value['improved_title']}: {value['improved_description']}"
@@ -109,8 +109,8 @@ def _task(
         "weak_dimensions": weak_dimensions,
         "inference": inference,
     }
-    return task("improve", topic, context, temperature, [case], language=language)
+    return build_task("improve", topic, context, temperature, [case], language=language)
 
 
-def _one(value: dict[str, Any]) -> madspark.schemas.Improvement:
+def _improvement(value: dict[str, Any]) -> madspark.schemas.Improvement:
     return madspark.schemas.Improvement.model_validate(value)

@@ -1,9 +1,9 @@
-"""The response cache: what it holds, and how to clear it.
+"""Statistics and clearing of the response cache.
 
-Answers are kept in memory, in the folder `LLMConfig(cache_dir=...)`, which any number of processes share, and, with
-`LLMConfig(cache_url=...)`, on a Redis or Valkey server that several machines share. An answer is found again by a hash
-of everything that may change it: the request as it is sent, with the model, the address, the attachments and the
-schema, and the API key, so that two keys never share an answer.
+Answers are stored in memory, in the folder `LLMConfig(cache_dir=...)`, which any number of processes may share, and,
+with `LLMConfig(cache_url=...)`, on a Redis or Valkey server for several machines. The key of an answer is a hash of
+everything that affects it: the encoded request, with model, address, attachments and schema, and the API key, so that
+two API keys never share an answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CacheStats", "clear", "stats"]
 
 
 class CacheStats(TypedDict):
-    """What the cache of one folder and one server has done in this process, and what it holds."""
+    """The contents of the cache of one folder and one server, and its use by this process."""
 
     memory_hits: int
     """Answers found in memory."""
@@ -26,41 +26,41 @@ class CacheStats(TypedDict):
     shared_hits: int
     """Answers found on the shared server."""
     misses: int
-    """Answers found nowhere."""
+    """Lookups that found no answer."""
     memory_entries: int
     memory_bytes: int
     disk_entries: int | None
-    """Answers on disk, those of other processes among them; None where the disk cannot be used."""
+    """Answers on disk, including those of other processes. None if the disk cannot be used."""
     disk_bytes: int | None
     dir: str | None
-    """The folder; None where the user has no home to put it in."""
+    """The folder. None if the user has no home directory."""
     shared_up: bool | None
-    """Whether the shared server answers; None without one, and before it was asked."""
+    """Whether the shared server is reachable. None without a server, and before its first use."""
     errors: int
-    """Things that went wrong with the disk or the server; calls went on without them."""
+    """Errors of the disk and the server, which did not fail any call."""
 
 
 def stats(config: LLMConfig | None = None) -> CacheStats:
-    """Count what is in the cache that `config` names; None means `LLMConfig.from_env()`."""
-    return _core.cache_stats(_or_environment(config))
+    """Return the statistics of the cache of `config`. None means `LLMConfig.from_env()`."""
+    return _core.cache_stats(_config_or_environment(config))
 
 
 def clear(config: LLMConfig | None = None) -> int:
-    """Remove every answer from the cache that `config` names, the shared server's included.
+    """Remove every answer from the cache of `config`, including the shared server.
 
-    Other processes keep what they have in memory until it is too old for them.
+    Other processes keep the answers in their memory until these are too old.
 
     Args:
         config: None means `LLMConfig.from_env()`.
 
     Returns:
-        How many answers there were.
+        The number of removed answers.
 
     Raises:
-        OSError: The folder or the server cannot be used.
+        OSError: If the folder or the server cannot be used.
     """
-    return _core.cache_clear(_or_environment(config))
+    return _core.cache_clear(_config_or_environment(config))
 
 
-def _or_environment(config: LLMConfig | None) -> LLMConfig:
+def _config_or_environment(config: LLMConfig | None) -> LLMConfig:
     return LLMConfig.from_env() if config is None else config

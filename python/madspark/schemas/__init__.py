@@ -1,7 +1,7 @@
-"""What each agent answers, as pydantic models.
+"""Pydantic models of the agents' outputs.
 
-The bounds are part of the contract with the models: a reply outside of them is repaired or rejected, never cut to fit.
-The core checks the same bounds; these models are for callers that parse stored replies or write agents of their own.
+A reply that violates a bound is repaired or rejected, never truncated. The core validates the same bounds; these models
+are for callers that parse stored replies or write their own agents.
 """
 
 from madspark.schemas.advocacy import AddressedConcern, Advocacy, AdvocacyBatch, AdvocacyForIdea

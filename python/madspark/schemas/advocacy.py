@@ -1,4 +1,4 @@
-"""What the advocate answers."""
+"""The output of the advocate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the multi-dimensional evaluator answers, and what follows from it."""
+"""The output of the multi-dimensional evaluator, and the evaluation derived from it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = [
 
 
 def _clamped(score: Any) -> Any:
-    """Bring a number beyond the scale to its end; leave what is no number to the check."""
-    if isinstance(score, bool) or not isinstance(score, int | float) or score != score:  # noqa: PLR0124  (not a number)
+    """Clamp a number to the scale. Other values are left for the validation to reject."""
+    if isinstance(score, bool) or not isinstance(score, int | float) or score != score:  # noqa: PLR0124  (true for NaN)
         return score
     return min(max(score, 1.0), 10.0)
 
 
 Dimension = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False), BeforeValidator(_clamped)]
-"""A score of one dimension, brought to 1 to 10."""
+"""A score of one dimension, clamped to 1 to 10."""
 
 
 class DimensionScores(BaseModel):

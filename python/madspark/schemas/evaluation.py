@@ -1,4 +1,4 @@
-"""What the critic answers."""
+"""The output of the critic."""
 
 from __future__ import annotations
 

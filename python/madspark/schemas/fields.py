@@ -1,4 +1,4 @@
-"""What the agents' answers are made of."""
+"""Fields and base classes that several outputs share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Batch", "IdeaIndex", "Score", "TitledPoint"]
 Item = TypeVar("Item", bound=BaseModel)
 
 IdeaIndex = Annotated[int, Field(ge=0, description="Which idea this is about: its position in the list, from 0.")]
-"""Answers are matched to ideas by this number, never by their order."""
+"""Items are matched to ideas by this number, never by their order."""
 
 Score = Annotated[
     float,

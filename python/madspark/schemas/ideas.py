@@ -1,4 +1,4 @@
-"""What the idea generator answers."""
+"""The output of the idea generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the improver answers."""
+"""The output of the structured idea generator."""
 
 from __future__ import annotations
 

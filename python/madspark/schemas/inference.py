@@ -1,4 +1,4 @@
-"""What the logical inference engine answers."""
+"""The output of the logical inference engine."""
 
 from __future__ import annotations
 

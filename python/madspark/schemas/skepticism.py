@@ -1,4 +1,4 @@
-"""What the skeptic answers."""
+"""The output of the skeptic."""
 
 from __future__ import annotations
 
