@@ -1,4 +1,4 @@
-//! A router that answers from a script and remembers what it was asked.
+//! A scripted router that records its requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use madspark::message::Request;
 use madspark::router::{CallHooks, Generate, Response};
 use serde_json::{Value, json};
 
-/// Ideas that have nothing in common, with the score the honest critic gives each. Some are of two lines.
+/// Ideas that have no words in common, with their scores. Some have several lines.
 pub(crate) const IDEAS: [(&str, &str, f64); 7] = [
     ("Shared fridges", "Neighbours leave surplus food in a public refrigerator.", 6.0),
     ("Roof gardens", "Pupils grow vegetables above their classrooms.\nThe kitchen cooks them.", 8.5),
@@ -21,7 +21,7 @@ pub(crate) const IDEAS: [(&str, &str, f64); 7] = [
     ("Seed bank", "Farmers swap old varieties of wheat by post.", 5.3),
 ];
 
-/// One call as the router saw it.
+/// A request that the router received.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) schema: String,
@@ -30,13 +30,13 @@ pub(crate) struct Asked {
     pub(crate) prompt: String,
     pub(crate) temperature: f64,
     pub(crate) parts: usize,
-    /// The label and the text of every idea shown under a label.
+    /// The index and the text of every idea that is shown under an index.
     pub(crate) ideas: Vec<(u64, String)>,
 }
 
 impl Asked {
     fn new(request: &Request) -> Self {
-        let schema = request.schema.as_ref().expect("every question has a schema");
+        let schema = request.schema.as_ref().expect("every request has a schema");
         Self {
             schema: schema.name().to_owned(),
             document: schema.document().clone(),
@@ -48,28 +48,28 @@ impl Asked {
         }
     }
 
-    pub(crate) fn labels(&self) -> Vec<u64> {
-        self.ideas.iter().map(|(label, _)| *label).collect()
+    pub(crate) fn indices(&self) -> Vec<u64> {
+        self.ideas.iter().map(|(index, _)| *index).collect()
     }
 
-    /// Whether the ideas shown are improved ones.
+    /// Returns whether the ideas are improved ones.
     pub(crate) fn is_about_improvements(&self) -> bool {
         self.ideas.iter().any(|(_, text)| text.contains("Better "))
     }
 }
 
-/// What the script does with a call.
+/// The outcome of a call.
 pub(crate) enum Reply {
     Json(Value),
     Fail(Error),
-    /// The reply comes after a while.
+    /// A delayed reply.
     After(Duration, Value),
     Never,
 }
 
 type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
 
-/// A router that answers from a script.
+/// A router whose script decides each outcome.
 pub(crate) struct Double {
     script: Box<Script>,
     pub(crate) asked: Mutex<Vec<Asked>>,
@@ -78,7 +78,7 @@ pub(crate) struct Double {
 }
 
 impl Double {
-    /// `script` gets the number of the call, from 0, and the call.
+    /// Creates a router. `script` gets the number of the call, from 0, and the request.
     pub(crate) fn new(script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Self {
         Self {
             script: Box::new(script),
@@ -88,17 +88,17 @@ impl Double {
         }
     }
 
-    /// Answers every call well.
+    /// Creates a router that answers every request correctly.
     pub(crate) fn honest() -> Self {
         Self::new(|_, asked| Reply::Json(honest(asked)))
     }
 
-    /// Every call so far.
+    /// Returns the requests so far.
     pub(crate) fn calls(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// The schemas asked with, in order.
+    /// Returns the names of the requested schemas, in order.
     pub(crate) fn schemas(&self) -> Vec<String> {
         self.calls().into_iter().map(|asked| asked.schema).collect()
     }
@@ -157,14 +157,14 @@ impl Drop for InFlight {
     }
 }
 
-/// The best answer to a call: every item tells by its words which idea it is about.
+/// Returns a correct reply. Every item mentions the title of its idea.
 pub(crate) fn honest(asked: &Asked) -> Value {
     match asked.schema.as_str() {
         "GeneratedIdeas" => {
             let count = usize::try_from(asked.document["minItems"].as_u64().unwrap()).unwrap();
             (1..).zip(&IDEAS[..count]).map(|(number, idea)| idea_item(number, idea)).collect()
         }
-        _ => asked.ideas.iter().map(|(label, text)| item(&asked.schema, *label, text)).collect(),
+        _ => asked.ideas.iter().map(|(index, text)| item(&asked.schema, *index, text)).collect(),
     }
 }
 
@@ -172,45 +172,45 @@ pub(crate) fn idea_item(number: u32, (title, description, _): &(&str, &str, f64)
     json!({"idea_number": number, "title": title, "description": description, "category": null})
 }
 
-fn item(schema: &str, label: u64, text: &str) -> Value {
+fn item(schema: &str, index: u64, text: &str) -> Value {
     let (title, _, score) = IDEAS.iter().find(|(title, ..)| text.contains(title)).expect("a known idea");
     let gain = if text.contains("Better ") { 0.5 } else { 0.0 };
     match schema {
         "CriticEvaluations" => json!({
-            "idea_index": label, "score": score + gain, "comment": format!("Judgement of {title} as it stands"),
+            "idea_index": index, "score": score + gain, "comment": format!("Judgement of {title} as it stands"),
         }),
         "AdvocacyBatch" => json!({
-            "idea_index": label,
+            "idea_index": index,
             "strengths": [{"title": format!("For {title}"), "description": "It is cheap."}],
             "opportunities": [],
             "addressing_concerns": [{"concern": "Too few people", "response": "They will come."}],
         }),
         "SkepticismBatch" => json!({
-            "idea_index": label,
+            "idea_index": index,
             "critical_flaws": [{"title": format!("Against {title}"), "description": "Nobody pays."}],
             "risks_and_challenges": [],
             "questionable_assumptions": [],
             "missing_considerations": [{"aspect": "Rain", "importance": "It is wet."}],
         }),
         "ImprovementBatch" => json!({
-            "idea_index": label,
+            "idea_index": index,
             "improved_title": format!("Better {title}"),
             "improved_description": format!("All of {title}, and a plan for winter."),
             "key_improvements": ["winter"],
         }),
         "DimensionEvaluations" => json!({
-            "idea_index": label, "feasibility": score, "innovation": 2.0, "impact": 7.0, "cost_effectiveness": 7.0,
+            "idea_index": index, "feasibility": score, "innovation": 2.0, "impact": 7.0, "cost_effectiveness": 7.0,
             "scalability": 7.0, "risk_assessment": 7.0, "timeline": 7.0, "summary": format!("Sides of {title}"),
         }),
-        _ if schema.ends_with("Inferences") => inference(label, title, 0.8),
-        other => panic!("no answer for {other}"),
+        _ if schema.ends_with("Inferences") => inference(index, title, 0.8),
+        other => panic!("no reply for {other}"),
     }
 }
 
-/// An inference of every type at once: what a type does not know, it leaves alone.
-pub(crate) fn inference(label: u64, title: &str, confidence: f64) -> Value {
+/// Returns an inference with the fields of every type. Each type ignores the fields of the others.
+pub(crate) fn inference(index: u64, title: &str, confidence: f64) -> Value {
     json!({
-        "idea_index": label,
+        "idea_index": index,
         "inference_chain": [format!("{title} exists"), "People use it"],
         "conclusion": format!("{title} works"),
         "confidence": confidence,
@@ -222,21 +222,21 @@ pub(crate) fn inference(label: u64, title: &str, confidence: f64) -> Value {
     })
 }
 
-/// The ideas under labels: a line `idea_index: N`, then `<idea>`, then the text up to `</idea>`.
+/// Returns the ideas in a prompt: each is a line `idea_index: N`, then `<idea>`, then the text up to `</idea>`.
 fn shown_ideas(prompt: &str) -> Vec<(u64, String)> {
     let mut ideas = Vec::new();
-    let mut label = None;
+    let mut index = None;
     let mut lines = prompt.lines();
     while let Some(line) = lines.next() {
         if let Some(number) = line.strip_prefix("idea_index: ") {
-            label = number.parse().ok();
+            index = number.parse().ok();
         } else if line == "<idea>"
-            && let Some(label) = label.take()
+            && let Some(index) = index.take()
         {
             let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "</idea>").collect();
-            ideas.push((label, text.join("\n")));
+            ideas.push((index, text.join("\n")));
         } else if line != "<idea>" {
-            label = None;
+            index = None;
         }
     }
     ideas

@@ -1,4 +1,4 @@
-//! The agents that rate and reason, against a scripted router; and what the improver makes of their words.
+//! The evaluator and the inference engine with a scripted router, and the use of their results by the improver.
 
 use crate::agents_double::{Double, IDEAS, Reply, honest, inference};
 use madspark::agents::{
@@ -16,11 +16,11 @@ fn ideas(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn defect_16_one_call_rates_every_idea_summaries_included() {
+async fn defect_16_one_call_scores_and_summarizes_every_idea() {
     let double = Double::honest();
     let answer = MultiDimensionalEvaluator { router: &double }.evaluate(&ideas(5), &BRIEF).await.unwrap();
     assert_eq!((answer.calls, double.calls().len()), (1, 1));
-    assert_eq!(double.calls()[0].labels(), [0, 1, 2, 3, 4]);
+    assert_eq!(double.calls()[0].indices(), [0, 1, 2, 3, 4]);
     for (index, (title, _, score)) in IDEAS.iter().enumerate().take(5) {
         let scores = answer.value.get(index).unwrap().unwrap();
         assert_eq!(scores.summary, format!("Sides of {title}"));
@@ -37,12 +37,12 @@ async fn defect_16_one_call_rates_every_idea_summaries_included() {
 }
 
 #[tokio::test]
-async fn only_ideas_without_scores_are_rated_again() {
+async fn only_ideas_without_scores_are_requested_again() {
     let double = Double::new(|call, asked| {
         let mut reply = honest(asked);
         let items = reply.as_array_mut().unwrap();
         if call == 0 {
-            // One is missing, one has two answers, one is about a stranger; the order is another.
+            // One item is missing, one has two versions, one is about an unknown idea, and the order is different.
             items.remove(1);
             items.push(json!({"idea_index": 9}));
             let mut second = items[1].clone();
@@ -53,14 +53,14 @@ async fn only_ideas_without_scores_are_rated_again() {
         Reply::Json(reply)
     });
     let answer = MultiDimensionalEvaluator { router: &double }.evaluate(&ideas(4), &BRIEF).await.unwrap();
-    assert_eq!(double.calls()[1].labels(), [1, 2]);
+    assert_eq!(double.calls()[1].indices(), [1, 2]);
     for (index, (title, ..)) in IDEAS.iter().enumerate().take(4) {
         assert_eq!(answer.value.get(index).unwrap().unwrap().summary, format!("Sides of {title}"));
     }
 }
 
 #[tokio::test]
-async fn scores_beyond_the_scale_are_clamped_and_no_scores_are_none() {
+async fn out_of_range_scores_are_clamped_and_invalid_ones_rejected() {
     let double = Double::new(|_, asked| {
         let mut reply = honest(asked);
         for item in reply.as_array_mut().unwrap() {
@@ -79,11 +79,11 @@ async fn scores_beyond_the_scale_are_clamped_and_no_scores_are_none() {
 }
 
 #[tokio::test]
-async fn defect_18_every_type_is_asked_about_every_idea() {
+async fn defect_18_every_type_is_requested_for_every_idea() {
     for kind in InferenceType::ALL {
         let double = Double::honest();
         let answer = LogicalInferenceEngine { router: &double }.infer(&ideas(4), kind, &BRIEF).await.unwrap();
-        assert_eq!((answer.calls, double.calls()[0].labels()), (1, vec![0, 1, 2, 3]), "{kind}");
+        assert_eq!((answer.calls, double.calls()[0].indices()), (1, vec![0, 1, 2, 3]), "{kind}");
         for (index, (title, ..)) in IDEAS.iter().enumerate().take(4) {
             let inference = answer.value.get(index).unwrap().unwrap();
             assert_eq!(inference.conclusion(), format!("{title} works"), "{kind}");
@@ -93,7 +93,7 @@ async fn defect_18_every_type_is_asked_about_every_idea() {
 }
 
 #[tokio::test]
-async fn each_type_hands_back_its_own_fields() {
+async fn each_type_has_its_own_fields() {
     let mut keys = Vec::new();
     for kind in InferenceType::ALL {
         let double = Double::honest();
@@ -121,12 +121,12 @@ async fn each_type_hands_back_its_own_fields() {
 }
 
 #[tokio::test]
-async fn a_failed_inference_is_a_reason_and_no_placeholder() {
+async fn a_failed_inference_is_a_reason_and_not_a_placeholder() {
     let double = Double::new(|_, asked| {
-        let about = |(label, text): &(u64, String)| {
+        let about = |(index, text): &(u64, String)| {
             let title = text.split(':').next().unwrap();
-            let confidence = if *label == 1 { 1.7 } else { 0.8 };
-            inference(*label, title, confidence)
+            let confidence = if *index == 1 { 1.7 } else { 0.8 };
+            inference(*index, title, confidence)
         };
         Reply::Json(asked.ideas.iter().map(about).collect())
     });
@@ -137,7 +137,7 @@ async fn a_failed_inference_is_a_reason_and_no_placeholder() {
 }
 
 #[tokio::test]
-async fn blank_inputs_fail_before_anything_is_sent() {
+async fn blank_inputs_are_rejected_before_anything_is_sent() {
     let double = Double::honest();
     let blank = Brief { topic: " ", ..BRIEF };
     let evaluator = MultiDimensionalEvaluator { router: &double };
@@ -153,12 +153,12 @@ async fn blank_inputs_fail_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn the_improver_is_told_of_weak_dimensions_and_conclusions() {
+async fn the_improver_gets_weak_dimensions_and_conclusions() {
     let double = Double::honest();
     let scores = MultiDimensionalEvaluator { router: &double }.evaluate(&ideas(1), &BRIEF).await.unwrap().value;
     let engine = LogicalInferenceEngine { router: &double };
     let inferred = engine.infer(&ideas(1), InferenceType::Full, &BRIEF).await.unwrap().value;
-    let told = ImproveInput {
+    let with_reasoning = ImproveInput {
         idea: ideas(1).remove(0),
         weak_dimensions: scores.get(0).unwrap().unwrap().weak_points(),
         inference: inferred.get(0).unwrap().unwrap().insight(),
@@ -166,7 +166,7 @@ async fn the_improver_is_told_of_weak_dimensions_and_conclusions() {
     };
     let plain = ImproveInput { idea: ideas(2).remove(1), ..ImproveInput::default() };
     let improver = StructuredIdeaGenerator { router: &double };
-    improver.improve_batch(&[told, plain.clone()], &BRIEF).await.unwrap();
+    improver.improve_batch(&[with_reasoning, plain.clone()], &BRIEF).await.unwrap();
     let prompt = &double.calls()[2].prompt;
     assert!(prompt.contains("Mend the weak dimensions first"), "{prompt}");
     assert!(prompt.contains("<weak_dimensions>\ninnovation: 2 of 10\n</weak_dimensions>"), "{prompt}");
@@ -180,7 +180,7 @@ async fn the_improver_is_told_of_weak_dimensions_and_conclusions() {
 }
 
 #[tokio::test]
-async fn a_named_language_beats_that_of_the_topic() {
+async fn a_given_language_overrides_that_of_the_topic() {
     let double = Double::honest();
     let brief = Brief { language: Some(Language::named("ja").unwrap()), ..BRIEF };
     MultiDimensionalEvaluator { router: &double }.evaluate(&ideas(1), &brief).await.unwrap();
@@ -189,9 +189,9 @@ async fn a_named_language_beats_that_of_the_topic() {
     assert!(!prompt.contains("language of the topic, which"), "{prompt}");
 }
 
-/// One whole prompt of every kind, word for word: a change of words must be seen and meant.
+/// Snapshots of one prompt of every type.
 #[tokio::test]
-async fn prompts_are_as_recorded() {
+async fn prompts_match_their_snapshots() {
     let double = Double::new(|_, asked| match asked.schema.as_str() {
         "Improvement" => Reply::Fail(Error::new(ErrorKind::Overloaded, "not needed")),
         _ => Reply::Json(honest(asked)),
@@ -203,13 +203,13 @@ async fn prompts_are_as_recorded() {
     for kind in InferenceType::ALL {
         LogicalInferenceEngine { router: &double }.infer(&two, kind, &brief).await.unwrap();
     }
-    let case = ImproveInput {
+    let input = ImproveInput {
         idea: two[0].clone(),
         weak_dimensions: rated.get(0).unwrap().unwrap().weak_points(),
         inference: "• It is cheap\n→ It will last".to_owned(),
         ..ImproveInput::default()
     };
-    StructuredIdeaGenerator { router: &double }.improve(&case, &brief).await.unwrap_err();
+    StructuredIdeaGenerator { router: &double }.improve(&input, &brief).await.unwrap_err();
     let recorded = [
         ("DimensionEvaluations", include_str!("fixtures/prompts/DimensionEvaluations.txt")),
         ("FullInferences", include_str!("fixtures/prompts/FullInferences.txt")),

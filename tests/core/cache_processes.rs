@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache_setting::{DAY, TempFolder, config, entry, key, load, put};
+use crate::cache_support::{DAY, TempFolder, config, entry, key, load, put};
 use madspark::cache::Cache;
 use madspark::config;
 

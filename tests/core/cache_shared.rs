@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::cache_setting::{DAY, TempFolder, entry, key, load, put};
+use crate::cache_support::{DAY, TempFolder, entry, key, load, put};
 use madspark::cache::{Cache, Stats, Store};
 use madspark::config::{self, Secret};
 
@@ -67,7 +67,7 @@ impl Server {
         let url = Secret::new(&format!("redis://{password}127.0.0.1:{}/3", self.port));
         // A new folder each time, as on another machine.
         let dir = folder.path().join(fastrand::u64(..).to_string());
-        config::Cache { url: Some(url), ..crate::cache_setting::config(&dir) }
+        config::Cache { url: Some(url), ..crate::cache_support::config(&dir) }
     }
 }
 

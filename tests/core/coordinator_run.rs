@@ -103,7 +103,7 @@ async fn the_whole_story() {
     assert_eq!(temperatures, [1.3, 0.4, 1.0, 1.0, 1.3, 0.4]);
     assert_eq!(calls.iter().map(|asked| asked.parts).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 0]);
     assert!(calls.iter().all(|asked| asked.prompt.contains("<context>\nNo money\n</context>")));
-    assert_eq!(calls[1].labels(), [0, 1, 2, 3, 4]);
+    assert_eq!(calls[1].indices(), [0, 1, 2, 3, 4]);
     let shown = |call: usize, text: &str| assert!(calls[call].prompt.contains(text), "{}", calls[call].prompt);
     shown(2, "Score: 9.1 of 10\nJudgement of Night library");
     shown(3, "For Night library");
@@ -167,20 +167,20 @@ async fn distorted_replies_put_nothing_on_another_idea() {
                 .collect()
         }),
         ("short at first", |asked, items| {
-            let skipped = usize::from(asked.labels().len() > 1);
+            let skipped = usize::from(asked.indices().len() > 1);
             items.into_iter().skip(skipped).collect()
         }),
         ("every item twice", |_, items| items.iter().chain(&items).cloned().collect()),
         ("two different items at first", |asked, mut items| {
             if items.len() > 2 {
-                items[0]["idea_index"] = json!(asked.labels()[1]);
+                items[0]["idea_index"] = json!(asked.indices()[1]);
             }
             items
         }),
         ("over-long", |asked, mut items| {
             for stranger in 1..=3 {
                 let mut item = items[0].clone();
-                item["idea_index"] = json!(asked.labels().last().unwrap() + 1 + stranger);
+                item["idea_index"] = json!(asked.indices().last().unwrap() + 1 + stranger);
                 items.insert(0, item);
             }
             items
@@ -314,7 +314,7 @@ async fn one_candidate_without_an_improvement_does_not_stop_the_others() {
     assert_eq!(failed_stages(roof), [Stage::Improvement]);
     assert_eq!((&roof.improved_idea, roof.improved_score, roof.similarity_score), (&None, None, None));
     candidates.iter().for_each(assert_about_itself);
-    assert_eq!(double.calls().last().unwrap().labels(), [0, 1], "only the improved ideas are evaluated again");
+    assert_eq!(double.calls().last().unwrap().indices(), [0, 1], "only the improved ideas are evaluated again");
 }
 
 #[tokio::test]
@@ -337,7 +337,7 @@ async fn duplicates_are_dropped_before_they_are_evaluated() {
         .calls()
         .iter()
         .filter(|asked| asked.schema == "CriticEvaluations" && !asked.is_about_improvements())
-        .map(|asked| asked.labels().len())
+        .map(|asked| asked.indices().len())
         .collect();
     assert_eq!(evaluated, [2, 5]);
 }
@@ -430,7 +430,7 @@ async fn a_stages_own_limit_fails_that_stage_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_question_that_hangs_does_not_lose_the_first_answer() {
-    let double = Double::new(|_, asked| match (asked.schema.as_str(), asked.labels().len()) {
+    let double = Double::new(|_, asked| match (asked.schema.as_str(), asked.indices().len()) {
         ("AdvocacyBatch", 3) => Reply::Json(honest(asked).as_array().unwrap()[1..].to_vec().into()),
         ("AdvocacyBatch", _) => Reply::Never,
         _ => Reply::Json(honest(asked)),

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod agents_ask;
 mod agents_double;
 mod agents_reasoning;
+mod agents_requests;
 mod architecture;
 mod cache_processes;
-mod cache_setting;
 mod cache_shared;
+mod cache_support;
 mod coordinator_flow;
 mod coordinator_run;
 mod model_facts;

@@ -1,4 +1,4 @@
-"""The five agents: classes, and the functions of the existing package."""
+"""The five main agents: classes, and the functions of the previous package."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
     return madspark_router(primary_provider="ollama", fallback_enabled=False)
 
 
-def labelled(*items: dict[str, Any]) -> list[dict[str, Any]]:
+def indexed(*items: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"idea_index": at, **item} for at, item in enumerate(items)]
 
 
@@ -67,7 +67,7 @@ def test_generate_ideas(router: LLMRouter, madspark_simulator: Simulator) -> Non
 
 
 def test_evaluate_ideas(router: LLMRouter, madspark_simulator: Simulator) -> None:
-    reply = labelled(evaluation(7.26, "Amber"), {**evaluation(4, "Copper"), "strengths": ["cool"]})
+    reply = indexed(evaluation(7.26, "Amber"), {**evaluation(4, "Copper"), "strengths": ["cool"]})
     script(madspark_simulator, "evaluation", reply, reply, reply)
     text, tokens = evaluate_ideas("Amber\nCopper", TOPIC, router=router)
     assert tokens == router.get_metrics()["total_tokens"] > 0
@@ -137,14 +137,14 @@ def test_skeptic(router: LLMRouter, madspark_simulator: Simulator) -> None:
 @pytest.mark.parametrize("improve", [improve_idea, improve_idea_structured])
 def test_improve(improve: Callable[..., str], router: LLMRouter, madspark_simulator: Simulator) -> None:
     script(madspark_simulator, "improvement", *[improvement("Amber")] * 3)
-    given = ("Amber", "Score 7", "It is cool", "It is dear", TOPIC)
-    found = schemas.Improvement.model_validate_json(improve(*given, router=router))
+    arguments = ("Amber", "Score 7", "It is cool", "It is dear", TOPIC)
+    found = schemas.Improvement.model_validate_json(improve(*arguments, router=router))
     assert found == schemas.Improvement.model_validate(improvement("Amber"))
-    text = improve(*given, use_structured_output=False, router=router)
+    text = improve(*arguments, use_structured_output=False, router=router)
     assert text == "Better Amber: All that Amber can become"
-    assert agents.StructuredIdeaGenerator(router).improve(*given) == found
-    for tag, said in {"evaluation": "Score 7", "advocacy": "It is cool", "skepticism": "It is dear"}.items():
-        assert f"<{tag}>\n{said}\n</{tag}>" in madspark_simulator.requests[0].prompt
+    assert agents.StructuredIdeaGenerator(router).improve(*arguments) == found
+    for tag, text in {"evaluation": "Score 7", "advocacy": "It is cool", "skepticism": "It is dear"}.items():
+        assert f"<{tag}>\n{text}\n</{tag}>" in madspark_simulator.requests[0].prompt
 
 
 BATCHES: list[tuple[Callable[..., Any], str, Callable[[str], dict[str, Any]], str | None]] = [
@@ -163,33 +163,33 @@ def test_batches(
     router: LLMRouter,
     madspark_simulator: Simulator,
 ) -> None:
-    reply = labelled(make("Amber"), make("Copper"))
+    reply = indexed(make("Amber"), make("Copper"))
     script(madspark_simulator, stage, reply[::-1])
     cases = [{"idea": "Amber", "evaluation": "7"}, {"idea": "Copper", "critique": "4", "advocacy": ["cool"]}]
     found, tokens = batch(cases, TOPIC, router=router)
     assert tokens == router.get_metrics()["total_tokens"] > 0
-    told = [{key: value for key, value in item.items() if value is not None} for item in found]
-    assert [item.get("formatted") for item in told] == [text, text and text.replace("Amber", "Copper")]
-    assert [{key: value for key, value in item.items() if key != "formatted"} for item in told] == reply
+    items = [{key: value for key, value in item.items() if value is not None} for item in found]
+    assert [item.get("formatted") for item in items] == [text, text and text.replace("Amber", "Copper")]
+    assert [{key: value for key, value in item.items() if key != "formatted"} for item in items] == reply
     assert len(madspark_simulator.requests) == 1
 
 
 @pytest.mark.parametrize(("batch", "stage", "make", "text"), BATCHES)
-def test_a_batch_leaves_out_what_never_came(
+def test_a_batch_leaves_out_missing_items(
     batch: Callable[..., Any],
     stage: str,
     make: Callable[[str], dict[str, Any]],
-    text: str | None,  # noqa: ARG001  (of the shared table)
+    text: str | None,  # noqa: ARG001  (from the shared table)
     router: LLMRouter,
     madspark_simulator: Simulator,
 ) -> None:
-    lone = labelled(make("Amber"))
-    script(madspark_simulator, stage, lone, lone, lone)
+    single = indexed(make("Amber"))
+    script(madspark_simulator, stage, single, single, single)
     found, _ = batch([{"idea": "Amber"}, {"idea": "Copper"}], TOPIC, router=router)
     assert [item["idea_index"] for item in found] == [0]
 
 
-def test_the_router_cannot_be_left_out(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_use_router_false_is_rejected(router: LLMRouter, madspark_simulator: Simulator) -> None:
     for call in (
         lambda: generate_ideas(TOPIC, use_router=False, router=router),
         lambda: evaluate_ideas("one", TOPIC, use_router=False, router=router),
@@ -227,13 +227,13 @@ BLANK: list[Callable[[LLMRouter], object]] = [
 def test_blank_inputs_send_nothing(
     call: Callable[[LLMRouter], object], router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  (each has words of its own)
+    with pytest.raises(ValueError):  # noqa: PT011  (the messages differ)
         call(router)
     assert madspark_simulator.requests == []
     assert router.get_metrics()["total_requests"] == 0
 
 
-def test_wrong_types_are_named(router: LLMRouter) -> None:
+def test_wrong_types_are_reported(router: LLMRouter) -> None:
     with pytest.raises(TypeError, match="ideas must be a list of texts"):
         agents.Critic(router).evaluate("one", TOPIC)
     with pytest.raises(TypeError, match="idea must be a str, not int"):

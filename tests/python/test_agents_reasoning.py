@@ -1,4 +1,4 @@
-"""The agents that rate and reason, and what the improver is told of their words."""
+"""The evaluator and the inference engine, and the use of their results by the improver."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
     return madspark_router(primary_provider="ollama", fallback_enabled=False)
 
 
-def test_defect_16_one_call_rates_every_idea(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_defect_16_one_call_scores_every_idea(router: LLMRouter, madspark_simulator: Simulator) -> None:
     values = [2.0, 9.0, 4.0, 7.0, 8.0, 5.0, 6.0]
     reply = [
         {"idea_index": at, **dimensions(7, name), **dict(zip(DIMENSIONS, values, strict=True))}
@@ -52,7 +52,7 @@ def test_defect_16_one_call_rates_every_idea(router: LLMRouter, madspark_simulat
         assert one.weak_dimensions == ["feasibility", "impact", "risk_assessment"]
 
 
-def test_scores_beyond_the_scale_are_its_ends(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_out_of_range_scores_are_clamped(router: LLMRouter, madspark_simulator: Simulator) -> None:
     wild = {**dimensions(7, "Amber"), "impact": 0, "timeline": 10}
     script(madspark_simulator, "multi_dimensional", [{"idea_index": 0, **wild}])
     (one,) = MultiDimensionalEvaluator(router).evaluate(IDEAS[:1], TOPIC)
@@ -66,7 +66,7 @@ def test_scores_beyond_the_scale_are_its_ends(router: LLMRouter, madspark_simula
 
 
 @pytest.mark.parametrize("kind", INFERENCE_TYPES)
-async def test_defect_18_every_type_is_asked_about_every_idea(
+async def test_defect_18_every_type_is_requested_for_every_idea(
     kind: str, router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
     reply = [{"idea_index": at, **inference(name)} for at, name in enumerate(IDEAS)]
@@ -100,7 +100,9 @@ def test_defect_18_placeholders_never_pass() -> None:
     assert not passes(made(0.49))
 
 
-def test_wrong_arguments_fail_before_anything_is_sent(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_invalid_arguments_are_rejected_before_anything_is_sent(
+    router: LLMRouter, madspark_simulator: Simulator
+) -> None:
     evaluator, engine = MultiDimensionalEvaluator(router), LogicalInferenceEngine(router)
     for call in (
         lambda: evaluator.evaluate(IDEAS, " "),
@@ -118,27 +120,27 @@ def test_wrong_arguments_fail_before_anything_is_sent(router: LLMRouter, madspar
     assert madspark_simulator.requests == []
 
 
-async def test_every_agent_can_be_told_a_language(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_every_agent_accepts_a_language(router: LLMRouter, madspark_simulator: Simulator) -> None:
     case = [{"idea": "Amber"}]
-    told: Any = {"language": "ja"}
-    IdeaGenerator(router).generate(TOPIC, **told)
-    await IdeaGenerator(router).agenerate(TOPIC, **told)
-    Critic(router).evaluate(IDEAS, TOPIC, **told)
-    await Critic(router).aevaluate(IDEAS, TOPIC, **told)
-    Advocate(router).advocate("Amber", "", TOPIC, **told)
-    await Advocate(router).aadvocate("Amber", "", TOPIC, **told)
-    Advocate(router).advocate_batch(case, TOPIC, **told)
-    await Advocate(router).aadvocate_batch(case, TOPIC, **told)
-    Skeptic(router).criticize("Amber", "", TOPIC, **told)
-    await Skeptic(router).acriticize("Amber", "", TOPIC, **told)
-    Skeptic(router).criticize_batch(case, TOPIC, **told)
-    await Skeptic(router).acriticize_batch(case, TOPIC, **told)
-    StructuredIdeaGenerator(router).improve("Amber", "", "", "", TOPIC, **told)
-    await StructuredIdeaGenerator(router).aimprove("Amber", "", "", "", TOPIC, **told)
-    MultiDimensionalEvaluator(router).evaluate(IDEAS, TOPIC, **told)
-    await MultiDimensionalEvaluator(router).aevaluate(IDEAS, TOPIC, **told)
-    LogicalInferenceEngine(router).infer(IDEAS, TOPIC, **told)
-    await LogicalInferenceEngine(router).ainfer(IDEAS, TOPIC, **told)
+    options: Any = {"language": "ja"}
+    IdeaGenerator(router).generate(TOPIC, **options)
+    await IdeaGenerator(router).agenerate(TOPIC, **options)
+    Critic(router).evaluate(IDEAS, TOPIC, **options)
+    await Critic(router).aevaluate(IDEAS, TOPIC, **options)
+    Advocate(router).advocate("Amber", "", TOPIC, **options)
+    await Advocate(router).aadvocate("Amber", "", TOPIC, **options)
+    Advocate(router).advocate_batch(case, TOPIC, **options)
+    await Advocate(router).aadvocate_batch(case, TOPIC, **options)
+    Skeptic(router).criticize("Amber", "", TOPIC, **options)
+    await Skeptic(router).acriticize("Amber", "", TOPIC, **options)
+    Skeptic(router).criticize_batch(case, TOPIC, **options)
+    await Skeptic(router).acriticize_batch(case, TOPIC, **options)
+    StructuredIdeaGenerator(router).improve("Amber", "", "", "", TOPIC, **options)
+    await StructuredIdeaGenerator(router).aimprove("Amber", "", "", "", TOPIC, **options)
+    MultiDimensionalEvaluator(router).evaluate(IDEAS, TOPIC, **options)
+    await MultiDimensionalEvaluator(router).aevaluate(IDEAS, TOPIC, **options)
+    LogicalInferenceEngine(router).infer(IDEAS, TOPIC, **options)
+    await LogicalInferenceEngine(router).ainfer(IDEAS, TOPIC, **options)
     assert len(madspark_simulator.requests) == 18
     for request in madspark_simulator.requests:
         assert "Write every text in Japanese, whatever the language of the topic.\n" in request.prompt
@@ -149,17 +151,17 @@ async def test_every_agent_can_be_told_a_language(router: LLMRouter, madspark_si
 
 
 @pytest.mark.parametrize("make", [SyncRouter, AsyncRouter])
-async def test_a_router_of_the_callers_own(make: type[SyncRouter]) -> None:
-    own = make()
-    rated = await MultiDimensionalEvaluator(own).aevaluate(IDEAS, TOPIC)
-    reasoned = await LogicalInferenceEngine(own).ainfer(IDEAS, TOPIC, "", "causal")
+async def test_a_custom_router(make: type[SyncRouter]) -> None:
+    router = make()
+    rated = await MultiDimensionalEvaluator(router).aevaluate(IDEAS, TOPIC)
+    reasoned = await LogicalInferenceEngine(router).ainfer(IDEAS, TOPIC, "", "causal")
     assert [one.overall_score for one in rated] == pytest.approx([5, 5.5, 6])
     assert [type(one) for one in reasoned] == [schemas.CausalInference] * 3
-    assert [asked["schema"].__name__ for asked in own.asked] == ["DimensionEvaluations", "CausalInferences"]
+    assert [asked["schema"].__name__ for asked in router.asked] == ["DimensionEvaluations", "CausalInferences"]
 
 
 @pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
-def test_every_provider_takes_the_schemas(
+def test_every_provider_accepts_the_schemas(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
@@ -169,14 +171,14 @@ def test_every_provider_takes_the_schemas(
     assert len(madspark_simulator.requests) == 1 + len(INFERENCE_TYPES)
 
 
-def test_a_reasoning_engine_hands_out_its_agents(router: LLMRouter) -> None:
+def test_a_reasoning_engine_exposes_its_agents(router: LLMRouter) -> None:
     engine = ReasoningEngine(router, "causal", 0.0)
     assert engine.multi_dimensional_evaluator.router is router
     assert engine.logical_inference_engine.router is router
     assert (engine.inference_type, engine.confidence_threshold) == ("causal", 0.0)
 
 
-def test_the_improver_is_told_of_weak_dimensions(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_the_improver_gets_weak_dimensions(router: LLMRouter, madspark_simulator: Simulator) -> None:
     inferred = schemas.FullInference.model_validate({"idea_index": 0, **inference("Amber")})
     StructuredIdeaGenerator(router).improve(
         "Amber", "", "", "", TOPIC, weak_dimensions=["innovation"], inference=inferred.conclusion

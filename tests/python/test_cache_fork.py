@@ -1,4 +1,4 @@
-"""A process that forks with the cache open: parent and child go on, each with files of its own."""
+"""Forking with an open cache: parent and child continue, each with its own files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from madspark import LLMConfig
 from madspark.llm import cache
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="open files are looked up in /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lists open files in /proc")
 
 _TABLES = """
 PRAGMA auto_vacuum = INCREMENTAL;
@@ -30,7 +30,7 @@ PRAGMA user_version = 1;
 
 @pytest.fixture
 def config(tmp_path: Path) -> LLMConfig:
-    """A cache with two answers in it."""
+    """A cache with two answers."""
     with sqlite3.connect(tmp_path / "answers.sqlite3") as database:
         database.executescript(_TABLES)
     database.close()
@@ -43,7 +43,7 @@ def _open_files(folder: str) -> set[str]:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_child_has_none_of_the_parents_files_and_both_go_on(config: LLMConfig) -> None:
+def test_a_child_inherits_no_files_and_both_processes_continue(config: LLMConfig) -> None:
     assert cache.stats(config)["disk_entries"] == 2
     assert _open_files(config.cache_dir)
     for _ in range(3):
@@ -55,7 +55,7 @@ def test_a_child_has_none_of_the_parents_files_and_both_go_on(config: LLMConfig)
                 code = 0 if not inherited and cache.stats(config)["disk_entries"] == 2 else 2
             finally:
                 os._exit(code)
-        # The parent does not wait for its child to be done.
+        # The parent uses the cache before its child has ended.
         assert cache.stats(config)["disk_entries"] == 2
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert cache.clear(config) == 2

@@ -1,4 +1,4 @@
-"""What is said about the response cache: fields, arguments, the environment, the command line."""
+"""Settings of the response cache: fields, arguments, environment and command line."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from madspark.llm import cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PASSWORD = "word-of-the-cache"  # noqa: S105  # a made-up one
+PASSWORD = "the-password"  # noqa: S105  # a made-up one
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
+def test_the_defaults_match_the_contract() -> None:
     config = LLMConfig()
-    told = (
+    defaults = (
         config.cache_enabled,
         config.cache_ttl_seconds,
         config.cache_max_size_mb,
         config.cache_dir,
         config.cache_url,
     )
-    assert told == (True, 86400, 1000, "~/.cache/madspark/llm", None)
+    assert defaults == (True, 86400, 1000, "~/.cache/madspark/llm", None)
     assert type(config.cache_ttl_seconds) is int
 
 
-def test_the_fields_stand_where_the_contract_has_them() -> None:
+def test_the_order_of_the_fields_matches_the_contract() -> None:
     config = LLMConfig(
         "auto", "fast", True, "http://h", "a", "b", 1.0, None, "g", 0.5, False, 60, 5, "/srv/c", cache_url="redis://h"
     )
@@ -50,7 +50,7 @@ def test_the_fields_stand_where_the_contract_has_them() -> None:
     ]
 
 
-def test_a_configuration_with_a_cache_is_a_value() -> None:
+def test_a_configuration_with_a_cache_has_value_semantics() -> None:
     config = LLMConfig(cache_dir=Path("/srv/c"), cache_ttl_seconds=0.5, cache_url=f"rediss://u:{PASSWORD}@h:1/2")
     assert config.cache_dir == "/srv/c"
     assert config.cache_ttl_seconds == 0.5
@@ -61,7 +61,7 @@ def test_a_configuration_with_a_cache_is_a_value() -> None:
     assert config.replace(cache_url=None) != config
 
 
-def test_the_password_of_the_server_is_not_shown() -> None:
+def test_the_password_of_the_server_is_hidden() -> None:
     config = LLMConfig(cache_url=f"redis://:{PASSWORD}@cache:6380/2")
     assert PASSWORD not in repr(config)
     assert "@cache:6380/2" in repr(config)
@@ -88,12 +88,12 @@ def test_the_password_of_the_server_is_not_shown() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_work_is_refused_at_once(wrong: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         LLMConfig(**wrong)
 
 
-def test_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_configures_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MADSPARK_CACHE_ENABLED", "false")
     monkeypatch.setenv("MADSPARK_CACHE_TTL", "60")
     monkeypatch.setenv("MADSPARK_CACHE_MAX_SIZE_MB", "7")
@@ -105,7 +105,7 @@ def test_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.cache
-def test_an_argument_beats_the_configuration() -> None:
+def test_an_argument_overrides_the_configuration() -> None:
     assert LLMRouter(config=LLMConfig()).cache_enabled
     assert not LLMRouter(config=LLMConfig(cache_enabled=False)).cache_enabled
     assert LLMRouter(cache_enabled=True, config=LLMConfig(cache_enabled=False)).cache_enabled
@@ -113,7 +113,7 @@ def test_an_argument_beats_the_configuration() -> None:
     assert "cache_enabled=False" in repr(LLMRouter(None, None, False, LLMConfig()))
 
 
-def test_the_health_of_the_cache_is_told(madspark_router: Callable[..., LLMRouter], tmp_path: Path) -> None:
+def test_the_health_of_the_cache_is_reported(madspark_router: Callable[..., LLMRouter], tmp_path: Path) -> None:
     assert madspark_router().health_status()["cache"] == {"enabled": False, "stats": None}
     folder = tmp_path / "cache"
     found = madspark_router(cache_enabled=True, cache_dir=folder).health_status()["cache"]
@@ -121,10 +121,10 @@ def test_the_health_of_the_cache_is_told(madspark_router: Callable[..., LLMRoute
     assert found["stats"] is not None
     assert set(found["stats"]) == set(cache.CacheStats.__annotations__)
     assert (found["stats"]["disk_entries"], found["stats"]["dir"]) == (0, str(folder))
-    assert not folder.exists(), "who only looks makes nothing"
+    assert not folder.exists(), "reading the status creates nothing"
 
 
-async def test_the_health_of_the_cache_is_told_to_coroutines(
+async def test_coroutines_report_the_health_of_the_cache(
     madspark_router: Callable[..., LLMRouter], tmp_path: Path
 ) -> None:
     found = await madspark_router(cache_enabled=True, cache_dir=tmp_path / "cache").ahealth_status()
@@ -132,13 +132,13 @@ async def test_the_health_of_the_cache_is_told_to_coroutines(
     assert found["cache"]["stats"]["disk_entries"] == 0
 
 
-def test_an_empty_cache_can_be_looked_at_and_cleared(tmp_path: Path) -> None:
+def test_an_empty_cache_has_statistics_and_can_be_cleared(tmp_path: Path) -> None:
     config = LLMConfig(cache_dir=tmp_path / "cache")
     assert cache.stats(config)["disk_entries"] == 0
     assert cache.clear(config) == 0
 
 
-def test_the_command_tells_what_the_cache_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_contents_of_the_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "stats", "--cache-dir", str(tmp_path / "cache")]) == 0
     out = capsys.readouterr().out
     assert str(tmp_path / "cache") in out
@@ -147,7 +147,7 @@ def test_the_command_tells_what_the_cache_holds(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out == "removed 0 answers\n"
 
 
-def test_the_command_takes_the_cache_of_the_environment(
+def test_the_command_uses_the_cache_of_the_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MADSPARK_CACHE_DIR", str(tmp_path / "of the environment"))
@@ -159,7 +159,7 @@ def test_the_command_takes_the_cache_of_the_environment(
     assert PASSWORD not in out
 
 
-def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_an_unusable_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "file"
     file.write_text("in the way")
     (tmp_path / "folder").mkdir()
@@ -173,7 +173,7 @@ def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("arguments", [["cache"], ["cache", "fill"], ["cache", "stats", "--cache-dir", " "]], ids=str)
-def test_a_wrong_command_line_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_command_line_is_rejected(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(arguments)
     assert raised.value.code == 2

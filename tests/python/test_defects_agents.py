@@ -1,4 +1,4 @@
-"""Defects of the existing system that the agents must not have again, by their numbers in the contract."""
+"""Defects of the previous package that must not recur in the agents, by their numbers in the contract."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def by_index(found: list[Any]) -> dict[int, Any]:
     return {item["idea_index"]: item for item in items}
 
 
-# Stage, an item about an idea, how to ask, where the item names its idea.
+# By stage: an item about an idea, the call, and the text of an item that names its idea.
 BATCHES: dict[str, tuple[Callable[[str], dict[str, Any]], Callable[[LLMRouter], list[Any]], Callable[[Any], str]]] = {
     "evaluation": (
         lambda about: evaluation(7, about),
@@ -85,8 +85,8 @@ def test_defect_9_ideas_are_counted_and_not_lines(madspark_router: Make, madspar
     (request,) = madspark_simulator.requests
     assert labels(request.prompt) == [0, 1, 2]
     assert "exactly 3 items" in request.prompt
-    told = [(one.idea_index, one.score, one.comment.rsplit(" ", 1)[1]) for one in found]
-    assert told == [(0, 5, "Amber"), (1, 6, "Bramble"), (2, 7, "Copper")]
+    items = [(one.idea_index, one.score, one.comment.rsplit(" ", 1)[1]) for one in found]
+    assert items == [(0, 5, "Amber"), (1, 6, "Bramble"), (2, 7, "Copper")]
 
 
 @pytest.mark.parametrize("stage", BATCHES)
@@ -95,9 +95,9 @@ def test_defect_10_items_are_matched_by_their_index(
 ) -> None:
     make, ask, about = BATCHES[stage]
     items = [{"idea_index": at, **make(name)} for at, name in enumerate(IDEAS)]
-    # In another order, about a stranger, two answers for one idea, and a broken item.
-    stranger, second, broken = {**items[0], "idea_index": 9}, {**make("Other"), "idea_index": 1}, {"idea_index": 2}
-    reply = [items[3], stranger, items[1], broken, items[0], second]
+    # In another order, with an unknown idea, two items for one idea, and an invalid item.
+    unknown, second, invalid = {**items[0], "idea_index": 9}, {**make("Other"), "idea_index": 1}, {"idea_index": 2}
+    reply = [items[3], unknown, items[1], invalid, items[0], second]
     script(madspark_simulator, stage, reply, [items[2], items[1]])
     found = by_index(ask(madspark_router(primary_provider="ollama", fallback_enabled=False)))
     first, again = madspark_simulator.requests
@@ -117,8 +117,8 @@ async def test_defect_17_the_skeptic_sees_the_advocacy(madspark_router: Make, ma
             await AsyncCoordinator(router=router).run_workflow(TOPIC, enhanced_reasoning=True)
         else:
             Coordinator(router=router).run_workflow(TOPIC, enhanced_reasoning=True)
-        told = dict(zip(stages(madspark_simulator.requests), madspark_simulator.requests, strict=True))
-        prompt = told["skepticism"].prompt
+        by_stage = dict(zip(stages(madspark_simulator.requests), madspark_simulator.requests, strict=True))
+        prompt = by_stage["skepticism"].prompt
         assert "Praise 0 in more words" in prompt
         assert "Praise 1 in more words" in prompt
 

@@ -1,4 +1,4 @@
-"""Answers from the cache: who is given one, who is not, and what equal calls share that are made at the same time."""
+"""The response cache of a router: hits, misses, and concurrent identical calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cache
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
     score: float = Field(ge=0, le=10)
@@ -30,13 +30,13 @@ class Idea(BaseModel):
 
 @pytest.fixture
 def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRouter]:
-    """Make routers that share a cache of the test's own."""
+    """Makes routers that share the cache of the test."""
 
     def make(
         provider: ProviderName = "ollama", fallback: bool = False, cache: bool | None = None, **fields: Any
     ) -> LLMRouter:
         options = {name: fields.pop(name) for name in ("deadline", "hedge_after", "budget") if name in fields}
-        given: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "ollama_host": madspark_simulator.ollama_url,
             "gemini_base_url": madspark_simulator.gemini_url,
             "gemini_api_key": "key-of-the-test-0123456789",
@@ -47,20 +47,20 @@ def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRo
             "anthropic_api_key": "key-of-the-test-0123456789",
             "cache_dir": tmp_path / "answers",
         }
-        return LLMRouter(provider, fallback, cache, config=LLMConfig(**given | fields), **options)
+        return LLMRouter(provider, fallback, cache, config=LLMConfig(**settings | fields), **options)
 
     return make
 
 
 async def until(is_reached: Callable[[], bool]) -> None:
-    """Let other tasks run until something is so."""
+    """Let other tasks run until a condition is reached."""
     async with asyncio.timeout(30):
         while not is_reached():  # noqa: ASYNC110  (counters have no event)
             await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
-async def test_the_second_call_is_answered_without_a_request(
+async def test_the_second_call_sends_no_request(
     provider: str, router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     text, first = await router(provider).agenerate("hello")
@@ -104,7 +104,7 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("call", "config"), [row[1:] for row in DIFFERENT], ids=[row[0] for row in DIFFERENT])
-async def test_another_question_is_asked(
+async def test_a_different_request_is_sent(
     call: dict[str, Any], config: dict[str, Any], router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     await router("gemini").agenerate("hello")
@@ -113,7 +113,7 @@ async def test_another_question_is_asked(
     assert len(questions(madspark_simulator)) == 2
 
 
-async def test_folders_know_nothing_of_each_other(
+async def test_folders_do_not_share_answers(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path
 ) -> None:
     await router().agenerate("hello")
@@ -123,7 +123,7 @@ async def test_folders_know_nothing_of_each_other(
 
 
 @pytest.mark.parametrize("off", ["call", "router", "config"])
-async def test_who_does_not_want_the_cache_neither_reads_nor_fills_it(
+async def test_a_disabled_cache_is_neither_read_nor_written(
     off: str, router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     without = router(cache=False if off == "router" else None, cache_enabled=off != "config")
@@ -132,7 +132,7 @@ async def test_who_does_not_want_the_cache_neither_reads_nor_fills_it(
         await without.agenerate("hello", use_cache=choice)
         await without.agenerate_structured("an idea", Idea, use_cache=choice)
     assert len(questions(madspark_simulator)) == 4
-    # A call may want it where its router does not.
+    # A call can enable the cache that its router disables.
     _, response = await without.agenerate("hello", use_cache=True)
     assert not response.cached
     _, response = await without.agenerate("hello", use_cache=True)
@@ -140,14 +140,16 @@ async def test_who_does_not_want_the_cache_neither_reads_nor_fills_it(
     assert len(questions(madspark_simulator)) == 5
 
 
-async def test_an_answer_grows_too_old(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+async def test_an_expired_answer_is_requested_again(
+    router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     await router().agenerate("hello")
     _, response = await router(cache_ttl_seconds=1e-6).agenerate("hello")
     assert not response.cached
     assert len(questions(madspark_simulator)) == 2
 
 
-async def test_what_the_callers_model_does_not_take_any_more_is_asked_anew(
+async def test_a_cached_answer_that_is_rejected_is_requested_again(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     is_strict = False
@@ -169,14 +171,14 @@ async def test_what_the_callers_model_does_not_take_any_more_is_asked_anew(
     madspark_simulator.on("ollama", text='{"title": "new"}')
     idea, response = await router().agenerate_structured("an idea", Picky)
     assert (idea.title, response.cached, len(response.attempts)) == ("new", False, 1)
-    # Asked as at first, not to correct what it had answered long ago.
+    # The request is the original one, not a repair of the cached answer.
     first, second = questions(madspark_simulator)
     assert first.body == second.body
     idea, response = await router().agenerate_structured("an idea", Picky)
     assert (idea.title, response.cached) == ("new", True)
 
 
-async def test_a_mended_answer_and_a_corrected_one_are_kept_as_they_were_taken(
+async def test_repaired_answers_are_cached_in_their_accepted_form(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", text='```json\n{"title": "a", "score": 5,}\n```', times=1)
@@ -191,7 +193,7 @@ async def test_a_mended_answer_and_a_corrected_one_are_kept_as_they_were_taken(
     assert len(questions(madspark_simulator)) == 3
 
 
-async def test_a_failure_is_not_kept(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+async def test_a_failure_is_not_cached(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", status=400)
     for _ in range(2):
         with pytest.raises(AllProvidersFailedError):
@@ -201,7 +203,7 @@ async def test_a_failure_is_not_kept(router: Callable[..., LLMRouter], madspark_
     assert not response.cached
 
 
-async def test_a_target_that_is_down_has_answered_all_the_same(
+async def test_answers_of_an_unreachable_target_are_found(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     text, _ = await router().agenerate("hello")
@@ -215,23 +217,23 @@ async def test_a_target_that_is_down_has_answered_all_the_same(
     assert len(questions(madspark_simulator)) == count
 
 
-async def test_the_answer_of_a_fallback_is_the_fallbacks(
+async def test_the_answer_of_a_fallback_belongs_to_the_fallback(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=400)
     _, first = await router(fallback=True).agenerate("hello")
     _, second = await router(fallback=True).agenerate("hello")
     assert (first.provider, second.provider, second.cached) == ("gemini", "gemini", True)
-    # The first target was asked again: it had given no answer.
+    # The first target has no cached answer, so it gets another request.
     assert asked(madspark_simulator) == ["ollama", "gemini", "ollama"]
     assert [one.error for one in second.attempts] == [first.attempts[0].error]
-    # And Ollama, once it answers, is not taken for Gemini.
+    # The answer of Gemini is not used for Ollama.
     madspark_simulator.clear_rules()
     _, third = await router(fallback=True).agenerate("hello")
     assert (third.provider, third.cached) == ("ollama", False)
 
 
-async def test_the_mock_and_streams_have_no_part_in_it(
+async def test_mock_and_streams_do_not_use_the_cache(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     for _ in range(2):
@@ -242,25 +244,25 @@ async def test_the_mock_and_streams_have_no_part_in_it(
     assert not (await router().agenerate("hello"))[1].cached
 
 
-async def test_a_thousand_equal_calls_reach_the_wire_once(
+async def test_a_thousand_identical_calls_send_one_request(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     routers = [router() for _ in range(1000)]
     answers = await asyncio.gather(*(one.agenerate_structured("an idea", Idea) for one in routers))
     assert len(questions(madspark_simulator)) == 1
     assert len({idea.model_dump_json() for idea, _ in answers}) == 1
-    told = [response for _, response in answers]
-    assert sum(response.cached for response in told) == 999
-    # One has paid.
-    assert sum(response.tokens_used > 0 for response in told) == 1
+    responses = [response for _, response in answers]
+    assert sum(response.cached for response in responses) == 999
+    # Only one call has a cost.
+    assert sum(response.tokens_used > 0 for response in responses) == 1
     metrics = [one.get_metrics() for one in routers]
     assert sum(one["ollama_calls"] for one in metrics) == 1
     assert sum(one["cache_hits"] for one in metrics) == 999
-    assert sum(one["total_tokens"] for one in metrics) == max(response.tokens_used for response in told)
+    assert sum(one["total_tokens"] for one in metrics) == max(response.tokens_used for response in responses)
 
 
 @pytest.mark.parametrize("survivor", [0, 500, 999])
-async def test_whoever_is_left_of_a_thousand_is_answered(
+async def test_the_last_of_a_thousand_calls_is_answered(
     survivor: int, router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", latency=3.0)
@@ -275,15 +277,15 @@ async def test_whoever_is_left_of_a_thousand_is_answered(
     assert sum(task.cancelled() for task in tasks) == 999
     (request,) = questions(madspark_simulator)
     assert not request.hung_up
-    # The books of a cancelled call are closed a moment after its task has ended.
+    # The metrics of a cancelled call are updated shortly after its task has ended.
     await until(lambda: sum(one.get_metrics()["cancelled_requests"] for one in routers) == 999)
     metrics = [one.get_metrics() for one in routers]
     assert sum(one["ollama_calls"] for one in metrics) == 1
-    # It is in the cache, though the call that had asked is gone.
+    # The answer is cached although the call that sent the request was cancelled.
     assert (await router().agenerate("hello"))[1].cached
 
 
-async def test_the_last_one_who_leaves_hangs_up(
+async def test_cancelling_the_last_call_closes_the_connection(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", fault="stall")
@@ -296,30 +298,30 @@ async def test_the_last_one_who_leaves_hangs_up(
     assert len(questions(madspark_simulator)) == 1
 
 
-async def test_everybody_keeps_a_deadline_of_their_own(
+async def test_each_call_keeps_its_own_deadline(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    madspark_simulator.on("ollama", latency=3.0)
-    hasty, patient = router(deadline=1.0), router()
-    first = asyncio.ensure_future(hasty.agenerate("hello"))
+    madspark_simulator.on("ollama", latency=0.5)
+    short, long = router(deadline=0.1), router()
+    first = asyncio.ensure_future(short.agenerate("hello"))
     await madspark_simulator.await_requests(1)
-    second = asyncio.ensure_future(patient.agenerate("hello"))
+    second = asyncio.ensure_future(long.agenerate("hello"))
     with pytest.raises(DeadlineExceededError) as caught:
         await first
     assert [attempt.error for attempt in caught.value.attempts] == ["deadline_reached"]
     _, response = await second
     assert response.cached
     assert len(questions(madspark_simulator)) == 1
-    # The one whose request it was has its books: what was answered after all was sent for it.
-    await until(lambda: hasty.get_metrics()["ollama_calls"] == 1)
-    assert hasty.get_metrics()["total_tokens"] > 0
+    # The request is accounted to the call that sent it, although it was answered after that call had ended.
+    await until(lambda: short.get_metrics()["ollama_calls"] == 1)
+    assert short.get_metrics()["total_tokens"] > 0
 
 
-async def test_a_shared_failure_is_everybodys_and_each_goes_on(
+async def test_a_shared_failure_is_reported_to_every_call_and_each_falls_back(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=400, latency=0.1)
-    # Long enough for all to come to it.
+    # Long enough for all calls to join.
     madspark_simulator.on("gemini", latency=0.1)
     routers = [router(fallback=True) for _ in range(20)]
     answers = await asyncio.gather(*(one.agenerate("hello") for one in routers))
@@ -330,13 +332,13 @@ async def test_a_shared_failure_is_everybodys_and_each_goes_on(
     assert sum(one.get_metrics()["total_tokens"] > 0 for one in routers) == 1
 
 
-async def test_a_shared_answer_is_judged_by_each(
+async def test_each_call_validates_a_shared_answer(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    """Two validators behind one schema: what one refuses is its own affair."""
+    """Two validators with one schema: each call rejects or accepts the answer for itself."""
 
     def model(wanted: str) -> type[BaseModel]:
-        class Judged(BaseModel):
+        class Validated(BaseModel):
             title: str
 
             @field_validator("title")
@@ -346,21 +348,24 @@ async def test_a_shared_answer_is_judged_by_each(
                     raise ValueError(f"must be {wanted}")
                 return title
 
-        return Judged
+        return Validated
 
     madspark_simulator.on("ollama", text='{"title": "a"}', latency=0.2, times=1)
     madspark_simulator.on("ollama", text='{"title": "b"}', times=1)
     first = asyncio.ensure_future(router().agenerate_structured("an idea", model("a")))
     await madspark_simulator.await_requests(1)
     second = asyncio.ensure_future(router().agenerate_structured("an idea", model("b")))
-    (one, _), (two, told) = await first, await second
+    (one, _), (two, response) = await first, await second
     assert (one.model_dump(), two.model_dump()) == ({"title": "a"}, {"title": "b"})
-    assert [(attempt.shared, attempt.error) for attempt in told.attempts] == [(True, "invalid_output"), (False, None)]
+    assert [(attempt.shared, attempt.error) for attempt in response.attempts] == [
+        (True, "invalid_output"),
+        (False, None),
+    ]
     assert len(questions(madspark_simulator)) == 2
-    assert "by another call" in told.explain()
+    assert "for another call" in response.explain()
 
 
-async def test_hedged_calls_ask_for_themselves(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+async def test_hedged_calls_are_not_shared(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", latency=0.2)
     routers = [router(fallback=True, hedge_after=30.0) for _ in range(3)]
     await asyncio.gather(*(one.agenerate("hello") for one in routers))
@@ -368,7 +373,7 @@ async def test_hedged_calls_ask_for_themselves(router: Callable[..., LLMRouter],
     assert (await routers[0].agenerate("hello"))[1].cached
 
 
-async def test_files_are_part_of_the_question(
+async def test_files_are_part_of_the_key(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path
 ) -> None:
     note = tmp_path / "note.txt"

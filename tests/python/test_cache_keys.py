@@ -1,4 +1,4 @@
-"""Which arguments make another question, and processes that share one folder of answers."""
+"""Arguments that change the cache key, and processes that share one cache folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Longer(BaseModel):
 
 @pytest.fixture
 def make(madspark_router: Callable[..., LLMRouter], tmp_path: Path) -> Callable[..., LLMRouter]:
-    """Routers with a cache of this test's own."""
+    """Makes routers that share the cache of the test."""
 
     def router(**choices: Any) -> LLMRouter:
         settings = {"cache_enabled": True, "cache_dir": tmp_path / "cache", "primary_provider": "ollama"}
@@ -53,7 +53,7 @@ def make(madspark_router: Callable[..., LLMRouter], tmp_path: Path) -> Callable[
     ],
     ids=str,
 )
-def test_another_model_is_another_question(
+def test_each_model_has_its_own_answers(
     other: dict[str, Any], make: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     make().generate("q")
@@ -74,7 +74,7 @@ def test_another_model_is_another_question(
     ],
     ids=lambda other: next(iter(other)),
 )
-def test_another_argument_is_another_question(
+def test_each_argument_changes_the_key(
     other: dict[str, Any], make: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = make()
@@ -100,7 +100,7 @@ for turn in range(30):
 def test_eight_processes_share_one_folder(madspark_simulator: Simulator, tmp_path: Path) -> None:
     arguments = [madspark_simulator.ollama_url, str(tmp_path / "cache")]
     children = [
-        subprocess.Popen(  # noqa: S603  # our own source
+        subprocess.Popen(  # noqa: S603  # a constant
             [sys.executable, "-c", _ASK, *arguments, str(number)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
