@@ -301,8 +301,8 @@ async def test_cancelling_the_last_call_closes_the_connection(
 async def test_each_call_keeps_its_own_deadline(
     router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    madspark_simulator.on("ollama", latency=0.5)
-    short, long = router(deadline=0.1), router()
+    madspark_simulator.on("ollama", latency=3.0)
+    short, long = router(deadline=1.0), router()
     first = asyncio.ensure_future(short.agenerate("hello"))
     await madspark_simulator.await_requests(1)
     second = asyncio.ensure_future(long.agenerate("hello"))

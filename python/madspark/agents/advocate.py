@@ -43,7 +43,7 @@ class Advocate(Agent):
         *,
         language: str | None = None,
     ) -> madspark.schemas.Advocacy:
-        """Do as `advocate` as a coroutine."""
+        """Argue for one idea, as a coroutine. See `advocate`."""
         return _advocacy((await self._arun(_task(idea, evaluation, topic, context, temperature, language))).value)
 
     def advocate_batch(
@@ -74,7 +74,7 @@ class Advocate(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.AdvocacyForIdea]:
-        """Do as `advocate_batch` as a coroutine."""
+        """Argue for many ideas in one call, as a coroutine. See `advocate_batch`."""
         return _advocacies((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
 

@@ -44,7 +44,7 @@ class Critic(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
-        """Do as `evaluate` as a coroutine."""
+        """Evaluate ideas in one call, as a coroutine. See `evaluate`."""
         return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
 

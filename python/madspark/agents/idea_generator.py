@@ -51,7 +51,7 @@ class IdeaGenerator(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.IdeaItem]:
-        """Do as `generate` as a coroutine."""
+        """Propose `count` ideas, as a coroutine. See `generate`."""
         request = build_task("generate", topic, context, temperature, count=count, language=language)
         return _ideas((await self._arun(request, files or (), urls or ())).value)
 

@@ -54,7 +54,7 @@ class LogicalInferenceEngine(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.LogicalInference]:
-        """Do as `infer` as a coroutine."""
+        """Reason about ideas in one call, as a coroutine. See `infer`."""
         request = _task(ideas, topic, context, inference_type, temperature, language)
         return _inferences((await self._arun(request)).value, inference_type)
 

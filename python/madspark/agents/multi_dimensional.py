@@ -54,7 +54,7 @@ class MultiDimensionalEvaluator(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
-        """Do as `evaluate` as a coroutine."""
+        """Score ideas in one call, as a coroutine. See `evaluate`."""
         return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
 
 

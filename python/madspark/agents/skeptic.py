@@ -43,7 +43,7 @@ class Skeptic(Agent):
         *,
         language: str | None = None,
     ) -> madspark.schemas.Skepticism:
-        """Do as `criticize` as a coroutine."""
+        """Argue against one idea, as a coroutine. See `criticize`."""
         return _skepticism((await self._arun(_task(idea, advocacy, topic, context, temperature, language))).value)
 
     def criticize_batch(
@@ -74,7 +74,7 @@ class Skeptic(Agent):
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.SkepticismForIdea]:
-        """Do as `criticize_batch` as a coroutine."""
+        """Argue against many ideas in one call, as a coroutine. See `criticize_batch`."""
         return _skepticisms((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
 
 

@@ -56,7 +56,7 @@ class StructuredIdeaGenerator(Agent):
         inference: str | Mapping[str, Any] = "",
         language: str | None = None,
     ) -> madspark.schemas.Improvement:
-        """Do as `improve` as a coroutine."""
+        """Improve one idea, as a coroutine. See `improve`."""
         request = _task(
             idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
         )
