@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         WorkflowEvent,
     )
     from madspark.core.gate import OnStage, StageReview, StopWorkflow
-    from madspark.core.options import RunOptions
+    from madspark.core.options import RunOptions, StartOptions
     from madspark.core.result import Candidate, WorkflowResult
     from madspark.core.run import WorkflowEvents, WorkflowRun
     from madspark.llm.budget import Budget
@@ -135,6 +135,7 @@ __all__ = [
     "StageFinished",
     "StageReview",
     "StageStarted",
+    "StartOptions",
     "StopWorkflow",
     "StreamOptions",
     "StructuredOptions",
@@ -187,6 +188,7 @@ _MODULES = {
     "StageFinished": "core.events",
     "StageReview": "core.gate",
     "StageStarted": "core.events",
+    "StartOptions": "core.options",
     "StopWorkflow": "core.gate",
     "StreamOptions": "llm.options",
     "StructuredOptions": "llm.options",

@@ -1,4 +1,4 @@
-"""A run's options in the core's terms, and in full for a cache's key."""
+"""Validates the options of a run and converts them for the core and for cache keys."""
 
 from __future__ import annotations
 
@@ -16,18 +16,106 @@ if TYPE_CHECKING:
 
 
 PROMPT_VERSION = 2
-"""Changes with the words of any prompt: what was answered to other words is not to be found any more."""
+"""Part of every cache key. Changes with the text of any prompt, which invalidates earlier answers."""
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
-"""The stages with a temperature of their own; improvement uses that of idea_generation."""
+"""The stages with a configurable temperature; the improvement uses that of the idea generation."""
 
 
-def temperatures(manager: Any) -> dict[str, float]:
-    """The temperature of each stage; empty for the defaults.
+class RunRequest:
+    """The topic, context and options of one run, validated.
 
     Raises:
-        TypeError: `manager` has no `get_temperature_for_stage`.
+        TypeError: If an option is unknown or has the wrong type.
+        ValueError: If an option has an invalid value.
     """
+
+    __slots__ = ("files", "json", "on_stage", "options", "urls", "verbose")
+
+    def __init__(self, topic: str, context: str, options: Mapping[str, Any]) -> None:
+        _check_names(options)
+        get = options.get
+        self.on_stage: OnStage | None = get("on_stage")
+        if self.on_stage is not None and not callable(self.on_stage):
+            message = f"on_stage must be callable, not {type(self.on_stage).__name__}"
+            raise TypeError(message)
+        self.verbose = bool(get("verbose", False))
+        self.files: list[File] = listed("multimodal_files", get("multimodal_files"))
+        self.urls: list[str] = listed("multimodal_urls", get("multimodal_urls"))
+        timeout, language, stage_timeouts = get("timeout"), get("language"), get("stage_timeouts") or {}
+        self.options: dict[str, Any] = {
+            "topic": text("topic", topic),
+            "context": text("context", context),
+            "num_top_candidates": count("num_top_candidates", get("num_top_candidates", 2)),
+            "enable_novelty_filter": get("enable_novelty_filter", True),
+            "novelty_threshold": number("novelty_threshold", get("novelty_threshold", 0.8)),
+            "temperatures": _temperatures(get("temperature_manager")),
+            "enhanced_reasoning": get("enhanced_reasoning", False),
+            "multi_dimensional_eval": get("multi_dimensional_eval", False),
+            "logical_inference": get("logical_inference", False),
+            **_reasoning(get("reasoning_engine")),
+            "language": None if language is None else text("language", language),
+            "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
+            "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in stage_timeouts.items()},
+            "mode": get("mode", "auto"),
+            "batch_tokens": count("batch_tokens", get("batch_tokens", 16_000)),
+        }
+        self.json = json.dumps(self.options, allow_nan=False)
+
+    def cache_options(self, router: Any) -> dict[str, Any]:
+        """Return everything that can change the result of the run, as JSON-compatible data without any key.
+
+        Reads the files, for their digests.
+        """
+        from madspark._core import __version__
+
+        config = getattr(router, "config", None)
+        return {
+            **{name: value for name, value in self.options.items() if name not in {"topic", "context"}},
+            "router": f"{type(router).__module__}.{type(router).__qualname__}",
+            "provider": str(getattr(router, "primary_provider", None)),
+            "model_tier": str(getattr(getattr(router, "model_tier", None), "value", None)),
+            "fallback_enabled": getattr(router, "fallback_enabled", None) is True,
+            "on_refusal": str(getattr(router, "on_refusal", None)),
+            **{name: str(getattr(config, name, None)) for name in _TARGET_SETTINGS},
+            "files": [_digest(file) for file in self.files],
+            "urls": list(self.urls),
+            "version": __version__,
+            "prompts": PROMPT_VERSION,
+        }
+
+
+_TARGET_SETTINGS = (
+    "ollama_host",
+    "ollama_model_fast",
+    "ollama_model_balanced",
+    "ollama_num_ctx",
+    "gemini_model",
+    "gemini_base_url",
+    "gemini_thinking_budget",
+    "gemini_thinking_level",
+    "openai_model",
+    "openai_base_url",
+    "anthropic_model",
+    "anthropic_base_url",
+)
+"""The attributes of an `LLMConfig` that select a model."""
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    known = RunOptions.__annotations__
+    for name in options:
+        if name not in known:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"the options are {', '.join(known)}"
+            message = f"unknown option {name!r}: {hint}"
+            raise TypeError(message)
+
+
+def _temperatures(manager: Any) -> dict[str, float]:
+    """Return the temperature of each stage; empty for the defaults."""
     if manager is None:
         return {}
     lookup = getattr(manager, "get_temperature_for_stage", None)
@@ -37,12 +125,8 @@ def temperatures(manager: Any) -> dict[str, float]:
     return {stage: number(f"the temperature of {stage}", float(lookup(stage))) for stage in STAGES}
 
 
-def reasoning(engine: Any) -> dict[str, Any]:
-    """How to reason, in the core's terms.
-
-    Raises:
-        TypeError: `engine` does not tell how to reason.
-    """
+def _reasoning(engine: Any) -> dict[str, Any]:
+    """Return the inference options."""
     if engine is None:
         from madspark.agents.logical_inference import CONFIDENCE_THRESHOLD
 
@@ -52,82 +136,6 @@ def reasoning(engine: Any) -> dict[str, Any]:
         message = f"reasoning_engine must have inference_type and confidence_threshold, not {type(engine).__name__}"
         raise TypeError(message)
     return {"inference_type": kind, "confidence_threshold": number("confidence_threshold", threshold)}
-
-
-class Prepared:
-    """The options of one run, checked, in the core's terms."""
-
-    __slots__ = ("files", "on_stage", "options", "request", "urls", "verbose")
-
-    def __init__(self, topic: str, context: str, given: Mapping[str, Any]) -> None:
-        unknown = sorted(given.keys() - RunOptions.__annotations__.keys())
-        if unknown:
-            message = f"unknown options: {', '.join(unknown)}"
-            raise TypeError(message)
-        self.on_stage: OnStage | None = given.get("on_stage")
-        if self.on_stage is not None and not callable(self.on_stage):
-            message = f"on_stage must be callable, not {type(self.on_stage).__name__}"
-            raise TypeError(message)
-        self.verbose = bool(given.get("verbose", False))
-        self.files: list[File] = listed("multimodal_files", given.get("multimodal_files"))
-        self.urls: list[str] = listed("multimodal_urls", given.get("multimodal_urls"))
-        timeout, language = given.get("timeout"), given.get("language")
-        limits = given.get("stage_timeouts") or {}
-        self.options: dict[str, Any] = {
-            "topic": text("topic", topic),
-            "context": text("context", context),
-            "num_top_candidates": count("num_top_candidates", given.get("num_top_candidates", 2)),
-            "enable_novelty_filter": given.get("enable_novelty_filter", True),
-            "novelty_threshold": number("novelty_threshold", given.get("novelty_threshold", 0.8)),
-            "temperatures": temperatures(given.get("temperature_manager")),
-            "enhanced_reasoning": given.get("enhanced_reasoning", False),
-            "multi_dimensional_eval": given.get("multi_dimensional_eval", False),
-            "logical_inference": given.get("logical_inference", False),
-            **reasoning(given.get("reasoning_engine")),
-            "language": None if language is None else text("language", language),
-            "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
-            "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in limits.items()},
-            "mode": given.get("mode", "auto"),
-            "batch_tokens": count("batch_tokens", given.get("batch_tokens", 16_000)),
-        }
-        self.request = json.dumps(self.options, allow_nan=False)
-
-
-def describe(router: Any, prepared: Prepared) -> dict[str, Any]:
-    """Everything that could change a run's result, JSON-able and without any key; reads the files."""
-    from madspark._core import __version__
-
-    config = getattr(router, "config", None)
-    target = {
-        name: str(getattr(config, name, None))
-        for name in (
-            "ollama_host",
-            "ollama_model_fast",
-            "ollama_model_balanced",
-            "ollama_num_ctx",
-            "gemini_model",
-            "gemini_base_url",
-            "gemini_thinking_budget",
-            "gemini_thinking_level",
-            "openai_model",
-            "openai_base_url",
-            "anthropic_model",
-            "anthropic_base_url",
-        )
-    }
-    return {
-        **{name: value for name, value in prepared.options.items() if name not in {"topic", "context"}},
-        "router": f"{type(router).__module__}.{type(router).__qualname__}",
-        "provider": str(getattr(router, "primary_provider", None)),
-        "model_tier": str(getattr(getattr(router, "model_tier", None), "value", None)),
-        "fallback_enabled": getattr(router, "fallback_enabled", None) is True,
-        "on_refusal": str(getattr(router, "on_refusal", None)),
-        **target,
-        "files": [_digest(file) for file in prepared.files],
-        "urls": list(prepared.urls),
-        "version": __version__,
-        "prompts": PROMPT_VERSION,
-    }
 
 
 def _digest(file: File) -> str:

@@ -1,4 +1,4 @@
-"""Hands a run's progress to the caller's callback, in order, without ever failing the run."""
+"""Delivers the progress of a run to the caller's callback. Its failures are logged and never fail the run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("madspark.progress")
 
 GRACE_SECONDS = 5.0
-"""How long a finished run waits for a slow callback to take the last messages."""
+"""How long a finished run waits for a slow callback to process the last messages."""
 
 
-class ProgressPump:
-    """Calls `callback(message, fraction)` for each event, one after the other, in the context of the run.
+class ProgressQueue:
+    """Calls `callback(message, fraction)` for each event in order, in the context of the run.
 
-    An async callback is awaited before the next event. One that raises is logged and called again for the next event.
+    An async callback is awaited before the next event. A callback that raises is logged and called again for the next
+    event.
     """
 
     def __init__(self, callback: Callable[[str, float], object]) -> None:
@@ -29,7 +30,7 @@ class ProgressPump:
         self._task: asyncio.Task[None] | None = None
 
     def emit(self, message: str, fraction: float) -> None:
-        """Take one event; returns at once. Called on the run's loop."""
+        """Add an event and return at once. Must be called on the loop of the run."""
         self._events.put_nowait((message, fraction))
 
     async def __aenter__(self) -> Self:
@@ -45,11 +46,11 @@ class ProgressPump:
         try:
             if error is None:
                 self._events.put_nowait(None)
-                _, late = await asyncio.wait({task}, timeout=GRACE_SECONDS)
-                if late:
+                _, pending = await asyncio.wait({task}, timeout=GRACE_SECONDS)
+                if pending:
                     _logger.warning("the progress callback did not return within %g s of the run's end", GRACE_SECONDS)
         finally:
-            # Also where the run is cancelled while it waits: nothing is told after its end.
+            # Also if the run is cancelled during the wait: the callback is not called after the end of the run.
             task.cancel()
             await asyncio.wait({task})
 
@@ -60,4 +61,4 @@ class ProgressPump:
                 if inspect.isawaitable(outcome):
                     await outcome
             except Exception:
-                _logger.exception("the progress callback raised; the run goes on")
+                _logger.exception("the progress callback raised; the run continues")

@@ -11,36 +11,41 @@ from madspark import _core
 from madspark._check import count, seconds
 from madspark._custom_router import router_or_default, source
 from madspark._waiting import result_of
-from madspark.core.options import DEFAULT_TIMEOUT, RunOptions
+from madspark.core.options import DEFAULT_TIMEOUT, RunOptions, StartOptions
 from madspark.llm.options import File
 from madspark.utils.temperature_control import TemperatureManager
 
 if TYPE_CHECKING:
     from madspark.core._cache import WorkflowCache
-    from madspark.core._options import Prepared
+    from madspark.core._options import RunRequest
+
+__all__ = ["AsyncCoordinator", "ProgressCallback"]
 
 ProgressCallback: TypeAlias = Callable[[str, float], Awaitable[None] | None]
+"""`(message, fraction)`, a coroutine function or a plain function. The fraction is 0.0 to 1.0 and never decreases."""
+
+_BUFFER = 1024
+_IDLE_SECONDS = 300.0
 
 
 class AsyncCoordinator:
-    """Runs the idea workflow: generate, evaluate, advocate, doubt, improve, evaluate again.
+    """Runs the idea workflow: generate, evaluate, advocate, criticize, improve, evaluate again.
 
-    A coordinator keeps nothing of a run: one object can run many workflows at once, on any event loop.
+    A coordinator has no state of a run: one object can run many workflows concurrently, on any event loop.
 
     Args:
-        max_concurrent_agents: Upper bound of model calls under way at once, over all runs of this coordinator.
-        progress_callback: `async (message, fraction)` or a plain function; fraction goes from 0.0 to 1.0 and never
-            back. One that raises is logged and survived.
+        max_concurrent_agents: The maximum of concurrent model calls, over all runs of this coordinator.
+        progress_callback: Receives the progress. Exceptions it raises are logged.
         cache_manager: An object with `await get_cached_workflow(topic, context, options)`, which returns a dict with
             "candidates" or None, and `await cache_workflow_result(topic, context, options, {"candidates": [...]})`.
-            Only runs without a problem are given to it. `options` tell all that can change a result; of a router of
-            the caller's own, its class and those of an `LLMRouter`'s attributes that it has.
-        router: An `LLMRouter`, or any object with `generate_structured` (sync or async). None builds a fresh
-            `LLMRouter()` from the environment.
+            Only runs without problems are stored. `options` includes everything that can change a result; for a custom
+            router, its class and those `LLMRouter` attributes that it has.
+        router: An `LLMRouter`, or any object with `generate_structured` (sync or async). None creates an `LLMRouter()`
+            from the environment.
 
     Raises:
-        ValueError: `max_concurrent_agents` is less than 1.
-        TypeError: `router` or `progress_callback` is not what it must be.
+        ValueError: If `max_concurrent_agents` is less than 1.
+        TypeError: If `router` or `progress_callback` has the wrong type.
     """
 
     __slots__ = ("_cache", "_core", "_progress", "_router")
@@ -62,7 +67,7 @@ class AsyncCoordinator:
 
     @property
     def router(self) -> Any:
-        """The router that every agent of this coordinator uses."""
+        """The router of all agents of this coordinator."""
         return self._router
 
     async def run_workflow(
@@ -88,230 +93,167 @@ class AsyncCoordinator:
     ) -> list[dict[str, Any]]:
         """Run the workflow and return its candidates, the highest initial score first.
 
-        Cancelling the coroutine, or leaving it through `asyncio.wait_for`, closes every connection of the run.
+        The options are those of `RunOptions`, which documents them. Cancelling the coroutine (Ctrl-C in the synchronous
+        twin) closes every connection of the run.
 
         Args:
-            topic: What the ideas are about; not blank. The answers are in its language, unless `language` names one.
-            context: What limits or guides them; may be blank.
-            num_top_candidates: 1 to 5. max(5, n + 2) ideas are asked for.
-            enable_novelty_filter: Whether near-duplicates among the ideas are dropped, locally.
-            novelty_threshold: 0.0 to 1.0; two ideas at least this similar are duplicates.
-            temperature_manager: The stages' temperatures; None means the defaults.
-            verbose: Whether the progress is logged too, at INFO under the logger "madspark.progress".
-            enhanced_reasoning: Whether an advocate and a skeptic speak before the improvement.
-            multi_dimensional_eval: Whether the kept ideas, and then their improved versions, are rated on seven
-                dimensions. The improver is told of the weak ones.
-            logical_inference: Whether it is reasoned what follows from the kept ideas. The improver is told of what is
-                certain enough.
-            reasoning_engine: A `ReasoningEngine`, or any object with its `inference_type` and `confidence_threshold`:
-                how to reason where `logical_inference` asks for it. None means "full" and 0.5. The run asks its own
-                router, whatever router the engine has.
-            timeout: Seconds for the whole run; None means 1200.
-            multimodal_files: Paths or bytes of images, PDF and text files that the ideas are drawn from.
-            multimodal_urls: Web pages the provider reads by itself; Gemini can.
-            stage_timeouts: Seconds per stage over the defaults: idea_generation 300, evaluation 600,
-                multi_dimensional 600 (each of its two calls), logical_inference 240, advocacy 240, skepticism 240,
-                improvement 600, re_evaluation 240.
-            mode: How the calls are made: "batch" for one call a stage, "fanout" for one for each idea, "auto" to choose
-                by the provider. See `madspark.core.options.RunOptions`.
-            language: The language of the answers, by its English or own name or its code ("German", "Deutsch", "de",
-                "de-AT"); None follows the topic.
+            topic: The topic of the ideas; not blank.
+            context: Constraints and preferences; may be blank.
 
         Returns:
             A dict per candidate: idea, text, initial_score, initial_critique, advocacy, skepticism,
             multi_dimensional_evaluation, improved_idea, improved_score, improved_critique,
             improved_multi_dimensional_evaluation, score_delta, is_meaningful_improvement, similarity_score, status
-            ("ok", "degraded" or "failed") and problems (each a dict of stage and reason). What a stage could not
-            tell is None, never a made-up value. A rating is a dict of overall_score, weighted_score,
-            confidence_interval, dimension_scores by name, weak_dimensions and summary. Where an inference was certain
-            enough, there is logical_inference besides: confidence, conclusion, inference_chain, improvements, and what
-            the type of inference adds.
+            ("ok", "degraded" or "failed") and problems (each a dict of stage and reason). Fields of a stage that failed
+            are None. A rating is a dict of overall_score, weighted_score, confidence_interval, dimension_scores by
+            name, weak_dimensions and summary. If an inference is certain enough, the dict also has logical_inference:
+            confidence, conclusion, inference_chain, improvements, and the fields of its inference type.
 
         Raises:
-            ValueError: For a wrong argument; nothing was sent.
-            TypeError: For an argument of a wrong type; nothing was sent.
-            AllProvidersFailedError: No provider could generate ideas.
-            WorkflowTimeoutError: The time ran out before there was anything to return; later, the finished part is
-                returned and its candidates are marked.
+            ValueError: If an argument is invalid. Nothing is sent.
+            TypeError: If an argument has the wrong type. Nothing is sent.
+            AllProvidersFailedError: If no provider could generate ideas.
+            WorkflowTimeoutError: If the timeout passes before ideas are selected. After that the finished part is
+                returned, and its candidates report the failed stages.
         """
-        prepared = self._prepare(
-            topic,
-            context,
-            {
-                "num_top_candidates": num_top_candidates,
-                "enable_novelty_filter": enable_novelty_filter,
-                "novelty_threshold": novelty_threshold,
-                "temperature_manager": temperature_manager,
-                "verbose": verbose,
-                "enhanced_reasoning": enhanced_reasoning,
-                "multi_dimensional_eval": multi_dimensional_eval,
-                "logical_inference": logical_inference,
-                "reasoning_engine": reasoning_engine,
-                "timeout": timeout,
-                "multimodal_files": multimodal_files,
-                "multimodal_urls": multimodal_urls,
-                "stage_timeouts": stage_timeouts,
-                "mode": mode,
-                "language": language,
-            },
-        )
-        from madspark.core._progress import ProgressPump
+        arguments = dict(locals())
+        del arguments["self"]
+        request = self._request(**arguments)
+        from madspark.core._progress import ProgressQueue
 
-        async with ProgressPump(self._callback(prepared.verbose)) as pump:
-            cache = self._workflow_cache(prepared)
-            known = await cache.get()
-            if known is not None:
-                pump.emit("Answered from the cache", 1.0)
-                return known
-            run = self._begin(prepared, pump.emit)
+        async with ProgressQueue(self._callback(request.verbose)) as progress:
+            cache = self._workflow_cache(request)
+            cached = await cache.get()
+            if cached is not None:
+                progress.emit("Answered from the cache", 1.0)
+                return cached
+            run = self._begin(request, progress.emit)
             try:
-                results: list[dict[str, Any]] = json.loads(await result_of(run.candidates()))
+                candidates: list[dict[str, Any]] = json.loads(await result_of(run.candidates()))
             finally:
                 run.close()
-            await cache.put(results)
-            return results
+            await cache.put(candidates)
+            return candidates
 
     async def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> madspark.WorkflowResult:
-        """Run the workflow and return what it made, how well, and what it took.
+        """Run the workflow and return its result.
 
-        Where the time or the budget runs out, or a gate stops the run, the result is the finished part, with `partial`
-        set. A caller that is cancelled gets `CancelledError`, as everywhere in asyncio, and every connection of the run
-        is closed; who wants the part then holds the run: see `start`.
+        If the timeout, the budget or a gate ends the run early, the result is the finished part, with `partial` set.
+        Cancelling the coroutine (Ctrl-C in the synchronous twin) closes every connection of the run; to keep the
+        finished part then, use `start`.
 
         Args:
-            topic: What the ideas are about; not blank. The answers are in its language.
-            context: What limits or guides them; may be blank.
-            options: See `madspark.core.options.RunOptions`.
+            topic: The topic of the ideas; not blank. The answers are in its language by default.
+            context: Constraints and preferences; may be blank.
+            options: See `RunOptions`.
 
         Raises:
-            ValueError: For a wrong argument; nothing was sent.
-            TypeError: For an argument of a wrong type, and for an unknown one.
-            LLMProviderError: What ended the run before there was a part to return: its class tells what.
+            ValueError: If an argument is invalid. Nothing is sent.
+            TypeError: If an argument has the wrong type or is unknown. Nothing is sent.
+            LLMProviderError: If the run ends before there is a part to return.
         """
-        prepared = self._prepare(topic, context, options)
-        from madspark.core._progress import ProgressPump
+        request = self._request(topic, context, **options)
+        from madspark.core._progress import ProgressQueue
 
         async with (
-            ProgressPump(self._callback(prepared.verbose)) as pump,
-            await self._started(prepared, pump.emit) as run,
+            ProgressQueue(self._callback(request.verbose)) as progress,
+            await self._start(request, progress.emit) as run,
         ):
             return await run.result()
 
-    async def start(
-        self,
-        topic: str,
-        context: str = "",
-        *,
-        buffer: int = 1024,
-        patience: float = 300.0,
-        **options: Unpack[RunOptions],
-    ) -> madspark.WorkflowRun:
-        """Start a run and return it. The progress callback is not called: the events of the run tell more.
+    async def start(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowRun:
+        """Start a run and return it. The progress callback is not called; the run has events instead.
 
         Args:
-            topic: What the ideas are about; not blank.
-            context: What limits or guides them; may be blank.
-            buffer: How many events are kept for reading again; with so many unread ones the run waits before its next
-                call. The default holds every event of any usual run.
-            patience: Seconds after which a run that nobody waits for is cancelled.
-            options: See `madspark.core.options.RunOptions`.
+            topic: The topic of the ideas; not blank.
+            context: Constraints and preferences; may be blank.
+            options: See `StartOptions`.
 
         Raises:
-            ValueError: For a wrong argument; nothing was sent.
-            TypeError: For an argument of a wrong type, and for an unknown one.
+            ValueError: If an argument is invalid. Nothing is sent.
+            TypeError: If an argument has the wrong type or is unknown. Nothing is sent.
         """
+        buffer, idle_seconds = options.pop("buffer", _BUFFER), options.pop("patience", _IDLE_SECONDS)
         if count("buffer", buffer) < 1:
             message = "buffer must be at least 1"
             raise ValueError(message)
-        if seconds("patience", patience) <= 0:
-            message = f"patience must be a positive number of seconds, not {patience}"
+        if seconds("patience", idle_seconds) <= 0:
+            message = f"patience must be a positive number of seconds, not {idle_seconds}"
             raise ValueError(message)
-        prepared = self._prepare(topic, context, options)
-        return await self._started(prepared, None, buffer, patience)
+        return await self._start(self._request(topic, context, **options), None, buffer, idle_seconds)
 
-    def events(
-        self,
-        topic: str,
-        context: str = "",
-        *,
-        buffer: int = 1024,
-        patience: float = 300.0,
-        **options: Unpack[RunOptions],
-    ) -> madspark.WorkflowEvents:
-        """Iterate over the events of a run that begins with the first of them: `async for event in c.events(topic)`.
+    def events(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowEvents:
+        """Iterate over the events of a run: `async for event in coordinator.events(topic)`.
 
-        Closing or dropping the iterator cancels the run. The arguments are those of `start`, which is for runs whose
-        readers come and go; `await events.result()` gives the result.
+        The run starts with the first event. Closing or dropping the iterator cancels it; use `start` for a run with
+        readers that come and go. `await events.result()` returns the result. The arguments are those of `start`.
         """
         from madspark.core.run import WorkflowEvents
 
-        return WorkflowEvents(
-            None, begin=lambda: self.start(topic, context, buffer=buffer, patience=patience, **options)
-        )
+        return WorkflowEvents(None, start=lambda: self.start(topic, context, **options))
 
-    def _prepare(self, topic: str, context: str, options: Mapping[str, Any]) -> Prepared:
-        from madspark.core._options import Prepared
+    def _request(self, topic: str, context: str, **options: Any) -> RunRequest:
+        from madspark.core._options import RunRequest
 
-        prepared = Prepared(topic, context, options)
-        # Before the cache, which would answer for arguments that no run takes.
-        _core.Coordinator.check(prepared.request)
-        return prepared
+        request = RunRequest(topic, context, options)
+        # Before the cache lookup, which could succeed for invalid options.
+        _core.Coordinator.check(request.json)
+        return request
 
-    def _workflow_cache(self, prepared: Prepared) -> WorkflowCache:
+    def _workflow_cache(self, request: RunRequest) -> WorkflowCache:
         from madspark.core._cache import WorkflowCache
-        from madspark.core._options import describe
 
-        # What a gate decided for one run holds for no other.
-        manager = None if prepared.on_stage is not None else self._cache
-        topic, context = prepared.options["topic"], prepared.options["context"]
-        return WorkflowCache(manager, topic, context, lambda: describe(self._router, prepared))
+        # The decisions of a gate are not part of the key.
+        manager = None if request.on_stage is not None else self._cache
+        topic, context = request.options["topic"], request.options["context"]
+        return WorkflowCache(manager, topic, context, lambda: request.cache_options(self._router))
 
     def _begin(
         self,
-        prepared: Prepared,
+        request: RunRequest,
         emit: Callable[[str, float], object] | None,
         events: int = 0,
-        patience: float = 0.0,
+        idle_seconds: float = 0.0,
     ) -> _core.Run:
         gate = None
-        if prepared.on_stage is not None:
+        if request.on_stage is not None:
             from madspark.core.gate import json_gate
 
-            gate = json_gate(prepared.on_stage)
-        asked = source(self._router, prepared.files, prepared.urls)
-        return self._core.start(asked, prepared.request, prepared.files, prepared.urls, emit, gate, events, patience)
+            gate = json_gate(request.on_stage)
+        router = source(self._router, request.files, request.urls)
+        return self._core.start(router, request.json, request.files, request.urls, emit, gate, events, idle_seconds)
 
-    async def _started(
+    async def _start(
         self,
-        prepared: Prepared,
+        request: RunRequest,
         emit: Callable[[str, float], object] | None,
         events: int = 0,
-        patience: float = 0.0,
+        idle_seconds: float = 0.0,
     ) -> madspark.WorkflowRun:
         from madspark.core.run import WorkflowRun, cached_run
 
-        cache = self._workflow_cache(prepared)
-        known = await cache.get()
-        if known is not None:
+        cache = self._workflow_cache(request)
+        cached = await cache.get()
+        if cached is not None:
             if emit is not None:
                 emit("Answered from the cache", 1.0)
-            return cached_run(known, prepared.options["mode"])
-        return WorkflowRun(self._begin(prepared, emit, events, patience), cache)
+            return cached_run(cached, request.options["mode"])
+        return WorkflowRun(self._begin(request, emit, events, idle_seconds), cache)
 
     def _callback(self, verbose: bool) -> Callable[[str, float], object]:
-        callback = self._progress
+        callback = self._progress or _discard
         if not verbose:
-            return callback or _ignore
+            return callback
         import logging
 
         logger = logging.getLogger("madspark.progress")
 
-        def tell(message: str, fraction: float) -> object:
+        def log_and_call(message: str, fraction: float) -> object:
             logger.info("%3.0f%% %s", fraction * 100, message)
-            return None if callback is None else callback(message, fraction)
+            return callback(message, fraction)
 
-        return tell
+        return log_and_call
 
 
-def _ignore(_message: str, _fraction: float) -> None:
-    """Take progress that nobody asked for."""
+def _discard(_message: str, _fraction: float) -> None:
+    """Ignore the progress."""

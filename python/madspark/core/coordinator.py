@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Unpack
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-import madspark
 from madspark._waiting import run_sync
 from madspark.core.async_coordinator import AsyncCoordinator
-from madspark.core.options import DEFAULT_TIMEOUT, RunOptions
+from madspark.core.options import DEFAULT_TIMEOUT
 from madspark.llm.options import File
 from madspark.utils.temperature_control import TemperatureManager
+
+__all__ = ["Coordinator", "run_multistep_workflow"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _sync(
+    method: Callable[Concatenate[AsyncCoordinator, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[Coordinator, _P], _T]:
+    """Return the synchronous twin of a coroutine method, with the same signature and documentation."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def twin(self: Coordinator, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        work: Callable[[], Coroutine[Any, Any, _T]] = functools.partial(getattr(self._twin, name), *args, **kwargs)
+        return run_sync(work)
+
+    twin.__module__, twin.__qualname__ = __name__, f"Coordinator.{name}"
+    return twin
 
 
 class Coordinator:
     """The synchronous twin of `AsyncCoordinator`, with the same arguments.
 
-    The progress callback must be a plain function; it is called on the calling thread, except under a running event
-    loop (a notebook), where the run has a thread of its own while the caller waits.
+    The progress callback must be a plain function. It is called on the calling thread; under a running event loop, as
+    in a notebook, it is called on the thread of the run while the caller waits.
 
     Raises:
-        ValueError: `max_concurrent_agents` is less than 1.
-        TypeError: `router` or `progress_callback` is not what it must be.
+        ValueError: If `max_concurrent_agents` is less than 1.
+        TypeError: If `router` or `progress_callback` has the wrong type.
     """
 
     __slots__ = ("_twin",)
@@ -41,56 +61,11 @@ class Coordinator:
 
     @property
     def router(self) -> Any:
-        """The router that every agent of this coordinator uses."""
+        """The router of all agents of this coordinator."""
         return self._twin.router
 
-    def run_workflow(
-        self,
-        topic: str,
-        context: str = "",
-        num_top_candidates: int = 2,
-        enable_novelty_filter: bool = True,
-        novelty_threshold: float = 0.8,
-        temperature_manager: TemperatureManager | None = None,
-        verbose: bool = False,
-        enhanced_reasoning: bool = False,
-        multi_dimensional_eval: bool = False,
-        logical_inference: bool = False,
-        reasoning_engine: Any = None,
-        timeout: float | None = DEFAULT_TIMEOUT,
-        multimodal_files: Sequence[File] | None = None,
-        multimodal_urls: Sequence[str] | None = None,
-        *,
-        stage_timeouts: Mapping[str, float] | None = None,
-        mode: Literal["auto", "batch", "fanout"] = "batch",
-        language: str | None = None,
-    ) -> list[dict[str, Any]]:
-        """Do as `AsyncCoordinator.run_workflow`; Ctrl-C cancels the run and closes its connections."""
-        return run_sync(
-            lambda: self._twin.run_workflow(
-                topic,
-                context,
-                num_top_candidates,
-                enable_novelty_filter,
-                novelty_threshold,
-                temperature_manager,
-                verbose,
-                enhanced_reasoning,
-                multi_dimensional_eval,
-                logical_inference,
-                reasoning_engine,
-                timeout,
-                multimodal_files,
-                multimodal_urls,
-                stage_timeouts=stage_timeouts,
-                mode=mode,
-                language=language,
-            )
-        )
-
-    def run(self, topic: str, context: str = "", **options: Unpack[RunOptions]) -> madspark.WorkflowResult:
-        """Do as `AsyncCoordinator.run`; Ctrl-C cancels the run and closes its connections."""
-        return run_sync(lambda: self._twin.run(topic, context, **options))
+    run_workflow = _sync(AsyncCoordinator.run_workflow)
+    run = _sync(AsyncCoordinator.run)
 
 
 def run_multistep_workflow(
@@ -114,26 +89,7 @@ def run_multistep_workflow(
     mode: Literal["auto", "batch", "fanout"] = "batch",
     language: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Run the workflow once, through `router` alone; the other arguments are those of `Coordinator.run_workflow`.
-
-    Without a router it makes a fresh `LLMRouter()` from the environment, which nothing else shares.
-    """
-    return Coordinator(router=router).run_workflow(
-        topic,
-        context,
-        num_top_candidates,
-        enable_novelty_filter,
-        novelty_threshold,
-        temperature_manager,
-        verbose,
-        enhanced_reasoning,
-        multi_dimensional_eval,
-        logical_inference,
-        reasoning_engine,
-        timeout,
-        multimodal_files,
-        multimodal_urls,
-        stage_timeouts=stage_timeouts,
-        mode=mode,
-        language=language,
-    )
+    """Run the workflow once, as `Coordinator(router=router).run_workflow` does."""
+    options = dict(locals())
+    del options["router"]
+    return Coordinator(router=router).run_workflow(**options)

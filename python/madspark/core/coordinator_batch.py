@@ -1,4 +1,4 @@
-"""The workflow with one model call for each stage, whatever the provider."""
+"""The workflow with one model call per stage, for any provider."""
 
 from __future__ import annotations
 
@@ -33,24 +33,5 @@ def run_multistep_workflow_batch(
     stage_timeouts: Mapping[str, float] | None = None,
     language: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Do as `run_multistep_workflow` in the mode "batch": each stage asks about all its ideas in one call."""
-    return run_multistep_workflow(
-        topic,
-        context,
-        num_top_candidates,
-        enable_novelty_filter,
-        novelty_threshold,
-        temperature_manager,
-        verbose,
-        enhanced_reasoning,
-        multi_dimensional_eval,
-        logical_inference,
-        reasoning_engine,
-        timeout,
-        multimodal_files,
-        multimodal_urls,
-        router,
-        stage_timeouts=stage_timeouts,
-        mode="batch",
-        language=language,
-    )
+    """Run the workflow once in batch mode, as `run_multistep_workflow` does: one call per stage for all its ideas."""
+    return run_multistep_workflow(**locals(), mode="batch")

@@ -1,4 +1,4 @@
-"""The stages that rate and reason, and how a run is to use them."""
+"""The rating and inference agents, and their settings for a run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["LogicalInferenceEngine", "MultiDimensionalEvaluator", "ReasoningEngi
 
 
 class ReasoningEngine:
-    """How a run rates and reasons: the `reasoning_engine` of `run_workflow`.
+    """The settings of the inference stage: the `reasoning_engine` of a run.
 
     Args:
-        router: Whom its agents ask when they are used by themselves; a run asks its own router. None builds a fresh
-            one from the environment at the first use.
+        router: The router of its agents when they are used directly; a run uses its own router. None creates an
+            `LLMRouter()` from the environment at the first use.
         inference_type: full, causal, constraints, contradiction or implications.
-        confidence_threshold: 0.0 to 1.0; less certain inferences are left out. A confidence of 0.0 is a placeholder
-            and always left out.
+        confidence_threshold: 0.0 to 1.0; inferences below it are discarded. A confidence of 0.0 is a placeholder and
+            is always discarded.
 
     Raises:
-        ValueError: An unknown type, or a threshold out of bounds.
+        ValueError: If the type is unknown or the threshold is out of bounds.
     """
 
     __slots__ = ("_router", "confidence_threshold", "inference_type")
@@ -45,10 +45,10 @@ class ReasoningEngine:
 
     @property
     def multi_dimensional_evaluator(self) -> MultiDimensionalEvaluator:
-        """The agent that rates ideas."""
+        """The agent that rates ideas on seven dimensions."""
         return MultiDimensionalEvaluator(self._router)
 
     @property
     def logical_inference_engine(self) -> LogicalInferenceEngine:
-        """The agent that reasons about ideas."""
+        """The agent that draws conclusions from ideas."""
         return LogicalInferenceEngine(self._router)

@@ -1,4 +1,4 @@
-"""What happens in a run, typed: each event has its number, how far the run is, and how long it has still to go."""
+"""The events of a run."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ __all__ = [
 
 
 class WorkflowEvent(BaseModel):
-    """What every event has."""
+    """The fields of every event."""
 
     run_id: str
     sequence: int
-    """The number of the event in its run, counting from 1, without gaps."""
+    """The number of the event in its run, from 1, without gaps."""
     seconds: float
-    """Seconds since the run began."""
+    """Seconds since the run started."""
     fraction: float
-    """How far the run is, 0.0 to 1.0; never goes backwards."""
+    """The progress of the run, 0.0 to 1.0; never decreases."""
     seconds_left: float | None
-    """About how many seconds the run has still to go; None before its first stage has shown how fast the models are."""
+    """The estimated remaining seconds; None until the first stage has been measured."""
     message: str | None
-    """The event for people; None where there is nothing to say beyond its fields."""
+    """A message for progress displays, if any."""
     type: str
 
     def to_sse(self) -> str:
-        """The event as a server-sent one: its number is the `id`, which browsers send back as `Last-Event-ID`."""
-        # JSON has no line breaks of its own.
+        """Return a server-sent event. Its `id` is the number, which browsers send back as `Last-Event-ID`."""
+        # JSON text has no line breaks.
         return f"id: {self.sequence}\nevent: {self.type}\ndata: {self.model_dump_json()}\n\n"
 
 
 class RunStarted(WorkflowEvent):
-    """The run begins."""
+    """The run started."""
 
     type: Literal["run_started"]
     mode: Mode
@@ -57,14 +57,14 @@ class RunStarted(WorkflowEvent):
 
 
 class StageStarted(WorkflowEvent):
-    """The first idea has come to a stage."""
+    """The first idea entered a stage."""
 
     type: Literal["stage_started"]
     stage: str
 
 
 class StageFinished(WorkflowEvent):
-    """The last idea has left a stage."""
+    """The last idea left a stage."""
 
     type: Literal["stage_finished"]
     stage: str
@@ -73,7 +73,7 @@ class StageFinished(WorkflowEvent):
 
 
 class IdeaGenerated(WorkflowEvent):
-    """There is an idea."""
+    """An idea was generated."""
 
     type: Literal["idea_generated"]
     idea_index: int
@@ -81,9 +81,9 @@ class IdeaGenerated(WorkflowEvent):
 
 
 class IdeaScored(WorkflowEvent):
-    """An idea has a score, or its improvement, where `stage` is "re_evaluation" or "re_multi_dimensional".
+    """An idea received a score, or its improved version if `stage` is "re_evaluation" or "re_multi_dimensional".
 
-    That of the two ratings, "multi_dimensional" and "re_multi_dimensional", is their overall score.
+    The score of "multi_dimensional" and "re_multi_dimensional" is the overall score of the rating.
     """
 
     type: Literal["idea_scored"]
@@ -93,14 +93,14 @@ class IdeaScored(WorkflowEvent):
 
 
 class IdeasSelected(WorkflowEvent):
-    """The best ideas are chosen; the best first."""
+    """The best ideas were selected; the best first."""
 
     type: Literal["ideas_selected"]
     idea_indices: list[int]
 
 
 class IdeaImproved(WorkflowEvent):
-    """An idea has become a better one."""
+    """An idea was improved."""
 
     type: Literal["idea_improved"]
     idea_index: int
@@ -108,7 +108,7 @@ class IdeaImproved(WorkflowEvent):
 
 
 class AttemptFailed(WorkflowEvent):
-    """A request to a provider failed, or its reply could not be used. What follows is the router's policy."""
+    """An attempt failed. The router's policy decides what follows."""
 
     type: Literal["attempt_failed"]
     stage: str
@@ -120,7 +120,7 @@ class AttemptFailed(WorkflowEvent):
 
 
 class FallbackTaken(WorkflowEvent):
-    """Another provider or model is asked instead."""
+    """The call continues with another provider or model."""
 
     type: Literal["fallback_taken"]
     stage: str
@@ -130,7 +130,7 @@ class FallbackTaken(WorkflowEvent):
 
 
 class BudgetSpent(WorkflowEvent):
-    """What the run has spent so far; `is_reached` where the router's budget is used up."""
+    """The usage of the run so far; `is_reached` if the router's budget was reached."""
 
     type: Literal["budget"]
     spent: Spending
@@ -138,13 +138,13 @@ class BudgetSpent(WorkflowEvent):
 
 
 class Progress(WorkflowEvent):
-    """The run goes on; `message` tells with what."""
+    """The run made progress, as described by `message`."""
 
     type: Literal["progress"]
 
 
 class RunFinished(WorkflowEvent):
-    """Nothing follows; the result is there."""
+    """The run ended; no event follows."""
 
     type: Literal["run_finished"]
     status: StageStatus
@@ -167,7 +167,7 @@ Event: TypeAlias = Annotated[
     | RunFinished,
     Field(discriminator="type"),
 ]
-"""Any of them, told apart by `type`."""
+"""Any event, distinguished by `type`."""
 
 PAGE: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
-"""Reads what the core tells at a time."""
+"""Parses a page of events from the core."""

@@ -43,7 +43,7 @@ _EDITABLE = {
 
 
 def json_gate(on_stage: OnStage) -> Callable[[str], Coroutine[Any, Any, str]]:
-    """Returns `on_stage` as the core calls it: the review and the decision are JSON text."""
+    """Return `on_stage` as the core calls it: the review and the decision are JSON text."""
 
     async def decide(review: str) -> str:
         return json.dumps(await _decision(on_stage, StageReview.model_validate_json(review)), allow_nan=False)

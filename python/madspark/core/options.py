@@ -1,4 +1,12 @@
-"""What a caller may choose for one run of the workflow."""
+"""The options of a run, as a type.
+
+A wrapper of your own takes the same options as the method it calls, without a list of its own:
+
+>>> from typing import Unpack
+>>> from madspark import RunOptions
+>>> async def ideas(coordinator, topic: str, **options: Unpack[RunOptions]):
+...     return await coordinator.run(topic, **options)
+"""
 
 from __future__ import annotations
 
@@ -9,44 +17,71 @@ import madspark
 from madspark.llm.options import File
 from madspark.utils.temperature_control import TemperatureManager
 
-__all__ = ["DEFAULT_TIMEOUT", "RunOptions"]
+__all__ = ["DEFAULT_TIMEOUT", "RunOptions", "StartOptions"]
 
 DEFAULT_TIMEOUT = 1200
-"""Seconds a whole run may take where the caller sets no bound."""
+"""The default timeout of a run, in seconds."""
 
 
 class RunOptions(TypedDict, total=False):
-    """What a caller may choose for one run, besides topic and context. Everything may be left out.
-
-    Those that `AsyncCoordinator.run_workflow` has mean the same. In addition:
-
-    language: The language of the answers by name or code; None follows the topic.
-    mode: "batch" asks about all ideas of a stage in one call: the fewest calls, for servers that answer one at a time.
-        "fanout" asks about each idea by itself, at the same time, and each goes on to its next stage when it is ready:
-        the shortest time, for servers that answer many at a time. "auto", the default, takes "fanout" where the
-        provider that is asked first is a hosted one, and "batch" otherwise: for Ollama, a server on this machine, one
-        limited to one request at a time, and a router of your own. `LLMConfig(limits=...)` tells of a server's places.
-    batch_tokens: About how many tokens about ideas one call tells at most; a stage with more makes several calls.
-    on_stage: A gate: `async (review) -> verdict`, asked after the generation, after the selection and after each later
-        stage; in "fanout" after those with one candidate each. None or True goes on, False or `StopWorkflow` ends the
-        run with what there is, and a list of candidates goes on with these and their changes. Its time is the run's.
-        Such a run is neither answered from a cache nor kept in one.
-    """
+    """The options of one run besides topic and context. All are optional."""
 
     num_top_candidates: int
+    """The number of ideas that are selected after the evaluation, 1 to 5. max(5, n + 2) ideas are generated.
+    Default 2."""
     enable_novelty_filter: bool
+    """Whether near-duplicates among the generated ideas are removed. This is a local computation. Default True."""
     novelty_threshold: float
+    """The similarity, 0.0 to 1.0, at which two ideas count as duplicates. Default 0.8."""
     temperature_manager: TemperatureManager | None
+    """The temperatures of the stages, as a `TemperatureManager` or any object with its `get_temperature_for_stage`."""
     verbose: bool
+    """Whether the progress is also logged, at INFO under the logger "madspark.progress". Default False."""
     enhanced_reasoning: bool
+    """Whether an advocate and a skeptic review each selected idea before the improvement. Default False."""
     multi_dimensional_eval: bool
+    """Whether the selected ideas, and later their improved versions, are rated on seven dimensions. The improvement
+    addresses the weak dimensions. Default False."""
     logical_inference: bool
+    """Whether conclusions are drawn from each selected idea. The improvement uses those that are certain enough.
+    Default False."""
     reasoning_engine: Any
+    """How conclusions are drawn: a `ReasoningEngine`, or any object with its `inference_type` and
+    `confidence_threshold`. None means "full" and 0.5. The run uses its own router, not the engine's."""
     timeout: float | None
+    """The timeout of the run in seconds. None means 1200."""
     multimodal_files: Sequence[File] | None
+    """Paths or bytes of images, PDF and text files for the idea generation."""
     multimodal_urls: Sequence[str] | None
+    """Web pages for the idea generation. The provider fetches them; Gemini can."""
     stage_timeouts: Mapping[str, float] | None
+    """The timeouts of stages in seconds. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each
+    of its two calls), logical_inference 240, advocacy 240, skepticism 240, improvement 600, re_evaluation 240."""
     mode: Literal["auto", "batch", "fanout"]
+    """How the calls are grouped.
+
+    "batch" makes one call per stage for all ideas: the fewest calls, for servers that process one request at a time.
+    "fanout" makes one concurrent call per stage and idea, and an idea enters its next stage when it is ready: the
+    shortest time, for servers that process requests concurrently. "auto" uses "fanout" if the first provider is hosted,
+    and "batch" for Ollama, a server on this machine, a server limited to one request at a time, and a custom router.
+    `LLMConfig(limits=...)` sets the concurrency of a server. Default "auto"; "batch" for `run_workflow`."""
     language: str | None
+    """The language of the answers, by its English name, its own name or its code ("German", "Deutsch", "de", "de-AT").
+    None uses the language of the topic."""
     batch_tokens: int
+    """The approximate maximum of idea tokens in one call; a stage with more makes several calls. Default 16 000."""
     on_stage: madspark.OnStage | None
+    """A gate, `async (review) -> decision`, called after the generation, after the selection and after each later
+    stage; in fan-out mode once per candidate after these. None or True continues, False or `StopWorkflow` ends the run
+    with the finished part, and a list of candidates continues with these as edited. The time of a review counts towards
+    the timeout of the run. A run with a gate neither reads nor writes the workflow cache."""
+
+
+class StartOptions(RunOptions, total=False):
+    """The options of a run whose events are read."""
+
+    buffer: int
+    """The number of events that are kept for reading again. The run waits before its next call while this many events
+    are unread. Default 1024, which holds all events of a usual run."""
+    patience: float
+    """The idle timeout: the seconds after which a run that nobody waits for is cancelled. Default 300."""

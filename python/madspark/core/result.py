@@ -1,4 +1,4 @@
-"""What a run hands back: typed, with what each stage and each agent took."""
+"""The result of a run, with the status and usage of each stage and agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = [
     "Problem",
     "ServedBy",
     "Spending",
-    "StageMark",
+    "StageOutcome",
     "StageSummary",
     "Usage",
     "WorkflowResult",
@@ -24,14 +24,14 @@ Mode = Literal["batch", "fanout"]
 
 
 class Problem(BaseModel):
-    """A stage that gave nothing for an idea, and why."""
+    """A stage that failed for an idea."""
 
     stage: str
     reason: str
 
 
-class StageMark(BaseModel):
-    """What a stage was for one idea; "skipped" where the idea did not come to it."""
+class StageOutcome(BaseModel):
+    """The outcome of a stage for one idea; "skipped" if the idea did not reach it."""
 
     stage: str
     status: Literal["ok", "failed", "skipped"]
@@ -39,12 +39,14 @@ class StageMark(BaseModel):
 
 
 class Candidate(BaseModel):
-    """An idea and what became of it. What a stage could not tell is None, never a made-up value."""
+    """An idea and the outputs of the stages for it. Fields of a stage that failed are None."""
 
     idea_index: int
-    """The number of the idea in its run, counting from 0 as the events do."""
+    """The index of the idea in its run, from 0, as in events."""
     idea: str
+    """The idea as one text, "title: description"."""
     text: str
+    """The same as `idea`."""
     initial_score: float | None = None
     initial_critique: str | None = None
     advocacy: str | None = None
@@ -57,16 +59,18 @@ class Candidate(BaseModel):
     score_delta: float | None = None
     is_meaningful_improvement: bool | None = None
     similarity_score: float | None = None
+    """The similarity of the idea and the improved idea, 0.0 to 1.0."""
     logical_inference: dict[str, Any] | None = None
-    """What follows from the idea; None where nobody asked, or what was answered is not certain enough."""
+    """The conclusions from the idea; None if they were not requested or are not certain enough."""
     status: Status = "ok"
     problems: list[Problem] = []
-    stages: list[StageMark] = []
-    """Every stage that was asked for, in order."""
+    """The failed stages, in order."""
+    stages: list[StageOutcome] = []
+    """Every requested stage, in order."""
 
 
 class Usage(BaseModel):
-    """Tokens by kind, in disjoint buckets."""
+    """Tokens by kind, in disjoint counts."""
 
     input: int = 0
     cached_input: int = 0
@@ -76,21 +80,21 @@ class Usage(BaseModel):
 
 
 class Spending(BaseModel):
-    """What requests took."""
+    """The usage of a number of requests."""
 
     calls: int = 0
-    """Requests that went on the wire, with repairs, repetitions and fallbacks. Of a router of your own, its answers."""
+    """Requests sent, including repairs, retries and fallbacks. For a custom router, its answers."""
     tokens: int = 0
     usage: Usage = Usage()
-    """Those tokens by kind; a router of your own does not tell."""
+    """The tokens by kind; a custom router does not report them."""
     cost: float | None = 0.0
-    """US dollars; None where a price is not known."""
+    """US dollars; None if a price is unknown."""
     is_estimated: bool = False
-    """Whether some tokens are an estimate: a request was given up before they were counted."""
+    """Whether some tokens are estimated because a request was dropped before the provider reported them."""
 
 
 class ServedBy(BaseModel):
-    """Who answered, and how often."""
+    """A model and the number of answers used from it."""
 
     provider: str
     model: str
@@ -98,16 +102,16 @@ class ServedBy(BaseModel):
 
 
 class StageSummary(BaseModel):
-    """What one stage was."""
+    """The result of one stage."""
 
     stage: str
     status: StageStatus
     reason: str | None
-    """Why it is not ok: the first reason there was."""
+    """Why the status is not "ok": the first failure."""
     began: float | None
-    """When it began, in seconds since the run did; None where it was not come to."""
+    """Seconds from the start of the run to the start of the stage; None if it was never reached."""
     seconds: float
-    """How long it took, from the first idea that came to it to the last that left."""
+    """Seconds from the first idea that entered the stage to the last that left it."""
     ideas_ok: int
     ideas_failed: int
     spent: Spending
@@ -115,60 +119,60 @@ class StageSummary(BaseModel):
 
 
 class AgentSummary(BaseModel):
-    """What one agent took, over all its stages."""
+    """The usage of one agent over all its stages."""
 
     agent: str
     spent: Spending
 
 
 class WorkflowResult(BaseModel):
-    """What a run made, how well, and what it took."""
+    """The result of a run."""
 
     run_id: str
     status: StageStatus
-    """"ok" where every candidate went through every stage; "degraded"; "failed" where no idea has a score."""
+    """"ok" if every candidate went through every stage, "failed" if no idea has a score, otherwise "degraded"."""
     partial: bool
-    """Whether the run ended before its end. What was finished by then is in the candidates."""
+    """Whether the run ended early; the candidates hold what was finished by then."""
     cut: Literal["deadline", "budget", "cancelled", "stopped", "running"] | None = None
-    """Why it did; "running" in a snapshot of a run that goes on."""
+    """Why the run ended early; "running" in a snapshot of a run in progress."""
     reason: str | None = None
-    """The same in words."""
+    """The reason as a sentence."""
     mode: Mode
-    """How the calls were made."""
+    """How the calls were grouped."""
     candidates: list[Candidate]
-    """The kept ideas, the best first; every idea where the run ended before it chose."""
+    """The selected ideas, the best first; every idea if the run ended before the selection."""
     stages: list[StageSummary] = []
-    """The stages that were asked for, in order."""
+    """The requested stages, in order."""
     agents: list[AgentSummary] = []
     served_by: list[ServedBy] = []
-    """Who answered, the most often first."""
+    """The models that answered, the most used first."""
     spent: Spending = Spending()
-    """What everything took."""
+    """The usage of the run."""
     seconds: float = 0.0
-    """How long the run took."""
+    """The duration of the run."""
     cached: bool = False
-    """Whether it comes from the workflow cache: nothing was asked then."""
+    """Whether the result comes from the workflow cache; no request was sent then."""
 
     @property
     def calls(self) -> int:
-        """Requests that went on the wire."""
+        """The number of requests sent."""
         return self.spent.calls
 
     @property
     def tokens(self) -> int:
-        """Tokens of all of them."""
+        """The tokens of all requests."""
         return self.spent.tokens
 
     @property
     def cost(self) -> float | None:
-        """US dollars of all of them; None where a price is not known."""
+        """The cost of all requests in US dollars; None if a price is unknown."""
         return self.spent.cost
 
     def stage(self, name: str) -> StageSummary:
-        """The stage of this name.
+        """Return the stage `name`.
 
         Raises:
-            KeyError: The run was not asked for it.
+            KeyError: If the run did not include it.
         """
         for summary in self.stages:
             if summary.stage == name:
@@ -176,13 +180,13 @@ class WorkflowResult(BaseModel):
         raise KeyError(name)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The candidates as `run_workflow` returns them."""
+        """Return the candidates as `run_workflow` returns them."""
         return [_as_dict(candidate) for candidate in self.candidates]
 
 
 def _as_dict(candidate: Candidate) -> dict[str, Any]:
-    told = candidate.model_dump(exclude={"idea_index", "stages"})
+    fields = candidate.model_dump(exclude={"idea_index", "stages"})
     if candidate.logical_inference is None:
-        # Of all keys the only one that is there only where it has something to tell.
-        del told["logical_inference"]
-    return told
+        # The only key that is omitted without a value.
+        del fields["logical_inference"]
+    return fields

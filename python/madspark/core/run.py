@@ -1,4 +1,4 @@
-"""A run that its caller holds: its events, its result, its end."""
+"""A run held by its caller: its events, its result and its cancellation."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ __all__ = ["WorkflowEvents", "WorkflowRun"]
 
 
 class WorkflowRun:
-    """A run under way. Get it from `AsyncCoordinator.start`.
+    """A run in progress, returned by `AsyncCoordinator.start`.
 
-    The run belongs to this object: `cancel()`, leaving it as a context manager, or dropping it ends the run and closes
-    its connections. Nothing else does: a reader of its events may go away and come back, for as long as
+    `cancel()`, leaving it as a context manager, and dropping the object end the run and close its connections. Readers
+    of its events may leave and return, as long as
 
-    * no more than `buffer` events are unread; with more, the run waits before its next call, and
-    * it is not longer than `patience` seconds since somebody last waited for an event or for the result; after that the
-      run is cancelled.
+    * fewer than `buffer` events are unread; otherwise the run waits before its next call, and
+    * somebody waits for an event or for the result at least every `patience` seconds; otherwise the run is cancelled.
 
-    What is finished stays here however the run ended: `result()` of a run that was cancelled tells it, and `snapshot()`
-    does at any moment.
+    The finished part remains available however the run ends: from `result()`, also after a cancellation, and at any
+    time from `snapshot()`.
     """
 
     __slots__ = ("_cache", "_core", "_result", "id")
 
     id: str
-    """The name of the run, unlike any other's."""
+    """The unique id of the run."""
 
     def __init__(
         self, core: _core.Run | None, cache: WorkflowCache | None, result: WorkflowResult | None = None
@@ -47,13 +46,13 @@ class WorkflowRun:
             self.id = result.run_id
 
     def events(self, after: int = 0) -> WorkflowEvents:
-        """Iterate over the events after the one with number `after`, waiting for those to come.
+        """Iterate over the events after number `after`, waiting for new ones.
 
-        With 0 from the beginning. A client that comes back names the last event it has, and misses none. `after` also
-        tells that everything up to it has arrived.
+        0 starts from the beginning. A client that reconnects passes the number of the last event it received and misses
+        none. Passing `after` also confirms that everything up to it was received.
 
         Raises (on iteration):
-            ValueError: Some of those events are no longer kept, or there is no event `after` yet.
+            ValueError: If some of these events are no longer kept, or if event `after` does not exist yet.
         """
         return WorkflowEvents(self, after)
 
@@ -61,13 +60,13 @@ class WorkflowRun:
         return self.events()
 
     async def result(self) -> WorkflowResult:
-        """Wait for the end of the run. May be called again, and by many.
+        """Wait for the end of the run and return its result. May be called repeatedly and concurrently.
 
-        Where time, budget, a gate or `cancel()` ended it early, the result is the finished part, with `partial` set.
-        While somebody waits here, the run does not wait for readers of its events.
+        If the timeout, the budget, a gate or `cancel()` ended the run early, the result is the finished part, with
+        `partial` set. While somebody waits here, the run does not wait for readers of its events.
 
         Raises:
-            LLMProviderError: What ended the run, where there is no part.
+            LLMProviderError: If the run ended before there was a part to return.
         """
         if self._result is None and self._core is not None:
             result = WorkflowResult.model_validate_json(await result_of(self._core.result()))
@@ -78,19 +77,19 @@ class WorkflowRun:
         return self.snapshot()
 
     def snapshot(self) -> WorkflowResult:
-        """What there is of the result now. Does not wait."""
+        """Return the result so far, without waiting."""
         if self._result is not None or self._core is None:
-            assert self._result is not None  # noqa: S101  (a run without a core has come from a cache)
+            assert self._result is not None  # noqa: S101  (a run without a core comes from a cache)
             return self._result.model_copy(deep=True)
         return WorkflowResult.model_validate_json(self._core.snapshot())
 
     def cancel(self) -> None:
-        """End the run, if it has not ended; its connections close. Safe to call again."""
+        """End the run if it has not ended; its connections close. Safe to call again."""
         if self._core is not None:
             self._core.close()
 
     async def page(self, after: int) -> list[Event]:
-        """The events after number `after`, some at a time, waited for; none at the end of the run."""
+        """Wait for events after number `after` and return some of them; empty at the end of the run."""
         if self._core is not None:
             text = await result_of(self._core.events(after))
             return [] if text is None else PAGE.validate_json(text)
@@ -123,25 +122,26 @@ class WorkflowRun:
 
 
 class WorkflowEvents:
-    """The events of a run, as an async iterator and as an async context manager, which closes it.
+    """The events of a run, as an async iterator and an async context manager that closes it.
 
-    It reads when it is pulled. A pull that is cancelled takes nothing, so a time limit for each event is safe. One that
-    begins its run itself (`AsyncCoordinator.events`) cancels it when it is closed or dropped, and raises after the last
-    event what ended the run, where there is no result; one of a `WorkflowRun` does neither.
+    Events are read on demand. Cancelling `anext` loses no event, so each may have a time limit. An iterator from
+    `AsyncCoordinator.events` owns its run: closing or dropping the iterator cancels the run, and after the last event
+    the iterator raises the error that ended the run, if there is no result. An iterator from a `WorkflowRun` does
+    neither.
     """
 
-    __slots__ = ("_after", "_begin", "_events", "_failure", "_owns", "_run")
+    __slots__ = ("_after", "_events", "_failure", "_owns_run", "_run", "_start")
 
     def __init__(
         self,
         run: WorkflowRun | None,
         after: int = 0,
-        begin: Callable[[], Coroutine[Any, Any, WorkflowRun]] | None = None,
+        start: Callable[[], Coroutine[Any, Any, WorkflowRun]] | None = None,
     ) -> None:
         self._run = run
         self._after = after
-        self._begin = begin
-        self._owns = begin is not None
+        self._start = start
+        self._owns_run = start is not None
         self._events: deque[Event] = deque()
         self._failure: Exception | None = None
 
@@ -152,7 +152,7 @@ class WorkflowEvents:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        run = await self._begun()
+        run = await self._started()
         if run is None:
             raise StopAsyncIteration
         if not self._events:
@@ -161,31 +161,31 @@ class WorkflowEvents:
             raise StopAsyncIteration
         event = self._events.popleft()
         self._after = event.sequence
-        if self._owns and isinstance(event, RunFinished):
-            # Here and not at the next pull: many readers stop at this event, and the cache is to know of the run.
+        if self._owns_run and isinstance(event, RunFinished):
+            # Stores the result in the cache. Not in the next call, because many readers stop at this event.
             try:
                 await run.result()
-            except Exception as failure:  # noqa: BLE001  (raised by the next pull)
+            except Exception as failure:  # noqa: BLE001  (raised by the next call)
                 self._failure = failure
         return event
 
     async def result(self) -> WorkflowResult:
-        """Wait for the end of the run, as `WorkflowRun.result` does; begins it where no event was asked for yet.
+        """Wait for the end of the run, as `WorkflowRun.result` does. Starts the run if no event was read yet.
 
         Raises:
-            LLMProviderError: What ended the run, where there is no part.
-            RuntimeError: The iterator was closed before it began.
+            LLMProviderError: If the run ended before there was a part to return.
+            RuntimeError: If the iterator was closed before the run started.
         """
-        run = await self._begun()
+        run = await self._started()
         if run is None:
-            raise RuntimeError("the events were closed before the run began")
+            raise RuntimeError("the events were closed before the run started")
         return await run.result()
 
     async def aclose(self) -> None:
-        """Stop reading; cancels the run where this iterator began it. Safe to call again."""
-        self._begin = None
+        """Stop reading, and cancel the run if this iterator owns it. Safe to call again."""
+        self._start = None
         self._events.clear()
-        if self._owns and self._run is not None:
+        if self._owns_run and self._run is not None:
             self._run.cancel()
 
     async def __aenter__(self) -> Self:
@@ -196,24 +196,23 @@ class WorkflowEvents:
     ) -> None:
         await self.aclose()
 
-    async def _begun(self) -> WorkflowRun | None:
-        if self._run is None and self._begin is not None:
-            begin, self._begin = self._begin, None
-            self._run = await begin()
+    async def _started(self) -> WorkflowRun | None:
+        if self._run is None and self._start is not None:
+            start, self._start = self._start, None
+            self._run = await start()
         return self._run
 
 
 def cached_run(candidates: list[dict[str, Any]], mode: str) -> WorkflowRun:
-    """A run that is over before it began: its candidates come from the workflow cache."""
+    """Return a finished run with candidates from the workflow cache."""
     import uuid
 
-    found = [Candidate.model_validate({"idea_index": at, **one}) for at, one in enumerate(candidates)]
     result = WorkflowResult(
         run_id=uuid.uuid4().hex,
         status="ok",
         partial=False,
         mode="fanout" if mode == "fanout" else "batch",
-        candidates=found,
+        candidates=[Candidate.model_validate({"idea_index": at, **one}) for at, one in enumerate(candidates)],
         cached=True,
     )
     return WorkflowRun(None, None, result)

@@ -1,1 +1,1 @@
-"""What callers of the workflow use beside it."""
+"""Temperatures of the stages, and the search for near-duplicates."""

@@ -1,4 +1,4 @@
-"""Who is too much like an earlier text, in any script; what the novelty filter of a run uses."""
+"""The similarity of texts in any script, and the search for near-duplicates that the novelty filter of a run uses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from madspark._check import listed, text
 __all__ = ["NOVELTY_THRESHOLD", "Duplicate", "find_duplicates", "similarity"]
 
 NOVELTY_THRESHOLD = 0.8
-"""The similarity from which on two ideas are the same, unless the caller says otherwise."""
+"""The default similarity at which two ideas count as duplicates."""
 
 
 class Duplicate(NamedTuple):
-    """A text that is too much like an earlier one."""
+    """A text that is too similar to an earlier one."""
 
     position: int
     of: int
@@ -23,19 +23,19 @@ class Duplicate(NamedTuple):
 
 
 def similarity(one: str, two: str) -> float:
-    """Tell how alike two texts are: 1.0 for the same words, 0.0 for nothing in common.
+    """Return the similarity of two texts: 1.0 for the same words, 0.0 for no common part.
 
-    Words and parts of words are compared in scripts with blanks between words, pairs of characters in those without
-    (Chinese, Japanese, Thai and others). Case, width, composition, punctuation and vowel marks make no difference.
+    Words and letter trigrams are compared in scripts that separate words by spaces, character bigrams in scripts that
+    do not (Chinese, Japanese, Thai and others). Case, width, composition, punctuation and vowel marks are ignored.
     """
     return _core.similarity(text("one", one), text("two", two))
 
 
 def find_duplicates(texts: Iterable[str], threshold: float = NOVELTY_THRESHOLD) -> list[Duplicate]:
-    """Find the texts that are at least `threshold` similar to an earlier one that is no duplicate itself.
+    """Return the texts that are at least `threshold` similar to an earlier text that is not a duplicate itself.
 
     Raises:
-        ValueError: `threshold` is not between 0.0 and 1.0.
+        ValueError: If `threshold` is not between 0.0 and 1.0.
     """
     if not 0.0 <= threshold <= 1.0:
         message = f"threshold must be between 0.0 and 1.0, not {threshold}"

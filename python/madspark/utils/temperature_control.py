@@ -1,7 +1,7 @@
 """The sampling temperature of each stage.
 
-Ideas want variety and scores want constancy, so one number for a whole run is rarely right. A
-:class:`TemperatureManager` holds one number per stage, from a preset, from one base number, or given one by one.
+Ideas need variety and scores need consistency. A `TemperatureManager` holds one temperature per stage: from a preset,
+derived from one base temperature, or set individually.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ PRESETS = {
     "wild": (1.0, 2.0, 0.5, 0.9, 0.9),
 }
 
-# Scores of the same idea are to be the same; reasoning needs some freedom, whatever the ideas had.
+# Ratings of the same idea should not vary; inferences need some variety.
 FIXED = {"multi_dimensional": 0.0, "logical_inference": 0.7}
 
 
 class TemperatureConfig:
-    """One temperature per stage, each 0.0 to 2.0. ``ValueError`` outside of that. 0.0 is a value like any other."""
+    """One temperature per stage, each 0.0 to 2.0.
+
+    Raises:
+        ValueError: If a temperature is out of bounds.
+    """
 
     __slots__ = ("advocacy", "base_temperature", "evaluation", "idea_generation", "skepticism")
 
@@ -44,14 +48,14 @@ class TemperatureConfig:
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, TemperatureConfig) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # its fields can be changed
+    __hash__ = None  # type: ignore[assignment]  # its fields are mutable
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{stage}={value}" for stage, value in self.to_dict().items())
         return f"TemperatureConfig({fields})"
 
     def to_dict(self) -> dict[str, float]:
-        """The temperatures by name."""
+        """Return the temperatures by name."""
         return {
             "base_temperature": self.base_temperature,
             "idea_generation": self.idea_generation,
@@ -62,7 +66,7 @@ class TemperatureConfig:
 
 
 class TemperatureManager:
-    """The temperatures of one run; without a ``config``, the defaults of :class:`TemperatureConfig`."""
+    """The temperatures of one run. `config` defaults to `TemperatureConfig()`."""
 
     __slots__ = ("config",)
 
@@ -71,7 +75,11 @@ class TemperatureManager:
 
     @classmethod
     def from_preset(cls, name: str) -> TemperatureManager:
-        """Take the temperatures of a preset: conservative, balanced, creative or wild; ``ValueError`` for others."""
+        """Return the temperatures of a preset: conservative, balanced, creative or wild.
+
+        Raises:
+            ValueError: If the preset is unknown.
+        """
         try:
             preset = PRESETS[name]
         except KeyError:
@@ -80,7 +88,11 @@ class TemperatureManager:
 
     @classmethod
     def from_base_temperature(cls, base_temperature: float) -> TemperatureManager:
-        """Derive every stage from one number: ideas warmer, evaluation much cooler."""
+        """Derive all temperatures from one: higher for ideas, much lower for evaluations.
+
+        Raises:
+            ValueError: If `base_temperature` is not between 0.0 and 2.0.
+        """
         base = _checked("base_temperature", base_temperature)
         return cls(
             TemperatureConfig(
@@ -94,35 +106,38 @@ class TemperatureManager:
 
     @property
     def base_temperature(self) -> float:
-        """The temperature of whatever has none of its own."""
+        """The temperature from which the others are derived; no stage uses it."""
         return self.config.base_temperature
 
     @property
     def idea_generation(self) -> float:
-        """The temperature of new ideas, and of improved ones."""
+        """The temperature of the idea generation and the improvement."""
         return self.config.idea_generation
 
     @property
     def evaluation(self) -> float:
-        """The temperature of scores."""
+        """The temperature of the evaluation and the re-evaluation."""
         return self.config.evaluation
 
     @property
     def advocacy(self) -> float:
-        """The temperature of the advocate."""
+        """The temperature of the advocacy."""
         return self.config.advocacy
 
     @property
     def skepticism(self) -> float:
-        """The temperature of the skeptic."""
+        """The temperature of the skepticism."""
         return self.config.skepticism
 
     def get_temperature_for_stage(self, stage: str) -> float:
-        """Tell the temperature of ``stage``; ``ValueError`` for a stage the workflow does not have.
+        """Return the temperature of `stage`.
 
-        Stages are idea_generation, evaluation, advocacy, skepticism, improvement (that of idea_generation),
-        re_evaluation (that of evaluation), and multi_dimensional and logical_inference, which have one of their own
-        whatever the config.
+        The stages are idea_generation, evaluation, advocacy, skepticism, improvement (the same as idea_generation),
+        re_evaluation (the same as evaluation), and multi_dimensional and logical_inference, whose temperatures are
+        fixed.
+
+        Raises:
+            ValueError: If the workflow has no such stage.
         """
         if stage in FIXED:
             return FIXED[stage]
@@ -146,7 +161,7 @@ _FIELD_OF_STAGE = {
 
 
 def _checked(name: str, value: float) -> float:
-    # Written so that NaN fails too.
+    # The negated form also rejects NaN.
     if not 0.0 <= value <= MAX_TEMPERATURE:
         raise ValueError(f"{name} must be between 0.0 and 2.0, not {value}")
     return float(value)
