@@ -1,4 +1,4 @@
-"""`python -m madspark` is the command `madspark`."""
+"""`python -m madspark` runs the command `madspark`."""
 
 import sys
 

@@ -370,7 +370,7 @@ class Call:
 
 @final
 class Stream:
-    """A streamed call: read it until None, or until a structured reply is complete, then finish it or reject the reply."""
+    """A streamed call: read it to its end or to a complete structured reply, then finish it or reject the reply."""
 
     def next(self) -> str | tuple[str, bool] | Restarted | None:
         """Return what has arrived since the last read, and wait for it if there is nothing; blocks.

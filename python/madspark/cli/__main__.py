@@ -1,4 +1,4 @@
-"""`python -m madspark.cli` is the command `madspark`."""
+"""`python -m madspark.cli` runs the command `madspark`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`madspark cache`: what the response cache holds, and how to empty it."""
+"""`madspark cache`: shows the size of the response cache, and empties it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from madspark.cli.arguments import parse_cache
 from madspark.cli.failures import without_password
-from madspark.cli.outcome import FAILED, OK, WRONG_USAGE, tell
+from madspark.cli.outcome import FAILED, OK, WRONG_USAGE, report
 
 if TYPE_CHECKING:
     from madspark.llm.cache import CacheStats
@@ -20,7 +20,7 @@ _MB = 1024 * 1024
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line that follows `madspark cache`. Returns the exit code."""
+    """Run `madspark cache` with `arguments` and return the exit code."""
     args = parse_cache(arguments)
     from madspark.llm import cache
     from madspark.llm.config import LLMConfig
@@ -29,23 +29,23 @@ def run(arguments: list[str]) -> int:
     try:
         config = LLMConfig.from_env().replace(**({} if args.cache_dir is None else {"cache_dir": args.cache_dir}))
     except ValueError as error:
-        tell(str(error))
+        report(str(error))
         return WRONG_USAGE
     if args.action == "stats":
-        found = cache.stats(config)
-        sys.stdout.write(_as_text(found, config))
-        return FAILED if found["disk_entries"] is None else OK
+        stats = cache.stats(config)
+        sys.stdout.write(_as_text(stats, config))
+        return FAILED if stats["disk_entries"] is None else OK
     try:
         removed = cache.clear(config)
     except OSError as error:
-        tell(str(error))
+        report(str(error))
         return FAILED
     sys.stdout.write(f"removed {removed} {_answers(removed)}\n")
     return OK
 
 
 def _as_text(stats: CacheStats, config: LLMConfig) -> str:
-    lines = [f"folder  {stats['dir'] or 'none: there is no home to put it in'}"]
+    lines = [f"folder  {stats['dir'] or 'none: the user has no home directory'}"]
     if stats["disk_entries"] is None or stats["disk_bytes"] is None:
         lines.append("        it cannot be used")
     else:
@@ -54,7 +54,7 @@ def _as_text(stats: CacheStats, config: LLMConfig) -> str:
     if config.cache_url is not None:
         lines.append(f"server  {without_password(config.cache_url)}")
     if not config.cache_enabled:
-        lines.append("It is switched off: MADSPARK_CACHE_ENABLED.")
+        lines.append("The cache is disabled by MADSPARK_CACHE_ENABLED.")
     return "\n".join(lines) + "\n"
 
 

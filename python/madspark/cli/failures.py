@@ -1,6 +1,6 @@
-"""A failed run in one line that says what to do about it.
+"""Describes a failed run in one line that says what to do.
 
-The line is made from what the error carries (provider, model, class of the failure, status), not from its text.
+The line is made from the data of the error (provider, model, error class, status), not from its message.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NOT_FOUND = 404
 
 
 class _Failure(NamedTuple):
-    """What one target failed with."""
+    """The failure of one target."""
 
     provider: str
     model: str | None
@@ -59,12 +59,12 @@ class _Failure(NamedTuple):
 
 
 def explain(error: BaseException, hosts: Mapping[str, str]) -> str:
-    """Tell in one line what failed and what to do; ``hosts`` maps a provider to the URL it was asked at."""
+    """Return one line with the reason and the remedy. `hosts` maps each provider to its URL."""
     return " ".join(clean(_explained(error, hosts)).split())
 
 
 def without_password(url: str) -> str:
-    """Take user and password out of a URL."""
+    """Remove user and password from a URL."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -85,7 +85,7 @@ def _explained(error: BaseException, hosts: Mapping[str, str]) -> str:
 
 
 def _failures(error: LLMProviderError) -> list[_Failure]:
-    """The last failure at each target, in the order the targets were asked."""
+    """Return the last failure of each target, in the order in which the targets were tried."""
     last = {
         (attempt.provider, attempt.model): _Failure(
             attempt.provider, attempt.model, attempt.error, attempt.message or "", error.retry_after
@@ -96,11 +96,11 @@ def _failures(error: LLMProviderError) -> list[_Failure]:
     if last:
         return list(last.values())
     if isinstance(error, AllProvidersFailedError):
-        return [_of(name, failure) for name, failure in error.errors.items()]
-    return [_of(error.provider, error)] if error.provider else []
+        return [_from_error(name, failure) for name, failure in error.errors.items()]
+    return [_from_error(error.provider, error)] if error.provider else []
 
 
-def _of(name: str, error: Exception) -> _Failure:
+def _from_error(name: str, error: Exception) -> _Failure:
     provider = getattr(error, "provider", None) or name
     return _Failure(
         provider, getattr(error, "model", None), _kind(error), str(error), getattr(error, "retry_after", None)
@@ -108,7 +108,7 @@ def _of(name: str, error: Exception) -> _Failure:
 
 
 def _kind(error: Exception) -> str:
-    """The class of the failure where no attempt tells it."""
+    """Return the error class of a failure that has no attempt."""
     if isinstance(error, LLMProviderError) and error.status == _NOT_FOUND and error.model:
         return "model_missing"
     kinds: tuple[tuple[type[Exception], str], ...] = (
@@ -117,10 +117,10 @@ def _kind(error: Exception) -> str:
         (SchemaValidationError, "invalid_output"),
         (AuthorizationError, "unauthorized"),
     )
-    for of_kind, kind in kinds:
-        if isinstance(error, of_kind):
+    for cls, kind in kinds:
+        if isinstance(error, cls):
             return kind
-    # Without a status nothing came back at all.
+    # Without a status there was no reply at all.
     if isinstance(error, ProviderUnavailableError) and error.status is None:
         return "connect"
     return "other"
@@ -145,11 +145,11 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             wait = "later" if failure.retry_after is None else f"in {failure.retry_after:.0f} s"
             return f"{name} limits the rate of calls: try again {wait}"
         case "invalid_output":
-            return f"{name}'s model {model} does not keep to the form asked for: try another model"
+            return f"the model {model} of {name} does not return valid output: try another model"
         case "unsupported" if provider != "gemini":
             return f"{name}: {failure.message}: pass --provider gemini, or leave it out"
         case "server" | "overloaded" | "disconnected" | "malformed_reply" | "empty_reply" | "breaker_open":
             return f"{name}: {failure.message or failure.kind}: try again, or another --provider"
         case _:
-            # Where something is not set up, the message says what to set.
+            # If the provider is not configured, the message says what to set.
             return f"{name}: {failure.message or failure.kind}"

@@ -1,19 +1,19 @@
-"""The process around a run: its streams, Ctrl-C, and readers that leave.
+"""The entry point of the command: handles standard streams, Ctrl-C and closed pipes.
 
-Whatever takes time to load is imported inside of `main`, so that Ctrl-C is one line however early it comes.
+Slow imports are inside `main`, so that Ctrl-C prints one line, however early it is pressed.
 """
 
 from __future__ import annotations
 
 import sys
 
-from madspark.cli.outcome import CANCELLED, FAILED, tell
+from madspark.cli.outcome import CANCELLED, FAILED, report
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; ``arguments`` default to the process's own. Returns the exit code."""
+    """Run the command and return the exit code. `arguments` default to those of the process."""
     try:
         _open_streams()
         from madspark.cli.run import run
@@ -21,21 +21,21 @@ def main(arguments: list[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         _ignore_ctrl_c()
-        tell("cancelled")
+        report("cancelled")
         return CANCELLED
     except BrokenPipeError:
-        # The reader of stdout left, as `head` does.
+        # The reader of stdout closed the pipe, as `head` does.
         _drop_stdout()
         return FAILED
     except OSError as error:
-        # A run tells its own failures, so this one is of stdout: a full disk.
+        # Failures of the run are reported there, so this one concerns stdout: a full disk.
         _drop_stdout()
-        tell(f"cannot write the output: {error.strerror or error}")
+        report(f"cannot write the output: {error.strerror or error}")
         return FAILED
 
 
 def _open_streams() -> None:
-    """Python has no stream where the shell closed one (`2>&-`); what is written to it then goes nowhere."""
+    """Open the null device for each stream that the shell closed (`2>&-`): Python has `None` there."""
     from os import devnull
 
     for name in ("stdout", "stderr"):
@@ -44,17 +44,17 @@ def _open_streams() -> None:
 
 
 def _ignore_ctrl_c() -> None:
-    """A second Ctrl-C must not interrupt the end of the process, which would print a traceback."""
+    """Ignore a second Ctrl-C, which would interrupt the end of the process and print a traceback."""
     import signal
     import threading
 
-    # Python lets only the main thread do this, and only the main thread is interrupted.
+    # Python allows this on the main thread only, which is also the only one that is interrupted.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _drop_stdout() -> None:
-    """What is left in the buffer has nowhere to go; Python would complain when it flushes at exit."""
+    """Discard what is left in the buffer, because Python would report an error when it flushes it at exit."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""How far a run is, on stderr while it runs."""
+"""The progress of a run, on stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Progress:
-    """One line that is written anew on a terminal; one line for each event elsewhere; nothing when ``quiet``."""
+    """Prints progress: one line that is updated on a terminal, one line per event elsewhere, nothing if `quiet`."""
 
     def __init__(self, stream: TextIO, *, quiet: bool) -> None:
         self._stream = stream
@@ -25,7 +25,7 @@ class Progress:
         self._open = False
 
     async def show(self, message: str, fraction: float) -> None:
-        """Show one event. A coroutine function, so that it runs on the loop and never beside the final output."""
+        """Print one event. A coroutine function, so that it runs on the event loop and ends before the final output."""
         if self._quiet:
             return
         share = f"[{fraction:4.0%}] "
@@ -38,7 +38,7 @@ class Progress:
         self._stream.flush()
 
     def close(self) -> None:
-        """Remove the line, so that what follows begins at the left edge."""
+        """Remove the line, so that the next output starts at the left edge."""
         if self._open:
             self._stream.write(_CLEAR)
             self._stream.flush()

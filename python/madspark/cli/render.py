@@ -1,4 +1,4 @@
-"""The results of a run, for people and for programs."""
+"""The results of a run, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _INDENT = "   "
 
 
 def as_json(results: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], *, ascii_only: bool) -> str:
-    """Results and metrics as one JSON object; ``ascii_only`` where the output cannot carry every character."""
+    """Return results and metrics as one JSON object. `ascii_only` escapes what the output cannot encode."""
     return json.dumps({"results": list(results), "metrics": metrics}, ensure_ascii=ascii_only, indent=2)
 
 
 def as_text(results: Sequence[Mapping[str, Any]], columns: int) -> str:
-    """Results for reading, in lines of at most ``columns`` columns."""
+    """Return results as text, in lines of at most `columns` columns."""
     return "\n\n".join("\n".join(_candidate(number, result, columns)) for number, result in enumerate(results, 1))
 
 
 def degraded(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line for each result that did not go through the whole workflow: which, and why."""
+    """Return one line for each result that did not complete the workflow: which one, and why."""
     lines = []
     for number, result in enumerate(results, 1):
         status = result.get("status", "ok")
@@ -41,7 +41,7 @@ def degraded(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def metrics_line(metrics: Mapping[str, Any]) -> str:
-    """What the run took, in one line."""
+    """Return the most important metrics in one line."""
     cost = metrics.get("total_cost")
     parts = [
         f"{metrics.get('total_requests', 0)} calls",
@@ -103,7 +103,7 @@ def _inference(inference: Mapping[str, Any] | None) -> str:
 
 
 def _text(content: object) -> str:
-    """The readable form of a section: agents give text, or an object that carries its text as ``formatted``."""
+    """Return the text of a section: agents return text, or an object with the text as `formatted`."""
     if isinstance(content, dict):
         content = content.get("formatted")
     return content.strip() if isinstance(content, str) else ""

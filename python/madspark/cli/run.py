@@ -1,4 +1,4 @@
-"""From arguments to a run, and from its results to an exit code."""
+"""Runs the workflow for the command line, and returns its exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from madspark.cli.arguments import config_changes, parse, temperatures
 from madspark.cli.failures import explain
-from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, tell
+from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, report
 from madspark.cli.progress import Progress
 from madspark.cli.render import as_json, as_text, degraded, metrics_line
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-# Longer lines are hard to read however wide the terminal is.
 _MAX_COLUMNS = 100
+"""Longer lines are hard to read, however wide the terminal is."""
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line ``arguments``, by default the process's own. Returns the exit code."""
+    """Run the command and return the exit code. `arguments` default to those of the process."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["cache"]:
         from madspark.cli.cache import run as run_cache
@@ -44,10 +44,10 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         config = LLMConfig.from_env().replace(**config_changes(args))
     except ValueError as error:
-        tell(explain(error, {}))
+        report(explain(error, {}))
         return WRONG_USAGE
     if not args.verbose:
-        # Each failed attempt is logged when it happens. What became of it stands in the last line or in the result.
+        # Each failed attempt is logged as a warning. Its consequence is in the last line or in the result.
         logging.getLogger("madspark").setLevel(logging.ERROR)
 
     from madspark.llm.router import LLMRouter
@@ -61,12 +61,12 @@ def run(arguments: list[str] | None = None) -> int:
             config=config,
         )
         results = asyncio.run(_workflow(args, router, progress))
-    except Exception as error:  # noqa: BLE001  # whatever failed, the user gets one line
+    except Exception as error:  # noqa: BLE001  # every failure is reported in one line
         if args.verbose:
             import traceback
 
             traceback.print_exc(file=sys.stderr)
-        tell(explain(error, _hosts(config)))
+        report(explain(error, _hosts(config)))
         return FAILED
     return _show(args, results, router.get_metrics())
 
@@ -109,19 +109,19 @@ def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: Rout
         text = as_json(results, metrics, ascii_only=encoding != "utf8")
     else:
         text = as_text(results, min(shutil.get_terminal_size().columns, _MAX_COLUMNS))
-        # What the terminal cannot show must not lose the whole result.
+        # A character that the terminal cannot encode must not lose the result.
         text = text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
     if text:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     if args.verbose:
-        tell(metrics_line(metrics))
+        report(metrics_line(metrics))
     if not results:
-        tell("the run ended without an idea")
+        report("the run ended without an idea")
         return FAILED
     problems = degraded(results)
     for problem in problems:
-        tell(problem)
+        report(problem)
     return DEGRADED if problems else OK
 
 

@@ -1,7 +1,7 @@
-"""Text for a terminal: how wide it is, and where its lines end.
+"""Wraps text for a terminal.
 
-`textwrap` counts characters. A Chinese or Japanese character takes two columns, a combining accent none, and
-neither language puts spaces where a line may end.
+`textwrap` counts characters. A Chinese or Japanese character takes two columns and a combining accent none, and in
+these languages lines may break without a space.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 __all__ = ["clean", "shorten", "width", "wrap"]
 
-# Marks that must not begin a line; they stay with the character before them.
+# Marks that must not start a line. They stay with the character before them.
 _CLOSING = frozenset("、。，．：；！？）］｝」』】〉》〕ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ")  # noqa: RUF001  # full width on purpose
 _WIDE = 2
-# Makes one emoji of several.
+# Combines several emoji into one.
 _JOINER = "\u200d"
 _BULLET = re.compile(r"(?:[-*•]|\d{1,2}[.)])\s+")
-# Overrides of the writing direction can make text look like other text.
+# Overrides of the writing direction can disguise text.
 _DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def width(text: str) -> int:
-    """Count the terminal columns that ``text`` takes."""
+    """Return the number of terminal columns that `text` takes."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def clean(text: str) -> str:
-    """Take out what could steer the terminal: escape sequences and other control characters, except line ends."""
+    """Remove what controls the terminal: escape sequences and other control characters, except line ends."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_printable(character) for character in text.replace("\r\n", "\n"))
 
 
 def wrap(text: str, columns: int, indent: str = "") -> list[str]:
-    """Break ``text`` into lines of at most ``columns`` columns, each beginning with ``indent``.
+    """Break `text` into lines of at most `columns` columns, each of which starts with `indent`.
 
-    Line ends in the text stay. What follows a bullet is aligned with the bullet's text. Only a word that is wider than
-    the whole line is broken within.
+    Line ends in the text are kept. Continuation lines of a bullet are aligned with its text. Only words that are wider
+    than a line are split.
     """
     lines: list[str] = []
     for line in clean(text).splitlines():
@@ -54,15 +54,15 @@ def wrap(text: str, columns: int, indent: str = "") -> list[str]:
 
 
 def shorten(text: str, columns: int) -> str:
-    """Cut ``text`` to one line of at most ``columns`` columns; an ellipsis stands for what was cut."""
+    """Shorten `text` to one line of at most `columns` columns, with an ellipsis for what is missing."""
     line = " ".join(clean(text).split())
     if width(line) <= columns:
         return line
     kept = ""
-    room = columns - 1
+    columns_left = columns - 1
     for character in line:
-        room -= _columns(character)
-        if room < 0:
+        columns_left -= _columns(character)
+        if columns_left < 0:
             break
         kept += character
     return f"{kept}…" if columns > 0 else ""
@@ -83,7 +83,7 @@ def _printable(character: str) -> str:
 
 
 def _filled(text: str, columns: int, lead: str, hang: str) -> Iterator[str]:
-    """Fill lines greedily: ``lead`` begins the first one, ``hang`` the others."""
+    """Fill lines greedily. The first one starts with `lead`, the others with `hang`."""
     line, gap = "", ""
     start = lead
     for piece in _pieces(text):
@@ -95,30 +95,30 @@ def _filled(text: str, columns: int, lead: str, hang: str) -> Iterator[str]:
             start, line, gap = hang, "", ""
         line += (gap if line else "") + piece
         gap = ""
-        # At least two columns, so that a narrow terminal still gets every character.
-        room = max(_WIDE, columns - width(start))
-        while width(line) > room:
-            head = _fitting(line, room)
+        # At least two columns, so that a narrow terminal still shows every character.
+        columns_left = max(_WIDE, columns - width(start))
+        while width(line) > columns_left:
+            head = _prefix(line, columns_left)
             yield start + head
             start, line = hang, line[len(head) :]
-            room = max(_WIDE, columns - width(start))
+            columns_left = max(_WIDE, columns - width(start))
     yield (start + line).rstrip()
 
 
-def _fitting(text: str, room: int) -> str:
-    """Take the longest beginning of ``text`` within ``room`` columns, marks that combine with it included."""
+def _prefix(text: str, columns_left: int) -> str:
+    """Return the longest prefix of `text` that fits into `columns_left` columns, with its combining marks."""
     for end, character in enumerate(text):
-        room -= _columns(character)
-        if room < 0:
+        columns_left -= _columns(character)
+        if columns_left < 0:
             return text[:end]
     return text
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Split into what no line end may divide: words, spaces, and single wide characters with what belongs to them."""
+    """Split into pieces that no line may break: words, spaces, and wide characters with the marks that follow them."""
     piece = ""
     for character in text:
-        if piece and not _belong_together(piece[-1], character):
+        if piece and not _is_inseparable(piece[-1], character):
             yield piece
             piece = ""
         piece += character
@@ -126,7 +126,7 @@ def _pieces(text: str) -> Iterator[str]:
         yield piece
 
 
-def _belong_together(before: str, after: str) -> bool:
+def _is_inseparable(before: str, after: str) -> bool:
     if before.isspace() or after.isspace():
         return before.isspace() and after.isspace()
     if after in _CLOSING or before == _JOINER or _columns(after) == 0:
