@@ -1,8 +1,7 @@
-//! The one error type of the core.
+//! The error type of the core.
 //!
-//! An [`Error`] carries data (what class of failure, which provider and model, which HTTP status, how long to wait);
-//! its `Display` is text for people. What happens after a failure is decided from [`ErrorKind`] by
-//! the router's policy table, never from the text.
+//! An [`Error`] carries data: the class of the failure, the provider and model, the HTTP status, the time to wait. Its `Display`
+//! is text for people. The policy table decides from the [`ErrorKind`] what follows, never from the text.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,19 +13,19 @@ use crate::provider_id::Provider;
 
 pub use crate::error_kind::ErrorKind;
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A reply that was not taken, and why.
+/// A rejected reply.
 #[derive(Clone)]
 pub struct Rejected {
-    /// The reply's text; for a structured reply its JSON alone, where it holds any.
+    /// The text of the reply; for a structured reply only its JSON, if it contains any.
     pub text: String,
-    /// One line for each thing that is wrong with it.
+    /// One line per fault.
     pub faults: Vec<String>,
 }
 
-/// What failed, where, and what is known about it.
+/// A failure.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -48,7 +47,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of class `kind`; `message` is one sentence for people, without keys and without prompt text.
+    /// Returns an error of class `kind`. `message` is one sentence for people, without API keys and without text of the prompt.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -67,19 +66,19 @@ impl Error {
         }))
     }
 
-    /// The caller's argument is wrong.
+    /// Returns an `InvalidInput` error.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
-    /// The same failure, seen as one of class `kind`.
+    /// Replaces the class by `kind`.
     #[must_use]
     pub(crate) fn reclassified(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// Names the target that failed.
+    /// Sets the target that failed.
     #[must_use]
     pub fn at(mut self, provider: Provider, model: impl Into<Arc<str>>) -> Self {
         self.0.provider = Some(provider);
@@ -87,140 +86,140 @@ impl Error {
         self
     }
 
-    /// The HTTP status that came back; also that of a reply which then could not be used.
+    /// Sets the HTTP status, also that of a successful reply that is unusable.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    /// How long the target asked to be left alone.
+    /// Sets the `Retry-After` of the target.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
-    /// How long until the target is asked again, whoever wants that.
+    /// Sets the time until the target is available again.
     #[must_use]
     pub fn with_ready_in(mut self, wait: Option<Duration>) -> Self {
         self.0.ready_in = wait;
         self
     }
 
-    /// What the failed attempt cost all the same.
+    /// Sets the usage of the failed attempt.
     #[must_use]
     pub fn with_usage(mut self, usage: Usage) -> Self {
         self.0.usage = usage;
         self
     }
 
-    /// The text that had been delivered of a stream when it failed. It is in no message.
+    /// Sets the text that a stream had delivered before it failed. No message contains it.
     #[must_use]
     pub fn with_partial(mut self, text: impl Into<Arc<str>>) -> Self {
         self.0.partial = Some(text.into());
         self
     }
 
-    /// The reply that was not taken.
+    /// Sets the rejected reply.
     #[must_use]
     pub fn with_rejected(mut self, rejected: Rejected) -> Self {
         self.0.rejected = Some(rejected);
         self
     }
 
-    /// The errors this one sums up, in the order they happened.
+    /// Sets the errors that this one summarises, in order.
     #[must_use]
     pub fn with_causes(mut self, causes: Vec<Self>) -> Self {
         self.0.causes = causes;
         self
     }
 
-    /// Every attempt made before giving up.
+    /// Sets the attempts of the failed call.
     #[must_use]
     pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
         self.0.attempts = attempts;
         self
     }
 
-    /// The error underneath.
+    /// Sets the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Arc<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// The class of the failure.
+    /// Returns the class of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The sentence alone, without provider and status.
+    /// Returns the message without provider and status.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The provider that failed.
+    /// Returns the provider that failed.
     pub fn provider(&self) -> Option<Provider> {
         self.0.provider
     }
 
-    /// The model that was asked.
+    /// Returns the requested model.
     pub fn model(&self) -> Option<&str> {
         self.0.model.as_deref()
     }
 
-    /// The HTTP status, where one came back.
+    /// Returns the HTTP status.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// How long the target asked to be left alone.
+    /// Returns the `Retry-After` of the target.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// How long until the target is asked again: what it asked for, or what its failures made of it.
+    /// Returns the time until the target is available again, because of its `Retry-After` or its circuit breaker.
     pub fn ready_in(&self) -> Option<Duration> {
         self.0.ready_in.max(self.0.retry_after)
     }
 
-    /// What the failed attempt cost all the same.
+    /// Returns the usage of the failed attempt.
     pub fn usage(&self) -> Usage {
         self.0.usage
     }
 
-    /// The text that had been delivered of a stream when it failed; `None` for every other failure.
+    /// Returns the text that a stream had delivered before it failed; `None` for every other failure.
     pub fn partial(&self) -> Option<&str> {
         self.0.partial.as_deref()
     }
 
-    /// The reply that was not taken, where there was one. No text of this error shows it.
+    /// Returns the rejected reply. Neither `Display` nor `Debug` contains its text.
     pub fn rejected(&self) -> Option<&Rejected> {
         self.0.rejected.as_ref()
     }
 
-    /// The errors this one sums up.
+    /// Returns the errors that this one summarises.
     pub fn causes(&self) -> &[Self] {
         &self.0.causes
     }
 
-    /// Every attempt made before giving up.
+    /// Returns the attempts of the failed call.
     pub fn attempts(&self) -> &[Attempt] {
         &self.0.attempts
     }
 
-    /// Whether it was found before anything was sent that the target's model cannot take the prompt.
+    /// Whether the error was found before a request was sent, from the facts about the model.
     pub(crate) fn is_preflight(&self) -> bool {
         self.kind() == ErrorKind::ContextTooLong && self.status().is_none()
     }
 
-    /// The error underneath, for callers that know its type.
+    /// Returns the underlying error, for callers that know its type.
     pub fn source_arc(&self) -> Option<&Arc<dyn StdError + Send + Sync>> {
         self.0.source.as_ref()
     }
 
-    /// True where time ran out: at one target, for a call, a stage or the whole run.
+    /// Whether a time limit was reached: of a request, a call, a stage or a run.
     pub fn is_timeout(&self) -> bool {
         matches!(
             self.kind(),
@@ -255,7 +254,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The text is the model's own and in no log.
+/// Omits the text, which must not appear in logs.
 impl fmt::Debug for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejected").field("faults", &self.faults).finish_non_exhaustive()
@@ -288,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_tells_where_what_and_when_to_come_back() {
+    fn display_contains_target_message_status_and_retry_after() {
         let error = Error::new(ErrorKind::RateLimited, "quota exceeded")
             .at(Provider::Gemini, "gemini-3-flash-preview")
             .with_status(429)

@@ -1,44 +1,44 @@
-//! The class of a failure: what the policy table, metrics and records use to tell failures apart.
+//! The classes of failures, as used by the policy table, metrics and records.
 
 /// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller's argument is wrong (blank prompt, prompt too long, bad number). No request was sent.
+    /// An argument of the caller is invalid, such as a blank prompt. No request was sent.
     InvalidInput,
-    /// The prompt is longer than the library sends. No request was sent.
+    /// The prompt is longer than the limit of the library. No request was sent.
     PromptTooLong,
     /// A file named by the caller does not exist.
     FileNotFound,
-    /// The target lacks a setting it needs, for example an API key or a model name. No request was sent.
+    /// The target lacks a setting, such as an API key or a model name. No request was sent.
     NotConfigured,
-    /// The target cannot do what the call needs (take a PDF, read a URL). No request was sent.
+    /// The target does not support what the call needs, such as a PDF. No request was sent.
     Unsupported,
-    /// No connection could be made, mostly because it was refused.
+    /// No connection was established, mostly because it was refused.
     Connect,
-    /// The server's name could not be resolved.
+    /// The host name could not be resolved.
     Dns,
     /// No encrypted connection could be agreed on, or the server's certificate is not trusted.
     Tls,
-    /// No connection was made in time.
+    /// No connection was established within the time limit.
     ConnectTimeout,
-    /// A stream gave no text in time.
+    /// A stream delivered no text within the time limit.
     FirstTokenTimeout,
-    /// A stream stood still.
+    /// A stream stalled.
     IdleTimeout,
-    /// The target did not answer in time.
+    /// The target did not answer within the time limit.
     Timeout,
-    /// The target was still loading the model when the time for that was over.
+    /// The target did not load the model within the time limit.
     Loading,
-    /// The connection was cut before the whole reply had arrived.
+    /// The connection was closed before the whole reply had arrived.
     Disconnected,
-    /// HTTP 429: too many requests or tokens in a minute.
+    /// HTTP 429: too many requests or tokens per minute.
     RateLimited,
-    /// The quota of the day is used up.
+    /// The daily quota is used up.
     DailyQuota,
-    /// The account has no quota or no credit left; waiting does not help.
+    /// The account has no quota or credit left. Waiting does not help.
     InsufficientQuota,
-    /// HTTP 401, or a provider's own code for a wrong key.
+    /// HTTP 401, or the provider's code for a wrong key.
     Unauthorized,
     /// HTTP 403.
     Forbidden,
@@ -46,37 +46,37 @@ pub enum ErrorKind {
     ModelMissing,
     /// The target rejected the request as malformed (another HTTP 4xx).
     Rejected,
-    /// The target does not take the reply's schema in the form it was sent in.
+    /// The target does not accept the form of the schema.
     SchemaRejected,
-    /// The prompt does not fit the context window of the target's model.
+    /// The prompt does not fit the context window of the model.
     ContextTooLong,
-    /// The target read a part of the prompt alone, without saying so.
+    /// The target silently truncated the prompt.
     ContextTruncated,
-    /// HTTP 503 or 529, also 408 and 425: the target is up but takes no more work now.
+    /// HTTP 503, 529, 408 or 425: the target is up but accepts no more work now.
     Overloaded,
     /// Another HTTP 5xx.
     Server,
-    /// The reply is not what the protocol says: no JSON, or an envelope without the fields it must have.
+    /// The reply violates the protocol: it is not JSON or lacks required fields.
     MalformedReply,
-    /// The reply is well-formed and holds no text.
+    /// The reply is well-formed but contains no text.
     EmptyReply,
-    /// The reply was cut at the limit of output tokens.
+    /// The reply was truncated at the limit of output tokens.
     Truncated,
-    /// The model's thoughts used up the limit of output tokens before there was an answer.
+    /// Reasoning used up the limit of output tokens before there was an answer.
     ThinkingTruncated,
     /// The model refused.
     Refused,
     /// A safety filter blocked the prompt or the reply.
     Blocked,
-    /// The reply's text does not fit the schema asked for.
+    /// The text of the reply does not fit the schema.
     InvalidOutput,
-    /// The target was not asked: it has asked to be left alone.
+    /// The target was skipped: it is in cooldown after its `Retry-After`.
     Cooldown,
-    /// The target was not asked: it has failed again and again.
+    /// The target was skipped: its circuit breaker is open.
     BreakerOpen,
-    /// Nobody waited for the reply any more.
+    /// The attempt was cancelled.
     Cancelled,
-    /// Every target in the plan failed; [`Error::causes`] tells how.
+    /// Every target of the plan failed; the causes of the error list their failures.
     AllTargetsFailed,
     /// The call reached the deadline of its router.
     DeadlineReached,
@@ -84,14 +84,14 @@ pub enum ErrorKind {
     BudgetReached,
     /// A stage or a whole run of the workflow reached its deadline.
     DeadlineExceeded,
-    /// Code of the caller, such as a router object of its own, failed; `source` is what it raised.
+    /// Code of the caller, such as a custom router, failed; the source is the exception.
     External,
-    /// A defect of this library.
+    /// A bug in this library.
     Internal,
 }
 
 impl ErrorKind {
-    /// Every class, in the order of their declaration, so that a class is the index of its own place.
+    /// Every class in the order of declaration, so that a class is its own index.
     pub(crate) const ALL: [Self; 42] = [
         Self::InvalidInput,
         Self::PromptTooLong,
@@ -137,7 +137,7 @@ impl ErrorKind {
         Self::Internal,
     ];
 
-    /// A short snake-case name, stable, for records and metrics.
+    /// Returns a stable `snake_case` name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_is_the_index_of_its_place_and_has_a_name_of_its_own() {
+    fn each_class_is_its_index_and_has_a_unique_name() {
         let mut names: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
         assert!(ErrorKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
         names.sort_unstable();

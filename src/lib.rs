@@ -7,20 +7,20 @@
 //! (wire)       (answers)     (policy)   (prompts)  (workflow)      (bindings, feature `python`)
 //! ```
 //!
-//! A layer uses only the layers to its left and the leaf modules [`error`], [`config`], [`message`], [`schema`],
-//! [`progress`], [`transport`], [`attachment`], [`webpage`] and `aside`. Agents and the coordinator know the router only as
-//! the trait [`router::Generate`].
+//! A layer uses only the layers to its left and the leaf modules: [`attachment`], [`attempt`], [`config`], [`error`],
+//! [`message`], [`progress`], [`schema`], [`transport`], [`webpage`] and the private `error_kind`, `offload`, `provider_id` and
+//! `sync`. No two modules use each other. Agents and the coordinator use the router through the trait [`router::Generate`].
 //!
 //! # The scopes
 //!
-//! * A **call** ([`router::Call`], streamed [`router::Stream`]) holds its prompt, its attempts, its deadline and how it
-//!   stands with each target: when that may be asked, and how often it was.
-//! * A **request** is one [`router::Router`]: an immutable [`config::Config`] and [`router::Policy`], what it has spent of
-//!   its [`router::Budget`], and its own metrics. Building one does no I/O.
-//! * The **process** has one [`router::Engine`]: the connection pools, what is known of each target (its breaker, what was
-//!   sent to it, its latencies, the form of schema it takes), facts about models and the response cache, whose keys are
-//!   whole requests. A target is a provider with an
-//!   address, a key and a model, so nothing that one key has done is known of another. It knows no request's choice.
+//! * A **call** ([`router::Call`], or [`router::Stream`] if streamed) holds the prompt, the attempts, the deadline, and the state
+//!   of each target within the call.
+//! * A **request** has one [`router::Router`]: an immutable [`config::Config`] and [`router::Policy`], the spent part of its
+//!   [`router::Budget`], and metrics. Creating one does no I/O.
+//! * The **process** has one [`router::Engine`]: connection pools, the state of each target (breaker, rate limits, latencies,
+//!   accepted schema form), facts about models, and the response cache, whose keys are whole requests. A target is a provider
+//!   with a base URL, an API key and a model, so the state of one key never affects another. The engine contains nothing that a
+//!   request chose.
 
 pub mod agents;
 pub mod attachment;

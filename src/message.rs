@@ -1,4 +1,4 @@
-//! What is asked of a model and what comes back, in no provider's terms.
+//! The provider-neutral request to a model, and its reply.
 
 use std::sync::Arc;
 
@@ -8,32 +8,32 @@ use crate::schema::Schema;
 
 pub use crate::attempt::{Page, PageStatus, Usage};
 
-/// One question to a model. Cheap to clone: texts and buffers are shared.
+/// A request to a model. Cheap to clone: texts and buffers are shared.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The user's turn.
+    /// The prompt, as the user's turn.
     pub prompt: Arc<str>,
-    /// The system instruction; empty for none.
+    /// The system instruction; empty if there is none.
     pub system: Arc<str>,
-    /// What travels with the prompt, in order.
+    /// The attachments, in order.
     pub parts: Vec<Part>,
     /// The schema the reply must fit; `None` for free text.
     pub schema: Option<Arc<Schema>>,
-    /// Sampling temperature, 0.0 to 2.0. Zero is a value, not "unset". Anthropic's scale ends at 1.0, and its newer models
-    /// take none.
+    /// The sampling temperature, 0.0 to 2.0. Zero is a value, not "unset". Anthropic's maximum is 1.0, and its newer models accept
+    /// none.
     pub temperature: f64,
-    /// Upper bound of output tokens; `None` leaves it to the model, but for Anthropic, which is told 16 000.
+    /// The maximum number of output tokens. `None` means the default of the model, and 16 000 for Anthropic.
     pub max_tokens: Option<u32>,
-    /// Turns after the prompt: a rejected reply and what was wrong with it.
+    /// A rejected reply and the request for a correction, as the turns after the prompt.
     pub repair: Option<Repair>,
-    /// How the schema is sent.
+    /// The form of the schema.
     pub form: SchemaForm,
-    /// How much of a target's room the request gets.
+    /// The headroom for the prompt and the answer.
     pub room: Headroom,
 }
 
 impl Request {
-    /// A free-text question without attachments at temperature 0.
+    /// Returns a free-text request without attachments at temperature 0.
     pub fn new(prompt: impl Into<Arc<str>>) -> Self {
         Self {
             prompt: prompt.into(),
@@ -48,7 +48,7 @@ impl Request {
         }
     }
 
-    /// How many bytes travel with the prompt.
+    /// Returns the size of the attachments in bytes.
     pub fn attached_bytes(&self) -> usize {
         let bytes = self.parts.iter().map(|part| match part {
             Part::Text { text, .. } => text.len(),
@@ -58,8 +58,8 @@ impl Request {
         bytes.sum()
     }
 
-    /// About how many tokens its texts are: four characters each in alphabetic scripts, one each in all others. Attachments
-    /// that are no text do not count.
+    /// Returns an estimate of the tokens of its texts: one per four characters in alphabetic scripts, one per character in all
+    /// others. Attachments without text do not count.
     pub fn estimated_tokens(&self) -> u64 {
         let documents = self.parts.iter().map(|part| match part {
             Part::Text { text, .. } => estimated_tokens(text),
@@ -72,8 +72,8 @@ impl Request {
         estimated_tokens(&self.system) + estimated_tokens(&self.prompt) + documents.sum::<u64>() + repair
     }
 
-    /// How many tokens its texts are at the least, for every tokeniser in use: none makes one token of two words. Scripts
-    /// without blanks between words count for next to nothing.
+    /// Returns a lower bound of the tokens of its texts for every tokeniser in use: none combines two words. Scripts without
+    /// spaces count for almost nothing.
     pub fn least_tokens(&self) -> u64 {
         let documents = self.parts.iter().map(|part| match part {
             Part::Text { text, .. } => words(text),
@@ -84,30 +84,30 @@ impl Request {
     }
 }
 
-/// How much of a target's room a request gets: for the prompt, and for the answer beside the model's thoughts.
+/// The headroom of a request: for the prompt, and for the answer next to reasoning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Headroom {
-    /// What is usual for the target.
+    /// The default of the target.
     #[default]
     Standard,
-    /// More, after a try that ran out of it: a larger context window (Ollama), fewer thoughts (Gemini).
+    /// More, after an attempt that exceeded it: a larger context window (Ollama), less reasoning (Gemini).
     Extended,
 }
 
-/// How a schema is sent to a target. One that rejects a form is asked in the next, simpler one.
+/// The form in which a schema is sent. If a target rejects one, the next simpler form is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SchemaForm {
-    /// In the provider's newest form, enforced by it.
+    /// The provider's newest form, enforced by it.
     #[default]
     Native,
-    /// In an older, smaller form, enforced by the provider.
+    /// An older, smaller form, enforced by the provider.
     Older,
-    /// In words, as a part of the instructions.
+    /// Text in the instructions.
     Prompted,
 }
 
 impl SchemaForm {
-    /// The next simpler form; `None` after the last.
+    /// Returns the next simpler form; `None` after the last.
     pub const fn simpler(self) -> Option<Self> {
         match self {
             Self::Native => Some(Self::Older),
@@ -117,62 +117,62 @@ impl SchemaForm {
     }
 }
 
-/// About how many tokens `text` is.
+/// Returns an estimate of the tokens of `text`.
 fn estimated_tokens(text: &str) -> u64 {
     if text.is_ascii() {
         return (text.len() as u64).div_ceil(4);
     }
-    let (mut letters, mut signs) = (0_u64, 0_u64);
+    let (mut letters, mut ideographs) = (0_u64, 0_u64);
     for character in text.chars() {
         // From Hangul Jamo on, one character is about one token.
-        if character < '\u{1100}' { letters += 1 } else { signs += 1 }
+        if character < '\u{1100}' { letters += 1 } else { ideographs += 1 }
     }
-    letters.div_ceil(4) + signs
+    letters.div_ceil(4) + ideographs
 }
 
 fn words(text: &str) -> u64 {
     text.split_whitespace().filter(|piece| piece.contains(char::is_alphanumeric)).count() as u64
 }
 
-/// A reply that did not fit the schema, to be sent back once with the reason.
+/// A reply that did not fit the schema, and the request for a correction.
 #[derive(Debug, Clone)]
 pub struct Repair {
-    /// The model's own text, as the assistant's turn.
+    /// The text of the reply, as the assistant's turn.
     pub reply: Arc<str>,
-    /// What to mend, as the user's next turn.
+    /// The request for a correction, as the user's next turn.
     pub instruction: Arc<str>,
 }
 
-/// What travels with a prompt.
+/// An attachment of a prompt.
 #[derive(Debug, Clone)]
 pub enum Part {
     /// A text document, sent as text to every provider.
     Text {
-        /// The file's name, shown to the model.
+        /// The file name, shown to the model.
         name: Arc<str>,
         /// The whole text.
         text: Arc<str>,
     },
     /// An image.
     Image {
-        /// For example `image/png`.
+        /// The media type, such as `image/png`.
         mime: &'static str,
-        /// The file as it is.
+        /// The content of the file.
         data: Bytes,
     },
     /// A PDF.
     Pdf {
-        /// The file's name, shown to the model.
+        /// The file name, shown to the model.
         name: Arc<str>,
-        /// The file as it is.
+        /// The content of the file.
         data: Bytes,
     },
-    /// A web page the provider is asked to read by itself.
+    /// The URL of a web page that the provider reads itself.
     Url(Arc<str>),
 }
 
 impl Part {
-    /// What the part is, in words.
+    /// Returns the plural name of its kind, for messages.
     pub const fn describe(&self) -> &'static str {
         match self {
             Self::Text { .. } => "text documents",
@@ -183,23 +183,22 @@ impl Part {
     }
 }
 
-/// A model's answer.
+/// The reply of a model.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// The text, thoughts left out; of a structured reply the JSON in it, where there is some. Never empty: an empty
-    /// answer is an error.
+    /// The text without reasoning; of a structured reply the JSON in it, if there is any. Never empty.
     pub text: String,
-    /// Whether the text is the JSON of a structured reply, and nothing else.
+    /// Whether the text is only the JSON of a structured reply.
     pub is_json: bool,
-    /// The whole text that the JSON was cut out of, where there is more to it.
+    /// The whole text around the JSON, if there is more.
     pub around: Option<String>,
-    /// The model the provider says it used, where it says so.
+    /// The model that the provider reports.
     pub model: Option<String>,
     /// Why the model stopped.
     pub finish: FinishReason,
-    /// What the provider counted.
+    /// The tokens counted by the provider.
     pub usage: Usage,
-    /// The web pages the provider was to read, and what became of them. Gemini alone tells.
+    /// The web pages that the provider was to read, and the outcome of each. Only Gemini reports them.
     pub pages: Vec<Page>,
 }
 
@@ -207,10 +206,10 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FinishReason {
-    /// It was done.
+    /// It had finished.
     Stop,
-    /// It reached the limit of output tokens or of its context.
+    /// It reached the limit of output tokens or the context window.
     Length,
-    /// The provider named another reason, or none.
+    /// Any other reason, or none reported.
     Other,
 }

@@ -1,28 +1,28 @@
-//! Identifies a provider.
+//! The identity of a provider.
 
 use std::fmt;
 
-/// Where a model is reached.
+/// A provider of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Provider {
-    /// Ollama's native API.
+    /// Ollama, over its native API.
     Ollama,
-    /// The Gemini Developer API.
+    /// Google, over the Gemini Developer API.
     Gemini,
-    /// Any server that speaks OpenAI's chat completions.
+    /// Any server with the API of OpenAI's chat completions.
     OpenAi,
-    /// Anthropic's messages API.
+    /// Anthropic, over its messages API.
     Anthropic,
-    /// Generated text without any server; only when asked for by name.
+    /// Generates text without a server. Only used if it is named.
     Mock,
 }
 
 impl Provider {
-    /// Every provider, in the order they are documented.
+    /// Every provider, in the order of the documentation.
     pub const ALL: [Self; 5] = [Self::Ollama, Self::Gemini, Self::OpenAi, Self::Anthropic, Self::Mock];
 
-    /// The name users write.
+    /// Returns the name that users write.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ollama => "ollama",

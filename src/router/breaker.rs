@@ -1,6 +1,6 @@
-//! Whether one target is asked at all: learnt by every call of the process, forgotten by none.
+//! The circuit breaker of one target, shared by every call of the process.
 //!
-//! A breaker has no clock: every operation is told the time, and one that comes late with an older time does no harm.
+//! A breaker has no clock: every operation receives the time. An operation with an older time is harmless.
 
 use std::mem;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use tokio::time::Instant;
 
 use crate::sync::{Arc, Mutex, lock};
 
-/// So many failures without a success between them open it.
+/// The number of consecutive failures that opens the breaker.
 const CONSECUTIVE: u32 = 5;
 
-/// So many outcomes within the window are enough to judge by their ratio.
-const JUDGED: u32 = 20;
+/// The minimum number of outcomes in the window for the failure ratio to open the breaker.
+const MIN_OUTCOMES: u32 = 20;
 
-/// The window of the ratio moves in steps: outcomes are forgotten when they are 27 to 30 seconds old.
+/// The window of the failure ratio moves in steps, so outcomes expire when they are 27 to 30 seconds old.
 const STEP: Duration = Duration::from_secs(3);
 const STEPS: usize = 10;
 
-/// How long it is open at first; each failed probe doubles that.
+/// How long the breaker is open at first. Each failed probe doubles that.
 const OPEN: Duration = Duration::from_secs(1);
-const OPEN_LONGEST: Duration = Duration::from_secs(30);
+const MAX_OPEN: Duration = Duration::from_secs(30);
 
-/// What a call is told that comes while a probe is out: nobody knows how long it takes.
-const PROBING: Duration = Duration::from_millis(100);
+/// When to check again while a probe is in flight, whose duration is unknown.
+const PROBE_WAIT: Duration = Duration::from_millis(100);
 
-/// The longest a target may ask to be left alone. The reset of a daily quota is at most a day away (of 25 hours, once a
-/// year), and a nonsensical `Retry-After` must not bench a target for the life of the process.
-const LONGEST: Duration = Duration::from_secs(25 * 60 * 60);
+/// The longest cooldown. A daily quota is renewed within a day (of 25 hours, once a year), and a nonsensical `Retry-After` must
+/// not disable a target for the life of the process.
+const MAX_COOLDOWN: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What the outcome of one request says about its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,47 +52,47 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// How long until it admits a call; zero if it would now.
+    /// Returns the time until a call is admitted; zero if one would be admitted now.
     pub(super) fn ready_in(&self, now: Instant) -> Duration {
         lock(&self.shared).ready_in(now)
     }
 
-    /// The part of that which the target itself has asked for.
+    /// Returns the time until the end of the cooldown that the target requested.
     pub(super) fn cooldown(&self, now: Instant) -> Duration {
-        left(lock(&self.shared).cooldown_until, now)
+        time_until(lock(&self.shared).cooldown_until, now)
     }
 
-    /// Admits one request, or tells when to ask again. The first one after an open time is the probe; while it is out,
-    /// nobody else is admitted.
+    /// Admits one request, or returns when to try again. The first request after an open time is the probe; no other request
+    /// is admitted while it is in flight.
     pub(super) fn admit(&self, now: Instant) -> Result<BreakerPermit, Duration> {
-        let pass = lock(&self.shared).admit(now)?;
-        Ok(BreakerPermit { shared: Arc::clone(&self.shared), pass, outcome: None })
+        let issued = lock(&self.shared).admit(now)?;
+        Ok(BreakerPermit { shared: Arc::clone(&self.shared), issued, outcome: None })
     }
 
-    /// Whether others should be asked before it.
+    /// Whether other targets should be tried first.
     pub(super) fn is_demoted(&self, now: Instant) -> bool {
         lock(&self.shared).is_demoted(now)
     }
 
-    /// Whether no ticket is out.
+    /// Whether no permit is in use.
     pub(super) fn is_idle(&self) -> bool {
         Arc::strong_count(&self.shared) == 1
     }
 }
 
-/// The right to send one request. Dropped unsettled, it says nothing about the target, and the next call may probe.
+/// A permit to send one request. If it is dropped unsettled, the outcome is ignored and the next call may probe.
 #[derive(Debug)]
-#[must_use = "a ticket that is dropped at once admits nothing"]
+#[must_use = "a permit that is dropped at once admits nothing"]
 pub(super) struct BreakerPermit {
     shared: Arc<Mutex<State>>,
-    pass: Pass,
+    issued: Issued,
     outcome: Option<(BreakerOutcome, Instant)>,
 }
 
 impl BreakerPermit {
-    /// Tells how the request went.
-    pub(super) fn settle(mut self, verdict: BreakerOutcome, now: Instant) {
-        self.outcome = Some((verdict, now));
+    /// Reports the outcome of the request.
+    pub(super) fn settle(mut self, outcome: BreakerOutcome, now: Instant) {
+        self.outcome = Some((outcome, now));
     }
 }
 
@@ -100,17 +100,17 @@ impl Drop for BreakerPermit {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
         match self.outcome {
-            Some((verdict, now)) => state.settle(self.pass, verdict, now),
-            None => state.forget(self.pass),
+            Some((outcome, now)) => state.settle(self.issued, outcome, now),
+            None => state.ignore(self.issued),
         }
     }
 }
 
-/// What a ticket remembers of the breaker when it was given out. An outcome speaks of the time of its request: one from
-/// before the breaker opened neither closes it nor counts again.
+/// The state of the breaker when a permit was issued. An outcome describes the target at that time: one from before the breaker
+/// opened neither closes it nor counts again.
 #[derive(Debug, Clone, Copy)]
-struct Pass {
-    era: u64,
+struct Issued {
+    generation: u64,
     demotions: u64,
     is_probe: bool,
 }
@@ -119,21 +119,21 @@ struct Pass {
 enum Phase {
     #[default]
     Closed,
-    /// Open until `State::open_until`, and from then on until somebody comes to probe.
+    /// Open until `State::open_until`, then until the next call probes.
     Open,
-    /// One probe is out.
+    /// One probe is in flight.
     Probing,
 }
 
-/// The breaker without its lock: plain data, the same for the same operations.
+/// The breaker without its lock: plain, deterministic data.
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
-    /// Grows when it opens and when it closes.
-    era: u64,
+    /// Incremented when the breaker opens or closes.
+    generation: u64,
     consecutive: u32,
     failed_probes: u32,
-    recent: Recent,
+    recent: RecentOutcomes,
     open_until: Option<Instant>,
     cooldown_until: Option<Instant>,
     demoted_until: Option<Instant>,
@@ -144,13 +144,13 @@ impl State {
     fn ready_in(&self, now: Instant) -> Duration {
         let phase = match self.phase {
             Phase::Closed => Duration::ZERO,
-            Phase::Open => left(self.open_until, now),
-            Phase::Probing => PROBING,
+            Phase::Open => time_until(self.open_until, now),
+            Phase::Probing => PROBE_WAIT,
         };
-        phase.max(left(self.cooldown_until, now))
+        phase.max(time_until(self.cooldown_until, now))
     }
 
-    fn admit(&mut self, now: Instant) -> Result<Pass, Duration> {
+    fn admit(&mut self, now: Instant) -> Result<Issued, Duration> {
         let wait = self.ready_in(now);
         if !wait.is_zero() {
             return Err(wait);
@@ -159,125 +159,124 @@ impl State {
         if is_probe {
             self.phase = Phase::Probing;
         }
-        Ok(Pass { era: self.era, demotions: self.demotions, is_probe })
+        Ok(Issued { generation: self.generation, demotions: self.demotions, is_probe })
     }
 
     fn is_demoted(&self, now: Instant) -> bool {
-        !left(self.demoted_until, now).is_zero()
+        !time_until(self.demoted_until, now).is_zero()
     }
 
-    fn settle(&mut self, pass: Pass, verdict: BreakerOutcome, now: Instant) {
-        match verdict {
+    fn settle(&mut self, permit: Issued, outcome: BreakerOutcome, now: Instant) {
+        match outcome {
             BreakerOutcome::Success => {
-                if pass.demotions == self.demotions {
+                if permit.demotions == self.demotions {
                     self.demoted_until = None;
                 }
-                if pass.era == self.era {
+                if permit.generation == self.generation {
                     self.failed_probes = 0;
                     self.consecutive = 0;
-                    self.recent.good(now);
+                    self.recent.record_success(now);
                 }
-                if pass.is_probe {
+                if permit.is_probe {
                     self.close();
                 }
             }
-            BreakerOutcome::Failure if pass.is_probe => {
+            BreakerOutcome::Failure if permit.is_probe => {
                 self.failed_probes = self.failed_probes.saturating_add(1);
                 self.open(now);
             }
             BreakerOutcome::Failure => {
-                if pass.era == self.era {
+                if permit.generation == self.generation {
                     self.consecutive = self.consecutive.saturating_add(1);
-                    self.recent.bad(now);
-                    if self.consecutive >= CONSECUTIVE || self.recent.is_mostly_bad() {
+                    self.recent.record_failure(now);
+                    if self.consecutive >= CONSECUTIVE || self.recent.has_failed_mostly() {
                         self.open(now);
                     }
                 }
             }
-            // These two are told by a target that is there, so a probe that learns them has found what it was sent for.
-            // A time that was told holds whenever its request was sent.
+            // A target that reports these two is up, so a probe has succeeded. The time holds whenever the request was sent.
             BreakerOutcome::Cooldown(time) => {
                 extend(&mut self.cooldown_until, now, time);
-                if pass.is_probe {
+                if permit.is_probe {
                     self.close();
                 }
             }
             BreakerOutcome::Demoted(time) => {
                 extend(&mut self.demoted_until, now, time);
                 self.demotions += 1;
-                if pass.is_probe {
+                if permit.is_probe {
                     self.close();
                 }
             }
-            BreakerOutcome::Ignored => self.forget(pass),
+            BreakerOutcome::Ignored => self.ignore(permit),
         }
     }
 
-    /// A request whose outcome says nothing. A probe's place is free for the next call at once.
-    fn forget(&mut self, pass: Pass) {
-        if pass.is_probe {
+    /// Ignores the outcome of a request. After a probe, the next call may probe at once.
+    fn ignore(&mut self, permit: Issued) {
+        if permit.is_probe {
             self.phase = Phase::Open;
         }
     }
 
     fn open(&mut self, now: Instant) {
-        let time = OPEN.saturating_mul(1 << self.failed_probes.min(16)).min(OPEN_LONGEST);
+        let time = OPEN.saturating_mul(1 << self.failed_probes.min(16)).min(MAX_OPEN);
         extend(&mut self.open_until, now, time);
-        self.turn(Phase::Open);
+        self.enter(Phase::Open);
     }
 
     fn close(&mut self) {
         self.open_until = None;
-        self.turn(Phase::Closed);
+        self.enter(Phase::Closed);
     }
 
-    fn turn(&mut self, phase: Phase) {
+    fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.era += 1;
+        self.generation += 1;
         self.consecutive = 0;
-        self.recent = Recent { epoch: self.recent.epoch, ..Recent::default() };
+        self.recent = RecentOutcomes { epoch: self.recent.epoch, ..RecentOutcomes::default() };
     }
 }
 
 /// The outcomes of the last half minute, in steps.
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentOutcomes {
     epoch: Option<Instant>,
-    /// The step that `counts[step % STEPS]` counts.
+    /// The newest step; its counts are in `counts[step % STEPS]`.
     step: u64,
     counts: [Count; STEPS],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
-    good: u32,
-    bad: u32,
+    successes: u32,
+    failures: u32,
 }
 
-impl Recent {
-    fn good(&mut self, now: Instant) {
+impl RecentOutcomes {
+    fn record_success(&mut self, now: Instant) {
         let count = self.count(now);
-        count.good = count.good.saturating_add(1);
+        count.successes = count.successes.saturating_add(1);
     }
 
-    fn bad(&mut self, now: Instant) {
+    fn record_failure(&mut self, now: Instant) {
         let count = self.count(now);
-        count.bad = count.bad.saturating_add(1);
+        count.failures = count.failures.saturating_add(1);
     }
 
-    /// Judged after a failure only: a success is no reason to open.
-    fn is_mostly_bad(&self) -> bool {
-        let bad = self.counts.iter().fold(0_u32, |sum, count| sum.saturating_add(count.bad));
-        let good = self.counts.iter().fold(0_u32, |sum, count| sum.saturating_add(count.good));
-        bad.saturating_add(good) >= JUDGED && bad >= good
+    /// Whether at least half of the outcomes are failures. Only checked after a failure.
+    fn has_failed_mostly(&self) -> bool {
+        let failures = self.counts.iter().fold(0_u32, |sum, count| sum.saturating_add(count.failures));
+        let successes = self.counts.iter().fold(0_u32, |sum, count| sum.saturating_add(count.successes));
+        failures.saturating_add(successes) >= MIN_OUTCOMES && failures >= successes
     }
 
-    /// The counts of the step that `now` is in; an older time counts in the newest step.
+    /// Returns the counts of the step of `now`; an older time counts in the newest step.
     fn count(&mut self, now: Instant) -> &mut Count {
         let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
         let step = self.step.max(since.as_secs() / STEP.as_secs());
         for passed in (self.step + 1..=step).take(STEPS) {
-            // Where more than a whole window has passed, every count is cleared once, whatever its number.
+            // At most every count once, even if more than a whole window has passed.
             self.counts[index(passed)] = Count::default();
         }
         self.step = step;
@@ -291,12 +290,12 @@ fn index(step: u64) -> usize {
     index
 }
 
-fn left(until: Option<Instant>, now: Instant) -> Duration {
+fn time_until(until: Option<Instant>, now: Instant) -> Duration {
     until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
 }
 
-/// A time that was set is never shortened by a later, shorter one.
+/// Extends `until`, which is never shortened.
 fn extend(until: &mut Option<Instant>, now: Instant, time: Duration) {
-    let new = now + time.min(LONGEST);
+    let new = now + time.min(MAX_COOLDOWN);
     *until = Some(mem::take(until).map_or(new, |old| old.max(new)));
 }

@@ -1,25 +1,26 @@
-//! What a router may spend, and what it has spent.
+//! The budget of a router.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Upper bounds of what all calls of one router spend together.
+/// Upper bounds for all calls of one router together.
 ///
-/// They are looked at before each request: the requests in flight at that moment may carry the sum past a bound, and no
-/// further one is sent.
+/// They are checked before each request. The requests in flight at that moment may exceed a bound; no further one is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Budget {
-    /// Tokens, of prompts and answers, of failed requests too.
+    /// Tokens of prompts and replies, including failed requests. `None` means no limit.
     pub max_tokens: Option<u64>,
-    /// US dollars. A target whose price is not known is passed over.
+    /// US dollars. A target with an unknown price is skipped. `None` means no limit.
     pub max_cost: Option<f64>,
-    /// Requests to providers. Never exceeded.
+    /// Requests to providers; never exceeded. `None` means no limit.
     pub max_calls: Option<u64>,
 }
 
 impl Budget {
-    /// Fails with `InvalidInput` where a bound is no amount.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if a bound is not an amount.
     pub fn validate(&self) -> Result<()> {
         match self.max_cost {
             Some(cost) if !(cost.is_finite() && cost >= 0.0) => {
@@ -30,17 +31,21 @@ impl Budget {
     }
 }
 
-/// What has been spent.
+/// What a router has spent.
 #[derive(Debug, Default)]
 pub(super) struct Spent {
     tokens: AtomicU64,
-    /// Whole numbers add up exactly where dollars as floats would not.
+    /// An integer, so that small costs add up exactly.
     picodollars: AtomicU64,
     calls: AtomicU64,
 }
 
 impl Spent {
-    /// Takes one request out of `budget`; [`Spent::refund`] returns it.
+    /// Reserves one request of `budget`; [`Spent::refund`] returns it.
+    ///
+    /// # Errors
+    ///
+    /// Returns `BudgetReached` if a bound is reached.
     pub(super) fn take(&self, budget: &Budget) -> Result<()> {
         let tokens = self.tokens.load(Ordering::Relaxed);
         if let Some(max) = budget.max_tokens.filter(|max| tokens >= *max) {
@@ -58,14 +63,14 @@ impl Spent {
         taken.map(|_| ()).map_err(|calls| reached(&format!("{calls} of {max} calls")))
     }
 
-    /// Undoes [`Spent::take`] for a request that was never sent.
+    /// Returns a request that was not sent.
     pub(super) fn refund(&self, budget: &Budget) {
         if budget.max_calls.is_some() {
             self.calls.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Adds what a request cost, whatever came of it.
+    /// Adds the tokens and the cost of a request, successful or not.
     pub(super) fn add(&self, tokens: u64, cost: Option<f64>) {
         self.tokens.fetch_add(tokens, Ordering::Relaxed);
         self.picodollars.fetch_add(picodollars(cost.unwrap_or(0.0)), Ordering::Relaxed);
@@ -74,17 +79,13 @@ impl Spent {
 
 const PICO: f64 = 1e12;
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an amount is no less than 0; casts saturate"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are not negative; casts saturate")]
 fn picodollars(dollars: f64) -> u64 {
     (dollars * PICO).round() as u64
 }
 
 fn reached(spent: &str) -> Error {
-    let message = format!("the budget of this router is used up ({spent}); build a router with a larger one to go on");
+    let message = format!("the budget of this router is used up ({spent}): create a router with a larger budget");
     Error::new(ErrorKind::BudgetReached, message)
 }
 
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_bound_holds() {
+    fn each_bound_ends_the_budget() {
         let budgets = [
             Budget { max_tokens: Some(100), ..Budget::default() },
             Budget { max_cost: Some(0.01), ..Budget::default() },
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_is_given_back() {
+    fn an_unsent_request_is_refunded() {
         let (spent, budget) = (Spent::default(), Budget { max_calls: Some(1), ..Budget::default() });
         spent.take(&budget).unwrap();
         spent.refund(&budget);
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_of_money_is_a_number() {
+    fn max_cost_must_be_a_non_negative_number() {
         for cost in [f64::NAN, f64::INFINITY, -0.01] {
             Budget { max_cost: Some(cost), ..Budget::default() }.validate().unwrap_err();
         }

@@ -1,10 +1,9 @@
-//! What is known about models, and whether a request suits a target's model.
+//! The facts about models, and whether a target's model can serve a request.
 //!
-//! Looked up where a request depends on it alone: the facts of a model cost a request of their own, and most calls do not
-//! need them. A server that does not tell is asked all the same: nothing is refused because of what is not known.
+//! Facts are fetched only if the request depends on them, because fetching costs a request and most calls need none. Unknown
+//! facts never cause an error.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,47 +11,50 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Headroom, Part, Request};
 use crate::provider::{self, Capability, Codec, ModelFacts, Target, is_same_model};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
 use crate::transport::{Transport, WireRequest};
 
-/// How long facts hold: a model may be pulled anew under the same name.
+/// How long facts are valid: a model may be replaced under the same name.
 const LIFETIME: Duration = Duration::from_secs(600);
 
-/// How long a server that did not tell is not asked again.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How long a failed lookup is not repeated.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// How long a look-up may take. A server too busy to answer it has other worries.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of a lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Models that are remembered at most.
+/// The maximum number of models in memory.
 const CAPACITY: usize = 256;
 
-/// Prompts up to this size, in tokens, fit every window that a server loads a model with by itself.
-const SMALL: u64 = 4096;
+/// Prompts up to this number of tokens fit the default context window of every server.
+const SMALL_PROMPT: u64 = 4096;
 
-/// The facts of the process, by address and model. They hold for every key, so no key is part of them.
+/// The facts known to the process, by base URL and model. They do not depend on the API key.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    known: Mutex<HashMap<Place, Known>>,
+    known: Mutex<HashMap<ModelKey, CachedFacts>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct ModelKey {
     base_url: Arc<str>,
     model: Arc<str>,
 }
 
 #[derive(Debug)]
-struct Known {
-    /// `None` where the server did not tell.
+struct CachedFacts {
+    /// `None` if the lookup failed.
     facts: Option<Arc<ModelFacts>>,
     until: Instant,
 }
 
 impl Facts {
-    /// Gives `target` the facts that `request` depends on, and checks that its model can take the request.
+    /// Adds the facts that `request` depends on to `target`, and checks that its model can serve the request.
     ///
-    /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
-    /// that cannot fit the model's context window. Cancel safety: dropping the future closes the socket of the look-up.
+    /// # Errors
+    ///
+    /// Returns `Unsupported` for an image to a model without vision, and `ContextTooLong` for a prompt that cannot fit the context
+    /// window of the model. Cancel safety: dropping the future closes the socket of the lookup.
     pub(super) async fn prepare(
         &self,
         transport: &dyn Transport,
@@ -66,57 +68,56 @@ impl Facts {
         check(codec, target, request)
     }
 
-    /// What is known about the model of `target`, from memory or from its server.
+    /// Returns the facts about the model of `target`, from memory or from its server.
     async fn of(&self, transport: &dyn Transport, codec: &dyn Codec, target: &Target) -> Option<Arc<ModelFacts>> {
-        let place = Place { base_url: Arc::from(target.base_url.as_str()), model: Arc::clone(&target.model) };
+        let key = ModelKey { base_url: Arc::from(target.base_url.as_str()), model: Arc::clone(&target.model) };
         let now = Instant::now();
-        if let Some(known) = self.lock().get(&place).filter(|known| now < known.until) {
-            return known.facts.clone();
+        if let Some(cached) = self.lock().get(&key).filter(|cached| now < cached.until) {
+            return cached.facts.clone();
         }
-        // Seldom made, so it takes no room in the future of every call.
-        let facts = match Box::pin(ask(transport, target, codec.facts_request(target))).await {
+        // Boxed: lookups are rare.
+        let facts = match Box::pin(fetch(transport, target, codec.facts_request(target))).await {
             Some(body) => codec.decode_facts(&body).ok().map(Arc::new),
             None => None,
         };
-        let lifetime = if facts.is_some() { LIFETIME } else { PAUSE };
-        self.keep(place, Known { facts: facts.clone(), until: Instant::now() + lifetime });
+        let lifetime = if facts.is_some() { LIFETIME } else { RETRY_AFTER_FAILURE };
+        self.insert(key, CachedFacts { facts: facts.clone(), until: Instant::now() + lifetime });
         facts
     }
 
-    fn keep(&self, place: Place, known: Known) {
+    /// Evicts expired entries if the memory is full, otherwise the entry that expires first.
+    fn insert(&self, key: ModelKey, cached: CachedFacts) {
         let mut all = self.lock();
-        if all.len() >= CAPACITY && !all.contains_key(&place) {
+        if all.len() >= CAPACITY && !all.contains_key(&key) {
             let now = Instant::now();
-            all.retain(|_, known| now < known.until);
-            // Nothing has expired: the one that will be the first to makes room.
+            all.retain(|_, cached| now < cached.until);
             if all.len() >= CAPACITY
-                && let Some(soonest) = all.iter().min_by_key(|(_, known)| known.until).map(|(place, _)| place.clone())
+                && let Some(first) = all.iter().min_by_key(|(_, cached)| cached.until).map(|(key, _)| key.clone())
             {
-                all.remove(&soonest);
+                all.remove(&first);
             }
         }
-        all.insert(place, known);
+        all.insert(key, cached);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ModelKey, CachedFacts>> {
+        lock(&self.known)
     }
 }
 
-/// Whether the model of `target` is one that its server has yet to load; `false` where the server does not tell.
+/// Whether the server of `target` has to load its model first; `false` if unknown.
 ///
-/// Ollama lists a model as running as soon as it has begun to load it. So it is to be asked at the time the request is
-/// sent: later, the model that is being loaded cannot be told from one that is slow.
+/// Ollama lists a model as running as soon as it begins to load it, so the check is valid only right before the request is sent.
 ///
 /// Cancel safety: dropping the future closes the socket.
 pub(super) async fn is_loading(transport: &dyn Transport, target: &Target) -> bool {
     let Some(codec) = provider::codec(target.provider) else { return false };
-    let asking = Box::pin(ask(transport, target, codec.running_request(target)));
-    let Some(body) = asking.await else { return false };
+    let fetching = Box::pin(fetch(transport, target, codec.running_request(target)));
+    let Some(body) = fetching.await else { return false };
     codec.decode_running(&body).is_ok_and(|running| !running.iter().any(|name| is_same_model(name, &target.model)))
 }
 
-/// Whether `target` can take `request`, as far as is known.
+/// Fails if `target` is known to be unable to serve `request`.
 fn check(codec: &dyn Codec, target: &Target, request: &Request) -> Result<()> {
     let is_blind = target.facts.as_deref().is_some_and(|facts| facts.lacks(Capability::Vision));
     if is_blind && has_image(request) {
@@ -127,7 +128,7 @@ fn check(codec: &dyn Codec, target: &Target, request: &Request) -> Result<()> {
         return Err(target.locate(Error::new(ErrorKind::Unsupported, message)));
     }
     let Some(length) = codec.context_length(target) else { return Ok(()) };
-    // Half of an estimate that may be wrong by as much: what is near the limit is for the server to judge.
+    // Half of the estimate, which may be wrong by as much: near the limit the server decides.
     let least = request.estimated_tokens() / 2;
     if least > length {
         let message = format!(
@@ -139,16 +140,16 @@ fn check(codec: &dyn Codec, target: &Target, request: &Request) -> Result<()> {
 }
 
 pub(super) fn depends_on_facts(request: &Request) -> bool {
-    request.room == Headroom::Extended || has_image(request) || request.estimated_tokens() > SMALL
+    request.room == Headroom::Extended || has_image(request) || request.estimated_tokens() > SMALL_PROMPT
 }
 
 fn has_image(request: &Request) -> bool {
     request.parts.iter().any(|part| matches!(part, Part::Image { .. }))
 }
 
-/// The body of a good answer to `wire`. A failure tells nothing: the request itself will show what is wrong.
-async fn ask(transport: &dyn Transport, target: &Target, wire: Result<Option<WireRequest>>) -> Option<bytes::Bytes> {
-    let reply = transport.send(wire.ok()??, PATIENCE.min(target.timeout)).await.ok()?;
+/// Returns the body of a successful reply to `wire`. Failures are ignored: the request itself will report them.
+async fn fetch(transport: &dyn Transport, target: &Target, wire: Result<Option<WireRequest>>) -> Option<bytes::Bytes> {
+    let reply = transport.send(wire.ok()??, LOOKUP_TIMEOUT.min(target.timeout)).await.ok()?;
     (reply.status == 200).then_some(reply.body)
 }
 
@@ -156,32 +157,32 @@ async fn ask(transport: &dyn Transport, target: &Target, wire: Result<Option<Wir
 mod tests {
     use super::*;
 
-    fn place(number: usize) -> Place {
-        Place { base_url: Arc::from("http://h"), model: Arc::from(format!("model-{number}")) }
+    fn key(number: usize) -> ModelKey {
+        ModelKey { base_url: Arc::from("http://h"), model: Arc::from(format!("model-{number}")) }
     }
 
     #[test]
-    fn memory_is_bounded_and_what_expires_first_makes_room() {
+    fn a_full_memory_evicts_the_entry_that_expires_first() {
         let facts = Facts::default();
         let now = Instant::now();
         for number in 0..=CAPACITY {
             // The model with the number 7 is the first to expire.
             let seconds = if number == 7 { 100 } else { 200 + number as u64 };
-            facts.keep(place(number), Known { facts: None, until: now + Duration::from_secs(seconds) });
+            facts.insert(key(number), CachedFacts { facts: None, until: now + Duration::from_secs(seconds) });
         }
         assert_eq!(facts.lock().len(), CAPACITY);
-        assert!(!facts.lock().contains_key(&place(7)));
-        facts.keep(place(9), Known { facts: None, until: now + LIFETIME });
-        assert_eq!(facts.lock().len(), CAPACITY, "what is known anew takes its old place");
+        assert!(!facts.lock().contains_key(&key(7)));
+        facts.insert(key(9), CachedFacts { facts: None, until: now + LIFETIME });
+        assert_eq!(facts.lock().len(), CAPACITY, "a known model is replaced");
     }
 
     #[test]
-    fn what_has_expired_makes_room_first() {
+    fn expired_entries_are_evicted_first() {
         let facts = Facts::default();
         for number in 0..CAPACITY {
-            facts.keep(place(number), Known { facts: None, until: Instant::now() });
+            facts.insert(key(number), CachedFacts { facts: None, until: Instant::now() });
         }
-        facts.keep(place(CAPACITY), Known { facts: None, until: Instant::now() + LIFETIME });
+        facts.insert(key(CAPACITY), CachedFacts { facts: None, until: Instant::now() + LIFETIME });
         assert_eq!(facts.lock().len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Which providers answer now. Asked on demand only: the health of a call is learnt from the call.
+//! Probes the providers of a router on demand. Calls do not depend on it.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use crate::config::{Provider, ProviderChoice};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::{self, Codec, Target, is_same_model};
 
-/// How long a probe waits for an answer.
+/// The time limit of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a probe of one provider found.
+/// The result of the probe of one provider.
 #[derive(Debug, Clone)]
 pub struct ProviderHealth {
-    /// The provider probed.
+    /// The provider.
     pub provider: Provider,
-    /// The model a call would ask.
+    /// The model that a call would use.
     pub model: String,
-    /// Whether the configuration names what the provider needs.
+    /// Whether the provider is configured.
     pub available: bool,
-    /// Whether it answered and has the model.
+    /// Whether the provider answered and has the model.
     pub healthy: bool,
-    /// Why it is not healthy.
+    /// Why the provider is not healthy.
     pub reason: Option<String>,
 }
 

@@ -1,45 +1,45 @@
-//! How long something takes, as a histogram that calls write to without a lock.
+//! A lock-free histogram of latencies.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Parts that each doubling of the latency is divided into, as a power of two. A latency is told as the middle of its
-/// part, so the error is half a part: one thirty-second at most.
+/// The number of buckets for each doubling of the latency, as a power of two. A latency is reported as the middle of its bucket,
+/// so the error is at most one thirty-second.
 const PRECISION: u32 = 4;
 
-/// Latencies up to about 71 minutes are told apart: 2^32 microseconds.
+/// Latencies above 2^32 microseconds, about 71 minutes, share the last bucket.
 const LARGEST: u32 = 32;
 
-/// One bucket for each microsecond at the beginning, then [`PRECISION`] for each doubling.
+/// One bucket for each of the first microseconds, then 2^[`PRECISION`] for each doubling.
 const BUCKETS: usize = ((LARGEST - PRECISION + 1) << PRECISION) as usize;
 
-/// At this many samples all counts are halved, so that the latest samples weigh most and an old server's speed is
-/// forgotten. It is far more than one request sees.
-const FULL: u32 = 8192;
+/// At this number of samples all counts are halved, so that recent samples have more weight.
+const MAX_SAMPLES: u32 = 8192;
 
-/// How many samples tell what to expect of the next one: of fewer, the 95th percentile is no more than the slowest.
+/// The minimum number of samples for a prediction: of fewer, the 95th percentile is just the slowest one.
 const MIN_SAMPLES: u32 = 20;
 
-/// So many samples are kept as they come. A router of one request, and a target of one user's key, seldom see more.
+/// The number of samples that are stored without buckets. A router of one request, and a target of one user's key, rarely need
+/// more.
 const FIRST: usize = 16;
 
-/// Latencies of one kind of work. It is a few words, until the sample after the first [`FIRST`] allocates its 1.8 kB.
+/// The latencies of one kind of work. The buckets, 1.8 kB, are allocated after the first [`FIRST`] samples.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
-    /// The buckets of the first samples, each counted from one; zero is a free place.
+    /// The bucket of each of the first samples plus one; zero is an empty slot.
     first: [AtomicU16; FIRST],
     buckets: OnceLock<Box<[AtomicU32; BUCKETS]>>,
     samples: AtomicU32,
 }
 
 impl Latencies {
-    /// Adds one sample. Never waits.
+    /// Adds one sample. Lock-free.
     pub(super) fn record(&self, latency: Duration) {
         let bucket = bucket_of(latency);
-        if self.buckets.get().is_some() || !self.keep_first(bucket) {
+        if self.buckets.get().is_some() || !self.store_first(bucket) {
             let buckets = self.buckets.get().unwrap_or_else(|| {
-                // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
+                // Allocated outside the cell: after a fork meanwhile, the child would wait forever for the initialisation.
                 let empty = Box::new([const { AtomicU32::new(0) }; BUCKETS]);
                 self.buckets.get_or_init(|| empty)
             });
@@ -47,61 +47,60 @@ impl Latencies {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // Whoever brings the sample that fills it, and nobody else, halves it. A reset at the same time may take the sample
-        // away before it is added here, so the sum may pass through zero.
-        if self.samples.fetch_add(1, Ordering::Relaxed).wrapping_add(1) == FULL {
+        // Exactly one thread halves the counts. A concurrent reset may remove the sample before it is counted here, so the sum
+        // may wrap around zero.
+        if self.samples.fetch_add(1, Ordering::Relaxed).wrapping_add(1) == MAX_SAMPLES {
             self.halve();
         }
     }
 
-    /// The latency that the share `q` of the samples did not exceed, at most 3.2 % beside the exact one; `None` before
-    /// there are enough samples to expect it of the next one.
+    /// Returns the `q` quantile, within 3.2 %, as a prediction; `None` if there are too few samples.
     pub(super) fn quantile(&self, q: f64) -> Option<Duration> {
-        self.of_at_least(MIN_SAMPLES, q)
+        self.quantile_of(MIN_SAMPLES, q)
     }
 
-    /// As [`Latencies::quantile`], for any number of samples but none: what was, not what to expect.
-    pub(super) fn seen(&self, q: f64) -> Option<Duration> {
-        self.of_at_least(1, q)
+    /// Returns the `q` quantile of the samples so far; `None` without samples.
+    pub(super) fn observed_quantile(&self, q: f64) -> Option<Duration> {
+        self.quantile_of(1, q)
     }
 
-    /// Forgets every sample.
+    /// Removes every sample.
     pub(super) fn reset(&self) {
-        self.forget_first();
+        self.remove_first();
         for bucket in self.buckets.get().into_iter().flat_map(|buckets| buckets.iter()) {
             let count = bucket.swap(0, Ordering::Relaxed);
             self.samples.fetch_sub(count, Ordering::Relaxed);
         }
     }
 
-    /// False where there is no place left.
-    fn keep_first(&self, bucket: usize) -> bool {
-        let Ok(mark) = u16::try_from(bucket + 1) else { return false };
-        self.first.iter().any(|place| place.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    /// Stores one of the first samples. Returns false if every slot is in use.
+    fn store_first(&self, bucket: usize) -> bool {
+        let Ok(stored) = u16::try_from(bucket + 1) else { return false };
+        self.first.iter().any(|slot| slot.compare_exchange(0, stored, Ordering::Relaxed, Ordering::Relaxed).is_ok())
     }
 
-    fn forget_first(&self) {
-        for place in &self.first {
-            if place.swap(0, Ordering::Relaxed) != 0 {
+    fn remove_first(&self) {
+        for slot in &self.first {
+            if slot.swap(0, Ordering::Relaxed) != 0 {
                 self.samples.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
 
-    fn of_at_least(&self, samples: u32, q: f64) -> Option<Duration> {
-        // One reading of each, so that the ranks are those of one set of counts, whatever is written meanwhile.
+    fn quantile_of(&self, min_samples: u32, q: f64) -> Option<Duration> {
+        // Each count is read once, so that the ranks are consistent under concurrent writes.
         let mut counts = match self.buckets.get() {
             Some(buckets) => std::array::from_fn(|index| buckets[index].load(Ordering::Relaxed)),
             None => [0_u32; BUCKETS],
         };
-        for place in &self.first {
-            let bucket = usize::from(place.load(Ordering::Relaxed)).checked_sub(1);
+        for slot in &self.first {
+            let bucket = usize::from(slot.load(Ordering::Relaxed)).checked_sub(1);
             if let Some(count) = bucket.and_then(|bucket| counts.get_mut(bucket)) {
                 *count += 1;
             }
         }
         let total: u64 = counts.iter().map(|count| u64::from(*count)).sum();
-        if total < u64::from(samples) {
+        if total < u64::from(min_samples) {
             return None;
         }
         #[expect(
@@ -119,11 +118,11 @@ impl Latencies {
         index.map(middle_of)
     }
 
-    /// The first samples are the oldest ones, and too few to be worth halving.
+    /// The first samples are the oldest ones; they are removed.
     fn halve(&self) {
-        self.forget_first();
+        self.remove_first();
         for bucket in self.buckets.get().into_iter().flat_map(|buckets| buckets.iter()) {
-            // A sample that comes meanwhile stays; one that a reset took is not there to be taken again.
+            // Atomic against concurrent samples and resets.
             let taken = bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| Some(count - count / 2));
             let taken = taken.unwrap_or_default() / 2;
             self.samples.fetch_sub(taken, Ordering::Relaxed);
@@ -131,7 +130,7 @@ impl Latencies {
     }
 }
 
-/// The position of the latency's highest bit and the [`PRECISION`] bits after it.
+/// Returns the position of the latency's highest bit, followed by the [`PRECISION`] bits after it.
 fn bucket_of(latency: Duration) -> usize {
     let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
     let doublings = micros.checked_ilog2().unwrap_or(0).saturating_sub(PRECISION);
@@ -159,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    fn holding(samples: impl IntoIterator<Item = Duration>) -> Latencies {
+    fn with_samples(samples: impl IntoIterator<Item = Duration>) -> Latencies {
         let latencies = Latencies::default();
         samples.into_iter().for_each(|sample| latencies.record(sample));
         latencies
@@ -171,7 +170,7 @@ mod tests {
         buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).chain(first).sum()
     }
 
-    /// From under a microsecond to an hour, as many of each magnitude.
+    /// From under a microsecond to an hour, uniform over magnitudes.
     fn any_latency() -> impl Strategy<Value = Duration> {
         (0_u32..42, 0_u64..1024).prop_map(|(magnitude, digits)| {
             Duration::from_nanos(((1024 + digits) << magnitude) >> 10).min(Duration::from_secs(3600))
@@ -186,8 +185,8 @@ mod tests {
                 let bucket = bucket_of(Duration::from_micros(micros));
                 assert!(bucket >= last && bucket < BUCKETS, "{micros}");
                 last = bucket;
-                let told = middle_of(bucket).as_secs_f64() * 1e6;
-                assert!((told / micros as f64 - 1.0).abs() <= 1.0 / 32.0, "{micros}: {told}");
+                let reported = middle_of(bucket).as_secs_f64() * 1e6;
+                assert!((reported / micros as f64 - 1.0).abs() <= 1.0 / 32.0, "{micros}: {reported}");
             }
         }
         assert_eq!(bucket_of(Duration::ZERO), 0);
@@ -200,39 +199,39 @@ mod tests {
             mut samples in prop::collection::vec(any_latency(), 1..400),
             q in 0.0..=1.0_f64,
         ) {
-            let told = holding(samples.clone()).seen(q).unwrap();
+            let reported = with_samples(samples.clone()).observed_quantile(q).unwrap();
             samples.sort_unstable();
             let rank = ((q * samples.len() as f64).ceil() as usize).max(1);
-            let (told, exact) = (told.as_secs_f64(), samples[rank - 1].as_secs_f64());
-            // What is under a microsecond is told as none.
-            prop_assert!((told - exact).abs() <= 0.05 * exact + 1e-6, "{told} for {exact}");
+            let (reported, exact) = (reported.as_secs_f64(), samples[rank - 1].as_secs_f64());
+            // Less than a microsecond is reported as zero.
+            prop_assert!((reported - exact).abs() <= 0.05 * exact + 1e-6, "{reported} for {exact}");
         }
     }
 
     #[test]
-    fn few_samples_are_told_and_not_expected_again() {
+    fn few_samples_are_observed_and_predict_nothing() {
         let latencies = Latencies::default();
-        assert_eq!((latencies.seen(0.5), latencies.quantile(0.5)), (None, None));
+        assert_eq!((latencies.observed_quantile(0.5), latencies.quantile(0.5)), (None, None));
         for sample in 1..MIN_SAMPLES {
             latencies.record(Duration::from_millis(10));
-            assert!(latencies.seen(0.95).is_some() && latencies.quantile(0.95).is_none(), "{sample}");
+            assert!(latencies.observed_quantile(0.95).is_some() && latencies.quantile(0.95).is_none(), "{sample}");
         }
         latencies.record(Duration::from_millis(10));
-        assert_eq!(latencies.quantile(0.95), latencies.seen(0.95));
+        assert_eq!(latencies.quantile(0.95), latencies.observed_quantile(0.95));
         assert!(latencies.quantile(0.95).is_some());
     }
 
     #[test]
-    fn a_share_that_is_none_is_taken_as_the_nearest() {
-        let latencies = holding([1, 2, 3].map(Duration::from_micros));
+    fn an_invalid_quantile_is_clamped() {
+        let latencies = with_samples([1, 2, 3].map(Duration::from_micros));
         for (q, micros) in [(-1.0, 1), (0.0, 1), (f64::NAN, 1), (0.5, 2), (1.0, 3), (7.0, 3)] {
-            assert_eq!(latencies.seen(q), Some(Duration::from_micros(micros)), "{q}");
+            assert_eq!(latencies.observed_quantile(q), Some(Duration::from_micros(micros)), "{q}");
         }
     }
 
     #[test]
-    fn nothing_is_allocated_for_the_first_samples_and_little_for_more() {
-        let first = holding((0..FIRST as u64).map(Duration::from_millis));
+    fn the_first_samples_allocate_nothing() {
+        let first = with_samples((0..FIRST as u64).map(Duration::from_millis));
         assert!(first.buckets.get().is_none());
         assert_eq!(counted(&first), FIRST as u32);
         first.record(Duration::from_millis(1));
@@ -254,36 +253,36 @@ mod tests {
             }
         });
         assert_eq!((counted(&latencies), latencies.samples.load(Ordering::Relaxed)), (8000, 8000));
-        let median = latencies.seen(0.5).unwrap().as_secs_f64() * 1e6;
+        let median = latencies.observed_quantile(0.5).unwrap().as_secs_f64() * 1e6;
         assert!((median / 4000.0 - 1.0).abs() < 0.05, "{median}");
     }
 
     #[test]
-    fn what_was_long_ago_is_forgotten() {
-        let latencies = holding(std::iter::repeat_n(Duration::from_millis(1), FULL as usize));
-        assert_eq!(counted(&latencies), (FULL - FIRST as u32) / 2);
-        // The server has become slower, and calls go on.
-        (0..FULL).for_each(|_| latencies.record(Duration::from_secs(1)));
-        assert!(latencies.seen(0.5).unwrap() > Duration::from_millis(900));
-        assert!(counted(&latencies) < FULL);
+    fn old_samples_lose_weight() {
+        let latencies = with_samples(std::iter::repeat_n(Duration::from_millis(1), MAX_SAMPLES as usize));
+        assert_eq!(counted(&latencies), (MAX_SAMPLES - FIRST as u32) / 2);
+        // The server has become slower.
+        (0..MAX_SAMPLES).for_each(|_| latencies.record(Duration::from_secs(1)));
+        assert!(latencies.observed_quantile(0.5).unwrap() > Duration::from_millis(900));
+        assert!(counted(&latencies) < MAX_SAMPLES);
         assert_eq!(counted(&latencies), latencies.samples.load(Ordering::Relaxed));
     }
 
     #[test]
-    fn a_reset_forgets_everything_even_while_others_write() {
+    fn a_reset_removes_everything_under_concurrent_writes() {
         let latencies = Latencies::default();
         latencies.reset();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 let latencies = &latencies;
-                scope.spawn(move || (0..FULL).for_each(|_| latencies.record(Duration::from_millis(1))));
+                scope.spawn(move || (0..MAX_SAMPLES).for_each(|_| latencies.record(Duration::from_millis(1))));
             }
             scope.spawn(|| (0..100).for_each(|_| latencies.reset()));
         });
         assert_eq!(counted(&latencies), latencies.samples.load(Ordering::Relaxed));
         latencies.reset();
-        assert_eq!((counted(&latencies), latencies.seen(0.5)), (0, None));
+        assert_eq!((counted(&latencies), latencies.observed_quantile(0.5)), (0, None));
         latencies.record(Duration::from_micros(7));
-        assert_eq!(latencies.seen(0.5), Some(Duration::from_micros(7)));
+        assert_eq!(latencies.observed_quantile(0.5), Some(Duration::from_micros(7)));
     }
 }

@@ -1,8 +1,7 @@
-//! How much is asked of one target at a time and per minute.
+//! The rate limits of one target: concurrent requests, and requests and tokens per minute.
 //!
-//! The limits are the caller's choice and come with each call; the counts are the process's, of all calls to the
-//! target. So two routers over one key share what the provider counts together, and neither waits for a limit that only
-//! the other has set.
+//! Each call brings the limits of its router; the counts are those of all calls of the process to the target. So two routers
+//! with one key share the counts that the provider keeps together, and neither waits for a limit that only the other has.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,8 +15,8 @@ use super::window::Window;
 use crate::config::Limits;
 use crate::sync::{Arc, Mutex, lock};
 
-/// What a call is told that has to wait for another one to end: nobody knows how long that takes.
-const BUSY: Duration = Duration::from_millis(100);
+/// When to check again while other requests are in flight, whose duration is unknown.
+const BUSY_WAIT: Duration = Duration::from_millis(100);
 
 /// The limiter of one target. A clone is the same limiter.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +25,8 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// Reserves a place for one request of about `tokens` tokens, or tells when to ask again. Never overtakes a call
-    /// that waits under the same limits.
+    /// Reserves one request of about `tokens` tokens, or returns when to try again. Never overtakes a call that waits under the
+    /// same limits.
     pub(super) fn try_reserve(&self, limits: Limits, tokens: u64, now: Instant) -> Result<Reservation, Duration> {
         let mut state = lock(&self.shared);
         let wait = state.ready_in(limits, tokens, now);
@@ -39,21 +38,20 @@ impl Limiter {
         Ok(Reservation { shared: Arc::clone(&self.shared), slot, tokens, settled: None })
     }
 
-    /// Waits for a place; calls under the same limits get theirs in the order in which they came.
+    /// Waits for a reservation, without a time limit. Calls under the same limits are served in order.
     ///
-    /// Waits as long as it takes: the caller bounds it. Cancel-safe: a dropped wait leaves nothing behind, and the next
-    /// in line goes on.
+    /// Cancel safety: a dropped future leaves nothing behind, and the next call in line proceeds.
     pub(super) async fn reserve(&self, limits: Limits, tokens: u64) -> Reservation {
         let mut waiter = Waiter { limiter: self, limits, tokens, id: None };
         let mut timer = None;
         poll_fn(move |cx| {
             loop {
                 let until = match waiter.poll(Instant::now(), cx) {
-                    Step::Reserved(reservation) => return Poll::Ready(reservation),
-                    Step::Wait => return Poll::Pending,
-                    Step::WaitUntil(until) => until,
+                    WaiterPoll::Reserved(reservation) => return Poll::Ready(reservation),
+                    WaiterPoll::Wait => return Poll::Pending,
+                    WaiterPoll::WaitUntil(until) => until,
                 };
-                // A timer is made only by who waits for the time, and only when that is known to be the first in line.
+                // Only the first call in line needs a timer.
                 let timer = timer.insert(Box::pin(sleep_until(until)));
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
@@ -63,26 +61,26 @@ impl Limiter {
         .await
     }
 
-    /// How many requests are under way.
+    /// Returns the number of requests in flight.
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
         lock(&self.shared).in_flight
     }
 
-    /// How many calls wait in [`Limiter::reserve`].
+    /// Returns the number of calls that wait in [`Limiter::reserve`].
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.shared).lines.iter().map(|line| line.waiters.len()).sum()
+        lock(&self.shared).queues.iter().map(|queue| queue.waiters.len()).sum()
     }
 
-    /// Whether nothing is reserved and nobody waits.
+    /// Whether nothing is reserved and no call waits.
     pub(super) fn is_idle(&self) -> bool {
         let state = lock(&self.shared);
-        state.in_flight == 0 && state.lines.is_empty()
+        state.in_flight == 0 && state.queues.is_empty()
     }
 }
 
-/// A place for one request. Dropped unsettled, it counts as the tokens it was reserved for.
+/// A reservation for one request. Dropped unsettled, it counts with its estimated tokens.
 #[derive(Debug)]
 #[must_use = "a reservation that is dropped at once reserves nothing"]
 pub(super) struct Reservation {
@@ -93,7 +91,7 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Gives the place back, and tells how many tokens the request really took.
+    /// Releases the reservation and reports the actual tokens of the request.
     pub(super) fn settle(mut self, tokens: u64, now: Instant) {
         self.settled = Some((tokens, now));
     }
@@ -106,7 +104,7 @@ impl Drop for Reservation {
         if let Some((tokens, now)) = self.settled {
             state.window.settle(self.slot, self.tokens, tokens, now);
         }
-        let next = state.first_of_each_line();
+        let next = state.take_first_wakers();
         drop(state);
         next.into_iter().for_each(Waker::wake);
     }
@@ -117,48 +115,48 @@ struct Waiter<'a> {
     limiter: &'a Limiter,
     limits: Limits,
     tokens: u64,
-    /// Its place in line; none before the first poll that found no room, and after the one that did.
+    /// Its number in its queue, while it waits.
     id: Option<u64>,
 }
 
-enum Step {
+enum WaiterPoll {
     Reserved(Reservation),
-    /// Somebody else wakes it.
+    /// Another call wakes it.
     Wait,
-    /// It is the first in line and waits for the time.
+    /// It is the first in its queue and waits until this time.
     WaitUntil(Instant),
 }
 
 impl Waiter<'_> {
-    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Step {
+    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> WaiterPoll {
         let shared = &self.limiter.shared;
         let mut state = lock(shared);
         if !state.is_first(self.limits, self.id) {
-            state.stand(self, cx);
-            return Step::Wait;
+            state.enqueue(self, cx);
+            return WaiterPoll::Wait;
         }
         let wait = state.window.ready_in(self.limits, self.tokens, now);
-        if wait.is_zero() && state.has_place(self.limits) {
-            let next = state.leave(self);
+        if wait.is_zero() && state.has_capacity(self.limits) {
+            let next = state.dequeue(self);
             let slot = state.take(self.tokens, now);
             drop(state);
             next.into_iter().for_each(Waker::wake);
-            return Step::Reserved(Reservation {
+            return WaiterPoll::Reserved(Reservation {
                 shared: Arc::clone(shared),
                 slot,
                 tokens: self.tokens,
                 settled: None,
             });
         }
-        state.stand(self, cx);
-        if wait.is_zero() { Step::Wait } else { Step::WaitUntil(now + wait) }
+        state.enqueue(self, cx);
+        if wait.is_zero() { WaiterPoll::Wait } else { WaiterPoll::WaitUntil(now + wait) }
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         if self.id.is_some() {
-            let next = lock(&self.limiter.shared).leave(self);
+            let next = lock(&self.limiter.shared).dequeue(self);
             next.into_iter().for_each(Waker::wake);
         }
     }
@@ -169,33 +167,33 @@ impl Drop for Waiter<'_> {
 struct State {
     in_flight: usize,
     window: Window,
-    /// A line for each set of limits that somebody waits under; never an empty one.
-    lines: Vec<Line>,
+    /// One queue for each set of limits that a call waits under; never an empty one.
+    queues: Vec<Queue>,
     last_id: u64,
 }
 
 #[derive(Debug)]
-struct Line {
+struct Queue {
     limits: Limits,
-    /// In the order of their numbers.
-    waiters: VecDeque<Standing>,
+    /// In the order of their ids.
+    waiters: VecDeque<QueuedWaiter>,
 }
 
 #[derive(Debug)]
-struct Standing {
+struct QueuedWaiter {
     id: u64,
-    /// Taken when it is woken; set again when it finds that there is still no room.
+    /// Taken to wake it; set again if there is still no capacity.
     waker: Option<Waker>,
 }
 
 impl State {
     fn ready_in(&mut self, limits: Limits, tokens: u64, now: Instant) -> Duration {
         let wait = self.window.ready_in(limits, tokens, now);
-        let is_free = self.has_place(limits) && self.is_first(limits, None);
-        if is_free { wait } else { wait.max(BUSY) }
+        let is_free = self.has_capacity(limits) && self.is_first(limits, None);
+        if is_free { wait } else { wait.max(BUSY_WAIT) }
     }
 
-    fn has_place(&self, limits: Limits) -> bool {
+    fn has_capacity(&self, limits: Limits) -> bool {
         limits.concurrent.is_none_or(|limit| self.in_flight < limit.max(1) as usize)
     }
 
@@ -204,50 +202,48 @@ impl State {
         self.window.add(1, tokens, now)
     }
 
-    /// Whether nobody under the same limits stands before `id`; before somebody who does not stand in line yet,
-    /// everybody does.
+    /// Whether no call under the same limits waits before `id`. Without an id, every waiting call is before it.
     fn is_first(&self, limits: Limits, id: Option<u64>) -> bool {
-        let line = self.lines.iter().find(|line| line.limits == limits);
-        line.and_then(|line| line.waiters.front()).is_none_or(|first| Some(first.id) == id)
+        let queue = self.queues.iter().find(|queue| queue.limits == limits);
+        queue.and_then(|queue| queue.waiters.front()).is_none_or(|first| Some(first.id) == id)
     }
 
-    /// Has `waiter` stand in its line, at the end if it is new.
-    fn stand(&mut self, waiter: &mut Waiter<'_>, cx: &Context<'_>) {
-        let index = self.lines.iter().position(|line| line.limits == waiter.limits).unwrap_or_else(|| {
-            self.lines.push(Line { limits: waiter.limits, waiters: VecDeque::new() });
-            self.lines.len() - 1
+    /// Adds `waiter` to the end of its queue, or updates its waker.
+    fn enqueue(&mut self, waiter: &mut Waiter<'_>, cx: &Context<'_>) {
+        let index = self.queues.iter().position(|queue| queue.limits == waiter.limits).unwrap_or_else(|| {
+            self.queues.push(Queue { limits: waiter.limits, waiters: VecDeque::new() });
+            self.queues.len() - 1
         });
-        let waiters = &mut self.lines[index].waiters;
-        let known = waiter.id.and_then(|id| waiters.binary_search_by_key(&id, |standing| standing.id).ok());
-        if let Some(place) = known {
-            waiters[place].waker = Some(cx.waker().clone());
+        let waiters = &mut self.queues[index].waiters;
+        let known = waiter.id.and_then(|id| waiters.binary_search_by_key(&id, |queued| queued.id).ok());
+        if let Some(position) = known {
+            waiters[position].waker = Some(cx.waker().clone());
         } else {
             self.last_id += 1;
             waiter.id = Some(self.last_id);
-            waiters.push_back(Standing { id: self.last_id, waker: Some(cx.waker().clone()) });
+            waiters.push_back(QueuedWaiter { id: self.last_id, waker: Some(cx.waker().clone()) });
         }
     }
 
-    /// Takes `waiter` out of its line. Whoever is the first then has to be woken: it may be its turn, and it has to
-    /// look at the time.
-    fn leave(&mut self, waiter: &mut Waiter<'_>) -> Option<Waker> {
+    /// Removes `waiter` from its queue. Returns the waker of the new first waiter, which has to check whether it can proceed.
+    fn dequeue(&mut self, waiter: &mut Waiter<'_>) -> Option<Waker> {
         let id = mem::take(&mut waiter.id)?;
-        let index = self.lines.iter().position(|line| line.limits == waiter.limits)?;
-        let waiters = &mut self.lines[index].waiters;
-        let place = waiters.binary_search_by_key(&id, |standing| standing.id).ok()?;
-        waiters.remove(place);
-        if place > 0 {
+        let index = self.queues.iter().position(|queue| queue.limits == waiter.limits)?;
+        let waiters = &mut self.queues[index].waiters;
+        let position = waiters.binary_search_by_key(&id, |queued| queued.id).ok()?;
+        waiters.remove(position);
+        if position > 0 {
             return None;
         }
         let Some(first) = waiters.front_mut() else {
-            self.lines.swap_remove(index);
+            self.queues.swap_remove(index);
             return None;
         };
         first.waker.take()
     }
 
-    /// Those who may have room now. Each finds out for itself, and wakes the one behind it if it does.
-    fn first_of_each_line(&mut self) -> Vec<Waker> {
-        self.lines.iter_mut().filter_map(|line| line.waiters.front_mut()?.waker.take()).collect()
+    /// Returns the wakers of the first waiter of each queue. A waiter that proceeds wakes the one behind it.
+    fn take_first_wakers(&mut self) -> Vec<Waker> {
+        self.queues.iter_mut().filter_map(|queue| queue.waiters.front_mut()?.waker.take()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What one router has done.
+//! The metrics of one router.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,7 @@ use crate::config::Provider;
 use crate::error::ErrorKind;
 use crate::provider::codec;
 
-/// The counters of one router. Every field is its own atomic: a reader sees each number whole, and a call that is answered
-/// never waits.
+/// The counters of one router. Every counter is an atomic of its own, so that recording never waits.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     requests: AtomicU64,
@@ -22,9 +21,9 @@ pub(super) struct Metrics {
     tokens: AtomicU64,
     cost_picodollars: AtomicU64,
     latency_micros: AtomicU64,
-    answered: AtomicU64,
-    recalled: AtomicU64,
-    /// In the order of [`Provider::ALL`]; the mock has none. Made at a provider's first request: most routers use one.
+    answers: AtomicU64,
+    cache_hits: AtomicU64,
+    /// In the order of [`Provider::ALL`]; the mock has none. Allocated at the first request to a provider.
     tallies: [OnceLock<Box<Tally>>; Provider::ALL.len()],
 }
 
@@ -34,19 +33,19 @@ struct Tally {
     calls: AtomicU64,
     attempts: AtomicU64,
     repairs: AtomicU64,
-    /// By class, in the order of [`ErrorKind::ALL`]. No lock: a process that is forked would keep it locked for ever.
+    /// By class, in the order of [`ErrorKind::ALL`]. Lock-free, because a fork would keep a lock locked forever.
     failures: [AtomicU64; ErrorKind::ALL.len()],
     latencies: Latencies,
 }
 
-/// The counters at one moment.
+/// A snapshot of the metrics of a router.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsSnapshot {
     /// Calls started.
     pub total_requests: u64,
-    /// Calls answered from the cache, or with the answer to another call that asked the same at the time.
+    /// Calls answered from the cache or by an identical concurrent call.
     pub cache_hits: u64,
-    /// `cache_hits` over `total_requests`; 0 before the first.
+    /// `cache_hits` divided by `total_requests`; 0 without requests.
     pub cache_hit_rate: f64,
     /// Requests sent to Ollama.
     pub ollama_calls: u64,
@@ -56,66 +55,65 @@ pub struct MetricsSnapshot {
     pub openai_calls: u64,
     /// Requests sent to Anthropic.
     pub anthropic_calls: u64,
-    /// Times a call went on to another provider.
+    /// Attempts at another provider than the one before, or than the first of the plan.
     pub fallback_triggers: u64,
-    /// Calls that ended without an answer; cancelled ones are not among them.
+    /// Calls that failed; cancelled calls are not included.
     pub failed_requests: u64,
-    /// Calls that nobody waited for any more.
+    /// Cancelled calls.
     pub cancelled_requests: u64,
     /// Tokens of every attempt.
     pub total_tokens: u64,
-    /// US dollars of every attempt whose price is known.
+    /// The cost in US dollars of every attempt with a known price.
     pub total_cost: f64,
-    /// Milliseconds of every answered call, added up.
+    /// The total latency of the answered calls in milliseconds.
     pub total_latency_ms: f64,
-    /// `total_latency_ms` over the number of answered calls; 0 before the first.
+    /// `total_latency_ms` divided by the number of answered calls; 0 without answers.
     pub avg_latency_ms: f64,
-    /// The providers that were used, the mock left out.
+    /// The providers that were used, without the mock.
     pub providers: Vec<ProviderSnapshot>,
 }
 
-/// The counters of one provider at one moment.
+/// A snapshot of the metrics of one provider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProviderSnapshot {
-    /// Whose they are.
+    /// The provider.
     pub provider: Provider,
-    /// Calls that asked it, once or several times.
+    /// Calls with at least one attempt at it.
     pub calls: u64,
     /// Requests sent to it.
     pub attempts: u64,
-    /// Requests that sent a reply back to be corrected.
+    /// Requests for the correction of a reply.
     pub repairs: u64,
-    /// Attempts without a usable reply, by class, in the order of the classes' names; also those that sent nothing.
+    /// Failed attempts by class, sorted by the names of the classes; including attempts that sent nothing.
     pub failures: Vec<(ErrorKind, u64)>,
-    /// The median time its answers took, each from its own request on; `None` before the first answer. Answers that came
-    /// from a cache have no part in it.
+    /// The median latency of its answers, without answers from the cache; `None` without answers.
     pub p50_latency: Option<Duration>,
-    /// The time that one answer in twenty exceeded.
+    /// The 95th percentile of the latency of its answers.
     pub p95_latency: Option<Duration>,
 }
 
 impl Metrics {
-    /// A call has begun.
+    /// Records that a call began.
     pub(super) fn record_start(&self) {
         add(&self.requests, 1);
     }
 
-    /// A call asks `provider` for the first time.
+    /// Records the first attempt of a call at `provider`.
     pub(super) fn record_call(&self, provider: Provider) {
         self.tally(provider, |tally| add(&tally.calls, 1));
     }
 
-    /// A request went to `provider`.
+    /// Records a request to `provider`.
     pub(super) fn record_request(&self, provider: Provider) {
         self.tally(provider, |tally| add(&tally.attempts, 1));
     }
 
-    /// That request holds a reply to be corrected.
+    /// Records a request for a correction.
     pub(super) fn record_repair(&self, provider: Provider) {
         self.tally(provider, |tally| add(&tally.repairs, 1));
     }
 
-    /// `attempt` has ended.
+    /// Records the end of `attempt`.
     pub(super) fn record_attempt(&self, attempt: &Attempt, cost: Option<f64>) {
         add(&self.tokens, attempt.usage.total());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a price is small and positive")]
@@ -123,36 +121,36 @@ impl Metrics {
         self.failure(attempt);
     }
 
-    /// The reply of `attempt`, which was counted as taken, does not fit after all; its error says so by now.
+    /// Records that the reply of `attempt`, which was recorded as a success, was rejected.
     pub(super) fn record_rejection(&self, attempt: &Attempt) {
         self.failure(attempt);
     }
 
-    /// A call goes on to another provider.
+    /// Records an attempt at another provider.
     pub(super) fn record_fallback(&self) {
         add(&self.fallbacks, 1);
     }
 
-    /// A call has ended without an answer.
+    /// Records that a call failed.
     pub(super) fn record_failure(&self) {
         add(&self.failed, 1);
     }
 
-    /// A call was dropped before its end.
+    /// Records that a call was dropped before its end.
     pub(super) fn record_cancellation(&self) {
         add(&self.cancelled, 1);
     }
 
-    /// A call has ended with an answer that was there already, or that another call had asked for.
+    /// Records a call answered from the cache or by another call.
     pub(super) fn record_cache_hit(&self) {
-        add(&self.recalled, 1);
+        add(&self.cache_hits, 1);
     }
 
-    /// A call has ended with an answer from the wire. One from a cache is not to be told here.
+    /// Records a call answered by a provider.
     pub(super) fn record_answer(&self, response: &Response) {
-        add(&self.answered, 1);
+        add(&self.answers, 1);
         add(&self.latency_micros, u64::try_from(response.latency.as_micros()).unwrap_or(u64::MAX));
-        // What other providers took before is not this one's latency.
+        // The latency of the last attempt, without failed ones before it.
         if let Some(attempt) = response.attempts.iter().rfind(|attempt| attempt.ok()) {
             self.tally(attempt.provider, |tally| tally.latencies.record(attempt.latency));
         }
@@ -160,7 +158,7 @@ impl Metrics {
 
     #[expect(clippy::cast_precision_loss, reason = "sums shown to people")]
     pub(super) fn snapshot(&self) -> MetricsSnapshot {
-        let (requests, answered) = (read(&self.requests), read(&self.answered));
+        let (requests, answered) = (read(&self.requests), read(&self.answers));
         let total_latency_ms = read(&self.latency_micros) as f64 / 1000.0;
         let providers: Vec<_> = Provider::ALL
             .into_iter()
@@ -170,7 +168,7 @@ impl Metrics {
         let attempts = |provider| providers.iter().find(|one| one.provider == provider).map_or(0, |one| one.attempts);
         MetricsSnapshot {
             total_requests: requests,
-            cache_hits: read(&self.recalled),
+            cache_hits: read(&self.cache_hits),
             ollama_calls: attempts(Provider::Ollama),
             gemini_calls: attempts(Provider::Gemini),
             openai_calls: attempts(Provider::OpenAi),
@@ -181,7 +179,7 @@ impl Metrics {
             total_tokens: read(&self.tokens),
             total_cost: read(&self.cost_picodollars) as f64 / PICO,
             total_latency_ms,
-            cache_hit_rate: if requests == 0 { 0.0 } else { read(&self.recalled) as f64 / requests as f64 },
+            cache_hit_rate: if requests == 0 { 0.0 } else { read(&self.cache_hits) as f64 / requests as f64 },
             avg_latency_ms: if answered == 0 { 0.0 } else { total_latency_ms / answered as f64 },
             providers,
         }
@@ -196,8 +194,8 @@ impl Metrics {
             &self.tokens,
             &self.cost_picodollars,
             &self.latency_micros,
-            &self.answered,
-            &self.recalled,
+            &self.answers,
+            &self.cache_hits,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -215,7 +213,7 @@ impl Metrics {
         if let Some(index) = index.filter(|_| codec(provider).is_some()) {
             let cell = &self.tallies[index];
             count(cell.get().unwrap_or_else(|| {
-                // Made outside the cell: a process that is forked meanwhile would wait for ever for the one who makes it.
+                // Allocated outside the cell: after a fork meanwhile, the child would wait forever for the initialisation.
                 let empty = Box::default();
                 cell.get_or_init(|| empty)
             }));
@@ -240,7 +238,7 @@ impl Tally {
         add(&self.failures[kind as usize], 1);
     }
 
-    /// `None` where nothing has been counted since the last reset.
+    /// Returns `None` if nothing was recorded since the last reset.
     fn snapshot(&self, provider: Provider) -> Option<ProviderSnapshot> {
         let counted = ErrorKind::ALL.into_iter().zip(self.failures.each_ref().map(read));
         let mut failures: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
@@ -251,8 +249,8 @@ impl Tally {
             attempts: read(&self.attempts),
             repairs: read(&self.repairs),
             failures,
-            p50_latency: self.latencies.seen(0.5),
-            p95_latency: self.latencies.seen(0.95),
+            p50_latency: self.latencies.observed_quantile(0.5),
+            p95_latency: self.latencies.observed_quantile(0.95),
         };
         let is_used = snapshot.calls + snapshot.attempts + snapshot.repairs > 0
             || !snapshot.failures.is_empty()
@@ -268,7 +266,7 @@ impl Tally {
     }
 }
 
-/// Whole numbers add up exactly where dollars as floats would not.
+/// Costs are integers of this fraction of a dollar, so that small ones add up exactly.
 const PICO: f64 = 1e12;
 
 fn add(counter: &AtomicU64, amount: u64) {
@@ -313,8 +311,8 @@ mod tests {
         Response { text, provider, model, tokens: 0, cost: None, latency, is_cached: false, attempts }
     }
 
-    fn close(told: Option<Duration>, millis: f64) -> bool {
-        told.is_some_and(|told| (told.as_secs_f64() * 1000.0 / millis - 1.0).abs() < 0.05)
+    fn is_close(reported: Option<Duration>, millis: f64) -> bool {
+        reported.is_some_and(|reported| (reported.as_secs_f64() * 1000.0 / millis - 1.0).abs() < 0.05)
     }
 
     #[test]
@@ -338,19 +336,19 @@ mod tests {
             attempt(Provider::Gemini, Some(ErrorKind::Connect), 5000),
             attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40),
             attempt(Provider::Ollama, None, 30),
-            // A hedged target that had not answered yet.
+            // A hedged request that was cancelled.
             attempt(Provider::Gemini, Some(ErrorKind::Cancelled), 30),
         ]));
 
-        let told = metrics.snapshot();
-        assert_eq!((told.gemini_calls, told.ollama_calls, told.openai_calls), (4, 2, 0));
-        assert_eq!((told.total_tokens, told.total_cost), (42, 2.0));
-        let [ollama, gemini] = &told.providers[..] else { panic!("{told:?}") };
+        let snapshot = metrics.snapshot();
+        assert_eq!((snapshot.gemini_calls, snapshot.ollama_calls, snapshot.openai_calls), (4, 2, 0));
+        assert_eq!((snapshot.total_tokens, snapshot.total_cost), (42, 2.0));
+        let [ollama, gemini] = &snapshot.providers[..] else { panic!("{snapshot:?}") };
         assert_eq!(
             (ollama.provider, ollama.calls, ollama.attempts, ollama.repairs, &ollama.failures[..]),
             (Provider::Ollama, 1, 2, 1, &[(ErrorKind::InvalidOutput, 1)][..])
         );
-        assert!(close(ollama.p50_latency, 30.0) && close(ollama.p95_latency, 30.0), "{ollama:?}");
+        assert!(is_close(ollama.p50_latency, 30.0) && is_close(ollama.p95_latency, 30.0), "{ollama:?}");
         assert_eq!(
             gemini,
             &ProviderSnapshot {
@@ -366,18 +364,21 @@ mod tests {
     }
 
     #[test]
-    fn the_slow_ones_are_told_apart_from_the_usual() {
+    fn p50_and_p95_differ_for_slow_answers() {
         let metrics = Metrics::default();
         for millis in (1..=90).map(|_| 10).chain((1..=10).map(|_| 900)) {
             metrics.record_answer(&response(vec![attempt(Provider::OpenAi, None, millis)]));
         }
-        let told = metrics.snapshot();
-        assert!(close(told.providers[0].p50_latency, 10.0) && close(told.providers[0].p95_latency, 900.0), "{told:?}");
-        assert!((told.avg_latency_ms - 99.0).abs() < 1e-9, "{told:?}");
+        let snapshot = metrics.snapshot();
+        assert!(
+            is_close(snapshot.providers[0].p50_latency, 10.0) && is_close(snapshot.providers[0].p95_latency, 900.0),
+            "{snapshot:?}"
+        );
+        assert!((snapshot.avg_latency_ms - 99.0).abs() < 1e-9, "{snapshot:?}");
     }
 
     #[test]
-    fn after_a_reset_nothing_was_used() {
+    fn a_reset_clears_every_counter() {
         let metrics = Metrics::default();
         assert_eq!(metrics.snapshot(), MetricsSnapshot::default());
         for provider in Provider::ALL {
@@ -391,10 +392,10 @@ mod tests {
             metrics.record_attempt(&attempt(provider, Some(ErrorKind::Server), 1), Some(1.0));
             metrics.record_answer(&response(vec![attempt(provider, None, 1)]));
         }
-        let told = metrics.snapshot();
+        let snapshot = metrics.snapshot();
         let wired = Provider::ALL.into_iter().filter(|provider| codec(*provider).is_some());
-        assert!(told.providers.iter().map(|one| one.provider).eq(wired), "the mock has no wire");
-        assert_eq!((told.cancelled_requests, told.failed_requests, told.fallback_triggers), (5, 5, 5));
+        assert!(snapshot.providers.iter().map(|one| one.provider).eq(wired), "the mock has no wire");
+        assert_eq!((snapshot.cancelled_requests, snapshot.failed_requests, snapshot.fallback_triggers), (5, 5, 5));
         metrics.reset();
         assert_eq!(metrics.snapshot(), MetricsSnapshot::default());
     }
@@ -413,8 +414,8 @@ mod tests {
                 });
             }
         });
-        let told = metrics.snapshot();
-        assert_eq!((told.anthropic_calls, told.total_tokens, told.total_cost), (4000, 28_000, 1000.0));
-        assert_eq!(told.providers[0].failures, [(ErrorKind::Overloaded, 4000)]);
+        let snapshot = metrics.snapshot();
+        assert_eq!((snapshot.anthropic_calls, snapshot.total_tokens, snapshot.total_cost), (4000, 28_000, 1000.0));
+        assert_eq!(snapshot.providers[0].failures, [(ErrorKind::Overloaded, 4000)]);
     }
 }

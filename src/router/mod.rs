@@ -1,4 +1,4 @@
-//! The router: which target answers a call, and what happens when one does not.
+//! The router: selects the target of each call, and retries, repairs or falls back after a failure.
 
 mod attempt_guard;
 mod breaker;
@@ -50,11 +50,11 @@ pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
-/// Upper bound of a prompt, in characters.
+/// The maximum length of a prompt in characters.
 pub const MAX_PROMPT_CHARS: usize = 100_000;
 
-/// The state of the process: connection pools, what is known of each target, and answers by what was asked. Knows no
-/// request's choice.
+/// The state of the process: connection pools, the state of each target, facts about models, and the response cache. Contains
+/// nothing that a request chose.
 #[derive(Debug)]
 pub struct Engine {
     transport: Box<dyn Transport>,
@@ -66,17 +66,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without connections; they are made at the first call.
+    /// Returns an engine without connections; calls open them.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An engine with stores of answers in `cache`.
+    /// Returns an engine with the response cache `cache`.
     pub fn with_cache(cache: Cache) -> Self {
         Self { cache, ..Self::default() }
     }
 
-    /// Creates an engine whose requests are sent over `transport`.
+    /// Returns an engine that sends its requests over `transport`.
     pub fn with_transport(transport: impl Transport + 'static) -> Self {
         Self {
             transport: Box::new(transport),
@@ -92,7 +92,7 @@ impl Engine {
         &*self.transport
     }
 
-    /// The answers that were given before.
+    /// Returns the response cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
@@ -105,16 +105,18 @@ impl Engine {
         &self.states
     }
 
-    /// Gives `target` the facts about its model that `request` depends on, and checks that the model can take it.
+    /// Adds the facts that `request` depends on to `target`, and checks that its model can serve the request.
     ///
-    /// Fails with `Unsupported` for an image to a model that is known to see none, and with `ContextTooLong` for a prompt
-    /// that cannot fit. Cancel safety: dropping the future closes the socket of the look-up.
+    /// # Errors
+    ///
+    /// Returns `Unsupported` for an image to a model without vision, and `ContextTooLong` for a prompt that cannot fit. Cancel
+    /// safety: dropping the future closes the socket of the lookup.
     pub async fn prepare(&self, target: &mut Target, request: &Request) -> Result<()> {
         self.facts.prepare(self.transport(), target, request).await
     }
 
-    /// Whether the server of `target` has yet to load its model; to be asked when the request is sent. `false` where that
-    /// is not known. Cancel safety: dropping the future closes the socket.
+    /// Whether the server of `target` has to load its model first; `false` if unknown. Valid only right before a request. Cancel
+    /// safety: dropping the future closes the socket.
     pub async fn is_loading(&self, target: &Target) -> bool {
         facts::is_loading(self.transport(), target).await
     }
@@ -126,22 +128,22 @@ impl Default for Engine {
     }
 }
 
-/// What a router's maker may choose over its configuration.
+/// The settings of a router that override its configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Overrides {
-    /// The provider to start with.
+    /// The provider of the first attempt.
     pub primary_provider: Option<ProviderChoice>,
-    /// Whether another provider may answer.
+    /// Whether calls fall back to other providers.
     pub fallback_enabled: Option<bool>,
-    /// How much model.
+    /// The model tier.
     pub model_tier: Option<ModelTier>,
-    /// Whether answers are taken from the cache and kept there.
+    /// Whether calls use the response cache.
     pub cache_enabled: Option<bool>,
-    /// What its calls may spend, and when they give up.
+    /// The policy of its calls.
     pub policy: Policy,
 }
 
-/// One request's configuration, budget and metrics. Holds no socket and no thread; there is nothing to close.
+/// The configuration, policy, budget and metrics of one request. Holds no socket and no thread, so there is nothing to close.
 #[derive(Debug)]
 pub struct Router {
     /// Unique in the process, for spans.
@@ -157,7 +159,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router over `config`; an override beats the configuration.
+    /// Returns a router with `config`, whose values `overrides` replaces.
     pub fn new(config: Arc<Config>, overrides: Overrides) -> Self {
         static ROUTERS: AtomicU64 = AtomicU64::new(1);
         Self {
@@ -173,38 +175,42 @@ impl Router {
         }
     }
 
-    /// The configuration it was made from.
+    /// Returns the configuration.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
-    /// The provider calls start with.
+    /// Returns the provider of the first attempt.
     pub fn choice(&self) -> ProviderChoice {
         self.choice
     }
 
-    /// Whether another provider may answer.
+    /// Whether calls fall back to other providers.
     pub fn fallback_enabled(&self) -> bool {
         self.fallback_enabled
     }
 
-    /// How much model.
+    /// Returns the model tier.
     pub fn tier(&self) -> ModelTier {
         self.tier
     }
 
-    /// Whether answers are taken from the cache and kept there, where a call does not choose for itself.
+    /// Whether calls use the response cache by default.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
     }
 
-    /// What its calls may spend, and when they give up.
+    /// Returns the policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Begins a call; nothing is sent before [`Call::next`]. `force` names the only provider that may answer; `use_cache`
-    /// chooses for this call whether its answer is taken from the cache and kept there, `None` is the router's choice.
+    /// Prepares a call; [`Call::next`] sends its first request. `force` names its only provider. `use_cache` overrides
+    /// [`Router::cache_enabled`].
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` or `PromptTooLong` if the request is invalid.
     pub fn call(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
@@ -215,10 +221,12 @@ impl Router {
         Call::new(Arc::clone(self), Arc::clone(engine), request, force, use_cache)
     }
 
-    /// Begins a streamed reply; nothing is sent before [`Stream::next`]. `force` names the only provider that may answer.
-    /// A structured request gives what is closed of its JSON, and then the whole, to be judged.
+    /// Prepares a streamed call; [`Stream::next`] sends its first request. `force` names its only provider. The stream of a
+    /// structured request returns the completed parts of its JSON, followed by the whole JSON to validate.
     ///
-    /// Fails with `InvalidInput` where the request or a time limit cannot be used.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` or `PromptTooLong` if the request or a time limit is invalid.
     pub fn stream(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
@@ -229,17 +237,17 @@ impl Router {
         Stream::new(Arc::clone(self), Arc::clone(engine), request, force, options)
     }
 
-    /// What it has done so far.
+    /// Returns a snapshot of the metrics.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.metrics.snapshot()
     }
 
-    /// Sets every counter to zero.
+    /// Resets the metrics.
     pub fn reset_metrics(&self) {
         self.metrics.reset();
     }
 
-    /// Asks every provider of the plan for its models and tells which answered.
+    /// Probes the providers that calls may use.
     pub async fn health(&self, engine: &Engine) -> Vec<ProviderHealth> {
         health::probe(self, engine).await
     }

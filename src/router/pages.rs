@@ -1,4 +1,4 @@
-//! How web pages reach a call: as addresses where a target reads them by itself, else as fetched text.
+//! The web pages of a call: as URLs if a target reads pages itself, otherwise as fetched text.
 
 use std::sync::Arc;
 
@@ -10,11 +10,13 @@ use crate::message::Part;
 use crate::provider::{self, Target};
 
 impl Router {
-    /// `urls` as parts of a call that `force` may confine to one provider. Where a target of its plan reads pages by itself
-    /// they go there as addresses; where none does, the pages are fetched, and every target gets their text.
+    /// Returns `urls` as parts of a call; `force` names its only provider. If a target of the plan reads pages itself, the parts are
+    /// URLs, otherwise the text of the fetched pages.
     ///
-    /// Fails with `InvalidInput` for what is no address and for a page that cannot be fetched, with `DeadlineReached`
-    /// where the router's deadline comes first. Cancel safety: dropping the future closes every socket.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` for an invalid URL and for a page that cannot be fetched, and `DeadlineReached` at the deadline of
+    /// the router. Cancel safety: dropping the future closes every socket.
     pub async fn pages(&self, engine: &Engine, urls: &[String], force: Option<Provider>) -> Result<Vec<Part>> {
         if urls.is_empty() || plan::targets(self, force).iter().any(reads_pages) {
             return urls.iter().map(|url| attachment::url(url)).collect();
@@ -31,12 +33,12 @@ impl Router {
     }
 }
 
-/// Whether a target reads pages by itself, now and not only with a key that nobody has given.
+/// Whether a target reads pages itself and has the API key that it needs.
 fn reads_pages(target: &Target) -> bool {
     let page = Part::Url(Arc::from(""));
     match provider::codec(target.provider) {
         Some(codec) => codec.supports(&page) && target.key.is_some(),
-        // The mock takes everything and reads nothing.
+        // The mock accepts every part and reads none.
         None => true,
     }
 }

@@ -9,7 +9,7 @@ use crate::provider::{Target, protocol};
 /// The provider of calls that name none, unless another one is preferred for their tier.
 const DEFAULT: Provider = Provider::Ollama;
 
-/// The targets of one call; never empty.
+/// Returns the targets of one call; never empty.
 ///
 /// `force` is the only target. Otherwise the pinned or preferred provider comes first and, with fallback enabled, the
 /// other automatic providers follow. The mock has no fallback.
@@ -23,7 +23,7 @@ pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
     providers.map(|provider| protocol(provider).target(router.config(), router.tier())).collect()
 }
 
-/// The pinned provider, else the one preferred for the tier. Without fallback a preferred provider that is not configured
+/// Returns the pinned provider, otherwise the one preferred for the tier. Without fallback a preferred provider that is not configured
 /// would fail every call, so the default is used.
 fn first_choice(router: &Router) -> Provider {
     if let ProviderChoice::Pinned(provider) = router.choice() {

@@ -1,4 +1,4 @@
-//! What happens after a failure, decided by its class in one table, and what a router may choose about it.
+//! The policy of a router, and the table that decides what follows each class of failure.
 
 #[cfg(test)]
 mod table;
@@ -12,46 +12,46 @@ use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::protocol;
 
-/// The most requests that one call sends where the caller chose no number.
+/// The default of [`Policy::max_attempts`].
 pub const MAX_ATTEMPTS: u32 = 6;
 
-/// How long a call without a deadline waits at most, all its waits together, for a target that has said for how long.
+/// The longest wait of a call without a deadline for targets that sent `Retry-After`, all its waits together.
 pub(super) const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(60);
 
-/// The same for a target that has failed: there is no telling that it will ever answer.
+/// The longest such wait for targets that failed without `Retry-After`: they may never recover.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The first pause before the same target is asked again, doubled each time. The real pause is a random part of it, so
-/// that callers who failed together do not come back together.
+/// The first pause before a retry at the same target, doubled each time. The actual pause is a random part of it, so that
+/// calls that failed together do not retry together.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The same where the target limits the rate and does not say for how long.
+/// The first pause after a rate limit without `Retry-After`.
 const RATE_PAUSE: Duration = Duration::from_secs(1);
 
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 
-/// A time limit below this that ran out tells of the caller's haste, not of the target's health.
+/// A timeout after a shorter time says nothing about the health of the target.
 const MIN_SIGNIFICANT_LATENCY: Duration = Duration::from_secs(10);
 
-/// How long a target with a wrong key, a missing model or an empty account stands behind the others.
+/// How long a target with a wrong key, a missing model or an empty account comes after the others.
 const DEMOTION: Duration = Duration::from_secs(60);
 
-/// A quota of the day is asked about again after this long at the latest: it may have been raised.
+/// The longest cooldown after a daily quota, which may be raised meanwhile.
 const MAX_DAILY_COOLDOWN: Duration = Duration::from_secs(3600);
 
-/// What one call may spend and when it gives up; a router's own choice.
+/// What the calls of a router may spend, and when they give up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
-    /// Time for a whole call: every retry, repair, fallback and pause included. `None` for no end but those of the single
-    /// requests.
+    /// The time limit of a whole call, with every retry, repair, fallback and pause. `None` means that only the single
+    /// requests have time limits.
     pub deadline: Option<Duration>,
-    /// The most requests one call sends.
+    /// The maximum number of requests of one call.
     pub max_attempts: u32,
-    /// What all calls of the router may spend together.
+    /// The budget of all calls of the router together.
     pub budget: Budget,
-    /// Whether another target is asked when one refuses.
+    /// What follows a refusal.
     pub on_refusal: OnRefusal,
-    /// When another target is asked beside one that is slow.
+    /// When a slow request is hedged; `None` disables hedging.
     pub hedge: Option<Hedge>,
 }
 
@@ -68,7 +68,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Fails with `InvalidInput` where a value makes every call fail.
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if a value would make every call fail.
     pub fn validate(&self) -> Result<()> {
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return Err(Error::invalid_input("deadline must be a positive number of seconds"));
@@ -83,18 +85,18 @@ impl Policy {
     }
 }
 
-/// What follows a refusal, or a block by a safety filter.
+/// What follows a refusal or a block by a safety filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnRefusal {
-    /// The call fails: a refusal is an answer.
+    /// The call fails.
     #[default]
     Stop,
-    /// The next target is asked.
+    /// The call continues at the next target.
     Next,
 }
 
 impl OnRefusal {
-    /// Its name, as [`OnRefusal::from_str`] reads it.
+    /// Returns the name that [`OnRefusal::from_str`] parses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
@@ -115,12 +117,12 @@ impl FromStr for OnRefusal {
     }
 }
 
-/// When a second target is asked beside the first.
+/// When a second target receives the request too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hedge {
-    /// After this long without an answer.
+    /// After this time without a reply.
     After(Duration),
-    /// When 95 of 100 answers of the target had come; never before enough of them are known.
+    /// After the 95th percentile of the latency of the first target, once enough replies are known.
     P95,
 }
 
@@ -179,24 +181,25 @@ pub(super) struct Rule {
     pub(super) health: HealthImpact,
 }
 
-/// The table. A caller's own error stops the call; whatever is particular to a target goes on to the next one, at once.
-/// The same target is asked again where no other is left, or where it alone can mend what failed.
+/// Returns the rule for a failure of class `kind` at a target of `provider`.
 ///
-/// A class that took long (a time limit) is tried less often than one that came at once.
+/// The caller's own errors end the call. Errors of one target continue at the next target at once. A target is retried if no
+/// other one is left, or if it can correct the failure at once. Slow failures (timeouts) are retried less often than fast
+/// ones.
 #[expect(clippy::match_same_arms, reason = "a table: one row for each class")]
 pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
     use {ErrorKind as E, Fallback as F, HealthImpact as H, Retry as R};
     match (kind, protocol(provider).can_recover(kind)) {
-        // Nobody listens: a server that restarts is back in a moment.
+        // A server that restarts is back soon.
         (E::Connect, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
         (E::Dns, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
         (E::Tls, _) => row(R::Never, 1, F::Allowed, H::Failure),
         (E::ConnectTimeout, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
-        // The model may have worked all that time, and been paid.
+        // The model may have worked all that time, and charges for it.
         (E::FirstTokenTimeout, _) => row(R::Never, 1, F::Allowed, H::SlowFailure),
         (E::Timeout, _) => row(R::Never, 1, F::Allowed, H::SlowFailure),
         (E::IdleTimeout, _) => row(R::AfterPause, 2, F::Allowed, H::SlowFailure),
-        // A large model on a slow disk is no broken server.
+        // Loading a large model takes long on a healthy server too.
         (E::Loading, _) => row(R::Never, 1, F::Allowed, H::Neutral),
         (E::Disconnected, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
         (E::MalformedReply, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
@@ -238,13 +241,13 @@ const fn row(retry: Retry, max_attempts: u32, fallback: Fallback, health: Health
     Rule { retry, max_attempts, fallback, health }
 }
 
-/// How long to wait before the target of `error` is asked again, after `tried` requests to it.
+/// Returns the pause before a retry after `error`, the failure of the last of `attempts` at one target.
 ///
-/// What the target asked for is never cut short. Otherwise full jitter: a random part of a time that doubles, as in
-/// "Exponential Backoff And Jitter" of the AWS Architecture Blog.
+/// A `Retry-After` is never shortened. Otherwise the pause is exponential backoff with full jitter, as in "Exponential Backoff
+/// And Jitter" of the AWS Architecture Blog.
 pub(super) fn retry_delay(error: &Error, attempts: u32) -> Duration {
-    if let Some(told) = error.retry_after() {
-        return told + told.min(PAUSE * 4).mul_f64(0.1 * fastrand::f64());
+    if let Some(wait) = error.retry_after() {
+        return wait + wait.min(PAUSE * 4).mul_f64(0.1 * fastrand::f64());
     }
     let first = if error.kind() == ErrorKind::RateLimited { RATE_PAUSE } else { PAUSE };
     let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(10));
@@ -265,8 +268,8 @@ pub(super) fn breaker_outcome(error: &Error, provider: Provider, latency: Durati
     }
 }
 
-/// How long a quota of the day stays used up: to midnight in California, which is 7:00 UTC in summer and 8:00 in winter,
-/// [`MAX_DAILY_COOLDOWN`] at most. What a provider says in its place is the wait of its limit per minute.
+/// Returns the time until a daily quota is renewed: midnight in California, which is 7:00 UTC in summer and 8:00 in winter; at
+/// most [`MAX_DAILY_COOLDOWN`]. The `Retry-After` of such an error is that of the limit per minute.
 fn until_quota_renewal(now: SystemTime) -> Duration {
     const HOUR: u64 = 3600;
     let of_day = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % (24 * HOUR);
@@ -280,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_target_asked_for_is_never_cut_short() {
+    fn retry_after_is_never_shortened() {
         let error = Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(Some(Duration::from_secs(12)));
         for tried in 1..4 {
             let wait = retry_delay(&error, tried).as_secs_f64();
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_are_random_and_end() {
+    fn pauses_are_random_double_and_are_bounded() {
         let error = Error::new(ErrorKind::Server, "oops");
         for (tried, longest) in [(1, 250), (2, 500), (3, 1000), (6, 8000), (60, 8000)] {
             let waits: Vec<_> = (0..200).map(|_| retry_delay(&error, tried)).collect();
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_of_the_day_is_asked_about_at_midnight_in_california_or_after_an_hour() {
+    fn a_daily_quota_is_retried_at_midnight_in_california_or_after_an_hour() {
         let wait = |hour: u64, minute: u64| {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400 + hour * 3600 + minute * 60);
             until_quota_renewal(now).as_secs() / 60
@@ -309,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_time_limit_says_nothing_about_the_target() {
+    fn a_fast_timeout_does_not_count_against_the_target() {
         let error = Error::new(ErrorKind::Timeout, "late");
         let of = |seconds| breaker_outcome(&error, Provider::Ollama, Duration::from_secs(seconds));
         assert_eq!((of(1), of(10)), (BreakerOutcome::Ignored, BreakerOutcome::Failure));

@@ -1,4 +1,4 @@
-//! What the process knows of each target.
+//! The state that the process shares for each target.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -16,43 +16,41 @@ use crate::message::SchemaForm;
 use crate::provider::Target;
 use crate::sync::{Arc, Mutex, lock};
 
-/// Ollama unloads a model five minutes after its last request; a server under pressure does so earlier.
-const WARM: Duration = Duration::from_secs(60);
+/// How long a model is certain to stay loaded. Ollama unloads it five minutes after its last request, or earlier under memory
+/// pressure.
+const KEPT_LOADED: Duration = Duration::from_secs(60);
 
-/// Beyond so many targets, those are forgotten that were not asked for longest. A server that takes its users' own keys
-/// sees a new target with each of them. The traces of the forgotten are cleared in place where less than half of a table
-/// is in use, and this is less than half of one with 8192 places: it never becomes larger.
-const MOST: usize = 3072;
+/// The maximum number of targets; the least recently used one is evicted. A server that accepts its users' own keys sees a new
+/// target for each user. Less than half of the 8192 slots of the table, so it rehashes in place and never grows.
+const MAX_TARGETS: usize = 3072;
 
-/// How many of the oldest targets are looked at for one to forget. Those in use are as many as calls are under way, and
-/// were asked for lately, so the first one will mostly do.
-const LOOKS: usize = 8;
+/// The maximum number of targets checked for one to evict. Targets in use were used recently, so the first one is usually idle.
+const MAX_EVICTION_CHECKS: usize = 8;
 
-/// The targets of the process. One lock: it is held for one look into a map.
+/// The targets of the process, behind one lock that is held for one map operation.
 #[derive(Default)]
 pub(super) struct TargetStates {
-    /// Its random keys are made once, so that fingerprints mean nothing outside this process.
+    /// With random keys, so that fingerprints are meaningless outside this process.
     hasher: RandomState,
-    /// In the order in which they were last asked for. One is forgotten for each new one: memory that is let go of is
-    /// taken again at once, and the heap stays as it is.
+    /// In the order of their last use.
     known: Mutex<LinkedHashMap<TargetKey, Arc<TargetState>>>,
 }
 
 impl TargetStates {
-    /// The state of `target`; equal targets have the same one.
+    /// Returns the state of `target`; equal targets share it.
     pub(super) fn of(&self, target: &Target) -> Arc<TargetState> {
         let key = TargetKey::of(target, &self.hasher);
         let mut known = lock(&self.known);
         if let Some(state) = known.to_back(&key) {
             return Arc::clone(state);
         }
-        make_room(&mut known);
+        evict(&mut known);
         let state = Arc::<TargetState>::default();
         known.insert(key, Arc::clone(&state));
         state
     }
 
-    /// How many targets are known.
+    /// Returns the number of targets.
     pub(super) fn len(&self) -> usize {
         lock(&self.known).len()
     }
@@ -69,16 +67,16 @@ impl fmt::Debug for TargetStates {
     }
 }
 
-/// What the process knows of one target. Holds nothing that a request chose.
+/// The shared state of one target. Contains nothing that a request chose.
 #[derive(Debug, Default)]
 pub(super) struct TargetState {
     pub(super) breaker: Breaker,
     pub(super) limiter: Limiter,
-    /// Of its answers to calls.
+    /// The latencies of its replies to calls, without streams.
     pub(super) latencies: Latencies,
-    /// The [`SchemaForm`] of schema it takes, as a number.
+    /// The [`SchemaForm`] that it accepts, as a number.
     form: AtomicU8,
-    /// When it last answered: until a while after that, its server keeps the model loaded.
+    /// The time of its last reply.
     answered: Mutex<Option<Instant>>,
 }
 
@@ -88,12 +86,12 @@ impl TargetState {
         *lock(&self.answered) = Some(now);
     }
 
-    /// Whether a server that unloads idle models may have to load this one.
+    /// Whether the server may have to load the model first.
     pub(super) fn may_be_cold(&self, now: Instant) -> bool {
-        lock(&self.answered).is_none_or(|answered| now.saturating_duration_since(answered) > WARM)
+        lock(&self.answered).is_none_or(|answered| now.saturating_duration_since(answered) > KEPT_LOADED)
     }
 
-    /// The form of schema to send it.
+    /// Returns the schema form to send.
     pub(super) fn form(&self) -> SchemaForm {
         match self.form.load(Ordering::Relaxed) {
             0 => SchemaForm::Native,
@@ -102,7 +100,7 @@ impl TargetState {
         }
     }
 
-    /// It has rejected every form above `form`.
+    /// Notes that the target rejected every form before `form`.
     pub(super) fn remember_form(&self, form: SchemaForm) {
         self.form.fetch_max(form as u8, Ordering::Relaxed);
     }
@@ -112,11 +110,10 @@ impl TargetState {
     }
 }
 
-/// Stands for dialect, address, key and model of a target.
+/// The fingerprint of the provider, base URL, API key and model of a target.
 ///
-/// `SipHash`, keyed with random numbers of this process, once for each half: a keyed hash whose values nobody outside
-/// can foresee, so that no choice of keys and addresses makes two tenants meet; 128 bits, so that chance does not
-/// either. It is in the standard library, and the API key cannot be read back from it.
+/// `SipHash` with random keys of this process, once for each half: unpredictable from outside, so that no tenant can construct a
+/// collision, and 128 bits long, so that none happens by chance. The API key cannot be recovered from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct TargetKey([u64; 2]);
 
@@ -128,14 +125,14 @@ impl TargetKey {
     }
 }
 
-/// Forgets the oldest targets that nobody uses, until one more has its place.
-fn make_room(known: &mut LinkedHashMap<TargetKey, Arc<TargetState>>) {
-    for _ in 0..LOOKS {
-        if known.len() < MOST {
+/// Evicts idle targets, least recently used first, until there is room for one more.
+fn evict(known: &mut LinkedHashMap<TargetKey, Arc<TargetState>>) {
+    for _ in 0..MAX_EVICTION_CHECKS {
+        if known.len() < MAX_TARGETS {
             return;
         }
         let Some(mut oldest) = known.front_entry() else { return };
-        // Only this map gives an `Arc` out, under its lock: what it holds alone, nobody can get meanwhile.
+        // The map is locked and only it clones the `Arc`, so the only owner is the map.
         if Arc::strong_count(oldest.get()) == 1 && oldest.get().is_idle() {
             oldest.remove();
         } else {

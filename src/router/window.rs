@@ -1,4 +1,4 @@
-//! What was admitted at one target within the last minute.
+//! The requests and tokens admitted at one target within the last minute.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 
-/// What `requests_per_minute` and `tokens_per_minute` look back on.
+/// The period of `requests_per_minute` and `tokens_per_minute`.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Admissions this close together share a slot, which bounds a window to some hundred slots.
-const GRAIN: Duration = Duration::from_millis(500);
+/// Admissions this close together share a slot, which bounds the number of slots.
+const RESOLUTION: Duration = Duration::from_millis(500);
 
-/// The requests and tokens of the last minute.
+/// A sliding window over the requests and tokens of the last minute.
 ///
-/// A slot is forgotten a minute after its last admission, so nothing is forgotten early: whoever asks
-/// [`Window::ready_in`] before each [`Window::add`] never has more than the limit within any minute. Calls that come
-/// one at a time have a slot each and lose nothing by that; the first of a burst is forgotten up to [`GRAIN`] late.
+/// A slot expires a minute after its last admission, so nothing expires early: with a call of [`Window::ready_in`] before each
+/// [`Window::add`], no minute exceeds the limit. Single requests have a slot each and expire in time; the first of a burst expires
+/// up to [`RESOLUTION`] late.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     slots: VecDeque<Slot>,
-    /// How many slots were forgotten: slot `number` is at `number - forgotten`.
-    forgotten: u64,
+    /// The number of expired slots: slot `number` is at `number - expired`.
+    expired: u64,
     requests: u64,
     tokens: u64,
 }
@@ -36,11 +36,11 @@ struct Slot {
 }
 
 impl Window {
-    /// How long until `limits` let one more request of `tokens` tokens in; zero if they do now.
+    /// Returns the time until `limits` admit one more request of `tokens` tokens; zero if they do now.
     ///
-    /// A request larger than the whole limit is let in when no tokens are counted: it then has a minute to itself.
+    /// A request larger than the whole limit is admitted when the window is empty.
     pub(super) fn ready_in(&mut self, limits: Limits, tokens: u64, now: Instant) -> Duration {
-        self.forget(now);
+        self.expire(now);
         let most_requests = limits.requests_per_minute.map_or(u64::MAX, |limit| u64::from(limit).saturating_sub(1));
         let most_tokens = limits.tokens_per_minute.map_or(u64::MAX, |limit| limit.saturating_sub(tokens));
         let (mut requests, mut left) = (self.requests, self.tokens);
@@ -55,48 +55,48 @@ impl Window {
         ready.saturating_duration_since(now)
     }
 
-    /// Counts an admission and gives the number of its slot.
+    /// Adds an admission and returns the number of its slot.
     pub(super) fn add(&mut self, requests: u64, tokens: u64, now: Instant) -> u64 {
-        self.forget(now);
+        self.expire(now);
         self.requests += requests;
         self.tokens = self.tokens.saturating_add(tokens);
         match self.slots.back_mut() {
-            Some(slot) if now.saturating_duration_since(slot.first) < GRAIN => {
+            Some(slot) if now.saturating_duration_since(slot.first) < RESOLUTION => {
                 slot.last = slot.last.max(now);
                 slot.requests += requests;
                 slot.tokens = slot.tokens.saturating_add(tokens);
             }
             _ => self.slots.push_back(Slot { first: now, last: now, requests, tokens }),
         }
-        self.forgotten + self.slots.len() as u64 - 1
+        self.expired + self.slots.len() as u64 - 1
     }
 
-    /// Replaces the `estimate` that slot `number` was told by what the request really took. What it took more counts
-    /// from `now` on: the provider counted it by now.
+    /// Replaces the `estimate` in slot `number` by the actual `tokens`. Tokens above the estimate count from `now` on, as the
+    /// provider counts them.
     pub(super) fn settle(&mut self, number: u64, estimate: u64, tokens: u64, now: Instant) {
         if tokens > estimate {
             self.add(0, tokens - estimate, now);
         } else if let Some(slot) = self.slot(number) {
-            // Less than the estimate is there only where a sum ended at its ceiling.
-            let back = (estimate - tokens).min(slot.tokens);
-            slot.tokens -= back;
-            self.tokens = self.tokens.saturating_sub(back);
+            // The slot holds less than the estimate only if a sum was saturated.
+            let unused = (estimate - tokens).min(slot.tokens);
+            slot.tokens -= unused;
+            self.tokens = self.tokens.saturating_sub(unused);
         }
     }
 
     fn slot(&mut self, number: u64) -> Option<&mut Slot> {
-        let index = number.checked_sub(self.forgotten)?;
+        let index = number.checked_sub(self.expired)?;
         self.slots.get_mut(usize::try_from(index).ok()?)
     }
 
-    fn forget(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant) {
         while let Some(slot) = self.slots.front()
             && now.saturating_duration_since(slot.last) >= MINUTE
         {
             self.requests -= slot.requests;
             self.tokens = self.tokens.saturating_sub(slot.tokens);
             self.slots.pop_front();
-            self.forgotten += 1;
+            self.expired += 1;
         }
     }
 }

@@ -137,7 +137,9 @@ fn rust_modules() -> Graph {
         let text = fs::read_to_string(&file).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let is_root = file.components().count() == 2 || (file.components().count() == 3 && file.ends_with("mod.rs"));
-        let used = code(text).flat_map(|line| paths(line, "crate::").chain(paths(line, "super::").filter(|_| is_root)));
+        let used = code(text).flat_map(|line| {
+            paths(line, "crate::").chain(paths(line, "super::").filter(|_| is_root && !line.starts_with(' ')))
+        });
         graph.entry(module.clone()).or_default().extend(used.filter(|used| *used != module));
     }
     graph

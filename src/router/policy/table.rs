@@ -1,13 +1,13 @@
-//! The table of the documentation is this one: each row of `docs/explanation/calls.md` is made from [`rule`](super::rule).
+//! Compares the table in `docs/explanation/calls.md` with [`rule`](super::rule).
 
 use super::*;
 
-/// What lies between the marks of the page; the second column is for people alone.
+/// The page with the table between two marks. Its second column describes the class and is not compared.
 const PAGE: &str = include_str!("../../../docs/explanation/calls.md");
 const BEGIN: &str = "<!-- the table: begin -->";
 const END: &str = "<!-- the table: end -->";
 
-/// Every class once, in the order of the page. A class that is missing does not compile.
+/// Lists every class once, in the order of the page. A missing class does not compile.
 macro_rules! classes {
     ($($class:ident),+ $(,)?) => {{
         const fn is_listed(kind: ErrorKind) -> bool {
@@ -20,7 +20,7 @@ macro_rules! classes {
 }
 
 #[test]
-fn the_page_has_the_row_of_every_class() {
+fn the_page_has_the_rule_of_every_class() {
     let classes = classes![
         Connect,
         Dns,
@@ -69,7 +69,7 @@ fn the_page_has_the_row_of_every_class() {
     assert_eq!(on_the_page(), expected, "docs/explanation/calls.md and the table in policy.rs differ");
 }
 
-/// The row that holds for most providers, then one for each that differs.
+/// Returns the row of most providers, followed by one for each provider that differs.
 fn rows(kind: ErrorKind) -> Vec<String> {
     let rules = Provider::ALL.map(|provider| (provider, super::rule(kind, provider)));
     let count = |wanted: Rule| rules.iter().filter(|(_, rule)| *rule == wanted).count();
@@ -107,7 +107,7 @@ fn row(class: &str, rule: Rule) -> String {
     format!("{class} | {retry} | {} | {fallback} | {health}", rule.max_attempts)
 }
 
-/// The rows of the page, each without its second column.
+/// Returns the rows of the page without their second column.
 fn on_the_page() -> Vec<String> {
     let (_, table) = PAGE.split_once(BEGIN).unwrap();
     let (table, _) = table.split_once(END).unwrap();
