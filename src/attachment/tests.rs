@@ -8,7 +8,7 @@ const GIF: &[u8] = b"GIF89a\x01\0\x01\0";
 const WEBP: &[u8] = b"RIFF\x1a\0\0\0WEBPVP8L";
 const BMP: &[u8] = b"BM\x3a\0\0\0\0\0\0\0";
 
-/// A directory of its own, removed with the value.
+/// A temporary directory, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -24,7 +24,7 @@ impl Folder {
         Source::Path(path)
     }
 
-    /// A file that is `size` bytes long and takes no room on the disk.
+    /// Creates a file of `size` bytes that occupies no space on the disk.
     fn sparse(&self, name: &str, head: &[u8], size: u64) -> Source {
         let path = self.0.join(name);
         fs::write(&path, head).unwrap();
@@ -50,7 +50,7 @@ async fn refused(source: Source, expect: Expect, kind: ErrorKind, hint: &str) {
 }
 
 #[tokio::test]
-async fn images_are_told_by_their_content_whatever_their_name() {
+async fn images_are_detected_by_content_not_by_name() {
     let folder = Folder::new("images");
     let images =
         [(PNG, "image/png"), (JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp"), (BMP, "image/bmp")];
@@ -79,14 +79,14 @@ async fn a_pdf_keeps_its_name_and_bytes() {
 }
 
 #[tokio::test]
-async fn text_is_utf8_without_its_byte_order_mark() {
+async fn text_is_utf8_and_loses_its_byte_order_mark() {
     let folder = Folder::new("text");
     let content = format!("\u{feff}# Notes\n{}", "é".repeat(10_000));
     match load(folder.file("notes.md", content.as_bytes()), Expect::Any).await.unwrap() {
         Part::Text { name, text } => assert_eq!((&*name, &*text), ("notes.md", &content[3..])),
         other => panic!("{other:?}"),
     }
-    // Their first bytes are those of a bitmap and, further on, of a PDF.
+    // They contain the magic bytes of a bitmap and of a PDF.
     for text in ["BMW builds cars.", "How a %PDF begins."] {
         let part = load(bytes(text.as_bytes()), Expect::Any).await.unwrap();
         assert!(matches!(&part, Part::Text { text: found, .. } if **found == *text), "{part:?}");
@@ -94,7 +94,7 @@ async fn text_is_utf8_without_its_byte_order_mark() {
 }
 
 #[tokio::test]
-async fn what_is_not_taken_says_what_is() {
+async fn errors_for_unsupported_files_name_what_is_supported() {
     let folder = Folder::new("kinds");
     let invalid = ErrorKind::InvalidInput;
     for (content, hint) in [
@@ -109,18 +109,18 @@ async fn what_is_not_taken_says_what_is() {
         refused(bytes(content), Expect::Any, invalid, hint).await;
         refused(folder.file("thing", content), Expect::Any, invalid, hint).await;
     }
-    let late = [&b"x".repeat(20_000)[..], b"\xff"].concat();
-    refused(folder.file("late.txt", &late), Expect::Any, invalid, "UTF-8 text").await;
+    let invalid_end = [&b"x".repeat(20_000)[..], b"\xff"].concat();
+    refused(folder.file("late.txt", &invalid_end), Expect::Any, invalid, "UTF-8 text").await;
     for name in ["old.doc", "new.DOCX"] {
         refused(folder.file(name, b"PK\x03\x04\x14\0\x06\0"), Expect::Any, invalid, "convert it to PDF or text").await;
     }
     for content in [&b"%PDF-1.7"[..], b"hello", b""] {
-        refused(bytes(content), Expect::Image, invalid, "no image").await;
+        refused(bytes(content), Expect::Image, invalid, "not a supported image").await;
     }
 }
 
 #[tokio::test]
-async fn every_kind_has_its_limit() {
+async fn each_kind_has_a_size_limit() {
     let folder = Folder::new("limits");
     let invalid = ErrorKind::InvalidInput;
     for (head, limit, hint) in [
@@ -137,15 +137,15 @@ async fn every_kind_has_its_limit() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_told_apart() {
+async fn missing_files_and_other_paths_are_distinguished() {
     let folder = Folder::new("places");
     refused(Source::Path(folder.0.join("absent.txt")), Expect::Any, ErrorKind::FileNotFound, "absent.txt").await;
-    refused(Source::Path(folder.0.clone()), Expect::Any, ErrorKind::InvalidInput, "no file").await;
-    refused(Source::Path(PathBuf::from("/dev/null")), Expect::Any, ErrorKind::InvalidInput, "no file").await;
+    refused(Source::Path(folder.0.clone()), Expect::Any, ErrorKind::InvalidInput, "not a regular file").await;
+    refused(Source::Path(PathBuf::from("/dev/null")), Expect::Any, ErrorKind::InvalidInput, "not a regular file").await;
 }
 
 #[test]
-fn only_whole_web_addresses_are_taken() {
+fn only_absolute_web_addresses_are_accepted() {
     for (text, expected) in
         [(" https://example.org/a?b=c ", "https://example.org/a?b=c"), ("HTTP://Example.org", "http://example.org/")]
     {

@@ -1,4 +1,4 @@
-//! Streamed replies: what one event tells, and what all of them together amount to.
+//! The events of a streamed reply, and the reply that they add up to.
 
 #[cfg(test)]
 mod tests;
@@ -9,54 +9,54 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, Reply, Request, Usage};
 use crate::schema::Dialect;
 
-/// What an event counts. Counts are of the reply so far: the latest stands, they are never added up.
+/// The token counts of an event. Counts are cumulative: each one replaces the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    /// Every bucket.
-    All(Usage),
-    /// The answer's buckets; what was counted of the prompt stands.
-    Answer {
-        /// Tokens of the answer, without thoughts.
+pub enum UsageUpdate {
+    /// All counts.
+    Full(Usage),
+    /// The counts of the answer; those of the prompt are unchanged.
+    Output {
+        /// Tokens of the answer, without reasoning.
         output: u64,
-        /// Tokens of the model's thoughts.
+        /// Tokens of the reasoning.
         reasoning: u64,
     },
 }
 
-impl Counted {
-    /// The counts after `before`.
-    fn after(self, before: Usage) -> Usage {
+impl UsageUpdate {
+    /// Returns the counts that follow `previous`.
+    fn apply(self, previous: Usage) -> Usage {
         match self {
-            Self::All(usage) => usage,
-            Self::Answer { output, reasoning } => Usage { output, reasoning, ..before },
+            Self::Full(usage) => usage,
+            Self::Output { output, reasoning } => Usage { output, reasoning, ..previous },
         }
     }
 }
 
-/// What one event of a stream tells. Role, thoughts and keep-alives tell nothing: the default.
+/// One event of a streamed reply. Roles, reasoning and keep-alives are the default, empty event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
     /// A piece of the answer.
     pub text: Option<String>,
     /// A piece of a refusal.
     pub refusal: Option<String>,
-    /// The words of a filter that blocked the prompt or the answer.
+    /// The message of a content filter that blocked the prompt or the answer.
     pub blocked: Option<String>,
-    /// The model the provider says it uses.
+    /// The model that the provider reports.
     pub model: Option<String>,
-    /// Why the model stopped, where it did.
+    /// Why the model stopped.
     pub finish: Option<FinishReason>,
-    /// What the provider calls that reason.
+    /// The provider's name for that reason.
     pub reason: Option<String>,
-    /// What the provider has counted so far.
-    pub usage: Option<Counted>,
-    /// The web pages the provider was to read, as far as it has.
+    /// The token counts so far.
+    pub usage: Option<UsageUpdate>,
+    /// The web pages of the request that the provider has read or failed to read so far.
     pub pages: Vec<Page>,
-    /// True for the protocol's terminal marker: the reply is whole.
+    /// Whether this is the terminal event: the reply is complete.
     pub is_last: bool,
 }
 
-/// All that a stream has told.
+/// Accumulates the events of a streamed reply.
 #[derive(Debug)]
 pub struct Transcript {
     draft: Draft,
@@ -65,7 +65,7 @@ pub struct Transcript {
     pages: Vec<Page>,
     has_content: bool,
     has_finish: bool,
-    is_whole: bool,
+    is_complete: bool,
 }
 
 impl Default for Transcript {
@@ -78,13 +78,13 @@ impl Default for Transcript {
             pages: Vec::new(),
             has_content: false,
             has_finish: false,
-            is_whole: false,
+            is_complete: false,
         }
     }
 }
 
 impl Transcript {
-    /// Adds what `event` tells.
+    /// Adds `event`.
     pub fn add(&mut self, event: Event) {
         let Event { text, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
         if let Some(text) = text {
@@ -101,54 +101,57 @@ impl Transcript {
         }
         self.draft.reason = reason.or(self.draft.reason.take());
         self.draft.model = model.or(self.draft.model.take());
-        if let Some(counted) = usage {
-            self.draft.usage = counted.after(self.draft.usage);
+        if let Some(update) = usage {
+            self.draft.usage = update.apply(self.draft.usage);
         }
-        // Each list is of all pages so far.
+        // Each list contains all pages so far.
         if !pages.is_empty() {
             self.pages = pages;
         }
-        self.is_whole |= is_last;
+        self.is_complete |= is_last;
     }
 
-    /// The text so far.
+    /// Returns the text so far.
     pub fn text(&self) -> &str {
         &self.draft.text
     }
 
-    /// What the provider counted so far.
+    /// Returns the token counts so far.
     pub fn usage(&self) -> Usage {
         self.draft.usage
     }
 
-    /// Whether the text so far is more than white space: only then has an answer begun.
+    /// Whether the text so far contains more than white space.
     pub fn has_content(&self) -> bool {
         self.has_content
     }
 
-    /// Whether the terminal marker has come.
-    pub fn is_whole(&self) -> bool {
-        self.is_whole
+    /// Whether the terminal event has arrived.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
-    /// Whether it is the whole answer of `target` to `request`, now that no more will come. `failure` is what ended the
-    /// stream; `None` for a clean end.
+    /// Checks, at the end of the stream, that it is a complete reply of `target` to `request`. `failure` is the error that ended
+    /// the stream; `None` if the body ended normally.
     ///
-    /// A refusal is `Refused`, and what a filter stopped is `Blocked`, however the stream ended. After the terminal marker
-    /// nothing can fail any more. A clean end without it is as good where a finish reason has come, `Truncated` after
-    /// content and `EmptyReply` before. A limit of tokens is judged as in whole replies.
+    /// # Errors
+    /// Returns `Refused` for a refusal and `Blocked` for a reply that a content filter stopped, however the stream ended. After
+    /// the terminal event `failure` is ignored. Without a terminal event and a finish reason, a normal end is `Truncated` after
+    /// content and `EmptyReply` before it. A reply cut at the token limit is an error as for replies that are not streamed.
     pub fn check(&self, target: &Target, request: &Request, failure: Option<Error>) -> Result<()> {
         let outcome = match failure {
             _ if self.blocked.is_some() || !self.refusal.trim().is_empty() => Err(self.refused(target)),
-            Some(failure) if !self.is_whole => Err(target.locate(failure)),
-            None if !self.is_whole && !self.has_finish => Err(self.unfinished(target)),
+            Some(failure) if !self.is_complete => Err(target.locate(failure)),
+            None if !self.is_complete && !self.has_finish => Err(self.incomplete(target)),
             _ => self.draft.check(target, request),
         };
         outcome.map_err(|error| error.with_usage(self.draft.usage))
     }
 
-    /// The reply to `request`; of a structured one the JSON text in the form of the caller's own schema, brought back from
-    /// the `dialect` that it was sent in. Fails where [`Transcript::check`] does.
+    /// Converts it to the reply to `request`. The JSON of a structured reply is converted from `dialect` to the caller's schema.
+    ///
+    /// # Errors
+    /// As for [`Transcript::check`].
     pub fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
         let reply = self.draft.settle(target, request, dialect)?;
         Ok(Reply { pages: self.pages, ..reply })
@@ -156,14 +159,14 @@ impl Transcript {
 
     fn refused(&self, target: &Target) -> Error {
         match &self.blocked {
-            Some(words) => failure(target, ErrorKind::Blocked, words),
+            Some(message) => failure(target, ErrorKind::Blocked, message),
             None => failure(target, ErrorKind::Refused, &format!("the model refused: {}", self.refusal)),
         }
     }
 
-    fn unfinished(&self, target: &Target) -> Error {
+    fn incomplete(&self, target: &Target) -> Error {
         if self.has_content {
-            failure(target, ErrorKind::Truncated, "the stream ended before the answer was complete")
+            failure(target, ErrorKind::Truncated, "the stream ended before the reply was complete")
         } else {
             failure(target, ErrorKind::EmptyReply, "the stream ended without any text")
         }

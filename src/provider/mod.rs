@@ -25,7 +25,7 @@ use crate::config::{Config, ModelTier, Provider};
 use crate::error::ErrorKind;
 
 pub use codec::Codec;
-pub use event::{Counted, Event, Transcript};
+pub use event::{Event, Transcript, UsageUpdate};
 pub use mock::answer as mock_answer;
 pub use model::{Capability, ModelFacts, is_same_model};
 pub use price::{Pricing, cost, is_priced};

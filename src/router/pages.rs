@@ -22,7 +22,7 @@ impl Router {
             return urls.iter().map(|url| attachment::url(url)).collect();
         }
         let hosts = &self.config().page_hosts;
-        let fetcher = engine.pages.also(hosts)?;
+        let fetcher = engine.pages.with_allowed_hosts(hosts)?;
         let pages = fetcher.fetch_all(urls);
         let Some(deadline) = self.policy().deadline else { return pages.await };
         tokio::time::timeout(deadline, pages).await.unwrap_or_else(|_| {

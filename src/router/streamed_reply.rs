@@ -262,7 +262,7 @@ async fn request_reply(engine: &Engine, target: Target, request: Request, timeou
         let error = codec.decode_error(&target, reply.status, &reply.headers, &body);
         return Err(codec.reclassify(&target, &request, error));
     }
-    if codec.framing() == Framing::Sse && is_document(&reply.media_type()) {
+    if codec.framing() == Framing::Sse && is_document(&transport::media_type(&reply.headers)) {
         let body = read_to_end(reply.body, left(total)).await?;
         return codec.decode(&target, &request, &body).map(Opened::Complete);
     }
@@ -270,7 +270,7 @@ async fn request_reply(engine: &Engine, target: Target, request: Request, timeou
 }
 
 fn progress(transcript: &Transcript) -> StreamProgress {
-    if transcript.is_whole() {
+    if transcript.is_complete() {
         StreamProgress::Complete
     } else if transcript.has_content() {
         StreamProgress::Text

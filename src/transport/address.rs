@@ -1,8 +1,8 @@
-//! Which addresses a web page may be fetched from: those of the public internet and no others.
+//! The addresses of the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The networks of IPv4 that are not public, each with the length of its prefix.
+/// The IPv4 networks that are not public, with their prefix lengths.
 const RESERVED_V4: [([u8; 4], u32); 16] = [
     // This network.
     ([0, 0, 0, 0], 8),
@@ -14,9 +14,9 @@ const RESERVED_V4: [([u8; 4], u32); 16] = [
     ([100, 64, 0, 0], 10),
     // Loopback.
     ([127, 0, 0, 0], 8),
-    // Link-local, where clouds keep their metadata.
+    // Link-local, including the metadata services of clouds.
     ([169, 254, 0, 0], 16),
-    // Azure's services for its own machines, within the public range.
+    // Azure's services for its virtual machines.
     ([168, 63, 129, 16], 32),
     // Protocol assignments.
     ([192, 0, 0, 0], 24),
@@ -24,18 +24,18 @@ const RESERVED_V4: [([u8; 4], u32); 16] = [
     ([192, 0, 2, 0], 24),
     ([198, 51, 100, 0], 24),
     ([203, 0, 113, 0], 24),
-    // The relays of 6to4.
+    // 6to4 relays.
     ([192, 88, 99, 0], 24),
     // Benchmarks.
     ([198, 18, 0, 0], 15),
     // Multicast.
     ([224, 0, 0, 0], 4),
-    // Reserved, broadcast among them.
+    // Reserved, including broadcast.
     ([240, 0, 0, 0], 4),
 ];
 
-/// Whether `address` belongs to the public internet. Everything else is somebody's own network, a machine's own services, a
-/// cloud's metadata, or a way to reach one of those in other words.
+/// Whether `address` belongs to the public internet. Other addresses reach private networks, the machine itself or the metadata
+/// services of clouds.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -51,15 +51,15 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !RESERVED_V4.iter().any(is_inside)
 }
 
-/// Only `2000::/3` is given out for the public internet. What lies outside of it needs no list: unspecified, loopback, mapped
-/// and compatible IPv4, NAT64, unique local, link-local, site-local and multicast addresses.
+/// Only `2000::/3` is assigned to the public internet, so unspecified, loopback, IPv4-mapped, IPv4-compatible, NAT64, unique local,
+/// link-local, site-local and multicast addresses need no entry.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let is_global = first & 0xe000 == 0x2000;
     let is_special = match first {
-        // Protocol assignments, Teredo among them; documentation.
+        // Protocol assignments, including Teredo; documentation.
         0x2001 => second < 0x0200 || second == 0x0db8,
-        // 6to4, which holds an IPv4 address.
+        // 6to4, which contains an IPv4 address.
         0x2002 => true,
         // Documentation.
         0x3fff => second < 0x1000,
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defect_21_addresses_as_a_table() {
-        let refused = [
+    fn defect_21_only_public_addresses_are_allowed() {
+        let private = [
             // IPv4.
             "0.0.0.0",
             "0.1.2.3",
@@ -103,7 +103,7 @@ mod tests {
             "239.255.255.255",
             "240.0.0.1",
             "255.255.255.255",
-            // IPv6 of its own.
+            // IPv6.
             "::",
             "::1",
             "fc00::1",
@@ -121,7 +121,7 @@ mod tests {
             "2001:10::1",
             "2001:20::1",
             "2001:1ff::1",
-            // IPv4 inside of IPv6: mapped, compatible, translated, NAT64 (both prefixes), 6to4, Teredo.
+            // IPv4 in IPv6: mapped, compatible, translated, NAT64 (both prefixes), 6to4, Teredo.
             "::ffff:127.0.0.1",
             "::ffff:8.8.8.8",
             "::127.0.0.1",
@@ -134,10 +134,10 @@ mod tests {
             "2001::1",
             "2001:0:4136:e378:8000:63bf:3fff:fdd2",
         ];
-        for text in refused {
+        for text in private {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
-        let allowed = [
+        let public = [
             "1.1.1.1",
             "8.8.8.8",
             "9.255.255.255",
@@ -162,7 +162,7 @@ mod tests {
             "2a00:1450::1",
             "3fff:1000::1",
         ];
-        for text in allowed {
+        for text in public {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }

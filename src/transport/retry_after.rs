@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_read() {
+    fn every_format_is_parsed() {
         assert_eq!(waits(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
         assert_eq!(waits(&[("retry-after", " 1.5 ")]), Some(Duration::from_millis(1500)));
         assert_eq!(waits(&[("retry-after-ms", "250")]), Some(Duration::from_millis(250)));
@@ -49,13 +49,13 @@ mod tests {
     }
 
     #[test]
-    fn the_finer_header_wins_and_a_broken_one_gives_way() {
+    fn milliseconds_take_precedence_if_valid() {
         assert_eq!(waits(&[("retry-after", "7"), ("retry-after-ms", "6500")]), Some(Duration::from_millis(6500)));
         assert_eq!(waits(&[("retry-after", "7"), ("retry-after-ms", "soon")]), Some(Duration::from_secs(7)));
     }
 
     #[test]
-    fn nonsense_is_no_wait() {
+    fn invalid_values_are_ignored() {
         for value in ["", "soon", "-3", "NaN", "inf", "1e300"] {
             assert_eq!(waits(&[("retry-after", value)]), None, "{value:?}");
         }

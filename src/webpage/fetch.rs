@@ -1,4 +1,4 @@
-//! Fetching: one GET to a checked address, bounded in every way.
+//! Fetches a page: one GET to a checked address, with limits on size and time.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,56 +7,55 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
-use reqwest::Response;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{ACCEPT, HeaderMap, LOCATION};
+use reqwest::{Client, Response};
 use url::{Host, Url};
 
-use super::charset;
-use super::error::{PageError, PageProblem, shown};
-use super::html;
+use super::content::ContentType;
+use super::error::{PageError, PageProblem, redacted};
+use crate::attachment::web_address;
 use crate::config::parse_host;
 use crate::error::{Error, Result};
 use crate::message::Part;
-use crate::offload::offload;
 use crate::transport::{self, AddressRule, Lookup, ResolveError, Resolver, SystemLookup};
 
-/// The most pages that are fetched for one call; Gemini reads as many by itself.
+/// Upper bound of the pages of one call. Gemini reads as many itself.
 pub const MAX_PAGES: usize = 20;
 
-/// What is asked for; others may come and are refused.
-const WANTED: &str = "text/html, application/xhtml+xml, text/plain, application/json;q=0.9, application/pdf;q=0.9";
+/// The preferred media types.
+const ACCEPTED: &str = "text/html, application/xhtml+xml, text/plain, application/json;q=0.9, application/pdf;q=0.9";
 
-/// How large a page may be and how long it may take.
+/// Upper bounds of the size of a page and of the time for fetching it.
 #[derive(Debug, Clone, Copy)]
 struct FetchLimits {
     /// Bytes of a text, after decompression.
     text: u64,
     /// Bytes of a PDF.
     pdf: u64,
-    /// For the whole of it, the resolution of the name included.
+    /// Time for the whole page, name resolution included.
     time: Duration,
 }
 
 const LIMITS: FetchLimits = FetchLimits { text: 5 * 1024 * 1024, pdf: 40 * 1024 * 1024, time: Duration::from_secs(30) };
 
-/// Fetches pages of the public internet, and of the few hosts beyond it that its maker named.
+/// Fetches pages of the public internet and of explicitly allowed hosts.
 #[derive(Debug)]
 pub struct Fetcher {
-    /// Hosts and ports that may be anywhere.
-    listed: BTreeSet<(String, u16)>,
+    /// The hosts and ports that are allowed at any address.
+    allowed_hosts: BTreeSet<(String, u16)>,
     limits: FetchLimits,
     lookup: Arc<dyn Lookup>,
     is_public: AddressRule,
-    /// The client for the public internet, made at the first use.
-    public: Arc<OnceLock<reqwest::Client>>,
-    /// The one for what is listed.
-    private: OnceLock<reqwest::Client>,
+    /// The client for the public internet. Created on first use.
+    public: Arc<OnceLock<Client>>,
+    /// The client for the allowed hosts. Created on first use.
+    private: OnceLock<Client>,
 }
 
 impl Default for Fetcher {
     fn default() -> Self {
         Self {
-            listed: BTreeSet::new(),
+            allowed_hosts: BTreeSet::new(),
             limits: LIMITS,
             lookup: Arc::new(SystemLookup),
             is_public: transport::is_public,
@@ -67,15 +66,18 @@ impl Default for Fetcher {
 }
 
 impl Fetcher {
-    /// For pages of the public internet alone.
+    /// Creates a fetcher for the public internet only.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, also for pages of `hosts`, each `host:port`, wherever they are. Fails with `InvalidInput` for what is none.
-    pub fn also(&self, hosts: &[impl AsRef<str>]) -> Result<Self> {
+    /// Returns a fetcher that also fetches pages of `hosts`, each `host:port`, at any address.
+    ///
+    /// # Errors
+    /// Returns `InvalidInput` if an entry is not a host with a port.
+    pub fn with_allowed_hosts(&self, hosts: &[impl AsRef<str>]) -> Result<Self> {
         Ok(Self {
-            listed: hosts.iter().map(|host| parse_host(host.as_ref())).collect::<Result<_>>()?,
+            allowed_hosts: hosts.iter().map(|host| parse_host(host.as_ref())).collect::<Result<_>>()?,
             limits: self.limits,
             lookup: Arc::clone(&self.lookup),
             is_public: self.is_public,
@@ -84,33 +86,36 @@ impl Fetcher {
         })
     }
 
-    /// Fetches `pages`, all at once, as documents in their order.
+    /// Fetches `pages` concurrently and returns them in order.
     ///
-    /// Fails with `InvalidInput` for more than [`MAX_PAGES`], and as [`Fetcher::fetch`] does for the first that fails.
-    /// Cancel safety: dropping the future closes every socket.
+    /// # Errors
+    /// Returns `InvalidInput` for more than [`MAX_PAGES`] pages; else the first error of [`Fetcher::fetch`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes every socket.
     pub async fn fetch_all(&self, pages: &[impl AsRef<str> + Sync]) -> Result<Vec<Part>> {
         if pages.len() > MAX_PAGES {
-            let count = pages.len();
-            return Err(Error::invalid_input(format!(
-                "{count} web pages are too many: {MAX_PAGES} can be fetched at once"
-            )));
+            let message = format!("{} web pages are too many: at most {MAX_PAGES} can be fetched", pages.len());
+            return Err(Error::invalid_input(message));
         }
         try_join_all(pages.iter().map(|page| self.fetch(page.as_ref()))).await
     }
 
-    /// Fetches one page as a document: HTML as the text a reader sees, other texts and PDFs as they are.
+    /// Fetches a page as a document: HTML as its visible text, other texts and PDFs unchanged.
     ///
-    /// Fails with `InvalidInput` for what is no http or https address and, with a [`PageError`] as its source, for a page
-    /// that cannot be had. Cancel safety: dropping the future closes the socket.
+    /// # Errors
+    /// Returns `InvalidInput` if `page` is not an http or https address, or, with a [`PageError`] as its source, if the page
+    /// cannot be fetched.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
     pub async fn fetch(&self, page: &str) -> Result<Part> {
-        let url = crate::attachment::web_address(page)?;
-        let failed = |problem: PageProblem| Error::from(PageError::new(&url, problem));
-        let outcome = tokio::time::timeout(self.limits.time, self.get(&url)).await;
-        match outcome {
-            Ok(Ok(part)) => Ok(part),
-            Ok(Err(Failure::Page(problem))) => Err(failed(problem)),
-            Ok(Err(Failure::Other(error))) => Err(error),
-            Err(_) => Err(failed(PageProblem::Late(self.limits.time))),
+        let url = web_address(page)?;
+        let fetched = tokio::time::timeout(self.limits.time, self.get(&url)).await;
+        match fetched.unwrap_or(Err(Failure::Page(PageProblem::Timeout(self.limits.time)))) {
+            Ok(part) => Ok(part),
+            Err(Failure::Page(problem)) => Err(PageError::new(&url, problem).into()),
+            Err(Failure::Other(error)) => Err(error),
         }
     }
 
@@ -118,46 +123,42 @@ impl Fetcher {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(PageProblem::Credentials.into());
         }
-        let is_listed = self.is_listed(url);
-        if !is_listed && literal(url).is_some_and(|address| !(self.is_public)(address)) {
+        let is_allowed = self.is_allowed_host(url);
+        // The resolver, which checks addresses, is not called for a URL that contains one.
+        if !is_allowed && ip_address(url).is_some_and(|address| !(self.is_public)(address)) {
             return Err(PageProblem::NotPublic.into());
         }
-        let request = self.client(is_listed)?.get(url.clone()).header(ACCEPT, WANTED);
+        let request = self.client(is_allowed)?.get(url.clone()).header(ACCEPT, ACCEPTED);
         let response = request.send().await.map_err(|error| problem_of(&error))?;
         let status = response.status();
-        if status.is_redirection() {
-            return Err(redirect_of(url, response.headers()).unwrap_or(PageProblem::Status(status.as_u16())).into());
-        }
         if !status.is_success() {
-            return Err(PageProblem::Status(status.as_u16()).into());
+            let location = status.is_redirection().then(|| location(url, response.headers())).flatten();
+            return Err(location.map_or(PageProblem::Status(status.as_u16()), PageProblem::Redirect).into());
         }
-        let told = Told::read(response.headers());
-        let kind = told.kind()?;
-        let limit = if kind == Some(Kind::Pdf) { self.limits.pdf } else { self.limits.text };
-        let body = read(response, limit).await?;
-        part(url, body, kind, &told)
+        let content_type = ContentType::of(response.headers())?;
+        let limit = if content_type.is_pdf() { self.limits.pdf } else { self.limits.text };
+        let body = read_body(response, limit).await?;
+        Ok(content_type.document(redacted(url), body)?)
     }
 
-    /// Whether the address names a host and a port that its maker has named.
-    fn is_listed(&self, url: &Url) -> bool {
+    fn is_allowed_host(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
-        self.listed.iter().any(|(listed, at)| listed == host && *at == port)
+        self.allowed_hosts.iter().any(|(allowed, allowed_port)| allowed == host && *allowed_port == port)
     }
 
-    fn client(&self, is_listed: bool) -> Result<&reqwest::Client, Failure> {
-        let cell = if is_listed { &self.private } else { &self.public };
+    fn client(&self, is_allowed: bool) -> Result<&Client, Failure> {
+        let cell = if is_allowed { &self.private } else { &self.public };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let is_allowed = if is_listed { |_| true } else { self.is_public };
-        let resolver = Resolver { lookup: Arc::clone(&self.lookup), is_allowed };
-        let client = transport::fetch_client(resolver)?;
+        let rule = if is_allowed { |_| true } else { self.is_public };
+        let client = transport::fetch_client(Resolver { lookup: Arc::clone(&self.lookup), is_allowed: rule })?;
         Ok(cell.get_or_init(|| client))
     }
 }
 
-/// A problem of the page, or a failure that has nothing to do with it.
+/// A problem of the page, or an error that has nothing to do with it.
 enum Failure {
     Page(PageProblem),
     Other(Error),
@@ -175,46 +176,8 @@ impl From<Error> for Failure {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Html,
-    Text,
-    Pdf,
-}
-
-/// What the server says of the page.
-struct Told {
-    mime: Option<String>,
-    charset: Option<String>,
-}
-
-impl Told {
-    fn read(headers: &HeaderMap) -> Self {
-        let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut pieces = told.split(';').map(str::trim);
-        let mime = pieces.next().map(str::to_ascii_lowercase).filter(|mime| !mime.is_empty());
-        let charset = pieces.find_map(|piece| {
-            let (name, value) = piece.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']).to_owned())
-        });
-        Self { mime, charset }
-    }
-
-    /// `None` where the server does not say.
-    fn kind(&self) -> Result<Option<Kind>, PageProblem> {
-        let Some(mime) = self.mime.as_deref() else { return Ok(None) };
-        Ok(Some(match mime {
-            "text/html" | "application/xhtml+xml" => Kind::Html,
-            "application/pdf" => Kind::Pdf,
-            "application/json" | "application/xml" => Kind::Text,
-            _ if mime.starts_with("text/") || mime.ends_with("+json") || mime.ends_with("+xml") => Kind::Text,
-            _ => return Err(PageProblem::WrongType(mime.to_owned())),
-        }))
-    }
-}
-
-/// The IP address that stands in a URL itself; no resolver is asked about it.
-fn literal(url: &Url) -> Option<IpAddr> {
+/// Returns the IP address in place of a host name in `url`.
+fn ip_address(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
@@ -222,12 +185,12 @@ fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-fn redirect_of(url: &Url, headers: &HeaderMap) -> Option<PageProblem> {
-    let target = url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-    Some(PageProblem::Redirect(shown(&target)))
+/// Returns the target of a redirect from `url`.
+fn location(url: &Url, headers: &HeaderMap) -> Option<String> {
+    Some(redacted(&url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?))
 }
 
-async fn read(mut response: Response, limit: u64) -> Result<Bytes, PageProblem> {
+async fn read_body(mut response: Response, limit: u64) -> Result<Bytes, PageProblem> {
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(PageProblem::TooLarge(limit));
     }
@@ -241,50 +204,17 @@ async fn read(mut response: Response, limit: u64) -> Result<Bytes, PageProblem> 
     Ok(body.freeze())
 }
 
-fn part(url: &Url, body: Bytes, kind: Option<Kind>, told: &Told) -> Result<Part, Failure> {
-    let name = Arc::from(shown(url));
-    let kind = kind.unwrap_or_else(|| sniffed(&body));
-    let is_pdf = body.starts_with(b"%PDF-");
-    if kind == Kind::Pdf && is_pdf {
-        return Ok(Part::Pdf { name, data: body });
-    }
-    let text = charset::text(&body, told.charset.as_deref());
-    if kind == Kind::Pdf || is_pdf || text.contains('\0') {
-        let told = told.mime.clone().unwrap_or_else(|| "unknown".to_owned());
-        return Err(PageProblem::WrongType(told).into());
-    }
-    let text = if kind == Kind::Html { offload(text.len(), || html::text(&text)) } else { text.trim().to_owned() };
-    if text.is_empty() {
-        return Err(PageProblem::Empty.into());
-    }
-    Ok(Part::Text { name, text: Arc::from(text) })
-}
-
-/// The kind of a page whose server does not say.
-fn sniffed(body: &[u8]) -> Kind {
-    let head = String::from_utf8_lossy(&body[..body.len().min(256)]).trim_start().to_ascii_lowercase();
-    if head.starts_with("%pdf-") {
-        Kind::Pdf
-    } else if head.starts_with("<!doctype html") || head.starts_with("<html") {
-        Kind::Html
-    } else {
-        Kind::Text
-    }
-}
-
-/// What an error of the client means, without the address it would name.
+/// Classifies an error of the client. Its own message is skipped because it contains the whole URL.
 fn problem_of(error: &reqwest::Error) -> PageProblem {
-    let mut last = String::new();
-    // The client's own text names the whole address.
+    let mut root_cause = String::new();
     for cause in transport::chain(error).skip(1) {
         match cause.downcast_ref() {
             Some(ResolveError::Forbidden) => return PageProblem::NotPublic,
             Some(ResolveError::Lookup(_) | ResolveError::NoAddress) => return PageProblem::Unresolved,
-            None => {}
+            None => root_cause = cause.to_string(),
         }
-        last = cause.to_string();
     }
-    PageProblem::Connection(last)
+    PageProblem::Connection(root_cause)
 }
 
 #[cfg(test)]

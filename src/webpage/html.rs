@@ -1,12 +1,12 @@
-//! The text of an HTML page: what a reader would see, without markup, scripts and styles.
+//! Extracts the visible text of an HTML page.
 
 use html5gum::{DefaultEmitter, Token, Tokenizer};
 
-/// What is not text, or not shown.
-const DROPPED: [&[u8]; 7] = [b"script", b"style", b"template", b"noscript", b"iframe", b"noembed", b"noframes"];
+/// Elements whose content is not text or not visible.
+const HIDDEN: [&[u8]; 7] = [b"script", b"style", b"template", b"noscript", b"iframe", b"noembed", b"noframes"];
 
-/// What begins a line of its own.
-const LINES: [&[u8]; 25] = [
+/// Elements that begin on a new line.
+const BLOCKS: [&[u8]; 25] = [
     b"address",
     b"article",
     b"aside",
@@ -34,32 +34,32 @@ const LINES: [&[u8]; 25] = [
     b"tr",
 ];
 
-/// What is set apart by a blank line.
+/// Elements that a blank line separates from their surroundings.
 const PARAGRAPHS: [&[u8]; 14] =
     [b"blockquote", b"dl", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"ol", b"p", b"pre", b"table", b"textarea", b"ul"];
 
-/// The text of `html`, its title first. Broken markup is read as browsers read it. Takes time linear in its length.
-pub(super) fn text(html: &str) -> String {
+/// Returns the visible text of `html`, its title first. Invalid markup is parsed as in browsers. Takes linear time.
+pub(super) fn visible_text(html: &str) -> String {
     let mut emitter = DefaultEmitter::default();
-    // So that a script's text is no markup.
+    // Makes the content of scripts and styles raw text instead of markup.
     emitter.naively_switch_states(true);
-    let mut page = Page::default();
+    let mut writer = TextWriter::default();
     for token in Tokenizer::new_with_emitter(html, emitter) {
         let Ok(token) = token;
         match token {
             Token::StartTag(tag) => {
                 let alt = tag.attributes.get(&b"alt"[..]).map(|alt| String::from_utf8_lossy(alt).into_owned());
-                page.start(&tag.name, alt.as_deref(), tag.self_closing);
+                writer.start(&tag.name, alt.as_deref(), tag.self_closing);
             }
-            Token::EndTag(tag) => page.end(&tag.name),
-            Token::String(text) => page.text(&String::from_utf8_lossy(&text)),
+            Token::EndTag(tag) => writer.end(&tag.name),
+            Token::String(text) => writer.text(&String::from_utf8_lossy(&text)),
             Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
         }
     }
-    page.out
+    writer.out
 }
 
-/// What stands between what was written and what comes next.
+/// The separator between the text so far and the next text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
     #[default]
@@ -69,99 +69,102 @@ enum Gap {
     Blank,
 }
 
+/// Writes the text of a page from its tokens.
 #[derive(Debug, Default)]
-struct Page {
+struct TextWriter {
     out: String,
     gap: Gap,
-    /// The dropped element that is open, and how many of its name are inside each other.
-    dropped: Option<(Vec<u8>, usize)>,
-    /// How many elements are open that keep their blanks.
-    preserved: usize,
-    /// Whether the row has a cell already.
+    /// The open hidden element and its nesting depth.
+    hidden: Option<(Vec<u8>, usize)>,
+    /// The number of open elements that preserve white space.
+    preformatted: usize,
+    /// Whether the table row already has a cell.
     has_cell: bool,
 }
 
-impl Page {
+impl TextWriter {
     fn start(&mut self, name: &[u8], alt: Option<&str>, is_self_closing: bool) {
-        if let Some((open, depth)) = &mut self.dropped {
+        if let Some((open, depth)) = &mut self.hidden {
             *depth += usize::from(*open == name);
             return;
         }
-        // Browsers take no notice of the slash of `<script/>`.
-        if DROPPED.contains(&name) {
-            self.dropped = Some((name.to_vec(), 1));
+        // Browsers ignore the slash of `<script/>`.
+        if HIDDEN.contains(&name) {
+            self.hidden = Some((name.to_vec(), 1));
             return;
         }
-        self.part(name);
+        self.separate(name);
         match name {
             b"li" => self.mark("• "),
             b"tr" => self.has_cell = false,
             b"td" | b"th" if std::mem::replace(&mut self.has_cell, true) => self.mark(" | "),
-            b"pre" | b"textarea" if !is_self_closing => self.preserved += 1,
+            b"pre" | b"textarea" if !is_self_closing => self.preformatted += 1,
             b"img" | b"area" => self.text(alt.unwrap_or_default()),
             _ => {}
         }
     }
 
     fn end(&mut self, name: &[u8]) {
-        if let Some((open, depth)) = &mut self.dropped {
+        if let Some((open, depth)) = &mut self.hidden {
             *depth -= usize::from(*open == name);
             if *depth == 0 {
-                self.dropped = None;
+                self.hidden = None;
             }
             return;
         }
-        self.part(name);
+        self.separate(name);
         if matches!(name, b"pre" | b"textarea") {
-            self.preserved = self.preserved.saturating_sub(1);
+            self.preformatted = self.preformatted.saturating_sub(1);
         }
         if name == b"title" {
-            self.leave(Gap::Blank);
+            self.widen_gap(Gap::Blank);
         }
     }
 
     fn text(&mut self, text: &str) {
-        if self.dropped.is_some() {
+        if self.hidden.is_some() {
             return;
         }
         for character in text.chars().filter(|character| !is_invisible(*character)) {
-            if character == '\n' && self.preserved > 0 {
-                self.settle();
+            if character == '\n' && self.preformatted > 0 {
+                self.write_gap();
                 self.out.push('\n');
-            } else if character.is_whitespace() && self.preserved > 0 {
-                self.settle();
+            } else if character.is_whitespace() && self.preformatted > 0 {
+                self.write_gap();
                 self.out.push(' ');
             } else if character.is_whitespace() {
-                self.leave(Gap::Space);
+                self.widen_gap(Gap::Space);
             } else {
-                self.settle();
+                self.write_gap();
                 self.out.push(character);
             }
         }
     }
 
-    /// What a tag of this name puts between the texts around it.
-    fn part(&mut self, name: &[u8]) {
+    /// Separates the texts before and after a tag of the element `name`.
+    fn separate(&mut self, name: &[u8]) {
         if PARAGRAPHS.contains(&name) {
-            self.leave(Gap::Blank);
-        } else if LINES.contains(&name) {
-            self.leave(Gap::Line);
+            self.widen_gap(Gap::Blank);
+        } else if BLOCKS.contains(&name) {
+            self.widen_gap(Gap::Line);
         }
     }
 
+    /// Writes a list marker or a cell separator.
     fn mark(&mut self, mark: &str) {
         if mark.starts_with(' ') {
             self.gap = Gap::None;
         }
-        self.settle();
+        self.write_gap();
         self.out.push_str(mark);
     }
 
-    fn leave(&mut self, gap: Gap) {
+    fn widen_gap(&mut self, gap: Gap) {
         self.gap = self.gap.max(gap);
     }
 
-    fn settle(&mut self) {
+    /// Writes the pending separator.
+    fn write_gap(&mut self) {
         let gap = std::mem::take(&mut self.gap);
         if self.out.is_empty() {
             return;
@@ -176,7 +179,7 @@ impl Page {
     }
 }
 
-/// Characters no reader sees, with which a page could tell a model what it does not show.
+/// Whether `character` is invisible. A page could use such characters to hide instructions for a model.
 fn is_invisible(character: char) -> bool {
     let is_control = character.is_control() && !character.is_whitespace();
     is_control
@@ -190,19 +193,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_becomes_lines() {
+    fn block_elements_begin_new_lines() {
         let html = "<!doctype html><html><head><title>Fridges &amp; roofs</title><meta charset=utf-8></head><body>\
                     <h1>Fridges</h1><p>For   all,\n free.</p><ul><li>one<li>two</ul>\
                     <table><tr><th>a<th>b<tr><td>1</td><td>2</td></tr></table>\
                     <p>x<br>y <b>bold</b><i>er</i> <img alt='A fridge' src=x> end</body></html>";
         assert_eq!(
-            text(html),
+            visible_text(html),
             "Fridges & roofs\n\nFridges\n\nFor all, free.\n\n• one\n• two\n\na | b\n1 | 2\n\nx\ny bolder A fridge end"
         );
     }
 
     #[test]
-    fn scripts_styles_and_comments_are_no_text() {
+    fn hidden_elements_and_comments_are_removed() {
         for html in [
             "a<script>if (a < b) { '<p>no</p>' }</script> b",
             "a<style>p > a { color: red }</style> b",
@@ -218,12 +221,12 @@ mod tests {
             "a b<!-- no",
             "a b<script/>no",
         ] {
-            assert_eq!(text(html), "a b", "{html}");
+            assert_eq!(visible_text(html), "a b", "{html}");
         }
     }
 
     #[test]
-    fn broken_markup_is_read_as_browsers_read_it() {
+    fn invalid_markup_is_parsed_as_in_browsers() {
         for (html, expected) in [
             ("<p>one<p>two</b></i>", "one\n\ntwo"),
             ("<div <p>one</div", "one"),
@@ -237,32 +240,32 @@ mod tests {
             ("<", "<"),
             ("<pre>a\n  b</pre>c", "a\n  b\n\nc"),
         ] {
-            assert_eq!(text(html), expected, "{html}");
+            assert_eq!(visible_text(html), expected, "{html}");
         }
     }
 
     #[test]
-    fn entities_are_their_characters() {
+    fn entities_are_decoded() {
         assert_eq!(
-            text("&lt;b&gt; &eacute; &#233; &#xe9; &ampamp &copy;2025 &nosuch; &"),
+            visible_text("&lt;b&gt; &eacute; &#233; &#xe9; &ampamp &copy;2025 &nosuch; &"),
             "<b> é é é &amp ©2025 &nosuch; &"
         );
-        assert_eq!(text("a&nbsp;&nbsp;b&#0;"), "a b\u{fffd}");
+        assert_eq!(visible_text("a&nbsp;&nbsp;b&#0;"), "a b\u{fffd}");
     }
 
     #[test]
-    fn what_no_reader_sees_is_left_out() {
+    fn invisible_characters_are_removed() {
         assert_eq!(
-            text("free\u{200b}zer\u{ad}s\u{e0049}\u{e0067} می‌روم"),
+            visible_text("free\u{200b}zer\u{ad}s\u{e0049}\u{e0067} می‌روم"),
             "freezers می‌روم",
-            "Persian keeps its joiners"
+            "Persian needs its joiners"
         );
     }
 
     proptest! {
         #[test]
-        fn any_bytes_have_a_text(html in "(<|>|/|&|;|!|-|p|script|style|template|pre|li|td| |\n|a|=|'|\"){0,60}") {
-            let text = text(&html);
+        fn any_input_has_at_most_one_blank_line_in_a_row(html in "(<|>|/|&|;|!|-|p|script|style|template|pre|li|td| |\n|a|=|'|\"){0,60}") {
+            let text = visible_text(&html);
             prop_assert!(!text.contains("\n\n\n") || html.contains("pre"), "{:?}", text);
         }
     }

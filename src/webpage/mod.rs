@@ -1,11 +1,12 @@
-//! Web pages, fetched by us for models that read none by themselves.
+//! Fetches web pages for models that cannot read them.
 //!
-//! An address comes from whoever uses the service, and the page is fetched from within its network. So a page is fetched
-//! from the public internet only: the name is resolved once, its addresses are checked, and the connection goes to one that
-//! was checked, so that no second answer of the name's server can lead it elsewhere. Redirects are not followed but told.
-//! Size, time and kind are bounded. What comes back is a text document like any other: fenced off from instructions.
+//! The addresses come from the users of a service, and the pages are fetched from inside its network. To prevent server-side
+//! request forgery, only pages of the public internet are fetched: the host name is resolved once, its addresses are checked, and
+//! the connection goes to a checked address, so that a second DNS answer cannot redirect it. HTTP redirects are reported instead
+//! of followed. Size, time and media type are limited. A page becomes a document, which prompts separate from instructions.
 
 mod charset;
+mod content;
 mod error;
 mod fetch;
 mod html;

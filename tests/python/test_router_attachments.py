@@ -178,10 +178,10 @@ def docx() -> bytes:
 REFUSED: dict[str, tuple[str, bytes | int, type[Exception], str]] = {
     "empty": ("a.txt", b"", ValueError, "empty"),
     "blank": ("a.txt", b" \n ", ValueError, "empty"),
-    "binary": ("a.txt", b"\x00\x01\x02\xff", ValueError, "no kind that can be sent"),
-    "zip": ("a.zip", b"PK\x03\x04\x00\x00", ValueError, "no kind that can be sent"),
+    "binary": ("a.txt", b"\x00\x01\x02\xff", ValueError, "unsupported type"),
+    "zip": ("a.zip", b"PK\x03\x04\x00\x00", ValueError, "unsupported type"),
     "docx": ("a.docx", docx(), ValueError, "PDF or text"),
-    "latin-1": ("a.txt", "Grüße".encode("latin-1"), ValueError, "no kind that can be sent"),
+    "latin-1": ("a.txt", "Grüße".encode("latin-1"), ValueError, "unsupported type"),
     "any file": ("a.bin", 50 * MB + 1, ValueError, "50 MB"),
     "image": ("a.png", 8 * MB + 1, ValueError, "8 MB"),
     "text": ("a.txt", 20 * MB + 1, ValueError, "20 MB"),
@@ -221,7 +221,7 @@ async def test_missing_files_directories_and_non_images(
         router.generate_structured("?", Note, files=[tmp_path / "nowhere.png"])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
         await router.agenerate_structured("?", Note, images=["nowhere.png"])
-    with pytest.raises(ValueError, match="no file that can be sent"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         router.generate_structured("?", Note, files=[tmp_path])
     for wrong in (PDF, b"text", docx()):
         with pytest.raises(ValueError, match="no image"):

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
-use super::{Codec, Counted, Event, Pricing, Protocol, Target};
+use super::{Codec, Event, Pricing, Protocol, Target, UsageUpdate};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
@@ -253,7 +253,7 @@ impl Codec for Anthropic {
         match streamed.r#type.as_str() {
             "message_start" => {
                 let (model, usage) = streamed.message.map_or((None, None), |message| (message.model, message.usage));
-                let usage = usage.map(|usage| Counted::All(usage.disjoint()));
+                let usage = usage.map(|usage| UsageUpdate::Full(usage.disjoint()));
                 Ok(Event { model, usage, ..Event::default() })
             }
             "content_block_delta" => {
@@ -270,7 +270,7 @@ impl Codec for Anthropic {
                     refusal: refused.then(|| explanation(details.as_ref()).to_owned()),
                     finish: reason.as_deref().map(|reason| finish(Some(reason))),
                     reason,
-                    usage: streamed.usage.map(|usage| usage.counted_late()),
+                    usage: streamed.usage.map(|usage| usage.usage_update()),
                     ..Event::default()
                 })
             }
@@ -314,12 +314,12 @@ impl MessageUsage {
 
     /// What is counted at a stream's end. The prompt is counted there again only where it has grown, by the results of
     /// tools that ran meanwhile, or where the server did not know it before.
-    fn counted_late(&self) -> Counted {
+    fn usage_update(&self) -> UsageUpdate {
         let usage = self.disjoint();
         if usage.input > 0 || usage.cached_input > 0 {
-            return Counted::All(usage);
+            return UsageUpdate::Full(usage);
         }
-        Counted::Answer { output: usage.output, reasoning: usage.reasoning }
+        UsageUpdate::Output { output: usage.output, reasoning: usage.reasoning }
     }
 }
 

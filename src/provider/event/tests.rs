@@ -18,7 +18,7 @@ fn event(provider: Provider, data: &Value) -> Result<Event> {
 }
 
 fn total(event: &Event) -> u64 {
-    event.usage.unwrap().after(Usage::default()).total()
+    event.usage.unwrap().apply(Usage::default()).total()
 }
 
 fn text(text: &str) -> Event {
@@ -26,8 +26,8 @@ fn text(text: &str) -> Event {
 }
 
 #[test]
-fn a_streamed_request_is_the_whole_one_with_the_wish_to_stream() {
-    for (provider, path, wish) in [
+fn encode_stream_adds_the_stream_option_to_the_request() {
+    for (provider, path, stream_option) in [
         (Provider::Ollama, "/base/api/chat", json!({"stream": true})),
         (Provider::Gemini, "/base/models/the-model:streamGenerateContent?alt=sse", json!({})),
         (
@@ -41,7 +41,7 @@ fn a_streamed_request_is_the_whole_one_with_the_wish_to_stream() {
         let whole = codec.encode(&target, &bounded()).unwrap();
         let streamed = codec.encode_stream(&target, &bounded()).unwrap();
         let mut expected = body(&whole);
-        expected.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
+        expected.as_object_mut().unwrap().extend(stream_option.as_object().unwrap().clone());
         assert_eq!(body(&streamed), expected, "{provider}");
         assert!(streamed.url.as_str().ends_with(path), "{}", streamed.url);
         assert_eq!(streamed.headers, whole.headers, "{provider}");
@@ -49,7 +49,7 @@ fn a_streamed_request_is_the_whole_one_with_the_wish_to_stream() {
 }
 
 #[test]
-fn ollama_says_text_line_by_line_and_counts_on_the_last() {
+fn ollama_counts_tokens_in_the_last_line() {
     let line = json!({"model": "m", "message": {"role": "assistant", "content": "Hel"}, "done": false});
     assert_eq!(event(Provider::Ollama, &line).unwrap(), Event { model: Some("m".to_owned()), ..text("Hel") });
     let thinking = json!({"message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": false});
@@ -62,10 +62,10 @@ fn ollama_says_text_line_by_line_and_counts_on_the_last() {
 }
 
 #[test]
-fn gemini_leaves_out_thoughts_and_ends_with_its_reason() {
+fn gemini_omits_thoughts_and_ends_with_a_finish_reason() {
     let chunk = json!({"candidates": [{"content": {"parts": [{"text": "hm", "thought": true}, {"text": "Hel"}]}}],
         "usageMetadata": {"promptTokenCount": 3, "thoughtsTokenCount": 5}, "modelVersion": "m-1"});
-    let usage = Some(Counted::All(Usage { input: 3, reasoning: 5, ..Usage::default() }));
+    let usage = Some(UsageUpdate::Full(Usage { input: 3, reasoning: 5, ..Usage::default() }));
     let expected = Event { model: Some("m-1".to_owned()), usage, ..text("Hel") };
     assert_eq!(event(Provider::Gemini, &chunk).unwrap(), expected);
     let last = json!({"candidates": [{"content": {"parts": [{"text": "lo"}]}, "finishReason": "MAX_TOKENS"}]});
@@ -78,7 +78,7 @@ fn gemini_leaves_out_thoughts_and_ends_with_its_reason() {
 }
 
 #[test]
-fn openai_goes_on_after_the_reason_until_done() {
+fn openai_ends_with_done_after_the_finish_reason() {
     let role = json!({"model": "m", "choices": [{"delta": {"role": "assistant", "content": null}}], "usage": null});
     assert_eq!(event(Provider::OpenAi, &role).unwrap(), Event { model: Some("m".to_owned()), ..Event::default() });
     let reasoning = json!({"choices": [{"delta": {"reasoning_content": "hm"}}]});
@@ -94,7 +94,7 @@ fn openai_goes_on_after_the_reason_until_done() {
 }
 
 #[test]
-fn anthropic_counts_the_prompt_first_and_the_answer_last() {
+fn anthropic_counts_the_prompt_first_and_the_output_last() {
     let events = [
         json!({"type": "message_start", "message": {"model": "m", "content": [], "usage":
             {"input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 1}}}),
@@ -107,18 +107,18 @@ fn anthropic_counts_the_prompt_first_and_the_answer_last() {
             {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}}),
         json!({"type": "message_stop"}),
     ];
-    let told = heard(events.iter().map(|data| event(Provider::Anthropic, data).unwrap()));
-    assert!(told.is_whole());
+    let transcript = transcript_of(events.iter().map(|data| event(Provider::Anthropic, data).unwrap()));
+    assert!(transcript.is_complete());
     let (_, target) = protocol(Provider::Anthropic);
-    told.check(&target, &Request::new("p"), None).unwrap();
+    transcript.check(&target, &Request::new("p"), None).unwrap();
     let usage = Usage { input: 3, cached_input: 2, output: 5, reasoning: 4, tool: 0 };
-    assert_eq!((told.text(), told.usage()), ("Hello", usage));
-    let reply = told.into_reply(&target, &Request::new("p"), None).unwrap();
+    assert_eq!((transcript.text(), transcript.usage()), ("Hello", usage));
+    let reply = transcript.into_reply(&target, &Request::new("p"), None).unwrap();
     assert_eq!((reply.model.as_deref(), reply.finish), (Some("m"), FinishReason::Stop));
 }
 
 #[test]
-fn anthropic_says_why_it_stops_early() {
+fn anthropic_reports_why_it_stopped_early() {
     let stopped = |delta: Value| event(Provider::Anthropic, &json!({"type": "message_delta", "delta": delta}));
     let refused = stopped(json!({"stop_reason": "refusal", "stop_details": {"explanation": "not this"}})).unwrap();
     assert_eq!(refused.refusal.as_deref(), Some("not this"));
@@ -131,18 +131,18 @@ fn anthropic_says_why_it_stops_early() {
 }
 
 #[test]
-fn an_error_within_a_stream_has_the_class_it_would_have_had_before() {
-    let told =
+fn an_error_event_has_the_kind_of_an_error_reply() {
+    let error_event =
         |code: Value, name: &str| json!({"error": {"code": code, "status": name, "type": name, "message": "no"}});
     for (data, kind) in [
-        (told(json!(429), "RESOURCE_EXHAUSTED"), ErrorKind::RateLimited),
-        (told(json!("503"), "UNAVAILABLE"), ErrorKind::Overloaded),
-        (told(Value::Null, "rate_limit_exceeded"), ErrorKind::RateLimited),
-        (told(Value::Null, "overloaded_error"), ErrorKind::Overloaded),
-        (told(Value::Null, "authentication_error"), ErrorKind::Unauthorized),
-        (told(Value::Null, "invalid_request_error"), ErrorKind::Rejected),
-        (told(Value::Null, "server_error"), ErrorKind::Server),
-        (told(json!(7), ""), ErrorKind::Server),
+        (error_event(json!(429), "RESOURCE_EXHAUSTED"), ErrorKind::RateLimited),
+        (error_event(json!("503"), "UNAVAILABLE"), ErrorKind::Overloaded),
+        (error_event(Value::Null, "rate_limit_exceeded"), ErrorKind::RateLimited),
+        (error_event(Value::Null, "overloaded_error"), ErrorKind::Overloaded),
+        (error_event(Value::Null, "authentication_error"), ErrorKind::Unauthorized),
+        (error_event(Value::Null, "invalid_request_error"), ErrorKind::Rejected),
+        (error_event(Value::Null, "server_error"), ErrorKind::Server),
+        (error_event(json!(7), ""), ErrorKind::Server),
         (json!({"error": "an error was encountered while running the model"}), ErrorKind::Server),
     ] {
         for provider in PROVIDERS {
@@ -153,19 +153,19 @@ fn an_error_within_a_stream_has_the_class_it_would_have_had_before() {
 }
 
 #[test]
-fn what_is_no_event_is_malformed_and_what_is_unknown_is_nothing() {
+fn invalid_events_are_malformed_and_unknown_events_are_ignored() {
     for provider in PROVIDERS.into_iter().chain([Provider::Anthropic]) {
         let (codec, target) = protocol(provider);
-        for garbled in ["{\"choices\":[{\"del", "\u{fffd}", "7", "[]]", "<html>"] {
-            let error = codec.decode_event(&target, &Bytes::from_static(garbled.as_bytes())).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::MalformedReply, "{provider}: {garbled}");
+        for invalid in ["{\"choices\":[{\"del", "\u{fffd}", "7", "[]]", "<html>"] {
+            let error = codec.decode_event(&target, &Bytes::from_static(invalid.as_bytes())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MalformedReply, "{provider}: {invalid}");
         }
         let ping = event(provider, &json!({"type": "ping"})).unwrap();
         assert!(ping.text.unwrap_or_default().is_empty() && !ping.is_last && ping.finish.is_none(), "{provider}");
     }
 }
 
-fn heard(events: impl IntoIterator<Item = Event>) -> Transcript {
+fn transcript_of(events: impl IntoIterator<Item = Event>) -> Transcript {
     let mut transcript = Transcript::default();
     events.into_iter().for_each(|event| transcript.add(event));
     transcript
@@ -176,18 +176,18 @@ fn last(finish: FinishReason) -> Event {
 }
 
 #[test]
-fn the_latest_count_stands_and_is_never_added_up() {
+fn the_latest_count_replaces_the_previous_one() {
     let count =
-        |output| Event { usage: Some(Counted::All(Usage { input: 10, output, ..Usage::default() })), ..text("x") };
-    let transcript = heard([count(1), count(2), count(3), last(FinishReason::Stop)]);
+        |output| Event { usage: Some(UsageUpdate::Full(Usage { input: 10, output, ..Usage::default() })), ..text("x") };
+    let transcript = transcript_of([count(1), count(2), count(3), last(FinishReason::Stop)]);
     assert_eq!(transcript.usage().total(), 13);
     let (_, target) = protocol(Provider::OpenAi);
-    let cut = heard([count(5)]).check(&target, &Request::new("p"), None).unwrap_err();
+    let cut = transcript_of([count(5)]).check(&target, &Request::new("p"), None).unwrap_err();
     assert_eq!((cut.kind(), cut.usage().total()), (ErrorKind::Truncated, 15));
 }
 
 #[test]
-fn every_end_has_its_class() {
+fn the_end_of_a_stream_is_classified() {
     let (_, target) = protocol(Provider::Gemini);
     let plain = Request::new("p");
     let lost = || Some(Error::new(ErrorKind::Disconnected, "gone"));
@@ -210,8 +210,8 @@ fn every_end_has_its_class() {
         (vec![refused], &plain, lost(), Some(ErrorKind::Refused)),
         (vec![text("a"), blocked], &plain, lost(), Some(ErrorKind::Blocked)),
     ] {
-        let told = format!("{events:?} then {failure:?}");
-        let outcome = heard(events).check(&target, request, failure);
-        assert_eq!(outcome.err().map(|error| error.kind()), expected, "{told}");
+        let case = format!("{events:?} then {failure:?}");
+        let outcome = transcript_of(events).check(&target, request, failure);
+        assert_eq!(outcome.err().map(|error| error.kind()), expected, "{case}");
     }
 }

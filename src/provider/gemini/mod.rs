@@ -18,7 +18,7 @@ use url::Url;
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, key_header, not_configured, post, system, user_text};
-use super::{Codec, Counted, Event, Pricing, Protocol, Target};
+use super::{Codec, Event, Pricing, Protocol, Target, UsageUpdate};
 use crate::config::{Config, ModelTier, Provider, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, PageStatus, Part, Reply, Request, SchemaForm, Usage};
@@ -258,7 +258,7 @@ impl Codec for Gemini {
             finish: reason.is_some().then(|| candidate.finish()),
             is_last: reason.is_some(),
             reason,
-            usage: generated.usage_metadata.map(|usage| Counted::All(usage.disjoint())),
+            usage: generated.usage_metadata.map(|usage| UsageUpdate::Full(usage.disjoint())),
             pages: candidate.pages(),
             text: Some(candidate.into_text()),
             ..Event::default()

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{Base64, endpoint, get, post, system, unsupported, user_text};
 use super::target::REQUEST_TIMEOUT;
-use super::{Codec, Counted, Event, ModelFacts, Pricing, Protocol, Target};
+use super::{Codec, Event, ModelFacts, Pricing, Protocol, Target, UsageUpdate};
 use crate::config::{Config, KeepAlive, ModelTier, Provider, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
@@ -234,7 +234,7 @@ impl Codec for Ollama {
             finish: reply.done.then_some(finish),
             reason: reply.done_reason,
             // The counts are on the last line alone.
-            usage: reply.done.then_some(Counted::All(usage)),
+            usage: reply.done.then_some(UsageUpdate::Full(usage)),
             is_last: reply.done,
             ..Event::default()
         })

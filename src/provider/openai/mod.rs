@@ -21,7 +21,7 @@ use url::{Host, Url};
 
 use super::decode::{Complaint, Count, Draft, envelope, failure};
 use super::encode::{DataUrl, endpoint, get, key_header, not_configured, post, system, unsupported, user_text};
-use super::{Codec, Counted, Event, Pricing, Protocol, Target};
+use super::{Codec, Event, Pricing, Protocol, Target, UsageUpdate};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, SchemaForm, Usage};
@@ -302,7 +302,7 @@ impl Codec for OpenAi {
             model: completed.model,
             finish: reason.as_deref().map(|reason| finish(Some(reason))),
             reason,
-            usage: completed.usage.map(|usage| Counted::All(usage.disjoint())),
+            usage: completed.usage.map(|usage| UsageUpdate::Full(usage.disjoint())),
             // The usage comes after the reason, and `[DONE]` last.
             is_last: false,
             ..Event::default()
