@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_that_is_json_comes_back_whole() {
+    fn a_reply_that_is_json_is_returned_whole() {
         for reply in [r#"{"a": 1}"#, "[1, 2]", "42", "-1.50", r#""text""#, "null", "true", "{}", "[]"] {
             assert_eq!(json_text(reply), Some(reply));
             assert_eq!(json_text(&format!("\u{feff}  {reply}\n")), Some(reply));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn fences_and_prose_are_cut_off() {
+    fn fences_and_prose_are_removed() {
         let json = r#"{"a": "``` [not a fence] }"}"#;
         for reply in [
             format!("```json\n{json}\n```"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_are_not_the_answer() {
+    fn reasoning_is_not_the_answer() {
         assert_eq!(json_text("<think>{\"draft\": [1, 2, 3, 4]}</think>\n{\"a\": 1}"), Some("{\"a\": 1}"));
         assert_eq!(json_text("maybe {\"draft\": [1, 2, 3, 4]}</think>\n\n[1]"), Some("[1]"));
         assert_eq!(json_text("<think>so it is</think> 42"), Some("42"));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_values_the_largest_is_meant() {
+    fn the_largest_of_several_values_is_the_answer() {
         assert_eq!(json_text("{\"a\": 1}\n{\"a\": 1, \"b\": 2}\n[3]"), Some("{\"a\": 1, \"b\": 2}"));
         assert_eq!(json_text("[1] [2]"), Some("[1]"));
         let fenced = "The schema was {\"type\": \"object\", \"properties\": {}}.\n```json\n{\"a\": 1}\n```";
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_broken_value_is_none_and_so_are_its_parts() {
+    fn truncated_or_invalid_values_and_their_parts_are_not_returned() {
         for reply in [
             r#"{"ideas": [{"a": 1}, {"a": 2}, {"a":"#,
             r#"{"ideas": [{"a": 1}, {"a": 2,}, {"a": 3}]}"#,

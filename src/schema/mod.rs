@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_every_provider_takes() {
+    fn names_are_valid_for_every_provider() {
         assert_eq!(provider_name("Idea_List-2"), "Idea_List-2");
         assert_eq!(provider_name("Response[Idea]"), "Response_Idea");
         assert_eq!(provider_name("発想"), "output");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_made_once() {
+    fn a_schema_is_lowered_once_per_dialect() {
         let schema = Schema::new("S", serde_json::json!({"type": "string"})).unwrap();
         assert!(Arc::ptr_eq(&schema.lower(Dialect::Gemini), &schema.lower(Dialect::Gemini)));
         assert!(!Arc::ptr_eq(&schema.lower(Dialect::Gemini), &schema.lower(Dialect::Ollama)));

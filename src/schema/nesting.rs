@@ -86,28 +86,28 @@ mod tests {
     use super::*;
     use crate::schema::lenient::Parser;
 
-    fn placed(schema: &Value, text: &str) -> bool {
+    fn unambiguous(schema: &Value, text: &str) -> bool {
         is_unambiguous(&Parser::strict(text).unwrap(), &Graph::build(schema).unwrap())
     }
 
     #[test]
-    fn a_member_that_may_belong_further_out_is_not_placed() {
+    fn a_member_that_may_belong_to_an_enclosing_object_is_ambiguous() {
         let text = json!({"type": "string"});
         let inner = json!({"type": "object", "properties": {"b": text, "c": text}, "required": ["b"]});
         let both = json!({"type": "object", "properties": {"a": inner, "c": text}});
-        assert!(!placed(&both, r#"{"a": {"b": "x", "c": "y"}}"#));
-        assert!(placed(&both, r#"{"a": {"b": "x", "c": "y"}, "c": "z"}"#));
-        assert!(placed(&both, r#"{"a": {"b": "x"}}"#));
+        assert!(!unambiguous(&both, r#"{"a": {"b": "x", "c": "y"}}"#));
+        assert!(unambiguous(&both, r#"{"a": {"b": "x", "c": "y"}, "c": "z"}"#));
+        assert!(unambiguous(&both, r#"{"a": {"b": "x"}}"#));
         let one = json!({"type": "object", "properties": {"a": inner}});
-        assert!(placed(&one, r#"{"a": {"b": "x", "c": "y"}}"#));
-        assert!(!placed(&one, r#"{"a": {"b": "x", "d": "y"}}"#));
+        assert!(unambiguous(&one, r#"{"a": {"b": "x", "c": "y"}}"#));
+        assert!(!unambiguous(&one, r#"{"a": {"b": "x", "d": "y"}}"#));
     }
 
     #[test]
-    fn where_anything_goes_nothing_nested_is_placed() {
+    fn nested_values_are_ambiguous_without_a_schema() {
         let anything = json!({});
-        assert!(placed(&anything, r#"{"a": 1, "b": "x"}"#));
-        assert!(!placed(&anything, r#"{"a": {"b": 1}}"#));
-        assert!(!placed(&anything, "[[1]]"));
+        assert!(unambiguous(&anything, r#"{"a": 1, "b": "x"}"#));
+        assert!(!unambiguous(&anything, r#"{"a": {"b": 1}}"#));
+        assert!(!unambiguous(&anything, "[[1]]"));
     }
 }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scalar_is_one_exactly_where_serde_json_says_so() {
+    fn scalars_agree_with_serde_json() {
         let texts = [
             "0",
             "-0",
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_token_is_told_from_a_wrong_one() {
+    fn truncated_tokens_are_distinguished_from_invalid_ones() {
         assert_eq!(scalar(b"\"abc", 0), Err(ScanError::UnexpectedEnd));
         assert_eq!(scalar(b"tru", 0), Err(ScanError::UnexpectedEnd));
         assert_eq!(scalar(b"trux", 0), Err(ScanError::UnexpectedByte(3)));

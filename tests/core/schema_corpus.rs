@@ -1,4 +1,4 @@
-//! The corpus of damaged replies, and the judge of what became of them.
+//! The corpus of damaged replies, and the evaluation of their recovery.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::schema_damage::{Kind, SYNTAX, TYPES};
 
-/// What schemas the corpus uses, by name.
+/// The schemas of the corpus, by name.
 pub(crate) struct Schemas(pub(crate) HashMap<String, (Schema, jsonschema::Validator)>);
 
 impl Schemas {
@@ -23,17 +23,17 @@ impl Schemas {
         Self(documents.into_iter().map(entry).collect())
     }
 
-    /// What became of `reply`.
+    /// Recovers `reply` and validates the result.
     pub(crate) fn outcome(&self, schema: &str, reply: &str) -> Outcome {
         let (schema, validator) = &self.0[schema];
         let (Recovery::Strict(json) | Recovery::Repaired { json, .. }) = recover(reply, schema) else {
-            return Outcome::AskAgain;
+            return Outcome::Unrecovered;
         };
         let value: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}\nfrom: {reply}"));
-        if validator.is_valid(&value) { Outcome::Value(value) } else { Outcome::AskAgain }
+        if validator.is_valid(&value) { Outcome::Value(value) } else { Outcome::Unrecovered }
     }
 
-    pub(crate) fn of(&self, schema: &str) -> &Schema {
+    pub(crate) fn get(&self, schema: &str) -> &Schema {
         &self.0[schema].0
     }
 
@@ -46,16 +46,16 @@ impl Schemas {
 pub(crate) enum Outcome {
     /// A value that is valid for the schema.
     Value(Value),
-    /// Nothing valid, and known to be.
-    AskAgain,
+    /// No valid value, and reported as such.
+    Unrecovered,
 }
 
-/// A damaged reply and what the model meant; `None` where nobody can tell.
+/// A damaged reply and the intended value; `None` if it is ambiguous.
 pub(crate) struct Case {
     pub(crate) schema: String,
     pub(crate) kind: String,
     pub(crate) reply: String,
-    pub(crate) meant: Option<Value>,
+    pub(crate) intended: Option<Value>,
 }
 
 fn replies() -> PathBuf {
@@ -74,20 +74,20 @@ pub(crate) fn values() -> Vec<(String, Value)> {
         .collect()
 }
 
-/// The replies written by hand.
-pub(crate) fn written() -> Vec<Case> {
+/// The handwritten replies.
+pub(crate) fn handwritten() -> Vec<Case> {
     lines("written.jsonl")
         .into_iter()
         .map(|line| Case {
             schema: line["schema"].as_str().unwrap().to_owned(),
             kind: "written by hand".to_owned(),
             reply: line["reply"].as_str().unwrap().to_owned(),
-            meant: line.get("value").cloned(),
+            intended: line.get("value").cloned(),
         })
         .collect()
 }
 
-/// Each value with each of `kinds`, as far as it applies. A reply that is valid JSON for its schema is no damage.
+/// Applies each of `kinds` to each value. Replies that are still valid are skipped.
 pub(crate) fn damaged(schemas: &Schemas, kinds: &[Kind]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (schema, value) in values() {
@@ -95,7 +95,7 @@ pub(crate) fn damaged(schemas: &Schemas, kinds: &[Kind]) -> Vec<Case> {
         for (kind, damage) in kinds {
             let Some(reply) = damage(&value) else { continue };
             let is_valid = serde_json::from_str(&reply).is_ok_and(|other: Value| {
-                // `8.0` is valid where an integer is wanted, but no integer for most readers.
+                // `8.0` is a valid integer, but most readers reject it.
                 schemas.is_valid(&schema, &other) && *kind != "integers with a fraction"
             });
             if !is_valid {
@@ -103,7 +103,7 @@ pub(crate) fn damaged(schemas: &Schemas, kinds: &[Kind]) -> Vec<Case> {
                     schema: schema.clone(),
                     kind: (*kind).to_owned(),
                     reply,
-                    meant: Some(value.clone()),
+                    intended: Some(value.clone()),
                 });
             }
         }
@@ -111,7 +111,7 @@ pub(crate) fn damaged(schemas: &Schemas, kinds: &[Kind]) -> Vec<Case> {
     cases
 }
 
-/// Of some replies: how many came back as meant, and which did not.
+/// The number of replies that were recovered as intended, and the other replies.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) all: usize,
@@ -124,18 +124,18 @@ pub(crate) fn tally(schemas: &Schemas, cases: &[Case]) -> Tally {
     let mut tally = Tally::default();
     for case in cases {
         tally.all += 1;
-        match (schemas.outcome(&case.schema, &case.reply), &case.meant) {
-            (Outcome::Value(value), Some(meant)) if is_same(&value, meant) => tally.recovered += 1,
-            (Outcome::Value(value), meant) => {
-                tally.changed.push(format!("{}\n  {}\n  became {value}\n  not    {meant:?}", case.kind, case.reply));
+        match (schemas.outcome(&case.schema, &case.reply), &case.intended) {
+            (Outcome::Value(value), Some(intended)) if is_same(&value, intended) => tally.recovered += 1,
+            (Outcome::Value(value), intended) => {
+                tally.changed.push(format!("{}\n  {}\n  became {value}\n  not    {intended:?}", case.kind, case.reply));
             }
-            (Outcome::AskAgain, _) => tally.missed.entry(case.kind.clone()).or_default().push(case.reply.clone()),
+            (Outcome::Unrecovered, _) => tally.missed.entry(case.kind.clone()).or_default().push(case.reply.clone()),
         }
     }
     tally
 }
 
-/// True where both are the same value of JSON: `2` and `2.0` are one number.
+/// Returns whether both are equal in JSON: `2` and `2.0` are.
 pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(a), Value::Number(b)) => a == b || ((a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()),
@@ -147,10 +147,10 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The corpus of damage that leaves the whole value in the reply.
-pub(crate) fn mendable(schemas: &Schemas) -> Vec<Case> {
+/// The corpus of damage that preserves the whole value.
+pub(crate) fn repairable(schemas: &Schemas) -> Vec<Case> {
     let mut cases = damaged(schemas, &SYNTAX);
     cases.extend(damaged(schemas, &TYPES));
-    cases.extend(written().into_iter().filter(|case| case.meant.is_some()));
+    cases.extend(handwritten().into_iter().filter(|case| case.intended.is_some()));
     cases
 }

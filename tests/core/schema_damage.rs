@@ -1,13 +1,13 @@
-//! Damage as real models do it to their replies.
+//! The kinds of damage that models do to their replies.
 
 use serde_json::{Map, Value, json};
 
 use crate::schema_style::{PLAIN, PRETTY, Quote, Style};
 
-/// A kind of damage: its name, and what it makes of a value; `None` where it does not apply.
+/// The name of a kind of damage, and a function that applies it; `None` if it does not apply to the value.
 pub(crate) type Kind = (&'static str, fn(&Value) -> Option<String>);
 
-/// Damage to the syntax alone.
+/// Damage to the syntax.
 pub(crate) const SYNTAX: [Kind; 36] = [
     ("prose around", |value| Some(format!("Sure! Here is the result:\n\n{}\n\nLet me know.", PRETTY.write(value)))),
     ("fence", |value| Some(format!("```json\n{}\n```", PRETTY.write(value)))),
@@ -90,7 +90,7 @@ pub(crate) const SYNTAX: [Kind; 36] = [
     }),
 ];
 
-/// Values in another type than the schema's. Where the outcome is valid all the same, it is no damage.
+/// Values of another type than the schema's. A result that is still valid is not damage.
 pub(crate) const TYPES: [Kind; 16] = [
     ("numbers as strings", |value| Some(PLAIN.write(&mapped(value, &|v| v.as_number().map(|n| json!(n.to_string())))))),
     ("integers with a fraction", |value| {
@@ -171,7 +171,7 @@ pub(crate) const TYPES: [Kind; 16] = [
     }),
 ];
 
-/// Damage that loses a part of the value, or hides which one is meant.
+/// Damage that loses part of the value, or makes it ambiguous.
 pub(crate) const LOSSES: [Kind; 8] = [
     ("cut in a key", |value| cut(value, |text| text.rfind("\":").filter(|at| *at > 2 && !text[..*at].ends_with('"')))),
     ("cut behind a colon", |value| cut(value, |text| text.rfind("\": ").map(|at| at + 2))),
@@ -206,7 +206,7 @@ fn cut(value: &Value, place: impl Fn(&str) -> Option<usize>) -> Option<String> {
     Some(text[..at].to_owned())
 }
 
-/// The first position at or after `at` that a string of letters stands around.
+/// Returns the first position at or after `at` inside a string of letters.
 fn inside_text(text: &str, at: usize) -> Option<usize> {
     let around = |at: &usize| {
         let letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
@@ -215,11 +215,11 @@ fn inside_text(text: &str, at: usize) -> Option<usize> {
     (at..text.len()).find(around)
 }
 
-/// Without the last `most` closing brackets, and nothing but white space behind them.
+/// Removes the last `most` closing brackets and trailing white space.
 fn without_closers(mut text: String, most: usize) -> String {
     for _ in 0..most {
         let kept = text.trim_end();
-        // A bracket with nothing in it has nothing complete in it either.
+        // An empty container has no complete value either.
         if !kept.ends_with(['}', ']']) || kept.ends_with("[]") || kept.ends_with("{}") {
             break;
         }
@@ -250,12 +250,12 @@ fn is_filled(value: &Value) -> bool {
         || value.as_object().is_some_and(|members| !members.is_empty())
 }
 
-/// An object whose last member is a list.
+/// Returns whether it is an object whose last member is a list.
 fn is_member_list(value: &Value) -> bool {
     value.as_object().and_then(|members| members.values().next_back()).is_some_and(Value::is_array)
 }
 
-/// `value` with each part that `change` knows better replaced.
+/// Replaces each part of `value` for which `change` returns a replacement.
 fn mapped(value: &Value, change: &dyn Fn(&Value) -> Option<Value>) -> Value {
     if let Some(changed) = change(value) {
         return changed;
@@ -267,7 +267,7 @@ fn mapped(value: &Value, change: &dyn Fn(&Value) -> Option<Value>) -> Value {
     }
 }
 
-/// `value` with its property names in camel case.
+/// Returns `value` with property names in camel case.
 fn renamed(value: &Value) -> Value {
     let camel = |name: &str| {
         let mut words = name.split('_');

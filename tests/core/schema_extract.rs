@@ -1,4 +1,4 @@
-//! JSON is found in any reply that holds it whole, and never in one that was cut.
+//! JSON is found in every reply that includes it whole, and never in a truncated one.
 
 use madspark::schema::json_text;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
-        // Strings full of what the search looks for.
+        // Strings with the characters that the search looks for.
         proptest::collection::vec(
             prop_oneof![
                 Just("{"),
@@ -48,7 +48,7 @@ const PROSE: &str = "[a-zA-Z0-9 .,:;!?()'\n\u{e9}-]{0,60}";
 
 proptest! {
     #[test]
-    fn a_value_is_found_between_prose(payload in any_payload(), before in PROSE, after in PROSE) {
+    fn a_value_is_found_in_prose(payload in any_payload(), before in PROSE, after in PROSE) {
         let reply = format!("{before}\n{payload}\n{after}");
         prop_assert_eq!(json_text(&reply), Some(payload.as_str()));
     }
@@ -60,33 +60,33 @@ proptest! {
     }
 
     #[test]
-    fn a_value_is_found_behind_thoughts(payload in any_payload(), thoughts in "[^<]{0,200}", before in PROSE) {
-        let reply = format!("<think>{thoughts}</think>\n{before}\n{payload}");
+    fn a_value_is_found_after_reasoning(payload in any_payload(), reasoning in "[^<]{0,200}", before in PROSE) {
+        let reply = format!("<think>{reasoning}</think>\n{before}\n{payload}");
         prop_assert_eq!(json_text(&reply), Some(payload.as_str()));
     }
 
     #[test]
-    fn a_whole_reply_is_found_whatever_it_is(value in any_json()) {
+    fn a_reply_that_is_json_is_found_whole(value in any_json()) {
         let reply = value.to_string();
         prop_assert_eq!(json_text(&reply), Some(reply.as_str()));
     }
 
     #[test]
-    fn a_cut_object_is_not_found(value in any_json(), cut in any::<prop::sample::Index>(), before in PROSE) {
+    fn a_truncated_object_is_not_found(value in any_json(), cut in any::<prop::sample::Index>(), before in PROSE) {
         let payload = serde_json::json!({ "payload": value }).to_string();
         let mut end = 1 + cut.index(payload.len() - 1);
         while !payload.is_char_boundary(end) {
             end -= 1;
         }
         let shown = payload[..end].to_owned();
-        // Before its first colon a cut object is no more than a bracket and a word.
+        // Before its first colon a truncated object is only a bracket and a word.
         prop_assume!(end > "{\"payload\":".len());
         let reply = format!("{before}\n{shown}");
         prop_assert_eq!(json_text(&reply), None);
     }
 
     #[test]
-    fn whatever_is_found_is_json(reply in "([\\[\\]{}\",:0-9a ]|null|```json\n|<think>|</think>){0,40}") {
+    fn the_result_is_always_json(reply in "([\\[\\]{}\",:0-9a ]|null|```json\n|<think>|</think>){0,40}") {
         if let Some(found) = json_text(&reply) {
             prop_assert!(serde_json::from_str::<Value>(found).is_ok(), "{found}");
         }

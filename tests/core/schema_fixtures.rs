@@ -1,18 +1,18 @@
-//! Schemas as pydantic and schemars write them, each with values that are valid for it.
+//! Schemas as pydantic and schemars generate them, each with valid values.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// One file of `fixtures/schemas/`.
+/// A file in `fixtures/schemas/`.
 pub(crate) struct Fixture {
     pub(crate) name: String,
     pub(crate) schema: Value,
     pub(crate) valid: Vec<Value>,
 }
 
-/// All of them, by name.
+/// Returns all fixtures, in order of their names.
 pub(crate) fn all() -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/core/fixtures/schemas");
     let mut fixtures: Vec<Fixture> = fs::read_dir(folder)
@@ -31,7 +31,7 @@ pub(crate) fn all() -> Vec<Fixture> {
     fixtures
 }
 
-/// Fails, saying why, where `value` is not valid for `schema`.
+/// Panics with the reason unless `value` is valid for `schema`.
 pub(crate) fn assert_valid(name: &str, schema: &Value, value: &Value) {
     let validator = jsonschema::validator_for(schema).unwrap_or_else(|error| panic!("{name}: {error}\n{schema:#}"));
     if let Err(error) = validator.validate(value) {

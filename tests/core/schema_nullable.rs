@@ -1,8 +1,8 @@
-//! The way `OpenAPI` says `null`, in JSON Schema's words, which validators know.
+//! Translates `OpenAPI`'s `nullable` to JSON Schema, for independent validators.
 
 use serde_json::{Map, Value, json};
 
-/// `schema` with the flag `nullable`, which JSON Schema does not know, as a type.
+/// Returns `schema` with each `nullable` flag replaced by the type `null`.
 pub(crate) fn without_flag(schema: &Value) -> Value {
     let mut plain = schema.clone();
     let Some(node) = plain.as_object_mut() else { return plain };

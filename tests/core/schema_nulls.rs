@@ -1,8 +1,8 @@
-//! What the nulls of a model in strict mode stand for.
+//! Nulls in replies of models in strict mode.
 
 use serde_json::Value;
 
-/// A model in strict mode names every property; the absent ones come back as absent.
+/// Removes members that are null. A model in strict mode writes every property, and null for absent ones.
 pub(crate) fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => members

@@ -1,4 +1,4 @@
-//! Replies read as they come: what is shown is closed, stays as it is, and is the beginning of the whole.
+//! Snapshots of a reply that is still arriving: closed values only, and each includes the earlier ones.
 
 use madspark::schema::{Dialect, Partial, Schema, json_text};
 use proptest::collection::{hash_map, vec};
@@ -9,12 +9,12 @@ fn schema(document: Value) -> Schema {
     Schema::new("S", document).unwrap()
 }
 
-/// A schema that takes every object.
-fn anything() -> Schema {
+/// A schema of any object.
+fn any_object() -> Schema {
     schema(json!({"type": "object"}))
 }
 
-/// Every snapshot of `reply`, read one character at a time.
+/// Returns every snapshot of `reply`, pushed one character at a time.
 fn snapshots(mut partial: Partial, reply: &str) -> Vec<String> {
     let mut shown = Vec::new();
     for character in reply.chars() {
@@ -29,7 +29,7 @@ fn last(partial: Partial, reply: &str) -> Option<String> {
     snapshots(partial, reply).pop()
 }
 
-/// True where `later` holds all of `earlier`, in its place.
+/// Returns whether `later` includes all of `earlier`, at the same positions.
 fn grows(earlier: &Value, later: &Value) -> bool {
     match (earlier, later) {
         (Value::Object(earlier), Value::Object(later)) => {
@@ -44,7 +44,7 @@ fn grows(earlier: &Value, later: &Value) -> bool {
 }
 
 #[test]
-fn partial_streaming_never_shows_an_unfinished_value() {
+fn snapshots_never_include_an_unfinished_value() {
     let reply = r#"{"a": "one\"two", "b": [12, {"c": true}, []], "d": {"e": null}}"#;
     let expected = [
         r#"{"a":"one\"two"}"#,
@@ -53,12 +53,12 @@ fn partial_streaming_never_shows_an_unfinished_value() {
         r#"{"a":"one\"two","b":[12,{"c":true},[]]}"#,
         r#"{"a":"one\"two","b":[12,{"c":true},[]],"d":{"e":null}}"#,
     ];
-    assert_eq!(snapshots(anything().partial(), reply), expected);
+    assert_eq!(snapshots(any_object().partial(), reply), expected);
 }
 
 #[test]
-fn a_number_is_closed_by_what_follows_it() {
-    let mut partial = anything().partial();
+fn a_number_is_closed_by_the_next_token() {
+    let mut partial = any_object().partial();
     for piece in [r#"{"a": 1"#, "2", ".5", "e", "3"] {
         partial.push(piece);
         assert_eq!(partial.snapshot(), None);
@@ -68,24 +68,24 @@ fn a_number_is_closed_by_what_follows_it() {
 }
 
 #[test]
-fn a_quote_the_model_forgot_to_escape_closes_nothing() {
-    let shown = snapshots(anything().partial(), r#"{"a": 1, "b": "so called "ideas", and more", "c": 2}"#);
+fn an_unescaped_quote_does_not_close_a_string() {
+    let shown = snapshots(any_object().partial(), r#"{"a": 1, "b": "so called "ideas", and more", "c": 2}"#);
     assert_eq!(shown, [r#"{"a":1}"#]);
 }
 
 #[test]
 fn a_container_appears_with_its_first_closed_value() {
-    let mut partial = anything().partial();
+    let mut partial = any_object().partial();
     partial.push(r#"{"a": 1, "b": [{"c": ["#);
     assert_eq!(partial.snapshot().as_deref(), Some(r#"{"a":1}"#));
     partial.push(r#""x","#);
     assert_eq!(partial.snapshot().as_deref(), Some(r#"{"a":1,"b":[{"c":["x"]}]}"#));
-    assert_eq!(last(anything().partial(), "{}").as_deref(), Some("{}"));
-    assert_eq!(snapshots(anything().partial(), r#"{"a": {"#), [""; 0]);
+    assert_eq!(last(any_object().partial(), "{}").as_deref(), Some("{}"));
+    assert_eq!(snapshots(any_object().partial(), r#"{"a": {"#), [""; 0]);
 }
 
 #[test]
-fn fences_prose_and_thoughts_are_passed_over() {
+fn fences_prose_and_reasoning_are_skipped() {
     let schema = schema(json!({"type": "object", "properties": {"a": {}, "b": {}}}));
     let json = r#"{"a": "``` [not a fence] }", "b": 1}"#;
     for reply in [
@@ -110,7 +110,7 @@ fn fences_prose_and_thoughts_are_passed_over() {
 }
 
 #[test]
-fn what_is_not_the_answer_is_not_shown() {
+fn values_that_are_not_the_answer_are_omitted() {
     let object = schema(json!({"type": "object", "properties": {"a": {}}}));
     let list = schema(json!({"type": "array", "items": {"type": "object"}}));
     for reply in [
@@ -127,7 +127,7 @@ fn what_is_not_the_answer_is_not_shown() {
         assert_eq!(last(object.partial(), reply), None, "{reply}");
         assert_eq!(last(list.partial(), reply), None, "{reply}");
     }
-    // A list where an object is wanted, an example in the prose, a wrapper that nobody asked for.
+    // A list instead of an object, an example in the prose, an unexpected wrapper.
     for reply in
         ["[{\"a\": 1}]", "[\n{\"a\": 1}\n]", "Like this: {\"x\": 1}", "So:\n{\"idea\":\n{\"a\": 1}}", "a {\"a\": 1}"]
     {
@@ -139,24 +139,24 @@ fn what_is_not_the_answer_is_not_shown() {
 }
 
 #[test]
-fn after_damage_nothing_more_is_shown() {
+fn snapshots_end_at_invalid_json() {
     for damage in
         [",}", ", b: 2}", ", \"a\": 3}", "]", ", \"b\": 01}", ", \"b\": \"\\ud800\", \"c\": 1}", ", \"b\": NaN}"]
     {
         let reply = format!("{{\"a\": 1{damage}, \"z\": 9}}");
-        let shown = snapshots(anything().partial(), &reply);
+        let shown = snapshots(any_object().partial(), &reply);
         assert!(shown.iter().all(|shown| shown == "{\"a\":1}"), "{reply}: {shown:?}");
     }
 }
 
 #[test]
-fn what_no_reader_takes_is_not_shown() {
+fn values_that_readers_reject_are_omitted() {
     let deep = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(last(anything().partial(), &deep(126)), Some(deep(126)));
-    assert_eq!(last(anything().partial(), &deep(127)), None);
+    assert_eq!(last(any_object().partial(), &deep(126)), Some(deep(126)));
+    assert_eq!(last(any_object().partial(), &deep(127)), None);
     let number = |digits: usize| format!("{{\"a\":{}}}", "1".repeat(digits));
-    assert_eq!(last(anything().partial(), &number(4300)), Some(number(4300)));
-    assert_eq!(last(anything().partial(), &number(4301)), None);
+    assert_eq!(last(any_object().partial(), &number(4300)), Some(number(4300)));
+    assert_eq!(last(any_object().partial(), &number(4301)), None);
 }
 
 #[test]
@@ -166,18 +166,18 @@ fn a_wrapped_root_is_unwrapped() {
         let partial = || list.lower(dialect).partial();
         let expected = [r#"["a"]"#, r#"["a","b"]"#];
         assert_eq!(snapshots(partial(), r#"{"value": ["a", "b"]}"#), expected);
-        // Where the model left the wrapper out, and where it is in the prose.
+        // The model omitted the wrapper, or mentions it in the prose.
         assert_eq!(last(partial(), r#"["a", "b"]"#).as_deref(), Some(expected[1]));
         assert_eq!(last(partial(), "Here:\n{\"value\": [\"a\", \"b\"]}").as_deref(), Some(expected[1]));
     }
     assert_eq!(last(list.lower(Dialect::Ollama).partial(), r#"{"value": ["a"]}"#), None);
     let text = schema(json!({"type": "string"})).lower(Dialect::OpenAiStrict);
-    // Nothing about a scalar is partial.
+    // A scalar is never partial.
     assert_eq!(last(text.partial(), r#"{"value": "a"}"#), None);
 }
 
 #[test]
-fn what_may_be_a_wrapper_or_a_value_is_not_shown() {
+fn an_ambiguous_wrapper_is_omitted() {
     let branch = |name: &str| json!({"type": "object", "properties": {name: {"type": "object"}}});
     let unclear = schema(json!({"anyOf": [branch("value"), branch("b")]})).lower(Dialect::OpenAiStrict);
     assert_eq!(last(unclear.partial(), r#"{"value": {"value": {"x": 1}}}"#), None);
@@ -187,7 +187,7 @@ fn what_may_be_a_wrapper_or_a_value_is_not_shown() {
 }
 
 #[test]
-fn a_null_that_may_stand_for_an_absent_property_is_not_shown() {
+fn a_null_that_may_stand_for_an_absent_property_is_omitted() {
     let item = json!({
         "type": "object",
         "properties": {"a": {"type": "integer"}, "b": {"type": ["integer", "null"]}, "c": {"type": "integer"}},
@@ -198,14 +198,14 @@ fn a_null_that_may_stand_for_an_absent_property_is_not_shown() {
     let reply = r#"{"value": [{"a": null, "b": null, "c": 1}, {"a": 2, "b": 3, "c": 4}]}"#;
     let lowered = list.lower(Dialect::OpenAiStrict);
     assert_eq!(last(lowered.partial(), reply).as_deref(), Some(r#"[{"b":null,"c":1},{"a":2,"b":3,"c":4}]"#));
-    // Where nothing was made nullable, a null is what the model says.
+    // If no property became nullable, a null is a value.
     assert_eq!(
         last(list.lower(Dialect::Anthropic).partial(), r#"{"value": [{"a": null}]}"#).as_deref(),
         Some(r#"[{"a":null}]"#)
     );
 }
 
-/// Quadratic time would be about 10^11 steps, which no test run survives.
+/// Quadratic time would take about 10^11 steps.
 #[test]
 fn a_long_reply_in_single_bytes_takes_linear_time() {
     const SIZE: usize = 1 << 18;
@@ -235,8 +235,8 @@ fn a_long_reply_in_single_bytes_takes_linear_time() {
 }
 
 #[test]
-fn a_large_reply_is_not_shown_late() {
-    let mut partial = anything().partial();
+fn snapshots_of_a_large_reply_are_not_late() {
+    let mut partial = any_object().partial();
     partial.push("{\"a\": [1");
     let mut unseen = 0;
     for number in 0..20_000 {
@@ -265,7 +265,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// `text` cut at any of its characters.
+/// Splits `text` at any of its characters.
 fn pieces<'t>(text: &'t str, cuts: &[prop::sample::Index]) -> Vec<&'t str> {
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| starts[cut.index(starts.len())]).collect();
@@ -278,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn snapshots_only_grow_and_end_as_the_whole(
+    fn snapshots_grow_up_to_the_whole_reply(
         value in any_json(),
         pretty in any::<bool>(),
         around in prop::sample::select(vec![("", ""), ("```json\n", "\n```"), ("Here it is:\n", "\nEnjoy!")]),
@@ -304,14 +304,14 @@ proptest! {
     }
 
     #[test]
-    fn what_is_shown_depends_on_the_text_alone(
+    fn snapshots_do_not_depend_on_the_pieces(
         value in any_json(),
         cut in any::<prop::sample::Index>(),
         cuts in vec(any::<prop::sample::Index>(), 0..10),
     ) {
         let text = json!({"a": value}).to_string();
         let text = pieces(&text, &[cut])[0];
-        let schema = anything();
+        let schema = any_object();
         let shown = last(schema.partial(), text);
         let mut partial = schema.partial();
         let mut other = None;
@@ -323,17 +323,17 @@ proptest! {
     }
 
     #[test]
-    fn no_text_breaks_the_reader(text in any::<String>(), json in "[\\[\\]{}\",:a1\\\\ \n`<>/think-]{0,60}") {
+    fn no_text_panics(text in any::<String>(), json in "[\\[\\]{}\",:a1\\\\ \n`<>/think-]{0,60}") {
         for text in [text, json] {
-            for snapshot in snapshots(anything().lower(Dialect::OpenAiStrict).partial(), &text) {
+            for snapshot in snapshots(any_object().lower(Dialect::OpenAiStrict).partial(), &text) {
                 prop_assert!(serde_json::from_str::<Value>(&snapshot).is_ok(), "{snapshot}");
             }
         }
     }
 
-    /// What a strict reply comes back as, its snapshots are the beginning of.
+    /// Snapshots are a beginning of the restored reply.
     #[test]
-    fn snapshots_are_in_the_form_of_the_callers_schema(
+    fn snapshots_have_the_form_of_the_original_schema(
         rows in vec((any::<Option<u8>>(), any::<Option<u8>>(), any::<u8>()), 0..6),
     ) {
         let row = json!({

@@ -1,4 +1,4 @@
-//! For any schema: what the original takes, every lowered form takes, and a strict reply comes back to the original.
+//! For any schema: every lowered form accepts all valid values, and strict replies are restored to the original form.
 
 use crate::schema_nullable::without_flag;
 use crate::schema_strict::as_strict;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
-/// Few names, so that schemas and values meet; not that of the wrapper.
+/// Few names, so that schemas and values share them; the name of the wrapper is not among them.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn any_schema() -> impl Strategy<Value = Value> {
@@ -71,7 +71,7 @@ fn any_document() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Lists no deeper than Gemini's form of a free value.
+/// Lists nest no deeper than in Gemini's form of an arbitrary value.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![select(vec![
         json!("x"),
@@ -93,23 +93,23 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn lists(value: &Value) -> usize {
+fn list_depth(value: &Value) -> usize {
     match value {
-        Value::Array(items) => 1 + items.iter().map(lists).max().unwrap_or(0),
-        Value::Object(members) => members.values().map(lists).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(list_depth).max().unwrap_or(0),
+        Value::Object(members) => members.values().map(list_depth).max().unwrap_or(0),
         _ => 0,
     }
 }
 
-/// `document` with every object open: that it is closed is the one way in which Anthropic's form is narrower.
-fn opened(document: &Value) -> Value {
+/// Opens every object of `document`. Closed objects are the only narrowing in Anthropic's form.
+fn with_open_objects(document: &Value) -> Value {
     match document {
         Value::Object(members) => members
             .iter()
             .filter(|(name, member)| *name != "additionalProperties" || **member != json!(false))
-            .map(|(name, member)| (name.clone(), opened(member)))
+            .map(|(name, member)| (name.clone(), with_open_objects(member)))
             .collect(),
-        Value::Array(items) => items.iter().map(opened).collect(),
+        Value::Array(items) => items.iter().map(with_open_objects).collect(),
         other => other.clone(),
     }
 }
@@ -118,12 +118,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lowering_never_narrows_and_strict_replies_come_back(document in any_document(), values in vec(any_value(), 12)) {
+    fn lowering_accepts_all_valid_values_and_strict_replies_are_restored(document in any_document(), values in vec(any_value(), 12)) {
         let Ok(original) = jsonschema::validator_for(&document) else { return Ok(()) };
         let schema = match Schema::new("S", document.clone()) {
             Ok(schema) => schema,
             Err(error) => {
-                // A definition that no value fits is refused too, even where nothing needs it.
+                // A definition that no value matches is rejected even if it is not needed.
                 if error.message().contains("at #: ") {
                     let fitting = values.iter().find(|value| original.is_valid(value));
                     prop_assert_eq!(fitting, None, "{}", error);
@@ -139,7 +139,7 @@ proptest! {
                 continue;
             }
             for dialect in [Dialect::Ollama, Dialect::Gemini] {
-                if dialect == Dialect::Gemini && lists(&value) > 2 {
+                if dialect == Dialect::Gemini && list_depth(&value) > 2 {
                     continue;
                 }
                 let lowered = schema.lower(dialect);
@@ -157,11 +157,11 @@ proptest! {
             }
             let reply = if is_wrapped { json!({"value": value}) } else { value.clone() };
             prop_assert!(
-                jsonschema::is_valid(&opened(anthropic.document()), &reply),
+                jsonschema::is_valid(&with_open_objects(anthropic.document()), &reply),
                 "{reply} does not fit {}", anthropic.document()
             );
             prop_assert_eq!(anthropic.restore(reply.to_string()), value.to_string());
-            // Branches that exclude each other only by `oneOf` are one to the graph.
+            // The graph does not distinguish branches that only `oneOf` makes exclusive.
             if !openai.is_strict() || document.to_string().contains("\"oneOf\"") {
                 continue;
             }

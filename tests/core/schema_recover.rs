@@ -1,19 +1,19 @@
-//! Damaged replies are mended where they have one reading, and never into another value.
+//! Damaged replies are repaired if they are unambiguous, and never to another value.
 
 use std::collections::HashSet;
 
-use crate::schema_corpus::{Outcome, Schemas, Tally, damaged, is_same, mendable, tally, values, written};
+use crate::schema_corpus::{Outcome, Schemas, Tally, damaged, handwritten, is_same, repairable, tally, values};
 use crate::schema_damage::{LOSSES, SYNTAX, TYPES};
 use madspark::schema::{Change, Recovery, Schema, recover};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[test]
-fn the_corpus_is_large_enough_to_say_something() {
+fn the_corpus_is_large_enough() {
     let schemas = Schemas::read();
     assert!(values().len() >= 60);
-    assert!(written().len() >= 100);
-    let cases = mendable(&schemas);
+    assert!(handwritten().len() >= 100);
+    let cases = repairable(&schemas);
     let distinct: HashSet<_> = cases.iter().map(|case| (&case.schema, &case.reply)).collect();
     assert!(distinct.len() >= 2000, "{}", distinct.len());
     for (kind, _) in SYNTAX.iter().chain(&TYPES) {
@@ -22,13 +22,13 @@ fn the_corpus_is_large_enough_to_say_something() {
 }
 
 #[test]
-fn damaged_replies_are_mended_without_another_call() {
+fn damaged_replies_are_repaired_without_another_request() {
     let schemas = Schemas::read();
-    let by_hand = written().into_iter().filter(|case| case.meant.is_some()).collect();
-    let mut all = mendable(&schemas);
+    let by_hand = handwritten().into_iter().filter(|case| case.intended.is_some()).collect();
+    let mut all = repairable(&schemas);
     all.extend(damaged(&schemas, &LOSSES));
-    all.extend(written().into_iter().filter(|case| case.meant.is_none()));
-    // The last is the whole corpus, with all that nothing but another call can mend.
+    all.extend(handwritten().into_iter().filter(|case| case.intended.is_none()));
+    // The last is the whole corpus, including replies that require another request.
     for (cases, percent) in
         [(damaged(&schemas, &SYNTAX), 99), (damaged(&schemas, &TYPES), 98), (by_hand, 100), (all, 80)]
     {
@@ -40,33 +40,33 @@ fn damaged_replies_are_mended_without_another_call() {
 #[test]
 fn no_value_is_changed() {
     let schemas = Schemas::read();
-    let mut cases = mendable(&schemas);
-    cases.extend(written());
+    let mut cases = repairable(&schemas);
+    cases.extend(handwritten());
     cases.extend(damaged(&schemas, &LOSSES));
     let Tally { changed, .. } = tally(&schemas, &cases);
     assert!(changed.is_empty(), "{}", changed.join("\n"));
 }
 
 #[test]
-fn what_is_lost_is_asked_for_again() {
+fn lost_values_require_another_request() {
     let schemas = Schemas::read();
     for case in damaged(&schemas, &LOSSES) {
         let outcome = schemas.outcome(&case.schema, &case.reply);
-        assert_eq!(outcome, Outcome::AskAgain, "{}: {}", case.kind, case.reply);
+        assert_eq!(outcome, Outcome::Unrecovered, "{}: {}", case.kind, case.reply);
         if case.kind.starts_with("cut") {
-            assert_eq!(recover(&case.reply, schemas.of(&case.schema)), Recovery::Truncated, "{}", case.reply);
+            assert_eq!(recover(&case.reply, schemas.get(&case.schema)), Recovery::Truncated, "{}", case.reply);
         }
     }
 }
 
-/// A cut that falls between two items cannot be seen in the text; the change says that the end is a guess.
+/// Truncation between two items is not visible in the text; the reported change marks the end as uncertain.
 #[test]
-fn a_cut_is_never_silent() {
+fn truncation_is_always_reported() {
     let schemas = Schemas::read();
     for (schema, value) in values() {
         for text in [value.to_string(), format!("{value:#}")] {
             for (at, _) in text.char_indices() {
-                match recover(&text[..at], schemas.of(&schema)) {
+                match recover(&text[..at], schemas.get(&schema)) {
                     Recovery::Truncated => assert!(at > 0),
                     Recovery::NoJson => assert_eq!(at, 0, "{}", &text[..at]),
                     Recovery::Repaired { changes, .. } if changes.contains(&Change::MissingCloser) => {}
@@ -77,16 +77,16 @@ fn a_cut_is_never_silent() {
     }
 }
 
-/// Any one mark of the syntax left out: the value is the one that was meant, or there is none.
+/// With any one character of the syntax missing, the result is the intended value or none.
 #[test]
-fn a_lost_mark_changes_no_value() {
+fn a_missing_character_never_changes_the_value() {
     let schemas = Schemas::read();
     let mut mended = 0;
     for (schema, value) in values() {
         for text in [value.to_string(), format!("{value:#}")] {
             for (at, _) in text.match_indices(['{', '}', '[', ']', ',', ':', '"', '\\']) {
                 let reply = format!("{}{}", &text[..at], &text[at + 1..]);
-                // Another valid reply, which nothing tells from a meant one.
+                // The reply is still valid, with another value.
                 if serde_json::from_str::<Value>(&reply).is_ok() {
                     continue;
                 }
@@ -101,7 +101,7 @@ fn a_lost_mark_changes_no_value() {
 }
 
 #[test]
-fn number_literals_stay_as_written() {
+fn number_literals_are_preserved() {
     let schema =
         Schema::new("S", json!({"type": "object", "additionalProperties": {"type": ["number", "null"]}})).unwrap();
     let reply =
@@ -112,7 +112,7 @@ fn number_literals_stay_as_written() {
 }
 
 #[test]
-fn each_change_is_named_and_what_fits_stays_as_it_is() {
+fn every_change_is_reported_and_matching_values_are_preserved() {
     let schemas = Schemas::read();
     for (schema, reply, expected) in [
         ("labels", "['a',]", vec![Change::Quotes, Change::TrailingComma]),
@@ -123,20 +123,20 @@ fn each_change_is_named_and_what_fits_stays_as_it_is() {
         ("scores", "{a: [1] /* x */}", vec![Change::UnquotedKey, Change::Comment, Change::ListToItem]),
         ("shapes", r#"[{"Kind": "Circle", "radius": 1}]"#, vec![Change::PropertyName, Change::EnumSpelling]),
     ] {
-        match recover(reply, schemas.of(schema)) {
+        match recover(reply, schemas.get(schema)) {
             Recovery::Repaired { changes, .. } => assert_eq!(changes, expected, "{reply}"),
             other => panic!("{other:?} from {reply}"),
         }
     }
-    // Written unlike anything this library writes.
+    // In a style that this library never writes.
     let reply = "{\"a\" :1.50 ,\n\t\"b\":2E1}";
-    assert_eq!(recover(&format!("Here: {reply}."), schemas.of("scores")), Recovery::Strict(reply.to_owned()));
-    // JSON that nothing makes fit is the model's own.
-    assert_eq!(recover("[true, 1]", schemas.of("scores")), Recovery::Strict("[true, 1]".to_owned()));
+    assert_eq!(recover(&format!("Here: {reply}."), schemas.get("scores")), Recovery::Strict(reply.to_owned()));
+    // JSON that cannot match is returned as the model wrote it.
+    assert_eq!(recover("[true, 1]", schemas.get("scores")), Recovery::Strict("[true, 1]".to_owned()));
 }
 
 #[test]
-fn of_a_union_the_only_branch_that_can_fit_is_taken() {
+fn a_union_takes_the_only_branch_that_can_match() {
     let union = |branches: Value| {
         Schema::new("S", json!({"type": "object", "properties": {"v": {"anyOf": branches}}})).unwrap()
     };
@@ -160,9 +160,9 @@ fn of_a_union_the_only_branch_that_can_fit_is_taken() {
     assert_eq!(recovered(&anything, "\"none\""), "as it was");
 }
 
-/// Quadratic time would be 10^10 steps a piece and more, which no test run survives.
+/// Quadratic time would take at least 10^10 steps per piece.
 #[test]
-fn megabytes_of_anything_take_linear_time() {
+fn megabytes_of_damage_take_linear_time() {
     let schemas = Schemas::read();
     let list_of_itself = json!({"$ref": "#/$defs/T", "$defs": {"T": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/T"}}, {"type": "integer"}]}}});
     let list_of_itself = Schema::new("S", list_of_itself).unwrap();
@@ -207,12 +207,12 @@ fn megabytes_of_anything_take_linear_time() {
         for reply in
             [piece.repeat(count), format!("[{}", piece.repeat(count)), format!("{{\"a\": \"{}", piece.repeat(count))]
         {
-            for schema in [schemas.of("tree"), &list_of_itself] {
+            for schema in [schemas.get("tree"), &list_of_itself] {
                 recover(&reply, schema);
             }
         }
     }
-    // A schema that reads each bracket in two ways, and a value that fits neither.
+    // A schema with two interpretations of each bracket, and a value that matches neither.
     let two_ways = json!({"$ref": "#/$defs/T", "$defs": {"T": {"anyOf": [
         {"type": "array", "items": {"$ref": "#/$defs/T"}, "maxItems": 9999}, {"type": "array", "items": {"$ref": "#/$defs/T"}}]}}});
     let two_ways = Schema::new("S", two_ways).unwrap();
@@ -222,25 +222,25 @@ fn megabytes_of_anything_take_linear_time() {
         assert_eq!(recover(&reply, &two_ways), Recovery::Strict(reply));
     }
     for piece in ["[", "{\"a\":"] {
-        assert_eq!(recover(&piece.repeat(1 << 20), schemas.of("labels")), Recovery::NoJson);
+        assert_eq!(recover(&piece.repeat(1 << 20), schemas.get("labels")), Recovery::NoJson);
     }
-    assert_eq!(recover(&"\"".repeat(1 << 20), schemas.of("labels")), Recovery::NoJson);
+    assert_eq!(recover(&"\"".repeat(1 << 20), schemas.get("labels")), Recovery::NoJson);
 }
 
 #[test]
-fn nesting_ends_where_readers_end() {
+fn nesting_is_limited_as_in_readers() {
     let schema = Schema::new("S", json!({})).unwrap();
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert_eq!(recover(&nested(127), &schema), Recovery::Strict(nested(127)));
     assert_eq!(recover(&nested(128), &schema), Recovery::NoJson);
     let tree = Schemas::read();
     let deep = "{label: 1, children: [".repeat(60) + &"]}".repeat(60);
-    assert!(matches!(recover(&deep, tree.of("tree")), Recovery::Repaired { .. }));
+    assert!(matches!(recover(&deep, tree.get("tree")), Recovery::Repaired { .. }));
 }
 
-/// Whatever the schema says, and however the value stands in the reply.
+/// For every schema, and in every position in the reply.
 #[test]
-fn valid_values_of_every_schema_stay_as_they_are() {
+fn valid_values_of_every_schema_are_preserved() {
     for fixture in crate::schema_fixtures::all() {
         let schema = Schema::new(&*fixture.name, fixture.schema.clone()).unwrap();
         for value in &fixture.valid {
@@ -248,7 +248,7 @@ fn valid_values_of_every_schema_stay_as_they_are() {
             let json = format!("{value:#}");
             let strict = Recovery::Strict(json.clone());
             assert_eq!(recover(&json, &schema), strict, "{}", fixture.name);
-            // A scalar between prose is no more than a word of it.
+            // A scalar in prose is only a word.
             if !value.is_array() && !value.is_object() {
                 continue;
             }
@@ -261,7 +261,7 @@ fn any_value() -> impl Strategy<Value = (String, Value)> {
     proptest::sample::select(values())
 }
 
-/// Text of what the reader looks for.
+/// Text with the characters that the parser looks for.
 fn any_noise() -> impl Strategy<Value = String> {
     let parts = [
         "{",
@@ -306,14 +306,14 @@ fn any_noise() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_fits_comes_back_as_it_is((schema, value) in any_value(), indent in any::<bool>()) {
+    fn matching_values_are_preserved((schema, value) in any_value(), indent in any::<bool>()) {
         let reply = if indent { format!("{value:#}") } else { value.to_string() };
-        prop_assert_eq!(recover(&reply, Schemas::read().of(&schema)), Recovery::Strict(reply));
+        prop_assert_eq!(recover(&reply, Schemas::read().get(&schema)), Recovery::Strict(reply));
     }
 
-    /// Any texts in any damage: quotes, brackets and line breaks of the content are not those of the syntax.
+    /// Quotes, brackets and line breaks of the content are not those of the syntax.
     #[test]
-    fn damage_is_undone_around_any_text(texts in proptest::collection::vec(any_noise(), 1..4), kind in 0..SYNTAX.len()) {
+    fn damage_is_repaired_around_any_text(texts in proptest::collection::vec(any_noise(), 1..4), kind in 0..SYNTAX.len()) {
         let schemas = Schemas::read();
         let ideas: Vec<Value> =
             texts.iter().map(|text| json!({"title": text, "description": "d", "key_features": []})).collect();
@@ -325,12 +325,12 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_without_panic(noise in any_noise(), text in ".*") {
+    fn no_text_panics(noise in any_noise(), text in ".*") {
         let schemas = Schemas::read();
         for reply in [&noise, &text] {
             for name in schemas.0.keys() {
-                if let Recovery::Strict(json) | Recovery::Repaired { json, .. } = recover(reply, schemas.of(name)) {
-                    // Half a surrogate pair is JSON, but no text.
+                if let Recovery::Strict(json) | Recovery::Repaired { json, .. } = recover(reply, schemas.get(name)) {
+                    // A lone surrogate is valid in JSON text, but not in a string.
                     prop_assert!(serde_json::from_str::<Value>(&json).is_ok() || json.contains("\\u"), "{}", json);
                 }
             }

@@ -1,4 +1,4 @@
-//! Replies to lowered schemas come back as values of the original, to the letter.
+//! Replies to lowered schemas are restored to the form of the original schema, byte for byte.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn openai(document: Value) -> Arc<Lowered> {
 }
 
 #[test]
-fn a_strict_reply_comes_back_as_a_value_of_the_original() {
+fn strict_replies_match_the_original_schema() {
     for fixture in all() {
         let lowered = openai(fixture.schema.clone());
         let document = lowered.document();
@@ -39,7 +39,7 @@ fn a_strict_reply_comes_back_as_a_value_of_the_original() {
 }
 
 #[test]
-fn a_reply_in_anthropics_form_comes_back_to_the_letter() {
+fn anthropic_replies_are_restored_unchanged() {
     for fixture in all() {
         let lowered = Schema::new("S", fixture.schema.clone()).unwrap().lower(Dialect::Anthropic);
         let document = lowered.document();
@@ -57,7 +57,7 @@ fn restore(lowered: &Lowered, text: &str) -> String {
 }
 
 #[test]
-fn dropped_members_take_their_comma_along() {
+fn a_removed_member_takes_its_comma_along() {
     let optional = json!({"type": "string"});
     let lowered = openai(json!({"type": "object", "properties": {"a": optional, "b": optional, "c": optional}}));
     for (reply, restored) in [
@@ -75,7 +75,7 @@ fn dropped_members_take_their_comma_along() {
 }
 
 #[test]
-fn literals_order_and_white_space_stay() {
+fn literals_order_and_white_space_are_preserved() {
     let lowered = openai(json!({
         "type": "array",
         "items": {"type": "object", "properties": {"z": {"type": "number"}, "n": {"type": "string"}, "a": {"type": "integer"}}},
@@ -85,12 +85,12 @@ fn literals_order_and_white_space_stay() {
         "{{\"value\": [ {{\"z\": 1.10, \"n\": null,\n \"a\": {big}}},{{\"a\":1E2,\"z\":-0.0,\"n\":\"\\u00e9\"}} ]}}"
     );
     let expected = format!("[ {{\"z\": 1.10,\n \"a\": {big}}},{{\"a\":1E2,\"z\":-0.0,\"n\":\"\\u00e9\"}} ]");
-    // The comma before the dropped member goes, the white space behind it stays.
+    // The comma before the removed member is removed, the white space after it is not.
     assert_eq!(restore(&lowered, &reply), expected);
 }
 
 #[test]
-fn nulls_that_mean_null_stay() {
+fn nulls_that_are_values_are_preserved() {
     let lowered = openai(json!({
         "type": "object",
         "properties": {
@@ -108,7 +108,7 @@ fn nulls_that_mean_null_stay() {
 }
 
 #[test]
-fn the_branch_the_value_fits_decides() {
+fn the_matching_branch_decides() {
     let lowered = openai(json!({"anyOf": [
         {"type": "object", "properties": {"kind": {"const": "a"}, "note": {"type": "string"}}, "required": ["kind"]},
         {"type": "object", "properties": {"kind": {"const": "b"}, "note": {"type": ["string", "null"]}}, "required": ["kind", "note"]},
@@ -118,7 +118,7 @@ fn the_branch_the_value_fits_decides() {
 }
 
 #[test]
-fn a_null_is_kept_where_a_branch_means_it() {
+fn a_null_is_kept_if_a_branch_accepts_it() {
     let lowered = openai(json!({"anyOf": [
         {"type": "object", "properties": {"a": {"type": "string", "pattern": "^x"}, "b": {"type": "integer"}}, "required": ["a"]},
         {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": ["integer", "null"]}}, "required": ["a", "b"]},
@@ -133,7 +133,7 @@ fn a_null_is_kept_where_a_branch_means_it() {
 }
 
 #[test]
-fn a_wrapper_is_undone_where_there_is_one() {
+fn a_wrapper_is_removed_if_present() {
     let list = openai(json!({"type": "array", "items": {"type": "integer"}}));
     assert_eq!(restore(&list, r#" {"value": [1, 2]} "#), "[1, 2]");
     assert_eq!(restore(&list, "[1, 2]"), "[1, 2]");
@@ -147,7 +147,7 @@ fn a_wrapper_is_undone_where_there_is_one() {
 }
 
 #[test]
-fn what_is_not_json_comes_back_as_it_is() {
+fn text_that_is_not_json_is_returned_unchanged() {
     let lowered = openai(json!({"type": "array", "items": {"type": "integer"}}));
     for text in ["", "{", r#"{"value": [1, 2"#, r#"{"value": [1,]}"#, r#"{"value": [1]} x"#, "text", r#"{"value": 01}"#]
     {
@@ -157,7 +157,7 @@ fn what_is_not_json_comes_back_as_it_is() {
     assert_eq!(restore(&lowered, &deep), deep);
 }
 
-/// Exponential time in the depth of the reply would not end.
+/// Exponential time in the depth of the reply would not finish.
 #[test]
 fn unions_of_unions_take_polynomial_time() {
     let branch = |name: &str| json!({"type": "object", "properties": {"child": {"$ref": "#/$defs/T"}, name: {"type": "string"}}, "required": [name]});
@@ -175,7 +175,7 @@ fn unions_of_unions_take_polynomial_time() {
     assert_eq!(restore(&lowered, &format!("{{\"value\":{reply}}}")), expected);
 }
 
-/// A tree of the fixture `recursive_tree`'s kind, as the original has it and as a strict reply writes it.
+/// A tree like that of the fixture `recursive_tree`: the original, and a strict reply.
 fn tree() -> impl Strategy<Value = (Value, Value)> {
     let leaf = ("\\PC{0,8}", any::<Option<i64>>()).prop_map(|(value, weight)| node(&value, weight, None));
     leaf.prop_recursive(6, 40, 4, |inner| {
@@ -218,7 +218,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn unwrapping_undoes_wrapping_to_the_byte(items in proptest::collection::vec(any_json(), 0..6), pretty: bool) {
+    fn unwrapping_restores_the_bytes(items in proptest::collection::vec(any_json(), 0..6), pretty: bool) {
         let lowered = openai(json!({"type": "array"}));
         let items = Value::from(items);
         let text = if pretty { format!("{items:#}") } else { items.to_string() };
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn dropping_undoes_filling_at_any_depth((original, strict) in tree()) {
+    fn removing_nulls_restores_values_at_any_depth((original, strict) in tree()) {
         let lowered = openai(json!({
             "$ref": "#/$defs/Node",
             "$defs": {"Node": {

@@ -1,4 +1,4 @@
-//! The rules of every dialect, written down anew from the providers' documentation, and a judge that keeps to them.
+//! The rules of every dialect, transcribed from the providers' documentation, and their checks.
 
 use madspark::schema::{Dialect, Schema};
 use serde_json::{Map, Value, json};
@@ -10,10 +10,10 @@ use crate::schema_strict::as_strict;
 
 type Node = Map<String, Value>;
 
-/// Fails where a dialect of `schema` breaks its provider's rules, or does not take one of `values` as a model bound to it
-/// writes that, or does not bring it back.
+/// Panics if a dialect of `schema` breaks its provider's rules, rejects a value as a model constrained by it writes
+/// that, or does not restore the value.
 pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
-    let [ollama, gemini, older, openai, anthropic, told] = [
+    let [ollama, gemini, older, openai, anthropic, prompted] = [
         Dialect::Ollama,
         Dialect::Gemini,
         Dialect::GeminiOlder,
@@ -27,19 +27,19 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
     check_gemini_older(name, older.document(), older.is_strict());
     check_openai(name, openai.document(), openai.is_strict());
     check_anthropic(name, anthropic.document(), anthropic.is_strict());
-    check_openai(name, told.document(), told.is_strict());
-    let [of_ollama, of_gemini, of_openai, of_anthropic, of_told] =
-        [&ollama, &gemini, &openai, &anthropic, &told].map(|lowered| Judge::of(name, lowered.document()));
-    let of_older = older.is_strict().then(|| Judge::of(name, &without_flag(older.document())));
+    check_openai(name, prompted.document(), prompted.is_strict());
+    let [of_ollama, of_gemini, of_openai, of_anthropic, of_prompted] =
+        [&ollama, &gemini, &openai, &anthropic, &prompted].map(|lowered| Validator::of(name, lowered.document()));
+    let of_older = older.is_strict().then(|| Validator::of(name, &without_flag(older.document())));
     for value in values {
         assert_valid(name, schema.document(), value);
-        for judge in [&of_ollama, &of_gemini].into_iter().chain(&of_older) {
-            judge.assert_valid(value);
+        for validator in [&of_ollama, &of_gemini].into_iter().chain(&of_older) {
+            validator.assert_valid(value);
         }
         let wrapped = json!({ "value": value });
-        let reply = if of_told.validator.is_valid(value) { value } else { &wrapped };
-        for (lowered, judge) in [(&anthropic, &of_anthropic), (&told, &of_told)] {
-            judge.assert_valid(reply);
+        let reply = if of_prompted.validator.is_valid(value) { value } else { &wrapped };
+        for (lowered, validator) in [(&anthropic, &of_anthropic), (&prompted, &of_prompted)] {
+            validator.assert_valid(reply);
             assert_eq!(lowered.restore(reply.to_string()), value.to_string(), "{name}");
         }
         let held = if openai.is_strict() {
@@ -56,13 +56,13 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
 }
 
 /// An independent validator of one document.
-struct Judge<'n> {
+struct Validator<'n> {
     name: &'n str,
     document: Value,
     validator: jsonschema::Validator,
 }
 
-impl<'n> Judge<'n> {
+impl<'n> Validator<'n> {
     fn of(name: &'n str, document: &Value) -> Self {
         let validator =
             jsonschema::validator_for(document).unwrap_or_else(|error| panic!("{name}: {error}\n{document:#}"));
@@ -77,7 +77,7 @@ impl<'n> Judge<'n> {
     }
 }
 
-/// Every schema inside `document`, with its path. Knows which keywords hold schemas, and nothing of the lowering.
+/// Returns every schema inside `document`, with its path.
 fn nodes(document: &Value) -> Vec<(String, &Node)> {
     fn walk<'v>(path: &str, schema: &'v Value, found: &mut Vec<(String, &'v Node)>) {
         let node = schema.as_object().unwrap_or_else(|| panic!("{path} is no object: {schema}"));
@@ -115,7 +115,7 @@ fn members(node: &Node) -> Vec<&str> {
     node["properties"].as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// What every dialect keeps to: no keywords but those that all take, and `more`.
+/// Checks that all keywords are supported by every dialect, or are in `more`.
 fn check_common(name: &str, document: &Value, more: &[&str]) {
     const SHARED: [&str; 7] = ["type", "description", "properties", "required", "items", "enum", "anyOf"];
     const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "null", "array", "object"];
@@ -145,7 +145,7 @@ fn check_typed(name: &str, document: &Value) {
     }
 }
 
-/// The definitions that `schema` refers to, over other definitions too.
+/// Returns the definitions that `schema` refers to, directly or not.
 fn reached<'v>(document: &'v Value, schema: &'v Value) -> Vec<&'v str> {
     let mut found: Vec<&str> = Vec::new();
     let mut left = vec![schema];
@@ -161,7 +161,7 @@ fn reached<'v>(document: &'v Value, schema: &'v Value) -> Vec<&'v str> {
     found
 }
 
-/// What Ollama and Gemini take beside what all do.
+/// Keywords that Ollama and Gemini support as well.
 const BOUNDED: [&str; 8] =
     ["additionalProperties", "prefixItems", "minItems", "maxItems", "minimum", "maximum", "format", "$ref"];
 
@@ -218,8 +218,8 @@ fn check_gemini(name: &str, document: &Value) {
     }
 }
 
-fn check_gemini_older(name: &str, document: &Value, sayable: bool) {
-    if !sayable {
+fn check_gemini_older(name: &str, document: &Value, strict: bool) {
+    if !strict {
         return;
     }
     check_common(name, document, &["nullable", "propertyOrdering"]);
@@ -245,7 +245,7 @@ fn check_gemini_older(name: &str, document: &Value, sayable: bool) {
     }
 }
 
-/// What a grammar needs that knows each object's members: `OpenAI`'s strict mode and Anthropic's.
+/// Checks the rules of grammars with closed objects: `OpenAI`'s strict mode and Anthropic's.
 fn check_closed(name: &str, document: &Value) {
     for (path, node) in nodes(document) {
         if node.contains_key("$ref") {
@@ -283,8 +283,8 @@ fn check_openai(name: &str, document: &Value, strict: bool) {
     }
 }
 
-fn check_anthropic(name: &str, document: &Value, sendable: bool) {
-    if !sendable {
+fn check_anthropic(name: &str, document: &Value, strict: bool) {
+    if !strict {
         return;
     }
     let keywords = ["additionalProperties", "minItems", "format", "$ref"];

@@ -1,9 +1,9 @@
-//! A model bound to a strict schema, without the model.
+//! Simulates a model that is constrained by a strict schema.
 
 use serde_json::{Map, Value, json};
 
-/// What a model bound to the strict `schema` writes for `value`: every property there, the absent ones as null.
-/// Reads the lowered document alone.
+/// Returns what a model constrained by the strict `schema` writes for `value`: every property, with null for absent
+/// ones. Reads only the lowered document.
 pub(crate) fn as_strict(document: &Value, schema: &Value, value: &Value) -> Option<Value> {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         return as_strict(document, document.pointer(&reference[1..]).unwrap(), value);

@@ -1,8 +1,8 @@
-//! A writer of almost-JSON, with one knob for each habit of a model.
+//! Writes almost-JSON, with one option per habit of models.
 
 use serde_json::Value;
 
-/// A way of writing a value.
+/// A style of writing a value.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each habit")]
 pub(crate) struct Style {
@@ -13,7 +13,7 @@ pub(crate) struct Style {
     pub(crate) member_comma: &'static str,
     pub(crate) item_comma: &'static str,
     pub(crate) colon: &'static str,
-    /// Behind the opening bracket of an object.
+    /// After the opening bracket of an object.
     pub(crate) comment: &'static str,
     pub(crate) python: bool,
     pub(crate) nan: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Style {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Quote {
     Double,
-    /// As Python's `repr`: double where the text holds a single one.
+    /// Like Python's `repr`: double quotes if the text has a single one.
     Repr,
     Single,
     Typographic,

@@ -1,4 +1,4 @@
-"""Two hundred models with their schemas and values; run it to write them down for the tests of the core."""
+"""Two hundred models with their schemas and valid values. Run this module to write the fixture of the core's tests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from models_made import made
-from models_written import WRITTEN
+from models_generated import generated
+from models_handwritten import HANDWRITTEN
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,12 +18,12 @@ FIXTURE = Path(__file__).parent.parent / "core" / "fixtures" / "models.jsonl"
 
 
 def models() -> list[tuple[type[BaseModel], list[Any]]]:
-    """Every model, with JSON values that are valid for it: as written down, and as its instances dump them."""
-    return [(model, _with_dumps(model, values)) for model, values in [*WRITTEN, *made()]]
+    """Return every model with valid JSON values: the listed ones, and their dumps by pydantic."""
+    return [(model, _with_dumps(model, values)) for model, values in [*HANDWRITTEN, *generated()]]
 
 
 def lines() -> list[str]:
-    """The fixture: the version of pydantic that wrote the schemas, then one model a line."""
+    """Return the lines of the fixture: the version of pydantic that generated the schemas, then one model per line."""
     written: list[dict[str, Any]] = [{"pydantic": pydantic.VERSION}]
     for model, values in models():
         schema = model.model_json_schema(mode="validation")

@@ -1,4 +1,4 @@
-"""What users complain about in structured output; named by the number of the pain, see test_pains_router.py."""
+"""Known problems of structured output in other libraries, by the number in test_pains_router.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested type."""
 
     title: Annotated[str, Field(min_length=1, max_length=40, pattern="^[A-Z]")]
 
@@ -36,14 +36,14 @@ def complaint(message: str) -> str:
 
 
 def form_of(body: dict[str, Any]) -> str:
-    """In which form a request of Gemini's carries its schema."""
+    """Return the form in which a Gemini request includes the schema."""
     config = body["generationConfig"]
     names = [name for name in ("responseJsonSchema", "responseSchema") if name in config]
-    return names[0] if names else "told"
+    return names[0] if names else "prompt"
 
 
-@pytest.mark.parametrize(("rejected", "taken"), [(1, "responseSchema"), (2, "told")])
-def test_pain_29_a_rejected_schema_is_sent_in_a_simpler_form_from_then_on(
+@pytest.mark.parametrize(("rejected", "taken"), [(1, "responseSchema"), (2, "prompt")])
+def test_pain_29_after_a_rejection_schemas_are_sent_in_a_simpler_form(
     rejected: int, taken: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     for name in ["responseJsonSchema", "responseSchema"][:rejected]:
@@ -53,13 +53,13 @@ def test_pain_29_a_rejected_schema_is_sent_in_a_simpler_form_from_then_on(
     choices = {"primary_provider": "gemini", "fallback_enabled": True}
     idea, response = madspark_router(**choices).generate_structured("Name an idea.", Idea)
     assert idea.title
-    # The same target mends it: nobody else is asked.
+    # The same target retries; no fallback is used.
     assert asked(madspark_simulator) == ["gemini"] * (rejected + 1)
     forms = [form_of(request.json) for request in questions(madspark_simulator)]
-    assert forms == ["responseJsonSchema", "responseSchema", "told"][: rejected + 1]
+    assert forms == ["responseJsonSchema", "responseSchema", "prompt"][: rejected + 1]
     assert forms[-1] == taken
     assert [attempt.error for attempt in response.attempts] == ["schema_rejected"] * rejected + [None]
-    # Another router of the same key and model begins there.
+    # Another router with the same key and model starts with that form.
     madspark_simulator.clear()
     madspark_router(**choices).generate_structured("Name an idea.", Idea)
     assert [form_of(request.json) for request in questions(madspark_simulator)] == [taken]
@@ -69,7 +69,7 @@ def test_pain_29_a_rejected_schema_is_sent_in_a_simpler_form_from_then_on(
     assert form_of(questions(madspark_simulator)[0].json) == "responseJsonSchema"
 
 
-def test_pain_29_no_node_goes_without_a_type(
+def test_pain_29_every_node_has_a_type(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     class Loose(BaseModel):
@@ -93,7 +93,7 @@ def test_pain_29_no_node_goes_without_a_type(
         assert "$ref" not in json.dumps(older)
 
 
-def test_pain_30_thoughts_that_eat_the_answer_are_cut_once(
+def test_pain_30_reasoning_that_uses_up_the_output_is_disabled_once(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", thinking_tokens=400)
@@ -107,7 +107,7 @@ def test_pain_30_thoughts_that_eat_the_answer_are_cut_once(
     cut, answered = response.attempts
     assert (cut.error, cut.usage["reasoning"]) == ("thinking_truncated", 400)
     assert (answered.error, answered.usage["reasoning"]) == (None, 0)
-    # Where fewer thoughts do not help, somebody else is asked.
+    # If less reasoning does not help, the fallback is used.
     madspark_simulator.clear()
     madspark_simulator.clear_rules()
     counts = {"promptTokenCount": 9, "candidatesTokenCount": 1, "thoughtsTokenCount": 400, "totalTokenCount": 410}
@@ -130,7 +130,7 @@ def test_pain_30_thoughts_that_eat_the_answer_are_cut_once(
     ids=str,
 )
 @pytest.mark.parametrize("structured", [False, True])
-def test_pain_30_a_stop_without_text_is_no_answer(
+def test_pain_30_a_stop_without_text_is_an_error(
     candidate: dict[str, Any],
     structured: bool,
     madspark_router: Callable[..., LLMRouter],
@@ -147,7 +147,7 @@ def test_pain_30_a_stop_without_text_is_no_answer(
 
 
 def quota(name: str, delay: str) -> dict[str, Any]:
-    """Google's 429."""
+    """Return the body of Google's 429."""
     violation = {"quotaMetric": "generate_content_free_tier_requests", "quotaId": name, "quotaValue": "20"}
     return {
         "error": {
@@ -166,24 +166,24 @@ DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
 
 
-def test_pain_31_a_quota_of_the_day_benches_its_key_alone(
+def test_pain_31_an_exhausted_daily_quota_affects_only_its_key(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=quota(DAY, "0.01s"))
     choices = {"primary_provider": "gemini", "fallback_enabled": True}
     _, response = madspark_router(**choices).generate("one")
     assert [attempt.error for attempt in response.attempts] == ["daily_quota", None]
-    # What it says of seconds is about its limit per minute: it is not asked again.
+    # The delay in seconds is about the limit per minute, so the target is not retried.
     _, response = madspark_router(**choices).generate("two")
     assert asked(madspark_simulator) == ["gemini", "ollama", "ollama"]
     assert [attempt.error for attempt in response.attempts] == ["cooldown", None]
-    for other in ({"gemini_api_key": "the-key-of-somebody-else"}, {"gemini_model": "gemini-2.5-flash"}):
+    for other in ({"gemini_api_key": "another-key"}, {"gemini_model": "gemini-2.5-flash"}):
         madspark_simulator.clear()
         madspark_router(**choices, **other).generate("three")
         assert asked(madspark_simulator) == ["gemini", "ollama"]
 
 
-def test_pain_31_the_error_tells_when_the_day_is_over(
+def test_pain_31_the_error_reports_when_the_quota_resets(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=quota(DAY, "0.01s"))
@@ -193,7 +193,7 @@ def test_pain_31_the_error_tells_when_the_day_is_over(
     assert caught.value.ready_in["gemini"] > 0.01
 
 
-def test_pain_31_a_delay_in_the_body_is_waited_for(
+def test_pain_31_a_retry_delay_in_the_body_is_respected(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=quota(MINUTE, "0.15s"), times=1)
@@ -205,7 +205,7 @@ def test_pain_31_a_delay_in_the_body_is_waited_for(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_pain_32_a_schema_goes_without_think(
+def test_pain_32_a_schema_is_sent_without_think(
     streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
@@ -219,7 +219,7 @@ def test_pain_32_a_schema_goes_without_think(
     assert request.json["format"]["properties"]["title"]["type"] == "string"
 
 
-def test_pain_32_a_schema_that_was_ignored_is_noticed(
+def test_pain_32_an_ignored_schema_is_detected(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     thoughts = "Let me think about gardens, there are so many."
@@ -231,7 +231,7 @@ def test_pain_32_a_schema_that_was_ignored_is_noticed(
     assert thoughts in questions(madspark_simulator)[1].body.decode()
 
 
-def test_pain_33_ollama_gets_no_grammar_that_breaks_it(
+def test_pain_33_ollama_receives_only_supported_keywords(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     too_long = {"idea": {"title": "A" * 60}, "twins": []}
@@ -242,12 +242,12 @@ def test_pain_33_ollama_gets_no_grammar_that_breaks_it(
     first, _ = questions(madspark_simulator)
     grammar = json.dumps(first.json["format"])
     assert not [word for word in ("$ref", "maxLength", "minLength", "pattern") if f'"{word}"' in grammar]
-    # What the grammar cannot say is judged here, and told to the model that broke it.
+    # Constraints beyond the grammar are validated here, and the repair request includes the error.
     assert response.attempts[0].error == "invalid_output"
     assert "at most 40 characters" in (response.attempts[0].message or "")
 
 
-def test_pain_33_a_grammar_that_ollama_cannot_make_is_not_asked_for_again(
+def test_pain_33_a_grammar_that_failed_is_not_requested_again(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", contains='"format":{', status=500, body={"error": "invalid JSON schema in format"})
@@ -260,7 +260,7 @@ def test_pain_33_a_grammar_that_ollama_cannot_make_is_not_asked_for_again(
     assert asked(madspark_simulator) == ["ollama"] * 3
 
 
-def test_pain_34_what_a_cloud_model_ignores_is_sent_back(
+def test_pain_34_a_cloud_model_that_ignores_the_schema_is_asked_to_repair_its_reply(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", text="Sure! Roof gardens.", times=1)
@@ -275,7 +275,7 @@ def test_pain_34_what_a_cloud_model_ignores_is_sent_back(
 
 @pytest.mark.parametrize("reply", [{"unexpected": 1}, [], {"title": None}, {"title": "lower case"}], ids=str)
 @pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
-def test_pain_35_a_schema_that_was_ignored_is_a_failure_of_its_own(
+def test_pain_35_an_ignored_schema_has_its_own_error_class(
     provider: str, reply: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, json=reply)
@@ -284,8 +284,8 @@ def test_pain_35_a_schema_that_was_ignored_is_a_failure_of_its_own(
     other = "gemini" if provider == "ollama" else "ollama"
     assert asked(madspark_simulator) == [provider, provider, other]
     assert [attempt.error for attempt in response.attempts] == ["invalid_output", "invalid_output", None]
-    told = router.get_metrics()["providers"][provider]
-    assert (told["failures"], told["repairs"]) == ({"invalid_output": 2}, 1)
+    provider_metrics = router.get_metrics()["providers"][provider]
+    assert (provider_metrics["failures"], provider_metrics["repairs"]) == ({"invalid_output": 2}, 1)
     madspark_simulator.on(json=reply)
     with pytest.raises(AllProvidersFailedError) as caught:
         router.generate_structured("Name an idea.", Idea)

@@ -1,4 +1,4 @@
-"""Every shape of pydantic model comes back as an instance, through every protocol."""
+"""Replies become instances of every kind of pydantic model, through every protocol."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WithDefaults(BaseModel):
 
 
 class OldOptional(BaseModel):
-    note: Optional[str]  # noqa: UP045  # the spelling is what is tested
+    note: Optional[str]  # noqa: UP045  # the spelling is under test
     either: Union[int, str]  # noqa: UP007
 
 
@@ -82,7 +82,7 @@ class Square(BaseModel):
     side: float = Field(gt=0)
 
 
-class AnyShape(RootModel[Circle | Square]):
+class AnyFigure(RootModel[Circle | Square]):
     pass
 
 
@@ -166,7 +166,7 @@ MODELS: list[type[BaseModel]] = [
     Mapping,
     Steps,
     Scalar,
-    AnyShape,
+    AnyFigure,
     Discriminated,
     Moments,
     Tree,
@@ -182,13 +182,13 @@ MODELS: list[type[BaseModel]] = [
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_an_instance_comes_back_at_the_first_attempt(
+def test_the_first_reply_becomes_an_instance(
     model: type[BaseModel], provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
     value, response = router.generate_structured("Two ideas for cooler cities", model)
     assert type(value) is model
-    # The text is the JSON that pydantic took, whatever the form the provider was asked for.
+    # The text is the JSON that pydantic validated, independent of the form that was sent to the provider.
     assert model.model_validate_json(response.text) == value
     (request,) = madspark_simulator.requests
     assert request.schema is not None
@@ -197,7 +197,7 @@ def test_an_instance_comes_back_at_the_first_attempt(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("model", [Nested, WithDefaults, Choices, Moments, Aliased, Documented])
-def test_fields_are_asked_for_in_the_order_of_the_class(
+def test_fields_are_sent_in_the_order_of_the_class(
     model: type[BaseModel], provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider=provider).generate_structured("Two ideas", model)
@@ -207,10 +207,10 @@ def test_fields_are_asked_for_in_the_order_of_the_class(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_limits_hold_whether_or_not_the_protocol_can_carry_them(
+def test_constraints_are_enforced_even_without_a_keyword(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    """What a provider's dialect has no keyword for is told in words, and pydantic judges it all the same."""
+    """Constraints without a keyword in the dialect go into the description, and pydantic validates them."""
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
     madspark_simulator.on(contains="fitting", json=FITTING)
     value, _ = router.generate_structured("a fitting one", Constrained)
@@ -236,7 +236,7 @@ def test_a_uuid(provider: str, madspark_router: Callable[..., LLMRouter], madspa
     assert "uuid" in str(madspark_simulator.requests[0].schema)
 
 
-async def test_the_mock_answers_every_shape_too(madspark_router: Callable[..., LLMRouter]) -> None:
+async def test_the_mock_provider_supports_every_model(madspark_router: Callable[..., LLMRouter]) -> None:
     router = madspark_router(primary_provider="mock")
     for model in MODELS:
         assert type((await router.agenerate_structured("Two ideas", model))[0]) is model

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_lose_nothing_but_zeros() {
+    fn integers_lose_only_trailing_zeros() {
         assert_eq!(integer("8.0"), Some("8"));
         assert_eq!(integer("12345678901234567890.00"), Some("12345678901234567890"));
         assert_eq!(integer("8.01"), None);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_meet_across_case_and_spacing() {
+    fn spellings_ignore_case_and_spacing() {
         assert_eq!(letters("novelty_score"), letters("Novelty Score"));
         assert_eq!(letters("novelty-score"), letters("noveltyScore"));
         assert_ne!(letters("score1"), letters("score_2"));

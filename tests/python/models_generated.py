@@ -1,4 +1,4 @@
-"""Models made at random from a fixed seed, every feature within every other, each with JSON values valid for it."""
+"""Random models from a fixed seed, with every feature inside every other, each with valid JSON values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, RootModel, create_model
 
-from models_written import Colour, Level, Mixed, Step
+from models_handwritten import Colour, Level, Mixed, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,24 +21,24 @@ SEED = 47
 
 
 PARTS = 12
-"""So many of the first models are parts of later ones."""
+"""The number of models that may be parts of later ones."""
 
 
 def of(generic: Any, *arguments: Any) -> Any:
-    """`generic[arguments]`, of types that are only known when this runs."""
+    """Return `generic[arguments]`, for types that are only known at run time."""
     return generic[arguments]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A type, and a maker of JSON values for it."""
+    """A type, and a generator of JSON values for it."""
 
     annotation: Any
     value: Callable[[], Any]
 
 
-class Maker(random.Random):
-    """Makes types and models that hold one another."""
+class Generator(random.Random):
+    """Generates types and models that contain one another."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -54,7 +54,7 @@ class Maker(random.Random):
         return [value() for _ in range(self.randint(least, least + 2))]
 
     def scalar(self) -> Kind:
-        """A type without parts."""
+        """Return a type without parts."""
         return self.choice(
             [
                 Kind(str, self.word),
@@ -80,7 +80,7 @@ class Maker(random.Random):
         )
 
     def kind(self, depth: int = 2) -> Kind:
-        """A type, a scalar or one with parts."""
+        """Return a scalar type or one with parts."""
         if not depth or self.random() < 0.35:
             return self.scalar()
         inner = self.kind(depth - 1)
@@ -106,7 +106,7 @@ class Maker(random.Random):
         )
 
     def fields(self, recursive: str | None) -> tuple[dict[str, Any], Callable[[], dict[str, Any]]]:
-        """Members of a model, some of them optional, and a maker of their values."""
+        """Return the fields of a model, some of them optional, and a generator of their values."""
         kinds = {f"{self.choice('abc')}_{number}": self.kind() for number in range(self.randint(1, 6))}
         optional = {name for name in kinds if self.random() < 0.35}
         fields: dict[str, Any] = {}
@@ -124,7 +124,7 @@ class Maker(random.Random):
         return fields, value
 
     def model(self, number: int) -> Kind:
-        """A model, a recursive one, or a root model."""
+        """Return a model, a recursive model, or a root model."""
         name = f"Made{number}"
         form = self.choice(["plain", "plain", "plain", "recursive", "root", "closed"])
         if form == "root":
@@ -139,9 +139,9 @@ class Maker(random.Random):
         return Kind(model, value)
 
 
-def made() -> list[tuple[type[BaseModel], list[Any]]]:
-    """All of them, the same each time."""
-    maker = Maker(SEED)
+def generated() -> list[tuple[type[BaseModel], list[Any]]]:
+    """Return all generated models, the same in each run."""
+    maker = Generator(SEED)
     cases: list[tuple[type[BaseModel], list[Any]]] = []
     for number in range(COUNT):
         kind = maker.model(number)

@@ -1,4 +1,4 @@
-"""Models that schemas are known to go wrong with, each with JSON values that are valid for it."""
+"""Models with features that schemas often get wrong, each with valid JSON values."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ class Bounds(BaseModel):
     j: float = Field(ge=-1e300, le=1e300)
 
 
-# Dictionaries, tuples and what is free.
+# Dictionaries, tuples and values of any type.
 
 
 class Dicts(BaseModel):
@@ -469,7 +469,7 @@ MOMENTS = {
 
 ANYTHING: list[Any] = [None, 1, "a", [1, [2]], {"a": {"b": []}}]
 
-WRITTEN: list[tuple[type[BaseModel], list[Any]]] = [
+HANDWRITTEN: list[tuple[type[BaseModel], list[Any]]] = [
     (Tree, [{"name": "a"}, {"name": "a", "children": [{"name": "b", "children": [{"name": "c", "children": []}]}]}]),
     (RequiredTree, [{"name": "a", "children": []}, {"name": "a", "children": [{"name": "b", "children": []}]}]),
     (Linked, [{"value": 1}, {"value": 1, "next": {"value": 2, "next": {"value": 3, "next": None}}}]),
