@@ -182,12 +182,12 @@ impl Node {
 
     /// Returns an enumeration of those `values` that are of one of `types`; `None` if no value is.
     pub(super) fn one_of(values: &[Value], types: Option<&Value>) -> Option<Self> {
-        let fits = |value: &&Value| match types {
+        let has_type = |value: &&Value| match types {
             None => true,
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(|name| is_of_type(value, name)),
             Some(name) => name.as_str().is_some_and(|name| is_of_type(value, name)),
         };
-        let values: Vec<Value> = values.iter().filter(fits).cloned().collect();
+        let values: Vec<Value> = values.iter().filter(has_type).cloned().collect();
         match values.as_slice() {
             [] => None,
             [Value::Null] => Some(Self::new(NodeKind::Null)),

@@ -174,8 +174,8 @@ pub(crate) const TYPES: [Kind; 16] = [
 /// Damage that loses part of the value, or makes it ambiguous.
 pub(crate) const LOSSES: [Kind; 8] = [
     ("cut in a key", |value| cut(value, |text| text.rfind("\":").filter(|at| *at > 2 && !text[..*at].ends_with('"')))),
-    ("cut behind a colon", |value| cut(value, |text| text.rfind("\": ").map(|at| at + 2))),
-    ("cut behind a comma", |value| cut(value, |text| text.rfind(", ").map(|at| at + 1))),
+    ("cut after a colon", |value| cut(value, |text| text.rfind("\": ").map(|at| at + 2))),
+    ("cut after a comma", |value| cut(value, |text| text.rfind(", ").map(|at| at + 1))),
     ("cut at a third", |value| cut(value, |text| inside_text(text, text.len() / 3))),
     ("cut at two thirds in a fence", |value| {
         cut(value, |text| inside_text(text, 2 * text.len() / 3)).map(|text| format!("```json\n{text}"))
@@ -200,9 +200,9 @@ pub(crate) const LOSSES: [Kind; 8] = [
     }),
 ];
 
-fn cut(value: &Value, place: impl Fn(&str) -> Option<usize>) -> Option<String> {
+fn cut(value: &Value, position: impl Fn(&str) -> Option<usize>) -> Option<String> {
     let text = PLAIN.write(value);
-    let at = place(&text)?;
+    let at = position(&text)?;
     Some(text[..at].to_owned())
 }
 

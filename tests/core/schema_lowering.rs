@@ -94,7 +94,7 @@ fn invalid_values_stay_invalid_after_lowering() {
         for document in
             [&fixture.schema, schema.lower(Dialect::Ollama).document(), schema.lower(Dialect::Gemini).document()]
         {
-            assert!(!jsonschema::is_valid(document, &value), "{name}: {value} fits {document:#}");
+            assert!(!jsonschema::is_valid(document, &value), "{name}: {value} matches {document:#}");
         }
     }
 }
@@ -232,7 +232,7 @@ fn schemas_beyond_the_older_gemini_subset_are_not_strict() {
     let of = |property: Value| json!({"type": "object", "properties": {"a": property}});
     assert!(strict(of(json!({"type": "array", "items": {"type": "string"}}))));
     assert!(!strict(of(json!({}))), "a value of any type");
-    assert!(!strict(of(json!({"type": "object", "additionalProperties": {"type": "string"}}))), "free keys");
+    assert!(!strict(of(json!({"type": "object", "additionalProperties": {"type": "string"}}))), "arbitrary keys");
     assert!(!strict(of(json!({"type": "object", "properties": {}, "additionalProperties": false}))), "no members");
     assert!(!strict(json!({"$ref": "#/$defs/T", "$defs": {"T": of(json!({"$ref": "#/$defs/T"}))}})), "recursion");
     let doubling: Map<String, Value> = (0..40)
@@ -354,7 +354,7 @@ fn schemas_beyond_the_anthropic_subset_are_not_strict() {
     });
     assert!(!strict(tree), "recursion");
     assert!(!strict(of(json!({"any": {}}), json!(["any"]))), "a value of any type");
-    assert!(!strict(json!({"type": "object", "additionalProperties": {"type": "string"}})), "free keys");
+    assert!(!strict(json!({"type": "object", "additionalProperties": {"type": "string"}})), "arbitrary keys");
     assert!(!strict(of(json!({"one": {"enum": [[1]]}}), json!([]))), "an enumeration of lists");
 }
 
@@ -378,7 +378,7 @@ fn properties_keep_their_order() {
 
 #[test]
 fn invalid_schemas_are_rejected_with_their_location() {
-    let refused = |document: Value| -> Error { Schema::new("S", document).unwrap_err() };
+    let rejected = |document: Value| -> Error { Schema::new("S", document).unwrap_err() };
     for (document, part) in [
         (json!([1]), "must be a JSON object"),
         (json!(true), "must be a JSON object"),
@@ -397,7 +397,7 @@ fn invalid_schemas_are_rejected_with_their_location() {
         (json!({"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/A"}]}}}), "itself"),
         (json!({"allOf": [{"type": "string"}, {"type": "integer"}]}), "no value"),
     ] {
-        let error = refused(document.clone());
+        let error = rejected(document.clone());
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{document}");
         assert!(error.message().contains(part), "{document}: {error}");
     }
@@ -408,13 +408,13 @@ fn invalid_schemas_are_rejected_with_their_location() {
         })
         .collect();
     assert!(
-        refused(json!({"$ref": "#/$defs/L0", "minProperties": 1, "$defs": explosive})).message().contains("too large")
+        rejected(json!({"$ref": "#/$defs/L0", "minProperties": 1, "$defs": explosive})).message().contains("too large")
     );
     let mut deep = json!({"type": "string"});
     for _ in 0..200 {
         deep = json!({"type": "array", "items": deep});
     }
-    assert!(refused(deep).message().contains("deep"));
+    assert!(rejected(deep).message().contains("deep"));
 }
 
 #[test]

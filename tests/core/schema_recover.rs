@@ -81,7 +81,7 @@ fn truncation_is_always_reported() {
 #[test]
 fn a_missing_character_never_changes_the_value() {
     let schemas = Schemas::read();
-    let mut mended = 0;
+    let mut repaired = 0;
     for (schema, value) in values() {
         for text in [value.to_string(), format!("{value:#}")] {
             for (at, _) in text.match_indices(['{', '}', '[', ']', ',', ':', '"', '\\']) {
@@ -92,12 +92,12 @@ fn a_missing_character_never_changes_the_value() {
                 }
                 if let Outcome::Value(other) = schemas.outcome(&schema, &reply) {
                     assert!(is_same(&other, &value), "{reply}\nbecame {other}");
-                    mended += 1;
+                    repaired += 1;
                 }
             }
         }
     }
-    assert!(mended > 500, "{mended}");
+    assert!(repaired > 500, "{repaired}");
 }
 
 #[test]

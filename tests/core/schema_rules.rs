@@ -44,7 +44,7 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
         }
         let held = if openai.is_strict() {
             let document = openai.document();
-            as_strict(document, document, reply).unwrap_or_else(|| panic!("{name}: {reply} fits no {document:#}"))
+            as_strict(document, document, reply).unwrap_or_else(|| panic!("{name}: {reply} matches no {document:#}"))
         } else {
             reply.clone()
         };
@@ -128,7 +128,7 @@ fn check_common(name: &str, document: &Value, more: &[&str]) {
         assert!(types(node).iter().all(|name| TYPES.contains(name)), "{name}: type at {path}");
         if let Some(reference) = node.get("$ref") {
             let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
-            assert!(document.pointer(pointer).is_some(), "{name}: {reference} leads nowhere at {path}");
+            assert!(document.pointer(pointer).is_some(), "{name}: {reference} does not exist at {path}");
             assert!(path != "#", "{name}: a reference at the root");
         }
         for required in strings(node.get("required")) {

@@ -73,8 +73,8 @@ fn enumerated<'t>(json: &Json<'t>, values: &[Value], changes: &mut Changes) -> O
     .into_iter()
     .find_map(|(literal, change)| literal.map(|literal| (literal, change)))?;
     changes.note(change);
-    let meant: Value = serde_json::from_str(&literal).ok()?;
-    values.contains(&meant).then(|| Json::Scalar(literal.into()))
+    let value: Value = serde_json::from_str(&literal).ok()?;
+    values.contains(&value).then(|| Json::Scalar(literal.into()))
 }
 
 /// Returns the words of a text in lower case, joined by `_`.

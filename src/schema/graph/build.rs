@@ -66,7 +66,7 @@ impl Graph {
                     NodeKind::Ref(id) if *id == start => {
                         let name = &self.definitions[start].name;
                         return Err(Error::invalid_input(format!(
-                            "invalid JSON Schema: {name:?} refers to itself alone"
+                            "invalid JSON Schema: {name:?} consists only of references to itself"
                         )));
                     }
                     NodeKind::Ref(id) if !std::mem::replace(&mut seen[*id], true) => {
@@ -101,7 +101,7 @@ pub(super) struct GraphBuilder<'a> {
 
 impl GraphBuilder<'_> {
     fn required_node(&mut self, schema: &Value, path: &str, depth: usize) -> Result<Node> {
-        self.node(schema, path, depth)?.ok_or_else(|| invalid(path, "no value fits this schema"))
+        self.node(schema, path, depth)?.ok_or_else(|| invalid(path, "no value can match this schema"))
     }
 
     /// Builds the node of `schema`; `None` if no value matches it. `path` is for error messages.
@@ -175,12 +175,12 @@ impl GraphBuilder<'_> {
     fn branches(
         &mut self,
         branches: &[Value],
-        beside: &Map<String, Value>,
+        siblings: &Map<String, Value>,
         path: &str,
         depth: usize,
     ) -> Result<Option<Node>> {
         let base: Map<String, Value> =
-            structural_keywords(beside).map(|(key, value)| (key.clone(), value.clone())).collect();
+            structural_keywords(siblings).map(|(key, value)| (key.clone(), value.clone())).collect();
         // A bare type next to a reference adds nothing to its target. Dropping it preserves recursion.
         let narrows = base.keys().any(|keyword| keyword != "type");
         let mut nodes = Vec::new();
@@ -333,6 +333,6 @@ fn inferred_type(map: &Map<String, Value>) -> Option<String> {
     CLUES.iter().find(|(keyword, _)| map.contains_key(*keyword)).map(|(_, name)| (*name).to_owned())
 }
 
-pub(super) fn invalid(path: &str, fault: &str) -> Error {
-    Error::invalid_input(format!("invalid JSON Schema at {path}: {fault}"))
+pub(super) fn invalid(path: &str, reason: &str) -> Error {
+    Error::invalid_input(format!("invalid JSON Schema at {path}: {reason}"))
 }

@@ -47,7 +47,7 @@ impl<'a> GraphBuilder<'a> {
         }
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(invalid(path, "too large with its references replaced"));
+            return Err(invalid(path, "too large after its references are expanded"));
         }
         let mut rest = map.clone();
         let Some(parts) = rest.shift_remove("allOf") else { return self.flatten_reference(rest, path, depth) };
@@ -111,10 +111,12 @@ impl<'a> GraphBuilder<'a> {
     /// Returns the schema that `pointer` refers to.
     pub(super) fn target(&self, pointer: &str, path: &str) -> Result<&'a Value> {
         let Some(fragment) = pointer.strip_prefix('#') else {
-            return Err(invalid(path, &format!("$ref {pointer:?} leads outside the document")));
+            return Err(invalid(path, &format!("$ref {pointer:?} points outside the document")));
         };
         let decoded = percent_decoded(fragment);
-        self.document.pointer(&decoded).ok_or_else(|| invalid(path, &format!("$ref {pointer:?} leads nowhere")))
+        self.document
+            .pointer(&decoded)
+            .ok_or_else(|| invalid(path, &format!("$ref {pointer:?} does not exist in the document")))
     }
 }
 

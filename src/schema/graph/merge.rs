@@ -54,7 +54,7 @@ fn merge_properties(ours: &Map<String, Value>, theirs: &Map<String, Value>) -> O
     if our_names.is_none() && their_names.is_none() {
         return None;
     }
-    let beside = |keywords: &Map<String, Value>, schema: Value| match keywords.get("additionalProperties") {
+    let with_additional = |keywords: &Map<String, Value>, schema: Value| match keywords.get("additionalProperties") {
         Some(others) if !keywords.contains_key("patternProperties") => both(&schema, others),
         _ => schema,
     };
@@ -63,11 +63,11 @@ fn merge_properties(ours: &Map<String, Value>, theirs: &Map<String, Value>) -> O
     for (name, schema) in our_names {
         let schema = match their_names.shift_remove(&name) {
             Some(other) => both(&schema, &other),
-            None => beside(theirs, schema),
+            None => with_additional(theirs, schema),
         };
         merged.insert(name, schema);
     }
-    merged.extend(their_names.into_iter().map(|(name, schema)| (name, beside(ours, schema))));
+    merged.extend(their_names.into_iter().map(|(name, schema)| (name, with_additional(ours, schema))));
     Some(Value::Object(merged))
 }
 

@@ -49,17 +49,17 @@ impl<'t> Parser<'t> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let word = &rest[..end];
-        let value = if let Some((written, meant)) = WORDS.iter().find(|(written, _)| *written == word) {
-            if written != meant {
+        let value = if let Some((spelling, literal)) = WORDS.iter().find(|(spelling, _)| *spelling == word) {
+            if spelling != literal {
                 self.changes.note(Change::Literal);
             }
-            Json::Scalar(Cow::Borrowed(*meant))
+            Json::Scalar(Cow::Borrowed(*literal))
         } else if NOT_FINITE.contains(&word) {
             Json::NotFinite
         } else {
-            let known = WORDS.iter().map(|(written, _)| *written).chain(NOT_FINITE);
-            let is_cut = end == rest.len() && known.into_iter().any(|known| known.starts_with(word));
-            return Err(if is_cut { ParseError::Truncated } else { ParseError::Invalid(self.at) });
+            let known = WORDS.iter().map(|(spelling, _)| *spelling).chain(NOT_FINITE);
+            let is_truncated = end == rest.len() && known.into_iter().any(|known| known.starts_with(word));
+            return Err(if is_truncated { ParseError::Truncated } else { ParseError::Invalid(self.at) });
         };
         self.at += end;
         Ok(value)
