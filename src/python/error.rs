@@ -1,7 +1,6 @@
-//! The core's errors as Python exceptions.
+//! Converts errors of the core to Python exceptions.
 //!
-//! The classes live in `madspark.llm.exceptions`, with their documentation and their attributes; this file only raises
-//! them.
+//! The classes and their documentation are in `madspark.llm.exceptions`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,18 +11,18 @@ use pyo3::types::{PyDict, PyTuple};
 use super::{convert, once};
 use crate::error::{Error, ErrorKind};
 
-/// What Python code of the caller raised, on its way through the core.
+/// An exception of the caller's Python code, carried through the core as the source of an error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Raised(PyErr);
 
-/// An exception of the caller's own code as a core error; [`to_python`] brings it back unchanged.
+/// Wraps an exception of the caller's code in an error of the core. [`to_python`] unwraps it.
 pub(super) fn external(error: PyErr) -> Error {
     let source: Arc<dyn std::error::Error + Send + Sync> = Arc::new(Raised(error));
     Error::new(ErrorKind::External, "the caller's own code raised an exception").with_source(source)
 }
 
-/// The exception that `error` becomes.
+/// Returns the exception for `error`.
 pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     if let Some(raised) = raised(error) {
         return raised.0.clone_ref(py);
@@ -40,7 +39,7 @@ pub(super) fn raise<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<T> 
     result.map_err(|error| to_python(py, &error))
 }
 
-/// asyncio's `CancelledError`. PyO3 keeps its class in a cell that [`once`] tells against.
+/// Returns asyncio's `CancelledError`. [`once`] explains why PyO3's own cell for its class is not used.
 pub(super) fn cancelled(py: Python<'_>, message: &'static str) -> PyErr {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     once::import(&CLASS, py, "asyncio", "CancelledError")

@@ -1,4 +1,4 @@
-"""The command line: what it takes, what it prints and which code it ends with, without a run."""
+"""The command line without a run: arguments, output, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def degraded_result() -> dict[str, Any]:
 # Arguments
 
 
-def test_defaults_leave_every_choice_to_the_configuration() -> None:
+def test_defaults_change_no_field_of_the_configuration() -> None:
     args = parse(["city farming"])
     assert (args.topic, args.context, args.top, args.timeout, args.novelty_threshold) == (
         "city farming",
@@ -72,7 +72,7 @@ def test_flags_change_only_their_own_fields() -> None:
     }
 
 
-def test_a_temperature_of_zero_is_a_choice() -> None:
+def test_a_temperature_of_zero_is_not_unset() -> None:
     manager = temperatures(parse(["t", "--temperature", "0"]))
     assert manager is not None
     assert manager.base_temperature == 0.0
@@ -81,7 +81,7 @@ def test_a_temperature_of_zero_is_a_choice() -> None:
     assert preset.idea_generation == 2.0
 
 
-def test_files_and_urls_repeat(tmp_path: Path) -> None:
+def test_files_and_urls_may_be_repeated(tmp_path: Path) -> None:
     first, second = tmp_path / "a.txt", tmp_path / "b.txt"
     first.touch()
     second.touch()
@@ -114,7 +114,7 @@ def test_files_and_urls_repeat(tmp_path: Path) -> None:
         (["caf\udce9"], "encoding"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(
+def test_wrong_usage_prints_one_line_and_exits_with_2(
     arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:
@@ -126,7 +126,7 @@ def test_wrong_usage_is_one_line_and_code_2(
     assert hint in err
 
 
-def test_help_tells_codes_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_exit_codes_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(["--help"])
     assert raised.value.code == 0
@@ -146,23 +146,23 @@ def test_width(text: str, columns: int) -> None:
     assert width(text) == columns
 
 
-def test_words_stay_whole_and_bullets_hang() -> None:
+def test_words_are_not_split_and_bullets_are_indented() -> None:
     assert wrap("- one two three four", 12, " ") == [" - one two", "   three", "   four"]
     assert wrap("12. one two", 8) == ["12. one", "    two"]
     assert wrap("don’t stop", 6) == ["don’t", "stop"]  # noqa: RUF001  # a typographic apostrophe
 
 
-def test_wide_text_breaks_anywhere_but_before_a_full_stop() -> None:
+def test_wide_text_does_not_break_before_a_full_stop() -> None:
     assert wrap("屋上で野菜を育てる。", 8) == ["屋上で野", "菜を育て", "る。"]
     assert wrap("屋上で野。菜", 8) == ["屋上で", "野。菜"]
 
 
-def test_blank_lines_stay_and_long_words_break() -> None:
+def test_blank_lines_are_kept_and_long_words_split() -> None:
     assert wrap("a\n\nb", 10) == ["a", "", "b"]
     assert wrap("abcdefghij", 4) == ["abcd", "efgh", "ij"]
 
 
-def test_nothing_steers_the_terminal() -> None:
+def test_control_characters_are_removed() -> None:
     assert clean("a\x1b[31mb\x07\u202ec\td\r\ne") == "a[31mbc d\ne"
     assert wrap("a\x1b]0;title\x07b", 40) == ["a]0;titleb"]
 
@@ -171,7 +171,7 @@ def test_nothing_steers_the_terminal() -> None:
 def test_wrapping_keeps_every_character_and_the_width(text: str, columns: int) -> None:
     lines = wrap(text, columns, "  ")
     assert "".join("".join(lines).split()) == "".join(text.split())
-    # A mark that may not begin a line may hang over its end by itself.
+    # A mark that must not start a line may exceed its width.
     assert all(width(line) <= columns + 2 * line.count("。") + 2 * line.count("ー") for line in lines)
 
 
@@ -217,16 +217,16 @@ def test_degraded_ideas_are_named_with_stage_and_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("results", "code", "told"),
+    ("results", "code", "message"),
     [([RESULT], OK, ""), ([RESULT, degraded_result()], DEGRADED, "idea 2"), ([], FAILED, "without an idea")],
 )
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_exit_codes_of_finished_runs(
-    results: list[dict[str, Any]], code: int, told: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+    results: list[dict[str, Any]], code: int, message: str, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _show(parse(["t", *flags]), results, LLMRouter("mock", config=LLMConfig()).get_metrics()) == code
     out, err = capsys.readouterr()
-    assert told in err
+    assert message in err
     assert bool(err) is (code != OK)
     if flags:
         assert json.loads(out)["results"] == results
@@ -295,7 +295,7 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
         (attempt("gemini", "server", "HTTP 500\nwith a second line"), "Gemini: HTTP 500 with a second line"),
     ],
 )
-def test_failures_say_what_to_do(failure: Attempt, hint: str) -> None:
+def test_a_failure_is_explained_with_its_remedy(failure: Attempt, hint: str) -> None:
     line = explain(errors.LLMProviderError("x", attempts=[failure], retry_after=12.0), HOSTS)
     assert hint in line
     assert "\n" not in line
@@ -340,7 +340,7 @@ def test_each_target_is_explained_once() -> None:
         (RuntimeError("odd"), "RuntimeError: odd"),
     ],
 )
-def test_failures_without_attempts(error: Exception, hint: str) -> None:
+def test_a_failure_without_attempts_is_explained(error: Exception, hint: str) -> None:
     assert hint in explain(error, HOSTS)
 
 

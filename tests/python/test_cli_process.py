@@ -1,4 +1,4 @@
-"""The command as a process: codes, streams, Ctrl-C and closed pipes."""
+"""The command as a process: exit codes, standard streams, Ctrl-C and closed pipes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from madspark.testing import Simulator
 
-# What the developer's shell has set for real providers has no part here.
+# Settings of the developer's shell for real providers must not affect the tests.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("MADSPARK_", "OLLAMA_", "GOOGLE_", "GEMINI_", "OPENAI_", "ANTHROPIC_"))
 }
-# Every run is to reach the simulator, and nobody's home is written into.
+# Every run must reach the simulator, and no test may write into the home directory.
 ENVIRONMENT["MADSPARK_CACHE_ENABLED"] = "no"
 COMMAND = [sys.executable, "-m", "madspark"]
 # Long enough for a loaded machine; only a hang reaches it.
@@ -44,13 +44,13 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def simulated(
     simulator: Simulator, topic: str, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A run against the simulator alone."""
+    """Run the command against the simulator."""
     hosts = ["--ollama-host", simulator.ollama_url, "--gemini-base-url", simulator.gemini_url]
     return run(topic, "--no-fallback", "--quiet", "--top", "1", *hosts, *arguments, **environment)
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of shell, in which `madspark` is the command with the mock provider."""
+    """Run a shell command, in which `madspark` is the command with the mock provider."""
     alias = f"madspark() {{ '{sys.executable}' -m madspark topic --provider mock --quiet \"$@\"; }}; "
     return subprocess.run(  # noqa: S603  # our own command
         ["/bin/sh", "-c", alias + command],
@@ -74,14 +74,14 @@ def test_version() -> None:
     assert done.stdout.startswith("madspark ")
 
 
-def test_a_bad_flag_is_one_line() -> None:
+def test_an_invalid_flag_prints_one_line() -> None:
     for flag in (["--top", "9"], ["--ollama-host", "ftp://box"]):
         done = run("topic", *flag)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("\n") == 1
 
 
-def test_a_malformed_variable_is_told_and_no_secret_of_the_environment() -> None:
+def test_a_malformed_variable_is_reported_without_secrets() -> None:
     done = run(
         "topic",
         "--provider",
@@ -98,7 +98,7 @@ def test_a_malformed_variable_is_told_and_no_secret_of_the_environment() -> None
     assert "hunter2" not in done.stderr
 
 
-def test_without_a_server_one_line_says_what_to_do() -> None:
+def test_an_unreachable_server_prints_one_line_with_the_remedy() -> None:
     done = run("topic", "--provider", "ollama", "--no-fallback", "--quiet", "--ollama-host", f":{closed_port()}")
     assert done.returncode == 2
     done = run("topic", "--provider", "ollama", "--no-fallback", "--quiet", OLLAMA_HOST=f"127.0.0.1:{closed_port()}")
@@ -107,7 +107,7 @@ def test_without_a_server_one_line_says_what_to_do() -> None:
     assert "start it with `ollama serve`" in done.stderr
 
 
-def test_a_whole_run_prints_json_on_stdout_and_progress_on_stderr() -> None:
+def test_json_goes_to_stdout_and_progress_to_stderr() -> None:
     done = run("屋上の野菜", "small budget", "--provider", "mock", "--top", "2", "--enhanced", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -118,14 +118,14 @@ def test_a_whole_run_prints_json_on_stdout_and_progress_on_stderr() -> None:
     assert done.stderr.splitlines()[-1].startswith("[100%]")
 
 
-def test_a_whole_run_is_readable_and_quiet() -> None:
+def test_quiet_prints_only_the_results() -> None:
     done = run("city farming", "--provider", "mock", "--top", "1", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("1. score ")
     assert "Improved" in done.stdout
 
 
-def test_a_reader_that_leaves_is_no_traceback() -> None:
+def test_a_closed_pipe_prints_no_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -143,7 +143,7 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_failures_of_a_provider_say_what_to_do(madspark_simulator: Simulator, tmp_path: Path) -> None:
+def test_a_failed_run_prints_the_remedy(madspark_simulator: Simulator, tmp_path: Path) -> None:
     paper = tmp_path / "paper.pdf"
     paper.write_bytes(b"%PDF-1.7\n")
     madspark_simulator.restrict_models(True)
@@ -167,7 +167,7 @@ def test_failures_of_a_provider_say_what_to_do(madspark_simulator: Simulator, tm
         assert key not in done.stderr
 
 
-def test_what_the_output_cannot_carry_loses_no_result(madspark_simulator: Simulator) -> None:
+def test_an_output_that_cannot_encode_a_character_shows_the_result(madspark_simulator: Simulator) -> None:
     done = simulated(madspark_simulator, "屋上の野菜", "--provider", "ollama", PYTHONIOENCODING="ascii", COLUMNS="40")
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
@@ -179,7 +179,7 @@ def test_what_the_output_cannot_carry_loses_no_result(madspark_simulator: Simula
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a line of shell")
-def test_a_closed_or_full_output_is_no_traceback(tmp_path: Path) -> None:
+def test_a_closed_or_full_output_prints_no_traceback(tmp_path: Path) -> None:
     done = shell(f"madspark 2>&- >'{tmp_path}/out'; echo $?; madspark >&-; echo $?")
     assert (done.stdout, done.stderr) == ("0\n0\n", "")
     assert (tmp_path / "out").read_text().startswith("1. score ")
@@ -190,8 +190,8 @@ def test_a_closed_or_full_output_is_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_before_the_run_and_again_at_its_end_is_one_line() -> None:
-    # The process interrupts itself: at the import of the run, and once more while it says that it was cancelled.
+def test_ctrl_c_at_start_and_again_at_exit_prints_one_line() -> None:
+    # The process interrupts itself: when it imports the run, and again while it prints that it was cancelled.
     code = """
 import os, signal, sys
 class Interrupts:
@@ -216,7 +216,7 @@ sys.exit(main(["topic", "--provider", "mock"]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_ends_the_run_and_hangs_up() -> None:
+def test_ctrl_c_ends_the_run_and_closes_its_connections() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(LIMIT)
         host = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -230,7 +230,7 @@ def test_ctrl_c_ends_the_run_and_hangs_up() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.settimeout(LIMIT)
-                # The model call is under way, and never answered.
+                # The model call is in flight and never answered.
                 assert connection.recv(1)
                 process.send_signal(signal.SIGINT)
                 while connection.recv(65536):

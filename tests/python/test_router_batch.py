@@ -1,4 +1,4 @@
-"""Many prompts of one call: order, limits, sums, and what one failure does to the others."""
+"""Batches of structured calls: order, concurrency, summed-up responses, failures and cancellation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Note(BaseModel):
-    """What is asked for."""
+    """The schema of the batch."""
 
     text: str
 
@@ -29,16 +29,16 @@ def prompts(count: int) -> list[str]:
     return [f"prompt-{index:02}." for index in range(count)]
 
 
-def numbered(simulator: Simulator, count: int, **rule: Any) -> None:
-    """Each prompt is answered with its own words."""
+def answer_each(simulator: Simulator, count: int, **rule: Any) -> None:
+    """Answer each prompt with its own text."""
     for prompt in prompts(count):
         simulator.on(contains=prompt, json={"text": prompt}, **rule)
 
 
-async def test_the_order_is_that_of_the_prompts_whoever_answers_first(
+async def test_values_are_in_the_order_of_the_prompts(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    # The first ones are slow, so that later ones overtake them.
+    # The first calls are slow, so that later ones finish before them.
     for index, prompt in enumerate(prompts(12)):
         madspark_simulator.on(contains=prompt, json={"text": prompt}, latency=0.15 if index < 3 else 0.0)
     router = madspark_router()
@@ -50,8 +50,10 @@ async def test_the_order_is_that_of_the_prompts_whoever_answers_first(
     assert [entry["text"] for entry in json.loads(response.text)] == prompts(12)
 
 
-def test_the_aggregate_has_the_sums(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
-    numbered(madspark_simulator, 4)
+def test_the_response_sums_up_the_batch(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    answer_each(madspark_simulator, 4)
     router = madspark_router(primary_provider="gemini")
     values, response = router.generate_structured_batch(prompts(4), Note, "Be brief.", 0.5, token_budget=300)
     singles = [router.generate_structured(prompt, Note, "Be brief.", 0.5, token_budget=300) for prompt in prompts(4)]
@@ -67,7 +69,7 @@ def test_the_aggregate_has_the_sums(madspark_router: Callable[..., LLMRouter], m
     assert router.get_metrics()["total_requests"] == 8
 
 
-def test_providers_are_named_once_each_and_an_unknown_price_makes_the_sum_unknown(
+def test_the_response_lists_each_provider_once_and_has_no_cost_if_one_is_unknown(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", contains="prompt-01.", status=503)
@@ -79,7 +81,9 @@ def test_providers_are_named_once_each_and_an_unknown_price_makes_the_sum_unknow
     assert len(response.attempts) == 4
 
 
-async def test_no_prompts_no_requests(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+async def test_an_empty_batch_sends_nothing(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     router = madspark_router()
     for values, response in (
         router.generate_structured_batch([], Note),
@@ -102,7 +106,7 @@ async def test_no_prompts_no_requests(madspark_router: Callable[..., LLMRouter],
         (["a", "b", "x" * 100_001], ValueError, r"prompts\[2\] has 100001"),
     ],
 )
-async def test_wrong_prompts_are_refused_before_any_is_sent(
+async def test_invalid_prompts_are_rejected_before_anything_is_sent(
     given: Any,
     expected: type[Exception],
     words: str,
@@ -127,7 +131,7 @@ async def test_wrong_prompts_are_refused_before_any_is_sent(
         ({"files": ["/no/such/file.png"]}, FileNotFoundError),
     ],
 )
-def test_other_wrong_arguments_too(
+def test_invalid_arguments_are_rejected_before_anything_is_sent(
     arguments: dict[str, Any],
     expected: type[Exception],
     madspark_router: Callable[..., LLMRouter],
@@ -149,7 +153,7 @@ async def test_one_failure_cancels_the_others(
             await router.agenerate_structured_batch(prompts(4), Note)
     assert isinstance(caught.value, AllProvidersFailedError)
     assert caught.value.prompt == "prompt-01."
-    # Whoever was waiting has hung up; nothing goes on behind the caller's back.
+    # The other calls have closed their connections; none continues in the background.
     waiting = len(madspark_simulator.requests) - 1
     assert await madspark_simulator.await_hang_ups(waiting)
     assert madspark_simulator.in_flight == 0
@@ -169,7 +173,7 @@ async def test_cancelling_the_batch_cancels_every_call(
     assert len(madspark_simulator.requests) == 5
 
 
-def test_a_bad_reply_for_one_prompt_is_that_prompts_own(
+def test_an_invalid_reply_affects_only_its_own_prompt(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(contains="prompt-01.", json={"text": [1, 2]}, times=1)
@@ -183,21 +187,21 @@ def test_a_bad_reply_for_one_prompt_is_that_prompts_own(
     assert getattr(caught.value, "prompt", None) == "prompt-01."
 
 
-async def test_no_more_than_ten_are_under_way(
+async def test_at_most_ten_calls_are_in_flight(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.set_latency(0.05)
-    numbered(madspark_simulator, 35)
+    answer_each(madspark_simulator, 35)
     async with asyncio.timeout(20):
         values, _ = await madspark_router().agenerate_structured_batch(prompts(35), Note)
     assert [value.text for value in values] == prompts(35)
     assert madspark_simulator.max_in_flight == 10
 
 
-async def test_the_sync_door_works_under_a_running_loop(
+async def test_the_synchronous_method_works_under_a_running_loop(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    numbered(madspark_simulator, 3)
+    answer_each(madspark_simulator, 3)
     router = madspark_router()
     inside, _ = router.generate_structured_batch(prompts(3), Note)
     outside, _ = await asyncio.to_thread(router.generate_structured_batch, prompts(3), Note)

@@ -1,4 +1,4 @@
-"""Anything that pydantic can validate is a schema, and so is a JSON Schema, through every protocol."""
+"""Every type that pydantic can validate works as a schema with every provider, and so does a JSON Schema."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Place:
 
 @pydantic_dataclass
 class Slot:
-    """One of pydantic's."""
+    """A dataclass of pydantic."""
 
     start: Annotated[int, Field(ge=0, le=23)]
     ideas: list[Idea]
@@ -105,7 +105,7 @@ TYPED: list[tuple[Any, Any, Any]] = [
 
 
 def document() -> dict[str, Any]:
-    """A JSON Schema, a new one each time."""
+    """Return a new copy of a JSON Schema."""
     return {
         "title": "Plan",
         "type": "object",
@@ -130,7 +130,7 @@ PLAN = {"name": "Roof", "steps": [{"hours": 1.5}, {"hours": 2}]}
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(("schema", "written", "value"), TYPED, ids=[repr(case[0])[:60] for case in TYPED])
-def test_a_value_of_the_type_comes_back(
+def test_a_value_of_the_type_is_returned(
     schema: Any, written: Any, value: Any, provider: str, madspark_router: Routers, madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
@@ -144,7 +144,9 @@ def test_a_value_of_the_type_comes_back(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_json_schema_gives_plain_data(provider: str, madspark_router: Routers, madspark_simulator: Simulator) -> None:
+def test_a_json_schema_returns_plain_data(
+    provider: str, madspark_router: Routers, madspark_simulator: Simulator
+) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
     madspark_simulator.on(json=PLAN)
     answer, response = router.generate_structured("a plan", document())
@@ -153,7 +155,7 @@ def test_a_json_schema_gives_plain_data(provider: str, madspark_router: Routers,
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_is_wrong_by_the_json_schema_is_sent_back(
+def test_errors_against_a_json_schema_are_sent_back(
     provider: str, madspark_router: Routers, madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
@@ -173,7 +175,7 @@ def test_what_is_wrong_by_the_json_schema_is_sent_back(
     assert list(failure.value.faults) == faults
 
 
-def test_a_reply_for_a_json_schema_is_mended_without_another_call(
+def test_a_reply_for_a_json_schema_is_repaired_without_another_request(
     madspark_router: Routers, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(text="Here it is: {name: 'Roof', 'steps': [{'hours': '1.5'},]}")
@@ -205,7 +207,7 @@ def test_a_reply_for_a_json_schema_is_mended_without_another_call(
         ({"default": {1, 2}}, "JSON"),
     ],
 )
-def test_a_json_schema_that_cannot_be_judged_is_refused_at_once(
+def test_an_unsupported_json_schema_is_rejected_before_anything_is_sent(
     part: dict[str, Any], fault: str, madspark_router: Routers, madspark_simulator: Simulator
 ) -> None:
     schema = {"type": "object", "properties": {"a": {"anyOf": [{"type": "null"}, part]}}}
@@ -214,9 +216,7 @@ def test_a_json_schema_that_cannot_be_judged_is_refused_at_once(
     assert madspark_simulator.requests == []
 
 
-def test_a_json_schema_is_read_anew_when_it_has_changed(
-    madspark_router: Routers, madspark_simulator: Simulator
-) -> None:
+def test_a_changed_json_schema_is_compiled_again(madspark_router: Routers, madspark_simulator: Simulator) -> None:
     schema = document()
     before = copy.deepcopy(schema)
     router = madspark_router(primary_provider="openai", fallback_enabled=False)
@@ -240,7 +240,7 @@ def test_schemas_of_many_requests_do_not_pile_up(madspark_router: Routers) -> No
     assert _output._adapter_of_json_schema.cache_info().currsize == _output.MAX_CACHED_SCHEMAS
 
 
-def test_types_of_one_request_go_with_it(madspark_router: Routers) -> None:
+def test_types_of_one_request_are_freed_with_it(madspark_router: Routers) -> None:
     def ask() -> list[weakref.ref[Any]]:
         made: Any = dataclasses.make_dataclass("Made", [("title", str)])
         adapter: TypeAdapter[Any] = TypeAdapter(list[made])
@@ -254,7 +254,7 @@ def test_types_of_one_request_go_with_it(madspark_router: Routers) -> None:
     assert [reference() for reference in alive] == [None, None]
 
 
-def test_a_schema_is_made_once_for_a_class_and_for_an_adapter(madspark_router: Routers) -> None:
+def test_the_schema_of_a_class_or_an_adapter_is_built_once(madspark_router: Routers) -> None:
     made: list[str] = []
 
     @dataclasses.dataclass
@@ -276,7 +276,9 @@ def test_a_schema_is_made_once_for_a_class_and_for_an_adapter(madspark_router: R
     assert len(made) == 2
 
 
-async def test_every_door_takes_them(madspark_router: Routers, madspark_simulator: Simulator) -> None:
+async def test_coroutines_and_batches_accept_every_kind_of_schema(
+    madspark_router: Routers, madspark_simulator: Simulator
+) -> None:
     router = madspark_router(primary_provider="gemini", fallback_enabled=False)
     madspark_simulator.on(json=[IDEA])
     ideas = [Idea(title="Moss", score=3)]
@@ -286,8 +288,8 @@ async def test_every_door_takes_them(madspark_router: Routers, madspark_simulato
     assert answers == [[IDEA], [IDEA]]
 
 
-def test_type_checkers_know_the_answers_type(madspark_router: Routers) -> None:
-    """What is asserted here, mypy asserts."""
+def test_type_checkers_infer_the_type_of_the_value(madspark_router: Routers) -> None:
+    """mypy checks these assertions."""
     router = madspark_router(primary_provider="mock")
     assert_type(router.generate_structured("one", Idea)[0], Idea)
     assert_type(router.generate_structured("one", list[Idea])[0], list[Idea])
@@ -296,19 +298,17 @@ def test_type_checkers_know_the_answers_type(madspark_router: Routers) -> None:
     assert_type(router.generate_structured("one", TypeAdapter(dict[str, int]))[0], dict[str, int])
     assert_type(router.generate_structured("one", {"type": "object"})[0], Any)
     assert_type(router.generate_structured_batch(["one"], Colour)[0], list[Colour])
-    # No checker tells one class of a union from the union, so the answer must not be taken for that class alone.
+    # Type checkers confuse a union with its first class, so the value must not have the type of that class alone.
     assert_type(router.generate_structured("one", Idea | Place)[0], Any | Idea)
 
 
-def test_a_batch_takes_them_without_a_loop(madspark_router: Routers, madspark_simulator: Simulator) -> None:
+def test_a_synchronous_batch_accepts_a_dataclass(madspark_router: Routers, madspark_simulator: Simulator) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     madspark_simulator.on(json={"name": "Roof"})
     assert router.generate_structured_batch(["one", "two"], Place)[0] == [Place("Roof"), Place("Roof")]
 
 
-def test_pydantic_judges_types_and_its_words_reach_the_model(
-    madspark_router: Routers, madspark_simulator: Simulator
-) -> None:
+def test_validation_errors_of_pydantic_are_sent_back(madspark_router: Routers, madspark_simulator: Simulator) -> None:
     router = madspark_router(primary_provider="openai", fallback_enabled=False)
     madspark_simulator.on(json=[{"title": "Moss", "score": 30}], times=1)
     madspark_simulator.on(json=[IDEA])
@@ -321,7 +321,7 @@ def test_pydantic_judges_types_and_its_words_reach_the_model(
 
 
 class Plain:
-    """What pydantic does not know."""
+    """A class that pydantic cannot validate."""
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ class Plain:
         ([Idea], "Idea"),
     ],
 )
-def test_what_is_no_type_is_refused_at_once_by_name(
+def test_an_unsupported_schema_is_rejected_with_its_name(
     schema: Any, named: str, madspark_router: Routers, madspark_simulator: Simulator
 ) -> None:
     with pytest.raises(TypeError, match="schema must be") as refusal:

@@ -1,4 +1,4 @@
-"""Every door to the workflow takes a router, uses that one alone, and leaves the process as it was."""
+"""Every entry point of the workflow uses only the router it was passed, and changes nothing in the process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONTEXT = "With little money"
 
 @pytest.fixture
 def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """What the environment points at, and nothing else: whoever goes by it is seen here."""
+    """The server that only the environment names: it must receive no request."""
     with Simulator() as simulator:
         for name, value in {
             "MADSPARK_LLM_PROVIDER": "gemini",
@@ -51,7 +51,7 @@ def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 
 @dataclass
 class Tenant:
-    """One of two whose requests run at the same moment; they share no word, host, key, model or provider."""
+    """One of two clients with concurrent requests, which share no word, host, key, model or provider."""
 
     name: str
     provider: ProviderName
@@ -99,8 +99,8 @@ def by_run(router: LLMRouter, topic: str) -> Any:
 def by_events(router: LLMRouter, topic: str) -> Any:
     async def listen() -> Any:
         events = AsyncCoordinator(router=router).events(topic, CONTEXT)
-        told = [event.type async for event in events]
-        assert told[-1] == "run_finished"
+        types = [event.type async for event in events]
+        assert types[-1] == "run_finished"
         return (await events.result()).to_dicts()
 
     return asyncio.run(listen())
@@ -111,7 +111,7 @@ def by_agents(router: LLMRouter, topic: str) -> Any:
     asyncio.run(aask_everyone(router, topic, CONTEXT))
 
 
-DOORS: dict[str, Callable[[LLMRouter, str], Any]] = {
+ENTRY_POINTS: dict[str, Callable[[LLMRouter, str], Any]] = {
     "AsyncCoordinator.run_workflow": by_coroutine,
     "AsyncCoordinator.run": by_run,
     "AsyncCoordinator.events": by_events,
@@ -124,7 +124,7 @@ DOORS: dict[str, Callable[[LLMRouter, str], Any]] = {
 
 
 def together(work: Callable[[Tenant], Any], tenants: list[Tenant]) -> list[Any]:
-    """Do the work of each tenant on a thread of its own, all starting together."""
+    """Run `work` for each tenant on its own thread, all starting at the same time."""
     start = threading.Barrier(len(tenants))
 
     def body(tenant: Tenant) -> Any:
@@ -135,18 +135,22 @@ def together(work: Callable[[Tenant], Any], tenants: list[Tenant]) -> list[Any]:
         return list(pool.map(body, tenants, timeout=30))
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_two_threads_with_two_routers(door: str, tenants: list[Tenant], decoy: Simulator) -> None:
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_concurrent_requests_use_only_their_own_router(
+    entry_point: str, tenants: list[Tenant], decoy: Simulator
+) -> None:
     """Defects 4, 5 and 7."""
     before = dict(os.environ)
     for tenant in tenants:
-        # Both are under way at the same time.
+        # Slow enough that both requests are in flight at the same time.
         tenant.home.set_latency(0.02)
     routers = {tenant.name: tenant.router() for tenant in tenants}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        told = together(lambda tenant: DOORS[door](routers[tenant.name], f"{tenant.name} shade"), tenants)
-    for tenant, results in zip(tenants, told, strict=True):
+        results_of = together(
+            lambda tenant: ENTRY_POINTS[entry_point](routers[tenant.name], f"{tenant.name} shade"), tenants
+        )
+    for tenant, results in zip(tenants, results_of, strict=True):
         others = [other for other in tenants if other is not tenant]
         sent = questions(tenant.home)
         assert len(sent) == len(tenant.home.requests) > 3
@@ -162,20 +166,20 @@ def test_two_threads_with_two_routers(door: str, tenants: list[Tenant], decoy: S
     assert dict(os.environ) == before
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_failing_router_is_not_replaced(door: str, tenants: list[Tenant], decoy: Simulator) -> None:
-    """Defect 4: nothing behind the router answers in its place."""
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_a_failing_router_is_not_replaced_by_another(entry_point: str, tenants: list[Tenant], decoy: Simulator) -> None:
+    """Defect 4: no other client answers in its place."""
     from madspark import LLMProviderError
 
     tenant = tenants[0]
     tenant.home.on(status=400)
     with pytest.raises(LLMProviderError):
-        DOORS[door](tenant.router(), "Zorbulax shade")
+        ENTRY_POINTS[entry_point](tenant.router(), "Zorbulax shade")
     assert {request.provider for request in tenant.home.requests} == {"ollama"}
     assert decoy.requests == []
 
 
-def test_the_command_line_makes_its_router_from_its_arguments(
+def test_the_command_builds_its_router_from_its_arguments(
     tenants: list[Tenant], decoy: Simulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from madspark.cli.run import run
@@ -200,16 +204,16 @@ def test_the_command_line_makes_its_router_from_its_arguments(
 
 
 @pytest.mark.parametrize("function", [run_multistep_workflow, run_multistep_workflow_batch])
-def test_the_functions_take_what_the_coordinator_takes(function: Callable[..., Any]) -> None:
+def test_the_functions_have_the_parameters_of_the_coordinator(function: Callable[..., Any]) -> None:
     taken = list(inspect.signature(function).parameters.values())
     method = list(inspect.signature(Coordinator.run_workflow).parameters.values())[1:]
-    places = [one for one in method if one.kind is one.POSITIONAL_OR_KEYWORD]
-    assert taken[: len(places)] == places
-    router = taken[len(places)]
+    positional = [one for one in method if one.kind is one.POSITIONAL_OR_KEYWORD]
+    assert taken[: len(positional)] == positional
+    router = taken[len(positional)]
     assert (router.name, router.default, router.kind) == ("router", None, router.POSITIONAL_OR_KEYWORD)
 
 
-def test_every_argument_of_a_function_arrives(tenants: list[Tenant], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_functions_pass_on_every_argument(tenants: list[Tenant], monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
 
     bind = inspect.signature(AsyncCoordinator.run_workflow).bind
@@ -229,13 +233,13 @@ def test_every_argument_of_a_function_arrives(tenants: list[Tenant], monkeypatch
     assert given == {**{name: name for name in places}, **named}
 
 
-def test_the_batch_function_makes_one_call_a_stage(tenants: list[Tenant]) -> None:
+def test_the_batch_function_makes_one_call_per_stage(tenants: list[Tenant]) -> None:
     tenant = tenants[1]
     run_multistep_workflow_batch("Zorbulax shade", enhanced_reasoning=True, router=tenant.router())
     assert len(questions(tenant.home)) == 6
 
 
-def test_get_router_warns_and_tells_what_to_do_instead(decoy: Simulator) -> None:
+def test_get_router_is_deprecated_and_names_its_replacement(decoy: Simulator) -> None:
     with pytest.warns(DeprecationWarning, match=r"build an LLMRouter\(\.\.\.\) per request") as caught:
         router = get_router()
     assert caught[0].filename == __file__
@@ -250,11 +254,11 @@ def test_get_router_warns_and_tells_what_to_do_instead(decoy: Simulator) -> None
 
 @pytest.mark.usefixtures("decoy")
 @pytest.mark.filterwarnings("ignore:get_router:DeprecationWarning")
-def test_threads_that_ask_first_at_the_same_moment_get_one_router(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_first_calls_of_get_router_return_one_router(monkeypatch: pytest.MonkeyPatch) -> None:
     everyone = threading.Barrier(8)
 
     def make() -> LLMRouter:
-        # Nobody has one before all of them want one.
+        # No thread has a router before all of them have called get_router().
         everyone.wait(10)
         return LLMRouter()
 
