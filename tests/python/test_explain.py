@@ -112,9 +112,9 @@ def test_a_skipped_target_is_not_counted_as_an_attempt(error: str, words: str) -
 def test_every_error_class_has_its_own_description() -> None:
     assert len(CLASSES) == 42
     assert CLASSES > WITHOUT_ATTEMPT
-    told = {name: explained(failed(name), answered())[0] for name in CLASSES - WITHOUT_ATTEMPT}
-    assert [name for name, line in told.items() if "failed (" in line] == []
-    assert len(set(told.values())) == len(told)
+    lines = {name: explained(failed(name), answered())[0] for name in CLASSES - WITHOUT_ATTEMPT}
+    assert [name for name, line in lines.items() if "failed (" in line] == []
+    assert len(set(lines.values())) == len(lines)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_the_cost_of_an_answer(cost: float | None, words: str) -> None:
 
 def test_unreadable_pages_and_events_are_counted() -> None:
     pages = [{"url": "https://a.test", "status": "success"}, {"url": "https://b.test", "status": "paywall"}]
-    told = explained(answered("gemini", pages=pages, skipped_events=1))[0]
-    assert told.endswith("in 0.8 s; it could read 1 of 2 web pages; 1 event of its stream could not be read.")
+    line = explained(answered("gemini", pages=pages, skipped_events=1))[0]
+    assert line.endswith("in 0.8 s; it could read 1 of 2 web pages; 1 event of its stream could not be read.")
 
 
 def test_a_batch_is_summed_up_by_target() -> None:

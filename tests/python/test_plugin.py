@@ -82,7 +82,7 @@ def test_what_a_router_chooses_is_what_it_does(
         madspark_router(**ollama, budget=Budget(max_calls=0)).generate("hello")
     _, response = madspark_router(primary_provider="ollama", hedge_after=0.05).generate("hello")
     assert (response.provider, response.attempts[-1].hedged) == ("gemini", True)
-    # The next one that is asked is Ollama, which never answers.
+    # The next provider is Ollama, which never answers.
     _, response = madspark_router(primary_provider="openai", on_refusal="next", hedge_after=0.05).generate("hello")
     assert (response.attempts[0].error, response.provider) == ("refused", "gemini")
     madspark_simulator.clear_rules()

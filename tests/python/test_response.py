@@ -50,9 +50,14 @@ def test_an_attempt_serializes_how_it_came_about() -> None:
         "gemini", "m", ok=True, wait_ms=1500.0, hedged=True, retry_after=2.0, estimated=True, pages=iter([page])
     )
     page["status"] = "error"
-    told = json.loads(json.dumps(attempt.to_dict()))
-    assert (told["wait_ms"], told["hedged"], told["retry_after"], told["estimated"]) == (1500.0, True, 2.0, True)
-    assert told["pages"] == [{"url": "https://example.org/moss", "status": "success"}]
+    written = json.loads(json.dumps(attempt.to_dict()))
+    assert (written["wait_ms"], written["hedged"], written["retry_after"], written["estimated"]) == (
+        1500.0,
+        True,
+        2.0,
+        True,
+    )
+    assert written["pages"] == [{"url": "https://example.org/moss", "status": "success"}]
     assert pickle.loads(pickle.dumps(attempt)) == attempt  # noqa: S301  # our own bytes
     plain = ANSWERED.to_dict()
     assert (plain["wait_ms"], plain["hedged"], plain["retry_after"], plain["estimated"]) == (0.0, False, None, False)
@@ -62,10 +67,10 @@ def test_an_attempt_serializes_how_it_came_about() -> None:
 def test_usage_sums_up_all_attempts() -> None:
     answered = Attempt("gemini", "m", ok=True, usage={"input": 9, "cached_input": 1, "output": 4, "of_a_double": 2})
     response = LLMResponse("hi", "gemini", "m", 19, attempts=[FAILED, answered])
-    told = {"input": 12, "cached_input": 1, "output": 4, "reasoning": 0, "tool": 0, "of_a_double": 2}
-    assert response.usage == told
+    expected = {"input": 12, "cached_input": 1, "output": 4, "reasoning": 0, "tool": 0, "of_a_double": 2}
+    assert response.usage == expected
     assert sum(cast("dict[str, int]", response.usage).values()) == response.tokens_used
-    assert LLMResponse("hi", "gemini", "m").usage == dict.fromkeys(list(told)[:5], 0)
+    assert LLMResponse("hi", "gemini", "m").usage == dict.fromkeys(list(expected)[:5], 0)
 
 
 def test_an_attempt_is_immutable() -> None:

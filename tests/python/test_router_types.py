@@ -241,7 +241,7 @@ def test_schemas_of_many_requests_do_not_pile_up(madspark_router: Routers) -> No
 
 
 def test_types_of_one_request_are_freed_with_it(madspark_router: Routers) -> None:
-    def ask() -> list[weakref.ref[Any]]:
+    def generate() -> list[weakref.ref[Any]]:
         made: Any = dataclasses.make_dataclass("Made", [("title", str)])
         adapter: TypeAdapter[Any] = TypeAdapter(list[made])
         router = madspark_router(primary_provider="mock")
@@ -249,7 +249,7 @@ def test_types_of_one_request_are_freed_with_it(madspark_router: Routers) -> Non
             router.generate_structured("Two ideas", schema)
         return [weakref.ref(made), weakref.ref(adapter)]
 
-    alive = ask()
+    alive = generate()
     gc.collect()
     assert [reference() for reference in alive] == [None, None]
 

@@ -78,7 +78,7 @@ class SyncStream(Stream[_Event]):
             try:
                 received = self._core.next()
             except RuntimeError:
-                # Another thread reads the stream, which goes on.
+                # Another thread is reading the stream, which stays open.
                 raise
             except BaseException as error:
                 self._fail(error)
@@ -116,7 +116,7 @@ class AsyncStream(Stream[_Event]):
                 arrived.
         """
         while not self._has_ended:
-            # Outside the try block: this fails if another task reads the stream, which goes on.
+            # Outside the try block: this raises if another task is reading the stream, which stays open.
             step = self._core.anext()
             try:
                 received = await result_of(step) if isinstance(step, _core.Pending) else step

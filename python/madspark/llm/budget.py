@@ -1,4 +1,4 @@
-"""What a router may spend, set in `LLMRouter(budget=...)`."""
+"""The budget of a router, for `LLMRouter(budget=...)`."""
 
 from madspark._core import Budget
 

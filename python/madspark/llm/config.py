@@ -1,4 +1,4 @@
-"""The configuration of one request: `LLMConfig` and `ModelTier`."""
+"""The configuration of a router."""
 
 from madspark._core import LLMConfig
 from madspark.llm.tiers import ModelTier

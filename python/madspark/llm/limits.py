@@ -1,4 +1,4 @@
-"""Limits of what a provider is asked for, set in `LLMConfig(limits=...)`."""
+"""Concurrency and rate limits of a provider, for `LLMConfig(limits=...)`."""
 
 from madspark._core import Limits
 

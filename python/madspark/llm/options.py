@@ -1,15 +1,17 @@
 """The options of a call, as types.
 
-A wrapper of your own takes the same options as the method it calls, without a list of its own:
+A wrapper takes the same options as the method it calls, without repeating them:
 
 >>> from typing import Unpack
 >>> from madspark.llm.options import StructuredOptions
->>> def ask(router, question: str, **options: Unpack[StructuredOptions]) -> Answer:  # doctest: +SKIP
+>>> def answer(router, question: str, **options: Unpack[StructuredOptions]) -> Answer:  # doctest: +SKIP
 ...     return router.generate_structured(question, Answer, **options)[0]
 
-`temperature` is no such option: every method takes it by position. Its rule is the same everywhere: a number from 0.0
-to 2.0, or None for the configuration's `default_temperature` (0.7). Methods that return text default to None. Methods
-that return validated values default to 0.0, because facts and fields should not vary from call to call.
+Type checkers accept these options by keyword only.
+
+The temperature follows one rule in every method: a number from 0.0 to 2.0, or None for the configuration's
+`default_temperature` (0.7). Methods that return text default to None. Methods that return validated values default to
+0.0, so that they return the same fields for the same question.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The records of a model call: its response, its attempts, and the restart of a stream.
 
-They are plain classes, because importing `dataclasses` costs more than the rest of `import madspark`.
+They are plain classes, because importing `dataclasses` takes longer than the rest of `import madspark`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much model a caller wants."""
+"""The model tiers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["ModelTier"]
 
 
 class ModelTier(StrEnum):
-    """How much model a call gets. A member equals its name: ``ModelTier.FAST == "fast"``."""
+    """The model tier of a call. A member equals its value: `ModelTier.FAST == "fast"`."""
 
     FAST = "fast"
     """The small Ollama model."""
     BALANCED = "balanced"
     """The large Ollama model."""
     QUALITY = "quality"
-    """Gemini preferred, unless the caller pinned a provider."""
+    """Gemini is preferred, unless a provider is pinned."""
