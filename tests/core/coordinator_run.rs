@@ -1,4 +1,4 @@
-//! Whole runs of the workflow against a scripted router.
+//! Complete runs of the workflow against a scripted router.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<(String, f64)>>);
+struct RecordedProgress(Mutex<Vec<(String, f64)>>);
 
-impl ProgressSink for Heard {
+impl ProgressSink for RecordedProgress {
     fn emit(&self, message: &str, fraction: f64) {
         self.0.lock().unwrap().push((message.to_owned(), fraction));
     }
@@ -30,7 +30,7 @@ async fn run(double: &Double, options: &Options) -> Result<Vec<Candidate>> {
     Coordinator::new(10).unwrap().run(double, options, &Silent).await
 }
 
-/// Every text of a candidate is about its own idea, and about no other.
+/// Asserts that every text of a candidate is about its own idea.
 fn assert_about_itself(candidate: &Candidate) {
     let (title, _, score) = IDEAS.iter().find(|(title, ..)| candidate.idea.starts_with(title)).unwrap();
     let texts = [
@@ -59,7 +59,7 @@ fn failed_stages(candidate: &Candidate) -> Vec<Stage> {
     candidate.problems.iter().map(|problem| problem.stage).collect()
 }
 
-/// Answers well, but fails every call with `schema` whose ideas are improved ones or not, as `improved` says.
+/// A router that fails the calls with `schema` about improved ideas, or about original ones.
 fn failing(schema: &'static str, improved: bool, kind: ErrorKind) -> Double {
     Double::new(move |_, asked| {
         if asked.schema == schema && asked.is_about_improvements() == improved {
@@ -80,7 +80,7 @@ const STAGES: [(&str, bool, Stage); 6] = [
 ];
 
 #[tokio::test]
-async fn the_whole_story() {
+async fn a_complete_run_calls_every_stage_with_the_outputs_of_earlier_stages() {
     let double = Double::honest();
     let parts = vec![Part::Url(Arc::from("https://example.org/plan"))];
     let options = Options { temperatures: Temperatures::from_base_temperature(1.0).unwrap(), parts, ..options() };
@@ -114,7 +114,7 @@ async fn the_whole_story() {
 }
 
 #[tokio::test]
-async fn candidates_have_the_keys_callers_know() {
+async fn candidates_have_the_keys_of_the_contract() {
     let candidates = run(&Double::honest(), &options()).await.unwrap();
     let value = serde_json::to_value(&candidates[0]).unwrap();
     let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -144,7 +144,7 @@ async fn candidates_have_the_keys_callers_know() {
 }
 
 #[tokio::test]
-async fn without_enhanced_reasoning_nobody_argues() {
+async fn advocacy_and_skepticism_require_enhanced_reasoning() {
     let double = Double::honest();
     let candidates = run(&double, &Options { enhanced_reasoning: false, ..options() }).await.unwrap();
     assert_eq!(double.schemas(), ["GeneratedIdeas", "CriticEvaluations", "ImprovementBatch", "CriticEvaluations"]);
@@ -153,7 +153,7 @@ async fn without_enhanced_reasoning_nobody_argues() {
 }
 
 #[tokio::test]
-async fn distorted_replies_put_nothing_on_another_idea() {
+async fn distorted_replies_do_not_affect_other_ideas() {
     type Distort = fn(&Asked, Vec<Value>) -> Vec<Value>;
     let distortions: [(&str, Distort); 6] = [
         ("reversed", |_, items| items.into_iter().rev().collect()),
@@ -201,7 +201,7 @@ async fn distorted_replies_put_nothing_on_another_idea() {
 }
 
 #[tokio::test]
-async fn what_a_failed_stage_costs() {
+async fn a_failed_stage_affects_only_the_stages_that_require_it() {
     for (schema, improved, stage) in STAGES {
         let outcome = run(&failing(schema, improved, ErrorKind::AllTargetsFailed), &options()).await;
         if stage == Stage::IdeaGeneration {
@@ -229,7 +229,7 @@ async fn what_a_failed_stage_costs() {
 }
 
 #[tokio::test]
-async fn the_callers_own_failures_end_the_run_in_every_stage() {
+async fn fatal_errors_end_the_run_in_every_stage() {
     for kind in [ErrorKind::External, ErrorKind::Internal, ErrorKind::InvalidInput] {
         for (schema, improved, stage) in STAGES {
             let error = run(&failing(schema, improved, kind), &options()).await.unwrap_err();
@@ -239,7 +239,7 @@ async fn the_callers_own_failures_end_the_run_in_every_stage() {
 }
 
 #[tokio::test]
-async fn a_model_that_writes_too_much_to_be_quoted_costs_its_own_candidate_alone() {
+async fn an_output_too_long_for_the_next_prompt_affects_its_candidate_only() {
     let double = Double::new(|_, asked| {
         let mut reply = honest(asked);
         if asked.schema == "AdvocacyBatch" {
@@ -257,7 +257,7 @@ async fn a_model_that_writes_too_much_to_be_quoted_costs_its_own_candidate_alone
 }
 
 #[tokio::test]
-async fn nothing_is_asked_after_a_failed_evaluation() {
+async fn no_stage_runs_after_a_failed_evaluation() {
     let double = failing("CriticEvaluations", false, ErrorKind::Overloaded);
     let candidates = run(&double, &options()).await.unwrap();
     assert_eq!(double.schemas(), ["GeneratedIdeas", "CriticEvaluations"]);
@@ -265,8 +265,8 @@ async fn nothing_is_asked_after_a_failed_evaluation() {
 }
 
 #[tokio::test]
-async fn an_idea_without_a_score_never_takes_the_place_of_a_scored_one() {
-    // Six ideas for four places; two that come early, the best ones, never get a score.
+async fn scored_ideas_are_selected_before_unscored_ones() {
+    // Four of six ideas are selected; two early ones, the best, never get a score.
     let double = Double::new(|_, asked| {
         let mut reply = honest(asked);
         if asked.schema == "CriticEvaluations" && !asked.is_about_improvements() {
@@ -280,7 +280,7 @@ async fn an_idea_without_a_score_never_takes_the_place_of_a_scored_one() {
 }
 
 #[tokio::test]
-async fn an_unscored_idea_that_is_kept_goes_on_without_a_delta() {
+async fn an_unscored_idea_is_improved_without_a_delta() {
     let double = Double::new(|_, asked| {
         let mut reply = honest(asked);
         if asked.schema == "CriticEvaluations" && !asked.is_about_improvements() {
@@ -299,7 +299,7 @@ async fn an_unscored_idea_that_is_kept_goes_on_without_a_delta() {
 }
 
 #[tokio::test]
-async fn one_candidate_without_an_improvement_does_not_stop_the_others() {
+async fn a_missing_improvement_does_not_affect_the_others() {
     let double = Double::new(|_, asked| {
         let mut reply = honest(asked);
         if asked.schema == "ImprovementBatch" {
@@ -318,7 +318,7 @@ async fn one_candidate_without_an_improvement_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn duplicates_are_dropped_before_they_are_evaluated() {
+async fn duplicates_are_removed_before_the_evaluation() {
     let double = Double::new(|_, asked| {
         let mut reply = honest(asked);
         if asked.schema == "GeneratedIdeas" {
@@ -343,25 +343,25 @@ async fn duplicates_are_dropped_before_they_are_evaluated() {
 }
 
 #[tokio::test]
-async fn progress_goes_forward_to_the_end() {
+async fn progress_never_decreases_and_ends_at_one() {
     let everything = [0.0, 0.1, 0.3, 0.4, 0.6, 0.7, 0.72, 0.78, 0.82, 0.88, 0.9, 1.0];
-    let heard = Heard::default();
+    let progress = RecordedProgress::default();
     let coordinator = Coordinator::new(1).unwrap();
-    coordinator.run(&Double::honest(), &options(), &heard).await.unwrap();
-    let told = heard.0.into_inner().unwrap();
-    assert_eq!(told.iter().map(|(_, fraction)| *fraction).collect::<Vec<_>>(), everything);
-    assert!(told[2].0.contains('5') && told[4].0.contains('3'), "{told:?}");
+    coordinator.run(&Double::honest(), &options(), &progress).await.unwrap();
+    let reported = progress.0.into_inner().unwrap();
+    assert_eq!(reported.iter().map(|(_, fraction)| *fraction).collect::<Vec<_>>(), everything);
+    assert!(reported[2].0.contains('5') && reported[4].0.contains('3'), "{reported:?}");
 
     for (schema, improved, stage) in STAGES.into_iter().skip(1) {
-        let heard = Heard::default();
-        coordinator.run(&failing(schema, improved, ErrorKind::Server), &options(), &heard).await.unwrap();
-        let told: Vec<f64> = heard.0.into_inner().unwrap().into_iter().map(|(_, fraction)| fraction).collect();
-        assert!(told.is_sorted() && told.last() == Some(&1.0), "{stage}: {told:?}");
+        let progress = RecordedProgress::default();
+        coordinator.run(&failing(schema, improved, ErrorKind::Server), &options(), &progress).await.unwrap();
+        let reported: Vec<f64> = progress.0.into_inner().unwrap().into_iter().map(|(_, fraction)| fraction).collect();
+        assert!(reported.is_sorted() && reported.last() == Some(&1.0), "{stage}: {reported:?}");
     }
 }
 
 #[tokio::test]
-async fn wrong_options_fail_before_anything_is_asked() {
+async fn invalid_options_fail_before_any_call() {
     let double = Double::honest();
     let error = run(&double, &Options { num_top_candidates: 6, ..options() }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -369,7 +369,7 @@ async fn wrong_options_fail_before_anything_is_asked() {
     assert_eq!(Coordinator::new(0).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-/// Answers well, but never answers calls with `schema` about ideas that are improved or not, as `improved` says.
+/// A router that never answers the calls with `schema` about improved ideas, or about original ones.
 fn hanging(schema: &'static str, improved: bool) -> Double {
     Double::new(move |_, asked| {
         if asked.schema == schema && asked.is_about_improvements() == improved {
@@ -381,7 +381,7 @@ fn hanging(schema: &'static str, improved: bool) -> Double {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_runs_deadline_holds_in_every_stage() {
+async fn the_deadline_of_the_run_applies_in_every_stage() {
     for (schema, improved, stage) in STAGES {
         let double = hanging(schema, improved);
         let started = Instant::now();
@@ -396,7 +396,7 @@ async fn the_runs_deadline_holds_in_every_stage() {
             continue;
         }
         let calls = double.calls();
-        assert_eq!(calls.last().unwrap().schema, schema, "nothing begins after the deadline");
+        assert_eq!(calls.last().unwrap().schema, schema, "no call starts after the deadline");
         for candidate in outcome.unwrap() {
             assert_about_itself(&candidate);
             assert_eq!(candidate.status, Status::Degraded);
@@ -408,7 +408,7 @@ async fn the_runs_deadline_holds_in_every_stage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stages_own_limit_fails_that_stage_alone() {
+async fn a_stage_timeout_fails_only_that_stage() {
     let mut options = options();
     options.stage_timeouts.advocacy = 7.0;
     let started = Instant::now();
@@ -429,7 +429,7 @@ async fn a_stages_own_limit_fails_that_stage_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_question_that_hangs_does_not_lose_the_first_answer() {
+async fn a_timeout_of_a_second_call_keeps_the_first_answer() {
     let double = Double::new(|_, asked| match (asked.schema.as_str(), asked.indices().len()) {
         ("AdvocacyBatch", 3) => Reply::Json(honest(asked).as_array().unwrap()[1..].to_vec().into()),
         ("AdvocacyBatch", _) => Reply::Never,
@@ -442,7 +442,7 @@ async fn a_second_question_that_hangs_does_not_lose_the_first_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_one_coordinator_share_its_limit() {
+async fn runs_of_one_coordinator_share_its_concurrency_limit() {
     for limit in [1, 2] {
         let coordinator = Coordinator::new(limit).unwrap();
         let double = Double::new(|_, asked| Reply::After(Duration::from_millis(50), honest(asked)));
@@ -465,7 +465,7 @@ async fn runs_of_two_coordinators_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_run_ends_its_call_and_frees_its_permit() {
+async fn dropping_a_run_drops_its_call_and_releases_its_permit() {
     let coordinator = Coordinator::new(1).unwrap();
     let options = options();
     for (schema, improved, stage) in STAGES {
@@ -485,13 +485,13 @@ async fn dropping_a_run_ends_its_call_and_frees_its_permit() {
 async fn waiting_for_a_permit_counts_towards_the_deadline() {
     let coordinator = Coordinator::new(1).unwrap();
     let stuck = hanging("GeneratedIdeas", false);
-    let patient = options();
-    let mut holds = Box::pin(coordinator.run(&stuck, &patient, &Silent));
+    let defaults = options();
+    let mut holds = Box::pin(coordinator.run(&stuck, &defaults, &Silent));
     assert!(holds.as_mut().now_or_never().is_none());
     let double = Double::honest();
-    let hasty = Options { timeout: 1.0, ..options() };
+    let one_second = Options { timeout: 1.0, ..options() };
     let started = Instant::now();
-    let error = coordinator.run(&double, &hasty, &Silent).await.unwrap_err();
+    let error = coordinator.run(&double, &one_second, &Silent).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
     assert!(started.elapsed() < Duration::from_millis(1200));
     assert!(double.calls().is_empty());

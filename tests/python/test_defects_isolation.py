@@ -19,7 +19,7 @@ from madspark.core.coordinator import run_multistep_workflow
 from madspark.llm.exceptions import AllProvidersFailedError, LLMProviderError
 from madspark.testing import Simulator
 from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
-from test_workflow_cache import Asked
+from test_workflow_cache import AlwaysCached
 from wire import questions
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_defect_2_a_kept_answer_is_that_of_its_own_model_and_provider(
 
 
 async def test_defect_3_the_key_of_the_workflow_cache_is_complete(madspark_router: Make, tmp_path: Path) -> None:
-    cache, note = Asked(), tmp_path / "note.txt"
+    cache, note = AlwaysCached(), tmp_path / "note.txt"
     heat = [
         TemperatureManager(TemperatureConfig(*(0.9 if at == hot else 0.5 for at in range(5)))) for hot in (1, 2, 3, 4)
     ]
@@ -118,10 +118,10 @@ async def test_defect_3_the_key_of_the_workflow_cache_is_complete(madspark_route
     for content in ("one", "two"):
         note.write_text(content)
         await ask(router, multimodal_files=[note])
-    assert len(cache.asked) == len(set(cache.asked)) == 12
+    assert len(cache.lookups) == len(set(cache.lookups)) == 12
     # And what is the same has the same.
     await ask(madspark_router(primary_provider="ollama"))
-    assert cache.asked[-1] == cache.asked[0]
+    assert cache.lookups[-1] == cache.lookups[0]
 
 
 @pytest.mark.usefixtures("decoy")

@@ -29,10 +29,10 @@ class Answer(BaseModel):
     answer: str
 
 
-async def test_defect_11_nothing_is_invented_and_no_failure_is_a_success(
+async def test_defect_11_failures_are_reported_without_invented_ideas(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    # Nothing listens on the port 9 of this machine.
+    # Nothing listens on port 9.
     nobody = LLMConfig(ollama_host="http://127.0.0.1:9", cache_enabled=False)
     cache = Cache()
     for router in (LLMRouter("ollama", True, config=nobody), LLMRouter("ollama", False, config=nobody)):
@@ -63,7 +63,7 @@ async def test_defect_12_the_number_of_ideas_reaches_the_prompt(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_defect_13_gemini_in_trouble_leads_to_the_fallback(
+def test_defect_13_an_error_of_gemini_leads_to_the_fallback(
     status: int, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=status, headers={"retry-after": "30"})
@@ -74,7 +74,7 @@ def test_defect_13_gemini_in_trouble_leads_to_the_fallback(
     assert router.get_metrics()["fallback_triggers"] == 1
 
 
-def test_defect_13_waits_are_told_failures_counted_and_mistakes_not_repeated(
+def test_defect_13_retry_after_is_reported_failures_are_counted_and_invalid_requests_are_not_retried(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     detail = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "31s"}
@@ -96,7 +96,7 @@ def test_defect_13_waits_are_told_failures_counted_and_mistakes_not_repeated(
     assert madspark_simulator.requests == []
 
 
-def test_defect_14_a_timeout_ends_the_calls_and_keeps_what_is_finished(
+def test_defect_14_a_timeout_ends_the_calls_and_returns_the_finished_part(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(contains=BEGINNINGS["improvement"], fault="stall")
@@ -111,7 +111,7 @@ def test_defect_14_a_timeout_ends_the_calls_and_keeps_what_is_finished(
     assert len(questions(madspark_simulator)) == 5
 
 
-async def test_defect_14_cancelling_ends_the_call_under_way(
+async def test_defect_14_cancelling_ends_the_call_in_flight(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(contains=BEGINNINGS["evaluation"], fault="stall")
@@ -128,7 +128,7 @@ async def test_defect_14_cancelling_ends_the_call_under_way(
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-async def test_defect_15_the_limit_of_concurrent_agents_holds(
+async def test_defect_15_the_concurrency_limit_is_enforced(
     limit: int, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.set_latency(0.05)
@@ -158,7 +158,7 @@ async def test_defect_20_tokens_are_priced_by_kind_and_provider(
     assert costs["ollama"] == 0.0
 
 
-def test_defect_20_kept_answers_cost_nothing_and_are_no_measure_of_latency(
+def test_defect_20_cached_answers_cost_nothing_and_do_not_count_as_latency(
     madspark_router: Make, madspark_simulator: Simulator, tmp_path: Path
 ) -> None:
     router = madspark_router(primary_provider="ollama", cache_enabled=True, cache_dir=str(tmp_path))

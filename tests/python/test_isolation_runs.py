@@ -1,4 +1,4 @@
-"""Many workflows at once: on the wire, each carries its own run's choices and nothing of another's."""
+"""Concurrent workflows: each request carries the settings of its own run only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def simulators() -> Iterator[list[Simulator]]:
 
 @dataclass
 class Run:
-    """One request's choices; no two share a word, a key, a model or a temperature."""
+    """The settings of one run; no two share a word, a key, a model or a temperature."""
 
     number: int
     home: Simulator
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def fails_first(self) -> bool:
-        """Whether its first provider is broken and another one answers."""
+        """Whether its first provider fails and another one answers."""
         return self.number % 5 == 0
 
     @property
@@ -108,8 +108,8 @@ class Run:
         assert provider == self.provider or self.fails_first
         assert request.model == self.model(provider)
         headers = {"gemini": "x-goog-api-key", "openai": "authorization"}
-        told = request.headers.get(headers.get(provider, "authorization"))
-        assert told == {"ollama": None, "gemini": self.key, "openai": f"Bearer {self.key}"}[provider]
+        key = request.headers.get(headers.get(provider, "authorization"))
+        assert key == {"ollama": None, "gemini": self.key, "openai": f"Bearer {self.key}"}[provider]
         heat = {**self.heat.to_dict(), "improvement": self.heat.idea_generation}
         assert temperature_of(request) == pytest.approx(heat[stage_of(request.prompt)])
 
@@ -119,7 +119,7 @@ def foreign(text: str, own: Run, runs: list[Run]) -> list[str]:
     return [word for run in runs if run is not own for word in run.words if word.lower() in low]
 
 
-async def test_25_workflows_at_once_share_nothing(simulators: list[Simulator]) -> None:
+async def test_25_concurrent_workflows_share_nothing(simulators: list[Simulator]) -> None:
     runs = [Run(number, simulators[number % 7 % 3]) for number in range(RUNS)]
     for run in runs:
         if run.fails_first:
@@ -148,9 +148,9 @@ async def test_25_workflows_at_once_share_nothing(simulators: list[Simulator]) -
         assert sum(request.status == 200 for request in mine) == calls
 
         assert [result["status"] for result in results] == ["ok"] * (1 + run.number % 4)
-        told = json.dumps(results)
-        assert foreign(told, run, runs) == []
-        assert any(word.lower() in told.lower() for word in run.words)
+        text = json.dumps(results)
+        assert foreign(text, run, runs) == []
+        assert any(word.lower() in text.lower() for word in run.words)
         seen += len(mine)
     assert seen == sum(len(simulator.requests) for simulator in simulators)
 
@@ -161,7 +161,7 @@ def one_router(simulator: Simulator) -> LLMRouter:
 
 
 def at_once(count: int, work: Callable[[int], None]) -> None:
-    """Call `work` on `count` threads that start together; the first failure is raised."""
+    """Call `work` on `count` threads that start together, and raise the first failure."""
     start = threading.Barrier(count)
 
     def body(number: int) -> None:

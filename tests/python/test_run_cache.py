@@ -1,4 +1,4 @@
-"""The workflow cache and typed runs: whole runs alone, found by all that could change them. And the exit code."""
+"""The workflow cache with typed runs: complete runs only, keyed by everything that changes them; and the exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from madspark.core._options import PROMPT_VERSION
 from madspark.core.enhanced_reasoning import ReasoningEngine
 from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
 from test_run_result import TOPIC, kill_one
-from test_workflow_cache import KEY, Asked, Cache
+from test_workflow_cache import KEY, AlwaysCached, Cache
 from wire import questions
 
 if TYPE_CHECKING:
@@ -30,36 +30,38 @@ if TYPE_CHECKING:
     Make = Callable[..., LLMRouter]
 
 
-async def test_a_second_run_costs_nothing(madspark_router: Make, madspark_simulator: Simulator) -> None:
-    cache, told = Cache(), list[tuple[str, float]]()
+async def test_a_second_run_is_answered_from_the_cache(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    cache, progress = Cache(), list[tuple[str, float]]()
     coordinator = AsyncCoordinator(
-        progress_callback=lambda message, fraction: told.append((message, fraction)),
+        progress_callback=lambda message, fraction: progress.append((message, fraction)),
         cache_manager=cache,
         router=madspark_router(primary_provider="ollama"),
     )
     first = await coordinator.run(TOPIC)
     assert [*cache.kept.values()] == [{"candidates": first.to_dicts()}]
     madspark_simulator.clear()
-    told.clear()
+    progress.clear()
     second = await coordinator.run(TOPIC)
     assert (second.cached, second.calls, second.cost, second.status) == (True, 0, 0.0, "ok")
     assert second.to_dicts() == first.to_dicts()
-    assert told == [("Answered from the cache", 1.0)]
+    assert progress == [("Answered from the cache", 1.0)]
     events = [event async for event in coordinator.events(TOPIC)]
     assert [(event.type, event.sequence, event.fraction) for event in events] == [("run_finished", 1, 1.0)]
     async with await coordinator.start(TOPIC) as run:
         result = await run.result()
         assert result.cached
-        # What a caller does to its own result reaches nobody else's.
+        # Changes to a returned result do not reach the cache.
         result.candidates.clear()
         assert len((await run.result()).candidates) == 2
         assert [event.type async for event in run.events(after=1)] == []
     assert madspark_simulator.requests == []
-    # Another shape asks in other words, one idea at a time.
+    # Another mode has other prompts.
     assert not (await coordinator.run(TOPIC, mode="fanout")).cached
 
 
-async def test_what_the_routers_cache_answers_is_no_call(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_an_answer_from_the_response_cache_is_not_a_call(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     async def run() -> tuple[WorkflowResult, LLMRouter]:
         madspark_simulator.clear()
         router = madspark_router(primary_provider="ollama", cache_enabled=True)
@@ -74,7 +76,7 @@ async def test_what_the_routers_cache_answers_is_no_call(madspark_router: Make, 
     assert second.to_dicts() == first.to_dicts()
 
 
-async def test_whoever_reads_to_the_end_fills_the_cache(madspark_router: Make) -> None:
+async def test_reading_all_events_fills_the_cache(madspark_router: Make) -> None:
     cache = Cache()
     coordinator = AsyncCoordinator(cache_manager=cache, router=madspark_router(primary_provider="ollama"))
     async for event in coordinator.events(TOPIC):
@@ -85,7 +87,7 @@ async def test_whoever_reads_to_the_end_fills_the_cache(madspark_router: Make) -
 
 
 @pytest.mark.parametrize("how", ["degraded", "deadline", "budget", "cancelled"])
-async def test_no_other_run_is_kept(how: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_an_incomplete_run_is_not_stored(how: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
     cache = Cache()
     if how == "degraded":
         kill_one(madspark_simulator, "batch")
@@ -108,7 +110,7 @@ async def test_no_other_run_is_kept(how: str, madspark_router: Make, madspark_si
         result = await run.result()
     assert result.status == "degraded"
     assert result.cut == (None if how == "degraded" else how)
-    assert len(cache.asked) == 1
+    assert len(cache.lookups) == 1
     assert cache.kept == {}
 
 
@@ -121,7 +123,7 @@ FIELDS: list[dict[str, Any]] = [
     {"gemini_thinking_level": "low"},
 ]
 
-# Every temperature by itself.
+# Each temperature on its own.
 TEMPERATURES = [[0.9 if at == changed else 0.5 for at in range(5)] for changed in (1, 2, 3, 4)]
 
 OPTIONS: list[dict[str, Any]] = [
@@ -137,13 +139,13 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-async def test_each_of_these_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Asked()
+async def test_each_option_and_setting_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = AlwaysCached()
     for fields in FIELDS:
         router = LLMRouter(config=LLMConfig(gemini_api_key=KEY, **fields))
         await AsyncCoordinator(cache_manager=cache, router=router).run(TOPIC)
-    going_on = LLMRouter(config=LLMConfig(gemini_api_key=KEY), on_refusal="next")
-    await AsyncCoordinator(cache_manager=cache, router=going_on).run(TOPIC)
+    next_on_refusal = LLMRouter(config=LLMConfig(gemini_api_key=KEY), on_refusal="next")
+    await AsyncCoordinator(cache_manager=cache, router=next_on_refusal).run(TOPIC)
     coordinator = AsyncCoordinator(cache_manager=cache, router=LLMRouter(config=LLMConfig(gemini_api_key=KEY)))
     for options in OPTIONS:
         await coordinator.run(TOPIC, **options)
@@ -151,20 +153,20 @@ async def test_each_of_these_changes_the_key(monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr("madspark.core._options.PROMPT_VERSION", PROMPT_VERSION + 1)
         await coordinator.run(TOPIC)
     with monkeypatch.context() as patch:
-        patch.setattr("madspark.__version__", "0.0.0+another")
+        patch.setattr("madspark._core.__version__", "0.0.0+another")
         await coordinator.run(TOPIC)
-    assert len(set(cache.asked)) == len(cache.asked) == len(FIELDS) + len(OPTIONS) + 3
-    assert not any(KEY in key for key in cache.asked)
+    assert len(set(cache.lookups)) == len(cache.lookups) == len(FIELDS) + len(OPTIONS) + 3
+    assert not any(KEY in key for key in cache.lookups)
     await coordinator.run(TOPIC)
-    assert cache.asked.count(cache.asked[0]) == 2
+    assert cache.lookups.count(cache.lookups[0]) == 2
 
 
 PROMPTS = {2: "29b2d679549f82b8"}
-"""What the prompts of each version are, by their digest."""
+"""The digest of the prompts of each version."""
 
 
-async def test_prompts_and_their_version_go_together(madspark_router: Make, madspark_simulator: Simulator) -> None:
-    """A prompt that changes makes old answers wrong ones: raise PROMPT_VERSION, and add the new digest here."""
+async def test_the_prompt_version_matches_the_prompts(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    """A changed prompt invalidates cached answers: raise PROMPT_VERSION, and add the new digest here."""
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     router = madspark_router(primary_provider="ollama")
     await AsyncCoordinator(router=router).run(
@@ -172,13 +174,13 @@ async def test_prompts_and_their_version_go_together(madspark_router: Make, mads
     )
     for kind in INFERENCE_TYPES:
         await LogicalInferenceEngine(router).ainfer(["A roof"], TOPIC, inference_type=kind)
-    told = [[request.system, request.prompt.split("<topic>")[0]] for request in madspark_simulator.requests]
-    assert len(told) == len(ALL_STAGES) + len(INFERENCE_TYPES)
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    prompts = [[request.system, request.prompt.split("<topic>")[0]] for request in madspark_simulator.requests]
+    assert len(prompts) == len(ALL_STAGES) + len(INFERENCE_TYPES)
+    digest = hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16]
     assert PROMPTS.get(PROMPT_VERSION) == digest
 
 
-def test_the_command_line_tells_of_the_one_that_failed(madspark_simulator: Simulator) -> None:
+def test_the_exit_code_reports_a_failed_run(madspark_simulator: Simulator) -> None:
     kill_one(madspark_simulator, "batch")
     command = [sys.executable, "-m", "madspark", TOPIC, "--top", "5", "--enhanced", "--no-novelty-filter", "--quiet"]
     hosts = ["--provider", "ollama", "--no-fallback", "--ollama-host", madspark_simulator.ollama_url, "--json"]

@@ -1,4 +1,4 @@
-"""The caller's say between two stages: approve, edit, leave out, stop."""
+"""Stage gates: approving, editing, removing, stopping."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from doubles import BEGINNINGS, NAMES, numbered_ideas, script
 from madspark import AsyncCoordinator, LLMRouter
 from madspark.core.gate import StageReview, StopWorkflow
 from madspark.core.result import Candidate
-from test_run_result import EVERYTHING, SHAPES, TOPIC
+from test_run_result import ALL_STAGES, MODES, TOPIC
 from wire import questions
 
 if TYPE_CHECKING:
@@ -27,39 +27,41 @@ if TYPE_CHECKING:
 WHO = contextvars.ContextVar("WHO", default="nobody")
 
 
-async def run(make: Make, simulator: Simulator, shape: str, on_stage: OnStage, **options: Any) -> WorkflowResult:
+async def run(make: Make, simulator: Simulator, mode: str, on_stage: OnStage, **options: Any) -> WorkflowResult:
     script(simulator, "idea_generation", numbered_ideas(*NAMES))
-    router = make(primary_provider=SHAPES[shape], fallback_enabled=False)
-    chosen = {"num_top_candidates": 2, **EVERYTHING, **options, "on_stage": on_stage}
+    router = make(primary_provider=MODES[mode], fallback_enabled=False)
+    chosen = {"num_top_candidates": 2, **ALL_STAGES, **options, "on_stage": on_stage}
     async with asyncio.timeout(10):
         return await AsyncCoordinator(router=router).run(TOPIC, **chosen)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("approval", [None, True])
-async def test_it_is_asked_after_each_stage(
-    shape: str, approval: Decision, madspark_router: Make, madspark_simulator: Simulator
+async def test_the_gate_is_called_after_each_stage(
+    mode: str, approval: Decision, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    asked: list[tuple[str, int]] = []
+    reviews: list[tuple[str, int]] = []
     WHO.set("the request")
 
     async def gate(review: StageReview) -> Decision:
         await asyncio.sleep(0)
         assert WHO.get() == "the request"
-        asked.append((review.stage, len(review.candidates)))
+        reviews.append((review.stage, len(review.candidates)))
         return approval
 
-    result = await run(madspark_router, madspark_simulator, shape, gate)
+    result = await run(madspark_router, madspark_simulator, mode, gate)
     assert (result.status, result.partial) == ("ok", False)
     later = ["advocacy", "skepticism", "improvement", "re_evaluation"]
-    assert asked[:2] == [("idea_generation", 5), ("evaluation", 2)]
-    expected = [(stage, 2) for stage in later] if shape == "batch" else [(stage, 1) for stage in later for _ in "12"]
-    assert sorted(asked[2:]) == sorted(expected)
+    assert reviews[:2] == [("idea_generation", 5), ("evaluation", 2)]
+    expected = [(stage, 2) for stage in later] if mode == "batch" else [(stage, 1) for stage in later for _ in "12"]
+    assert sorted(reviews[2:]) == sorted(expected)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("how", ["false", "raise"])
-async def test_it_can_stop_the_run(shape: str, how: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_gate_can_stop_the_run(
+    mode: str, how: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     def gate(review: StageReview) -> Decision:
         if review.stage != "evaluation":
             return None
@@ -67,18 +69,20 @@ async def test_it_can_stop_the_run(shape: str, how: str, madspark_router: Make, 
             raise StopWorkflow("too dear")
         return False
 
-    result = await run(madspark_router, madspark_simulator, shape, gate)
+    result = await run(madspark_router, madspark_simulator, mode, gate)
     assert (result.status, result.partial, result.cut) == ("degraded", True, "stopped")
     assert ("too dear" in (result.reason or "")) is (how == "raise")
-    assert len(questions(madspark_simulator)) == (2 if shape == "batch" else 6)
+    assert len(questions(madspark_simulator)) == (2 if mode == "batch" else 6)
     assert len(result.candidates) == 2
     for candidate in result.candidates:
         assert candidate.initial_score is not None
         assert "stopped" in candidate.problems[0].reason
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_it_can_edit_and_leave_out(shape: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_gate_can_edit_and_remove_candidates(
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     async def gate(review: StageReview) -> Decision:
         await asyncio.sleep(0)
         if review.stage == "idea_generation":
@@ -92,7 +96,7 @@ async def test_it_can_edit_and_leave_out(shape: str, madspark_router: Make, mads
             return review.candidates
         return None
 
-    result = await run(madspark_router, madspark_simulator, shape, gate, num_top_candidates=4)
+    result = await run(madspark_router, madspark_simulator, mode, gate, num_top_candidates=4)
     assert (result.status, len(result.candidates)) == ("ok", 4)
     assert not any("Copper" in candidate.idea for candidate in result.candidates)
     prompts = [request.prompt for request in questions(madspark_simulator)]
@@ -104,9 +108,9 @@ async def test_it_can_edit_and_leave_out(shape: str, madspark_router: Make, mads
         assert any(f"Mind the wind at {candidate.idea_index}" in prompt for prompt in improving)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_a_candidate_that_is_left_out_late_is_gone(
-    shape: str, madspark_router: Make, madspark_simulator: Simulator
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_candidate_removed_late_is_not_in_the_result(
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     gone: list[int] = []
 
@@ -116,22 +120,24 @@ async def test_a_candidate_that_is_left_out_late_is_gone(
         gone.append(review.candidates[0].idea_index)
         return review.candidates[1:]
 
-    result = await run(madspark_router, madspark_simulator, shape, gate)
+    result = await run(madspark_router, madspark_simulator, mode, gate)
     assert (result.status, len(result.candidates)) == ("ok", 1)
     assert result.candidates[0].idea_index not in gone
-    # The skeptic was asked about one idea.
+    # The skeptic handled one idea.
     assert [stage.ideas_ok for stage in result.stages] == [5, 5, 2, 1, 1, 1]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_nothing_left_is_a_stop(shape: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
-    result = await run(madspark_router, madspark_simulator, shape, lambda _: [])
+@pytest.mark.parametrize("mode", MODES)
+async def test_removing_every_candidate_stops_the_run(
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    result = await run(madspark_router, madspark_simulator, mode, lambda _: [])
     assert (result.cut, result.candidates) == ("stopped", [])
     assert len(questions(madspark_simulator)) == 1
 
 
 @pytest.mark.parametrize(
-    ("verdict", "error"),
+    ("decision", "error"),
     [
         (lambda _: "yes", TypeError),
         (lambda _: 1 / 0, ZeroDivisionError),
@@ -139,15 +145,15 @@ async def test_nothing_left_is_a_stop(shape: str, madspark_router: Make, madspar
         (lambda review: [review.candidates[0].model_copy(update={"idea": " "})], ValueError),
     ],
 )
-async def test_its_mistakes_are_the_callers(
-    verdict: OnStage, error: type[Exception], madspark_router: Make, madspark_simulator: Simulator
+async def test_errors_of_a_gate_reach_the_caller(
+    decision: OnStage, error: type[Exception], madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     with pytest.raises(error):
-        await run(madspark_router, madspark_simulator, "batch", verdict)
+        await run(madspark_router, madspark_simulator, "batch", decision)
     assert len(questions(madspark_simulator)) == 1
 
 
-async def test_its_time_is_the_runs_and_it_is_cancelled_with_it(
+async def test_a_gate_is_cancelled_at_the_deadline_of_the_run(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     ended = asyncio.Event()
@@ -168,21 +174,21 @@ async def test_its_time_is_the_runs_and_it_is_cancelled_with_it(
     assert len(questions(madspark_simulator)) == 2
 
 
-async def test_a_gated_run_has_no_part_in_the_cache(madspark_router: Make) -> None:
+async def test_a_run_with_a_gate_does_not_use_the_cache(madspark_router: Make) -> None:
     class Cache:
-        asked = 0
+        reviews = 0
 
         async def get_cached_workflow(self, *_: object) -> None:
-            self.asked += 1
+            self.reviews += 1
 
         async def cache_workflow_result(self, *_: object) -> None:
-            self.asked += 1
+            self.reviews += 1
 
     cache, seen = Cache(), list[Candidate]()
     router = madspark_router(primary_provider="ollama")
     coordinator = AsyncCoordinator(cache_manager=cache, router=router)
     result = await coordinator.run(TOPIC, on_stage=lambda review: seen.extend(review.candidates))
-    assert (result.status, cache.asked) == ("ok", 0)
+    assert (result.status, cache.reviews) == ("ok", 0)
     assert seen
     assert (await coordinator.run(TOPIC)).status == "ok"
-    assert cache.asked == 2
+    assert cache.reviews == 2

@@ -1,4 +1,4 @@
-"""The stages that rate and reason, in both shapes: what they ask, whom their answers reach, what a result tells."""
+"""The rating and inference stages in both modes: their prompts, their outputs and their results."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 
     Make = Callable[..., LLMRouter]
 
-Shape = Literal["batch", "fanout"]
+Mode = Literal["batch", "fanout"]
 TOPIC = "Shade for hot bus stops"
-SHAPES: list[Shape] = ["batch", "fanout"]
+SHAPES: list[Mode] = ["batch", "fanout"]
 EVERYTHING: dict[str, Any] = {
     "enhanced_reasoning": True,
     "multi_dimensional_eval": True,
@@ -72,7 +72,7 @@ AGENTS = {
 
 
 class Panel:
-    """A router of the caller's own that answers about each of the doubles' ideas by its name."""
+    """A custom router that answers about each of the doubles' ideas by its name."""
 
     def __init__(self, *, confidence: float = 0.8, broken: tuple[str, str] | None = None) -> None:
         self.confidence = confidence
@@ -108,16 +108,16 @@ class Panel:
         }
         return make[stage]()
 
-    def told(self, stage: str) -> list[str]:
+    def prompts_of(self, stage: str) -> list[str]:
         return [prompt for each, prompt in self.prompts if each == stage]
 
 
-async def run(router: Any, mode: Shape, **options: Any) -> WorkflowResult:
+async def run(router: Any, mode: Mode, **options: Any) -> WorkflowResult:
     async with asyncio.timeout(10):
         return await AsyncCoordinator(router=router).run(TOPIC, mode=mode, **{**EVERYTHING, **options})
 
 
-async def test_with_everything_on_a_batch_makes_nine_calls(
+async def test_a_batch_run_with_all_stages_makes_nine_calls(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
@@ -136,20 +136,20 @@ async def test_with_everything_on_a_batch_makes_nine_calls(
         assert [(mark.stage, mark.status) for mark in candidate.stages] == [(stage, "ok") for stage in ALL_STAGES]
 
 
-async def test_a_fanout_asks_about_each_kept_idea_by_itself(
+async def test_a_fanout_run_makes_one_call_per_selected_idea(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     result = await run(madspark_router(primary_provider="ollama", fallback_enabled=False), "fanout")
     wire = [stage_of(request.prompt) for request in questions(madspark_simulator)]
     assert result.calls == len(wire) == 1 + 5 + 7 * 2
-    # What the simulator improves begins as it likes: ratings before and after are told by their number.
+    # The simulator chooses the first words of improved ideas, so ratings are distinguished by their order.
     assert (wire.count("multi_dimensional"), wire.count("logical_inference")) == (4, 2)
     assert [(stage.stage, stage.status) for stage in result.stages] == [(stage, "ok") for stage in ALL_STAGES]
     assert [stage.spent.calls for stage in result.stages] == [1, 5, 2, 2, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("mode", SHAPES)
-async def test_defect_16_the_rating_of_the_improved_idea_is_in_the_result(mode: Shape) -> None:
+async def test_defect_16_the_rating_of_the_improved_idea_is_in_the_result(mode: Mode) -> None:
     router = Panel()
     result = await run(router, mode)
     assert [candidate.idea.split()[0] for candidate in result.candidates] == ["Amber", "Bramble"]
@@ -186,7 +186,7 @@ async def test_defect_16_summaries_come_with_the_scores_in_one_call(
 
 
 @pytest.mark.parametrize("mode", SHAPES)
-async def test_the_improver_is_told_of_weak_dimensions_and_inferences(mode: Shape) -> None:
+async def test_the_improvement_prompt_includes_weak_dimensions_and_inferences(mode: Mode) -> None:
     router = Panel()
     result = await run(router, mode)
     for candidate in result.to_dicts():
@@ -197,20 +197,20 @@ async def test_the_improver_is_told_of_weak_dimensions_and_inferences(mode: Shap
             "inference_chain": [f"{name} exists", "People use it"],
             "improvements": None,
         }
-    told = "".join(router.told("improvement"))
+    prompt = "".join(router.prompts_of("improvement"))
     for at, name in enumerate(NAMES[:2]):
-        # Each by its own idea.
-        about = told.partition(f"<idea>\n{name}")[2].partition("</inference>")[0]
+        # Each next to its own idea.
+        about = prompt.partition(f"<idea>\n{name}")[2].partition("</inference>")[0]
         assert f"<weak_dimensions>\ntimeline: {2 + at} of 10\n</weak_dimensions>" in about
         assert f"<inference>\n• {name} exists\n• People use it\n→ {name} works" in about
     for stage in ("advocacy", "skepticism", "re_evaluation", "re_multi_dimensional"):
-        assert not any("<inference>" in prompt or "<weak_dimensions>" in prompt for prompt in router.told(stage))
+        assert not any("<inference>" in prompt or "<weak_dimensions>" in prompt for prompt in router.prompts_of(stage))
 
 
 @pytest.mark.parametrize("mode", SHAPES)
 @pytest.mark.parametrize(("confidence", "threshold"), [(0.0, 0.0), (0.0, 0.5), (0.49, None), (0.79, 0.8)])
-async def test_defect_18_what_is_not_certain_enough_reaches_nobody(
-    confidence: float, threshold: float | None, mode: Shape
+async def test_defect_18_an_uncertain_inference_is_discarded(
+    confidence: float, threshold: float | None, mode: Mode
 ) -> None:
     router = Panel(confidence=confidence)
     engine = None if threshold is None else ReasoningEngine(confidence_threshold=threshold)
@@ -220,17 +220,17 @@ async def test_defect_18_what_is_not_certain_enough_reaches_nobody(
     for typed, candidate in zip(result.candidates, result.to_dicts(), strict=True):
         assert typed.logical_inference is None
         assert "logical_inference" not in candidate
-    assert len(router.told("improvement")) == (1 if mode == "batch" else 2)
+    assert len(router.prompts_of("improvement")) == (1 if mode == "batch" else 2)
     for _, prompt in router.prompts:
         assert "<inference>" not in prompt
 
 
 @pytest.mark.parametrize("kind", INFERENCE_TYPES)
-async def test_defect_18_every_type_is_asked_about_every_kept_idea(
+async def test_defect_18_every_inference_type_covers_every_selected_idea(
     kind: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    told = [{"idea_index": at, **inference(f"Thought {at}")} for at in range(3)]
-    script(madspark_simulator, "logical_inference", told)
+    inferences = [{"idea_index": at, **inference(f"Thought {at}")} for at in range(3)]
+    script(madspark_simulator, "logical_inference", inferences)
     router = madspark_router(primary_provider="ollama")
     results = await AsyncCoordinator(router=router).run_workflow(
         TOPIC, num_top_candidates=3, logical_inference=True, reasoning_engine=ReasoningEngine(inference_type=kind)
@@ -252,7 +252,7 @@ async def test_defect_18_every_type_is_asked_about_every_kept_idea(
 
 @pytest.mark.parametrize("mode", SHAPES)
 @pytest.mark.parametrize("stage", ["multi_dimensional", "logical_inference", "re_multi_dimensional"])
-async def test_a_stage_that_fails_for_one_idea_marks_that_one(stage: str, mode: Shape) -> None:
+async def test_a_failure_for_one_idea_affects_that_idea_only(stage: str, mode: Mode) -> None:
     router = Panel(broken=(stage, "Bramble"))
     result = await run(router, mode)
     whole, marked = result.candidates
@@ -271,7 +271,7 @@ async def test_a_stage_that_fails_for_one_idea_marks_that_one(stage: str, mode: 
 async def test_only_improved_texts_are_rated_again() -> None:
     router = Panel(broken=("improvement", "Bramble"))
     result = await run(router, "batch")
-    [prompt] = router.told("re_multi_dimensional")
+    [prompt] = router.prompts_of("re_multi_dimensional")
     assert titles(prompt) == ["Amber"]
     assert [mark.status for mark in result.candidates[1].stages][-3:] == ["failed", "skipped", "skipped"]
     assert result.candidates[1].multi_dimensional_evaluation is not None
@@ -279,23 +279,23 @@ async def test_only_improved_texts_are_rated_again() -> None:
 
 
 @pytest.mark.parametrize("mode", SHAPES)
-async def test_events_and_progress_tell_of_the_stages(
-    mode: Shape, madspark_router: Make, madspark_simulator: Simulator
+async def test_events_and_progress_include_the_stages(
+    mode: Mode, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    told: list[float] = []
+    fractions: list[float] = []
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
-    coordinator = AsyncCoordinator(progress_callback=lambda _, fraction: told.append(fraction), router=router)
+    coordinator = AsyncCoordinator(progress_callback=lambda _, fraction: fractions.append(fraction), router=router)
     await coordinator.run(TOPIC, mode=mode, **EVERYTHING)
-    assert told == sorted(told)
+    assert fractions == sorted(fractions)
     if mode == "batch":
         known = [0.0, 0.1, 0.3, 0.4, 0.6, 0.6, 0.65, 0.7, 0.72, 0.78, 0.82, 0.85, 0.88, 0.9, 1.0]
-        assert told == pytest.approx(known)
+        assert fractions == pytest.approx(known)
     madspark_simulator.clear()
     events = [event async for event in coordinator.events(TOPIC, mode=mode, **EVERYTHING)]
     assert [event.stage for event in events if isinstance(event, StageStarted)] == ALL_STAGES
     finished = [event for event in events if isinstance(event, StageFinished)]
     ended = [event.stage for event in finished]
-    # Where stages go side by side, any of them may end first.
+    # Concurrent stages may end in any order.
     assert (ended if mode == "batch" else sorted(ended, key=ALL_STAGES.index)) == ALL_STAGES
     assert {event.status for event in finished} == {"ok"}
     scored = [event.stage for event in events if isinstance(event, IdeaScored)]
@@ -303,7 +303,7 @@ async def test_events_and_progress_tell_of_the_stages(
     assert [event.message for event in events].count("Working on the selected ideas") == 1
 
 
-async def test_a_gate_is_asked_after_them() -> None:
+async def test_a_gate_is_called_after_these_stages() -> None:
     seen: list[tuple[str, bool, bool]] = []
 
     async def gate(review: StageReview) -> Any:
@@ -326,7 +326,9 @@ async def test_a_gate_is_asked_after_them() -> None:
 
 
 @pytest.mark.parametrize("stage", REASONING)
-async def test_each_has_a_limit_of_its_own(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_each_of_these_stages_has_its_own_timeout(
+    stage: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     madspark_simulator.on(contains=REASONING[stage], fault="stall", times=1)
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     results = await AsyncCoordinator(router=router).run_workflow(TOPIC, stage_timeouts={stage: 0.3}, **EVERYTHING)
@@ -337,7 +339,7 @@ async def test_each_has_a_limit_of_its_own(stage: str, madspark_router: Make, ma
         assert result["improved_score"] is not None
 
 
-def test_the_synchronous_twin_does_the_same(madspark_router: Make) -> None:
+def test_the_synchronous_twin_returns_the_same(madspark_router: Make) -> None:
     router = madspark_router(primary_provider="ollama")
     engine = ReasoningEngine(confidence_threshold=0.01)
     [result, *_] = Coordinator(router=router).run_workflow(TOPIC, reasoning_engine=engine, **EVERYTHING)
@@ -346,10 +348,10 @@ def test_the_synchronous_twin_does_the_same(madspark_router: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["de", "de-AT", "German", "deutsch"])
-async def test_a_named_language_goes_before_that_of_the_topic(
+async def test_the_language_option_overrides_the_language_of_the_topic(
     name: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    # As a model that obeys would write it.
+    # As a model that follows the prompt would write it.
     case = {"title": "Ein Dach aus Blättern", "description": "Es wächst von selbst und spendet im Sommer Schatten"}
     praise = {"strengths": [case], "opportunities": [case], "addressing_concerns": []}
     flaws = {"critical_flaws": [case], "risks_and_challenges": [case]}
@@ -367,11 +369,11 @@ async def test_a_named_language_goes_before_that_of_the_topic(
         assert result["skepticism"].startswith("ENTSCHEIDENDE SCHWÄCHEN:")
 
 
-def test_the_command_line_asks_for_them(
+def test_the_command_line_has_options_for_these_stages(
     madspark_simulator: Simulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    told = [{"idea_index": at, **inference(f"Thought {at}")} for at in range(3)]
-    script(madspark_simulator, "logical_inference", told)
+    inferences = [{"idea_index": at, **inference(f"Thought {at}")} for at in range(3)]
+    script(madspark_simulator, "logical_inference", inferences)
     host = ["--provider", "ollama", "--no-fallback", "--ollama-host", madspark_simulator.ollama_url]
     flags = ["--multi-dimensional", "--inference-type", "causal", "--language", "de", "--cache-dir", str(tmp_path)]
     assert main([TOPIC, *host, *flags, "--json"]) == 0

@@ -1,4 +1,4 @@
-"""What a run hands back: the finished part whatever ends it, and books that equal the wire's."""
+"""The result of a run: the finished part however it ends, and usage that matches the requests sent."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     Make = Callable[..., LLMRouter]
 
 TOPIC = "Shade for hot bus stops"
-# Each with a provider that `auto` takes it for.
-SHAPES = {"batch": "ollama", "fanout": "gemini"}
-# The names of the doubles' ideas are alike, which is not what these tests are about.
-EVERYTHING: dict[str, Any] = {"enhanced_reasoning": True, "enable_novelty_filter": False}
+# Each mode, with a provider for which "auto" selects it.
+MODES = {"batch": "ollama", "fanout": "gemini"}
+# Without the novelty filter, because the names of the doubles' ideas are similar.
+ALL_STAGES: dict[str, Any] = {"enhanced_reasoning": True, "enable_novelty_filter": False}
 AGENTS = ["idea_generator", "critic", "advocate", "skeptic", "structured_idea_generator"]
 
 
 async def run(router: Any, **options: Any) -> WorkflowResult:
     async with asyncio.timeout(10):
-        return await AsyncCoordinator(router=router).run(TOPIC, **{**EVERYTHING, **options})
+        return await AsyncCoordinator(router=router).run(TOPIC, **{**ALL_STAGES, **options})
 
 
-def check_books(result: WorkflowResult, router: LLMRouter, simulator: Simulator) -> None:
-    """Calls, tokens and cost are those of the wire, and the sums of their parts."""
+def check_usage(result: WorkflowResult, router: LLMRouter, simulator: Simulator) -> None:
+    """Check that calls, tokens and cost match the requests sent, and are the sums over stages and agents."""
     metrics = router.get_metrics()
     assert result.calls == len(questions(simulator))
     assert result.tokens == metrics["total_tokens"] == sum(result.spent.usage.model_dump().values())
@@ -48,26 +48,26 @@ def check_books(result: WorkflowResult, router: LLMRouter, simulator: Simulator)
             assert sum(part.cost or 0.0 for part in spent) == pytest.approx(result.cost)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_a_whole_run(shape: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_complete_run(mode: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(prompt_tokens=1000)
-    router = madspark_router(primary_provider=SHAPES[shape], fallback_enabled=False)
+    router = madspark_router(primary_provider=MODES[mode], fallback_enabled=False)
     result = await run(router, num_top_candidates=3)
     assert_type(result, WorkflowResult)
-    assert (result.status, result.partial, result.cut, result.mode, result.cached) == ("ok", False, None, shape, False)
+    assert (result.status, result.partial, result.cut, result.mode, result.cached) == ("ok", False, None, mode, False)
     assert [stage.stage for stage in result.stages] == STAGES
     assert {stage.status for stage in result.stages} == {"ok"}
     assert [stage.ideas_ok for stage in result.stages] == [5, 5, 3, 3, 3, 3]
-    calls = {"batch": [1, 1, 1, 1, 1, 1], "fanout": [1, 5, 3, 3, 3, 3]}[shape]
+    calls = {"batch": [1, 1, 1, 1, 1, 1], "fanout": [1, 5, 3, 3, 3, 3]}[mode]
     assert [stage.spent.calls for stage in result.stages] == calls
-    assert result.calls <= (9 if shape == "batch" else 18)
+    assert result.calls <= (9 if mode == "batch" else 18)
     assert [agent.agent for agent in result.agents] == AGENTS
-    # The prompts were counted by the wire alone.
+    # The simulator reports the prompt tokens.
     assert result.spent.usage.input == 1000 * result.calls
     assert not result.spent.is_estimated
-    check_books(result, router, madspark_simulator)
+    check_usage(result, router, madspark_simulator)
     [served] = result.served_by
-    assert (served.provider, served.answers) == (SHAPES[shape], result.calls)
+    assert (served.provider, served.answers) == (MODES[mode], result.calls)
     began = [stage.began for stage in result.stages if stage.began is not None]
     assert began == sorted(began)
     assert len(began) == len(STAGES)
@@ -77,16 +77,16 @@ async def test_a_whole_run(shape: str, madspark_router: Make, madspark_simulator
         assert (candidate.status, candidate.problems) == ("ok", [])
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_the_shapes_differ_in_their_calls_alone(
-    shape: Literal["batch", "fanout"], madspark_router: Make, madspark_simulator: Simulator
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_modes_differ_only_in_their_calls(
+    mode: Literal["batch", "fanout"], madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     coordinator = AsyncCoordinator(router=madspark_router(primary_provider="ollama"))
-    results = await coordinator.run_workflow(TOPIC, num_top_candidates=3, mode=shape, **EVERYTHING)
+    results = await coordinator.run_workflow(TOPIC, num_top_candidates=3, mode=mode, **ALL_STAGES)
     assert len(results) == 3
     assert all(result["status"] == "ok" and result["skepticism"] and result["improved_score"] for result in results)
-    assert len(questions(madspark_simulator)) == (6 if shape == "batch" else 18)
+    assert len(questions(madspark_simulator)) == (6 if mode == "batch" else 18)
 
 
 def test_the_synchronous_twin(madspark_router: Make) -> None:
@@ -95,39 +95,37 @@ def test_the_synchronous_twin(madspark_router: Make) -> None:
     assert result.to_dicts() == Coordinator(router=madspark_router(primary_provider="ollama")).run_workflow(TOPIC)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_repairs_and_fallbacks_are_calls(
-    shape: str, madspark_router: Make, madspark_simulator: Simulator
-) -> None:
-    other = {"ollama": "gemini", "gemini": "ollama"}[SHAPES[shape]]
-    madspark_simulator.on(SHAPES[shape], contains=BEGINNINGS["idea_generation"], status=503, times=1)
+@pytest.mark.parametrize("mode", MODES)
+async def test_repairs_and_fallbacks_are_calls(mode: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+    other = {"ollama": "gemini", "gemini": "ollama"}[MODES[mode]]
+    madspark_simulator.on(MODES[mode], contains=BEGINNINGS["idea_generation"], status=503, times=1)
     madspark_simulator.on(contains=BEGINNINGS["advocacy"], json=[{"idea_index": "none"}], times=1)
-    router = madspark_router(primary_provider=SHAPES[shape], fallback_enabled=True)
+    router = madspark_router(primary_provider=MODES[mode], fallback_enabled=True)
     result = await run(router)
     assert result.status == "ok"
     assert result.stage("idea_generation").spent.calls == 2
     assert [one.provider for one in result.stage("idea_generation").served_by] == [other]
-    assert result.stage("advocacy").spent.calls == (2 if shape == "batch" else 3)
-    check_books(result, router, madspark_simulator)
+    assert result.stage("advocacy").spent.calls == (2 if mode == "batch" else 3)
+    check_usage(result, router, madspark_simulator)
     with pytest.raises(KeyError):
         result.stage("tea")
 
 
-async def test_a_request_that_the_deadline_cuts_is_a_call(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_request_ended_by_the_deadline_is_a_call(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(contains=BEGINNINGS["improvement"], fault="stall")
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
-    result = await run(router, timeout=3.0)
+    result = await run(router, timeout=1.0)
     assert (result.status, result.partial, result.cut) == ("degraded", True, "deadline")
     assert result.calls == len(questions(madspark_simulator)) == 5
     assert (result.stage("improvement").spent.calls, result.stage("improvement").status) == (1, "failed")
     assert result.spent.is_estimated
-    check_books(result, router, madspark_simulator)
+    check_usage(result, router, madspark_simulator)
     for candidate in result.candidates:
         assert candidate.skepticism
         assert candidate.problems[0].stage == "improvement"
 
 
-async def test_a_router_of_the_callers_own_is_counted_by_its_answers() -> None:
+async def test_the_calls_of_a_custom_router_are_its_answers() -> None:
     router = AsyncRouter()
     result = await run(router)
     assert (result.mode, result.calls, result.tokens) == ("batch", 6, 42)
@@ -135,26 +133,26 @@ async def test_a_router_of_the_callers_own_is_counted_by_its_answers() -> None:
     assert [(one.provider, one.answers) for one in result.served_by] == [("own", 6)]
 
 
-def kill_one(simulator: Simulator, shape: str) -> None:
-    """Have the skeptic fail for Bramble, whatever is tried."""
+def kill_one(simulator: Simulator, mode: str) -> None:
+    """Make every attempt of the skeptic fail for Bramble."""
     script(simulator, "idea_generation", numbered_ideas(*NAMES))
-    if shape == "batch":
+    if mode == "batch":
         others = [{"idea_index": at, **skepticism(NAMES[at])} for at in range(5)]
         best_first = [{"idea_index": at, **evaluation(9 - at, NAMES[at])} for at in range(5)]
         script(simulator, "evaluation", best_first)
         script(simulator, "skepticism", [one for one in others if one["idea_index"] != 1])
         simulator.on(contains=BEGINNINGS["skepticism"], status=503)
     else:
-        # In the skeptic's prompt alone the advocacy follows the idea.
+        # Only in the skeptic's prompt does the advocacy follow the idea.
         simulator.on(contains="The whole of Bramble shelter\n</idea>\n<advocacy>", status=503)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_a_stage_that_fails_for_one_of_five(
-    shape: str, madspark_router: Make, madspark_simulator: Simulator
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_stage_that_fails_for_one_of_five_ideas(
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    kill_one(madspark_simulator, shape)
-    router = madspark_router(primary_provider=SHAPES[shape], fallback_enabled=False, max_attempts=1)
+    kill_one(madspark_simulator, mode)
+    router = madspark_router(primary_provider=MODES[mode], fallback_enabled=False, max_attempts=1)
     result = await run(router, num_top_candidates=5)
     assert (result.status, result.partial, len(result.candidates)) == ("degraded", False, 5)
     [marked] = [candidate for candidate in result.candidates if candidate.status != "ok"]
@@ -171,10 +169,12 @@ async def test_a_stage_that_fails_for_one_of_five(
     stage = result.stage("skepticism")
     assert (stage.status, stage.ideas_ok, stage.ideas_failed) == ("degraded", 4, 1)
     assert "503" in (stage.reason or "")
-    check_books(result, router, madspark_simulator)
+    check_usage(result, router, madspark_simulator)
 
 
-async def test_the_time_is_over_before_anything_is_chosen(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_timeout_before_the_selection_returns_every_idea(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     madspark_simulator.on(contains=BEGINNINGS["evaluation"], fault="stall")
     result = await run(madspark_router(primary_provider="ollama"), timeout=1.0)
@@ -186,7 +186,7 @@ async def test_the_time_is_over_before_anything_is_chosen(madspark_router: Make,
         assert [mark.status for mark in candidate.stages] == ["ok", "failed", *["skipped"] * 4]
 
 
-async def test_without_ideas_there_is_nothing_to_return(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_failed_generation_raises(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(fault="stall", times=1)
     with pytest.raises(WorkflowTimeoutError):
         await run(madspark_router(primary_provider="ollama", fallback_enabled=False), timeout=0.5)
@@ -197,29 +197,31 @@ async def test_without_ideas_there_is_nothing_to_return(madspark_router: Make, m
         await run(madspark_router(primary_provider="ollama", budget=Budget(max_calls=0)))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_the_budget_is_used_up(shape: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
-    calls = 4 if shape == "batch" else 9
-    router = madspark_router(primary_provider=SHAPES[shape], budget=Budget(max_calls=calls), fallback_enabled=False)
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_reached_budget_returns_the_finished_part(
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    calls = 4 if mode == "batch" else 9
+    router = madspark_router(primary_provider=MODES[mode], budget=Budget(max_calls=calls), fallback_enabled=False)
     result = await run(router)
     assert (result.status, result.partial, result.cut, result.calls) == ("degraded", True, "budget", calls)
-    check_books(result, router, madspark_simulator)
+    check_usage(result, router, madspark_simulator)
     assert all(candidate.initial_score is not None for candidate in result.candidates)
     assert {candidate.status for candidate in result.candidates} == {"degraded"}
     assert "budget" in (result.reason or "")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-async def test_what_is_finished_outlives_a_cancel(
-    shape: str, madspark_router: Make, madspark_simulator: Simulator
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_finished_part_survives_cancellation(
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    """Who awaits is cancelled as asyncio wants it; the run keeps its part."""
+    """The awaiting task is cancelled as usual; the run keeps its finished part."""
     madspark_simulator.on(contains=BEGINNINGS["improvement"], fault="stall")
-    stalled = 1 if shape == "batch" else 2
-    coordinator = AsyncCoordinator(router=madspark_router(primary_provider=SHAPES[shape], fallback_enabled=False))
-    async with await coordinator.start(TOPIC, **EVERYTHING) as started:
+    stalled = 1 if mode == "batch" else 2
+    coordinator = AsyncCoordinator(router=madspark_router(primary_provider=MODES[mode], fallback_enabled=False))
+    async with await coordinator.start(TOPIC, **ALL_STAGES) as started:
         waiting = asyncio.create_task(started.result())
-        asked = 4 if shape == "batch" else 10
+        asked = 4 if mode == "batch" else 10
         assert await madspark_simulator.await_requests(asked + stalled)
         assert (started.snapshot().partial, started.snapshot().cut) == (True, "running")
         waiting.cancel()
@@ -239,15 +241,15 @@ async def test_what_is_finished_outlives_a_cancel(
     assert started.snapshot() == result == await started.result()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", MODES)
 async def test_dropping_a_run_closes_every_connection(
-    shape: str, madspark_router: Make, madspark_simulator: Simulator
+    mode: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     madspark_simulator.on(fault="stall")
-    coordinator = AsyncCoordinator(router=madspark_router(primary_provider=SHAPES[shape], fallback_enabled=False))
-    calls = 1 if shape == "batch" else 5
-    started = await coordinator.start(TOPIC, **EVERYTHING)
+    coordinator = AsyncCoordinator(router=madspark_router(primary_provider=MODES[mode], fallback_enabled=False))
+    calls = 1 if mode == "batch" else 5
+    started = await coordinator.start(TOPIC, **ALL_STAGES)
     assert await madspark_simulator.await_requests(1 + calls)
     del started
     assert await madspark_simulator.await_hang_ups(calls)
@@ -260,35 +262,35 @@ async def test_dropping_a_run_closes_every_connection(
     assert madspark_simulator.in_flight == 0
 
 
-async def test_a_lone_group_does_not_wait_for_the_others(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_an_idea_does_not_wait_for_the_others(madspark_router: Make, madspark_simulator: Simulator) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
-    # Amber's skeptic never answers; the others are improved and scored again meanwhile.
+    # The skeptic never answers for Amber; meanwhile the others are improved and scored again.
     madspark_simulator.on(contains="The whole of Amber shelter\n</idea>\n<advocacy>", fault="stall")
     router = madspark_router(primary_provider="gemini", fallback_enabled=False)
     coordinator = AsyncCoordinator(router=router)
-    async with asyncio.timeout(10), await coordinator.start(TOPIC, num_top_candidates=5, **EVERYTHING) as started:
+    async with asyncio.timeout(10), await coordinator.start(TOPIC, num_top_candidates=5, **ALL_STAGES) as started:
         done = 0
         async for event in started:
             done += event.type == "idea_scored" and event.stage == "re_evaluation"
             if done == 4:
                 break
-        told = started.snapshot()
+        snapshot = started.snapshot()
     assert stages(questions(madspark_simulator)).count("improvement") == 4
-    amber = next(candidate for candidate in told.candidates if candidate.idea.startswith("Amber"))
+    amber = next(candidate for candidate in snapshot.candidates if candidate.idea.startswith("Amber"))
     assert (amber.advocacy is not None, amber.skepticism, amber.improved_idea) == (True, None, None)
 
 
-async def test_ideas_are_judged_while_later_ones_are_written(
+async def test_ideas_are_evaluated_while_later_ones_are_streamed(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     ideas = numbered_ideas(*NAMES)
     ideas[4]["description"] = "A very long one " * 100
     script(madspark_simulator, "idea_generation", ideas)
-    # The last idea alone takes four seconds.
+    # The last idea takes four seconds.
     madspark_simulator.set_tokens_per_second(100)
     madspark_simulator.on(contains=BEGINNINGS["evaluation"], tokens_per_second=100_000)
     router = madspark_router(primary_provider="gemini", fallback_enabled=False)
-    async with await AsyncCoordinator(router=router).start(TOPIC, **EVERYTHING) as started:
+    async with await AsyncCoordinator(router=router).start(TOPIC, **ALL_STAGES) as started:
         scored = 0
         async with asyncio.timeout(10):
             async for event in started:
@@ -297,12 +299,12 @@ async def test_ideas_are_judged_while_later_ones_are_written(
                     break
         writing = questions(madspark_simulator)[0]
         assert (writing.finished, len(questions(madspark_simulator))) == (None, 5)
-        told = started.snapshot()
-        assert [candidate.initial_score is not None for candidate in told.candidates] == [True] * 4
+        snapshot = started.snapshot()
+        assert [candidate.initial_score is not None for candidate in snapshot.candidates] == [True] * 4
     assert await madspark_simulator.await_hang_ups(1)
 
 
-async def test_a_stream_that_breaks_is_written_anew(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_broken_stream_is_restarted(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(
         contains=BEGINNINGS["idea_generation"], json=numbered_ideas(*NAMES), fault="truncate", times=1
     )
@@ -314,7 +316,7 @@ async def test_a_stream_that_breaks_is_written_anew(madspark_router: Make, madsp
         "Amber", "Fern", "Gravel", "Hazel", "Iris",
     ]  # fmt: skip
     assert result.stage("idea_generation").spent.calls == 2
-    check_books(result, router, madspark_simulator)
+    check_usage(result, router, madspark_simulator)
 
 
 @pytest.mark.parametrize(
@@ -323,29 +325,33 @@ async def test_a_stream_that_breaks_is_written_anew(madspark_router: Make, madsp
         ({"primary_provider": "ollama"}, "batch"),
         ({"primary_provider": "gemini"}, "fanout"),
         ({"primary_provider": "anthropic"}, "fanout"),
-        # The simulator is on this machine, as LM Studio would be.
+        # The simulator is on this machine, like LM Studio.
         ({"primary_provider": "openai"}, "batch"),
         ({"primary_provider": "auto"}, "batch"),
         ({"primary_provider": "auto", "model_tier": "quality"}, "fanout"),
         ({"primary_provider": "mock"}, "batch"),
     ],
 )
-async def test_auto_goes_by_who_is_asked_first(choices: dict[str, Any], mode: str, madspark_router: Make) -> None:
+async def test_auto_mode_depends_on_the_first_provider(
+    choices: dict[str, Any], mode: str, madspark_router: Make
+) -> None:
     assert (await run(madspark_router(**choices))).mode == mode
 
 
-async def test_a_provider_limited_to_one_request_is_asked_in_batches(madspark_router: Make) -> None:
+async def test_auto_mode_uses_batches_for_a_provider_limited_to_one_request(madspark_router: Make) -> None:
     from madspark import Limits
 
     router = madspark_router(primary_provider="gemini", limits={"gemini": Limits(concurrent=1)})
     assert (await run(router)).mode == "batch"
     assert (await run(router, mode="fanout")).mode == "fanout"
-    # A server that is said to have places is asked for them.
+    # A configured concurrency selects fan-out.
     router = madspark_router(primary_provider="ollama", limits={"ollama": Limits(concurrent=4)})
     assert (await run(router)).mode == "fanout"
 
 
-async def test_a_fanout_keeps_to_the_limit_of_calls(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_fanout_run_respects_the_concurrency_limit(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     madspark_simulator.set_latency(0.02)
     router = madspark_router(primary_provider="gemini")
     result = await AsyncCoordinator(2, router=router).run(TOPIC, num_top_candidates=5)
@@ -367,7 +373,7 @@ async def test_large_batches_are_split_by_their_tokens(madspark_router: Make, ma
     assert sorted(len(request.prompt.split("idea_index: ")) - 1 for request in questions(madspark_simulator)[1:4]) == [
         1, 2, 2,
     ]  # fmt: skip
-    check_books(result, router, madspark_simulator)
+    check_usage(result, router, madspark_simulator)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +386,7 @@ async def test_large_batches_are_split_by_their_tokens(madspark_router: Make, ma
         ({"batch_tokens": -1}, ValueError),
     ],
 )
-async def test_wrong_options_send_nothing(
+async def test_invalid_options_send_nothing(
     options: dict[str, Any], error: type[Exception], madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     coordinator = AsyncCoordinator(router=madspark_router())

@@ -1,4 +1,4 @@
-"""Wrong arguments are refused before anything is sent or a cache is asked; and the limit of concurrent calls."""
+"""Invalid arguments are rejected before a request or a cache lookup; calls respect the concurrency limit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 TOPIC = "Shade for hot bus stops"
 
 
-class Warm:
-    """A temperature manager of the caller's own."""
+class CustomTemperatures:
+    """A custom temperature manager."""
 
     def __init__(self, temperature: float) -> None:
         self.temperature = temperature
@@ -32,15 +32,15 @@ class Warm:
         return self.temperature
 
 
-class Reasoning:
-    """A reasoning engine of the caller's own."""
+class CustomReasoning:
+    """A custom reasoning engine."""
 
     def __init__(self, inference_type: str, confidence_threshold: Any) -> None:
         self.inference_type = inference_type
         self.confidence_threshold = confidence_threshold
 
 
-WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+INVALID: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"topic": ""}, ValueError, "topic must not be blank"),
     ({"topic": " \n\t\u3000"}, ValueError, "topic must not be blank"),
     ({"topic": None}, TypeError, "topic must be a str, not NoneType"),
@@ -60,9 +60,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"stage_timeouts": {"evaluation": 0}}, ValueError, "evaluation must be a positive number"),
     ({"stage_timeouts": {"evaluation": math.nan}}, ValueError, "evaluation must be a finite number"),
     ({"stage_timeouts": {"evaluations": 3}}, ValueError, "evaluations"),
-    ({"temperature_manager": Warm(2.1)}, ValueError, "temperature"),
-    ({"temperature_manager": Warm(-0.1)}, ValueError, "temperature"),
-    ({"temperature_manager": Warm(math.nan)}, ValueError, "temperature of idea_generation"),
+    ({"temperature_manager": CustomTemperatures(2.1)}, ValueError, "temperature"),
+    ({"temperature_manager": CustomTemperatures(-0.1)}, ValueError, "temperature"),
+    ({"temperature_manager": CustomTemperatures(math.nan)}, ValueError, "temperature of idea_generation"),
     ({"temperature_manager": 0.7}, TypeError, "get_temperature_for_stage"),
     ({"multimodal_files": ["/no/such/file.png"]}, FileNotFoundError, "file.png"),
     ({"multimodal_files": "picture.png"}, TypeError, "multimodal_files must be a list, not str"),
@@ -71,10 +71,22 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"multi_dimensional_eval": "yes"}, ValueError, "expected a boolean"),
     ({"logical_inference": 1}, ValueError, "expected a boolean"),
     ({"reasoning_engine": object()}, TypeError, "reasoning_engine must have inference_type and confidence_threshold"),
-    ({"reasoning_engine": Reasoning("magic", 0.5)}, ValueError, "unknown type of inference .magic.: use one of full,"),
-    ({"reasoning_engine": Reasoning("full", 1.1)}, ValueError, "confidence_threshold must be between 0.0 and 1.0"),
-    ({"reasoning_engine": Reasoning("full", math.nan)}, ValueError, "confidence_threshold must be a finite number"),
-    ({"reasoning_engine": Reasoning("full", "0.5")}, TypeError, "must be real number"),
+    (
+        {"reasoning_engine": CustomReasoning("magic", 0.5)},
+        ValueError,
+        "unknown type of inference .magic.: use one of full,",
+    ),
+    (
+        {"reasoning_engine": CustomReasoning("full", 1.1)},
+        ValueError,
+        "confidence_threshold must be between 0.0 and 1.0",
+    ),
+    (
+        {"reasoning_engine": CustomReasoning("full", math.nan)},
+        ValueError,
+        "confidence_threshold must be a finite number",
+    ),
+    ({"reasoning_engine": CustomReasoning("full", "0.5")}, TypeError, "must be real number"),
     ({"language": "Klingon"}, ValueError, 'unknown language "Klingon".*[^0-9]$'),
     ({"language": ""}, ValueError, "unknown language"),
     ({"language": 1}, TypeError, "language must be a str"),
@@ -82,26 +94,26 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "kind", "words"), WRONG)
-async def test_wrong_arguments(
+@pytest.mark.parametrize(("given", "kind", "words"), INVALID)
+async def test_invalid_arguments_send_nothing(
     given: dict[str, Any], kind: type[Exception], words: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     cache = AsyncMock()
     cache.get_cached_workflow.return_value = {"candidates": [{"idea": "from the cache"}]}
-    told: list[object] = []
+    progress: list[object] = []
     router = madspark_router()
     arguments = {"topic": TOPIC, **given}
     with pytest.raises(kind, match=words):
         await AsyncCoordinator(router=router, cache_manager=cache).run_workflow(**arguments)
     with pytest.raises(kind, match=words):
-        Coordinator(router=router, progress_callback=lambda *event: told.append(event)).run_workflow(**arguments)
+        Coordinator(router=router, progress_callback=lambda *event: progress.append(event)).run_workflow(**arguments)
     assert madspark_simulator.requests == []
     assert cache.mock_calls == []
-    assert told == []
+    assert progress == []
     assert router.get_metrics()["total_requests"] == 0
 
 
-def test_wrong_arguments_of_coordinators(madspark_router: Make) -> None:
+def test_invalid_arguments_of_coordinators(madspark_router: Make) -> None:
     router = madspark_router()
     for kind in (AsyncCoordinator, Coordinator):
         with pytest.raises(ValueError, match="max_concurrent_agents must be at least 1"):
@@ -111,7 +123,7 @@ def test_wrong_arguments_of_coordinators(madspark_router: Make) -> None:
 
 
 @pytest.mark.parametrize("limit", [None, math.inf, 10**9])
-async def test_no_limit_is_a_limit_too(limit: float | None, madspark_router: Make) -> None:
+async def test_infinite_timeouts_are_accepted(limit: float | None, madspark_router: Make) -> None:
     limits = {"evaluation": math.inf}
     heat = TemperatureManager(TemperatureConfig())
     router = madspark_router(primary_provider="ollama")
@@ -122,7 +134,7 @@ async def test_no_limit_is_a_limit_too(limit: float | None, madspark_router: Mak
 
 
 @pytest.mark.parametrize(("limit", "reached", "latency"), [(1, 1, 0.02), (3, 3, 0.05), (10, 8, 0.25)])
-async def test_calls_under_way_at_once(
+async def test_concurrent_calls_respect_the_limit(
     limit: int, reached: int, latency: float, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.set_latency(latency)
@@ -134,7 +146,7 @@ async def test_calls_under_way_at_once(
     assert len(madspark_simulator.requests) == 8 * 4
 
 
-async def test_a_cancelled_run_gives_its_turn_to_the_next(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_cancelled_run_releases_its_permit(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(fault="stall", times=1)
     coordinator = AsyncCoordinator(1, router=madspark_router(primary_provider="ollama", fallback_enabled=False))
     async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""A caller's workflow cache: asked first, told only of whole runs, never able to fail one."""
+"""The caller's workflow cache: read first, written only by complete runs; its failures do not fail a run."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ KEY = "a-key-that-no-cache-may-see"
 
 
 class Cache:
-    """Keeps results by topic, context and options, as JSON."""
+    """Stores results by topic, context and options, as JSON."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Any] = {}
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     def key(self, topic: str, context: str, options: dict[str, Any]) -> str:
         return json.dumps([topic, context, options], sort_keys=True)
 
     async def get_cached_workflow(self, topic: str, context: str, options: dict[str, Any]) -> Any:
-        self.asked.append(self.key(topic, context, options))
-        return self.kept.get(self.asked[-1])
+        self.lookups.append(self.key(topic, context, options))
+        return self.kept.get(self.lookups[-1])
 
     async def cache_workflow_result(self, topic: str, context: str, options: dict[str, Any], result: Any) -> None:
         self.kept[self.key(topic, context, options)] = result
@@ -51,47 +51,49 @@ class RaisingCache(Cache):
         raise OSError("no cache today")
 
 
-async def run(cache: object, router: LLMRouter, told: list[Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+async def run(
+    cache: object, router: LLMRouter, progress: list[Any] | None = None, **options: Any
+) -> list[dict[str, Any]]:
     def tell(message: str, fraction: float) -> None:
-        if told is not None:
-            told.append((message, fraction))
+        if progress is not None:
+            progress.append((message, fraction))
 
     coordinator = AsyncCoordinator(progress_callback=tell, cache_manager=cache, router=router)
     return await coordinator.run_workflow(**{"topic": TOPIC, **options})
 
 
-async def test_a_second_run_costs_nothing(madspark_router: Make, madspark_simulator: Simulator) -> None:
-    cache, told = Cache(), list[Any]()
+async def test_a_second_run_is_answered_from_the_cache(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    cache, progress = Cache(), list[Any]()
     first = await run(cache, madspark_router(primary_provider="ollama"))
     assert [*cache.kept.values()] == [{"candidates": first}]
-    told_first = json.dumps(first)
-    # What a caller does to its own results reaches nobody else's.
+    first_json = json.dumps(first)
+    # Changes to returned results do not reach the cache.
     first[0]["idea"] = "changed"
     first[1]["problems"].append("changed")
     madspark_simulator.clear()
     for _ in range(2):
-        told.clear()
-        again = await run(cache, madspark_router(primary_provider="ollama"), told)
-        assert json.dumps(again) == told_first
+        progress.clear()
+        again = await run(cache, madspark_router(primary_provider="ollama"), progress)
+        assert json.dumps(again) == first_json
         again[0].clear()
-    assert told == [("Answered from the cache", 1.0)]
+    assert progress == [("Answered from the cache", 1.0)]
     assert madspark_simulator.requests == []
 
 
 @pytest.mark.parametrize("stage", BEGINNINGS)
-async def test_only_whole_runs_are_kept(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_only_complete_runs_are_stored(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
     cache = Cache()
     madspark_simulator.on(contains=BEGINNINGS[stage], status=503)
     router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     with contextlib.suppress(AllProvidersFailedError):
         results = await run(cache, router, enhanced_reasoning=True)
         assert {result["status"] for result in results} <= {"degraded", "failed"}
-    assert len(cache.asked) == 1
+    assert len(cache.lookups) == 1
     assert cache.kept == {}
 
 
 @pytest.mark.parametrize("cache", [RaisingCache(), object(), None])
-async def test_a_broken_cache_is_survived(
+async def test_a_failing_cache_does_not_fail_the_run(
     cache: object, madspark_router: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     results = await run(cache, madspark_router(primary_provider="ollama"))
@@ -100,7 +102,7 @@ async def test_a_broken_cache_is_survived(
 
 
 @pytest.mark.parametrize("found", [{}, {"candidates": None}, 3, "candidates"])
-async def test_a_useless_hit_is_no_hit(found: object, madspark_router: Make) -> None:
+async def test_an_invalid_entry_is_ignored(found: object, madspark_router: Make) -> None:
     class Useless(Cache):
         async def get_cached_workflow(self, *_: Any) -> Any:
             return found
@@ -155,16 +157,18 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-class Asked(Cache):
-    """Finds everything, and so no run goes further than its question."""
+class AlwaysCached(Cache):
+    """Has an entry for every key, so that every run ends at the lookup."""
 
     async def get_cached_workflow(self, topic: str, context: str, options: dict[str, Any]) -> Any:
         await super().get_cached_workflow(topic, context, options)
         return {"candidates": []}
 
 
-async def test_whatever_changes_the_result_changes_the_key(madspark_simulator: Simulator, tmp_path: Path) -> None:
-    cache = Asked()
+async def test_everything_that_changes_the_result_changes_the_key(
+    madspark_simulator: Simulator, tmp_path: Path
+) -> None:
+    cache = AlwaysCached()
     for changes in ROUTERS:
         await run(cache, settings(madspark_simulator, **changes))
     for options in OPTIONS:
@@ -173,18 +177,18 @@ async def test_whatever_changes_the_result_changes_the_key(madspark_simulator: S
     for text in ("one", "two"):
         note.write_text(text)
         await run(cache, settings(madspark_simulator), multimodal_files=[note])
-    assert len(set(cache.asked)) == len(ROUTERS) + len(OPTIONS) + 2
+    assert len(set(cache.lookups)) == len(ROUTERS) + len(OPTIONS) + 2
     assert madspark_simulator.requests == []
-    assert not any(KEY in key for key in cache.asked)
+    assert not any(KEY in key for key in cache.lookups)
 
 
-async def test_the_same_choices_have_the_same_key(madspark_simulator: Simulator, tmp_path: Path) -> None:
-    cache = Asked()
+async def test_the_same_options_have_the_same_key(madspark_simulator: Simulator, tmp_path: Path) -> None:
+    cache = AlwaysCached()
     for name in ("one.txt", "two.txt"):
         (tmp_path / name).write_text("the same")
         await run(cache, settings(madspark_simulator), multimodal_files=[tmp_path / name])
-    assert len(set(cache.asked)) == 1
-    cache.asked.clear()
+    assert len(set(cache.lookups)) == 1
+    cache.lookups.clear()
     for _ in range(2):
         await run(cache, settings(madspark_simulator, gemini_api_key=None))
-    assert len(set(cache.asked)) == 1
+    assert len(set(cache.lookups)) == 1

@@ -1,4 +1,4 @@
-"""What fails is told; nothing stands in for it."""
+"""Failed stages are reported and produce no output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TOPIC = "Shade for hot bus stops"
 
-# The fields that come from each stage.
+# The output fields of each stage.
 GIVES = {
     "evaluation": {"initial_score", "initial_critique"},
     "advocacy": {"advocacy"},
@@ -29,7 +29,7 @@ GIVES = {
     "improvement": {"improved_idea", "similarity_score"},
     "re_evaluation": {"improved_score", "improved_critique", "score_delta", "is_meaningful_improvement"},
 }
-# The stages that cannot be without it.
+# The stages that require each stage.
 NEEDED_BY = {
     "evaluation": {"advocacy", "skepticism", "improvement", "re_evaluation"},
     "improvement": {"re_evaluation"},
@@ -44,7 +44,7 @@ async def run(make: Make, *, max_attempts: int = 6, **options: Any) -> list[dict
 
 
 def break_stage(simulator: Simulator, stage: str, **how: Any) -> None:
-    """Make every call of a stage fail; a first evaluation goes through where the second one is meant."""
+    """Make every call of a stage fail; for the re-evaluation, the first evaluation succeeds."""
     beginning = BEGINNINGS["evaluation" if stage == "re_evaluation" else stage]
     if stage == "re_evaluation":
         simulator.on(contains=beginning, times=1)
@@ -52,7 +52,7 @@ def break_stage(simulator: Simulator, stage: str, **how: Any) -> None:
 
 
 def check_lack(results: list[dict[str, Any]], stage: str, reason: str) -> None:
-    """What the stage gives is None, and what needs it; the rest is there."""
+    """The fields of the stage and of the stages that require it are None; the others are not."""
     empty = GIVES[stage].union(*(GIVES[later] for later in NEEDED_BY.get(stage, ())))
     for result in results:
         for fields in GIVES.values():
@@ -65,34 +65,36 @@ def check_lack(results: list[dict[str, Any]], stage: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES[1:])
-async def test_a_stage_that_fails(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_failed_stage_affects_only_the_stages_that_require_it(
+    stage: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     break_stage(madspark_simulator, stage, status=503)
     results = await run(madspark_router, max_attempts=1)
     assert len(results) == 2
     check_lack(results, stage, "503")
-    asked = [each for each in STAGES if each not in NEEDED_BY.get(stage, ())]
-    assert list(dict.fromkeys(stages(madspark_simulator.requests))) == asked
+    expected = [each for each in STAGES if each not in NEEDED_BY.get(stage, ())]
+    assert list(dict.fromkeys(stages(madspark_simulator.requests))) == expected
 
 
-async def test_without_ideas_there_is_nothing_to_return(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_failed_generation_raises(madspark_router: Make, madspark_simulator: Simulator) -> None:
     break_stage(madspark_simulator, "idea_generation", status=503)
     with pytest.raises(ProviderUnavailableError):
         await run(madspark_router, max_attempts=1)
     assert stages(madspark_simulator.requests) == ["idea_generation"]
 
 
-async def test_a_stage_whose_replies_never_fit(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_invalid_replies_fail_the_stage(madspark_router: Make, madspark_simulator: Simulator) -> None:
     break_stage(madspark_simulator, "advocacy", json=[{"idea_index": 0, "strengths": "N/A"}])
     results = await run(madspark_router)
     check_lack(results, "advocacy", "does not fit the schema")
-    # The skeptic is not told of an advocacy that is not there.
+    # The skeptic's prompt includes no advocacy.
     [doubt] = [
         request for request in madspark_simulator.requests if request.prompt.startswith(BEGINNINGS["skepticism"])
     ]
     assert "<advocacy>" not in doubt.prompt
 
 
-async def test_nothing_reachable_names_every_provider() -> None:
+async def test_the_error_of_unreachable_providers_names_each() -> None:
     config = LLMConfig(ollama_host="http://127.0.0.1:9", gemini_api_key="k" * 24, gemini_base_url="http://127.0.0.1:9")
     router = LLMRouter("ollama", fallback_enabled=True, config=config, max_attempts=2)
     with pytest.raises(AllProvidersFailedError) as raised:
@@ -104,7 +106,7 @@ async def test_nothing_reachable_names_every_provider() -> None:
     assert "k" * 24 not in repr(raised.value) + str(raised.value)
 
 
-async def test_no_key_no_call(madspark_simulator: Simulator) -> None:
+async def test_without_a_key_nothing_is_sent(madspark_simulator: Simulator) -> None:
     config = LLMConfig(gemini_base_url=madspark_simulator.gemini_url)
     router = LLMRouter("gemini", fallback_enabled=False, config=config)
     with pytest.raises(AllProvidersFailedError, match="gemini"):
@@ -113,7 +115,7 @@ async def test_no_key_no_call(madspark_simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES[:2])
-async def test_the_runs_time_is_over_before_anything_is_selected(
+async def test_a_timeout_before_the_selection_raises(
     stage: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     break_stage(madspark_simulator, stage, fault="stall")
@@ -123,7 +125,7 @@ async def test_the_runs_time_is_over_before_anything_is_selected(
     assert await madspark_simulator.await_hang_ups(1)
 
 
-def test_the_synchronous_run_stops_too(madspark_router: Make, madspark_simulator: Simulator) -> None:
+def test_a_timeout_ends_a_synchronous_run(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(fault="stall")
     coordinator = Coordinator(router=madspark_router(primary_provider="ollama", fallback_enabled=False))
     with pytest.raises(TimeoutError):
@@ -133,14 +135,14 @@ def test_the_synchronous_run_stops_too(madspark_router: Make, madspark_simulator
 
 
 @pytest.mark.parametrize("stage", STAGES[2:])
-async def test_the_runs_time_is_over_after_the_selection(
+async def test_a_timeout_after_the_selection_returns_the_finished_part(
     stage: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     break_stage(madspark_simulator, stage, fault="stall")
     results = await run(madspark_router, timeout=1.2)
     assert await madspark_simulator.await_hang_ups(1)
     assert stages(madspark_simulator.requests) == STAGES[: STAGES.index(stage) + 1]
-    # A stage that the time left nothing to work on does not say that it failed.
+    # A stage without input does not report a failure.
     late = [each for each in STAGES[STAGES.index(stage) :] if stage == "re_evaluation" or each != "re_evaluation"]
     for result in results:
         assert result["status"] == "degraded"
@@ -152,9 +154,7 @@ async def test_the_runs_time_is_over_after_the_selection(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-async def test_each_stage_has_a_limit_of_its_own(
-    stage: str, madspark_router: Make, madspark_simulator: Simulator
-) -> None:
+async def test_each_stage_has_its_own_timeout(stage: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
     break_stage(madspark_simulator, stage, fault="stall")
     reason = f"the limit of 0.3 s for {stage} was reached"
     if stage == "idea_generation":
@@ -164,16 +164,16 @@ async def test_each_stage_has_a_limit_of_its_own(
     check_lack(await run(madspark_router, stage_timeouts={stage: 0.3}), stage, reason)
 
 
-async def test_a_failed_run_says_so_in_its_progress(
+async def test_the_progress_of_a_failed_run_reports_the_failure(
     madspark_router: Make, madspark_simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     break_stage(madspark_simulator, "evaluation", status=503)
-    told: list[tuple[str, float]] = []
+    progress: list[tuple[str, float]] = []
     coordinator = AsyncCoordinator(
-        progress_callback=lambda message, fraction: told.append((message, fraction)),
+        progress_callback=lambda message, fraction: progress.append((message, fraction)),
         router=madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1),
     )
     with caplog.at_level(logging.WARNING):
         await coordinator.run_workflow(TOPIC)
-    assert told[-1] == ("No idea could be evaluated", 1.0)
-    assert [fraction for _, fraction in told] == sorted(fraction for _, fraction in told)
+    assert progress[-1] == ("No idea could be evaluated", 1.0)
+    assert [fraction for _, fraction in progress] == sorted(fraction for _, fraction in progress)

@@ -1,4 +1,4 @@
-"""Every text of a run is in the language of its topic, and the prompts say so."""
+"""The texts and prompts of a run use the language of its topic."""
 # ruff: noqa: RUF001  (Chinese and Arabic have commas of their own)
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., LLMRouter]
 
-# Language: topic, context, the Unicode names its letters begin with, the advocacy's first heading.
+# Language: topic, context, first words of the Unicode names of its letters, first heading of the advocacy.
 TOPICS = {
     "Japanese": ("食品ロスを減らす方法を地域で考える", "予算は少ない", ("CJK", "HIRAGANA", "KATAKANA"), "強み:"),
     "Chinese": ("减少城市食物浪费的方法，让社区参与进来", "预算很少", ("CJK",), "优势:"),
@@ -36,13 +36,15 @@ TEXTS = ["idea", "initial_critique", "advocacy", "skepticism", "improved_idea", 
 
 
 def letters(text: str) -> list[str]:
-    """Of each letter the first word of its Unicode name; headings, which may be English, are left out."""
+    """Return the first word of each letter's Unicode name, without headings, which may be English."""
     lines = [line for line in text.splitlines() if not line.endswith(":")]
     return [unicodedata.name(c).split()[0].split("-")[0] for line in lines for c in line if c.isalpha()]
 
 
 @pytest.mark.parametrize("language", TOPICS)
-async def test_a_run_stays_in_its_language(language: str, madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_a_run_uses_the_language_of_its_topic(
+    language: str, madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     topic, context, scripts, heading = TOPICS[language]
     results: list[dict[str, Any]] = await AsyncCoordinator(
         router=madspark_router(primary_provider="ollama")
@@ -60,15 +62,13 @@ async def test_a_run_stays_in_its_language(language: str, madspark_router: Make,
             assert set(found) <= set(scripts), (field, result[field])
 
 
-async def test_a_language_that_cannot_be_told_is_not_guessed(
-    madspark_router: Make, madspark_simulator: Simulator
-) -> None:
+async def test_an_uncertain_language_is_not_guessed(madspark_router: Make, madspark_simulator: Simulator) -> None:
     await AsyncCoordinator(router=madspark_router(primary_provider="ollama")).run_workflow("Urban farming")
     for request in madspark_simulator.requests:
         assert "Write every text in the language of the topic.\n" in request.prompt
 
 
-# Five ideas, of which the third says the first again; a sentence; the skepticism's first heading.
+# Five ideas, the third a duplicate of the first; a sentence; the first heading of the skepticism.
 WRITTEN: dict[str, tuple[list[tuple[str, str]], str, str]] = {
     "Japanese": (
         [
@@ -146,7 +146,7 @@ async def test_defect_19_a_whole_run_in_its_language(
             },
         }
 
-    # Every reply in an order of its own: the last idea first.
+    # Every reply is in reverse order.
     scores = [{"idea_index": at, "score": 5 + at, "comment": f"{at} {sentence}"} for at in (3, 2, 1, 0)]
     again = [{"idea_index": at, "score": 9 - at, "comment": f"{at} {sentence}"} for at in (2, 0, 1)]
     script(madspark_simulator, "evaluation", scores, again)
@@ -170,18 +170,18 @@ async def test_defect_19_a_whole_run_in_its_language(
     assert stages(wire) == ALL_STAGES
     for request in wire:
         assert f"Write every text in the language of the topic, which is {language}.\n" in request.prompt
-    # The third repeats the first; the best of the other four come first.
+    # The third is a duplicate; the best of the other four come first.
     assert labels(wire[1].prompt) == [0, 1, 2, 3]
     texts = [f"{title}: {text}" for title, text in ideas]
     assert [result["idea"] for result in results] == [texts[4], texts[3], texts[1]]
     for at, result in enumerate(results):
-        told = f"{at} {sentence}"
+        expected = f"{at} {sentence}"
         assert (result["status"], result["initial_critique"]) == ("ok", f"{3 - at} {sentence}")
         assert result["advocacy"].startswith(heading)
         assert result["skepticism"].startswith(doubt)
         assert not any("LATIN" in letters(line) for line in result["advocacy"].splitlines() if language != "German")
-        assert result["multi_dimensional_evaluation"]["summary"] == told
+        assert result["multi_dimensional_evaluation"]["summary"] == expected
         assert result["improved_multi_dimensional_evaluation"]["dimension_scores"]["impact"] == 5 + at
-        assert result["logical_inference"]["conclusion"] == told
-        assert result["improved_idea"] == f"{ideas[0][0]}: {told}"
-        assert (result["improved_critique"], result["improved_score"]) == (told, 9 - at)
+        assert result["logical_inference"]["conclusion"] == expected
+        assert result["improved_idea"] == f"{ideas[0][0]}: {expected}"
+        assert (result["improved_critique"], result["improved_score"]) == (expected, 9 - at)

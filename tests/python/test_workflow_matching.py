@@ -1,4 +1,4 @@
-"""Replies are matched to ideas by `idea_index`, whatever a model does to order, count and numbers."""
+"""Replies are matched to ideas by `idea_index`, whatever their order, count and numbering."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ WHOLE: dict[str, Callable[[str], Any]] = {
     "wrapped": lambda stage: {"results": items(stage, 2, 0, 4, 1, 3)},
 }
 
-# A reply, and the ideas it tells nothing certain about.
+# A reply, and the ideas it has no reliable item for.
 PARTIAL: dict[str, tuple[Callable[[str], Any], list[int]]] = {
     "short": (lambda stage: items(stage, 4, 2, 0), [1, 3]),
     "two for one": (lambda stage: [*items(stage), {**MAKE[stage](2), "idea_index": 1}], [1]),
@@ -84,7 +84,7 @@ PARTIAL: dict[str, tuple[Callable[[str], Any], list[int]]] = {
 
 
 async def run(make: Make, simulator: Simulator, stage: str, *replies: Any) -> Items:
-    """Five ideas in the order of their scores, and one stage's replies as given."""
+    """Run with five ideas in the order of their scores, and `replies` for one stage."""
     script(simulator, "idea_generation", numbered_ideas(*NAMES))
     for each in STAGES:
         call = "evaluation" if each == "re_evaluation" else each
@@ -97,7 +97,7 @@ async def run(make: Make, simulator: Simulator, stage: str, *replies: Any) -> It
 
 
 def check_own(results: Items, stage: str, without: str | None = None) -> None:
-    """Each idea has its own text and score, and no other's name in either."""
+    """Each idea has its own text and score."""
     for result in results:
         [at] = [at for at, name in enumerate(NAMES) if result["idea"].startswith(name)]
         text = result[FIELD[stage]]
@@ -113,27 +113,27 @@ def check_own(results: Items, stage: str, without: str | None = None) -> None:
 
 
 def calls_of(simulator: Simulator, stage: str) -> list[RecordedRequest]:
-    """The requests of a stage; those of the evaluations are told apart by their ideas' words."""
+    """Return the requests of a stage; evaluation and re-evaluation are distinguished by the words of their ideas."""
     return [request for request in simulator.requests if stage_of(request.prompt) == stage]
 
 
-@pytest.mark.parametrize("shape", WHOLE)
+@pytest.mark.parametrize("form", WHOLE)
 @pytest.mark.parametrize("stage", STAGES)
-async def test_a_whole_reply_in_any_shape(
-    stage: str, shape: str, madspark_router: Make, madspark_simulator: Simulator
+async def test_a_complete_reply_in_any_form(
+    stage: str, form: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    results = await run(madspark_router, madspark_simulator, stage, WHOLE[shape](stage))
+    results = await run(madspark_router, madspark_simulator, stage, WHOLE[form](stage))
     assert [result["status"] for result in results] == ["ok"] * 5
     check_own(results, stage)
     assert len(madspark_simulator.requests) == 6
 
 
-@pytest.mark.parametrize("shape", PARTIAL)
+@pytest.mark.parametrize("form", PARTIAL)
 @pytest.mark.parametrize("stage", STAGES)
-async def test_only_the_missing_are_asked_for_again(
-    stage: str, shape: str, madspark_router: Make, madspark_simulator: Simulator
+async def test_only_missing_items_are_requested_again(
+    stage: str, form: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    reply, missing = PARTIAL[shape]
+    reply, missing = PARTIAL[form]
     again = items(stage, *reversed(missing))
     results = await run(madspark_router, madspark_simulator, stage, reply(stage), again)
     assert [result["status"] for result in results] == ["ok"] * 5
@@ -148,10 +148,10 @@ async def test_only_the_missing_are_asked_for_again(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-async def test_what_never_comes_is_told_and_not_invented(
+async def test_an_item_that_stays_missing_is_reported(
     stage: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
-    # The second reply speaks again of what is there already, and of the missing one not at all.
+    # The second reply repeats a known item and omits the missing one again.
     replies = (items(stage, 0, 1, 3, 4), items(stage, 0, 1))
     results = await run(madspark_router, madspark_simulator, stage, *replies, items(stage, 0))
     check_own(results, stage, without="Copper")
@@ -169,8 +169,8 @@ async def test_what_never_comes_is_told_and_not_invented(
         assert copper["initial_score"] is None
 
 
-async def test_numbers_given_anew_are_not_trusted(madspark_router: Make, madspark_simulator: Simulator) -> None:
-    # Asked about ideas 1 and 3 alone, a model counts from zero: its 1 would be taken for idea 1 and means 3.
+async def test_renumbered_items_are_rejected(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    # For ideas 1 and 3 alone, a model that counts from zero returns 1 for idea 3.
     renumbered = [{"idea_index": 0, **MAKE["advocacy"](1)}, {"idea_index": 1, **MAKE["advocacy"](3)}]
     replies = (items("advocacy", 0, 2, 4), renumbered, items("advocacy", 1, 3))
     results = await run(madspark_router, madspark_simulator, "advocacy", *replies)

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (Chinese has commas of its own)
-"""The novelty filter drops near-duplicates, in every script, before anything is spent on them."""
+"""The novelty filter removes near-duplicates in every script before the evaluation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ IDEAS = {
 
 
 async def kept(make: Make, simulator: Simulator, topic: str, ideas: list[tuple[str, str]], **options: Any) -> list[int]:
-    """The numbers of the ideas that were evaluated."""
+    """Return the indices of the evaluated ideas."""
     reply = [
         {"idea_number": at + 1, "title": title, "description": description}
         for at, (title, description) in enumerate(ideas)
@@ -75,7 +75,7 @@ async def test_the_later_duplicate_is_dropped(
 
 
 @pytest.mark.parametrize("language", IDEAS)
-async def test_without_the_filter_all_are_kept(
+async def test_without_the_filter_every_idea_is_kept(
     language: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     topic, *ideas = IDEAS[language]
@@ -83,7 +83,7 @@ async def test_without_the_filter_all_are_kept(
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0.0, [0]), (0.8, [0, 2, 3]), (1.0, [0, 1, 2, 3])])
-async def test_the_threshold_decides(
+async def test_the_threshold_is_applied(
     threshold: float, expected: list[int], madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     topic, *ideas = IDEAS["Chinese"]

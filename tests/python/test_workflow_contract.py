@@ -1,4 +1,4 @@
-"""What a run asks, in which order and how warmly, and what it hands back."""
+"""The calls of a run, their order and temperatures, and the keys of its result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def asyncio_timeout() -> Any:
 
 
 @pytest.mark.parametrize("enhanced", [False, True])
-async def test_a_result_has_the_contracts_keys(
+async def test_a_result_has_the_keys_of_the_contract(
     enhanced: bool, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     results = await run(madspark_router, enhanced_reasoning=enhanced)
@@ -62,7 +62,7 @@ async def test_a_result_has_the_contracts_keys(
     assert stages(madspark_simulator.requests) == expected
 
 
-def test_all_three_doors_give_the_same(madspark_router: Make) -> None:
+def test_all_entry_points_return_the_same(madspark_router: Make) -> None:
     import asyncio
 
     router = madspark_router(primary_provider="ollama")
@@ -74,7 +74,7 @@ def test_all_three_doors_give_the_same(madspark_router: Make) -> None:
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3, 4, 5])
-async def test_more_ideas_are_asked_for_than_are_kept(
+async def test_more_ideas_are_generated_than_selected(
     kept: int, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     results = await run(madspark_router, num_top_candidates=kept)
@@ -86,9 +86,7 @@ async def test_more_ideas_are_asked_for_than_are_kept(
     assert labels(second.prompt) == list(range(wanted))
 
 
-async def test_the_best_come_first_and_equals_in_their_order(
-    madspark_router: Make, madspark_simulator: Simulator
-) -> None:
+async def test_candidates_are_ordered_by_score_and_age(madspark_router: Make, madspark_simulator: Simulator) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     scores = dict(enumerate([4.0, 7.5, 9.26, 7.5, 0.0]))
     comment = "There is a good deal to say"
@@ -107,22 +105,24 @@ async def test_the_best_come_first_and_equals_in_their_order(
     ]
 
 
-async def test_what_each_stage_is_told(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_each_prompt_includes_the_outputs_of_earlier_stages(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     results = await run(madspark_router, enhanced_reasoning=True)
     prompts = dict(zip(STAGES, (request.prompt for request in madspark_simulator.requests), strict=True))
     for prompt in prompts.values():
         assert f"<topic>\n{TOPIC}\n</topic>" in prompt
-        # Word for word, in the re-evaluation too.
+        # Verbatim, also in the re-evaluation.
         assert f"<context>\n{CONTEXT}\n</context>" in prompt
     for result in results:
-        told = {
+        included = {
             "idea": ["evaluation", "advocacy", "skepticism", "improvement"],
             "initial_critique": ["advocacy", "improvement"],
             "advocacy": ["skepticism", "improvement"],
             "skepticism": ["improvement"],
             "improved_idea": ["re_evaluation"],
         }
-        for field, where in told.items():
+        for field, where in included.items():
             assert [stage for stage, prompt in prompts.items() if result[field] in prompt] == where, field
     for request in madspark_simulator.requests:
         assert "never an instruction" in request.system
@@ -153,7 +153,7 @@ async def test_temperatures_of_managers(
     assert [temperature_of(request) for request in madspark_simulator.requests] == pytest.approx(expected)
 
 
-async def test_an_idea_of_many_lines_is_one_idea(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_an_idea_with_several_lines_is_one_idea(madspark_router: Make, madspark_simulator: Simulator) -> None:
     ideas = numbered_ideas("Amber", "Bramble")
     ideas[0]["description"] = "First line of amber\n\n1. second line\n2. third line\nidea_index: 1"
     script(madspark_simulator, "idea_generation", ideas)
@@ -174,7 +174,7 @@ async def test_an_idea_of_many_lines_is_one_idea(madspark_router: Make, madspark
     assert stage_of(evaluation.prompt) == "evaluation"
 
 
-async def test_too_few_ideas_are_asked_for_once_more(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_too_few_ideas_cause_a_second_request(madspark_router: Make, madspark_simulator: Simulator) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas("Amber"), numbered_ideas("Bramble", "Copper"))
     results = await run(madspark_router)
     assert len(results) == 2
