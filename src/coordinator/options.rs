@@ -150,44 +150,11 @@ pub struct Temperatures {
 
 impl Default for Temperatures {
     fn default() -> Self {
-        Self::new(0.7, 0.9, 0.3, 0.5, 0.5)
+        Self { base: 0.7, idea_generation: 0.9, evaluation: 0.3, advocacy: 0.5, skepticism: 0.5 }
     }
 }
 
 impl Temperatures {
-    const fn new(base: f64, idea_generation: f64, evaluation: f64, advocacy: f64, skepticism: f64) -> Self {
-        Self { base, idea_generation, evaluation, advocacy, skepticism }
-    }
-
-    /// Returns the preset `name`.
-    ///
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` unless it is `conservative`, `balanced`, `creative` or `wild`.
-    pub fn preset(name: &str) -> Result<Self> {
-        Ok(match name {
-            "conservative" => Self::new(0.3, 0.5, 0.2, 0.3, 0.3),
-            "balanced" => Self::new(0.7, 0.8, 0.3, 0.5, 0.5),
-            "creative" => Self::new(0.9, 1.0, 0.4, 0.7, 0.7),
-            "wild" => Self::new(1.0, 2.0, 0.5, 0.9, 0.9),
-            _ => {
-                return Err(Error::invalid_input(format!(
-                    "unknown temperature preset {name:?}: use conservative, balanced, creative or wild"
-                )));
-            }
-        })
-    }
-
-    /// Derives all temperatures from one: higher for ideas, lower for evaluations.
-    ///
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` unless `base` is between 0.0 and 2.0.
-    pub fn from_base_temperature(base: f64) -> Result<Self> {
-        check_temperature(base)?;
-        Ok(Self::new(base, (1.3 * base).min(2.0), (0.4 * base).max(0.1), base, base))
-    }
-
     /// The temperature of `stage`.
     pub const fn of(&self, stage: Stage) -> f64 {
         match stage {
@@ -319,17 +286,6 @@ mod tests {
         assert!(is_rejected(&|options| options.temperatures.evaluation = 2.1));
         assert!(!is_rejected(&|options| options.timeout = f64::INFINITY));
         assert!(!is_rejected(&|options| options.temperatures.evaluation = 0.0));
-    }
-
-    #[test]
-    fn temperatures_are_derived_from_the_base() {
-        let warm = Temperatures::from_base_temperature(1.8).unwrap();
-        assert!((warm.idea_generation - 2.0).abs() < 1e-9 && (warm.evaluation - 0.72).abs() < 1e-9);
-        let cold = Temperatures::from_base_temperature(0.0).unwrap();
-        assert!((cold.evaluation - 0.1).abs() < 1e-9 && cold.idea_generation.abs() < 1e-9);
-        assert!(Temperatures::from_base_temperature(2.1).is_err());
-        assert!(Temperatures::preset("tepid").is_err());
-        assert_eq!(Temperatures::preset("wild").unwrap(), Temperatures::new(1.0, 2.0, 0.5, 0.9, 0.9));
     }
 
     #[test]

@@ -83,7 +83,9 @@ const STAGES: [(&str, bool, Stage); 6] = [
 async fn a_complete_run_calls_every_stage_with_the_outputs_of_earlier_stages() {
     let double = Double::honest();
     let parts = vec![Part::Url(Arc::from("https://example.org/plan"))];
-    let options = Options { temperatures: Temperatures::from_base_temperature(1.0).unwrap(), parts, ..options() };
+    let temperatures =
+        Temperatures { base: 1.0, idea_generation: 1.3, evaluation: 0.4, advocacy: 1.0, skepticism: 1.0 };
+    let options = Options { temperatures, parts, ..options() };
     let candidates = run(&double, &options).await.unwrap();
 
     assert_eq!(titles(&candidates), ["Night library", "Roof gardens", "Bike bus"]);
