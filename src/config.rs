@@ -1,177 +1,82 @@
-//! The immutable configuration of one request.
+//! The configuration of a router.
 
 mod base_url;
 mod cache;
+mod choice;
 mod environment;
 mod host;
-mod tuning;
+mod keep_alive;
+mod limits;
+mod secret;
+mod thinking;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
 pub use crate::provider_id::Provider;
 pub use base_url::BaseUrl;
-pub use cache::{Cache, MB};
+pub use cache::{CacheConfig, MB};
+pub use choice::{ModelTier, ProviderChoice};
 pub(crate) use host::parse_host;
-pub use tuning::{KeepAlive, Thinking, ThinkingLevel, Tuning};
+pub use keep_alive::KeepAlive;
+pub use limits::{Limits, Price};
+pub use secret::Secret;
+pub use thinking::{Thinking, ThinkingLevel};
 
-impl FromStr for Provider {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|provider| provider.as_str() == name).ok_or_else(|| {
-            Error::invalid_input(format!("unknown provider {name:?}: use ollama, gemini, openai, anthropic or mock"))
-        })
-    }
-}
-
-/// The provider a router starts with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum ProviderChoice {
-    /// The tier decides: Gemini first for quality, Ollama first otherwise.
-    #[default]
-    Auto,
-    /// The caller pinned this one.
-    Pinned(Provider),
-}
-
-impl ProviderChoice {
-    /// The name users write.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Pinned(provider) => provider.as_str(),
-        }
-    }
-}
-
-impl FromStr for ProviderChoice {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        if name == "auto" {
-            return Ok(Self::Auto);
-        }
-        name.parse().map(Self::Pinned).map_err(|_| {
-            Error::invalid_input(format!(
-                "unknown provider {name:?}: use auto, ollama, gemini, openai, anthropic or mock"
-            ))
-        })
-    }
-}
-
-/// How much model the caller wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum ModelTier {
-    /// The small Ollama model.
-    Fast,
-    /// The large Ollama model.
-    #[default]
-    Balanced,
-    /// Gemini preferred, unless the caller pinned a provider.
-    Quality,
-}
-
-impl ModelTier {
-    /// The name users write.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Balanced => "balanced",
-            Self::Quality => "quality",
-        }
-    }
-}
-
-impl FromStr for ModelTier {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        [Self::Fast, Self::Balanced, Self::Quality]
-            .into_iter()
-            .find(|tier| tier.as_str() == name)
-            .ok_or_else(|| Error::invalid_input(format!("unknown model tier {name:?}: use fast, balanced or quality")))
-    }
-}
-
-/// A text that no `Debug` prints.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps `text`, without the blanks a copied key often ends with.
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-
-    /// The text itself, for the header it goes into.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Everything a router needs to know; one request's own copy, never changed.
+/// The configuration of a router. Each request has its own, and it never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The provider to start with.
+    /// The provider to try first.
     pub default_provider: ProviderChoice,
-    /// How much model.
+    /// The model tier.
     pub model_tier: ModelTier,
-    /// Whether another provider may answer when the first one fails.
+    /// Whether another provider is tried when one fails.
     pub fallback_enabled: bool,
     /// Ollama's base URL.
     pub ollama_host: BaseUrl,
-    /// The model of the fast tier.
+    /// Ollama's model for the fast tier.
     pub ollama_model_fast: String,
-    /// The model of the balanced tier, and of the quality tier where Ollama answers it.
+    /// Ollama's model for the balanced and the quality tier.
     pub ollama_model_balanced: String,
-    /// Seconds that one request to Ollama may take, the loading of the model included.
+    /// The timeout of a request to Ollama in seconds, including the time to load the model.
     pub ollama_timeout: f64,
-    /// The context window asked of Ollama, in tokens; `None` fits it to the prompt.
+    /// The size of Ollama's context window in tokens; `None` fits it to the prompt.
     pub ollama_num_ctx: Option<u32>,
-    /// How long Ollama keeps the model in memory after a call; `None` leaves it to the server.
+    /// How long Ollama keeps the model in memory after a request; `None` leaves it to the server.
     pub ollama_keep_alive: Option<KeepAlive>,
-    /// Seconds that Ollama may take to load a model.
+    /// The timeout for loading an Ollama model, in seconds.
     pub ollama_load_timeout: f64,
     /// Gemini's API key.
     pub gemini_api_key: Option<Secret>,
     /// Gemini's model.
     pub gemini_model: String,
-    /// Gemini's base URL, with the version part.
+    /// Gemini's base URL, including the version.
     pub gemini_base_url: BaseUrl,
-    /// How much Gemini may think before it answers; `None` leaves it to the model.
+    /// How much Gemini may think; `None` leaves it to the model.
     pub gemini_thinking: Option<Thinking>,
-    /// The API key of the OpenAI-compatible server; local servers need none.
+    /// The API key of the OpenAI-compatible server. Local servers need none.
     pub openai_api_key: Option<Secret>,
-    /// The model at the OpenAI-compatible server.
+    /// The model of the OpenAI-compatible server.
     pub openai_model: Option<String>,
-    /// Base URL of the OpenAI-compatible server, with the version part.
+    /// The base URL of the OpenAI-compatible server, including the version.
     pub openai_base_url: BaseUrl,
-    /// Anthropic's API key; other servers that speak its protocol may need none.
+    /// Anthropic's API key. Compatible servers may need none.
     pub anthropic_api_key: Option<Secret>,
     /// Anthropic's model.
     pub anthropic_model: Option<String>,
-    /// Anthropic's base URL; without a version part at its end, `/v1` is added.
+    /// Anthropic's base URL. `/v1` is added unless it ends with a version.
     pub anthropic_base_url: BaseUrl,
-    /// The temperature of a call that names none.
+    /// The temperature of calls that set none.
     pub default_temperature: f64,
-    /// What becomes of answers that were given before.
-    pub cache: Cache,
-    /// What each provider is asked for at most at a time; no entry is no limit.
+    /// The response cache.
+    pub cache: CacheConfig,
+    /// Rate limits by provider.
     pub limits: BTreeMap<Provider, Limits>,
-    /// What a model's tokens cost, by the name of the model; beats the built-in table.
+    /// Prices by model. They take precedence over the built-in ones.
     pub prices: BTreeMap<String, Price>,
-    /// Hosts beyond the public internet that web pages may be fetched from, each `host:port`.
+    /// Hosts outside the public internet that web pages may be fetched from, each `host:port`.
     pub page_hosts: Vec<String>,
 }
 
@@ -199,7 +104,7 @@ impl Default for Config {
             anthropic_model: None,
             anthropic_base_url: "https://api.anthropic.com/v1".into(),
             default_temperature: 0.7,
-            cache: Cache::default(),
+            cache: CacheConfig::default(),
             limits: BTreeMap::new(),
             prices: BTreeMap::new(),
             page_hosts: Vec::new(),
@@ -208,15 +113,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the configuration from the process's environment. The only place that reads it.
+    /// Reads the configuration from the environment of the process. Nothing else reads the environment.
     ///
-    /// The second value tells which variables were malformed: each keeps its default.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
+    /// The second value has a warning for each malformed variable, whose default is used instead.
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
     pub fn from_env() -> (Self, Vec<String>) {
         Self::from_lookup(|name| std::env::var_os(name))
     }
 
-    /// Checks every field that a caller may have set.
+    /// Validates every field.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.ollama_host.check("ollama_host")?;
         self.gemini_base_url.check("gemini_base_url")?;
@@ -225,20 +134,16 @@ impl Config {
         check_text("ollama_model_fast", &self.ollama_model_fast)?;
         check_text("ollama_model_balanced", &self.ollama_model_balanced)?;
         check_text("gemini_model", &self.gemini_model)?;
-        if let Some(model) = &self.openai_model {
-            check_text("openai_model", model)?;
-        }
-        if let Some(model) = &self.anthropic_model {
-            check_text("anthropic_model", model)?;
-        }
+        self.openai_model.as_deref().map_or(Ok(()), |model| check_text("openai_model", model))?;
+        self.anthropic_model.as_deref().map_or(Ok(()), |model| check_text("anthropic_model", model))?;
         check_seconds("ollama_timeout", self.ollama_timeout)?;
         check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
-        self.cache.validate()?;
         if self.ollama_num_ctx == Some(0) {
             return Err(Error::invalid_input("ollama_num_ctx must be at least 1 token"));
         }
-        self.ollama_keep_alive.iter().try_for_each(KeepAlive::validate)?;
+        self.ollama_keep_alive.as_ref().map_or(Ok(()), KeepAlive::validate)?;
         self.gemini_thinking.map_or(Ok(()), Thinking::validate)?;
+        self.cache.validate()?;
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
         self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
         self.page_hosts.iter().try_for_each(|host| parse_host(host).map(drop))?;
@@ -258,9 +163,9 @@ impl Config {
         }
     }
 
-    /// Whether the Gemini key looks like a key: at least 20 characters and no placeholder. Asks no server.
+    /// Whether the Gemini key looks like a key: at least 20 characters, and no placeholder. Sends no request.
     pub fn has_plausible_api_key(&self) -> bool {
-        self.gemini_api_key.as_ref().is_some_and(|key| is_plausible_key(key.expose()))
+        self.gemini_api_key.as_ref().is_some_and(Secret::is_plausible_key)
     }
 }
 
@@ -273,14 +178,7 @@ pub fn check_temperature(value: f64) -> Result<()> {
     }
 }
 
-fn is_plausible_key(key: &str) -> bool {
-    const PLACEHOLDERS: [&str; 7] =
-        ["your_api_key", "your-api-key", "your_key", "api_key_here", "placeholder", "changeme", "xxxxxxxx"];
-    let lower = key.to_ascii_lowercase();
-    key.chars().count() >= 20 && !PLACEHOLDERS.iter().any(|mark| lower.contains(mark))
-}
-
-/// A positive time that a clock can hold.
+/// Whether `value` is a positive duration that `Duration` can hold.
 fn is_seconds(value: f64) -> bool {
     value > 0.0 && Duration::try_from_secs_f64(value).is_ok()
 }
@@ -299,67 +197,12 @@ fn check_text(field: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// The URL is not repeated in the message: it may hold a password.
-/// What a provider is asked for at most at a time; `None` is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// Requests under way at the same time.
-    pub concurrent: Option<u32>,
-    /// Requests begun in one minute.
-    pub requests_per_minute: Option<u32>,
-    /// Tokens in and out in one minute.
-    pub tokens_per_minute: Option<u64>,
-}
-
-impl Limits {
-    fn validate(&self, provider: Provider) -> Result<()> {
-        let limits = [
-            ("concurrent", self.concurrent.map(u64::from)),
-            ("requests_per_minute", self.requests_per_minute.map(u64::from)),
-            ("tokens_per_minute", self.tokens_per_minute),
-        ];
-        match limits.iter().find(|(_, limit)| *limit == Some(0)) {
-            None => Ok(()),
-            Some((name, _)) => Err(Error::invalid_input(format!("limits: {name} of {provider} must be at least 1"))),
-        }
-    }
-}
-
-/// What a model's tokens cost, in US dollars per million.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    /// Prompt tokens, pages read by a tool among them.
-    pub input: f64,
-    /// Prompt tokens read from the provider's cache.
-    pub cached_input: f64,
-    /// Tokens of the answer and of the model's thoughts.
-    pub output: f64,
-}
-
-impl Price {
-    /// A price in US dollars per million tokens.
-    pub const fn new(input: f64, cached_input: f64, output: f64) -> Self {
-        Self { input, cached_input, output }
-    }
-
-    fn validate(&self, model: &str) -> Result<()> {
-        check_text("prices: the name of a model", model)?;
-        let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
-        if [self.input, self.cached_input, self.output].into_iter().all(is_amount) {
-            return Ok(());
-        }
-        Err(Error::invalid_input(format!(
-            "prices: those of {model:?} must be US dollars per million tokens, 0 or more"
-        )))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_never_shown() {
+    fn debug_does_not_print_keys() {
         let config = Config {
             gemini_api_key: Some(Secret::new("AIza-secret-secret-secret")),
             anthropic_api_key: Some(Secret::new("sk-ant-secret")),
@@ -370,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_by_name() {
+    fn an_invalid_field_is_rejected_by_name() {
         let limits = Limits { concurrent: Some(1), tokens_per_minute: Some(0), ..Limits::default() };
         let price = Price { input: 1.0, cached_input: 0.0, output: f64::INFINITY };
         let thinking = |tokens| Some(Thinking::Budget(tokens));
@@ -396,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholder_and_short_keys_are_not_plausible() {
+    fn placeholders_and_short_keys_are_not_plausible() {
         for key in ["short", "YOUR_API_KEY_HERE_PLEASE_123", "xxxxxxxxxxxxxxxxxxxxxxxxx"] {
             let config = Config { gemini_api_key: Some(Secret::new(key)), ..Config::default() };
             assert!(!config.has_plausible_api_key(), "{key}");

@@ -25,7 +25,7 @@ impl Key {
     /// cover timeouts.
     pub fn of(target: &Target, wire: &WireRequest, schema: Option<&Schema>) -> Self {
         // The other fields are part of the request, or do not affect the answer.
-        let Target { provider, model, base_url: _, key, timeout: _, tuning: _, facts: _ } = target;
+        let Target { provider, model, base_url: _, key, timeout: _, options: _, facts: _ } = target;
         let WireRequest { method, url, headers, body } = wire;
         let mut fields = Fields { buffer: Vec::with_capacity(MIN_UNBUFFERED), ..Fields::default() };
         fields.add(VERSION);

@@ -68,7 +68,7 @@ impl Cache {
     }
 
     /// Returns the store of `config`, which is created on first use.
-    pub fn store(&self, config: &config::Cache) -> Arc<Store> {
+    pub fn store(&self, config: &config::CacheConfig) -> Arc<Store> {
         let mut stores = lock(&self.stores);
         let known = stores.iter().rposition(|(id, _)| id.dir == config.dir && id.url == config.url);
         if let Some(index) = known {

@@ -69,7 +69,7 @@ pub struct Stats {
 
 impl Store {
     /// Creates the store of `config` without I/O and without starting a thread.
-    pub(super) fn new(config: &config::Cache, on_start: &OnStart) -> Self {
+    pub(super) fn new(config: &config::CacheConfig, on_start: &OnStart) -> Self {
         let disk = config.folder().map(|folder| DiskTier::new(folder, config.max_bytes, on_start));
         if disk.is_none() {
             tracing::warn!("there is no home directory for the response cache: set cache_dir to store answers on disk");

@@ -25,7 +25,7 @@ pub(super) fn key(prompt: &str) -> Key {
         base_url: "http://localhost".into(),
         key: None,
         timeout: std::time::Duration::from_secs(1),
-        tuning: crate::config::Tuning::default(),
+        options: crate::provider::ModelOptions::default(),
         facts: None,
     };
     let wire = WireRequest {

@@ -1,4 +1,4 @@
-//! The address of a provider, read once for all calls.
+//! The base URL of a provider.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,8 +8,8 @@ use url::{Host, ParseError, Url};
 
 use crate::error::{Error, Result};
 
-/// An address under which a provider's API is found. Any text can be one; what is no address cannot be asked, and
-/// [`BaseUrl::check`] says why. Cheap to clone. Equal where the text is.
+/// The base URL of a provider, parsed once. It can hold any text; [`BaseUrl::check`] reports why a text is no base URL.
+/// Equality is that of the text. Cheap to clone.
 #[derive(Clone)]
 pub struct BaseUrl(Arc<Parsed>);
 
@@ -19,12 +19,12 @@ struct Parsed {
 }
 
 impl BaseUrl {
-    /// The address as it was given.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// The address, where it is a whole `http://` or `https://` one.
+    /// The URL; `None` unless it is an absolute `http://` or `https://` URL.
     pub fn url(&self) -> Option<&Url> {
         self.0.url.as_ref().ok().filter(|url| is_usable(url))
     }
@@ -39,7 +39,8 @@ impl BaseUrl {
         })
     }
 
-    /// Fails with `InvalidInput` unless it is a whole `http://` or `https://` address; `field` is what to mend.
+    /// Fails with `InvalidInput` unless it is an absolute `http://` or `https://` URL. `field` names it in the error, which
+    /// does not repeat the URL: it may contain a password.
     pub fn check(&self, field: &str) -> Result<()> {
         match &self.0.url {
             Ok(url) if is_usable(url) => Ok(()),
@@ -78,12 +79,12 @@ impl PartialEq for BaseUrl {
 
 impl Eq for BaseUrl {}
 
-/// It may hold a password, which no `Debug` prints.
+/// Prints no password.
 impl fmt::Debug for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_str().rsplit_once('@') {
             None => self.as_str().fmt(f),
-            Some((_, place)) => write!(f, "\"***@{place}\""),
+            Some((_, host)) => write!(f, "\"***@{host}\""),
         }
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_is_kept_and_only_addresses_are_read() {
+    fn only_absolute_http_urls_are_valid() {
         for (text, is_address) in [
             ("http://h:1/v1/", true),
             ("https://user:pass@h", true),
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_printed() {
+    fn debug_does_not_print_a_password() {
         assert_eq!(format!("{:?}", BaseUrl::from("http://user:s3cret@h:1/v1")), "\"***@h:1/v1\"");
         assert_eq!(format!("{:?}", BaseUrl::from("http://h:1/v1")), "\"http://h:1/v1\"");
     }

@@ -1,4 +1,4 @@
-//! Where answers are kept, for how long, and how many.
+//! The configuration of the response cache.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use super::Secret;
 use crate::error::{Error, Result};
 
-/// Bytes of one MB, as the size bound counts them.
+/// The bytes of one MB.
 pub const MB: u64 = 1024 * 1024;
 
-/// What a router may take from the response cache and leave there.
+/// The configuration of the response cache.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cache {
-    /// Whether answers are taken from it and kept in it at all.
+pub struct CacheConfig {
+    /// Whether the cache is read and written.
     pub enabled: bool,
-    /// How old an answer may be that is taken from it.
+    /// The maximum age of a cached answer.
     pub ttl: Duration,
-    /// Upper bound of the files in `dir`, in bytes; the memory of the process holds no more than that either.
+    /// The maximum size of the files in `dir`, and of the answers in memory, in bytes.
     pub max_bytes: u64,
-    /// The folder of the disk tier; `~` at its beginning is the user's home.
+    /// The folder of the disk tier. A leading `~` is the home directory of the user.
     pub dir: PathBuf,
-    /// The Redis or Valkey server that several machines share; `None` for no such tier. May hold a password.
+    /// The URL of a Redis or Valkey server shared by several machines; `None` disables this tier. May contain a password.
     pub url: Option<Secret>,
 }
 
-impl Default for Cache {
+impl Default for CacheConfig {
     fn default() -> Self {
         Self {
             enabled: true,
@@ -36,14 +36,14 @@ impl Default for Cache {
     }
 }
 
-impl Cache {
-    /// No answer is taken or kept.
+impl CacheConfig {
+    /// A disabled cache.
     pub fn off() -> Self {
         Self { enabled: false, ..Self::default() }
     }
 
-    /// The folder with `~` replaced; `None` where the user has no home. The home is the machine's, no choice of a request,
-    /// so it is asked for where the folder is opened and is in no configuration.
+    /// The folder with `~` expanded; `None` if the user has no home directory. The home directory belongs to the machine,
+    /// not to a request, so it is looked up when the folder is opened.
     pub fn folder(&self) -> Option<PathBuf> {
         match self.dir.strip_prefix("~") {
             Err(_) => Some(self.dir.clone()),
@@ -68,13 +68,13 @@ impl Cache {
     }
 }
 
-/// Whether `path` can be the name of a folder.
+/// Whether `path` can name a folder.
 pub(super) fn is_folder(path: &Path) -> bool {
     let name = path.as_os_str().as_encoded_bytes();
     !name.trim_ascii().is_empty() && !name.contains(&0)
 }
 
-/// The URL is not repeated in the message: it may hold a password.
+/// Fails unless `value` is the URL of a Redis or Valkey server. The error does not repeat it: it may contain a password.
 pub(super) fn check_url(field: &str, value: &str) -> Result<()> {
     const SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
     let url = url::Url::parse(value)
@@ -96,30 +96,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_work_is_refused_by_name() {
-        let base = Cache::default;
+    fn an_invalid_field_is_rejected_by_name() {
+        let base = CacheConfig::default;
         for (cache, hint) in [
-            (Cache { ttl: Duration::ZERO, ..base() }, "cache_ttl_seconds"),
-            (Cache { max_bytes: 0, ..base() }, "cache_max_size_mb"),
-            (Cache { dir: PathBuf::from(" "), ..base() }, "cache_dir"),
-            (Cache { dir: PathBuf::from("a\0b"), ..base() }, "cache_dir"),
-            (Cache { url: Some(Secret::new("http://:secret@h")), ..base() }, "cache_url"),
-            (Cache { url: Some(Secret::new("redis://:secret@")), ..base() }, "cache_url"),
-            (Cache { url: Some(Secret::new("redis://:secret@h/x")), ..base() }, "cache_url"),
+            (CacheConfig { ttl: Duration::ZERO, ..base() }, "cache_ttl_seconds"),
+            (CacheConfig { max_bytes: 0, ..base() }, "cache_max_size_mb"),
+            (CacheConfig { dir: PathBuf::from(" "), ..base() }, "cache_dir"),
+            (CacheConfig { dir: PathBuf::from("a\0b"), ..base() }, "cache_dir"),
+            (CacheConfig { url: Some(Secret::new("http://:secret@h")), ..base() }, "cache_url"),
+            (CacheConfig { url: Some(Secret::new("redis://:secret@")), ..base() }, "cache_url"),
+            (CacheConfig { url: Some(Secret::new("redis://:secret@h/x")), ..base() }, "cache_url"),
         ] {
             let error = cache.validate().unwrap_err();
             assert!(error.message().contains(hint), "{hint}: {error}");
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
         for url in ["redis://h", "rediss://u:p@h:1/2", "valkey://[::1]:6379", "valkeys://h/"] {
-            Cache { url: Some(Secret::new(url)), ..base() }.validate().unwrap();
+            CacheConfig { url: Some(Secret::new(url)), ..base() }.validate().unwrap();
         }
         base().validate().unwrap();
     }
 
     #[test]
-    fn only_a_tilde_at_the_beginning_is_the_home() {
-        let folder = |dir: &str| Cache { dir: PathBuf::from(dir), ..Cache::default() }.folder();
+    fn only_a_leading_tilde_is_expanded() {
+        let folder = |dir: &str| CacheConfig { dir: PathBuf::from(dir), ..CacheConfig::default() }.folder();
         assert_eq!(folder("/a/~/b").unwrap(), Path::new("/a/~/b"));
         assert_eq!(folder("~user/b").unwrap(), Path::new("~user/b"));
         let home = std::env::home_dir().unwrap();

@@ -1,24 +1,24 @@
-//! A configuration from environment variables.
+//! Reads a configuration from environment variables.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{BaseUrl, Cache, Config, MB, Secret, cache, is_seconds};
+use super::{BaseUrl, CacheConfig, Config, MB, Secret, cache, is_seconds};
 
 impl Config {
-    /// [`Config::from_env`] over any source of variables. A blank variable counts as absent.
+    /// Like [`Config::from_env`], with `lookup` as the source of variables. A blank variable counts as absent.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> (Self, Vec<String>) {
         let mut reader = Reader { lookup: &lookup, warnings: Vec::new() };
         let default = Self::default();
         let config = Self {
-            default_provider: reader.parsed(
+            default_provider: reader.choice(
                 "MADSPARK_LLM_PROVIDER",
                 default.default_provider,
                 "auto, ollama, gemini, openai, anthropic or mock",
             ),
-            model_tier: reader.parsed("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
+            model_tier: reader.choice("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
             fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
             ollama_host: reader.host("OLLAMA_HOST", default.ollama_host),
             ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
@@ -49,76 +49,76 @@ impl Reader<'_> {
     fn text(&mut self, name: &str) -> Option<String> {
         let value = (self.lookup)(name)?;
         let Some(value) = value.to_str() else {
-            self.refuse(name, "UTF-8 text");
+            self.warn(name, "UTF-8 text");
             return None;
         };
         Some(value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// The value is not repeated: it may be a key that was set under the wrong name.
-    fn refuse(&mut self, name: &str, wanted: &str) {
-        self.warnings.push(format!("{name} is not {wanted}; the default stands"));
+    /// Adds a warning. It does not repeat the value, which may be a key under the wrong name.
+    fn warn(&mut self, name: &str, expected: &str) {
+        self.warnings.push(format!("{name} is not {expected}; the default is used"));
     }
 
-    fn checked<T>(&mut self, name: &str, default: T, read: impl FnOnce(String) -> Option<T>, wanted: &str) -> T {
+    fn parsed<T>(&mut self, name: &str, default: T, parse: impl FnOnce(String) -> Option<T>, expected: &str) -> T {
         let Some(value) = self.text(name) else { return default };
-        read(value).unwrap_or_else(|| {
-            self.refuse(name, wanted);
+        parse(value).unwrap_or_else(|| {
+            self.warn(name, expected);
             default
         })
     }
 
-    fn parsed<T: FromStr>(&mut self, name: &str, default: T, wanted: &str) -> T {
-        self.checked(name, default, |value| value.to_ascii_lowercase().parse().ok(), wanted)
+    fn choice<T: FromStr>(&mut self, name: &str, default: T, expected: &str) -> T {
+        self.parsed(name, default, |value| value.to_ascii_lowercase().parse().ok(), expected)
     }
 
     fn flag(&mut self, name: &str, default: bool) -> bool {
-        let read = |value: String| match value.to_ascii_lowercase().as_str() {
+        let parse = |value: String| match value.to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Some(true),
             "0" | "false" | "no" | "off" => Some(false),
             _ => None,
         };
-        self.checked(name, default, read, "true or false")
+        self.parsed(name, default, parse, "true or false")
     }
 
     fn seconds(&mut self, name: &str, default: f64) -> f64 {
-        let read = |value: String| value.parse().ok().filter(|seconds| is_seconds(*seconds));
-        self.checked(name, default, read, "a positive number of seconds")
+        let parse = |value: String| value.parse().ok().filter(|seconds| is_seconds(*seconds));
+        self.parsed(name, default, parse, "a positive number of seconds")
     }
 
     fn url(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
-        let read = |value: String| Some(BaseUrl::from(value)).filter(|address| address.url().is_some());
-        self.checked(name, default, read, "an http(s) URL")
+        let parse = |value: String| Some(BaseUrl::from(value)).filter(|address| address.url().is_some());
+        self.parsed(name, default, parse, "an http(s) URL")
     }
 
-    fn cache(&mut self, default: Cache) -> Cache {
+    fn cache(&mut self, default: CacheConfig) -> CacheConfig {
         let ttl = self.seconds("MADSPARK_CACHE_TTL", default.ttl.as_secs_f64());
         let megabytes = |value: String| value.parse::<u64>().ok()?.checked_mul(MB).filter(|bytes| *bytes > 0);
         let folder = |value: String| Some(PathBuf::from(value)).filter(|path| cache::is_folder(path));
         let server = |value: String| cache::check_url("", &value).is_ok().then(|| Some(Secret::new(&value)));
-        Cache {
+        CacheConfig {
             enabled: self.flag("MADSPARK_CACHE_ENABLED", default.enabled),
-            // Checked to be one that a clock can hold.
+            // `seconds` returns only what a `Duration` can hold.
             ttl: Duration::try_from_secs_f64(ttl).unwrap_or(default.ttl),
-            max_bytes: self.checked(
+            max_bytes: self.parsed(
                 "MADSPARK_CACHE_MAX_SIZE_MB",
                 default.max_bytes,
                 megabytes,
                 "a whole number of at least 1",
             ),
-            dir: self.checked("MADSPARK_CACHE_DIR", default.dir, folder, "the name of a folder"),
-            url: self.checked("MADSPARK_CACHE_URL", default.url, server, "a URL such as redis://host:port/0"),
+            dir: self.parsed("MADSPARK_CACHE_DIR", default.dir, folder, "the name of a folder"),
+            url: self.parsed("MADSPARK_CACHE_URL", default.url, server, "a URL such as redis://host:port/0"),
         }
     }
 
-    /// `OLLAMA_HOST` is commonly written without a scheme (`127.0.0.1:11434`), and `0.0.0.0` as the address a server
-    /// listens on: neither can be connected to as written.
+    /// Reads `OLLAMA_HOST`, which is often written without a scheme (`127.0.0.1:11434`), or as the address `0.0.0.0` that
+    /// the server listens on.
     fn host(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
-        let read = |value: String| {
+        let parse = |value: String| {
             let url = if value.contains("://") { value } else { format!("http://{value}") };
             Some(BaseUrl::from(url.replacen("//0.0.0.0", "//127.0.0.1", 1))).filter(|address| address.url().is_some())
         };
-        self.checked(name, default, read, "a host or an http(s) URL")
+        self.parsed(name, default, parse, "a host or an http(s) URL")
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_variables_warn_by_name_and_keep_the_default() {
+    fn a_malformed_variable_is_reported_and_its_default_used() {
         let (config, warnings) = from_pairs(&[
             ("MADSPARK_LLM_PROVIDER", "clippy"),
             ("MADSPARK_MODEL_TIER", "best"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_has_variables_of_its_own() {
+    fn the_cache_has_its_own_variables() {
         let (config, warnings) = from_pairs(&[
             ("MADSPARK_CACHE_ENABLED", "no"),
             ("MADSPARK_CACHE_TTL", "60.5"),
@@ -167,7 +167,7 @@ mod tests {
             ("MADSPARK_CACHE_URL", "redis://:word@cache:6380/2"),
         ]);
         assert_eq!(warnings, Vec::<String>::new());
-        let expected = Cache {
+        let expected = CacheConfig {
             enabled: false,
             ttl: Duration::from_millis(60_500),
             max_bytes: 5 * MB,

@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use http::header::HeaderMap;
 
-use super::{Event, ModelFacts, Target, decode};
+use super::error_body::kind_of_status;
+use super::{Event, ModelFacts, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::Dialect;
@@ -21,10 +22,17 @@ pub trait Codec: Send + Sync + Debug {
     fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm>;
 
     /// The form to try after `target` rejected a schema in `form`; `None` if there is no simpler one.
-    fn simpler_form(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm>;
+    fn simpler_form(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
+        form.simpler()
+    }
 
     /// The subset of JSON Schema that a schema in `form` is lowered to.
     fn dialect(&self, form: SchemaForm) -> Dialect;
+
+    /// The subset of JSON Schema that a reply of `target` to `request` follows; `None` without a schema.
+    fn reply_dialect(&self, target: &Target, request: &Request) -> Option<Dialect> {
+        self.schema_form(target, request).map(|form| self.dialect(form))
+    }
 
     /// Encodes `request` for `target`.
     ///
@@ -52,7 +60,7 @@ pub trait Codec: Send + Sync + Debug {
         if error.kind() != ErrorKind::SchemaRejected || sends_schema {
             return error;
         }
-        let kind = decode::kind_of_status(error.status().unwrap_or(400));
+        let kind = kind_of_status(error.status().unwrap_or(400));
         error.reclassified(kind)
     }
 

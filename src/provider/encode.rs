@@ -1,7 +1,8 @@
-//! What the encoders share: addresses, key headers, bodies and the text of a user's turn.
+//! Helpers of the encoders: addresses, headers, bodies and the text of prompts.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -11,13 +12,13 @@ use http::header::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 use url::Url;
 
-use super::Target;
+use super::{Codec, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Part, Request};
+use crate::message::{Part, Request, SchemaForm};
 use crate::schema::Lowered;
 use crate::transport::WireRequest;
 
-/// A file's bytes, written as base64 straight into the body.
+/// Bytes that serialize as base64, straight into the body.
 #[derive(Debug)]
 pub(super) struct Base64<'a>(pub(super) &'a [u8]);
 
@@ -33,12 +34,12 @@ impl Serialize for Base64<'_> {
     }
 }
 
-/// A file as a `data:` URL.
+/// A file that serializes as a `data:` URL.
 #[derive(Debug)]
 pub(super) struct DataUrl<'a> {
-    /// For example `image/png`.
+    /// The media type, for example `image/png`.
     pub(super) mime: &'a str,
-    /// The file as it is.
+    /// The content of the file.
     pub(super) data: &'a [u8],
 }
 
@@ -48,10 +49,10 @@ impl Serialize for DataUrl<'_> {
     }
 }
 
-/// `segments` under the target's base URL, whose own path, with or without a slash at its end, is kept. Each segment is
-/// percent-encoded, so that a model's name cannot lead to another address.
+/// Appends `segments` to the path of the target's base URL. Each segment is percent-encoded, so that the name of a model
+/// cannot change the address.
 pub(super) fn endpoint(target: &Target, segments: &[&str]) -> Result<Url> {
-    // The text is not repeated: it may hold a password.
+    // The message does not repeat the URL, which may contain a password.
     let unusable = || not_configured(target, "the base URL must be a whole http:// or https:// address".to_owned());
     let mut url = target.base_url.url().cloned().ok_or_else(unusable)?;
     url.set_fragment(None);
@@ -64,7 +65,7 @@ pub(super) fn get(url: Url, headers: Vec<(HeaderName, HeaderValue)>) -> WireRequ
     WireRequest { method: Method::GET, url, headers, body: Bytes::new() }
 }
 
-/// A POST of `body` as JSON. `request` is what it was made from; its size spares the buffer its growing.
+/// A POST of `body` as JSON. `request` is the source of the body; its size determines the capacity of the buffer.
 pub(super) fn post(
     url: Url,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -77,38 +78,50 @@ pub(super) fn post(
     Ok(WireRequest { method: Method::POST, url, headers, body: Bytes::from(buffer) })
 }
 
-/// `name: {prefix}{key}`, marked so that no `Debug` shows it.
+/// The header `name: {prefix}{key}`, marked as sensitive so that `Debug` does not print the key.
 pub(super) fn key_header(
     target: &Target,
     name: HeaderName,
     prefix: &str,
     key: &str,
 ) -> Result<(HeaderName, HeaderValue)> {
-    let mut value = HeaderValue::from_str(&format!("{prefix}{key}"))
-        .map_err(|_| not_configured(target, "the API key holds a character that no key has: set it anew".to_owned()))?;
+    let mut value = HeaderValue::from_str(&format!("{prefix}{key}")).map_err(|_| {
+        not_configured(target, "the API key contains a character that a header cannot carry: set it again".to_owned())
+    })?;
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// The target lacks something; `message` says what to set.
+/// The error for a setting that is missing; `message` says which one to set.
 pub(super) fn not_configured(target: &Target, message: String) -> Error {
     target.locate(Error::new(ErrorKind::NotConfigured, message))
 }
 
-/// The target cannot carry `part`.
+/// The error for a part that the protocol cannot carry.
 pub(super) fn unsupported(target: &Target, part: &Part) -> Error {
     target.locate(Error::new(ErrorKind::Unsupported, format!("does not take {}", part.describe())))
 }
 
-/// The system instruction, with the schema that the model is told, whether or not it is held to it as well.
-pub(super) fn system<'a>(system: &'a str, told: Option<&Lowered>) -> Cow<'a, str> {
-    let Some(lowered) = told else { return Cow::Borrowed(system) };
+/// The form of the request's schema and the schema lowered to it; `None` for both without a schema.
+pub(super) fn lower_schema(
+    codec: &impl Codec,
+    target: &Target,
+    request: &Request,
+) -> (Option<SchemaForm>, Option<Arc<Lowered>>) {
+    let form = codec.schema_form(target, request);
+    let lowered = request.schema.as_ref().zip(form).map(|(schema, form)| schema.lower(codec.dialect(form)));
+    (form, lowered)
+}
+
+/// The system instruction, followed by `schema` if the prompt has to state it.
+pub(super) fn system_instruction<'a>(system: &'a str, schema: Option<&Lowered>) -> Cow<'a, str> {
+    let Some(lowered) = schema else { return Cow::Borrowed(system) };
     let gap = if system.is_empty() { "" } else { "\n\n" };
     let document = lowered.document();
     Cow::Owned(format!("{system}{gap}Answer with JSON alone, a value of this JSON Schema:\n{document}"))
 }
 
-/// The text of the user's first turn: the text documents, each between fences it does not contain, then the prompt.
+/// The text of the first user turn: the text documents, each between fences that it does not contain, then the prompt.
 pub(super) fn user_text(request: &Request) -> Cow<'_, str> {
     let documents = request.parts.iter().filter_map(|part| match part {
         Part::Text { name, text } => {
@@ -149,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_the_base_is_kept_with_or_without_a_slash() {
+    fn the_path_of_the_base_url_is_kept() {
         assert_eq!(url("http://h:1", &["api", "chat"]), "http://h:1/api/chat");
         assert_eq!(url("http://h:1/", &["api", "chat"]), "http://h:1/api/chat");
         assert_eq!(url("https://h/proxy/v1", &["models"]), "https://h/proxy/v1/models");
@@ -158,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_cannot_leave_its_place() {
+    fn segments_are_percent_encoded() {
         assert_eq!(url("http://h/v1", &["a/../../b?c#d e%2f"]), "http://h/v1/a%2F..%2F..%2Fb%3Fc%23d%20e%252f");
     }
 
     #[test]
-    fn a_base_that_is_no_address_is_not_configured_and_not_repeated() {
+    fn an_invalid_base_url_is_rejected_and_not_repeated() {
         for base in ["", "host:1", "ftp://u:secret@h/", "mailto:secret@h", "http://u:secret@"] {
             let error = endpoint(&target(Provider::OpenAi, base, None), &["x"]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotConfigured, "{base}");
@@ -172,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_no_header_value_is_refused_and_not_repeated() {
+    fn an_invalid_key_is_rejected_and_not_repeated() {
         let target = target(Provider::OpenAi, "http://h", None);
         let error = key_header(&target, HeaderName::from_static("x-key"), "", "sec\nret").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotConfigured);
@@ -180,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_stand_before_the_prompt_between_fences_they_do_not_contain() {
+    fn documents_precede_the_prompt_between_unique_fences() {
         let mut request = Request::new("What is it about?");
         assert_eq!(user_text(&request), "What is it about?");
         let document = |name: &str, text: &str| Part::Text { name: Arc::from(name), text: Arc::from(text) };
@@ -194,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn files_become_base64() {
+    fn files_are_encoded_as_base64() {
         assert_eq!(serde_json::to_string(&Base64(b"\xff\xfe\0")).unwrap(), "\"//4A\"");
         let url = DataUrl { mime: "image/png", data: b"\x89P" };
         assert_eq!(serde_json::to_string(&url).unwrap(), "\"data:image/png;base64,iVA=\"");

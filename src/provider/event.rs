@@ -4,7 +4,8 @@
 mod tests;
 
 use super::Target;
-use super::decode::{Draft, failure};
+use super::decode::ParsedReply;
+use super::error_body::target_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, Reply, Request, Usage};
 use crate::schema::Dialect;
@@ -59,7 +60,7 @@ pub struct Event {
 /// Accumulates the events of a streamed reply.
 #[derive(Debug)]
 pub struct Transcript {
-    draft: Draft,
+    reply: ParsedReply,
     refusal: String,
     blocked: Option<String>,
     pages: Vec<Page>,
@@ -72,7 +73,7 @@ impl Default for Transcript {
     fn default() -> Self {
         let usage = Usage::default();
         Self {
-            draft: Draft { text: String::new(), model: None, finish: FinishReason::Other, reason: None, usage },
+            reply: ParsedReply { text: String::new(), model: None, finish: FinishReason::Other, reason: None, usage },
             refusal: String::new(),
             blocked: None,
             pages: Vec::new(),
@@ -89,20 +90,20 @@ impl Transcript {
         let Event { text, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
         if let Some(text) = text {
             self.has_content |= !text.trim().is_empty();
-            self.draft.text.push_str(&text);
+            self.reply.text.push_str(&text);
         }
         if let Some(refusal) = refusal {
             self.refusal.push_str(&refusal);
         }
         self.blocked = self.blocked.take().or(blocked);
         if let Some(finish) = finish {
-            self.draft.finish = finish;
+            self.reply.finish = finish;
             self.has_finish = true;
         }
-        self.draft.reason = reason.or(self.draft.reason.take());
-        self.draft.model = model.or(self.draft.model.take());
+        self.reply.reason = reason.or(self.reply.reason.take());
+        self.reply.model = model.or(self.reply.model.take());
         if let Some(update) = usage {
-            self.draft.usage = update.apply(self.draft.usage);
+            self.reply.usage = update.apply(self.reply.usage);
         }
         // Each list contains all pages so far.
         if !pages.is_empty() {
@@ -113,12 +114,12 @@ impl Transcript {
 
     /// Returns the text so far.
     pub fn text(&self) -> &str {
-        &self.draft.text
+        &self.reply.text
     }
 
     /// Returns the token counts so far.
     pub fn usage(&self) -> Usage {
-        self.draft.usage
+        self.reply.usage
     }
 
     /// Whether the text so far contains more than white space.
@@ -143,9 +144,9 @@ impl Transcript {
             _ if self.blocked.is_some() || !self.refusal.trim().is_empty() => Err(self.refused(target)),
             Some(failure) if !self.is_complete => Err(target.locate(failure)),
             None if !self.is_complete && !self.has_finish => Err(self.incomplete(target)),
-            _ => self.draft.check(target, request),
+            _ => self.reply.validate(target, request),
         };
-        outcome.map_err(|error| error.with_usage(self.draft.usage))
+        outcome.map_err(|error| error.with_usage(self.reply.usage))
     }
 
     /// Converts it to the reply to `request`. The JSON of a structured reply is converted from `dialect` to the caller's schema.
@@ -153,22 +154,22 @@ impl Transcript {
     /// # Errors
     /// As for [`Transcript::check`].
     pub fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
-        let reply = self.draft.settle(target, request, dialect)?;
+        let reply = self.reply.into_reply(target, request, dialect)?;
         Ok(Reply { pages: self.pages, ..reply })
     }
 
     fn refused(&self, target: &Target) -> Error {
         match &self.blocked {
-            Some(message) => failure(target, ErrorKind::Blocked, message),
-            None => failure(target, ErrorKind::Refused, &format!("the model refused: {}", self.refusal)),
+            Some(message) => target_error(target, ErrorKind::Blocked, message),
+            None => target_error(target, ErrorKind::Refused, &format!("the model refused: {}", self.refusal)),
         }
     }
 
     fn incomplete(&self, target: &Target) -> Error {
         if self.has_content {
-            failure(target, ErrorKind::Truncated, "the stream ended before the reply was complete")
+            target_error(target, ErrorKind::Truncated, "the stream ended before the reply was complete")
         } else {
-            failure(target, ErrorKind::EmptyReply, "the stream ended without any text")
+            target_error(target, ErrorKind::EmptyReply, "the stream ended without any text")
         }
     }
 }

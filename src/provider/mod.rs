@@ -8,6 +8,7 @@ mod anthropic;
 mod codec;
 mod decode;
 mod encode;
+mod error_body;
 mod event;
 mod gemini;
 mod mock;
@@ -29,7 +30,7 @@ pub use event::{Event, Transcript, UsageUpdate};
 pub use mock::answer as mock_answer;
 pub use model::{Capability, ModelFacts, is_same_model};
 pub use price::{Pricing, cost, is_priced};
-pub use target::Target;
+pub use target::{ModelOptions, Target};
 
 /// A provider as the router sees it.
 pub trait Protocol: Send + Sync + Debug {

@@ -75,7 +75,7 @@ fn without_prefix(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-/// Whether `suffix` marks a version of a model: `-001` (Gemini), `-0613` and `-2025-08-07` (`OpenAI`), `-20250929`
+/// Whether `suffix` marks a version of a model: `-001` (Gemini), `-0613` and `-2025-08-07` (OpenAI), `-20250929`
 /// (Anthropic; `@20250929` at other hosts), `-09-2025` (previews of Gemini). A single digit is another model.
 fn is_version(suffix: &str) -> bool {
     let Some(digits) = suffix.strip_prefix(['-', '@']) else { return false };

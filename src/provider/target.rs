@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ModelFacts;
-use crate::config::{BaseUrl, Provider, Secret, Tuning};
+use crate::config::{BaseUrl, KeepAlive, Provider, Secret, Thinking};
 use crate::error::Error;
 
 /// The default timeout of one request. The workflow's stage timeouts are shorter or equal; this bounds calls outside it.
@@ -24,9 +24,22 @@ pub struct Target {
     /// The timeout of one request.
     pub timeout: Duration,
     /// Settings that only some providers have.
-    pub tuning: Tuning,
+    pub options: ModelOptions,
     /// Facts about the model; `None` if they were not requested or the server does not report them.
     pub facts: Option<Arc<ModelFacts>>,
+}
+
+/// Settings of a model that only some providers have. The others ignore them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelOptions {
+    /// The size of the context window in tokens; `None` fits it to the prompt. Ollama only.
+    pub num_ctx: Option<u32>,
+    /// How long the model stays in memory after a call; `None` leaves it to the server. Ollama only.
+    pub keep_alive: Option<KeepAlive>,
+    /// How long the server may take to load the model; `None` if it does not load models. Ollama only.
+    pub load_timeout: Option<Duration>,
+    /// How much the model may think; `None` leaves it to the model. Gemini only.
+    pub thinking: Option<Thinking>,
 }
 
 impl Target {
@@ -38,9 +51,14 @@ impl Target {
             base_url: base_url.clone(),
             key: key.cloned(),
             timeout: REQUEST_TIMEOUT,
-            tuning: Tuning::default(),
+            options: ModelOptions::default(),
             facts: None,
         }
+    }
+
+    /// The API key, unless it is empty.
+    pub(super) fn api_key(&self) -> Option<&str> {
+        self.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty())
     }
 
     /// Whether requests to it go over HTTP.
@@ -50,7 +68,7 @@ impl Target {
 
     /// Whether its server loads the model when a request needs it.
     pub fn loads_model(&self) -> bool {
-        self.tuning.load_timeout.is_some()
+        self.options.load_timeout.is_some()
     }
 
     /// Attributes `error` to this target.

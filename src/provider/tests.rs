@@ -1,6 +1,6 @@
-//! What the tests of the protocols share, and what holds for all of them.
+//! Test helpers for the providers, and tests of all providers.
 
-mod forms;
+mod schema_forms;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Codec, Target, codec};
-use crate::config::{Provider, Secret, Tuning};
+use super::{Codec, ModelOptions, Target, codec};
+use crate::config::{Provider, Secret};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Repair, Reply, Request};
 use crate::schema::Schema;
@@ -27,12 +27,12 @@ pub(super) fn target(provider: Provider, base: &str, key: Option<&str>) -> Targe
         base_url: base.into(),
         key: key.map(Secret::new),
         timeout: Duration::from_secs(1),
-        tuning: Tuning::default(),
+        options: ModelOptions::default(),
         facts: None,
     }
 }
 
-/// A question with a system instruction and a schema.
+/// A request with a system instruction and a schema.
 pub(super) fn structured() -> Request {
     let document = json!({
         "type": "object",
@@ -44,12 +44,12 @@ pub(super) fn structured() -> Request {
     Request { system: Arc::from("Be brief."), schema: Some(Arc::new(schema)), ..Request::new("Name an idea.") }
 }
 
-/// A question for free text, with an upper bound of the answer.
+/// A request for text with a limit of output tokens.
 pub(super) fn bounded() -> Request {
     Request { max_tokens: Some(64), temperature: 0.9, ..Request::new("Tell me more.") }
 }
 
-/// A second try after a rejected reply.
+/// A request that repairs a rejected reply.
 pub(super) fn repairing() -> Request {
     let repair = Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string") };
     Request { repair: Some(repair), ..structured() }
@@ -70,12 +70,12 @@ pub(super) fn body(wire: &WireRequest) -> Value {
     serde_json::from_slice(&wire.body).unwrap()
 }
 
-/// Decodes `reply` as the answer of `target`.
+/// Decodes `reply` as the reply of `target`.
 pub(super) fn decode(target: &Target, request: &Request, reply: &str) -> Result<Reply> {
     codec(target.provider).unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
 }
 
-/// The error in `reply`.
+/// Decodes the error in `reply`.
 pub(super) fn error(target: &Target, status: u16, reply: &str) -> Error {
     let body = Bytes::copy_from_slice(reply.as_bytes());
     let error = codec(target.provider).unwrap().decode_error(target, status, &HeaderMap::new(), &body);
@@ -84,7 +84,7 @@ pub(super) fn error(target: &Target, status: u16, reply: &str) -> Error {
     error
 }
 
-/// Asserts that `outcome` failed at `target` with `kind` and words that contain `hint`.
+/// Asserts that `outcome` is an error of `kind` whose message contains `hint`.
 pub(super) fn assert_fails(outcome: Result<Reply>, kind: ErrorKind, hint: &str) -> Error {
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -102,15 +102,16 @@ pub(super) fn assert_key_is_hidden(wire: &WireRequest) {
     assert!(!String::from_utf8_lossy(&wire.body).contains(KEY));
 }
 
-fn wired() -> impl Iterator<Item = (Target, &'static dyn Codec)> {
+/// A target and the codec of every provider that has one.
+fn targets() -> impl Iterator<Item = (Target, &'static dyn Codec)> {
     Provider::ALL
         .into_iter()
         .filter_map(|provider| Some((target(provider, "http://h:1/base", Some(KEY)), codec(provider)?)))
 }
 
 #[test]
-fn what_a_protocol_takes_it_encodes_and_what_it_does_not_take_it_refuses() {
-    for (mut target, codec) in wired() {
+fn supported_parts_are_encoded_and_others_rejected() {
+    for (mut target, codec) in targets() {
         target.base_url = "https://api.openai.com/v1".into();
         for part in parts() {
             let request = Request { parts: vec![part.clone()], ..Request::new("Look.") };
@@ -165,7 +166,7 @@ fn a_structured_reply_is_restored_from_the_json_within_it() {
 fn retry_after_reaches_the_error() {
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", "12".parse().unwrap());
-    for (target, codec) in wired() {
+    for (target, codec) in targets() {
         let error = codec.decode_error(&target, 429, &headers, &Bytes::from_static(b"{\"error\":\"slow down\"}"));
         assert_eq!(error.kind(), ErrorKind::RateLimited, "{}", target.provider);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(12)), "{}", target.provider);
@@ -173,9 +174,9 @@ fn retry_after_reaches_the_error() {
 }
 
 #[test]
-fn a_server_that_repeats_the_key_does_not_leak_it() {
+fn an_error_that_repeats_the_key_does_not_leak_it() {
     let body = json!({"error": {"message": format!("the key {KEY} is wrong"), "type": KEY, "code": KEY}}).to_string();
-    for (target, _) in wired() {
+    for (target, _) in targets() {
         for status in [400, 401, 403, 404, 429, 500, 503] {
             assert!(!format!("{0} {0:?}", error(&target, status, &body)).contains(KEY), "{} {status}", target.provider);
         }
@@ -183,8 +184,8 @@ fn a_server_that_repeats_the_key_does_not_leak_it() {
 }
 
 #[test]
-fn other_servers_json_and_web_pages_are_malformed_replies() {
-    for (target, codec) in wired() {
+fn web_pages_and_the_json_of_other_servers_are_malformed() {
+    for (target, codec) in targets() {
         for reply in ["<!doctype html><title>Sign in</title>", "{\"ok\":true}", "[]", "", "null"] {
             let error = decode(&target, &Request::new("?"), reply).unwrap_err();
             let expected = [ErrorKind::MalformedReply, ErrorKind::EmptyReply];

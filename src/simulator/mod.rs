@@ -120,7 +120,7 @@ impl Simulator {
         format!("http://{}/v1", self.address)
     }
 
-    /// The base URL for an Anthropic client, with the version part. Anthropic shares its paths with `OpenAI`; a listing of
+    /// The base URL for an Anthropic client, with the version part. Anthropic shares its paths with OpenAI; a listing of
     /// models is Anthropic's where the request has the header `anthropic-version`.
     pub fn anthropic_url(&self) -> String {
         format!("http://{}/v1", self.address)

@@ -103,7 +103,7 @@ fn worker() {
                 println!("\n> {} {}", written.len(), store.stats().await.errors);
             }
             _ => {
-                let limited = config::Cache { max_bytes: config::MB, ..config(Path::new(folder)) };
+                let limited = config::CacheConfig { max_bytes: config::MB, ..config(Path::new(folder)) };
                 let store = cache.store(&limited);
                 for turn in 0..500 {
                     let text = format!("{number} {turn} ").repeat(500);

@@ -62,12 +62,12 @@ impl Server {
         }
     }
 
-    fn config(&self, folder: &TempFolder) -> config::Cache {
+    fn config(&self, folder: &TempFolder) -> config::CacheConfig {
         let password = self.password.map(|password| format!(":{password}@")).unwrap_or_default();
         let url = Secret::new(&format!("redis://{password}127.0.0.1:{}/3", self.port));
         // A new folder each time, as on another machine.
         let dir = folder.path().join(fastrand::u64(..).to_string());
-        config::Cache { url: Some(url), ..crate::cache_support::config(&dir) }
+        config::CacheConfig { url: Some(url), ..crate::cache_support::config(&dir) }
     }
 }
 

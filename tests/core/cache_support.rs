@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use madspark::cache::{Entry, Key, Store};
-use madspark::config::{self, Provider, Tuning};
+use madspark::config::{self, Provider};
 use madspark::message::Usage;
-use madspark::provider::Target;
+use madspark::provider::{ModelOptions, Target};
 use madspark::transport::WireRequest;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
@@ -35,8 +35,8 @@ impl Drop for TempFolder {
 }
 
 /// Returns the default configuration with the cache in `dir`.
-pub(crate) fn config(dir: &Path) -> config::Cache {
-    config::Cache { dir: dir.to_owned(), ..config::Cache::default() }
+pub(crate) fn config(dir: &Path) -> config::CacheConfig {
+    config::CacheConfig { dir: dir.to_owned(), ..config::CacheConfig::default() }
 }
 
 /// Returns an entry with `text`.
@@ -52,7 +52,7 @@ pub(crate) fn key(prompt: &str) -> Key {
         base_url: "http://localhost".into(),
         key: None,
         timeout: Duration::from_secs(1),
-        tuning: Tuning::default(),
+        options: ModelOptions::default(),
         facts: None,
     };
     let wire = WireRequest {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use madspark::config::Tuning;
 use madspark::message::{Headroom, Part, Request};
-use madspark::provider::{Capability, ModelFacts, Target, codec};
+use madspark::provider::{Capability, ModelFacts, ModelOptions, Target, codec};
 use madspark::simulator::{Fault, Route, Rule, Simulator};
 use madspark::{Engine, ErrorKind, Provider, Secret};
 use serde_json::{Value, json};
@@ -23,7 +22,7 @@ fn target(simulator: &Simulator, provider: Provider, model: &str) -> Target {
         base_url: base_url.into(),
         key: Some(Secret::new("key-0123456789-abcdef")),
         timeout: Duration::from_secs(5),
-        tuning: Tuning::default(),
+        options: ModelOptions::default(),
         facts: None,
     }
 }

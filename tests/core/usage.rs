@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use madspark::config::Tuning;
 use madspark::message::{Request, Usage};
-use madspark::provider::{Codec, Target, Transcript, codec};
+use madspark::provider::{Codec, ModelOptions, Target, Transcript, codec};
 use madspark::transport::{Framer, Framing};
 use madspark::{Provider, Secret};
 use serde_json::Value;
@@ -25,7 +24,7 @@ fn wire(provider: Provider) -> (&'static dyn Codec, Target) {
         base_url: "http://127.0.0.1".into(),
         key: Some(Secret::new("a-key-of-no-worth")),
         timeout: Duration::from_secs(1),
-        tuning: Tuning::default(),
+        options: ModelOptions::default(),
         facts: None,
     };
     (codec(provider).unwrap(), target)

@@ -159,7 +159,7 @@ def test_a_failed_run_prints_the_remedy(madspark_simulator: Simulator, tmp_path:
         assert hint in done.stderr
     for key, hint in (
         ("some-other-key-altogether", "check GOOGLE_API_KEY"),
-        ("a-key-with-a\nline-end-inside", "the API key holds a character that no key has"),
+        ("a-key-with-a\nline-end-inside", "the API key contains a character that a header cannot carry"),
     ):
         done = simulated(madspark_simulator, "city farming", "--provider", "gemini", GOOGLE_API_KEY=key)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)

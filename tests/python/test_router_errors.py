@@ -86,7 +86,7 @@ def test_a_key_that_no_header_can_hold_is_told_without_it(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="gemini", fallback_enabled=False, gemini_api_key="secret\nkey")
-    with pytest.raises(LLMProviderError, match="character that no key has") as caught:
+    with pytest.raises(LLMProviderError, match="character that a header cannot carry") as caught:
         router.generate("hello")
     assert "secret" not in f"{caught.value!r} {caught.value.attempts}"
     assert madspark_simulator.requests == []

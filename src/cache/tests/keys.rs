@@ -8,9 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::Key;
-use crate::config::{KeepAlive, Provider, Secret, Thinking, Tuning};
+use crate::config::{KeepAlive, Provider, Secret, Thinking};
 use crate::message::{Headroom, Part, Repair, Request, SchemaForm};
-use crate::provider::{ModelFacts, Target, codec};
+use crate::provider::{ModelFacts, ModelOptions, Target, codec};
 use crate::schema::Schema;
 use crate::transport::WireRequest;
 use Provider::{Anthropic, Gemini, Ollama, OpenAi};
@@ -30,8 +30,8 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
     let Request { prompt: _, system: _, parts: _, schema: _, temperature: _, max_tokens: _, repair, form: _, room: _ } =
         request;
     let Repair { reply: _, instruction: _ } = repair.as_ref().unwrap();
-    let Target { provider: _, model: _, base_url: _, key: _, timeout: _, tuning, facts: _ } = target;
-    let Tuning { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = tuning;
+    let Target { provider: _, model: _, base_url: _, key: _, timeout: _, options, facts: _ } = target;
+    let ModelOptions { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = options;
     for part in &request.parts {
         match part {
             Part::Text { name: _, text: _ }
@@ -89,13 +89,13 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
                 target.key = None;
             }
         }),
-        ("num_ctx", &[Ollama], |target, _| target.tuning.num_ctx = Some(5000)),
-        ("keep_alive", &[Ollama], |target, _| target.tuning.keep_alive = Some(KeepAlive::Seconds(5.0))),
-        ("thinking", &[Gemini], |target, _| target.tuning.thinking = Some(Thinking::Budget(64))),
+        ("num_ctx", &[Ollama], |target, _| target.options.num_ctx = Some(5000)),
+        ("keep_alive", &[Ollama], |target, _| target.options.keep_alive = Some(KeepAlive::Seconds(5.0))),
+        ("thinking", &[Gemini], |target, _| target.options.thinking = Some(Thinking::Budget(64))),
         // They affect the key only of requests that depend on them, as a test below shows.
         ("facts", &[], |target, _| target.facts = Some(Arc::default())),
         ("timeout", &[], |target, _| target.timeout = Duration::from_secs(77)),
-        ("load_timeout", &[], |target, _| target.tuning.load_timeout = Some(Duration::from_secs(77))),
+        ("load_timeout", &[], |target, _| target.options.load_timeout = Some(Duration::from_secs(77))),
     ]
 }
 
@@ -118,7 +118,7 @@ fn base(provider: Provider) -> (Target, Request) {
         base_url: (if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" }).into(),
         key: Some(Secret::new("key-of-one-tenant")),
         timeout: Duration::from_secs(60),
-        tuning: Tuning::default(),
+        options: ModelOptions::default(),
         facts: None,
     };
     let text = |name: &str, text: &str| Part::Text { name: Arc::from(name), text: Arc::from(text) };

@@ -32,8 +32,8 @@ impl Drop for TempFolder {
     }
 }
 
-fn config(dir: &Path) -> config::Cache {
-    config::Cache { dir: dir.to_owned(), ..config::Cache::default() }
+fn config(dir: &Path) -> config::CacheConfig {
+    config::CacheConfig { dir: dir.to_owned(), ..config::CacheConfig::default() }
 }
 
 async fn put(store: &Store, prompt: &str, entry: Entry) {

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::tests::{
     KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
 };
 use super::*;
-use crate::config::Provider;
+use crate::error::ErrorKind;
+use crate::message::{FinishReason, Usage};
 use crate::schema::Schema;
 
 const MESSAGE: &str = include_str!("../../../tests/core/fixtures/wire/anthropic/message.json");
@@ -27,7 +28,7 @@ fn encoded(request: &Request) -> Value {
 }
 
 #[test]
-fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
+fn a_structured_request_has_the_lowered_schema_and_a_sensitive_key() {
     let request = structured();
     let wire = Anthropic.encode(&anthropic(), &request).unwrap();
     assert_eq!(wire.url.as_str(), "https://api.anthropic.com/v1/messages");
@@ -54,21 +55,21 @@ fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
 }
 
 #[test]
-fn the_callers_limit_goes_before_the_usual_one() {
+fn the_callers_limit_replaces_the_default() {
     let body = encoded(&bounded());
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(64), &json!(0.9)));
     assert_eq!((body.get("output_config"), body.get("system")), (None, None));
 }
 
 #[test]
-fn a_schema_the_api_cannot_enforce_is_told_instead() {
+fn a_schema_that_the_api_cannot_enforce_is_stated_in_the_prompt() {
     let schema = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     let mut request = structured();
     request.schema = Some(Arc::new(Schema::new("Counts", schema.clone()).unwrap()));
     let body = encoded(&request);
     assert_eq!(body.get("output_config"), None);
-    let told = body["system"].as_str().unwrap().strip_prefix("Be brief.\n\n").unwrap();
-    let document: Value = serde_json::from_str(told.split_once("JSON Schema:\n").unwrap().1).unwrap();
+    let stated = body["system"].as_str().unwrap().strip_prefix("Be brief.\n\n").unwrap();
+    let document: Value = serde_json::from_str(stated.split_once("JSON Schema:\n").unwrap().1).unwrap();
     assert_eq!(document["additionalProperties"], schema["additionalProperties"]);
     let reply =
         MESSAGE.replace(r#"{\"title\":\"Moss walls\","#, r#"Here: {\"moss\": 3"#).replace(r#"\"score\":7.5}"#, "}");
@@ -76,14 +77,14 @@ fn a_schema_the_api_cannot_enforce_is_told_instead() {
 }
 
 #[test]
-fn a_repair_follows_as_two_turns() {
+fn a_repair_adds_two_turns() {
     let messages = &encoded(&repairing())["messages"];
     assert_eq!(messages[1], json!({"role": "assistant", "content": "{\"title\":1}"}));
     assert_eq!(messages[2], json!({"role": "user", "content": "title: not a string"}));
 }
 
 #[test]
-fn files_travel_as_blocks_and_documents_as_text() {
+fn files_are_blocks_and_text_documents_part_of_the_text() {
     let request = Request { parts: parts().into_iter().take(3).collect(), ..Request::new("What is it?") };
     assert_eq!(
         encoded(&request)["messages"],
@@ -104,8 +105,8 @@ fn files_travel_as_blocks_and_documents_as_text() {
 }
 
 #[test]
-fn a_temperature_goes_only_where_it_is_taken() {
-    for (model, taken) in [
+fn a_temperature_is_sent_only_to_models_that_accept_it() {
+    for (model, accepted) in [
         ("claude-3-5-haiku-20241022", true),
         ("claude-3-haiku-20240307", true),
         ("claude-opus-4-20250514", true),
@@ -122,15 +123,15 @@ fn a_temperature_goes_only_where_it_is_taken() {
         ("claude-next", false),
     ] {
         let target = Target { model: Arc::from(model), ..anthropic() };
-        let warm = Request { temperature: 1.4, ..Request::new("?") };
-        let sent = body(&Anthropic.encode(&target, &warm).unwrap());
-        let expected = taken.then(|| json!(1.0));
+        let request = Request { temperature: 1.4, ..Request::new("?") };
+        let sent = body(&Anthropic.encode(&target, &request).unwrap());
+        let expected = accepted.then(|| json!(1.0));
         assert_eq!(sent.get("temperature"), expected.as_ref(), "{model}");
     }
 }
 
 #[test]
-fn the_version_part_is_added_where_the_base_has_none() {
+fn the_version_is_added_to_a_base_url_without_one() {
     for (base, url) in [
         ("https://api.anthropic.com", "https://api.anthropic.com/v1/messages"),
         ("https://api.anthropic.com/", "https://api.anthropic.com/v1/messages"),
@@ -143,7 +144,7 @@ fn the_version_part_is_added_where_the_base_has_none() {
 }
 
 #[test]
-fn without_a_model_or_a_key_nothing_is_sent_to_anthropic() {
+fn anthropic_needs_a_model_and_a_key() {
     let nameless = Target { model: Arc::from(" "), ..anthropic() };
     let error = Anthropic.encode(&nameless, &Request::new("?")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConfigured);
@@ -156,22 +157,22 @@ fn without_a_model_or_a_key_nothing_is_sent_to_anthropic() {
             assert!(error.message().contains("ANTHROPIC_API_KEY"), "{error}");
         }
         let local = target(Provider::Anthropic, "http://localhost:11434", key);
-        assert_eq!(Anthropic.encode(&local, &Request::new("?")).unwrap().headers, [VERSION]);
+        assert_eq!(Anthropic.encode(&local, &Request::new("?")).unwrap().headers, [request::VERSION]);
     }
 }
 
 #[test]
-fn a_reply_gives_text_without_thoughts_and_counts_that_add_up() {
+fn a_reply_is_decoded_with_disjoint_counts() {
     let reply = decode(&anthropic(), &structured(), MESSAGE).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), json!({"title": "Moss walls", "score": 7.5}));
     assert_eq!(reply.model.as_deref(), Some("claude-sonnet-4-5-20250929"));
     assert_eq!(reply.finish, FinishReason::Stop);
     assert_eq!(reply.usage, Usage { input: 150, cached_input: 1152, output: 21, reasoning: 320, tool: 0 });
-    assert_eq!(reply.usage.total(), 138 + 12 + 1152 + 341, "each of the provider's counts once");
+    assert_eq!(reply.usage.total(), 138 + 12 + 1152 + 341, "the sum of the provider's counts");
 }
 
 #[test]
-fn missing_or_odd_counts_cost_nothing() {
+fn missing_and_malformed_counts_are_zero() {
     let start = r#""content":[{"type":"text","text":"Yes."}],"stop_reason":"end_turn""#;
     for (usage, total) in [
         ("null", 0),
@@ -187,7 +188,7 @@ fn missing_or_odd_counts_cost_nothing() {
 }
 
 #[test]
-fn refusals_are_refusals_whatever_was_said_before() {
+fn a_refusal_after_text_is_a_refusal() {
     let error = assert_fails(decode(&anthropic(), &structured(), REFUSAL), ErrorKind::Refused, "asks for malware");
     assert_eq!(error.usage().total(), 92);
     let partial = MESSAGE.replace("\"end_turn\"", "\"refusal\"");
@@ -195,7 +196,7 @@ fn refusals_are_refusals_whatever_was_said_before() {
 }
 
 #[test]
-fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
+fn a_truncated_text_is_accepted_only_under_the_callers_limit() {
     let hint = "320 went into thoughts, 21 into the answer";
     for reason in ["\"max_tokens\"", "\"model_context_window_exceeded\""] {
         let cut = MESSAGE.replace("\"end_turn\"", reason);
@@ -209,7 +210,7 @@ fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
 }
 
 #[test]
-fn envelopes_without_text_tell_what_they_are() {
+fn replies_without_text_are_classified() {
     for (reply, kind, hint) in [
         (r#"{"content":[],"stop_reason":"end_turn"}"#, ErrorKind::EmptyReply, "(end_turn)"),
         (
@@ -226,7 +227,7 @@ fn envelopes_without_text_tell_what_they_are() {
 }
 
 #[test]
-fn errors_have_classes() {
+fn errors_are_classified() {
     let of = |kind: &str, message: &str| {
         json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}).to_string()
     };

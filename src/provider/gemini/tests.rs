@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -7,11 +8,11 @@ use super::super::tests::{
     KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
 };
 use super::*;
-use crate::config::{Provider, Thinking, Tuning};
-use crate::message::Headroom;
+use crate::config::Thinking;
+use crate::message::{FinishReason, Headroom, Usage};
 
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thinking.json");
-const THOUGHTS_ATE_IT: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thoughts_ate_it.json");
+const TRUNCATED_BY_THOUGHTS: &str = include_str!("../../../tests/core/fixtures/wire/gemini/truncated_by_thoughts.json");
 const BLOCKED_PROMPT: &str = include_str!("../../../tests/core/fixtures/wire/gemini/blocked_prompt.json");
 const QUOTA: &str = include_str!("../../../tests/core/fixtures/wire/gemini/quota.json");
 const WRONG_KEY: &str = include_str!("../../../tests/core/fixtures/wire/gemini/wrong_key.json");
@@ -26,7 +27,7 @@ fn encoded(request: &Request) -> Value {
 }
 
 #[test]
-fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
+fn a_structured_request_has_the_lowered_schema_and_a_sensitive_key() {
     let request = structured();
     let wire = Gemini.encode(&gemini(), &request).unwrap();
     assert_eq!(wire.url.as_str(), "https://generativelanguage.googleapis.com/v1beta/models/the-model:generateContent");
@@ -47,7 +48,7 @@ fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
 }
 
 #[test]
-fn a_free_question_has_no_format_and_its_own_limits() {
+fn a_text_request_has_no_schema() {
     let body = encoded(&bounded());
     assert_eq!(body["generationConfig"], json!({"temperature": 0.9, "maxOutputTokens": 64}));
     assert_eq!(body.get("systemInstruction"), None);
@@ -55,14 +56,14 @@ fn a_free_question_has_no_format_and_its_own_limits() {
 }
 
 #[test]
-fn a_repair_follows_as_two_turns() {
+fn a_repair_adds_two_turns() {
     let contents = &encoded(&repairing())["contents"];
     assert_eq!(contents[1], json!({"role": "model", "parts": [{"text": "{\"title\":1}"}]}));
     assert_eq!(contents[2], json!({"role": "user", "parts": [{"text": "title: not a string"}]}));
 }
 
 #[test]
-fn files_travel_inline_and_addresses_as_text_with_the_tool_that_reads_them() {
+fn files_are_inline_and_urls_are_text_with_the_url_context_tool() {
     let mut parts = parts();
     parts.push(Part::Url(Arc::from("https://example.org/other")));
     let body = encoded(&Request { parts, ..Request::new("What is it?") });
@@ -80,7 +81,7 @@ fn files_travel_inline_and_addresses_as_text_with_the_tool_that_reads_them() {
 }
 
 #[test]
-fn the_name_of_a_model_may_have_its_prefix_and_cannot_change_the_address() {
+fn the_name_of_a_model_cannot_change_the_address() {
     for (model, path) in [
         ("models/gemini-x", "/v1beta/models/gemini-x:generateContent"),
         ("../../evil?x=", "/v1beta/models/..%2F..%2Fevil%3Fx=:generateContent"),
@@ -92,7 +93,7 @@ fn the_name_of_a_model_may_have_its_prefix_and_cannot_change_the_address() {
 }
 
 #[test]
-fn without_a_key_nothing_is_sent() {
+fn a_key_is_required() {
     for key in [None, Some(""), Some("  ")] {
         let target = target(Provider::Gemini, "https://h/v1beta", key);
         for outcome in [Gemini.encode(&target, &Request::new("?")), Gemini.models_request(&target)] {
@@ -104,7 +105,7 @@ fn without_a_key_nothing_is_sent() {
 }
 
 #[test]
-fn a_reply_is_its_spoken_parts_and_its_counts_add_up() {
+fn a_reply_is_decoded_with_disjoint_counts() {
     let reply = decode(&gemini(), &structured(), THINKING).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), json!({"title": "Moss walls", "score": 7.5}));
     assert_eq!(reply.model.as_deref(), Some("gemini-3-flash-preview"));
@@ -114,24 +115,24 @@ fn a_reply_is_its_spoken_parts_and_its_counts_add_up() {
 }
 
 #[test]
-fn more_cached_tokens_than_the_prompt_has_do_not_underflow() {
-    let usage = UsageMetadata {
-        prompt_token_count: Count(5),
-        cached_content_token_count: Count(9),
-        ..UsageMetadata::default()
-    };
-    assert_eq!(usage.disjoint(), Usage { cached_input: 5, ..Usage::default() });
+fn cached_tokens_do_not_exceed_the_prompt() {
+    let reply = json!({
+        "candidates": [{"content": {"parts": [{"text": "Moss."}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 5, "cachedContentTokenCount": 9},
+    });
+    let reply = decode(&gemini(), &Request::new("?"), &reply.to_string()).unwrap();
+    assert_eq!(reply.usage, Usage { cached_input: 5, ..Usage::default() });
 }
 
 #[test]
-fn thoughts_that_ate_the_limit_are_named() {
+fn a_reply_truncated_by_thoughts_reports_their_tokens() {
     let hint = "64 went into thoughts, 0 into the answer";
-    let error = assert_fails(decode(&gemini(), &bounded(), THOUGHTS_ATE_IT), ErrorKind::ThinkingTruncated, hint);
+    let error = assert_fails(decode(&gemini(), &bounded(), TRUNCATED_BY_THOUGHTS), ErrorKind::ThinkingTruncated, hint);
     assert_eq!(error.usage().total(), 76);
 }
 
 #[test]
-fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
+fn a_truncated_text_is_accepted_only_under_the_callers_limit() {
     let cut = THINKING.replace("\"STOP\"", "\"MAX_TOKENS\"");
     assert_eq!(decode(&gemini(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
     assert_fails(decode(&gemini(), &structured(), &cut), ErrorKind::ThinkingTruncated, "cut at the limit");
@@ -139,14 +140,14 @@ fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
 }
 
 #[test]
-fn a_blocked_prompt_is_a_refusal() {
+fn a_blocked_prompt_is_an_error() {
     let error =
         assert_fails(decode(&gemini(), &structured(), BLOCKED_PROMPT), ErrorKind::Blocked, "PROHIBITED_CONTENT");
     assert_eq!(error.usage().input, 31);
 }
 
 #[test]
-fn finish_reasons_have_classes() {
+fn finish_reasons_are_classified() {
     for (reason, kind) in [
         ("SAFETY", ErrorKind::Blocked),
         ("RECITATION", ErrorKind::Blocked),
@@ -165,13 +166,13 @@ fn finish_reasons_have_classes() {
             |parts: Value| json!({"candidates": [{"content": {"parts": parts}, "finishReason": reason}]}).to_string();
         let hint = if kind == ErrorKind::Truncated { "cut" } else { reason };
         assert_fails(decode(&gemini(), &bounded(), &envelope(json!([]))), kind, hint);
-        let spoken = decode(&gemini(), &bounded(), &envelope(json!([{"text": "Half of"}])));
-        assert_eq!(spoken.is_err(), kind == ErrorKind::Blocked, "{reason}: text before a block is no answer");
+        let partial = decode(&gemini(), &bounded(), &envelope(json!([{"text": "Half of"}])));
+        assert_eq!(partial.is_err(), kind == ErrorKind::Blocked, "{reason}: text before a block is no answer");
     }
 }
 
 #[test]
-fn envelopes_without_text_tell_what_they_are() {
+fn replies_without_text_are_classified() {
     for (reply, kind) in [
         (r#"{"candidates":[]}"#, ErrorKind::EmptyReply),
         (r#"{"usageMetadata":{"promptTokenCount":3}}"#, ErrorKind::EmptyReply),
@@ -184,7 +185,7 @@ fn envelopes_without_text_tell_what_they_are() {
 }
 
 #[test]
-fn an_exhausted_quota_tells_when_to_come_back() {
+fn an_exhausted_daily_quota_has_a_retry_delay() {
     let error = error(&gemini(), 429, QUOTA);
     assert_eq!(error.kind(), ErrorKind::DailyQuota);
     assert_eq!(error.retry_after(), Some(Duration::from_nanos(45_837_906_927)));
@@ -192,14 +193,14 @@ fn an_exhausted_quota_tells_when_to_come_back() {
 }
 
 #[test]
-fn a_quota_of_the_minute_is_not_one_of_the_day() {
+fn a_quota_per_minute_is_a_rate_limit() {
     let error = error(&gemini(), 429, &QUOTA.replace("PerDay", "PerMinute"));
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert!(error.message().starts_with("You exceeded"), "{error}");
 }
 
 #[test]
-fn errors_have_classes() {
+fn errors_are_classified() {
     for (status, reply, kind) in [
         (400, WRONG_KEY, ErrorKind::Unauthorized),
         (400, r#"{"error":{"message":"Invalid API key"}}"#, ErrorKind::Unauthorized),
@@ -234,12 +235,12 @@ fn errors_have_classes() {
 }
 
 #[test]
-fn a_delay_is_read_only_from_seconds() {
-    let delay = |text: &str| retry_delay(&json!({"retryDelay": text}));
+fn a_retry_delay_is_in_seconds() {
+    let delay = |text: &str| reply::retry_delay(&json!({"retryDelay": text}));
     assert_eq!(delay("3s"), Some(Duration::from_secs(3)));
     assert_eq!(delay("0.5s"), Some(Duration::from_millis(500)));
-    for nonsense in ["3", "-1s", "NaNs", "s", "1e300s"] {
-        assert_eq!(delay(nonsense), None, "{nonsense}");
+    for malformed in ["3", "-1s", "NaNs", "s", "1e300s"] {
+        assert_eq!(delay(malformed), None, "{malformed}");
     }
 }
 
@@ -253,10 +254,10 @@ fn models_are_listed_by_name() {
 }
 
 #[test]
-fn thinking_is_asked_for_as_configured_and_cut_down_for_more_room() {
+fn thinking_is_sent_as_configured_and_reduced_for_extended_headroom() {
     let config = |model: &str, thinking, room| {
-        let tuning = Tuning { thinking, ..Tuning::default() };
-        let target = Target { model: Arc::from(model), tuning, ..gemini() };
+        let options = ModelOptions { thinking, ..ModelOptions::default() };
+        let target = Target { model: Arc::from(model), options, ..gemini() };
         let request = Request { room, ..Request::new("?") };
         let sent = body(&Gemini.encode(&target, &request).unwrap());
         assert_eq!(sent, body(&Gemini.encode_stream(&target, &request).unwrap()));
@@ -270,17 +271,17 @@ fn thinking_is_asked_for_as_configured_and_cut_down_for_more_room() {
 }
 
 #[test]
-fn pages_and_a_schema_go_together_from_generation_three_on() {
+fn pages_and_a_schema_combine_from_generation_three_on() {
     let at = |model: &str| Target { model: Arc::from(model), ..gemini() };
-    let reading = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..structured() };
-    assert_eq!(Gemini.schema_form(&at("models/gemini-2.5-flash"), &reading), Some(SchemaForm::Prompted));
-    assert_eq!(Gemini.schema_form(&at("models/gemini-3-flash-preview"), &reading), Some(SchemaForm::Native));
+    let with_page = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..structured() };
+    assert_eq!(Gemini.schema_form(&at("models/gemini-2.5-flash"), &with_page), Some(SchemaForm::Prompted));
+    assert_eq!(Gemini.schema_form(&at("models/gemini-3-flash-preview"), &with_page), Some(SchemaForm::Native));
     assert_eq!(Gemini.schema_form(&at("models/gemini-2.5-flash"), &structured()), Some(SchemaForm::Native));
     assert_eq!(Gemini.context_length(&at("gemini-2.5-flash")), Some(1_048_576));
 }
 
 #[test]
-fn what_became_of_the_pages_is_told_of_whole_and_streamed_replies() {
+fn the_status_of_pages_is_decoded_from_replies_and_streams() {
     let reply = |metadata: &Value| {
         json!({"candidates": [{
             "content": {"parts": [{"text": "Moss."}]},
@@ -290,7 +291,7 @@ fn what_became_of_the_pages_is_told_of_whole_and_streamed_replies() {
         .to_string()
     };
     let page = |name: &str, status: Option<&str>| json!({"retrievedUrl": format!("https://{name}.org"), "urlRetrievalStatus": status});
-    let told = reply(&json!({"urlMetadata": [
+    let reported = reply(&json!({"urlMetadata": [
         page("a", Some("URL_RETRIEVAL_STATUS_SUCCESS")),
         page("b", Some("URL_RETRIEVAL_STATUS_ERROR")),
         page("c", Some("URL_RETRIEVAL_STATUS_PAYWALL")),
@@ -304,13 +305,13 @@ fn what_became_of_the_pages_is_told_of_whole_and_streamed_replies() {
     let expected: Vec<_> = statuses.map(|(status, name)| (format!("https://{name}.org"), status)).collect();
     let seen =
         |reply: &Reply| -> Vec<_> { reply.pages.iter().map(|page| (page.url.clone(), page.status.as_str())).collect() };
-    assert_eq!(seen(&decode(&gemini(), &Request::new("?"), &told).unwrap()), expected);
+    assert_eq!(seen(&decode(&gemini(), &Request::new("?"), &reported).unwrap()), expected);
     let mut transcript = Transcript::default();
-    for data in [told, reply(&Value::Null)] {
+    for data in [reported, reply(&Value::Null)] {
         transcript.add(Gemini.decode_event(&gemini(), &Bytes::from(data)).unwrap());
     }
     assert_eq!(seen(&transcript.into_reply(&gemini(), &Request::new("?"), None).unwrap()), expected);
-    for odd in [json!(null), json!([]), json!({"urlMetadata": null}), json!({"urlMetadata": {"a": 1}})] {
-        assert!(decode(&gemini(), &Request::new("?"), &reply(&odd)).unwrap().pages.is_empty(), "{odd}");
+    for malformed in [json!(null), json!([]), json!({"urlMetadata": null}), json!({"urlMetadata": {"a": 1}})] {
+        assert!(decode(&gemini(), &Request::new("?"), &reply(&malformed)).unwrap().pages.is_empty(), "{malformed}");
     }
 }

@@ -1,14 +1,14 @@
-//! How much a Gemini model may think, and what the generations of models differ in.
+//! Limits on thinking, and other differences between generations of Gemini models.
 //!
-//! Models of generation 2.5 take a budget of tokens, newer ones a level; each rejects the other's field. Facts from
-//! Google's page "Gemini thinking", November 2026.
+//! Generation 2.5 accepts a budget in tokens, newer models a level; each rejects the field of the other. Source: Google's
+//! page "Gemini thinking", November 2026.
 
 use serde::Serialize;
 
 use crate::config::{Thinking, ThinkingLevel};
 use crate::message::Headroom;
 
-/// The context window of every model of generation 2.5 and 3, in tokens.
+/// The context length of generations 2.5 and 3, in tokens.
 const CONTEXT_LENGTH: u64 = 1_048_576;
 
 #[derive(Debug, Serialize)]
@@ -20,7 +20,7 @@ pub(super) struct ThinkingConfig {
     thinking_level: Option<&'static str>,
 }
 
-/// What is asked of `model`: as configured, or as little as it can where the answer needs the room.
+/// The thinking of a request: as configured, or the least that `model` supports if the answer needs the headroom.
 pub(super) fn config(model: &str, configured: Option<Thinking>, room: Headroom) -> Option<ThinkingConfig> {
     let thinking = match room {
         Headroom::Standard => configured,
@@ -32,17 +32,17 @@ pub(super) fn config(model: &str, configured: Option<Thinking>, room: Headroom) 
     })
 }
 
-/// Whether `model` reads web pages and keeps to a schema in one request; older ones reject the two together.
-pub(super) fn reads_pages_by_schema(model: &str) -> bool {
+/// Whether `model` accepts URLs and a schema in one request. Older models reject the combination.
+pub(super) fn reads_pages_with_schema(model: &str) -> bool {
     generation(model).is_some_and(|(major, _)| major >= 3)
 }
 
-/// The context window of `model`, where it is a model of Google's that is known.
+/// The context length of `model`; `None` if its generation is unknown.
 pub(super) fn context_length(model: &str) -> Option<u64> {
     generation(model).filter(|generation| (2, 5) <= *generation && *generation < (4, 0)).map(|_| CONTEXT_LENGTH)
 }
 
-/// The least that `model` can be told to think; `None` where it takes no word about it, or is not known.
+/// The least thinking that `model` supports; `None` if it has no setting or is unknown.
 fn least(model: &str) -> Option<Thinking> {
     let is_pro = model.contains("-pro");
     Some(match generation(model)? {
@@ -55,7 +55,7 @@ fn least(model: &str) -> Option<Thinking> {
     })
 }
 
-/// Major and minor number in a name such as `gemini-2.5-flash`, `models/gemini-3-pro-preview` or
+/// The major and minor version in a name such as `gemini-2.5-flash`, `models/gemini-3-pro-preview` or
 /// `publishers/google/models/gemini-3.1-pro`.
 fn generation(model: &str) -> Option<(u32, u32)> {
     let numbers = model.rsplit('/').next()?.strip_prefix("gemini-")?.split('-').next()?;
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_is_sent() {
+    fn configured_thinking_is_sent() {
         for model in ["gemini-2.5-flash", "gemini-3-flash-preview", "tuned"] {
             assert_eq!(sent(model, None, Headroom::Standard), Value::Null);
             assert_eq!(sent(model, Some(Thinking::Budget(-1)), Headroom::Standard), json!({"thinkingBudget": -1}));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn more_room_is_the_least_thinking_of_the_models_family() {
+    fn extended_headroom_requests_the_least_thinking() {
         for (model, least) in [
             ("gemini-2.5-flash", json!({"thinkingBudget": 0})),
             ("models/gemini-2.5-flash-lite", json!({"thinkingBudget": 0})),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_differ_in_what_they_combine_and_hold() {
+    fn generations_differ_in_combinations_and_context_length() {
         for (model, combines, length) in [
             ("gemini-3-flash-preview", true, Some(CONTEXT_LENGTH)),
             ("models/gemini-3.1-pro-preview", true, Some(CONTEXT_LENGTH)),
@@ -124,7 +124,7 @@ mod tests {
             ("gemini-5-pro", true, None),
             ("the-model", false, None),
         ] {
-            assert_eq!((reads_pages_by_schema(model), context_length(model)), (combines, length), "{model}");
+            assert_eq!((reads_pages_with_schema(model), context_length(model)), (combines, length), "{model}");
         }
     }
 }

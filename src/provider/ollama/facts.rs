@@ -1,19 +1,19 @@
-//! What Ollama tells about its models: `/api/show` and `/api/ps`.
+//! Facts about models: `/api/show`, `/api/ps` and `/api/tags`.
 //!
-//! Servers that speak Ollama's protocol often have neither, and older versions tell less. So every field may be missing or
-//! of another type, and then it is unknown.
+//! Compatible servers often lack the first two, and older versions report fewer fields. A field that is missing or has
+//! another type is unknown.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::decode::envelope;
+use super::super::decode::{parse_json, required};
 use super::super::model::{Capability, ModelFacts};
 use crate::error::Result;
 
 #[derive(Deserialize)]
 struct Show {
-    #[expect(dead_code, reason = "its presence tells the reply from another server's JSON")]
+    #[expect(dead_code, reason = "distinguishes the reply from the JSON of another server")]
     details: Value,
     model_info: Option<Value>,
     capabilities: Option<Value>,
@@ -22,15 +22,24 @@ struct Show {
 }
 
 #[derive(Deserialize)]
-struct Running {
-    // Present even where it is null, so that another server's JSON is not taken for an empty list.
-    #[serde(deserialize_with = "Option::deserialize")]
+struct Models {
+    #[serde(deserialize_with = "required")]
     models: Option<Vec<Map<String, Value>>>,
 }
 
-/// The facts in the reply to `/api/show`.
-pub(super) fn show(body: &Bytes) -> Result<ModelFacts> {
-    let show: Show = envelope(body)?;
+impl Models {
+    /// The value of the first of `fields` that each model has.
+    fn names(self, fields: [&str; 2]) -> Vec<String> {
+        let name = |model: Map<String, Value>| {
+            fields.into_iter().find_map(|field| Some(model.get(field)?.as_str()?.to_owned()))
+        };
+        self.models.unwrap_or_default().into_iter().filter_map(name).collect()
+    }
+}
+
+/// Decodes the reply to `/api/show`.
+pub(super) fn model_facts(body: &Bytes) -> Result<ModelFacts> {
+    let show: Show = parse_json(body)?;
     let parameters = show.parameters.as_ref().and_then(Value::as_str).unwrap_or_default();
     Ok(ModelFacts {
         context_length: show.model_info.as_ref().and_then(Value::as_object).and_then(context_length),
@@ -40,31 +49,32 @@ pub(super) fn show(body: &Bytes) -> Result<ModelFacts> {
     })
 }
 
-/// The names of the models in the reply to `/api/ps`.
-pub(super) fn running(body: &Bytes) -> Result<Vec<String>> {
-    let running: Running = envelope(body)?;
-    let name = |model: Map<String, Value>| {
-        ["model", "name"].into_iter().find_map(|key| model.get(key)?.as_str().map(str::to_owned))
-    };
-    Ok(running.models.unwrap_or_default().into_iter().filter_map(name).collect())
+/// Decodes the names in the reply to `/api/ps`.
+pub(super) fn running_models(body: &Bytes) -> Result<Vec<String>> {
+    parse_json(body).map(|models: Models| models.names(["model", "name"]))
 }
 
-/// Under the architecture's name, such as `gemma3.context_length`. A model with an encoder of its own may have two of
-/// them; the architecture tells which is the model's.
+/// Decodes the names in the reply to `/api/tags`.
+pub(super) fn model_names(body: &Bytes) -> Result<Vec<String>> {
+    parse_json(body).map(|models: Models| models.names(["name", "model"]))
+}
+
+/// The context length in a field such as `gemma3.context_length`. A model with a separate encoder has several such fields;
+/// `general.architecture` names the one of the model.
 fn context_length(info: &Map<String, Value>) -> Option<u64> {
-    let named = info.get("general.architecture").and_then(Value::as_str);
-    let own = named.and_then(|name| info.get(&format!("{name}.context_length")));
+    let architecture = info.get("general.architecture").and_then(Value::as_str);
+    let named = architecture.and_then(|name| info.get(&format!("{name}.context_length")));
     let any = || info.iter().find(|(key, _)| key.ends_with(".context_length")).map(|(_, value)| value);
-    own.or_else(any).and_then(Value::as_u64).filter(|length| *length > 0)
+    named.or_else(any).and_then(Value::as_u64).filter(|length| *length > 0)
 }
 
-/// `num_ctx` of the model's own parameters: lines of a name, blanks and a value.
+/// `num_ctx` in the parameters of the model: lines of a name, white space and a value.
 fn num_ctx(parameters: &str) -> Option<u64> {
     let value = |line: &str| line.trim().strip_prefix("num_ctx")?.trim().parse().ok();
     parameters.lines().find_map(value).filter(|window| *window > 0)
 }
 
-/// Every model can do something: an empty list is a server that does not know.
+/// Returns `None` for an empty list: every model has a capability, so the server does not report them.
 fn capabilities(names: &[Value]) -> Option<Vec<Capability>> {
     (!names.is_empty()).then(|| names.iter().filter_map(|name| Capability::from_name(name.as_str()?)).collect())
 }
@@ -77,11 +87,11 @@ mod tests {
     const PS: &str = include_str!("../../../tests/core/fixtures/wire/ollama/ps.json");
 
     fn facts(reply: &str) -> ModelFacts {
-        show(&Bytes::copy_from_slice(reply.as_bytes())).unwrap()
+        model_facts(&Bytes::copy_from_slice(reply.as_bytes())).unwrap()
     }
 
     #[test]
-    fn a_model_tells_its_window_and_what_it_can_do() {
+    fn window_and_capabilities_are_decoded() {
         assert_eq!(
             facts(SHOW),
             ModelFacts {
@@ -96,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_runs_elsewhere_says_so() {
+    fn a_remote_model_is_recognized() {
         assert!(
             facts(r#"{"details":{},"remote_host":"https://ollama.com:443","remote_model":"gpt-oss:120b"}"#).is_remote
         );
@@ -104,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_does_not_tell_is_unknown() {
+    fn missing_and_malformed_fields_are_unknown() {
         for reply in [
             r#"{"details":{}}"#,
             r#"{"details":null,"model_info":null,"capabilities":null,"parameters":null}"#,
@@ -117,12 +127,12 @@ mod tests {
         }
         assert!(!ModelFacts::default().lacks(Capability::Vision));
         for reply in ["{}", "[]", "", "<html>", r#"{"error":"not found"}"#] {
-            assert!(show(&Bytes::copy_from_slice(reply.as_bytes())).is_err(), "{reply}");
+            assert!(model_facts(&Bytes::copy_from_slice(reply.as_bytes())).is_err(), "{reply}");
         }
     }
 
     #[test]
-    fn the_window_is_that_of_the_models_own_architecture() {
+    fn the_context_length_is_that_of_the_architecture() {
         let info = r#"{"clip.context_length":77,"general.architecture":"mllama","mllama.context_length":131072}"#;
         assert_eq!(facts(&format!(r#"{{"details":{{}},"model_info":{info}}}"#)).context_length, Some(131_072));
         let info = r#"{"general.architecture":"qwen3","other.context_length":40960}"#;
@@ -130,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn loaded_models_are_listed_by_name() {
-        let names = |reply: &str| running(&Bytes::copy_from_slice(reply.as_bytes()));
+    fn running_models_are_listed_by_name() {
+        let names = |reply: &str| running_models(&Bytes::copy_from_slice(reply.as_bytes()));
         assert_eq!(names(PS).unwrap(), ["gemma3:4b", "qwen3:latest"]);
         assert!(names(r#"{"models":null}"#).unwrap().is_empty());
         assert!(names("{}").is_err());

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Transcript;
 use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, repairing, structured, target};
 use super::*;
-use crate::config::{Provider, Tuning};
-use crate::message::Headroom;
+use crate::config::KeepAlive;
+use crate::message::{FinishReason, Headroom};
 
 const CHAT: &str = include_str!("../../../tests/core/fixtures/wire/ollama/chat.json");
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/ollama/thinking.json");
@@ -21,7 +21,7 @@ fn encoded(request: &Request) -> Value {
 }
 
 #[test]
-fn a_structured_question_carries_the_lowered_schema() {
+fn a_structured_request_has_the_lowered_schema() {
     let request = structured();
     let wire = Ollama.encode(&ollama(), &request).unwrap();
     assert_eq!(wire.url.as_str(), "http://localhost:11434/api/chat");
@@ -44,7 +44,7 @@ fn a_structured_question_carries_the_lowered_schema() {
 }
 
 #[test]
-fn a_free_question_has_no_format_and_its_own_limits() {
+fn a_text_request_has_no_format() {
     let body = encoded(&bounded());
     assert_eq!(body.get("format"), None);
     assert_eq!(body["messages"], json!([{"role": "user", "content": "Tell me more."}]));
@@ -52,14 +52,14 @@ fn a_free_question_has_no_format_and_its_own_limits() {
 }
 
 #[test]
-fn a_repair_follows_as_two_turns() {
+fn a_repair_adds_two_turns() {
     let messages = &encoded(&repairing())["messages"];
     assert_eq!(messages[2], json!({"role": "assistant", "content": "{\"title\":1}"}));
     assert_eq!(messages[3], json!({"role": "user", "content": "title: not a string"}));
 }
 
 #[test]
-fn documents_become_text_and_images_base64() {
+fn documents_are_text_and_images_base64() {
     let request = Request { parts: parts().into_iter().take(2).collect(), ..Request::new("What is it?") };
     assert_eq!(
         encoded(&request)["messages"],
@@ -78,7 +78,7 @@ fn a_key_is_never_sent() {
 }
 
 #[test]
-fn a_reply_gives_text_model_and_counts() {
+fn a_reply_is_decoded() {
     let reply = decode(&ollama(), &structured(), CHAT).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), json!({"title": "Moss walls", "score": 7.5}));
     assert_eq!(reply.model.as_deref(), Some("gemma3:12b"));
@@ -87,26 +87,26 @@ fn a_reply_gives_text_model_and_counts() {
 }
 
 #[test]
-fn thoughts_are_left_out_and_an_absent_count_is_zero() {
+fn thoughts_are_no_text_and_an_absent_count_is_zero() {
     let reply = decode(&ollama(), &Request::new("?"), THINKING).unwrap();
     assert_eq!(reply.text, "Moss walls cool a street.");
     assert_eq!(reply.usage, Usage { output: 41, ..Usage::default() });
 }
 
 #[test]
-fn a_reply_cut_at_the_limit_is_taken_only_where_the_caller_set_the_limit() {
+fn a_truncated_text_is_accepted_only_under_the_callers_limit() {
     let cut = CHAT.replace("\"stop\"", "\"length\"");
     assert_eq!(decode(&ollama(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
     for request in [structured(), Request { max_tokens: Some(9), ..structured() }, Request::new("?")] {
         let error = assert_fails(decode(&ollama(), &request, &cut), ErrorKind::Truncated, "cut at the limit");
-        assert_eq!(error.usage().total(), 324, "what was cut was paid for");
+        assert_eq!(error.usage().total(), 324, "the tokens of a truncated reply count");
     }
     let empty = r#"{"message":{"content":" "},"done":true,"done_reason":"length"}"#;
     assert_fails(decode(&ollama(), &bounded(), empty), ErrorKind::Truncated, "cut at the limit");
 }
 
 #[test]
-fn replies_without_text_tell_why() {
+fn replies_without_text_are_classified() {
     for (reply, kind, hint) in [
         (r#"{"message":{"content":""},"done_reason":"load"}"#, ErrorKind::EmptyReply, "(load)"),
         (r#"{"message":{"content":null,"thinking":"hm"},"done_reason":"stop"}"#, ErrorKind::EmptyReply, "(stop)"),
@@ -119,7 +119,7 @@ fn replies_without_text_tell_why() {
 }
 
 #[test]
-fn errors_have_classes() {
+fn errors_are_classified() {
     for (status, reply, kind, hint) in [
         (404, r#"{"error":"model 'the-model' not found"}"#, ErrorKind::ModelMissing, "`ollama pull the-model`"),
         (
@@ -158,29 +158,29 @@ fn models_are_listed_by_name() {
     assert_eq!(Ollama.models_request(&proxied).unwrap().url.as_str(), "https://h/ollama/api/tags");
 }
 
-fn tuned(tuning: Tuning) -> Target {
-    Target { tuning, ..ollama() }
+fn with_options(options: ModelOptions) -> Target {
+    Target { options, ..ollama() }
 }
 
 #[test]
-fn the_window_is_fitted_to_the_prompt_and_grows_on_demand() {
+fn the_window_fits_the_prompt_and_grows_with_extended_headroom() {
     let options =
         |target: &Target, request: &Request| body(&Ollama.encode(target, request).unwrap())["options"].clone();
     let long = Request::new("abc ".repeat(3000));
     assert_eq!(options(&ollama(), &Request::new("?")), json!({"temperature": 0.0}));
     assert_eq!(options(&ollama(), &long), json!({"temperature": 0.0, "num_ctx": 8192}));
-    let more = Request { room: Headroom::Extended, ..long };
-    assert_eq!(options(&ollama(), &more), json!({"temperature": 0.0, "num_ctx": 16_384}));
-    let configured = tuned(Tuning { num_ctx: Some(5000), ..Tuning::default() });
+    let extended = Request { room: Headroom::Extended, ..long };
+    assert_eq!(options(&ollama(), &extended), json!({"temperature": 0.0, "num_ctx": 16_384}));
+    let configured = with_options(ModelOptions { num_ctx: Some(5000), ..ModelOptions::default() });
     assert_eq!(options(&configured, &Request::new("?")), json!({"temperature": 0.0, "num_ctx": 5000}));
-    let streamed = body(&Ollama.encode_stream(&ollama(), &more).unwrap());
+    let streamed = body(&Ollama.encode_stream(&ollama(), &extended).unwrap());
     assert_eq!(streamed["options"]["num_ctx"], 16_384);
 }
 
 #[test]
-fn a_model_is_kept_as_configured() {
+fn keep_alive_is_sent_as_configured() {
     let sent = |keep_alive| {
-        let target = tuned(Tuning { keep_alive: Some(keep_alive), ..Tuning::default() });
+        let target = with_options(ModelOptions { keep_alive: Some(keep_alive), ..ModelOptions::default() });
         body(&Ollama.encode(&target, &Request::new("?")).unwrap())["keep_alive"].to_string()
     };
     assert_eq!(sent(KeepAlive::Text(Arc::from("1h30m"))), "\"1h30m\"");
@@ -191,14 +191,14 @@ fn a_model_is_kept_as_configured() {
 }
 
 #[test]
-fn thinking_is_never_asked_for() {
+fn think_is_never_sent() {
     for request in [structured(), bounded(), Request { room: Headroom::Extended, ..structured() }] {
         assert_eq!(encoded(&request).get("think"), None);
     }
 }
 
 #[test]
-fn a_prompt_that_was_read_in_part_is_no_answer() {
+fn a_truncated_prompt_is_an_error() {
     let request = Request::new("abc ".repeat(7900));
     let reply = |counted: u64| {
         json!({
@@ -221,7 +221,7 @@ fn a_prompt_that_was_read_in_part_is_no_answer() {
 }
 
 #[test]
-fn a_model_that_runs_elsewhere_is_told_the_schema_and_never_loads() {
+fn a_remote_model_gets_the_schema_in_the_prompt_and_is_never_loaded() {
     let remote = ModelFacts { is_remote: true, ..ModelFacts::default() };
     for target in [
         Target { model: Arc::from("gpt-oss:120b-cloud"), ..ollama() },
@@ -235,7 +235,7 @@ fn a_model_that_runs_elsewhere_is_told_the_schema_and_never_loads() {
 }
 
 #[test]
-fn facts_and_loaded_models_have_requests_of_their_own() {
+fn facts_and_running_models_have_their_own_requests() {
     let proxied = Target { base_url: "https://h/ollama/".into(), ..ollama() };
     let wire = Ollama.facts_request(&proxied).unwrap().unwrap();
     assert_eq!((wire.method.as_str(), wire.url.as_str()), ("POST", "https://h/ollama/api/show"));

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use serde_json::json;
+use http::header::AUTHORIZATION;
+use serde_json::{Value, json};
 
 use super::super::tests::{
     KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
 };
 use super::*;
-use crate::config::Provider;
+use crate::message::{FinishReason, Usage};
 
 const COMPLETION: &str = include_str!("../../../tests/core/fixtures/wire/openai/completion.json");
 const PARTS: &str = include_str!("../../../tests/core/fixtures/wire/openai/parts.json");
@@ -27,7 +28,7 @@ fn encoded(request: &Request) -> Value {
 }
 
 #[test]
-fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
+fn a_structured_request_has_the_lowered_schema_and_a_sensitive_key() {
     let request = structured();
     let wire = OpenAi.encode(&openai(), &request).unwrap();
     assert_eq!(wire.url.as_str(), "https://api.openai.com/v1/chat/completions");
@@ -53,7 +54,7 @@ fn a_structured_question_carries_the_lowered_schema_and_hides_the_key() {
 }
 
 #[test]
-fn the_limit_of_tokens_has_the_name_the_server_knows() {
+fn the_token_limit_has_the_name_that_the_server_supports() {
     let body = encoded(&bounded());
     assert_eq!((&body["max_completion_tokens"], body.get("max_tokens")), (&json!(64), None));
     assert_eq!(body["temperature"], json!(0.9));
@@ -63,14 +64,14 @@ fn the_limit_of_tokens_has_the_name_the_server_knows() {
 }
 
 #[test]
-fn a_repair_follows_as_two_turns() {
+fn a_repair_adds_two_turns() {
     let messages = &encoded(&repairing())["messages"];
     assert_eq!(messages[2], json!({"role": "assistant", "content": "{\"title\":1}"}));
     assert_eq!(messages[3], json!({"role": "user", "content": "title: not a string"}));
 }
 
 #[test]
-fn files_travel_as_parts_and_documents_as_text() {
+fn files_are_parts_and_text_documents_part_of_the_text() {
     let request = Request { parts: parts().into_iter().take(3).collect(), ..Request::new("What is it?") };
     assert_eq!(
         encoded(&request)["messages"],
@@ -91,7 +92,7 @@ fn a_pdf_is_not_sent_to_a_server_that_may_drop_it() {
 }
 
 #[test]
-fn without_a_model_nothing_is_sent_and_without_a_key_no_header() {
+fn a_model_is_required_and_a_key_is_optional() {
     let nameless = Target { model: Arc::from(""), ..openai() };
     let error = OpenAi.encode(&nameless, &Request::new("?")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConfigured);
@@ -103,14 +104,7 @@ fn without_a_model_nothing_is_sent_and_without_a_key_no_header() {
 }
 
 #[test]
-fn the_name_of_a_schema_keeps_to_the_letters_allowed() {
-    assert_eq!(name("List[Idea.V2]-é"), "List_Idea_V2_-_");
-    assert_eq!(name(&"x".repeat(90)).len(), MAX_NAME);
-    assert_eq!(name(""), "reply");
-}
-
-#[test]
-fn a_reply_gives_text_model_and_counts_that_add_up() {
+fn a_reply_is_decoded_with_disjoint_counts() {
     let reply = decode(&openai(), &structured(), COMPLETION).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), json!({"title": "Moss walls", "score": 7.5}));
     assert_eq!(reply.model.as_deref(), Some("gpt-5-mini-2025-08-07"));
@@ -120,14 +114,14 @@ fn a_reply_gives_text_model_and_counts_that_add_up() {
 }
 
 #[test]
-fn content_in_parts_is_joined_without_thoughts() {
+fn content_parts_are_joined_without_thoughts() {
     let reply = decode(&openai(), &Request::new("?"), PARTS).unwrap();
     assert_eq!(reply.text, "Moss walls cool a street.");
     assert_eq!(reply.usage.total(), 39);
 }
 
 #[test]
-fn missing_or_odd_counts_cost_nothing() {
+fn missing_and_malformed_counts_are_zero() {
     let choices = r#""choices":[{"message":{"content":"Yes."},"finish_reason":"stop"}]"#;
     let counts = [
         ("null", 0),
@@ -144,7 +138,7 @@ fn missing_or_odd_counts_cost_nothing() {
 }
 
 #[test]
-fn refusals_and_filters_are_refusals() {
+fn refusals_and_filtered_replies_are_errors() {
     let error = assert_fails(decode(&openai(), &structured(), REFUSAL), ErrorKind::Refused, "I cannot assist");
     assert_eq!(error.usage().total(), 92);
     let filtered = COMPLETION.replace("\"stop\"", "\"content_filter\"");
@@ -152,7 +146,7 @@ fn refusals_and_filters_are_refusals() {
 }
 
 #[test]
-fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
+fn a_truncated_text_is_accepted_only_under_the_callers_limit() {
     let cut = COMPLETION.replace("\"stop\"", "\"length\"");
     assert_eq!(decode(&openai(), &bounded(), &cut).unwrap().finish, FinishReason::Length);
     let hint = "320 went into thoughts, 21 into the answer";
@@ -161,7 +155,7 @@ fn a_cut_text_is_taken_only_where_the_caller_set_the_limit() {
 }
 
 #[test]
-fn envelopes_without_text_tell_what_they_are() {
+fn replies_without_text_are_classified() {
     for (reply, kind, hint) in [
         (r#"{"choices":[]}"#, ErrorKind::EmptyReply, "no text"),
         (
@@ -179,7 +173,7 @@ fn envelopes_without_text_tell_what_they_are() {
 }
 
 #[test]
-fn errors_have_classes() {
+fn errors_are_classified() {
     for (status, reply, kind, hint) in [
         (429, INSUFFICIENT_QUOTA, ErrorKind::InsufficientQuota, "the account's quota is used up: You exceeded"),
         (
@@ -224,7 +218,7 @@ fn errors_have_classes() {
         assert!(error.message().contains(hint), "{hint:?} in {error}");
     }
     let rate_limit = error(&openai(), 429, r#"{"error":{"message":"slow down"}}"#);
-    assert!(!rate_limit.message().contains("used up"), "a rate limit is not an empty account");
+    assert!(!rate_limit.message().contains("used up"), "a rate limit is no exhausted quota");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
 use super::values::key;
-use crate::config::{Cache, MB};
+use crate::config::{CacheConfig, MB};
 use crate::error::{Error, Result};
 use crate::python::number::{Real, Whole};
 
@@ -18,9 +18,9 @@ pub(super) fn cache(
     max_size_mb: Option<Whole>,
     dir: Option<PathBuf>,
     url: Option<&str>,
-) -> Result<Cache> {
-    let base = Cache::default();
-    Ok(Cache {
+) -> Result<CacheConfig> {
+    let base = CacheConfig::default();
+    Ok(CacheConfig {
         enabled: enabled.unwrap_or(base.enabled),
         ttl: ttl_seconds.map_or(Ok(base.ttl), ttl)?,
         max_bytes: max_size_mb.map_or(Ok(base.max_bytes), bytes)?,

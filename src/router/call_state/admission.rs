@@ -156,7 +156,7 @@ impl CallState {
     /// `timeout`, or if the model is certain to be loaded.
     fn load_timeout(&self, index: usize, timeout: Duration, now: Instant) -> Option<Duration> {
         let call_target = self.selector.target(index);
-        let load = call_target.target.tuning.load_timeout?;
+        let load = call_target.target.options.load_timeout?;
         if load <= call_target.target.timeout {
             return None;
         }

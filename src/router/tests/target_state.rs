@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::super::breaker::BreakerOutcome;
 use super::super::target_state::TargetStates;
-use crate::config::{Limits, Provider, Secret, Tuning};
-use crate::provider::Target;
+use crate::config::{Limits, Provider, Secret};
+use crate::provider::{ModelOptions, Target};
 
 fn target(key: &str, model: &str) -> Target {
     Target {
@@ -17,7 +17,7 @@ fn target(key: &str, model: &str) -> Target {
         base_url: "http://localhost:1/v1".into(),
         key: Some(Secret::new(key)),
         timeout: Duration::from_secs(1),
-        tuning: Tuning::default(),
+        options: ModelOptions::default(),
         facts: None,
     }
 }

@@ -1,4 +1,4 @@
-//! The forms a schema is sent in, from the newest to words alone, and the words of servers that take none of them.
+//! The forms in which a schema is sent, and the errors of servers that reject a form.
 
 use super::*;
 use crate::message::SchemaForm;
@@ -6,11 +6,11 @@ use crate::schema::{Dialect, Lowered};
 
 const INTRODUCTION: &str = "Answer with JSON alone, a value of this JSON Schema:\n";
 
-fn protocol(provider: Provider) -> (Target, &'static dyn Codec) {
+fn codec_of(provider: Provider) -> (Target, &'static dyn Codec) {
     (target(provider, "https://example.org/v1", Some(KEY)), codec(provider).unwrap())
 }
 
-/// A question for a list, which some forms wrap, of ideas with an optional title, which some forms make nullable.
+/// A request for a list, which some forms wrap, of ideas with an optional title, which some forms make nullable.
 fn list(form: SchemaForm) -> Request {
     let document = json!({
         "type": "array",
@@ -24,7 +24,7 @@ fn list(form: SchemaForm) -> Request {
     Request { schema: Some(schema), form, ..Request::new("Name an idea.") }
 }
 
-/// A question for an object with free keys.
+/// A request for an object with arbitrary keys.
 fn free(form: SchemaForm) -> Request {
     let document = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     Request { schema: Some(Arc::new(Schema::new("Counts", document).unwrap())), ..list(form) }
@@ -34,14 +34,14 @@ fn lowered(request: &Request, dialect: Dialect) -> Arc<Lowered> {
     request.schema.as_ref().unwrap().lower(dialect)
 }
 
-fn told(system: &Value) -> Value {
+fn stated(system: &Value) -> Value {
     let text = system.as_str().unwrap();
-    serde_json::from_str(text.split_once(INTRODUCTION).unwrap_or_else(|| panic!("nothing told in {text:?}")).1).unwrap()
+    serde_json::from_str(text.split_once(INTRODUCTION).unwrap_or_else(|| panic!("no schema in {text:?}")).1).unwrap()
 }
 
 #[test]
-fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
-    let (target, gemini) = protocol(Provider::Gemini);
+fn gemini_falls_back_to_the_older_subset_then_to_the_prompt() {
+    let (target, gemini) = codec_of(Provider::Gemini);
     let sent = |request: &Request| body(&gemini.encode(&target, request).unwrap());
 
     let older = list(SchemaForm::Older);
@@ -58,15 +58,15 @@ fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
     assert_eq!(sent(&older)["generationConfig"], config);
     assert_eq!(sent(&older).get("systemInstruction"), None);
 
-    let words = Request { system: Arc::from("Be brief."), ..list(SchemaForm::Prompted) };
+    let prompted = Request { system: Arc::from("Be brief."), ..list(SchemaForm::Prompted) };
     let config = json!({"temperature": 0.0, "responseMimeType": "application/json"});
-    assert_eq!(sent(&words)["generationConfig"], config);
-    let system = &sent(&words)["systemInstruction"]["parts"][0]["text"];
+    assert_eq!(sent(&prompted)["generationConfig"], config);
+    let system = &sent(&prompted)["systemInstruction"]["parts"][0]["text"];
     assert!(system.as_str().unwrap().starts_with("Be brief.\n\nAnswer with JSON alone"), "{system}");
-    assert_eq!(&told(system), lowered(&words, Dialect::Prompted).document());
+    assert_eq!(&stated(system), lowered(&prompted, Dialect::Prompted).document());
 
-    // Models that take no tool beside a type of answer say so about the type.
-    let pages = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..words };
+    // Models that do not combine a tool with a media type reject the media type.
+    let pages = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..prompted };
     assert_eq!(sent(&pages)["generationConfig"], json!({"temperature": 0.0}));
     let target = Target { model: Arc::from("gemini-3-flash-preview"), ..target };
     let native = body(&gemini.encode(&target, &Request { form: SchemaForm::Native, ..pages }).unwrap());
@@ -74,22 +74,22 @@ fn gemini_goes_from_json_schema_to_the_older_subset_to_words() {
 }
 
 #[test]
-fn what_geminis_older_subset_cannot_say_is_told() {
-    let (target, gemini) = protocol(Provider::Gemini);
+fn a_schema_that_the_older_subset_cannot_express_is_stated_in_the_prompt() {
+    let (target, gemini) = codec_of(Provider::Gemini);
     let request = free(SchemaForm::Older);
     assert_eq!(gemini.schema_form(&target, &request), Some(SchemaForm::Prompted));
     let body = body(&gemini.encode(&target, &request).unwrap());
     assert_eq!(body["generationConfig"].get("responseSchema"), None);
     assert_eq!(
-        told(&body["systemInstruction"]["parts"][0]["text"])["additionalProperties"],
+        stated(&body["systemInstruction"]["parts"][0]["text"])["additionalProperties"],
         json!({"type": "integer"})
     );
     assert_eq!(gemini.schema_form(&target, &free(SchemaForm::Native)), Some(SchemaForm::Native));
 }
 
 #[test]
-fn openai_goes_from_json_schema_to_json_object_to_words() {
-    let (target, openai) = protocol(Provider::OpenAi);
+fn openai_falls_back_to_json_object_then_to_the_prompt() {
+    let (target, openai) = codec_of(Provider::OpenAi);
     let sent = |request: &Request| body(&openai.encode(&target, request).unwrap());
 
     let native = sent(&list(SchemaForm::Native));
@@ -99,17 +99,17 @@ fn openai_goes_from_json_schema_to_json_object_to_words() {
     let older = list(SchemaForm::Older);
     assert_eq!(sent(&older)["response_format"], json!({"type": "json_object"}));
     assert_eq!(sent(&older)["messages"][0]["role"], "system");
-    assert_eq!(&told(&sent(&older)["messages"][0]["content"]), lowered(&older, Dialect::OpenAiStrict).document());
+    assert_eq!(&stated(&sent(&older)["messages"][0]["content"]), lowered(&older, Dialect::OpenAiStrict).document());
 
-    let words = list(SchemaForm::Prompted);
-    assert_eq!(sent(&words).get("response_format"), None);
-    assert_eq!(&told(&sent(&words)["messages"][0]["content"]), lowered(&words, Dialect::Prompted).document());
+    let prompted = list(SchemaForm::Prompted);
+    assert_eq!(sent(&prompted).get("response_format"), None);
+    assert_eq!(&stated(&sent(&prompted)["messages"][0]["content"]), lowered(&prompted, Dialect::Prompted).document());
 }
 
 #[test]
-fn only_servers_of_ones_own_get_a_schema_beside_json_object() {
-    let (target, openai) = protocol(Provider::OpenAi);
-    for (base, is_own) in [
+fn only_local_servers_get_a_schema_next_to_json_object() {
+    let (target, openai) = codec_of(Provider::OpenAi);
+    for (base, is_local) in [
         ("http://localhost:8000/v1", true),
         ("http://127.0.0.1:8000/v1", true),
         ("http://[::1]:8000/v1", true),
@@ -123,17 +123,17 @@ fn only_servers_of_ones_own_get_a_schema_beside_json_object() {
         let request = list(SchemaForm::Older);
         let format = &body(&openai.encode(&target, &request).unwrap())["response_format"];
         assert_eq!(format["type"], "json_object", "{base}");
-        let document = is_own.then(|| lowered(&request, Dialect::OpenAiStrict).document().clone());
+        let document = is_local.then(|| lowered(&request, Dialect::OpenAiStrict).document().clone());
         assert_eq!(format.get("schema"), document.as_ref(), "{base}");
         let format = &body(&openai.encode(&target, &free(SchemaForm::Older)).unwrap())["response_format"];
-        assert_eq!(*format, json!({"type": "json_object"}), "{base}: a node without a type makes no grammar");
+        assert_eq!(*format, json!({"type": "json_object"}), "{base}: a node without a type has no grammar");
     }
 }
 
 #[test]
-fn ollama_goes_from_a_grammar_to_any_json_to_words() {
-    let (target, ollama) = protocol(Provider::Ollama);
-    for (form, format, tells) in [
+fn ollama_falls_back_to_any_json_then_to_the_prompt() {
+    let (target, ollama) = codec_of(Provider::Ollama);
+    for (form, format, is_stated) in [
         (SchemaForm::Native, Some(lowered(&list(SchemaForm::Native), Dialect::Ollama).document().clone()), false),
         (SchemaForm::Older, Some(json!("json")), true),
         (SchemaForm::Prompted, None, true),
@@ -141,16 +141,16 @@ fn ollama_goes_from_a_grammar_to_any_json_to_words() {
         let request = list(form);
         let sent = body(&ollama.encode(&target, &request).unwrap());
         assert_eq!(sent.get("format"), format.as_ref(), "{form:?}");
-        assert_eq!(sent["messages"][0]["role"], if tells { "system" } else { "user" }, "{form:?}");
-        if tells {
-            assert_eq!(&told(&sent["messages"][0]["content"]), lowered(&request, Dialect::Prompted).document());
+        assert_eq!(sent["messages"][0]["role"], if is_stated { "system" } else { "user" }, "{form:?}");
+        if is_stated {
+            assert_eq!(&stated(&sent["messages"][0]["content"]), lowered(&request, Dialect::Prompted).document());
         }
     }
 }
 
 #[test]
-fn a_model_in_ollamas_cloud_is_told_from_the_start() {
-    let (local, ollama) = protocol(Provider::Ollama);
+fn a_cloud_model_gets_the_schema_in_the_prompt() {
+    let (local, ollama) = codec_of(Provider::Ollama);
     for (model, base, is_cloud) in [
         ("gpt-oss:120b-cloud", "http://localhost:11434", true),
         ("glm-4.6:cloud", "http://localhost:11434", true),
@@ -173,8 +173,8 @@ fn a_model_in_ollamas_cloud_is_told_from_the_start() {
 }
 
 #[test]
-fn anthropic_goes_from_a_format_to_words() {
-    let (target, anthropic) = protocol(Provider::Anthropic);
+fn anthropic_falls_back_to_the_prompt() {
+    let (target, anthropic) = codec_of(Provider::Anthropic);
     for (request, form) in [
         (list(SchemaForm::Native), SchemaForm::Native),
         (list(SchemaForm::Older), SchemaForm::Prompted),
@@ -185,7 +185,7 @@ fn anthropic_goes_from_a_format_to_words() {
         let sent = body(&anthropic.encode(&target, &request).unwrap());
         assert_eq!(sent.get("output_config").is_some(), form == SchemaForm::Native, "{sent}");
         if form == SchemaForm::Prompted {
-            assert_eq!(&told(&sent["system"]), lowered(&request, Dialect::Prompted).document());
+            assert_eq!(&stated(&sent["system"]), lowered(&request, Dialect::Prompted).document());
         } else {
             assert_eq!(sent.get("system"), None);
         }
@@ -193,8 +193,8 @@ fn anthropic_goes_from_a_format_to_words() {
 }
 
 #[test]
-fn a_ladder_ends_in_words_and_free_text_has_none() {
-    for (target, codec) in wired() {
+fn every_fallback_ends_in_the_prompt_and_text_requests_have_no_form() {
+    for (target, codec) in targets() {
         let mut forms = vec![SchemaForm::Native];
         while let Some(form) = codec.simpler_form(&target, forms[forms.len() - 1]) {
             forms.push(form);
@@ -205,30 +205,31 @@ fn a_ladder_ends_in_words_and_free_text_has_none() {
         };
         assert_eq!(forms, expected, "{}", target.provider);
         for form in forms {
-            let free_text = Request { form, ..bounded() };
-            assert_eq!(codec.schema_form(&target, &free_text), None);
-            let [sent, plain] = [&free_text, &bounded()].map(|request| body(&codec.encode(&target, request).unwrap()));
+            let text_request = Request { form, ..bounded() };
+            assert_eq!(codec.schema_form(&target, &text_request), None);
+            let [sent, plain] =
+                [&text_request, &bounded()].map(|request| body(&codec.encode(&target, request).unwrap()));
             assert_eq!(sent, plain, "{}", target.provider);
         }
     }
 }
 
 #[test]
-fn a_streamed_question_has_the_same_form() {
-    for (target, codec) in wired() {
+fn a_streamed_request_has_the_same_form() {
+    for (target, codec) in targets() {
         for form in [SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted] {
             let whole = body(&codec.encode(&target, &list(form)).unwrap());
             let streamed = body(&codec.encode_stream(&target, &list(form)).unwrap());
-            for place in ["format", "response_format", "output_config", "generationConfig", "system"] {
-                assert_eq!(streamed.get(place), whole.get(place), "{} {form:?}", target.provider);
+            for field in ["format", "response_format", "output_config", "generationConfig", "system"] {
+                assert_eq!(streamed.get(field), whole.get(field), "{} {form:?}", target.provider);
             }
         }
     }
 }
 
 #[test]
-fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
-    for (target, codec) in wired() {
+fn a_reply_is_restored_from_the_form_of_its_request() {
+    for (target, codec) in targets() {
         for (form, text) in [
             (SchemaForm::Native, None),
             (SchemaForm::Older, None),
@@ -237,13 +238,13 @@ fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
             (SchemaForm::Prompted, Some("Sure:\n```json\n{\"value\": [{\"score\":7.50}]}\n```")),
         ] {
             let request = list(form);
-            // What a model held to the form writes: wrapped where the root must be an object, nulls where all is required.
-            let held = match (target.provider, form) {
+            // What a constrained model writes: wrapped if the root must be an object, nulls if every property is required.
+            let constrained = match (target.provider, form) {
                 (Provider::OpenAi, _) => r#"{"value":[{"title":null,"score":7.50}]}"#,
                 (Provider::Anthropic, _) | (Provider::Ollama, SchemaForm::Older) => r#"{"value":[{"score":7.50}]}"#,
                 _ => r#"[{"score":7.50}]"#,
             };
-            let text = text.unwrap_or(held);
+            let text = text.unwrap_or(constrained);
             let envelope = match target.provider {
                 Provider::Ollama => json!({"message": {"content": text}, "done": true, "done_reason": "stop"}),
                 Provider::Gemini => {
@@ -259,7 +260,7 @@ fn a_reply_is_brought_back_from_the_form_it_was_asked_in() {
     }
 }
 
-/// Bodies as servers send them.
+/// Errors of real servers.
 const REJECTED: [(Provider, u16, &str); 24] = [
     (
         Provider::Gemini,
@@ -364,14 +365,14 @@ const REJECTED: [(Provider, u16, &str); 24] = [
 ];
 
 #[test]
-fn a_schema_that_a_server_does_not_take_is_told_apart() {
+fn a_rejected_schema_is_recognized() {
     for (provider, status, words) in REJECTED {
-        let (target, codec) = protocol(provider);
+        let (target, codec) = codec_of(provider);
         let error = error(&target, status, words);
         assert_eq!(error.kind(), ErrorKind::SchemaRejected, "{provider} {words}");
         let kind = |request: &Request| codec.reclassify(&target, request, error.clone()).kind();
         assert_eq!(kind(&list(SchemaForm::Native)), ErrorKind::SchemaRejected, "{provider} {words}");
-        // Nothing about a schema can be wrong where none was sent.
+        // A request without a schema has no schema to reject.
         let other = if status == 500 { ErrorKind::Server } else { ErrorKind::Rejected };
         for request in [
             bounded(),
@@ -384,7 +385,7 @@ fn a_schema_that_a_server_does_not_take_is_told_apart() {
 }
 
 #[test]
-fn other_faults_are_not_laid_on_the_schema() {
+fn other_errors_are_not_attributed_to_the_schema() {
     for (provider, status, words, kind) in [
         (
             Provider::OpenAi,
@@ -415,7 +416,7 @@ fn other_faults_are_not_laid_on_the_schema() {
             ErrorKind::Rejected,
         ),
     ] {
-        let (target, codec) = protocol(provider);
+        let (target, codec) = codec_of(provider);
         let error = codec.reclassify(&target, &list(SchemaForm::Native), error(&target, status, words));
         assert_eq!(error.kind(), kind, "{provider} {words}");
     }

@@ -1,0 +1,67 @@
+//! How much a model may think.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// How much a model may think before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Thinking {
+    /// The limit in tokens: 0 disables thinking, -1 leaves the limit to the model.
+    Budget(i32),
+    /// A level.
+    Level(ThinkingLevel),
+}
+
+/// A level of thinking. Each model has its own budget for a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ThinkingLevel {
+    Minimal,
+    Low,
+    Medium,
+    High,
+}
+
+impl Thinking {
+    /// Fails with `InvalidInput` if the budget is no number of tokens.
+    pub(super) fn validate(self) -> Result<()> {
+        match self {
+            Self::Budget(tokens) if tokens < -1 => Err(Error::invalid_input(format!(
+                "gemini_thinking_budget must be a number of tokens, 0 for none or -1 for the model's own, not {tokens}"
+            ))),
+            Self::Budget(_) | Self::Level(_) => Ok(()),
+        }
+    }
+}
+
+impl ThinkingLevel {
+    const ALL: [Self; 4] = [Self::Minimal, Self::Low, Self::Medium, Self::High];
+
+    /// The name in arguments and settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl fmt::Display for ThinkingLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ThinkingLevel {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == name).ok_or_else(|| {
+            Error::invalid_input(format!("unknown gemini_thinking_level {name:?}: use minimal, low, medium or high"))
+        })
+    }
+}

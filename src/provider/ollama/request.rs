@@ -1,0 +1,123 @@
+//! Requests of the chat API.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use super::super::Target;
+use super::super::encode::{Base64, system_instruction, user_text};
+use super::window;
+use crate::config::KeepAlive;
+use crate::message::{Part, Request, SchemaForm};
+use crate::schema::Lowered;
+
+/// `think` is never sent: some versions ignore the schema next to it, and models without thoughts reject it.
+#[derive(Serialize)]
+pub(super) struct ChatRequest<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    stream: bool,
+    /// Off: the default silently drops the beginning of a prompt that exceeds the context window.
+    truncate: bool,
+    /// Off, for the same reason.
+    shift: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<&'a KeepAlive>,
+    options: Options,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<Base64<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format<'a> {
+    Schema(&'a Lowered),
+    /// `json`: an object of any schema.
+    Name(&'static str),
+}
+
+#[derive(Serialize)]
+struct Options {
+    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_predict: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_ctx: Option<u64>,
+}
+
+/// A request for facts about a model.
+#[derive(Serialize)]
+pub(super) struct ShowRequest<'a> {
+    pub(super) model: &'a str,
+}
+
+impl<'a> ChatRequest<'a> {
+    pub(super) fn new(
+        target: &'a Target,
+        request: &'a Request,
+        schema: Option<(SchemaForm, &'a Lowered)>,
+        stream: bool,
+    ) -> Self {
+        let (format, prompted) = match schema {
+            Some((SchemaForm::Native, lowered)) => (Some(Format::Schema(lowered)), None),
+            Some((SchemaForm::Older, lowered)) => (Some(Format::Name("json")), Some(lowered)),
+            Some((SchemaForm::Prompted, lowered)) => (None, Some(lowered)),
+            None => (None, None),
+        };
+        Self {
+            model: &target.model,
+            messages: messages(request, prompted),
+            stream,
+            truncate: false,
+            shift: false,
+            format,
+            keep_alive: target.options.keep_alive.as_ref(),
+            options: Options {
+                temperature: request.temperature,
+                num_predict: request.max_tokens,
+                num_ctx: window::num_ctx(target, request),
+            },
+        }
+    }
+}
+
+/// Whole seconds have no fraction on the wire.
+impl Serialize for KeepAlive {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self, self.whole_seconds()) {
+            (_, Some(seconds)) => serializer.serialize_i64(seconds),
+            (Self::Seconds(seconds), None) => serializer.serialize_f64(*seconds),
+            (Self::Text(text), None) => serializer.serialize_str(text),
+        }
+    }
+}
+
+fn messages<'a>(request: &'a Request, prompted: Option<&Lowered>) -> Vec<Message<'a>> {
+    let images = request.parts.iter().filter_map(|part| match part {
+        Part::Image { data, .. } => Some(Base64(data)),
+        _ => None,
+    });
+    let mut messages = Vec::with_capacity(4);
+    let system = system_instruction(&request.system, prompted);
+    if !system.is_empty() {
+        messages.push(message("system", system));
+    }
+    messages.push(Message { images: images.collect(), ..message("user", user_text(request)) });
+    if let Some(repair) = &request.repair {
+        messages.push(message("assistant", Cow::Borrowed(&repair.reply)));
+        messages.push(message("user", Cow::Borrowed(&repair.instruction)));
+    }
+    messages
+}
+
+fn message<'a>(role: &'static str, content: Cow<'a, str>) -> Message<'a> {
+    Message { role, content, images: Vec::new() }
+}

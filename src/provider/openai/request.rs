@@ -1,0 +1,224 @@
+//! Requests of chat completions.
+//!
+//! A schema is sent as `json_schema`. Servers that reject it get `json_object` and the schema in the prompt, then the
+//! schema in the prompt alone. Servers built on llama.cpp that do not support `json_schema` enforce a schema next to
+//! `json_object`. OpenAI and others reject that field, so only local servers get it: those addressed by an IP address or
+//! by a name that is not on the internet.
+//!
+//! The temperature is always sent. OpenAI's reasoning models reject any but 1; they need `temperature=1`.
+
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use serde::Serialize;
+use url::{Host, Url};
+
+use super::super::Target;
+use super::super::encode::{DataUrl, key_header, not_configured, system_instruction, unsupported, user_text};
+use crate::error::Result;
+use crate::message::{Part, Request, SchemaForm};
+use crate::schema::{Lowered, Schema};
+
+/// OpenAI's host. Other hosts are compatible servers.
+const OPENAI: &str = "api.openai.com";
+
+/// The hosts that are known to read PDFs. Others may drop the part without an error.
+const PDF_READERS: [&str; 2] = [OPENAI, "openrouter.ai"];
+
+/// The longest name of a schema, in characters.
+const MAX_NAME: usize = 64;
+
+#[derive(Serialize)]
+pub(super) struct CompletionRequest<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Content<'a>,
+}
+
+/// A string unless there are files: some servers support no other form.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<ContentPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentPart<'a> {
+    Text { text: Cow<'a, str> },
+    ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: DataUrl<'a>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    file_data: DataUrl<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat<'a> {
+    JsonSchema {
+        json_schema: JsonSchema<'a>,
+    },
+    JsonObject {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        schema: Option<&'a Lowered>,
+    },
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: String,
+    strict: bool,
+    schema: &'a Lowered,
+}
+
+impl<'a> CompletionRequest<'a> {
+    pub(super) fn new(
+        target: &'a Target,
+        url: &Url,
+        request: &'a Request,
+        lowered: Option<&'a Lowered>,
+        stream: bool,
+    ) -> Result<Self> {
+        let is_openai = url.host_str() == Some(OPENAI);
+        let prompted = lowered.filter(|_| request.form != SchemaForm::Native);
+        Ok(Self {
+            model: &target.model,
+            messages: messages(target, url, request, prompted)?,
+            temperature: request.temperature,
+            max_completion_tokens: request.max_tokens.filter(|_| is_openai),
+            max_tokens: request.max_tokens.filter(|_| !is_openai),
+            response_format: request.schema.as_deref().zip(lowered).and_then(|(schema, lowered)| match request.form {
+                SchemaForm::Native => Some(json_schema(schema, lowered)),
+                SchemaForm::Older => Some(json_object(url, lowered)),
+                SchemaForm::Prompted => None,
+            }),
+            stream: stream.then_some(true),
+            stream_options: stream.then_some(StreamOptions { include_usage: true }),
+        })
+    }
+}
+
+pub(super) fn check_model(target: &Target) -> Result<()> {
+    if target.model.trim().is_empty() {
+        return Err(not_configured(target, "there is no model: set openai_model or OPENAI_MODEL".to_owned()));
+    }
+    Ok(())
+}
+
+/// The key. Local servers need none.
+pub(super) fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    target.api_key().map(|key| key_header(target, AUTHORIZATION, "Bearer ", key)).into_iter().collect()
+}
+
+fn messages<'a>(
+    target: &Target,
+    url: &Url,
+    request: &'a Request,
+    prompted: Option<&Lowered>,
+) -> Result<Vec<Message<'a>>> {
+    let mut messages = Vec::with_capacity(4);
+    let system = system_instruction(&request.system, prompted);
+    if !system.is_empty() {
+        messages.push(Message { role: "system", content: Content::Text(system) });
+    }
+    messages.push(Message { role: "user", content: content(target, url, request)? });
+    if let Some(repair) = &request.repair {
+        messages.push(text_message("assistant", &repair.reply));
+        messages.push(text_message("user", &repair.instruction));
+    }
+    Ok(messages)
+}
+
+fn text_message<'a>(role: &'static str, text: &'a str) -> Message<'a> {
+    Message { role, content: Content::Text(Cow::Borrowed(text)) }
+}
+
+fn content<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Content<'a>> {
+    let reads_pdf = url.host_str().is_some_and(|host| PDF_READERS.contains(&host));
+    let mut parts = Vec::new();
+    for part in &request.parts {
+        match part {
+            Part::Text { .. } => {}
+            Part::Image { mime, data } => {
+                parts.push(ContentPart::ImageUrl { image_url: ImageUrl { url: DataUrl { mime, data } } });
+            }
+            Part::Pdf { name, data } if reads_pdf => {
+                let file_data = DataUrl { mime: "application/pdf", data };
+                parts.push(ContentPart::File { file: File { filename: name, file_data } });
+            }
+            Part::Pdf { .. } | Part::Url(_) => return Err(unsupported(target, part)),
+        }
+    }
+    let text = user_text(request);
+    if parts.is_empty() {
+        return Ok(Content::Text(text));
+    }
+    parts.push(ContentPart::Text { text });
+    Ok(Content::Parts(parts))
+}
+
+fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
+    let json_schema = JsonSchema { name: valid_name(schema.name()), strict: lowered.is_strict(), schema: lowered };
+    ResponseFormat::JsonSchema { json_schema }
+}
+
+fn json_object<'a>(url: &Url, lowered: &'a Lowered) -> ResponseFormat<'a> {
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => {
+            !name.contains('.') || matches!(name.rsplit('.').next(), Some("local" | "internal"))
+        }
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    };
+    ResponseFormat::JsonObject { schema: (is_local && lowered.is_strict()).then_some(lowered) }
+}
+
+/// A schema's name of letters, digits, `_` and `-` only.
+fn valid_name(name: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = name.chars().take(MAX_NAME).map(allowed).collect();
+    if name.is_empty() { "reply".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_schema_has_allowed_characters_only() {
+        assert_eq!(valid_name("List[Idea.V2]-é"), "List_Idea_V2_-_");
+        assert_eq!(valid_name(&"x".repeat(90)).len(), MAX_NAME);
+        assert_eq!(valid_name(""), "reply");
+    }
+}
