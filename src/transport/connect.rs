@@ -24,7 +24,7 @@ use super::{CONNECT_TIMEOUT, KEEP_ALIVE, KEEP_ALIVE_RETRIES, tls};
 /// The byte stream of a connection, plain or encrypted.
 pub(super) type IoStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Polls an idle `stream` for the end of the connection or for bytes that no request asked for; an idle connection that has
+/// Polls an idle `stream` for the end of the connection or for unsolicited bytes; an idle connection that has
 /// either cannot be used again. Registers `cx` to be woken for both.
 pub(super) fn poll_end(stream: &mut IoStream, cx: &mut Context<'_>) -> Poll<()> {
     let mut byte = [0];

@@ -79,7 +79,7 @@ impl Connection {
     /// Ends the exchange after its reply was read. Returns the stream if another exchange can use it.
     pub(super) fn into_idle(mut self: Box<Self>) -> Option<Box<IoStream>> {
         poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        // The driver has ended if bytes arrived that no request asked for. The sender is not ready while a part of the request
+        // The driver has ended if unsolicited bytes arrived. The sender is not ready while a part of the request
         // is unwritten, which happens if the server answered before it had read the whole request.
         let driver = self.driver.take().filter(|_| self.sender.is_ready())?;
         Some(driver.into_parts().io)

@@ -30,7 +30,7 @@ struct IdleConnection {
     since: Instant,
 }
 
-/// The waker of one idle connection, woken when the connection has ended or received bytes that no request asked for.
+/// The waker of one idle connection, woken when the connection has ended or received unsolicited bytes.
 struct IdleWaker {
     pool: Weak<Pool>,
     origin: Arc<str>,

@@ -32,7 +32,7 @@ mod simulator_models;
 mod simulator_sample;
 mod stream;
 mod stream_framing;
+mod stream_harness;
 mod stream_limits;
-mod stream_setting;
 mod stream_structured;
 mod usage;

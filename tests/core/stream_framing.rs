@@ -1,15 +1,15 @@
-//! Events of streamed replies, whatever pieces the bytes arrive in.
+//! Framing of streamed replies, for any chunking of their bytes.
 
 use madspark::ErrorKind;
 use madspark::transport::{Framer, Framing, MAX_EVENT};
 use proptest::prelude::*;
 
-/// The events of a body that arrives in `pieces`.
-fn events_of<'p>(framing: Framing, pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<String> {
+/// Returns the events of a body that arrives in `chunks`.
+fn events_of<'p>(framing: Framing, chunks: impl IntoIterator<Item = &'p [u8]>) -> Vec<String> {
     let mut framer = Framer::new(framing);
     let mut events = Vec::new();
-    for piece in pieces {
-        framer.push(piece);
+    for chunk in chunks {
+        framer.push(chunk);
         while let Some(event) = framer.next().unwrap() {
             events.push(String::from_utf8_lossy(&event).into_owned());
         }
@@ -26,8 +26,8 @@ fn ndjson(body: &str) -> Vec<String> {
     events_of(Framing::Ndjson, [body.as_bytes()])
 }
 
-/// `body` cut at `cuts`.
-fn pieces<'b>(body: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
+/// Splits `body` at `cuts`.
+fn chunks_of<'b>(body: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
     let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
     at.extend([0, body.len()]);
     at.sort_unstable();
@@ -35,7 +35,7 @@ fn pieces<'b>(body: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
 }
 
 #[test]
-fn the_examples_of_the_standard_are_read_as_it_says() {
+fn the_examples_of_the_standard_are_parsed() {
     assert_eq!(sse("data: YHOO\ndata: +2\ndata: 10\n\n"), ["YHOO\n+2\n10"]);
     assert_eq!(
         sse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n"),
@@ -46,7 +46,7 @@ fn the_examples_of_the_standard_are_read_as_it_says() {
 }
 
 #[test]
-fn every_line_end_ends_a_line() {
+fn lf_cr_and_crlf_end_lines() {
     for end in ["\n", "\r", "\r\n"] {
         assert_eq!(sse(&format!("data: a{end}data: b{end}{end}data: c{end}{end}")), ["a\nb", "c"], "{end:?}");
     }
@@ -54,31 +54,31 @@ fn every_line_end_ends_a_line() {
 }
 
 #[test]
-fn a_byte_order_mark_is_taken_off_the_start_alone() {
+fn a_byte_order_mark_is_removed_only_at_the_start() {
     assert_eq!(sse("\u{feff}data: a\n\n\u{feff}data: b\n\n"), ["a"]);
 }
 
 #[test]
-fn the_last_event_may_lack_its_blank_line_or_its_line_end() {
+fn the_last_event_needs_no_blank_line_or_line_end() {
     assert_eq!(sse("data: a\n\ndata: b\n"), ["a", "b"]);
     assert_eq!(sse("data: a\n\ndata: b"), ["a", "b"]);
     assert_eq!(ndjson("{\"a\":1}\n{\"b\":2}"), ["{\"a\":1}", "{\"b\":2}"]);
 }
 
 #[test]
-fn data_without_content_and_blank_lines_are_no_events() {
+fn empty_data_and_blank_lines_are_ignored() {
     assert_eq!(sse("data\n\ndata:\n\n\n\ndata: \n\n"), [""; 0]);
     assert_eq!(ndjson("\n \r\n{}\n\n"), ["{}"]);
 }
 
 #[test]
-fn a_carriage_return_within_json_is_white_space() {
+fn a_carriage_return_does_not_end_a_json_line() {
     assert_eq!(ndjson("{\"a\":\r1}\r\n{}\n"), ["{\"a\":\r1}\r", "{}"]);
 }
 
 #[test]
-fn an_event_over_the_limit_is_malformed_before_it_is_complete() {
-    let piece = vec![b'x'; 1024 * 1024];
+fn an_event_over_the_limit_is_malformed_while_it_arrives() {
+    let chunk = vec![b'x'; 1024 * 1024];
     for (framing, start, between) in
         [(Framing::Ndjson, "", ""), (Framing::Sse, "data: ", ""), (Framing::Sse, "data: ", "\ndata: ")]
     {
@@ -86,22 +86,22 @@ fn an_event_over_the_limit_is_malformed_before_it_is_complete() {
         framer.push(start.as_bytes());
         let mut taken = 0;
         let error = loop {
-            framer.push(&piece);
+            framer.push(&chunk);
             framer.push(between.as_bytes());
-            taken += piece.len();
+            taken += chunk.len();
             match framer.next() {
                 Ok(event) => assert_eq!(event, None),
                 Err(error) => break error,
             }
         };
         assert_eq!(error.kind(), ErrorKind::MalformedReply, "{framing:?}");
-        assert!(taken <= MAX_EVENT + piece.len(), "{framing:?}: {taken} bytes were kept");
+        assert!(taken <= MAX_EVENT + chunk.len(), "{framing:?}: {taken} bytes were buffered");
     }
 }
 
 proptest! {
     #[test]
-    fn any_split_of_the_bytes_gives_the_same_events(
+    fn chunking_does_not_change_the_events(
         tokens in prop::collection::vec(
             prop::sample::select(vec![
                 "data: ", "data:", "data", ":", " ", "\n", "\r", "\r\n", "\n\n", "é", "日本", "🦀", "{\"a\":1}",
@@ -114,13 +114,13 @@ proptest! {
         let body = tokens.concat();
         for framing in [Framing::Sse, Framing::Ndjson] {
             let whole = events_of(framing, [body.as_bytes()]);
-            prop_assert_eq!(&events_of(framing, pieces(body.as_bytes(), &cuts)), &whole);
+            prop_assert_eq!(&events_of(framing, chunks_of(body.as_bytes(), &cuts)), &whole);
             prop_assert_eq!(&events_of(framing, body.as_bytes().chunks(1)), &whole);
         }
     }
 
     #[test]
-    fn what_was_written_is_read(
+    fn written_events_are_parsed(
         events in prop::collection::vec("[ -~é日🦀]{1,12}(\n[ -~é日🦀]{0,6}){0,2}", 0..6),
         end in prop::sample::select(vec!["\n", "\r", "\r\n"]),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
@@ -130,6 +130,6 @@ proptest! {
             [&lines, "id: 7", end, end, ": keep-alive", end, end].concat()
         });
         let body = [": hello", end].concat() + &written.collect::<String>();
-        prop_assert_eq!(events_of(Framing::Sse, pieces(body.as_bytes(), &cuts)), events);
+        prop_assert_eq!(events_of(Framing::Sse, chunks_of(body.as_bytes(), &cuts)), events);
     }
 }

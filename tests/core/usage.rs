@@ -1,7 +1,7 @@
-//! The books of each protocol, on payloads as the providers send them: disjoint buckets whose sum is the provider's own
-//! total, and of a stream the last count, never a sum.
+//! Token usage of each provider on recorded payloads: disjoint counts whose sum is the provider's own total. Counts in a stream
+//! are cumulative.
 //!
-//! What is expected is worked out here from the payload, by the rule that the provider documents.
+//! The expected counts are computed from the payload by the rule that the provider documents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn wire(provider: Provider) -> (&'static dyn Codec, Target) {
     (codec(provider).unwrap(), target)
 }
 
-/// The payloads of `provider` with one of `endings`, in the order of their names.
+/// Returns the recorded payloads of `provider` with one of the extensions, sorted by name.
 fn fixtures(provider: Provider, endings: &[&str]) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/core/fixtures/wire").join(provider.as_str());
     let mut found: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -43,10 +43,10 @@ fn count(usage: &Value, pointer: &str) -> u64 {
     usage.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// Where `payload` holds its counts; `None` where it has none.
+/// Returns the counts in `payload`.
 fn counts(provider: Provider, payload: &Value) -> Option<&Value> {
     let found = match provider {
-        // Beside everything else, and left out where they are zero.
+        // At the top level, omitted if zero.
         Provider::Ollama => Some(payload).filter(|payload| payload["done"] == true),
         Provider::Gemini => payload.get("usageMetadata"),
         Provider::OpenAi => payload.get("usage"),
@@ -56,7 +56,7 @@ fn counts(provider: Provider, payload: &Value) -> Option<&Value> {
     found.filter(|found| found.is_object())
 }
 
-/// What the provider documents as the total of its counts.
+/// Returns the total of the counts as the provider documents it.
 fn total(provider: Provider, usage: &Value) -> u64 {
     let sum = |names: &[&str]| names.iter().map(|name| count(usage, name)).sum();
     match provider {
@@ -67,7 +67,7 @@ fn total(provider: Provider, usage: &Value) -> u64 {
     }
 }
 
-/// The tokens of the prompt that came from the provider's cache, of the model's thoughts, and of what its tools read.
+/// Returns the cached tokens of the prompt, the reasoning tokens, and the tokens that tools read.
 fn parts(provider: Provider, usage: &Value) -> [u64; 3] {
     let [cached, thoughts, tool] = match provider {
         Provider::Ollama => ["", "", ""],
@@ -78,7 +78,7 @@ fn parts(provider: Provider, usage: &Value) -> [u64; 3] {
     [cached, thoughts, tool].map(|name| if name.is_empty() { 0 } else { count(usage, name) })
 }
 
-/// The tokens of the prompt, however they were come by; what tools read stands beside them.
+/// Returns the tokens of the prompt, including cached ones but not those that tools read.
 fn prompt(provider: Provider, usage: &Value) -> u64 {
     match provider {
         Provider::Ollama => count(usage, "/prompt_eval_count"),
@@ -88,7 +88,7 @@ fn prompt(provider: Provider, usage: &Value) -> u64 {
     }
 }
 
-/// The buckets that `usage` must come to.
+/// Returns the expected usage.
 fn expected(provider: Provider, usage: &Value) -> Usage {
     let [cached_input, reasoning, tool] = parts(provider, usage);
     let prompt = prompt(provider, usage);
@@ -96,8 +96,8 @@ fn expected(provider: Provider, usage: &Value) -> Usage {
     Usage { input: prompt - cached_input, cached_input, output, reasoning, tool }
 }
 
-/// What the books say about a whole reply, taken or not.
-fn decoded(provider: Provider, body: Vec<u8>) -> Usage {
+/// Decodes a reply and returns its usage, also if it is an error.
+fn decode(provider: Provider, body: Vec<u8>) -> Usage {
     let (codec, target) = wire(provider);
     match codec.decode(&target, &Request::new("?"), &Bytes::from(body)) {
         Ok(reply) => reply.usage,
@@ -105,7 +105,7 @@ fn decoded(provider: Provider, body: Vec<u8>) -> Usage {
     }
 }
 
-/// The events of a recorded stream.
+/// Returns the events of a recorded stream.
 fn events(framing: Framing, body: &[u8]) -> Vec<Bytes> {
     let mut framer = Framer::new(framing);
     framer.push(body);
@@ -118,16 +118,16 @@ fn events(framing: Framing, body: &[u8]) -> Vec<Bytes> {
 }
 
 #[test]
-fn whole_replies_come_to_the_providers_own_total() {
+fn the_usage_of_a_reply_adds_up_to_the_providers_total() {
     for provider in PROVIDERS {
         let mut seen = 0;
         for path in fixtures(provider, &["json"]) {
             let body = fs::read(&path).unwrap();
             let payload: Value = serde_json::from_slice(&body).unwrap();
             let Some(usage) = counts(provider, &payload) else { continue };
-            let told = decoded(provider, body);
-            assert_eq!(told, expected(provider, usage), "{}", path.display());
-            assert_eq!(told.total(), total(provider, usage), "{}", path.display());
+            let decoded = decode(provider, body);
+            assert_eq!(decoded, expected(provider, usage), "{}", path.display());
+            assert_eq!(decoded.total(), total(provider, usage), "{}", path.display());
             seen += 1;
         }
         assert!(seen >= 3, "{provider}: {seen}");
@@ -135,7 +135,7 @@ fn whole_replies_come_to_the_providers_own_total() {
 }
 
 #[test]
-fn streams_come_to_their_last_count_wherever_they_end() {
+fn the_usage_of_a_stream_is_its_last_count() {
     for provider in PROVIDERS {
         let (codec, target) = wire(provider);
         let streams = fixtures(provider, &["sse", "ndjson"]);
@@ -148,7 +148,7 @@ fn streams_come_to_their_last_count_wherever_they_end() {
                 let payload: Value = serde_json::from_slice(&data).unwrap_or_default();
                 if let Some(usage) = counts(provider, &payload) {
                     last = match expected(provider, usage) {
-                        // Anthropic leaves out at the end what it has counted at the beginning.
+                        // Anthropic omits the counts of the prompt in the last event.
                         Usage { input: 0, cached_input: 0, output, reasoning, .. } => {
                             Usage { output, reasoning, ..last }
                         }
@@ -162,12 +162,12 @@ fn streams_come_to_their_last_count_wherever_they_end() {
             assert!(last.total() > 0, "{}", path.display());
             repeated |= last.total() < sum;
         }
-        assert_eq!(repeated, provider != Provider::Ollama, "{provider}: Ollama alone counts once");
+        assert_eq!(repeated, provider != Provider::Ollama, "{provider}: only Ollama counts once");
     }
 }
 
 #[test]
-fn what_is_billed_apart_is_counted_apart_somewhere() {
+fn the_fixtures_contain_every_kind_of_count() {
     let cached: &[Provider] = &[Provider::Gemini, Provider::OpenAi, Provider::Anthropic];
     for (what, index, providers) in [("cached", 0, cached), ("thoughts", 1, cached), ("pages", 2, &[Provider::Gemini])]
     {
@@ -182,14 +182,14 @@ fn what_is_billed_apart_is_counted_apart_somewhere() {
 }
 
 #[test]
-fn tokens_written_to_anthropics_cache_are_input() {
+fn tokens_written_to_the_cache_of_anthropic_are_input() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/core/fixtures/wire/anthropic/cache_written.json");
-    let told = decoded(Provider::Anthropic, fs::read(path).unwrap());
-    assert_eq!(told, Usage { input: 21 + 512 + 1024, cached_input: 2048, output: 9, ..Usage::default() });
+    let decoded = decode(Provider::Anthropic, fs::read(path).unwrap());
+    assert_eq!(decoded, Usage { input: 21 + 512 + 1024, cached_input: 2048, output: 9, ..Usage::default() });
 }
 
 #[test]
-fn thoughts_that_a_server_counts_beside_its_completion_are_not_taken_out_of_it() {
+fn reasoning_tokens_outside_the_completion_are_not_subtracted_from_it() {
     let body = |completion: u64, total: u64, thoughts: Option<u64>| {
         let details = thoughts.map(|thoughts| serde_json::json!({"reasoning_tokens": thoughts}));
         let usage = serde_json::json!({"prompt_tokens": 10, "completion_tokens": completion, "total_tokens": total,
@@ -202,15 +202,15 @@ fn thoughts_that_a_server_counts_beside_its_completion_are_not_taken_out_of_it()
         (7, 17, Some(5), 2, 5),
         // xAI.
         (7, 22, Some(5), 7, 5),
-        // Gemini's endpoint names the thoughts in the total alone.
+        // Gemini's endpoint counts reasoning only in the total.
         (7, 22, None, 7, 5),
-        // A server that has no total, and one whose total makes no sense.
+        // Servers without a total, and with an inconsistent total.
         (7, 0, Some(5), 2, 5),
         (7, 3, Some(5), 2, 5),
         (7, 0, Some(9), 0, 7),
     ] {
-        let told = decoded(Provider::OpenAi, body(completion, total, thoughts));
+        let decoded = decode(Provider::OpenAi, body(completion, total, thoughts));
         let expected = Usage { input: 10, output, reasoning, ..Usage::default() };
-        assert_eq!(told, expected, "{completion} of {total}, {thoughts:?}");
+        assert_eq!(decoded, expected, "{completion} of {total}, {thoughts:?}");
     }
 }

@@ -1,4 +1,4 @@
-"""Files, images and web addresses: how each protocol carries them, who is skipped, and what is refused at once."""
+"""Attachments: how each provider receives them, which providers are skipped, and which input is rejected at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"
 
 
 class Note(BaseModel):
-    """What is asked for."""
+    """The requested object."""
 
     text: str
 
@@ -42,7 +42,7 @@ def b64(data: bytes) -> str:
 
 
 def images_on_the_wire(provider: str, body: Any) -> list[str]:
-    """Each image as a data URL, or as bare base64 where the protocol knows no types."""
+    """Return each image as a data URL, or as bare base64 for Ollama, whose protocol has no media types."""
     if provider == "ollama":
         return list(body["messages"][-1].get("images", []))
     if provider == "gemini":
@@ -53,30 +53,30 @@ def images_on_the_wire(provider: str, body: Any) -> list[str]:
 
 
 def calls(simulator: Simulator) -> list[RecordedRequest]:
-    """Without what Ollama is asked about its models first."""
+    """Return the requests except those for the facts of a model."""
     return [request for request in simulator.requests if request.path != "/api/show"]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("mime", IMAGES)
-@pytest.mark.parametrize("way", ["bytes", "str", "Path"])
+@pytest.mark.parametrize("source", ["bytes", "str", "Path"])
 @pytest.mark.parametrize("argument", ["files", "images"])
-def test_images_are_told_by_their_content_and_sent_as_the_protocol_wants(
+def test_images_are_detected_by_content_and_encoded_for_the_provider(
     provider: str,
     mime: str,
-    way: str,
+    source: str,
     argument: str,
     tmp_path: Path,
     madspark_router: Callable[..., LLMRouter],
     madspark_simulator: Simulator,
 ) -> None:
     data = IMAGES[mime]
-    # The name says nothing true about the content.
+    # The extension does not match the content.
     path = tmp_path / "picture.txt"
     path.write_bytes(data)
-    given: Any = {"bytes": data, "str": str(path), "Path": path}[way]
+    image: Any = {"bytes": data, "str": str(path), "Path": path}[source]
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
-    arguments: dict[str, Any] = {argument: [given]}
+    arguments: dict[str, Any] = {argument: [image]}
     _, response = router.generate_structured("What is it?", Note, **arguments)
     assert response.provider == provider
     (request,) = calls(madspark_simulator)
@@ -87,7 +87,7 @@ def test_images_are_told_by_their_content_and_sent_as_the_protocol_wants(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("name", ["notes.txt", "notes.md"])
-def test_texts_stand_before_the_prompt_with_their_names(
+def test_texts_precede_the_prompt_with_their_names(
     provider: str,
     name: str,
     tmp_path: Path,
@@ -107,15 +107,13 @@ def test_texts_stand_before_the_prompt_with_their_names(
     assert "inlineData" not in request.body.decode()
 
 
-def test_several_images_keep_their_order(
-    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
+def test_images_keep_their_order(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     madspark_router(primary_provider="ollama").generate_structured("?", Note, files=[PNG, GIF], images=[JPEG])
     (request,) = calls(madspark_simulator)
     assert images_on_the_wire("ollama", request.json) == [b64(PNG), b64(GIF), b64(JPEG)]
 
 
-def test_a_pdf_goes_to_gemini_and_ollama_is_skipped_with_the_reason(
+def test_a_pdf_is_sent_to_gemini_and_ollama_is_skipped_with_the_reason(
     tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     path = tmp_path / "paper.pdf"
@@ -134,7 +132,7 @@ def test_a_pdf_goes_to_gemini_and_ollama_is_skipped_with_the_reason(
     assert (router.get_metrics()["ollama_calls"], router.get_metrics()["gemini_calls"]) == (0, 1)
 
 
-def test_urls_are_read_by_gemini_and_nobody_fetches_them(
+def test_gemini_reads_urls_and_the_router_does_not_fetch_them(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     pages = [f"{madspark_simulator.ollama_url}/a?b=1", "https://example.org/c"]
@@ -155,13 +153,13 @@ def test_urls_are_read_by_gemini_and_nobody_fetches_them(
     ("arguments", "words"),
     [({"files": [PDF]}, "does not take PDF files")],
 )
-def test_with_ollama_alone_the_error_says_what_it_does_not_take(
+def test_without_a_fallback_the_error_names_the_unsupported_attachment(
     arguments: dict[str, Any], words: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    for how in ({"primary_provider": "ollama", "fallback_enabled": False}, {}):
-        router = madspark_router(**how)
+    for options in ({"primary_provider": "ollama", "fallback_enabled": False}, {}):
+        router = madspark_router(**options)
         with pytest.raises(AllProvidersFailedError, match=words) as caught:
-            router.generate_structured("?", Note, force_provider=None if how else "ollama", **arguments)
+            router.generate_structured("?", Note, force_provider=None if options else "ollama", **arguments)
         assert [attempt.error for attempt in caught.value.attempts] == ["unsupported"]
         assert router.get_metrics()["failed_requests"] == 1
     assert madspark_simulator.requests == []
@@ -175,7 +173,7 @@ def docx() -> bytes:
     return buffer.getvalue()
 
 
-REFUSED: dict[str, tuple[str, bytes | int, type[Exception], str]] = {
+REJECTED: dict[str, tuple[str, bytes | int, type[Exception], str]] = {
     "empty": ("a.txt", b"", ValueError, "empty"),
     "blank": ("a.txt", b" \n ", ValueError, "empty"),
     "binary": ("a.txt", b"\x00\x01\x02\xff", ValueError, "unsupported type"),
@@ -190,14 +188,14 @@ REFUSED: dict[str, tuple[str, bytes | int, type[Exception], str]] = {
 HEADS = {"a.png": PNG, "a.pdf": PDF, "a.txt": b"a" * 9000}
 
 
-@pytest.mark.parametrize("name", REFUSED)
-async def test_what_cannot_be_sent_is_refused_before_anything_is_sent(
+@pytest.mark.parametrize("name", REJECTED)
+async def test_unsupported_files_are_rejected_before_a_request(
     name: str, tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    file, content, expected, words = REFUSED[name]
+    file, content, expected, words = REJECTED[name]
     path = tmp_path / file
     if isinstance(content, int):
-        # A hole: nothing above a limit is read, so nothing has to be there.
+        # A sparse file: content above the limit is not read.
         with path.open("wb") as sparse:
             sparse.write(HEADS.get(file, b""))
             sparse.truncate(content)
@@ -213,7 +211,7 @@ async def test_what_cannot_be_sent_is_refused_before_anything_is_sent(
     assert router.get_metrics()["total_requests"] == 0
 
 
-async def test_missing_files_directories_and_non_images(
+async def test_missing_files_directories_and_other_wrong_arguments_are_rejected(
     tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router()
@@ -224,7 +222,7 @@ async def test_missing_files_directories_and_non_images(
     with pytest.raises(ValueError, match="is not a regular file"):
         router.generate_structured("?", Note, files=[tmp_path])
     for wrong in (PDF, b"text", docx()):
-        with pytest.raises(ValueError, match="no image"):
+        with pytest.raises(ValueError, match="is not a supported image"):
             router.generate_structured("?", Note, images=[wrong])
     for address in ("example.org", "ftp://example.org/x", "file:///etc/passwd", "", "https://"):
         with pytest.raises(ValueError, match="web address"):
@@ -236,7 +234,7 @@ async def test_missing_files_directories_and_non_images(
 
 
 @pytest.mark.parametrize("argument", ["files", "images", "urls"])
-def test_one_string_is_not_taken_for_a_list_of_letters(
+def test_a_string_is_not_a_list_of_attachments(
     argument: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     arguments: dict[str, Any] = {argument: "https://example.org/picture.png"}
@@ -245,7 +243,7 @@ def test_one_string_is_not_taken_for_a_list_of_letters(
     assert madspark_simulator.requests == []
 
 
-def test_empty_lists_are_no_attachments(
+def test_empty_lists_add_no_attachments(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider="gemini").generate_structured("?", Note, files=[], images=(), urls=[])

@@ -1,4 +1,4 @@
-"""Streams that go well: text, order, books and the two doors."""
+"""Successful streams: text, order, usage, and the synchronous and asynchronous methods."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ HOSTED = ["ollama", "gemini", "openai", "anthropic"]
 
 
 @pytest.mark.parametrize("provider", [*HOSTED, "mock"])
-async def test_the_pieces_joined_are_the_answer(provider: str, madspark_router: MakeRouter) -> None:
+async def test_the_concatenated_pieces_are_the_answer(provider: str, madspark_router: MakeRouter) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
-    expected, whole = await router.agenerate(QUESTION, "Be brief.")
+    expected, plain = await router.agenerate(QUESTION, "Be brief.")
     async with asyncio.timeout(10):
         stream = router.astream(QUESTION, "Be brief.")
         pieces = [piece async for piece in stream]
@@ -44,21 +44,21 @@ async def test_the_pieces_joined_are_the_answer(provider: str, madspark_router: 
     assert "".join(pieces) == stream.text == stream.response.text == "".join(sync_stream) == expected
     for response in (stream.response, sync_stream.response):
         assert (response.provider, response.model, response.tokens_used, response.cost) == (
-            whole.provider,
-            whole.model,
-            whole.tokens_used,
-            whole.cost,
+            plain.provider,
+            plain.model,
+            plain.tokens_used,
+            plain.cost,
         )
-        assert [(attempt.ok, attempt.usage) for attempt in response.attempts] == [(True, whole.attempts[0].usage)]
+        assert [(attempt.ok, attempt.usage) for attempt in response.attempts] == [(True, plain.attempts[0].usage)]
     metrics = router.get_metrics()
     assert metrics["total_requests"] == 3
-    assert metrics["total_tokens"] == 3 * whole.tokens_used
+    assert metrics["total_tokens"] == 3 * plain.tokens_used
     assert metrics["failed_requests"] == metrics["fallback_triggers"] == 0
     assert metrics["avg_latency_ms"] > 0
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-async def test_text_comes_before_the_answer_is_complete(
+async def test_text_arrives_before_the_answer_is_complete(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     madspark_simulator.set_tokens_per_second(300)
@@ -73,26 +73,28 @@ async def test_text_comes_before_the_answer_is_complete(
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-async def test_what_is_asked_is_what_a_whole_call_asks(
+async def test_a_streamed_request_equals_a_plain_one_except_for_the_stream_option(
     provider: ProviderName, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     router = madspark_router(primary_provider="mock")
     await router.agenerate(QUESTION, "Be brief.", 0.3, 50, provider)
     async for _ in router.astream(QUESTION, "Be brief.", 0.3, 50, provider):
         pass
-    whole, streamed = madspark_simulator.requests
+    plain, streamed = madspark_simulator.requests
     assert streamed.provider == provider
-    wishes: dict[str, dict[str, Any]] = {
+    stream_options: dict[str, dict[str, Any]] = {
         "ollama": {"stream": True},
         "gemini": {},
         "openai": {"stream": True, "stream_options": {"include_usage": True}},
         "anthropic": {"stream": True},
     }
-    assert streamed.json == {**whole.json, **wishes[provider]}
+    assert streamed.json == {**plain.json, **stream_options[provider]}
     assert ("streamGenerateContent?alt=sse" in streamed.path) == (provider == "gemini")
 
 
-async def test_text_of_every_language_arrives_whole(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+async def test_text_of_every_script_arrives_unchanged(
+    madspark_simulator: Simulator, madspark_router: MakeRouter
+) -> None:
     text = "Flüsse — 川は曲がる 🦀\n\ndata: not an event\r\n \u2028 end"
     for provider in HOSTED:
         madspark_simulator.on(provider, text=text, tokens_per_second=2000)
@@ -100,7 +102,7 @@ async def test_text_of_every_language_arrives_whole(madspark_simulator: Simulato
         assert "".join([piece async for piece in stream]) == text
 
 
-async def test_pieces_cut_within_a_letter_arrive_whole(
+async def test_characters_split_across_chunks_arrive_whole(
     madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     body = b'{"message":{"content":"\xe5\xb7\x9d"},"done":false}\n{"done":true,"done_reason":"stop"}\n'
@@ -109,7 +111,7 @@ async def test_pieces_cut_within_a_letter_arrive_whole(
     assert [piece async for piece in stream] == ["川"]
 
 
-async def test_the_response_comes_with_the_end(madspark_router: MakeRouter) -> None:
+async def test_the_response_is_available_at_the_end(madspark_router: MakeRouter) -> None:
     stream = madspark_router(primary_provider="ollama").astream(QUESTION)
     with pytest.raises(RuntimeError, match="not ended yet"):
         _ = stream.response
@@ -146,7 +148,9 @@ def test_a_failing_status_falls_back(madspark_simulator: Simulator, madspark_rou
     assert (failed.error, failed.status, answered.provider) == ("rate_limited", 429, "ollama")
 
 
-async def test_no_answer_from_anyone(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+async def test_an_error_of_every_provider_is_raised_by_the_first_item(
+    madspark_simulator: Simulator, madspark_router: MakeRouter
+) -> None:
     madspark_simulator.on(fault="disconnect")
     with pytest.raises(AllProvidersUnavailableError) as caught:
         await anext(madspark_router(primary_provider="gemini", max_attempts=2).astream(QUESTION))
@@ -173,7 +177,7 @@ async def test_no_answer_from_anyone(madspark_simulator: Simulator, madspark_rou
         {"total_timeout": float("nan")},
     ],
 )
-def test_wrong_arguments_are_told_at_once(
+def test_invalid_arguments_raise_before_a_request(
     wrong: dict[str, Any], madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     router = madspark_router()
@@ -184,7 +188,7 @@ def test_wrong_arguments_are_told_at_once(
     assert router.get_metrics()["total_requests"] == 0
 
 
-def test_nothing_is_sent_before_the_first_pull(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+def test_no_request_is_sent_before_the_first_item(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
     stream = madspark_router(primary_provider="ollama").stream(QUESTION)
     del stream
     gc.collect()
@@ -200,7 +204,7 @@ def test_errors_with_a_partial_text_can_be_pickled(madspark_simulator: Simulator
     assert copied.partial == caught.value.partial == stream.text != ""
 
 
-def test_a_restart_is_a_plain_record() -> None:
+def test_restarted_is_an_immutable_record() -> None:
     event = Restarted("openai", "m", "timeout", "too late")
     assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301  # our own bytes
     assert event.to_dict() == {"provider": "openai", "model": "m", "error": "timeout", "reason": "too late"}

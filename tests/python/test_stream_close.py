@@ -1,4 +1,4 @@
-"""Streams that are left early, shared, or read slowly."""
+"""Streams that are closed early, shared between readers, or read slowly."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ END = '{"message":{"content":""},"done":true,"done_reason":"stop"}\n'
 
 @pytest.fixture
 def router(madspark_simulator: Simulator, madspark_router: MakeRouter) -> LLMRouter:
-    """Its stream says one word and then stands still."""
+    """Return a router whose stream delivers one word and then stalls."""
     madspark_simulator.on("ollama", pieces=[PIECE], fault="stall_mid_body")
     return madspark_router(primary_provider="ollama", fallback_enabled=False)
 
 
-async def hung_up(simulator: Simulator) -> bool:
+async def client_closed(simulator: Simulator) -> bool:
     return await simulator.await_hang_ups(1, timeout=10)
 
 
-async def test_cancelling_a_pull_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_cancelling_a_read_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
     stream = router.astream(QUESTION)
     assert await anext(stream) == "water "
     waiting = asyncio.ensure_future(anext(stream))
@@ -43,7 +43,7 @@ async def test_cancelling_a_pull_closes_the_socket(router: LLMRouter, madspark_s
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await hung_up(madspark_simulator)
+    assert await client_closed(madspark_simulator)
     assert [piece async for piece in stream] == []
     assert stream.text == "water "
     assert router.get_metrics()["failed_requests"] == 0
@@ -59,30 +59,30 @@ async def test_cancelling_before_the_first_text_closes_the_socket(
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await hung_up(madspark_simulator)
+    assert await client_closed(madspark_simulator)
 
 
 async def test_breaking_out_of_the_loop_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
     async for _ in router.astream(QUESTION):
         break
-    assert await hung_up(madspark_simulator)
+    assert await client_closed(madspark_simulator)
 
 
 async def test_leaving_the_block_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
     async with router.astream(QUESTION) as stream:
         await anext(stream)
         assert madspark_simulator.in_flight == 1
-    assert await hung_up(madspark_simulator)
+    assert await client_closed(madspark_simulator)
 
 
 async def test_dropping_the_object_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
     stream = router.astream(QUESTION)
     await anext(stream)
     del stream
-    assert await hung_up(madspark_simulator)
+    assert await client_closed(madspark_simulator)
 
 
-async def test_closing_from_another_task_ends_the_pull(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_closing_from_another_task_ends_the_read(router: LLMRouter, madspark_simulator: Simulator) -> None:
     stream = router.astream(QUESTION)
     await anext(stream)
 
@@ -94,10 +94,10 @@ async def test_closing_from_another_task_ends_the_pull(router: LLMRouter, madspa
     async with asyncio.timeout(10):
         await stream.aclose()
         assert await reader == []
-    assert await hung_up(madspark_simulator)
+    assert await client_closed(madspark_simulator)
 
 
-async def test_a_second_reader_is_turned_away_and_harms_nobody(
+async def test_a_second_reader_is_rejected_without_effect_on_the_first(
     router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
     stream = router.astream(QUESTION)
@@ -113,7 +113,7 @@ async def test_a_second_reader_is_turned_away_and_harms_nobody(
         await reader
 
 
-def test_sync_streams_close_as_well(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_sync_streams_close_their_sockets(router: LLMRouter, madspark_simulator: Simulator) -> None:
     for _ in router.stream(QUESTION):
         break
     assert madspark_simulator.wait_for_hang_ups(1, 10)
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_a_sync_stream(madspark_simulator: Simulator, madspark_route
     stream = madspark_router(primary_provider="ollama").stream(QUESTION)
 
     def interrupt() -> None:
-        # The request is on its way only while the main thread waits for text.
+        # The request is sent only while the main thread waits for text.
         madspark_simulator.wait_for_requests(1, 10)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_a_sync_stream(madspark_simulator: Simulator, madspark_route
     assert list(stream) == []
 
 
-async def test_two_hundred_streams_at_once(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+async def test_two_hundred_streams_run_concurrently(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
     madspark_simulator.on("ollama", pieces=[PIECE] * 20 + [END], latency=3.0, tokens_per_second=100)
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
 
@@ -163,17 +163,17 @@ async def test_two_hundred_streams_at_once(madspark_simulator: Simulator, madspa
     assert router.get_metrics()["ollama_calls"] == 200
 
 
-async def test_a_slow_consumer_holds_the_provider_back_and_loses_nothing(
+async def test_a_slow_consumer_applies_back_pressure_and_loses_no_text(
     madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
-    # More than every buffer between the two ends: the server cannot finish before it is read.
+    # More than all buffers on the way: the server cannot finish before the client reads.
     line = '{{"message":{{"content":"{:06d} {}"}},"done":false}}\n'
     pieces = [line.format(number, "x" * 65_536) for number in range(400)]
     madspark_simulator.on("ollama", pieces=[*pieces, END])
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     async with asyncio.timeout(90), router.astream(QUESTION, idle_timeout=1.5, total_timeout=60) as stream:
         await anext(stream)
-        # Longer than the limit of idle time, which counts only while the consumer waits.
+        # Longer than the idle timeout, which counts only while the consumer waits.
         await asyncio.sleep(2.0)
         assert madspark_simulator.requests[0].finished is None
         largest = 0
@@ -182,11 +182,13 @@ async def test_a_slow_consumer_holds_the_provider_back_and_loses_nothing(
     numbers = [word for word in stream.text.replace("x", " ").split() if word.isdigit()]
     assert numbers == [f"{number:06d}" for number in range(400)]
     assert len(stream.text) == 400 * (65_536 + 7)
-    # One piece is bounded however much has arrived.
+    # The size of a piece is bounded.
     assert largest < 4 * 65_536
 
 
-async def test_streams_of_two_loops_do_not_meet(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+async def test_one_router_streams_in_two_event_loops(
+    madspark_simulator: Simulator, madspark_router: MakeRouter
+) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     texts: list[str] = []
 

@@ -1,6 +1,6 @@
-"""What goes wrong with streams: each fault before and after the first text, with its one outcome.
+"""Faults of a stream before and after its first text, each with one expected outcome.
 
-OpenAI's stream is the faulty one; Ollama comes next in the plan and is well.
+The stream of OpenAI fails; Ollama is the next target and healthy.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 QUESTION = "Why do rivers bend?"
 COMPLETE = "complete"
-"""The outcome of what is no failure at all."""
+"""The outcome of a fault that does not fail the stream."""
 
 MEGABYTE = 1024 * 1024
 
@@ -60,7 +60,7 @@ BEGINNING = "Once upon"
 
 @dataclass
 class Fault:
-    """Pieces after the beginning, how the body ends, and what comes of it before and after the first text."""
+    """The events after the beginning, how the body ends, and the outcome before and after the first text."""
 
     pieces: list[str]
     before: str
@@ -80,7 +80,7 @@ FAULTS = {
         {"fault": "stall_mid_body"},
         {"first_token_timeout": 0.5, "idle_timeout": 0.5},
     ),
-    "comments without end": Fault(
+    "endless comments": Fault(
         [": keep-alive\n\n"] * 500,
         "first_token_timeout",
         "idle_timeout",
@@ -88,22 +88,22 @@ FAULTS = {
         {"tokens_per_second": 100},
         {"first_token_timeout": 0.5, "idle_timeout": 0.5},
     ),
-    "events without end": Fault(
+    "endless events": Fault(
         [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 0.5}
     ),
-    "no terminal marker": Fault([ROLE], "empty_reply", "truncated", SchemaValidationError),
+    "no terminal event": Fault([ROLE], "empty_reply", "truncated", SchemaValidationError),
     "error after status 200": Fault(
         [chunk(error={"code": 503, "message": "busy"})], "overloaded", "overloaded", ProviderUnavailableError
     ),
-    "garbled event": Fault(['data: {"choices":[{"del\n\n', delta(" a time"), *END], COMPLETE, COMPLETE),
+    "invalid event": Fault(['data: {"choices":[{"del\n\n', delta(" a time"), *END], COMPLETE, COMPLETE),
     "event over 8 MiB": Fault(
         [f"data: {'x' * MEGABYTE}", *["x" * MEGABYTE] * 8, "\n\n"],
         "malformed_reply",
         "malformed_reply",
         SchemaValidationError,
     ),
-    "nothing but white space": Fault([delta(" \n"), *END], "empty_reply", COMPLETE),
-    "limit of tokens": Fault([finish("length"), DONE], "truncated", "truncated", SchemaValidationError),
+    "only white space": Fault([delta(" \n"), *END], "empty_reply", COMPLETE),
+    "token limit": Fault([finish("length"), DONE], "truncated", "truncated", SchemaValidationError),
     "usage on every event": Fault(
         [delta(word, usage=usage(number)) for number, word in enumerate(["", " a", " time"])] + END,
         COMPLETE,
@@ -115,7 +115,7 @@ FAULTS = {
 assert len(FAULTS) == 12
 
 STOPS = {"blocked"}
-"""Answers that no other provider is asked to change."""
+"""Outcomes that end the call without a fallback."""
 
 
 @dataclass
@@ -130,20 +130,20 @@ class Outcome:
 def play(
     madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
 ) -> Callable[[Fault, bool, Mode], tuple[Outcome, LLMRouter]]:
-    """Stream through a fault, before or after the first text."""
+    """Return a function that streams through a fault, before or after the first text."""
 
     async def read(router: LLMRouter, fault: Fault, mode: Mode) -> Outcome:
         events: list[str | Restarted] = []
         async with asyncio.timeout(10), router.astream(QUESTION, on_stream_error=mode, **fault.limits) as stream:
             try:
                 async for event in stream:
-                    events.append(event)  # noqa: PERF401  (they are wanted where it fails, too)
+                    events.append(event)  # noqa: PERF401  (needed after a failure too)
             except LLMProviderError as error:
                 return Outcome(events, stream.text, error=error)
             return Outcome(events, stream.text, stream.response)
 
-    def play(fault: Fault, begun: bool, mode: Mode) -> tuple[Outcome, LLMRouter]:
-        pieces = [ROLE, *([delta(BEGINNING)] if begun else []), *fault.pieces]
+    def play(fault: Fault, after_text: bool, mode: Mode) -> tuple[Outcome, LLMRouter]:
+        pieces = [ROLE, *([delta(BEGINNING)] if after_text else []), *fault.pieces]
         madspark_simulator.on("openai", pieces=pieces, **fault.rule)
         router = madspark_router(primary_provider="openai")
         return asyncio.run(read(router, fault, mode)), router
@@ -151,13 +151,13 @@ def play(
     return play
 
 
-def asked(simulator: Simulator) -> list[str | None]:
+def requested(simulator: Simulator) -> list[str | None]:
     return [request.provider for request in simulator.requests]
 
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("mode", ["fail", "restart"])
-def test_before_the_first_text(name: str, mode: str, play: Any, madspark_simulator: Simulator) -> None:
+def test_faults_before_the_first_text(name: str, mode: str, play: Any, madspark_simulator: Simulator) -> None:
     fault = FAULTS[name]
     outcome, router = play(fault, False, mode)
     if fault.before == COMPLETE:
@@ -166,22 +166,22 @@ def test_before_the_first_text(name: str, mode: str, play: Any, madspark_simulat
     elif fault.before in STOPS:
         assert isinstance(outcome.error, fault.raises)
         assert outcome.error.partial is None
-        assert asked(madspark_simulator) == ["openai"]
+        assert requested(madspark_simulator) == ["openai"]
     else:
-        # The fallback always fires, and the consumer notices nothing.
+        # The fallback always applies, and the consumer does not notice.
         assert outcome.response.provider == "ollama"
         assert outcome.response.text == outcome.text == "".join(str(event) for event in outcome.events)
         first, second = outcome.response.attempts
         assert (first.provider, first.error, first.status, second.ok) == ("openai", fault.before, 200, True)
-        assert asked(madspark_simulator) == ["openai", "ollama"]
+        assert requested(madspark_simulator) == ["openai", "ollama"]
         assert router.get_metrics()["fallback_triggers"] == 1
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_after_the_first_text(name: str, play: Any, madspark_simulator: Simulator) -> None:
+def test_faults_after_the_first_text(name: str, play: Any, madspark_simulator: Simulator) -> None:
     fault = FAULTS[name]
     outcome, router = play(fault, True, "fail")
-    assert asked(madspark_simulator) == ["openai"]
+    assert requested(madspark_simulator) == ["openai"]
     assert outcome.text.startswith(BEGINNING)
     if fault.after == COMPLETE:
         assert outcome.response.text == outcome.text
@@ -196,13 +196,13 @@ def test_after_the_first_text(name: str, play: Any, madspark_simulator: Simulato
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_after_the_first_text_with_restart(name: str, play: Any, madspark_simulator: Simulator) -> None:
+def test_faults_after_the_first_text_with_restart(name: str, play: Any, madspark_simulator: Simulator) -> None:
     fault = FAULTS[name]
     outcome, router = play(fault, True, "restart")
     restarts = [event for event in outcome.events if isinstance(event, Restarted)]
     if fault.after == COMPLETE or fault.after in STOPS:
         assert restarts == []
-        assert asked(madspark_simulator) == ["openai"]
+        assert requested(madspark_simulator) == ["openai"]
         return
     assert [(event.provider, event.model, event.error) for event in restarts] == [("openai", "simulated", fault.after)]
     assert outcome.events[0] == BEGINNING
@@ -214,13 +214,13 @@ def test_after_the_first_text_with_restart(name: str, play: Any, madspark_simula
     assert router.get_metrics()["fallback_triggers"] == 1
 
 
-def test_a_garbled_event_is_counted(play: Any) -> None:
-    outcome, _ = play(FAULTS["garbled event"], True, "fail")
+def test_invalid_events_are_counted(play: Any) -> None:
+    outcome, _ = play(FAULTS["invalid event"], True, "fail")
     assert outcome.text == BEGINNING + " a time"
     assert [attempt.skipped_events for attempt in outcome.response.attempts] == [1]
 
 
-def test_the_last_usage_counts_alone(play: Any) -> None:
+def test_only_the_last_usage_counts(play: Any) -> None:
     outcome, router = play(FAULTS["usage on every event"], True, "fail")
     assert outcome.response.tokens_used == 12
     assert outcome.response.attempts[0].usage["output"] == 2
@@ -235,7 +235,7 @@ def test_the_usage_of_a_failed_stream_is_kept(play: Any) -> None:
     assert outcome.response.tokens_used == 15 + sum(answered.usage.values()) == router.get_metrics()["total_tokens"]
 
 
-def test_a_limit_the_caller_set_is_no_failure(
+def test_reaching_the_callers_token_limit_is_not_an_error(
     madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
 ) -> None:
     madspark_simulator.on("openai", pieces=[delta(BEGINNING), finish("length"), DONE])
@@ -243,7 +243,7 @@ def test_a_limit_the_caller_set_is_no_failure(
     assert "".join(router.stream(QUESTION, max_tokens=2)) == BEGINNING
 
 
-OF_DIALECTS = {
+PROVIDER_EVENTS = {
     "ollama": (['{"message":{"content":"Once upon"},"done":false}\n'], '{"error":"the runner has crashed"}\n'),
     "gemini": (
         [chunk(candidates=[{"content": {"parts": [{"text": "hm", "thought": True}, {"text": BEGINNING}]}}])],
@@ -253,12 +253,14 @@ OF_DIALECTS = {
 }
 
 
-@pytest.mark.parametrize("provider", OF_DIALECTS)
-@pytest.mark.parametrize(("ending", "error"), [("marker", "truncated"), ("error", "server"), ("cut", "disconnected")])
-def test_every_dialect_tells_a_broken_stream(
+@pytest.mark.parametrize("provider", PROVIDER_EVENTS)
+@pytest.mark.parametrize(
+    ("ending", "error"), [("no terminal event", "truncated"), ("error", "server"), ("cut", "disconnected")]
+)
+def test_every_provider_reports_a_failed_stream(
     provider: str, ending: str, error: str, madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
 ) -> None:
-    pieces, failure = OF_DIALECTS[provider]
+    pieces, failure = PROVIDER_EVENTS[provider]
     madspark_simulator.on(
         provider,
         pieces=[*pieces, failure] if ending == "error" else pieces,
@@ -269,11 +271,11 @@ def test_every_dialect_tells_a_broken_stream(
         list(stream)
     assert [attempt.error for attempt in caught.value.attempts] == [error]
     assert caught.value.partial == stream.text == BEGINNING
-    assert asked(madspark_simulator) == [provider]
+    assert requested(madspark_simulator) == [provider]
 
 
-@pytest.mark.parametrize("provider", OF_DIALECTS)
-def test_every_dialect_skips_a_garbled_event(
+@pytest.mark.parametrize("provider", PROVIDER_EVENTS)
+def test_every_provider_skips_invalid_events(
     provider: str, madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]
 ) -> None:
     madspark_simulator.on(provider, fault="malformed")

@@ -1,4 +1,4 @@
-"""Structured replies as they come: partial objects, the instance at the end, and what follows where there is none."""
+"""Structured streams: partial objects, the validated instance at the end, and failures."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Rivers(RootModel[list[River]]):
 
 @dataclass
 class Bridge:
-    """No model of pydantic's."""
+    """A dataclass."""
 
     name: str
     year: int
@@ -82,7 +82,7 @@ def _sse(event: dict[str, Any]) -> str:
 
 
 def piece(provider: str, text: str) -> str:
-    """Some text, as an event of the provider's stream."""
+    """Return `text` as an event of the provider's stream."""
     match provider:
         case "ollama":
             return json.dumps({"message": {"content": text}, "done": False}) + "\n"
@@ -96,7 +96,7 @@ def piece(provider: str, text: str) -> str:
 
 
 def end(provider: str) -> list[str]:
-    """The events that end the provider's stream."""
+    """Return the events that end the provider's stream."""
     match provider:
         case "ollama":
             return ['{"message":{"content":""},"done":true,"done_reason":"stop"}\n']
@@ -111,14 +111,14 @@ def end(provider: str) -> list[str]:
             ]
 
 
-def script(simulator: Simulator, provider: str, texts: Iterable[str], *, whole: bool = True, **rule: Any) -> None:
-    """Have `provider` say `texts`, one event each; whole, or with the fault that `rule` names."""
+def script(simulator: Simulator, provider: str, texts: Iterable[str], *, complete: bool = True, **rule: Any) -> None:
+    """Let `provider` stream `texts`, one event each, with or without the events that end the stream."""
     pieces = [piece(provider, text) for text in texts]
-    simulator.on(provider, pieces=pieces + (end(provider) if whole else []), **rule)
+    simulator.on(provider, pieces=pieces + (end(provider) if complete else []), **rule)
 
 
 def grows(earlier: Any, later: Any) -> bool:
-    """Whether `later` holds all of `earlier`, in its place."""
+    """Return whether `later` contains all of `earlier`."""
     if isinstance(earlier, dict) and isinstance(later, dict):
         return all(key in later and grows(value, later[key]) for key, value in earlier.items())
     if isinstance(earlier, list) and isinstance(later, list):
@@ -126,7 +126,7 @@ def grows(earlier: Any, later: Any) -> bool:
     return bool(earlier == later)
 
 
-def asked(simulator: Simulator) -> list[str | None]:
+def requested(simulator: Simulator) -> list[str | None]:
     return [request.provider for request in simulator.requests]
 
 
@@ -148,17 +148,17 @@ async def test_partial_objects_grow_into_the_instance(
     for earlier, later in pairwise([*partials, RIVER]):
         assert isinstance(earlier, dict)
         assert grows(earlier, later)
-    assert len({json.dumps(partial) for partial in partials}) == len(partials), "nothing is shown twice"
+    assert len({json.dumps(partial) for partial in partials}) == len(partials), "no snapshot is repeated"
     assert isinstance(stream.response, LLMResponse)
     assert stream.response.provider == provider
     assert [attempt.ok for attempt in stream.response.attempts] == [True]
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-def test_partial_streaming_never_shows_an_unfinished_value(
+def test_partial_objects_contain_no_unfinished_value(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
-    # Every event brings one character: letters cut within an escape, numbers within their digits.
+    # One character per event splits escapes and numbers.
     script(madspark_simulator, provider, REPLY, tokens_per_second=3000)
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
     *partials, river = router.stream_structured(QUESTION, River)
@@ -169,12 +169,11 @@ def test_partial_streaming_never_shows_an_unfinished_value(
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-async def test_partial_streaming_does_not_wait_for_the_end(
+async def test_closed_fields_are_returned_before_the_end(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
-    """Closed fields come while the model stands still; what is open is left out."""
     texts = ["Here it is:\n```json\n", BEGINNING]
-    script(madspark_simulator, provider, texts, whole=False, fault="stall_mid_body")
+    script(madspark_simulator, provider, texts, complete=False, fault="stall_mid_body")
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
     async with asyncio.timeout(10), router.astream_structured(QUESTION, River) as stream:
         assert await anext(stream) == SHOWN == stream.partial
@@ -188,18 +187,18 @@ async def test_partial_streaming_does_not_wait_for_the_end(
 
 
 @pytest.mark.parametrize("provider", [*HOSTED, "mock"])
-async def test_the_doors_and_the_whole_call_agree(provider: str, madspark_router: MakeRouter) -> None:
+async def test_sync_async_and_plain_calls_agree(provider: str, madspark_router: MakeRouter) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
-    expected, whole = await router.agenerate_structured(QUESTION, River)
+    expected, plain = await router.agenerate_structured(QUESTION, River)
     stream = router.astream_structured(QUESTION, River)
     items = [item async for item in stream]
     sync_stream = router.stream_structured(QUESTION, River)
     assert items[-1] == stream.value == [*sync_stream][-1] == sync_stream.value == expected
     for response in (stream.response, sync_stream.response):
-        assert (response.text, response.model, response.tokens_used) == (whole.text, whole.model, whole.tokens_used)
+        assert (response.text, response.model, response.tokens_used) == (plain.text, plain.model, plain.tokens_used)
     metrics = router.get_metrics()
     assert metrics["total_requests"] == 3
-    assert metrics["total_tokens"] == 3 * whole.tokens_used
+    assert metrics["total_tokens"] == 3 * plain.tokens_used
     assert metrics["failed_requests"] == metrics["fallback_triggers"] == 0
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
@@ -207,7 +206,7 @@ async def test_the_doors_and_the_whole_call_agree(provider: str, madspark_router
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-async def test_what_is_asked_is_what_a_whole_call_asks(
+async def test_a_streamed_request_equals_a_plain_one_except_for_the_stream_option(
     provider: ProviderName, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     router: Any = madspark_router(primary_provider="mock")  # type checkers accept the options by keyword only
@@ -219,21 +218,21 @@ async def test_what_is_asked_is_what_a_whole_call_asks(
         QUESTION, River, "Be brief.", 0.3, None, None, [image], provider, token_budget=500
     )
     assert [type(item) async for item in stream][-1] is River
-    # Ollama is asked besides whether the model sees images.
-    whole, streamed = (request for request in madspark_simulator.requests if QUESTION in request.body.decode())
-    wishes: dict[str, dict[str, Any]] = {
+    # A request to Ollama for the facts of the model precedes it.
+    plain, streamed = (request for request in madspark_simulator.requests if QUESTION in request.body.decode())
+    stream_options: dict[str, dict[str, Any]] = {
         "ollama": {"stream": True},
         "gemini": {},
         "openai": {"stream": True, "stream_options": {"include_usage": True}},
         "anthropic": {"stream": True},
     }
     assert streamed.provider == provider
-    assert streamed.json == {**whole.json, **wishes[provider]}
+    assert streamed.json == {**plain.json, **stream_options[provider]}
     assert streamed.schema is not None
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-def test_a_list_at_the_root_comes_unwrapped(
+def test_a_list_at_the_root_is_unwrapped(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     wraps = provider in {"openai", "anthropic"}
@@ -249,7 +248,7 @@ def test_a_list_at_the_root_comes_unwrapped(
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-def test_every_kind_of_schema_streams(
+def test_every_kind_of_schema_can_be_streamed(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
@@ -275,7 +274,9 @@ def test_every_kind_of_schema_streams(
         madspark_simulator.clear_rules()
 
 
-def test_a_null_for_an_absent_field_is_no_field(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+def test_null_for_an_optional_field_is_removed_if_the_provider_requires_it(
+    madspark_simulator: Simulator, madspark_router: MakeRouter
+) -> None:
     reply = json.dumps({**RIVER, "dry": None})
     script(madspark_simulator, "openai", [reply])
     *partials, river = madspark_router(primary_provider="openai", fallback_enabled=False).stream_structured(
@@ -284,7 +285,7 @@ def test_a_null_for_an_absent_field_is_no_field(madspark_simulator: Simulator, m
     assert isinstance(river, River)
     assert river.dry is False
     assert all("dry" not in partial for partial in partials if isinstance(partial, dict))
-    # Where the provider was not told so, it is what the model says, and does not fit.
+    # Gemini may omit the field, so its null is invalid.
     script(madspark_simulator, "gemini", [reply])
     stream = madspark_router(primary_provider="gemini", fallback_enabled=False).stream_structured(QUESTION, River)
     with pytest.raises(SchemaValidationError):
@@ -293,10 +294,10 @@ def test_a_null_for_an_absent_field_is_no_field(madspark_simulator: Simulator, m
 
 
 FAULTS: dict[str, tuple[list[str], dict[str, Any], dict[str, Any], str, type[Exception]]] = {
-    "cut": ([], {"fault": "truncate"}, {}, "disconnected", ProviderUnavailableError),
+    "disconnect": ([], {"fault": "truncate"}, {}, "disconnected", ProviderUnavailableError),
     "stall": ([], {"fault": "stall_mid_body"}, {"idle_timeout": 0.3}, "idle_timeout", ProviderTimeoutError),
-    "no marker": ([], {}, {}, "truncated", SchemaValidationError),
-    "limit of tokens": (
+    "no terminal event": ([], {}, {}, "truncated", SchemaValidationError),
+    "token limit": (
         ['data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n', "data: [DONE]\n\n"],
         {},
         {},
@@ -314,7 +315,7 @@ FAULTS: dict[str, tuple[list[str], dict[str, Any], dict[str, Any], str, type[Exc
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_stream_that_breaks_in_a_value_fails_with_what_was_shown(
+def test_a_failure_after_the_first_partial_raises_with_the_last_partial(
     fault: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     more, rule, limits, error, kind = FAULTS[fault]
@@ -329,13 +330,13 @@ def test_a_stream_that_breaks_in_a_value_fails_with_what_was_shown(
     assert failure.partial is not None
     assert json.loads(failure.partial) == SHOWN
     assert [attempt.error for attempt in failure.attempts] == [error]
-    assert asked(madspark_simulator) == ["openai"]
+    assert requested(madspark_simulator) == ["openai"]
     assert router.get_metrics()["failed_requests"] == 1
     assert list(stream) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_stream_that_breaks_in_a_value_restarts_where_that_was_asked_for(
+def test_a_failure_after_the_first_partial_restarts_if_requested(
     fault: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     more, rule, limits, error, _ = FAULTS[fault]
@@ -359,16 +360,16 @@ def test_a_stream_that_breaks_in_a_value_restarts_where_that_was_asked_for(
 @pytest.mark.parametrize(
     "beginning", ["", "Let me think:\n", '{"', '{"name": "Elb', '{"name": "Elbe"', '{"length": 12']
 )
-def test_before_the_first_closed_field_a_failure_goes_unnoticed(
+def test_a_failure_before_the_first_partial_falls_back_unnoticed(
     beginning: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
-    script(madspark_simulator, "openai", [beginning, " "], whole=False, fault="truncate")
+    script(madspark_simulator, "openai", [beginning, " "], complete=False, fault="truncate")
     script(madspark_simulator, "ollama", [REPLY])
     stream = madspark_router(primary_provider="openai").stream_structured(QUESTION, River)
     *partials, river = stream
     assert river == River.model_validate(RIVER)
     assert all(grows(partial, RIVER) for partial in partials)
-    assert "ollama" in asked(madspark_simulator)
+    assert "ollama" in requested(madspark_simulator)
     assert stream.response.provider == "ollama"
     assert {attempt.error for attempt in stream.response.attempts} == {"disconnected", None}
 
@@ -377,7 +378,7 @@ WRONG = {**RIVER, "length": "long"}
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-def test_a_whole_that_does_not_fit_fails_with_its_faults(
+def test_an_invalid_reply_raises_with_its_faults(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     script(madspark_simulator, provider, [json.dumps(WRONG)])
@@ -396,7 +397,7 @@ def test_a_whole_that_does_not_fit_fails_with_its_faults(
     assert json.loads(error.partial) == WRONG
     assert isinstance(error.__cause__, ValidationError)
     assert [attempt.error for attempt in error.attempts] == ["invalid_output"]
-    assert asked(madspark_simulator) == [provider]
+    assert requested(madspark_simulator) == [provider]
     assert router.get_metrics()["failed_requests"] == 1
     assert list(stream) == []
     with pytest.raises(RuntimeError, match="without a complete answer"):
@@ -404,7 +405,7 @@ def test_a_whole_that_does_not_fit_fails_with_its_faults(
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-async def test_a_whole_that_does_not_fit_is_repaired_after_a_restart(
+async def test_an_invalid_reply_is_repaired_after_a_restart(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     script(madspark_simulator, provider, [json.dumps(WRONG)], times=1)
@@ -417,7 +418,7 @@ async def test_a_whole_that_does_not_fit_is_repaired_after_a_restart(
     assert [(event.provider, event.error) for event in restarts] == [(provider, "invalid_output")]
     assert items[-1] == stream.value == River.model_validate(RIVER)
     assert [attempt.error for attempt in stream.response.attempts] == ["invalid_output", None]
-    # The same target, told what is wrong.
+    # The repair request goes to the same target with the faults.
     first, second = madspark_simulator.requests
     assert (first.provider, second.provider) == (provider, provider)
     assert "What is wrong with it" not in first.body.decode()
@@ -425,18 +426,20 @@ async def test_a_whole_that_does_not_fit_is_repaired_after_a_restart(
     assert "length: " in second.body.decode()
 
 
-def test_after_the_repair_comes_the_next_target(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+def test_the_next_target_follows_a_failed_repair(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
     script(madspark_simulator, "openai", [json.dumps(WRONG)])
     script(madspark_simulator, "ollama", [REPLY])
     stream = madspark_router(primary_provider="openai").stream_structured(QUESTION, River, on_stream_error="restart")
     items = list(stream)
     assert [item.error for item in items if isinstance(item, Restarted)] == ["invalid_output"] * 2
     assert items[-1] == River.model_validate(RIVER)
-    assert asked(madspark_simulator) == ["openai", "openai", "ollama"]
+    assert requested(madspark_simulator) == ["openai", "openai", "ollama"]
     assert stream.response.provider == "ollama"
 
 
-def test_a_restart_that_nothing_can_follow_fails(madspark_simulator: Simulator, madspark_router: MakeRouter) -> None:
+def test_the_last_failure_raises_instead_of_restarting(
+    madspark_simulator: Simulator, madspark_router: MakeRouter
+) -> None:
     script(madspark_simulator, "openai", [json.dumps(WRONG)])
     router = madspark_router(primary_provider="openai", fallback_enabled=False)
     stream = router.stream_structured(QUESTION, River, on_stream_error="restart")
@@ -451,7 +454,7 @@ def test_a_restart_that_nothing_can_follow_fails(madspark_simulator: Simulator, 
 
 
 @pytest.mark.parametrize("mode", ["fail", "restart"])
-def test_a_reply_of_which_nothing_was_shown_is_repaired_unnoticed(
+def test_a_reply_without_partials_is_repaired_unnoticed(
     mode: Literal["fail", "restart"], madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     script(madspark_simulator, "openai", ["I would say the Elbe, which is long."], times=1)
@@ -460,11 +463,11 @@ def test_a_reply_of_which_nothing_was_shown_is_repaired_unnoticed(
     *partials, river = stream
     assert river == River.model_validate(RIVER)
     assert all(isinstance(partial, dict) for partial in partials)
-    assert asked(madspark_simulator) == ["openai", "openai"]
+    assert requested(madspark_simulator) == ["openai", "openai"]
     assert [attempt.error for attempt in stream.response.attempts] == ["invalid_output", None]
 
 
-def test_no_json_from_anyone_fails_without_a_partial(
+def test_replies_without_json_raise_without_a_partial(
     madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     madspark_simulator.on(text="I would say the Elbe, which is long.")
@@ -475,22 +478,22 @@ def test_no_json_from_anyone_fails_without_a_partial(
 
 
 @pytest.mark.parametrize("provider", HOSTED)
-def test_a_reply_that_is_nearly_json_is_mended_at_its_end(
+def test_damaged_json_is_repaired_at_the_end(
     provider: str, madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
-    """What is closed before the damage is shown, and the whole is read leniently before anybody is asked again."""
+    """Fields before the damage are returned as partials; lenient parsing avoids another request."""
     text = REPLY[:-1].replace('"dry"', "dry") + ",}"
     script(madspark_simulator, provider, ["Sure!\n```json\n", text, "\n```"])
     stream = madspark_router(primary_provider=provider).stream_structured(QUESTION, River)
     *partials, river = stream
     assert river == River.model_validate(RIVER)
     assert partials == [{key: value for key, value in RIVER.items() if key != "dry"}]
-    assert asked(madspark_simulator) == [provider]
+    assert requested(madspark_simulator) == [provider]
     (attempt,) = stream.response.attempts
     assert set(attempt.changes) == {"trailing_comma", "unquoted_key"}
 
 
-def test_what_pydantic_refuses_is_coerced_at_the_end(
+def test_values_of_the_wrong_type_are_coerced_at_the_end(
     madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     script(madspark_simulator, "ollama", [json.dumps({**RIVER, "towns": [{"name": 1, "people": "2"}]})])
@@ -500,7 +503,7 @@ def test_what_pydantic_refuses_is_coerced_at_the_end(
     assert partial["towns"] == [{"name": 1, "people": "2"}]
     assert isinstance(river, River)
     assert river.towns == [Town(name="1", people=2)]
-    assert asked(madspark_simulator) == ["ollama"]
+    assert requested(madspark_simulator) == ["ollama"]
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -514,17 +517,17 @@ def test_a_refusal_ends_the_call(shown: bool, madspark_simulator: Simulator, mad
     with pytest.raises(ContentRefusedError, match="I cannot") as caught:
         next(stream)
     assert (caught.value.partial is not None) == shown
-    assert asked(madspark_simulator) == ["openai"]
+    assert requested(madspark_simulator) == ["openai"]
 
 
 @pytest.fixture
 def router(madspark_simulator: Simulator, madspark_router: MakeRouter) -> LLMRouter:
-    """Its stream closes two fields and then stands still."""
-    script(madspark_simulator, "ollama", [BEGINNING], whole=False, fault="stall_mid_body")
+    """Return a router whose stream closes two fields and then stalls."""
+    script(madspark_simulator, "ollama", [BEGINNING], complete=False, fault="stall_mid_body")
     return madspark_router(primary_provider="ollama", fallback_enabled=False)
 
 
-async def test_leaving_early_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_closing_early_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
     async for _ in router.astream_structured(QUESTION, River):
         break
     assert await madspark_simulator.await_hang_ups(1, timeout=10)
@@ -540,7 +543,7 @@ async def test_leaving_early_closes_the_socket(router: LLMRouter, madspark_simul
     assert await madspark_simulator.await_hang_ups(3, timeout=10)
 
 
-def test_sync_streams_close_as_well(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_sync_streams_close_their_sockets(router: LLMRouter, madspark_simulator: Simulator) -> None:
     with router.stream_structured(QUESTION, River) as stream:
         assert next(stream) == SHOWN
     assert madspark_simulator.wait_for_hang_ups(1, 10)
@@ -554,7 +557,7 @@ def test_sync_streams_close_as_well(router: LLMRouter, madspark_simulator: Simul
     assert madspark_simulator.wait_for_hang_ups(2, 10)
 
 
-async def test_cancelling_a_pull_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_cancelling_a_read_closes_the_socket(router: LLMRouter, madspark_simulator: Simulator) -> None:
     stream = router.astream_structured(QUESTION, River)
     assert await anext(stream) == SHOWN
     waiting = asyncio.ensure_future(anext(stream))
@@ -569,7 +572,7 @@ async def test_cancelling_a_pull_closes_the_socket(router: LLMRouter, madspark_s
     assert router.get_metrics()["failed_requests"] == 0
 
 
-def test_an_error_of_the_callers_own_validator_ends_the_stream(
+def test_an_error_of_a_custom_validator_ends_the_stream(
     madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     class Strange(River):
@@ -585,7 +588,7 @@ def test_an_error_of_the_callers_own_validator_ends_the_stream(
     assert list(stream) == []
 
 
-async def test_files_travel_with_the_prompt(
+async def test_files_are_sent_with_the_prompt(
     madspark_simulator: Simulator, madspark_router: MakeRouter, tmp_path: Any
 ) -> None:
     notes = tmp_path / "notes.md"
@@ -616,7 +619,7 @@ async def test_files_travel_with_the_prompt(
         ({"schema": {"type": "nothing"}}, ValueError),
     ],
 )
-def test_wrong_arguments_are_told_at_once(
+def test_invalid_arguments_raise_before_a_request(
     wrong: dict[str, Any], kind: type[Exception], madspark_simulator: Simulator, madspark_router: MakeRouter
 ) -> None:
     router = madspark_router()

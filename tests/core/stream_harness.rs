@@ -1,4 +1,4 @@
-//! What the tests of streams share: a router over a simulator, and a consumer.
+//! Shared by the tests of streams: a router over a simulator, and a consumer.
 
 #![expect(unreachable_pub, reason = "each test program includes this file")]
 
@@ -11,24 +11,24 @@ use madspark::router::{Overrides, Response, Stream, StreamEvent, StreamOptions};
 use madspark::simulator::{Fault, Route, Rule, Simulator};
 use madspark::{Config, Engine, Error, ErrorKind, Provider, ProviderChoice, Router, Secret};
 
-/// Long enough never to matter.
-pub const LONG: Duration = Duration::from_secs(20);
+/// Long enough never to expire.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub const QUESTION: &str = "Why do rivers bend?";
 
-pub struct Setting {
+pub struct Harness {
     pub simulator: Simulator,
     pub engine: Arc<Engine>,
     pub router: Arc<Router>,
 }
 
-impl Setting {
-    /// OpenAI first, then Ollama and Gemini.
+impl Harness {
+    /// Starts with OpenAI; falls back to Ollama and Gemini.
     pub fn new() -> Self {
-        Self::asking(Provider::OpenAi, true)
+        Self::with_provider(Provider::OpenAi, true)
     }
 
-    pub fn asking(provider: Provider, fallback: bool) -> Self {
+    pub fn with_provider(provider: Provider, fallback: bool) -> Self {
         let simulator = Simulator::start().unwrap();
         let config = Config {
             ollama_host: simulator.ollama_url().into(),
@@ -42,7 +42,7 @@ impl Setting {
         let overrides = Overrides {
             primary_provider,
             fallback_enabled: Some(fallback),
-            // Every call is to reach the simulator.
+            // Every call must reach the simulator.
             cache_enabled: Some(false),
             ..Overrides::default()
         };
@@ -54,29 +54,30 @@ impl Setting {
         self.router.stream(&self.engine, Request::new(QUESTION), None, options).unwrap()
     }
 
-    /// Scripts what OpenAI's stream consists of, and how it ends.
+    /// Scripts the stream of `provider` and how it ends.
     pub fn script(&self, provider: Provider, pieces: &[&str], fault: Option<Fault>) {
         let pieces = pieces.iter().map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
         let route = Route::Provider(provider);
         self.simulator.on(Rule { route, pieces: Some(pieces), fault, ..Rule::default() }).unwrap();
     }
 
-    pub fn asked(&self) -> Vec<Provider> {
+    /// The provider of each request.
+    pub fn requested(&self) -> Vec<Provider> {
         self.simulator.requests().iter().filter_map(|request| request.provider).collect()
     }
 }
 
-/// The text after the last restart, the number of restarts, and how it ended.
+/// Reads a stream. Returns the text after the last restart, the number of restarts, and the outcome.
 pub async fn read(mut stream: Stream) -> (String, usize, Result<Response, Error>) {
     let (mut text, mut restarts) = (String::new(), 0);
     loop {
-        match tokio::time::timeout(LONG, stream.next()).await.unwrap() {
+        match tokio::time::timeout(TIMEOUT, stream.next()).await.unwrap() {
             Ok(Some(StreamEvent::Delta(piece))) => {
                 assert!(!piece.is_empty());
                 text.push_str(&piece);
             }
             Ok(Some(other @ (StreamEvent::Partial(_) | StreamEvent::Complete(_)))) => {
-                unreachable!("{other:?} in free text")
+                unreachable!("{other:?} in a stream of text")
             }
             Ok(Some(StreamEvent::Restarted(failed))) => {
                 assert!(!failed.ok());
@@ -84,7 +85,7 @@ pub async fn read(mut stream: Stream) -> (String, usize, Result<Response, Error>
                 restarts += 1;
             }
             Ok(None) => {
-                // The end stays the end.
+                // The end is final.
                 assert!(stream.next().await.unwrap().is_none());
                 return (text, restarts, stream.finish());
             }
