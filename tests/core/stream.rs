@@ -146,7 +146,7 @@ async fn a_document_in_place_of_a_stream_is_decoded() {
     let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
     harness.simulator.on(Rule { body: Some(Bytes::from_static(b"<html>")), headers, ..Rule::default() }).unwrap();
     let error = read(harness.stream(StreamOptions::default())).await.2.unwrap_err();
-    assert!(error.to_string().contains("check the base URL"), "{error}");
+    assert!(error.to_string().contains("is the base URL right?"), "{error}");
 }
 
 #[tokio::test]
