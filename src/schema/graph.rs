@@ -107,10 +107,10 @@ impl Graph {
     }
 
     /// Returns the kinds of values that `node` accepts, with references and unions resolved.
-    pub(super) fn shapes<'a>(&'a self, node: &'a Node) -> Vec<&'a NodeKind> {
+    pub(super) fn kinds<'a>(&'a self, node: &'a Node) -> Vec<&'a NodeKind> {
         match &self.resolve(node).kind {
-            NodeKind::AnyOf(branches) => branches.iter().flat_map(|branch| self.shapes(branch)).collect(),
-            shape => vec![shape],
+            NodeKind::AnyOf(branches) => branches.iter().flat_map(|branch| self.kinds(branch)).collect(),
+            kind => vec![kind],
         }
     }
 

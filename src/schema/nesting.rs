@@ -22,13 +22,13 @@ struct NestingCheck<'g, 't> {
 
 impl<'g, 't> NestingCheck<'g, 't> {
     fn check(&mut self, json: &'t Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
-        let shapes: Vec<&NodeKind> = nodes.iter().flat_map(|node| self.graph.shapes(node)).collect();
+        let kinds: Vec<&NodeKind> = nodes.iter().flat_map(|node| self.graph.kinds(node)).collect();
         match json {
             Json::Scalar(_) | Json::NotFinite => true,
             Json::Array(items) => {
-                let rows: Vec<_> = shapes
+                let rows: Vec<_> = kinds
                     .iter()
-                    .filter_map(|shape| match shape {
+                    .filter_map(|kind| match kind {
                         NodeKind::Array { prefix, additional } => Some((prefix, additional)),
                         _ => None,
                     })
@@ -46,8 +46,8 @@ impl<'g, 't> NestingCheck<'g, 't> {
             Json::Object(members) => {
                 let mut properties = Vec::new();
                 let mut others = Vec::new();
-                for shape in shapes {
-                    if let NodeKind::Object { properties: named, additional } = shape {
+                for kind in kinds {
+                    if let NodeKind::Object { properties: named, additional } = kind {
                         properties.extend(named);
                         others.extend(Additional::node(additional));
                     }

@@ -100,7 +100,7 @@ impl Partial {
     /// Searches `text` for the start of the JSON. Returns the number of bytes read.
     fn search(&self, mut search: StartSearch, text: &str) -> (State, usize) {
         let Some((at, certainty)) = search.push(text) else { return (State::Searching(search), text.len()) };
-        if self.expected.may_open_with(text.as_bytes()[at]) {
+        if self.expected.may_start_with(text.as_bytes()[at]) {
             return (State::Parsing(IncrementalParser::new(certainty)), at);
         }
         // A value of another type than requested. Nothing inside it is the answer.

@@ -28,14 +28,14 @@ pub(super) enum Wrapping {
     None,
     Wrapper,
     /// It may be a wrapper or a value of the schema.
-    Unclear,
+    Ambiguous,
 }
 
 impl Expected {
     /// Returns whether the answer may start with `bracket`.
-    pub(super) fn may_open_with(&self, bracket: u8) -> bool {
+    pub(super) fn may_start_with(&self, bracket: u8) -> bool {
         (self.wrapped && bracket == b'{')
-            || self.graph.shapes(&self.graph.root).iter().any(|shape| starts(shape, bracket))
+            || self.graph.kinds(&self.graph.root).iter().any(|kind| may_start(kind, bracket))
     }
 
     /// Returns whether an object with `name` as its first member wraps the answer.
@@ -43,19 +43,19 @@ impl Expected {
         if !self.wrapped || name != WRAPPER {
             return Wrapping::None;
         }
-        if self.may_hold(WRAPPER) { Wrapping::Unclear } else { Wrapping::Wrapper }
+        if self.may_have(WRAPPER) { Wrapping::Ambiguous } else { Wrapping::Wrapper }
     }
 
     /// Returns whether an object in the prose with `name` as its first member looks like the answer.
-    pub(super) fn knows(&self, name: &str) -> bool {
-        self.wrapping(name) != Wrapping::None || self.may_hold(name)
+    pub(super) fn is_plausible(&self, name: &str) -> bool {
+        self.wrapping(name) != Wrapping::None || self.may_have(name)
     }
 
     /// Returns whether a list in the prose whose first item starts with `first` looks like the answer.
     pub(super) fn may_list(&self, first: u8) -> bool {
         let mut nodes = Vec::new();
-        for shape in self.graph.shapes(&self.graph.root) {
-            match shape {
+        for kind in self.graph.kinds(&self.graph.root) {
+            match kind {
                 NodeKind::Array { prefix, additional } => match prefix.first().or(additional.node()) {
                     Some(node) => nodes.push(node),
                     None => return true,
@@ -64,7 +64,7 @@ impl Expected {
                 _ => {}
             }
         }
-        nodes.into_iter().any(|node| self.graph.shapes(node).iter().any(|shape| starts(shape, first)))
+        nodes.into_iter().any(|node| self.graph.kinds(node).iter().any(|kind| may_start(kind, first)))
     }
 
     /// Returns whether a null as the member `name` of the object at `path` may stand for an absent property.
@@ -72,15 +72,11 @@ impl Expected {
         if !self.nullable {
             return false;
         }
-        let mut shapes = self.graph.shapes(&self.graph.root);
+        let mut kinds = self.graph.kinds(&self.graph.root);
         for step in path {
-            shapes = shapes
-                .iter()
-                .filter_map(|shape| inside(shape, step))
-                .flat_map(|node| self.graph.shapes(node))
-                .collect();
+            kinds = kinds.iter().filter_map(|kind| child(kind, step)).flat_map(|node| self.graph.kinds(node)).collect();
         }
-        shapes.iter().any(|shape| match shape {
+        kinds.iter().any(|kind| match kind {
             NodeKind::Object { properties, .. } => {
                 properties.iter().any(|property| property.name == name && self.graph.null_is_absence(property))
             }
@@ -89,8 +85,8 @@ impl Expected {
     }
 
     /// Returns whether the schema mentions objects with the member `name`.
-    fn may_hold(&self, name: &str) -> bool {
-        self.graph.shapes(&self.graph.root).iter().any(|shape| match shape {
+    fn may_have(&self, name: &str) -> bool {
+        self.graph.kinds(&self.graph.root).iter().any(|kind| match kind {
             NodeKind::Any => true,
             NodeKind::Object { properties, additional } => {
                 matches!(additional, Additional::Any | Additional::Schema(_))
@@ -101,8 +97,8 @@ impl Expected {
     }
 }
 
-fn inside<'g>(shape: &'g NodeKind, step: Step<'_>) -> Option<&'g Node> {
-    match (shape, step) {
+fn child<'g>(kind: &'g NodeKind, step: Step<'_>) -> Option<&'g Node> {
+    match (kind, step) {
         (NodeKind::Array { prefix, additional }, Step::Item(index)) => prefix.get(index).or(additional.node()),
         (NodeKind::Object { properties, additional }, Step::Member(name)) => {
             let property = properties.iter().find(|property| property.name == name);
@@ -113,9 +109,9 @@ fn inside<'g>(shape: &'g NodeKind, step: Step<'_>) -> Option<&'g Node> {
 }
 
 /// Returns whether the JSON of a value of `kind`, which is not a reference or a union, may start with `first`.
-fn starts(shape: &NodeKind, first: u8) -> bool {
+fn may_start(kind: &NodeKind, first: u8) -> bool {
     let is_number = matches!(first, b'-' | b'0'..=b'9');
-    match shape {
+    match kind {
         NodeKind::Any => true,
         NodeKind::Null => first == b'n',
         NodeKind::Boolean => matches!(first, b't' | b'f'),

@@ -270,14 +270,14 @@ impl IncrementalParser {
         std::mem::swap(&mut container.quoted, &mut self.literal);
         // Readers use the last of two members with one name, which would change what was emitted.
         let is_new = container.names.insert(container.name.clone());
-        if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.knows(&container.name)) {
+        if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.is_plausible(&container.name)) {
             return Err(Invalid);
         }
         if is_first {
             match expected.wrapping(&container.name) {
                 Wrapping::None => {}
                 Wrapping::Wrapper => self.is_wrapped = true,
-                Wrapping::Unclear => return Err(Invalid),
+                Wrapping::Ambiguous => return Err(Invalid),
             }
         }
         self.expect = Expect::Colon;
