@@ -23,6 +23,7 @@ mod heading;
 mod idea_generator;
 mod inference;
 mod language;
+mod logical_inference;
 mod matching;
 mod output;
 mod prompt;
@@ -37,9 +38,10 @@ pub use dimensions::{Dimension, DimensionScores, MultiDimensionalEvaluation, Mul
 pub use idea_generator::{IdeaGenerator, IdeaItem, IdeaRequest};
 pub use inference::{
     CausalInference, Constraint, ConstraintInference, Contradiction, ContradictionInference, FullInference,
-    ImplicationInference, Inference, InferenceType, LogicalInferenceEngine, Severity,
+    ImplicationInference, Inference, Severity,
 };
 pub use language::Language;
+pub use logical_inference::{InferenceType, LogicalInferenceEngine};
 pub use output::{BATCHES, Output, Point, schema_of};
 pub use prompt::Brief;
 pub use skeptic::{MissingConsideration, QuestionableAssumption, Skeptic, SkepticInput, Skepticism};

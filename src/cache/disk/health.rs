@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::database::DatabaseError;
+use super::error::DatabaseError;
 use crate::sync::{Mutex, lock};
 
 /// How long a disk is not used after an error.

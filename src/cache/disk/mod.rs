@@ -4,6 +4,7 @@
 //! time for the reader, and for the writer only if it wants to. Errors are logged and never fail a call.
 
 mod database;
+mod error;
 mod folder;
 mod health;
 mod lazy_database;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::database::{Change, Database, DatabaseError};
+use super::database::{Change, Database};
+use super::error::DatabaseError;
 use super::folder::Folder;
 use super::health::DiskHealth;
 use super::lazy_database::LazyDatabase;
