@@ -7,8 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from madspark import LLMConfig, LLMRouter
 from madspark.cli.arguments import config_changes, parse, temperatures

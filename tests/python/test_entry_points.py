@@ -18,8 +18,7 @@ from doubles import aask_everyone, ask_everyone
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.core.coordinator_batch import run_multistep_workflow_batch
-from madspark.llm import get_router, reset_router
-from madspark.llm import router as router_module
+from madspark.llm import get_router, reset_router, router as router_module
 from madspark.testing import RecordedRequest, Simulator
 from wire import questions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -9,6 +10,7 @@ import pydoc
 import subprocess
 import sys
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jedi  # type: ignore[import-untyped]
@@ -114,9 +116,15 @@ def test_help_lists_the_methods_of_a_router_in_order() -> None:
     assert own[10:] == ["get_metrics", "reset_metrics", "health_status", "ahealth_status"]
 
 
+def test_the_stub_of_the_package_has_the_same_names() -> None:
+    stub = ast.parse(Path(madspark.__file__).with_name("__init__.pyi").read_text(encoding="utf-8"))
+    names = {name.asname for node in stub.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    assert names == {*madspark.__all__, "schemas"} - {"__version__"}
+
+
 def test_an_editor_completes_the_names_of_the_package() -> None:
     found = {completion.name for completion in jedi.Script("from madspark import ").complete(1, 21)}
-    assert found >= set(madspark.__all__) - {"__version__"}
+    assert found >= set(madspark.__all__)
     methods = {completion.name for completion in jedi.Script("import madspark\nmadspark.LLMRouter.").complete(2, 19)}
     assert {name for pair in TWINS for name in pair} <= methods
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from madspark import _core
-from madspark._check import count as whole
-from madspark._check import listed, number, text
+from madspark._check import count as whole, listed, number, text
 from madspark._custom_router import native, router_or_default, source
 from madspark._waiting import result_of, run_sync
 from madspark.llm.options import File

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = bool()  # noqa: UP018  (see `madspark`)
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from madspark.llm.config import LLMConfig
     from madspark.llm.exceptions import (

@@ -6,7 +6,7 @@ pytest, the fixtures of `madspark.testing.plugin` are available as soon as madsp
 
 from __future__ import annotations
 
-TYPE_CHECKING = bool()  # noqa: UP018  (see `madspark`)
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from madspark._core import RecordedRequest
     from madspark.testing.simulator import Simulator
