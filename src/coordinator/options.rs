@@ -111,16 +111,15 @@ impl Options {
             return Err(Error::invalid_input("topic must not be blank"));
         }
         if !(1..=5).contains(&self.num_top_candidates) {
-            let given = self.num_top_candidates;
-            return Err(Error::invalid_input(format!("num_top_candidates must be between 1 and 5, not {given}")));
+            let message = format!("num_top_candidates must be between 1 and 5, not {}", self.num_top_candidates);
+            return Err(Error::invalid_input(message));
         }
-        if !(0.0..=1.0).contains(&self.novelty_threshold) {
-            let given = self.novelty_threshold;
-            return Err(Error::invalid_input(format!("novelty_threshold must be between 0.0 and 1.0, not {given}")));
-        }
-        if !(0.0..=1.0).contains(&self.confidence_threshold) {
-            let given = self.confidence_threshold;
-            return Err(Error::invalid_input(format!("confidence_threshold must be between 0.0 and 1.0, not {given}")));
+        for (name, value) in
+            [("novelty_threshold", self.novelty_threshold), ("confidence_threshold", self.confidence_threshold)]
+        {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::invalid_input(format!("{name} must be between 0.0 and 1.0, not {value}")));
+            }
         }
         self.temperatures.validate()?;
         seconds("timeout", self.timeout)?;

@@ -8,6 +8,7 @@ use tokio::time::timeout_at;
 use tracing::{Instrument as _, Span, warn_span};
 
 use super::Hooks;
+use super::candidate::Status;
 use super::event::EventKind;
 use super::gate::{Decision, Review};
 use super::mode::{ResolvedMode, batches};
@@ -106,7 +107,7 @@ impl<'a> Run<'a> {
         self.advance(0.88);
         self.report_progress("Building the results");
         let candidates = self.handle.candidates();
-        let finished = candidates.iter().filter(|candidate| candidate.status == super::Status::Ok).count();
+        let finished = candidates.iter().filter(|candidate| candidate.status == Status::Ok).count();
         self.advance(0.9);
         self.report_progress(&format!("Completed {finished} of {}", counted(candidates.len())));
         Ok("Done")

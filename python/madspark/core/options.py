@@ -1,6 +1,6 @@
 """The options of a run, as a type.
 
-A wrapper of your own takes the same options as the method it calls, without a list of its own:
+A function that wraps a method can take the same options without repeating them:
 
 >>> from typing import Unpack
 >>> from madspark import RunOptions
