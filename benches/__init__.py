@@ -1,1 +1,1 @@
-"""Benchmarks: what a call costs, beside a bare client and beside other libraries. `python -m benches --help`."""
+"""Benchmarks: the cost of a call, compared with a minimal client and other libraries. `python -m benches --help`."""

@@ -1,4 +1,4 @@
-"""Measure what a call costs, beside a bare client and beside other libraries, and write it down."""
+"""Measures the cost of a call, compared with a minimal client and other libraries."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ RESULTS = Path(__file__).parent / "results.md"
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=7.0, help="about how long (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.15, help="for one task of one turn (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=7.0, help="approximate duration (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.15, help="duration of one task in one turn (default: %(default)s)"
+    )
     parser.add_argument(
         "--only", nargs="+", choices=callers.NAMES, default=list(callers.NAMES), metavar="NAME",
         help=f"which of {', '.join(callers.NAMES)} (default: all)",
     )  # fmt: skip
-    parser.add_argument("--tasks", default="", metavar="WORDS", help="only tasks with each of these words")
+    parser.add_argument(
+        "--tasks", default="", metavar="WORDS", help="only tasks whose names contain all of these words"
+    )
     parser.add_argument(
         "--beside", nargs="+", default=[], metavar="NAME=PYTHON",
-        help="another row of madspark, as installed for that interpreter: compares two builds in one run",
+        help="adds a row for the madspark of another interpreter, to compare two builds",
     )  # fmt: skip
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"write the report, such as {RESULTS.name}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every turn")

@@ -1,4 +1,4 @@
-"""What a call costs that the cache answers. A figure counts only where no call has reached the upstream."""
+"""The cost of cache hits. A figure counts only if no call reached the upstream."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from benches.upstream import Gauge
 
 ON_DISK = 1000
-"""How many answers are kept for the measurement of the disk."""
+"""The number of answers stored for the measurement of the disk tier."""
 
 
 async def memory_hit(caller: Caller, shape: str, gauge: Gauge, seconds: float) -> Figures:
-    """Make one call again and again."""
-    call, prompt = measure.call_of(caller, shape), "What is asked again and again?"
+    """Repeat one call."""
+    call, prompt = measure.call_of(caller, shape), "The same question every time?"
     await call(prompt)
-    asked = gauge.answered()
+    before = gauge.answered()
     figures = await measure.one_by_one(call, repeat(prompt), seconds)
-    _all_hit(gauge.answered() - asked)
+    _all_hit(gauge.answered() - before)
     return figures
 
 
 async def fill_disk(caller: Caller, shape: str) -> Figures:
-    """Have answers kept for another process."""
+    """Store answers for another process."""
     call = measure.call_of(caller, shape)
     for prompt in islice(workload.prompts(), ON_DISK):
         await call(prompt)
@@ -35,11 +35,11 @@ async def fill_disk(caller: Caller, shape: str) -> Figures:
 
 
 async def disk_hit(caller: Caller, shape: str, gauge: Gauge) -> Figures:
-    """Make each call once that another process has made: the memory of this one is empty."""
-    asked = gauge.answered()
-    made_before = islice(workload.prompts(), ON_DISK)
-    figures = await measure.one_by_one(measure.call_of(caller, shape), made_before, float("inf"))
-    _all_hit(gauge.answered() - asked)
+    """Make each call of the other process once; the memory tier of this process is empty."""
+    before = gauge.answered()
+    prompts = islice(workload.prompts(), ON_DISK)
+    figures = await measure.one_by_one(measure.call_of(caller, shape), prompts, float("inf"))
+    _all_hit(gauge.answered() - before)
     return figures
 
 

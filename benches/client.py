@@ -1,4 +1,4 @@
-"""The handle of a process that makes calls: one for each library, told what to do line by line."""
+"""The handle of a worker process, one per library, which receives tasks as lines of JSON."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from benches.upstream import Gauge
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 120
-"""Seconds after which a client is taken to hang."""
+RESPONSE_TIMEOUT = 120
+"""Seconds without an answer after which a worker counts as hung."""
 
 
 class ClientError(Exception):
-    """The client cannot do what it was told, in its own words."""
+    """A worker failed; the message is its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a client can do."""
+    """The capabilities of a worker."""
 
     versions: dict[str, str]
     dialects: tuple[str, ...]
@@ -40,7 +40,7 @@ class Ready:
 
 
 class Client:
-    """Such a process. It is stopped while it has nothing to do: what it does later is no other one's time."""
+    """A worker process. It is suspended (SIGSTOP) while it has no task, so that it takes no time of another."""
 
     def __init__(self, library: str, python: str, gauge: Gauge, core: int, cache: str) -> None:
         command = [python, "-m", "benches.worker", library, str(gauge.port), str(gauge.pid), str(core), cache]
@@ -48,46 +48,46 @@ class Client:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         try:
-            told = self._told()
+            answer = self._receive()
         except ClientError:
             self.close()
             raise
-        self.ready = Ready(told["versions"], tuple(told["dialects"]), told["blocking"], told["cache"])
+        self.ready = Ready(answer["versions"], tuple(answer["dialects"]), answer["blocking"], answer["cache"])
 
     def measure(self, task: Task, seconds: float) -> Figures:
-        """Have it do `task`, and return its figures."""
+        """Run `task` and return its figures."""
         self.process.send_signal(signal.SIGCONT)
         try:
             print(json.dumps({"task": asdict(task), "seconds": seconds}), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise ClientError(f"the process has ended with {self.process.wait()}") from None
-        figures: Figures = self._told()
+        figures: Figures = self._receive()
         return figures
 
     def has_ended(self) -> bool:
-        """Whether the process is no more."""
+        """Whether the process has ended."""
         return self.process.poll() is not None
 
     def close(self) -> None:
-        """End the process; how it ends is its own affair."""
+        """End the process and ignore its exit code."""
         self.process.send_signal(signal.SIGCONT)
         try:
-            self.process.communicate(timeout=PATIENCE)
+            self.process.communicate(timeout=RESPONSE_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
-    def _told(self) -> Any:
+    def _receive(self) -> Any:
         output = self.process.stdout
-        if output is None or not select.select([output], [], [], PATIENCE)[0]:
+        if output is None or not select.select([output], [], [], RESPONSE_TIMEOUT)[0]:
             self.process.kill()
             self.process.wait()
-            raise ClientError(f"no answer within {PATIENCE} s")
+            raise ClientError(f"no answer within {RESPONSE_TIMEOUT} s")
         line = output.readline()
         if not line:
             raise ClientError(f"the process has ended with {self.process.wait()}")
         self.process.send_signal(signal.SIGSTOP)
-        told = json.loads(line)
-        if "error" in told:
-            raise ClientError(told["error"])
-        return told
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ClientError(answer["error"])
+        return answer

@@ -1,7 +1,7 @@
-"""Many workflows at once, each through a router of its own with choices of its own, against failing providers.
+"""Many concurrent workflows, each with its own router and settings, against failing providers.
 
-Every router's figures are compared with what the wire saw of its workflow: requests by provider, tokens, keys, models,
-and whose words. The resident memory is watched. Ends with 1 where anything is wrong.
+Compares every router's metrics with the requests that the simulators recorded for its workflow: requests by provider,
+tokens, keys, models, and the workflow's unique word. Watches resident memory. Exits with 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from benches import machine
-from benches.load_books import FAULTS, Books, Choice, Entry, as_told
+from benches.load_accounting import FAULTS, Accounting, Choice, Entry, as_json
 from benches.soak import resident_kb
 from madspark import AsyncCoordinator, MadsparkError
 from madspark.testing import Simulator
@@ -29,48 +29,48 @@ if TYPE_CHECKING:
     from madspark.llm.router import LLMRouter
 
 GROUP = 100
-"""Workflows after which the next simulator takes over, and the books of the last one are settled."""
+"""Workflows per simulator; then the next simulator takes over and the last one's requests are checked."""
 ROUND = 1000
-"""Workflows after which all of them are let end, so that the memory can be sampled with no record in it."""
+"""Workflows per round; at its end none is running, and memory is sampled without recorded requests."""
 GROWTH = 1.1
-"""How much larger the memory of the last third may be than that of the middle one."""
+"""Upper bound of the memory of the last third of the samples over that of the middle third."""
 SAMPLES_NEEDED = 9
-"""Fewer tell nothing of growth: pools, tables and caches still fill."""
+"""Fewer samples say nothing about growth: pools, tables and caches are still filling."""
 SHORT, LONG = 0.002, 0.02
-"""Seconds within which an impatient sender leaves."""
+"""Seconds after which an impatient caller cancels, drawn uniformly."""
 RUN_TIMEOUT = 300.0
-"""Seconds for a run; so many that none ends by it."""
-PATIENCE = 30.0
-"""Seconds until a request that nobody waits for any more must be over."""
-MOST_TOLD = 20
+"""Timeout of a run in seconds; none should reach it."""
+CANCEL_TIMEOUT = 30.0
+"""Seconds within which cancelled requests must have ended."""
+MAX_PROBLEMS_SHOWN = 20
 
 
 class Group:
-    """The workflows that one simulator answers until its books are settled."""
+    """The workflows that one simulator answers until its requests are checked."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.entries: list[Entry] = []
-        self.begun = self.under_way = 0
+        self.started = self.running = 0
         self.closed = False
 
 
 class Load:
-    """Keeps so many workflows under way, and settles the books of each group when its last one has ended."""
+    """Keeps a number of workflows running, and checks each group when its last workflow has ended."""
 
     def __init__(self, simulators: Sequence[Simulator], folder: str, seed: int) -> None:
         self._idle = list(simulators)
         self._folder = folder
-        self._dice = random.Random(seed)  # noqa: S311  # choices that can be repeated
+        self._dice = random.Random(seed)  # noqa: S311  # repeatable choices
         self._group = Group(self._idle.pop())
         self._settling: set[asyncio.Task[None]] = set()
-        self.books = Books()
+        self.accounting = Accounting()
         self.outcomes: Counter[str] = Counter()
         self.memory: list[float] = []
-        self.workflows = self.under_way = self.most_under_way = 0
+        self.workflows = self.running = self.max_running = 0
 
     async def work(self, at_once: int, runs: int | None, seconds: float | None) -> None:
-        """Run workflows until there were `runs` of them, or `seconds` have passed."""
+        """Run workflows until `runs` have run or `seconds` have passed."""
         until = None if seconds is None else monotonic() + seconds
 
         def is_over() -> bool:
@@ -86,54 +86,58 @@ class Load:
                     group.create_task(keep_running(self.workflows + ROUND))
             self._close(self._group)
             await asyncio.gather(*self._settling)
-            give_back()
+            release_memory()
             self.memory.append(resident_kb())
             self._group = Group(self._idle.pop())
 
     async def _run_one(self) -> None:
         choice = Choice.drawn(self.workflows, self._dice)
-        patience = self._dice.uniform(SHORT, LONG)
+        cancel_after = self._dice.uniform(SHORT, LONG)
         self.workflows += 1
-        if self._group.begun >= GROUP and self._idle:
+        if self._group.started >= GROUP and self._idle:
             full, self._group = self._group, Group(self._idle.pop())
             self._close(full)
         group = self._group
-        group.begun += 1
-        group.under_way += 1
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        group.started += 1
+        group.running += 1
+        self.running += 1
+        self.max_running = max(self.max_running, self.running)
         try:
-            await self._workflow(group, choice, patience)
+            await self._workflow(group, choice, cancel_after)
         finally:
-            self.under_way -= 1
-            group.under_way -= 1
+            self.running -= 1
+            group.running -= 1
             self._settle_if_done(group)
 
-    async def _workflow(self, group: Group, choice: Choice, patience: float) -> None:
+    async def _workflow(self, group: Group, choice: Choice, cancel_after: float) -> None:
         if choice.fault is not None:
             group.simulator.on(contains=choice.tag, times=choice.fault_times, **FAULTS[choice.fault])
         router = choice.router(group.simulator, self._folder)
-        first = await self._run(choice, router, patience if choice.impatient else None)
+        first = await self._run(choice, router, cancel_after if choice.impatient else None)
         group.entries.append(first)
         if not choice.cache or choice.fault is not None or first.outcome != "ok":
             return
-        # The same question again, and then of another tier: the first answer is for the first alone. What a stream
-        # wrote is not kept, so a fanout writes its ideas anew.
+        # The same request again must be a hit, the same request of another tier must not. Streams are not cached, so a
+        # fanout generates its ideas again.
         pinned = choice.provider != "auto" and not choice.fallback
         if pinned and choice.mode == "batch":
             again = await self._run(choice, choice.router(group.simulator, self._folder), None)
-            again.recalled = True
+            again.is_repeat = True
             group.entries.append(again)
-            if again.told != first.told:
-                self.books.wrong.append(f"workflow {choice.number}: the cache gave another answer")
+            if again.results != first.results:
+                self.accounting.problems.append(f"workflow {choice.number}: the cache returned another answer")
         if choice.provider == "ollama" and not choice.fallback:
             tier: TierName = "balanced" if choice.tier == "fast" else "fast"
             other = await self._run(choice, choice.router(group.simulator, self._folder, tier), None, tier)
             group.entries.append(other)
             if other.router.get_metrics()["cache_hits"]:
-                self.books.wrong.append(f"workflow {choice.number}: one tier was given another tier's answer")
+                self.accounting.problems.append(
+                    f"workflow {choice.number}: one tier received another tier's cached answer"
+                )
 
-    async def _run(self, choice: Choice, router: LLMRouter, patience: float | None, tier: str | None = None) -> Entry:
+    async def _run(
+        self, choice: Choice, router: LLMRouter, cancel_after: float | None, tier: str | None = None
+    ) -> Entry:
         entry = Entry(choice, router, tier or choice.tier, "ok")
         run = AsyncCoordinator(router=router).run(
             f"{choice.tag} for hot bus stops",
@@ -143,13 +147,13 @@ class Load:
             timeout=RUN_TIMEOUT,
         )
         try:
-            result = await asyncio.wait_for(run, patience)
+            result = await asyncio.wait_for(run, cancel_after)
         except MadsparkError as error:
             entry.outcome = type(error).__name__
         except TimeoutError:
             entry.outcome = "left"
         else:
-            entry.outcome, entry.told = result.status, as_told(result.to_dicts())
+            entry.outcome, entry.results = result.status, as_json(result.to_dicts())
         self.outcomes[entry.outcome] += 1
         return entry
 
@@ -158,36 +162,36 @@ class Load:
         self._settle_if_done(group)
 
     def _settle_if_done(self, group: Group) -> None:
-        if group.closed and group.under_way == 0:
+        if group.closed and group.running == 0:
             task = asyncio.get_running_loop().create_task(self._settle(group))
             self._settling.add(task)
             task.add_done_callback(self._settled)
 
     def _settled(self, task: asyncio.Task[None]) -> None:
-        # A failure stays, to be raised at the end.
+        # A failed task stays, so that `gather` raises its error.
         if not task.cancelled() and task.exception() is None:
             self._settling.discard(task)
 
     async def _settle(self, group: Group) -> None:
-        async with asyncio.timeout(PATIENCE):
-            # The last ones that left have yet to be noticed.
-            while group.simulator.in_flight:  # noqa: ASYNC110  # the simulator has a thread of its own
+        async with asyncio.timeout(CANCEL_TIMEOUT):
+            # The server notices the last cancelled requests with a delay.
+            while group.simulator.in_flight:  # noqa: ASYNC110  # the simulator runs on its own thread
                 await asyncio.sleep(0.01)
-        await asyncio.to_thread(self.books.settle, group.simulator, group.entries)
+        await asyncio.to_thread(self.accounting.check, group.simulator, group.entries)
         group.simulator.clear()
         group.entries.clear()
         self._idle.append(group.simulator)
 
 
-def give_back() -> None:
-    """Have the allocator return what is free, where it can: three simulators' records came and went in this process."""
+def release_memory() -> None:
+    """Return free memory to the system, if the allocator can: this process held the records of three simulators."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def grown(memory: Sequence[float]) -> float | None:
-    """Return the memory of the last third over that of the middle one; None where the samples are too few."""
+    """Return the memory of the last third over that of the middle third; None with too few samples."""
     if len(memory) < SAMPLES_NEEDED:
         return None
     third = len(memory) // 3
@@ -199,23 +203,24 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benches.load", description=__doc__)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, default=5.0, help="how long (default: %(default)s)")
-    length.add_argument("--runs", type=int, help="so many workflows, however long they take")
-    parser.add_argument("--at-once", type=int, default=120, help="workflows under way (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="of every choice (default: %(default)s)")
+    length.add_argument("--minutes", type=float, default=5.0, help="duration (default: %(default)s)")
+    length.add_argument("--runs", type=int, help="number of workflows, instead of a duration")
+    parser.add_argument("--at-once", type=int, default=120, help="concurrent workflows (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="seed of all choices (default: %(default)s)")
     return parser.parse_args()
 
 
 def report(load: Load, at_once: int) -> list[str]:
-    """Print what was done, and return what is wrong."""
-    books, wrong = load.books, list(load.books.wrong)
-    told = ", ".join(f"{outcome} {count}" for outcome, count in load.outcomes.most_common())
-    print(f"{load.workflows} workflows, at most {load.most_under_way} at once: {told}")
-    print(f"{books.requests} requests on the wire, each of one workflow, by {books.routers} routers")
+    """Print the figures and return the problems."""
+    accounting, problems = load.accounting, list(load.accounting.problems)
+    outcomes = ", ".join(f"{outcome} {count}" for outcome, count in load.outcomes.most_common())
+    print(f"{load.workflows} workflows, at most {load.max_running} at once: {outcomes}")
+    print(f"{accounting.requests} requests on the wire, each of one workflow, by {accounting.routers} routers")
     print(
-        f"{books.unread} more were given up before the wire saw them; {books.hits} calls were answered from the cache"
+        f"{accounting.unread} more were cancelled before the server read them; "
+        f"{accounting.hits} calls were answered from the cache"
     )
-    print(f"{books.tokens} tokens by {books.counted} routers, counted again at the wire")
+    print(f"{accounting.tokens} tokens by {accounting.counted} routers, counted again at the wire")
     print(
         f"memory: {load.memory[0] / 1024:.0f} MB after the first round, {load.memory[-1] / 1024:.0f} MB after the last"
     )
@@ -223,14 +228,14 @@ def report(load: Load, at_once: int) -> list[str]:
     if growth is not None:
         print(f"the last third of the samples is {growth:.2f} times the middle one; the bound is {GROWTH}")
         if growth > GROWTH:
-            wrong.append(f"memory has grown {growth:.2f} times")
-    if load.most_under_way < min(at_once, load.workflows):
-        wrong.append(f"no more than {load.most_under_way} workflows were under way at once")
-    return wrong
+            problems.append(f"memory has grown {growth:.2f} times")
+    if load.max_running < min(at_once, load.workflows):
+        problems.append(f"no more than {load.max_running} workflows ran at once")
+    return problems
 
 
 def main() -> None:
-    """Run, compare, print, and judge."""
+    """Run the load test."""
     given = arguments()
     machine.raise_file_limit()
     with ExitStack() as stack:
@@ -238,12 +243,12 @@ def main() -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="load-"))
         load = Load(simulators, folder, given.seed)
         asyncio.run(load.work(given.at_once, given.runs, None if given.runs else given.minutes * 60))
-        wrong = report(load, given.at_once)
-    for what in wrong[:MOST_TOLD]:
-        print(f"wrong: {what}")
-    if wrong:
-        raise SystemExit(f"{len(wrong)} figures are wrong")
-    print("every router's figures are the wire's")
+        problems = report(load, given.at_once)
+    for problem in problems[:MAX_PROBLEMS_SHOWN]:
+        print(f"problem: {problem}")
+    if problems:
+        raise SystemExit(f"{len(problems)} problems")
+    print("the metrics of every router match the wire")
 
 
 if __name__ == "__main__":

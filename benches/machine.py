@@ -1,4 +1,4 @@
-"""The machine: what it is, and how a process is tied to one of its cores."""
+"""The description of the machine, and pinning to its cores."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 CORES_NEEDED = 2
-"""One for each side."""
+"""One core for the client and one for the upstream."""
 
 
 def cores() -> list[int]:
-    """Return the cores this process may use, the client's first and the upstream's last."""
+    """Return the cores of this process: the first is for the client, the last for the upstream."""
     found = sorted(os.sched_getaffinity(0))
     if len(found) < CORES_NEEDED:
         raise SystemExit("error: the client and the upstream need a core each")
@@ -21,12 +21,12 @@ def cores() -> list[int]:
 
 
 def pin(core: int) -> None:
-    """Tie this process, and every thread it will start, to one core."""
+    """Pin this process and its future threads to one core."""
     os.sched_setaffinity(0, {core})
 
 
 def raise_file_limit() -> None:
-    """Allow as many open sockets as the system does: a thousand calls are a thousand of them."""
+    """Raise the limit of open files to its maximum: a thousand calls need a thousand sockets."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""The measurements. Each returns the figures of one turn: times of this process with all its threads."""
+"""The measurements. Each returns the figures of one turn, for this process with all its threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TITLE = "Moss walls"
 
 
 def call_of(caller: Caller, shape: str) -> Call:
-    """Return how to make one call and check its answer."""
+    """Return a function that makes one call and checks its answer."""
 
     async def plain(prompt: str) -> None:
         check(await caller.text(ANSWER_MODEL, prompt) == ANSWER)
@@ -35,7 +35,7 @@ def call_of(caller: Caller, shape: str) -> Call:
 
 
 def blocking_call_of(caller: BlockingCaller, shape: str) -> Callable[[str], None]:
-    """Return how to make one call, waiting for it, and check its answer."""
+    """Return a function that makes one synchronous call and checks its answer."""
 
     def plain(prompt: str) -> None:
         check(caller.text_now(ANSWER_MODEL, prompt) == ANSWER)
@@ -77,8 +77,8 @@ def blocking(call: Callable[[str], None], source: Iterator[str], seconds: float)
 
 
 async def in_flight(call: Call, source: Iterator[str], gauge: Gauge, level: int, seconds: float) -> Figures:
-    """Keep `level` calls under way; `upstream_busy` near 1 would mean that the upstream is what was measured."""
-    # Opens as many connections as will be used.
+    """Keep `level` calls in flight; `upstream_busy` near 1 means that the upstream was the bottleneck."""
+    # Opens all connections beforehand.
     await asyncio.gather(*(call(next(source)) for _ in range(level)))
     times: list[float] = []
     used_above, used, began = gauge.used(), process_time(), perf_counter()
@@ -104,7 +104,7 @@ async def in_flight(call: Call, source: Iterator[str], gauge: Gauge, level: int,
 
 
 async def streams(caller: Caller, model: str, source: Iterator[str], level: int, seconds: float) -> Figures:
-    """Take `level` streams at a time, to their ends; `pieces` is how many came out for each chunk that went in."""
+    """Read `level` streams at a time to their ends; `pieces` is the number of pieces yielded per chunk sent."""
     words = workload.STORIES[model]
     story, chunks, pieces = "".join(words), 0, 0
 
@@ -113,7 +113,7 @@ async def streams(caller: Caller, model: str, source: Iterator[str], level: int,
         check("".join(received) == story)
         return len(received)
 
-    # Opens as many connections as will be used.
+    # Opens all connections beforehand.
     await asyncio.gather(*(caller.text(ANSWER_MODEL, next(source)) for _ in range(level)))
     used, began = process_time(), perf_counter()
     while perf_counter() - began < seconds or not chunks:
@@ -124,7 +124,7 @@ async def streams(caller: Caller, model: str, source: Iterator[str], level: int,
 
 
 async def construct(caller: Caller, seconds: float) -> Figures:
-    """Make clients that are not used."""
+    """Construct clients without using them."""
     times: list[float] = []
     until = perf_counter() + seconds
     while (started := perf_counter()) < until or not times:

@@ -1,4 +1,4 @@
-"""What the upstream writes for each protocol and model, made beforehand, in the pieces it is written in."""
+"""The prepared replies of the upstream for each protocol and model, in the pieces they are written in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Pieces = tuple[bytes, ...]
-"""Each is written by itself; none at all is silence."""
+"""Each piece is written separately; no piece means no reply."""
 
 
 def all_replies() -> dict[tuple[bytes, bytes], Pieces]:

@@ -1,4 +1,4 @@
-"""A run: many short turns, in each of which every caller does every task, so that all of them meet the same noise."""
+"""A run of many short turns: in each turn every client runs every task, so that all see the same noise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(slots=True)
 class Results:
-    """What a run gave."""
+    """The results of a run."""
 
     figures: dict[Task, dict[str, list[Figures]]] = field(default_factory=dict)
     """Of each task and row, those of every turn."""
@@ -51,11 +51,11 @@ class Results:
     """How many cores other processes kept busy meanwhile."""
 
     def best(self, task: Task) -> dict[str, Figures]:
-        """Of each row the best of all turns: what else the machine does only ever adds time."""
+        """Return the best turn of each row: other load on the machine only adds time."""
         return {row: _best(turns) for row, turns in self.figures.get(task, {}).items()}
 
     def busiest(self) -> float:
-        """Return how busy the upstream was where it was busiest; near 1, it is the upstream that was measured."""
+        """Return the maximum load of the upstream; near 1, the upstream was the bottleneck."""
         rows = [turns for rows in self.figures.values() for turns in rows.values() if "upstream_busy" in turns[0]]
         return max((median(turn["upstream_busy"] for turn in turns) for turns in rows), default=0.0)
 
@@ -72,7 +72,7 @@ class Results:
 
 
 class Run:
-    """Clients that take turns."""
+    """Clients that run in turns."""
 
     def __init__(self, rows: Sequence[Row], tasks: Sequence[Task], seconds: float) -> None:
         self.rows, self.tasks, self.seconds = rows, tasks, seconds
@@ -94,7 +94,7 @@ class Run:
                 while True:
                     rarely = self.results.turns % RARELY == 0
                     started = perf_counter()
-                    # A turn that would not end in time is not begun.
+                    # A turn that would end too late is not started.
                     if self.results.turns and started + took[rarely] > until:
                         break
                     self._turn(gauge, rarely=rarely)
@@ -119,7 +119,7 @@ class Run:
             self.results.versions[row.name] = client.ready.versions
 
     def _turn(self, gauge: Gauge, *, rarely: bool) -> None:
-        # Nobody always comes first.
+        # The order rotates.
         names = list(self.clients)
         first = self.results.turns % len(names) if names else 0
         for task in self.tasks:
@@ -153,7 +153,7 @@ class Run:
         return self.clients[name].measure(task, self.seconds)
 
     def _disk_hit(self, name: str, task: Task, gauge: Gauge) -> Figures:
-        """Let one process keep answers and another one find them, so that they are in no memory but the disk's."""
+        """Store answers with one process and read them with another, so that they are only on disk."""
         row = next(row for row in self.rows if row.name == name)
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             for each in (replace(task, kind="fill_disk"), task):

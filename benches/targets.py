@@ -1,4 +1,4 @@
-"""What madspark promises, and whether a run kept it."""
+"""The performance targets of madspark, compared with a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DISK = [Task("disk_hit", shape=shape, rare=True) for shape in ("plain", "struct
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One promise: the worst of some figures is within a bound."""
+    """A target: the worst of some figures is within a bound."""
 
     promise: str
     figures: Callable[[Results], list[float]]
@@ -36,7 +36,7 @@ class Target:
     unit: str = ""
 
     def judge(self, results: Results) -> tuple[str, str, str]:
-        """Return the promise, the figure, and whether it was kept."""
+        """Return the target, the figure, and whether it was met."""
         found = self.figures(results)
         if not found:
             return self.promise, "", "not measured"

@@ -1,4 +1,4 @@
-"""What is measured: the tasks of a turn."""
+"""The tasks of a turn."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Figures = dict[str, float]
 """What one task gave: `…_us` is better the less, everything else the more."""
 
 IN_FLIGHT: Final = 64
-"""How many calls are under way where nothing else is said."""
+"""The default number of calls in flight."""
 STREAMS: Final = 16
-"""How many streams are taken at a time where their chunks come one by one."""
+"""The number of concurrent streams whose chunks arrive one by one."""
 LEVELS: Final = (1, 8, 64, 256, 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One measurement, done by each caller in turn."""
+    """One measurement, run by each client in turn."""
 
     kind: Kind
     dialect: str = "openai"
@@ -28,7 +28,7 @@ class Task:
     in_flight: int = 0
     model: str = workload.ANSWER_MODEL
     rare: bool = False
-    """Takes long, and so is done in few of the turns."""
+    """Whether it takes long and runs only in some turns."""
 
     def __str__(self) -> str:
         level = f" {self.in_flight}" if self.in_flight else ""

@@ -1,4 +1,4 @@
-"""The server that every caller asks: a process of its own, on a core of its own, that answers in microseconds."""
+"""The server of the benchmarks: its own process on its own core, which answers in microseconds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Upstream:
 
 
 class Gauge:
-    """What a client may know of the upstream: how busy it is, and how many requests have reached it."""
+    """The load of the upstream and the number of its requests, for clients."""
 
     def __init__(self, port: int, pid: int) -> None:
         self.port, self.pid = port, pid
@@ -53,7 +53,7 @@ class Gauge:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def answered(self) -> int:
-        """Return how many requests it has taken, these questions left out."""
+        """Return the number of requests it received, without the requests of this method."""
         connection = HTTPConnection("127.0.0.1", self.port)
         try:
             connection.request("GET", _COUNTER.decode())
@@ -67,7 +67,7 @@ class Server:
 
     def __init__(self) -> None:
         self.replies = all_replies()
-        # Whatever else a client may ask about, such as its model's facts.
+        # Other requests of clients, such as model facts.
         self.unknown = (respond(404, "Not Found", {"error": "there is nothing here"}),)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.listener.setblocking(False)
@@ -94,7 +94,7 @@ class Server:
                     self.read(descriptor)
 
     def accept(self) -> None:
-        """Take one connection."""
+        """Accept one connection."""
         connection, _ = self.listener.accept()
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -102,7 +102,7 @@ class Server:
         self.poll.register(connection.fileno(), select.EPOLLIN)
 
     def read(self, descriptor: int) -> None:
-        """Read what has come, and answer where that makes a request whole."""
+        """Read the received bytes, and answer if the request is complete."""
         data = b""
         with suppress(ConnectionError):
             data = self.connections[descriptor].recv(1 << 20)
@@ -121,7 +121,7 @@ class Server:
             self.poll.modify(descriptor, select.EPOLLOUT)
 
     def reply_to(self, request: bytes) -> Pieces:
-        """Return what to write."""
+        """Return the pieces of the reply."""
         path = request[request.index(b" ") + 1 : request.index(b" ", request.index(b" ") + 1)]
         if path == _COUNTER:
             return (respond(200, "OK", self.answered),)
@@ -139,7 +139,7 @@ class Server:
         self.write(descriptor, piece)
 
     def write(self, descriptor: int, piece: memoryview) -> None:
-        """Write what the socket takes, and keep the rest for when it takes more."""
+        """Write what the socket accepts, and keep the rest until it is writable."""
         try:
             rest = piece[self.connections[descriptor].send(piece) :]
         except BlockingIOError:
@@ -152,7 +152,7 @@ class Server:
             self.poll.modify(descriptor, select.EPOLLOUT)
 
     def drop(self, descriptor: int) -> None:
-        """Forget a connection."""
+        """Close a connection."""
         self.poll.unregister(descriptor)
         self.received.pop(descriptor, None)
         self.unsent.pop(descriptor, None)
@@ -160,7 +160,7 @@ class Server:
 
 
 def main() -> None:
-    """Serve; the port is printed."""
+    """Serve, and print the port."""
     pin(int(sys.argv[1]))
     raise_file_limit()
     server = Server()

@@ -1,4 +1,4 @@
-"""As much HTTP as the floor and the upstream need."""
+"""The part of HTTP that the floor and the upstream need."""
 
 from __future__ import annotations
 

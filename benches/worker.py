@@ -29,7 +29,7 @@ class Worker:
         self.callers: dict[str, Caller] = {}
 
     async def start(self) -> dict[str, Any]:
-        """Import the library, connect, and tell what can be done."""
+        """Import the library, connect, and return its capabilities."""
         library = callers.load(self.library)
         for dialect in library.dialects:
             self.callers[dialect] = await library.connect(dialect, self.gauge.port)
@@ -41,7 +41,7 @@ class Worker:
         }
 
     async def measure(self, task: Task, seconds: float) -> Figures:
-        """Do `task`."""
+        """Run `task`."""
         caller = self.callers[task.dialect]
         match task.kind:
             case "one_by_one":
@@ -77,36 +77,36 @@ def _has_cache() -> bool:
 
 
 async def work(worker: Worker, output: TextIO) -> None:
-    """Do as each line says, until there are no more."""
+    """Run the task of each input line."""
 
-    def tell(answer: object) -> None:
+    def reply(answer: object) -> None:
         print(json.dumps(answer), file=output, flush=True)
 
     try:
-        tell(await worker.start())
+        reply(await worker.start())
     except Exception as error:  # noqa: BLE001  # whatever a library raises is the result
-        tell({"error": _in_words(error)})
+        reply({"error": _describe(error)})
         return
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = json.loads(line)
         try:
-            tell(await worker.measure(Task(**order["task"]), order["seconds"]))
+            reply(await worker.measure(Task(**order["task"]), order["seconds"]))
         except Exception as error:  # noqa: BLE001  # whatever a library raises is the result
             traceback.print_exc()
-            tell({"error": _in_words(error)})
+            reply({"error": _describe(error)})
 
 
-def _in_words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def main() -> None:
-    """Work."""
+    """Run the worker."""
     library, port, pid, core, cache = sys.argv[1:]
     # Before anything is imported that counts cores.
     pin(int(core))
     raise_file_limit()
-    # Libraries may print what they like: the answers have an output of their own.
+    # Libraries may print to stdout: answers use a separate descriptor.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         asyncio.run(work(Worker(library, Gauge(int(port), int(pid)), cache), output))

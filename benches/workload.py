@@ -1,4 +1,4 @@
-"""What is asked and what is answered, the same for every caller."""
+"""The prompts and answers, the same for every client."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEMPERATURE = 0.7
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The structured answer."""
 
     # As OpenAI's strict mode wants it, so that nobody has to rewrite the schema.
     model_config = ConfigDict(extra="forbid")

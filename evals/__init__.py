@@ -1,1 +1,1 @@
-"""The workflow beside simpler ways to ask, for anyone with a key. See README.md."""
+"""Compares the workflow with simpler methods. See README.md."""

@@ -36,21 +36,21 @@ MODEL_FIELDS = {
 
 @dataclass(frozen=True)
 class Model:
-    """Who is asked."""
+    """A provider and its model."""
 
     provider: ProviderName
     name: str
     config: LLMConfig
 
     def router(self) -> LLMRouter:
-        """Return a router of its own for one answer: its metrics are that answer's."""
+        """Return a new router, so that its metrics cover one answer only."""
         config = self.config.replace(**dict.fromkeys(MODEL_FIELDS[self.provider], self.name))
         return LLMRouter(self.provider, fallback_enabled=False, cache_enabled=False, config=config)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One task, answered in every way and judged."""
+    """One task, answered by every method and judged."""
 
     task: Task
     answers: dict[str, Answer]
@@ -58,7 +58,7 @@ class Outcome:
 
 
 async def evaluate(task: Task, author: Model, judge: Model) -> Outcome:
-    """Answer one task in every way, and judge the workflow's answer against each other one."""
+    """Answer one task with every method, and judge the workflow's answer against each other."""
     answers = {"workflow": await workflow(author.router(), task)}
     budget = answers["workflow"].tokens
     for name, method in METHODS.items():
@@ -71,7 +71,7 @@ async def evaluate(task: Task, author: Model, judge: Model) -> Outcome:
 async def evaluate_all(
     chosen: Sequence[Task], author: Model, judge: Model, at_once: int
 ) -> tuple[list[Outcome], dict[str, str]]:
-    """Evaluate every task, so many at a time; those that failed are told with their reason and count for nobody."""
+    """Evaluate all tasks, a number of them at a time; failed tasks are listed with the reason and not counted."""
     places = asyncio.Semaphore(at_once)
     failed: dict[str, str] = {}
 
@@ -88,7 +88,7 @@ async def evaluate_all(
 
 
 def table(outcomes: Sequence[Outcome], resamples: int, seed: int) -> list[dict[str, Any]]:
-    """Return a row for each way the workflow was compared with."""
+    """Return a row for each method the workflow was compared with."""
     rows = []
     for name in METHODS:
         judged = [outcome.judgements[name] for outcome in outcomes]
@@ -111,12 +111,16 @@ def table(outcomes: Sequence[Outcome], resamples: int, seed: int) -> list[dict[s
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m evals", description=__doc__)
-    parser.add_argument("--provider", choices=MODEL_FIELDS, default="gemini", help="who writes (default: %(default)s)")
-    parser.add_argument("--model", help="the model that writes, whatever the way")
-    parser.add_argument("--judge-provider", choices=MODEL_FIELDS, help="who judges (default: as --provider)")
+    parser.add_argument(
+        "--provider", choices=MODEL_FIELDS, default="gemini", help="the provider that writes (default: %(default)s)"
+    )
+    parser.add_argument("--model", help="the model that writes, for every method")
+    parser.add_argument(
+        "--judge-provider", choices=MODEL_FIELDS, help="the provider that judges (default: as --provider)"
+    )
     parser.add_argument("--judge-model", help="the model that judges; best one of another family")
     parser.add_argument("--tasks", type=int, metavar="N", help="only the first N")
-    parser.add_argument("--at-once", type=int, default=4, help="tasks under way (default: %(default)s)")
+    parser.add_argument("--at-once", type=int, default=4, help="concurrent tasks (default: %(default)s)")
     parser.add_argument("--resamples", type=int, default=10_000, help="of the bootstrap (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every answer and judgement")
@@ -130,7 +134,7 @@ def arguments() -> argparse.Namespace:
 
 
 def models(given: argparse.Namespace, stack: ExitStack) -> tuple[Model, Model]:
-    """Return who writes and who judges."""
+    """Return the writing and the judging model."""
     config = LLMConfig.from_env()
     if given.simulator:
         from madspark.testing import Simulator
@@ -168,7 +172,7 @@ def report(given: argparse.Namespace, author: Model, judge: Model, rows: list[di
 
 
 def main() -> None:
-    """Evaluate, print, and write what was asked for."""
+    """Run the evaluation."""
     given = arguments()
     chosen = tasks()[: given.tasks]
     with ExitStack() as stack:
@@ -181,7 +185,7 @@ def main() -> None:
     rows = table(outcomes, given.resamples, given.seed)
     print(report(given, author, judge, rows, len(outcomes)))
     if given.json is not None:
-        told = {
+        record = {
             "smoke_test": given.simulator,
             "author": [author.provider, author.name],
             "judge": [judge.provider, judge.name],
@@ -189,7 +193,7 @@ def main() -> None:
             "failed": failed,
             "outcomes": [asdict(outcome) for outcome in outcomes],
         }
-        given.json.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+        given.json.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
     if failed:
         raise SystemExit(f"error: {len(failed)} of {len(chosen)} tasks failed and are in no figure")
 

@@ -1,4 +1,4 @@
-"""How sure a share of wins is, told by drawing the tasks again."""
+"""Confidence intervals for a share of wins, by bootstrap over the tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of two written ideas is better, asked blindly and in both orders."""
+"""Compares two written ideas blindly and in both orders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POINTS = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 
 class Verdict(BaseModel):
-    """What the judge says."""
+    """The answer of the judge."""
 
     reason: str = Field(max_length=1000)
     better: Literal["first", "second", "tie"]
@@ -26,13 +26,13 @@ class Judgement:
     """The outcome of one comparison."""
 
     points: float
-    """1 where it won in both orders, 0 where it lost in both; one of each is a half."""
+    """1.0 if it won in both orders, 0.0 if it lost in both, else 0.5."""
     first_places: float
-    """How much of the points went to whatever was shown first, 0 to 1; far from a half is a judge who sees places."""
+    """The share of points for the idea shown first, 0 to 1; far from 0.5 means a position bias."""
 
 
 async def compare(router: LLMRouter, task: Task, one: str, other: str) -> Judgement:
-    """Judge `one` against `other`. The judge is told nothing of where they come from."""
+    """Judge `one` against `other`, without naming their methods."""
     forward = await _verdict(router, task, one, other)
     backward = await _verdict(router, task, other, one)
     return Judgement((forward + 1 - backward) / 2, (forward + backward) / 2)
@@ -42,7 +42,7 @@ async def _verdict(router: LLMRouter, task: Task, first: str, second: str) -> fl
     prompt = (
         "Two people answered the same question. Which idea is better: more useful, more original and more feasible "
         "within the context? Length and style count for nothing.\n"
-        f"{task.told()}\n<first>\n{first}\n</first>\n<second>\n{second}\n</second>"
+        f"{task.text()}\n<first>\n{first}\n</first>\n<second>\n{second}\n</second>"
     )
     verdict, _ = await router.agenerate_structured(prompt, Verdict, temperature=0.0)
     return POINTS[verdict.better]

@@ -1,4 +1,4 @@
-"""The ways to come from a task to one written idea, each within a budget of tokens."""
+"""The methods: each writes one idea for a task within a token budget."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 0.9
 MOST_SAMPLES = 32
-"""Of best-of-N; a budget that allows for more is not spent to its end."""
+"""The maximum number of proposals of best-of-N, whatever the budget."""
 MOST_ROUNDS = 16
-"""Of self-refine."""
+"""The maximum number of rounds of self-refine."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What an idea is wanted for."""
+    """A topic and a context to write an idea for."""
 
     id: str
     topic: str
     context: str
 
-    def told(self) -> str:
-        """Return the task as the prompts tell it."""
+    def text(self) -> str:
+        """Return the task as it appears in prompts."""
         return f"<topic>\n{self.topic}\n</topic>\n<context>\n{self.context}\n</context>"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One written idea, and what it took."""
+    """A written idea and its cost."""
 
     text: str
     tokens: int
@@ -46,7 +46,7 @@ class Answer:
 
 
 class Choice(BaseModel):
-    """Which of several proposals is the best."""
+    """The number of the best proposal."""
 
     reason: str = Field(max_length=600)
     best: int = Field(ge=0)
@@ -58,7 +58,7 @@ def tasks() -> list[Task]:
 
 
 async def workflow(router: LLMRouter, task: Task, _budget: int | None = None) -> Answer:
-    """Run the whole workflow and take the candidate with the highest score at its end. It sets the others' budget."""
+    """Run the workflow and return the candidate with the highest final score. It sets the budget of the others."""
     result = await AsyncCoordinator(router=router).run(task.topic, task.context, enhanced_reasoning=True)
     if not result.candidates:
         raise LLMProviderError("the run ended without an idea")
@@ -67,42 +67,42 @@ async def workflow(router: LLMRouter, task: Task, _budget: int | None = None) ->
 
 
 async def single_shot(router: LLMRouter, task: Task, _budget: int) -> Answer:
-    """Ask once. It has no way to spend more."""
+    """Make one request; it cannot spend more."""
     return _answer(router, await _proposal(router, task))
 
 
 async def best_of_n(router: LLMRouter, task: Task, budget: int) -> Answer:
-    """Ask as often as the budget allows, and have the same model choose."""
+    """Make as many proposals as the budget allows; the same model selects the best."""
     found = [await _proposal(router, task)]
     each = _spent(router)
-    # The choice reads every proposal and writes little.
+    # The selection reads every proposal and writes little.
     while len(found) < MOST_SAMPLES and _spent(router) + each + each * (len(found) + 1) <= budget:
         found.append(await _proposal(router, task))
     if len(found) == 1:
         return _answer(router, found[0])
-    told = "\n".join(f"<proposal>\nnumber: {number}\n{text}\n</proposal>" for number, text in enumerate(found))
-    prompt = (
-        f"Choose the best proposal for the topic: the most useful, original and feasible one.\n{task.told()}\n{told}"
-    )
+    proposals = "\n".join(f"<proposal>\nnumber: {number}\n{text}\n</proposal>" for number, text in enumerate(found))
+    instruction = "Choose the best proposal for the topic: the most useful, original and feasible one."
+    prompt = f"{instruction}\n{task.text()}\n{proposals}"
     choice, _ = await router.agenerate_structured(prompt, Choice, temperature=0.0)
     return _answer(router, found[min(choice.best, len(found) - 1)])
 
 
 async def self_refine(router: LLMRouter, task: Task, budget: int) -> Answer:
-    """Have the same model criticise and rewrite its proposal as often as the budget allows."""
+    """Let the same model criticise and rewrite its proposal as often as the budget allows."""
     text = await _proposal(router, task)
     longest = 0
     for _ in range(MOST_ROUNDS):
         before = _spent(router)
-        # A round reads what it is about and writes as much again, twice.
+        # A round reads the proposal and writes about as much, twice.
         if before + (longest or 4 * before) > budget:
             break
-        shown = f"{task.told()}\n<proposal>\n{text}\n</proposal>"
-        told, _ = await router.agenerate(
+        shown = f"{task.text()}\n<proposal>\n{text}\n</proposal>"
+        critique, _ = await router.agenerate(
             f"Criticise the proposal for the topic. Name its weak points, the worst first.\n{shown}", temperature=0.3
         )
         text, _ = await router.agenerate(
-            f"Rewrite the proposal so that the critique no longer holds.\n{shown}\n<critique>\n{told}\n</critique>\n"
+            f"Rewrite the proposal so that the critique no longer holds.\n{shown}\n"
+            f"<critique>\n{critique}\n</critique>\n"
             f"{_FORM}",
             temperature=TEMPERATURE,
         )
@@ -115,13 +115,13 @@ METHODS: dict[str, Callable[[LLMRouter, Task, int], Awaitable[Answer]]] = {
     "best-of-N": best_of_n,
     "self-refine": self_refine,
 }
-"""What the workflow is compared with."""
+"""The methods that the workflow is compared with."""
 
 _FORM = "Answer with a title, a colon and one full description: what it is, how it works, what it takes. No headings."
 
 
 async def _proposal(router: LLMRouter, task: Task) -> str:
-    prompt = f"Propose the best idea you have for the topic: useful, original and feasible.\n{task.told()}\n{_FORM}"
+    prompt = f"Propose the best idea you have for the topic: useful, original and feasible.\n{task.text()}\n{_FORM}"
     text, _ = await router.agenerate(prompt, temperature=TEMPERATURE)
     return text
 

@@ -22,20 +22,20 @@ COMMAND = [
     "fast",
     "--no-fallback",
     "--enhanced",
-    # What is made up here has no place among real answers.
+    # Simulated answers must not enter the cache of real ones.
     "--no-cache",
     "--verbose",
 ]
 
 
 def main() -> int:
-    """Run the command as a process of its own and hand its exit code on."""
-    # What the caller's shell has set for real providers has no part in a simulation.
+    """Run the command in its own process and return its exit code."""
+    # Settings of the shell for real providers do not apply to the simulation.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     with Simulator() as simulator:
         arguments = [*COMMAND[1:], "--ollama-host", simulator.ollama_url]
         print("$ " + subprocess.list2cmdline(["madspark", *arguments]), flush=True)
-        # `-m madspark` is the command `madspark`, of this very interpreter.
+        # `-m madspark` is the command `madspark` of this interpreter.
         done = subprocess.run([sys.executable, "-m", "madspark", *arguments], env=environment, check=False)  # noqa: S603  # our own command
         print(f"\n{len(simulator.requests)} requests went to the simulated Ollama at {simulator.ollama_url}")
     return done.returncode

@@ -4,7 +4,7 @@
     python examples/fastapi_backend.py
     curl -N localhost:8000/ideas -H 'content-type: application/json' -d '{"topic": "food from city roofs"}'
 
-Two requests may ask for two providers at the same moment: nothing that one chooses reaches the other.
+Two requests can use two providers at the same time; no setting of one reaches the other.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Read once, never changed. Hosts and keys are the server's business: a request may not set them.
+# Read once, immutable. Hosts and keys are settings of the server, not of a request.
 SETTINGS = LLMConfig.from_env()
 
-# Proxies close a silent connection, and a server notices that a client left when it writes.
+# Proxies close silent connections, and a server notices a disconnected client when it writes.
 KEEP_ALIVE_SECONDS = 10.0
 
 app = FastAPI()
 
 
 class IdeaRequest(BaseModel):
-    """What a client may choose."""
+    """The settings a client may choose."""
 
     topic: Annotated[str, Field(min_length=1, max_length=2000)]
     context: Annotated[str, Field(max_length=10000)] = ""
@@ -53,7 +53,7 @@ async def ideas(request: IdeaRequest) -> StreamingResponse:
 
 
 async def events(request: IdeaRequest) -> AsyncIterator[str]:
-    """Run the workflow and yield what happens. Closing the generator cancels the run and its open model calls."""
+    """Run the workflow and yield its events. Closing the generator cancels the run and its model calls."""
     queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
     run = asyncio.create_task(run_workflow(request, queue))
     try:
@@ -71,7 +71,7 @@ async def events(request: IdeaRequest) -> AsyncIterator[str]:
 
 
 async def run_workflow(request: IdeaRequest, queue: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
-    """Run the workflow with a router of its own; always ends with a `result` or an `error` in the queue."""
+    """Run the workflow with a new router; always ends with a `result` or an `error` in the queue."""
     router = LLMRouter(
         primary_provider=request.provider,
         fallback_enabled=request.fallback,

@@ -14,20 +14,20 @@ from madspark import AsyncCoordinator, LLMConfig, LLMRouter
 
 
 class Slogan(BaseModel):
-    """What the model is asked for: any pydantic model will do."""
+    """The answer's type; any pydantic model works."""
 
     text: str
     language: str
 
 
 async def show_progress(message: str, fraction: float) -> None:
-    """Print where the run is."""
+    """Print the progress."""
     print(f"{fraction:4.0%} {message}")
 
 
 async def main() -> None:
-    """Ask for a slogan, then run the whole workflow."""
-    # One router for one request: its settings and its metrics are its own, and there is nothing to close.
+    """Request a slogan, then run the whole workflow."""
+    # One router per request, with its own settings and metrics; nothing to close.
     router = LLMRouter(
         primary_provider="ollama", fallback_enabled=False, config=LLMConfig.from_env(), model_tier="fast"
     )

@@ -1,4 +1,4 @@
-"""One call that survives: a busy provider, a wrong reply, a slow provider, and what the router does about each.
+"""Calls that survive a busy provider, an invalid reply and a slow provider.
 
 Needs no server and no key: the simulator speaks the providers' protocols on a loopback port.
 """
@@ -12,14 +12,14 @@ from madspark.testing import Simulator
 
 
 class Slogan(BaseModel):
-    """What the model is asked for."""
+    """The answer's type."""
 
     text: str
     score: int
 
 
 def router_for(simulator: Simulator, *, hedge_after: float | None = None) -> LLMRouter:
-    """Build the router of one request: Ollama first, then Gemini."""
+    """Return the router of one request: Ollama first, then Gemini."""
     config = LLMConfig(
         ollama_host=simulator.ollama_url,
         gemini_base_url=simulator.gemini_url,
@@ -37,7 +37,7 @@ def router_for(simulator: Simulator, *, hedge_after: float | None = None) -> LLM
 
 
 def ask(title: str, router: LLMRouter) -> None:
-    """Ask for a slogan and print what happened on the way."""
+    """Request a slogan and print the attempts."""
     print(f"# {title}")
     try:
         slogan, response = router.generate_structured("A slogan for a roof garden", Slogan)
@@ -50,7 +50,7 @@ def ask(title: str, router: LLMRouter) -> None:
 
 
 def main() -> None:
-    """Let one thing after another go wrong."""
+    """Simulate one failure after another."""
     with Simulator() as simulator:
         simulator.on("ollama", status=503, times=1)
         ask("The first provider is busy: the next one answers", router_for(simulator))

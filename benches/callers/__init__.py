@@ -1,4 +1,4 @@
-"""The ways of making a call. Each is measured in a process of its own, which imports nothing of the others."""
+"""The measured clients. Each runs in its own process, which imports none of the others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NAMES: Final = {
     "litellm": "benches.callers.litellm_router",
     "tensorzero": "benches.callers.tensorzero_gateway",
 }
-"""The module of each, in the order of the tables."""
+"""The module of each client, in the order of the tables."""
 
 PEERS: Final = ("openai", "litellm", "tensorzero")
-"""Those that are installed for the benchmarks alone."""
+"""Clients that are installed for the benchmarks only."""
 
 
 def load(name: str) -> Library:
-    """Import a way of making a call."""
+    """Import a client."""
     return cast("Library", import_module(NAMES[name]).LIBRARY)

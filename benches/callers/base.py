@@ -1,4 +1,4 @@
-"""What a way of making a call has to offer."""
+"""The interface of a measured client."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
 
 
 class Caller(Protocol):
-    """A client that speaks one protocol to one upstream, as its users would hold it."""
+    """A client for one protocol and one upstream, configured as its users would."""
 
     async def text(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
 
     async def idea(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
 
     def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
-        """Ask for text as it comes."""
+        """Request text as a stream."""
 
     async def construct(self) -> None:
-        """Make another such client, with a configuration of its own."""
+        """Construct another client with its own configuration."""
 
 
 @runtime_checkable
 class BlockingCaller(Protocol):
-    """A client that can also be waited for."""
+    """A client with synchronous methods."""
 
     def text_now(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
 
     def idea_now(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """How to connect, what versions to name, and which protocols are measured."""
+    """A library: how to connect, its packages, and its protocols."""
 
     connect: Callable[[str, int], Awaitable[Caller]]
     packages: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The floor: posts such a body over kept connections and parses what comes back. No client can do with less."""
+"""The floor: posts the same body over kept connections and parses the reply. No client can do less."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Floor:
-    """Writes and reads HTTP by itself; JSON and pydantic are the usual ones."""
+    """Writes and reads HTTP directly; uses the standard JSON parser and pydantic."""
 
     def __init__(self, dialect: str, port: int) -> None:
         self.ollama, self.port, self.path = dialect == "ollama", port, DIALECTS[dialect]
@@ -24,16 +24,16 @@ class Floor:
         self.blocking = http.client.HTTPConnection("127.0.0.1", port)
 
     async def text(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         return self._content(await self._ask(self._body(model, prompt)))
 
     async def idea(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         body = self._body(model, prompt) | self._schema()
         return Idea.model_validate_json(self._content(await self._ask(body)))
 
     async def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
-        """Ask for text as it comes."""
+        """Request text as a stream."""
         connection = await self._connection()
         connection.send(self._request(self._body(model, prompt) | {"stream": True}))
         head, _, body = (await connection.some()).partition(b"\r\n\r\n")
@@ -50,15 +50,15 @@ class Floor:
             body = rest + await connection.some()
 
     async def construct(self) -> None:
-        """Make another such client, with a configuration of its own."""
+        """Construct another client with its own configuration."""
         Floor("openai", self.port)
 
     def text_now(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         return self._content(self._ask_now(self._body(model, prompt)))
 
     def idea_now(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         body = self._body(model, prompt) | self._schema()
         return Idea.model_validate_json(self._content(self._ask_now(body)))
 
@@ -116,7 +116,7 @@ class Floor:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept connection, for one exchange at a time."""
+    """A kept connection for one exchange at a time."""
 
     transport: asyncio.Transport
 
@@ -130,7 +130,7 @@ class _Connection(asyncio.Protocol):
             self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Wake who waits."""
+        """Wake the reader."""
         self.data += data
         if self.waiting is not None and not self.waiting.done():
             self.waiting.set_result(None)
@@ -140,7 +140,7 @@ class _Connection(asyncio.Protocol):
         self.transport.write(request)
 
     async def some(self) -> bytes:
-        """Return what has come, at least one byte."""
+        """Return the received bytes, at least one."""
         if not self.data:
             self.waiting = asyncio.get_running_loop().create_future()
             await self.waiting
@@ -149,7 +149,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def connect(dialect: str, port: int) -> Floor:
-    """Make the client; connections are opened as they are needed."""
+    """Make the client; connections are opened on demand."""
     return Floor(dialect, port)
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-# Without it, importing the package asks the internet for the models' prices.
+# Without it, importing the package downloads model prices.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
@@ -18,7 +18,7 @@ from benches.workload import SCHEMA, TEMPERATURE, Idea
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# It would write a line for each call that waits for a connection.
+# It logs a line for each call that waits for a connection.
 logging.getLogger("LiteLLM").setLevel(logging.ERROR)
 
 _FORMAT = {"type": "json_schema", "json_schema": {"name": "Idea", "strict": True, "schema": SCHEMA}}
@@ -33,7 +33,7 @@ class LiteLLMRouter:
         self.router = self.build()
 
     async def text(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         reply = await self.router.acompletion(
             model=model, messages=[{"role": "user", "content": prompt}], temperature=TEMPERATURE
         )
@@ -41,7 +41,7 @@ class LiteLLMRouter:
         return text
 
     async def idea(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         reply = await self.router.acompletion(
             model=model,
             messages=[{"role": "user", "content": prompt}],
@@ -51,7 +51,7 @@ class LiteLLMRouter:
         return Idea.model_validate_json(reply.choices[0].message.content)
 
     async def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
-        """Ask for text as it comes."""
+        """Request text as a stream."""
         stream = await self.router.acompletion(
             model=model, messages=[{"role": "user", "content": prompt}], temperature=TEMPERATURE, stream=True
         )
@@ -60,7 +60,7 @@ class LiteLLMRouter:
                 yield piece
 
     async def construct(self) -> None:
-        """Make another such client, with a configuration of its own."""
+        """Construct another client with its own configuration."""
         self.build()
 
     def build(self) -> litellm.Router:

@@ -12,7 +12,7 @@ from benches.workload import SCHEMA, TEMPERATURE, Idea
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# Made once: the package's own `parse()` derives it from the class in every call.
+# Built once: `parse()` of the package derives it from the class in every call.
 _FORMAT = {"type": "json_schema", "json_schema": {"name": "Idea", "strict": True, "schema": SCHEMA}}
 
 
@@ -24,7 +24,7 @@ class OpenAISDK:
         self.client = self.build()
 
     async def text(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         reply = await self.client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": prompt}], temperature=TEMPERATURE
         )
@@ -32,7 +32,7 @@ class OpenAISDK:
         return text
 
     async def idea(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         reply = await self.client.chat.completions.create(
             model=model,
             messages=[{"role": "user", "content": prompt}],
@@ -42,7 +42,7 @@ class OpenAISDK:
         return Idea.model_validate_json(reply.choices[0].message.content)
 
     async def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
-        """Ask for text as it comes."""
+        """Request text as a stream."""
         stream = await self.client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": prompt}], temperature=TEMPERATURE, stream=True
         )
@@ -51,7 +51,7 @@ class OpenAISDK:
                 yield piece
 
     async def construct(self) -> None:
-        """Make another such client, with a configuration of its own."""
+        """Construct another client with its own configuration."""
         self.build()
 
     def build(self) -> AsyncOpenAI:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from madspark import ProviderName
 
 HAS_CACHE = hasattr(LLMConfig, "cache_enabled")
-"""Whether this version keeps answers."""
+"""Whether this version has a response cache."""
 
 
 class Ours:
-    """One router for each model; the cache is off unless `cache` sets it up."""
+    """One router for each model; the cache is disabled unless `cache` configures it."""
 
     def __init__(self, dialect: str, port: int, cache: dict[str, Any] | None = None) -> None:
         self.dialect, self.port = dialect, port
@@ -26,30 +26,30 @@ class Ours:
         self.routers: dict[str, LLMRouter] = {}
 
     async def text(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         text, _ = await self.router(model).agenerate(prompt)
         return text
 
     async def idea(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         idea, _ = await self.router(model).agenerate_structured(prompt, Idea)
         return idea
 
     def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
-        """Ask for text as it comes."""
+        """Request text as a stream."""
         return self.router(model).astream(prompt)
 
     async def construct(self) -> None:
-        """Make another such client, with a configuration of its own."""
+        """Construct another client with its own configuration."""
         self.build("another")
 
     def text_now(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         text, _ = self.router(model).generate(prompt)
         return text
 
     def idea_now(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         idea, _ = self.router(model).generate_structured(prompt, Idea)
         return idea
 

@@ -58,19 +58,19 @@ class TensorZeroGateway:
         (folder / "idea.json").write_text(json.dumps(SCHEMA), encoding="utf-8")
 
     async def text(self, model: str, prompt: str) -> str:
-        """Ask for text."""
+        """Request text."""
         reply = await self.gateway.inference(model_name=model, input=_asking(prompt), params=_PARAMETERS)
         text: str = reply.content[0].text
         return text
 
     async def idea(self, model: str, prompt: str) -> Idea:
-        """Ask for JSON of the schema, and have pydantic judge it."""
+        """Request JSON of the schema and validate it with pydantic."""
         workload.check(model == workload.ANSWER_MODEL)
         reply = await self.gateway.inference(function_name="idea", input=_asking(prompt), params=_PARAMETERS)
         return Idea.model_validate_json(reply.output.raw)
 
     async def pieces(self, model: str, prompt: str) -> AsyncIterator[str]:
-        """Ask for text as it comes."""
+        """Request text as a stream."""
         stream = await self.gateway.inference(model_name=model, input=_asking(prompt), params=_PARAMETERS, stream=True)
         async for chunk in stream:
             for content in chunk.content:
@@ -78,7 +78,7 @@ class TensorZeroGateway:
                     yield content.text
 
     async def construct(self) -> None:
-        """Make another such client, with a configuration of its own."""
+        """Construct another client with its own configuration."""
         await self.build()
 
     async def build(self) -> Any:

@@ -1,4 +1,4 @@
-"""The load test: more than a hundred workflows at once, and books that catch what is put wrong in them."""
+"""The load test: more than a hundred concurrent workflows, and accounting that detects wrong figures."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def test_more_than_a_hundred_workflows_at_once() -> None:
     _, requests, _, tokens = figures
     assert requests > 500
     assert tokens > 100_000
-    assert done.stdout.endswith("every router's figures are the wire's\n")
+    assert done.stdout.endswith("the metrics of every router match the wire\n")
 
 
 @pytest.fixture
 def settle(
     madspark_simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Any, Any], None]], list[str]]:
-    """Run two workflows, change their entries, and return what the books object to."""
+    """Run two workflows, change their entries, and return the problems that the accounting reports."""
     monkeypatch.syspath_prepend(ROOT)
-    from benches.load_books import Books, Choice, Entry, as_told
+    from benches.load_accounting import Accounting, Choice, Entry, as_json
 
     plain: dict[str, Any] = {"provider": "gemini", "tier": "fast", "fallback": False, "cache": False, "mode": "batch"}
     plain |= {"enhanced": False, "fault": None, "impatient": False}
@@ -59,73 +59,73 @@ def settle(
         choice = replace(Choice.drawn(number, random.Random(number)), tenant=number, **plain)  # noqa: S311
         router = choice.router(madspark_simulator, str(tmp_path))
         run = AsyncCoordinator(router=router).run(f"{choice.tag} shade", mode="batch")
-        return Entry(choice, router, choice.tier, "ok", as_told(asyncio.run(run).to_dicts()))
+        return Entry(choice, router, choice.tier, "ok", as_json(asyncio.run(run).to_dicts()))
 
     def settled(spoil: Callable[[Any, Any], None]) -> list[str]:
         first, second = one(1), one(2)
         spoil(first, second)
-        books = Books()
-        books.settle(madspark_simulator, [first, second])
-        return books.wrong
+        accounting = Accounting()
+        accounting.check(madspark_simulator, [first, second])
+        return accounting.problems
 
     return settled
 
 
-def test_books_that_are_right(settle: Callable[..., list[str]]) -> None:
+def test_correct_entries_have_no_problems(settle: Callable[..., list[str]]) -> None:
     assert settle(lambda _first, _second: None) == []
 
 
-def test_a_router_that_counts_too_little(settle: Callable[..., list[str]]) -> None:
+def test_missing_counts_are_detected(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, _second: Any) -> None:
         first.router = LLMRouter(config=first.router.config)
 
-    calls, tokens = [what.partition(": ")[2] for what in settle(spoil)]
+    calls, tokens = [problem.partition(": ")[2] for problem in settle(spoil)]
     assert calls == "its router counts 0 to gemini, the wire 4"
     assert tokens.startswith("its router counts 0 tokens, the wire ")
 
 
-def test_a_router_that_counts_tokens_of_another(settle: Callable[..., list[str]]) -> None:
+def test_tokens_of_another_router_are_detected(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, second: Any) -> None:
         counts = {**first.router.get_metrics(), "total_tokens": second.router.get_metrics()["total_tokens"] + 1}
         first.router = SimpleNamespace(get_metrics=lambda: counts)
 
-    [objection] = settle(spoil)
-    assert "tokens, the wire " in objection
+    [problem] = settle(spoil)
+    assert "tokens, the wire " in problem
 
 
-def test_words_of_another_workflow(settle: Callable[..., list[str]]) -> None:
+def test_words_of_another_workflow_are_detected(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, second: Any) -> None:
-        first.told += second.choice.tag.encode()
+        first.results += second.choice.tag.encode()
 
-    [objection] = settle(spoil)
-    assert objection.endswith("its results speak of ['zqcaaaaa']")
+    [problem] = settle(spoil)
+    assert problem.endswith("its results mention ['zqcaaaaa']")
 
 
-def test_a_request_of_two_workflows(settle: Callable[..., list[str]]) -> None:
+def test_a_request_of_two_workflows_is_detected(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, second: Any) -> None:
         first.router.generate(f"{first.choice.tag} and {second.choice.tag}", force_provider="gemini")
 
-    objections = settle(spoil)
-    assert objections[0] == "a request to gemini-01 speaks of ['zqbaaaaa', 'zqcaaaaa']"
+    problems = settle(spoil)
+    assert problems[0] == "a request to gemini-01 mentions ['zqbaaaaa', 'zqcaaaaa']"
 
 
-def test_a_key_of_another_tenant(settle: Callable[..., list[str]]) -> None:
+def test_a_key_of_another_tenant_is_detected(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, _second: Any) -> None:
         first.choice = replace(first.choice, tenant=9)
-        # The same model, so that its requests are found.
+        # The same models, so that its requests are found.
         object.__setattr__(first.choice, "model", lambda provider, _tier: f"{provider}-01")
 
-    assert {what.partition(": ")[2] for what in settle(spoil)} == {"a request to gemini has another key"}
+    assert {problem.partition(": ")[2] for problem in settle(spoil)} == {"a request to gemini has another tenant's key"}
 
 
-def test_an_answer_from_a_cache_that_sent_requests(settle: Callable[..., list[str]]) -> None:
+def test_a_repeat_that_sends_requests_is_detected(settle: Callable[..., list[str]]) -> None:
     def spoil(first: Any, _second: Any) -> None:
-        first.recalled = True
+        first.is_repeat = True
 
-    assert [what.partition(": ")[2] for what in settle(spoil)] == ["asked again, it sent 4 requests"]
+    assert [problem.partition(": ")[2] for problem in settle(spoil)] == ["the repeat sent 4 requests"]
 
 
-def test_memory_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growing_memory_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     from benches.load import GROWTH, grown
 

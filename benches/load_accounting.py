@@ -1,4 +1,4 @@
-"""The books of the load test: what one workflow chose, what its routers count, and what the wire saw of it."""
+"""The accounting of the load test: compares the metrics of routers with the recorded requests of their workflows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROVIDERS: tuple[ProviderName, ...] = ("ollama", "gemini", "openai", "anthropic"
 TIERS: tuple[TierName, ...] = ("fast", "balanced", "quality")
 OK = 200
 TENANTS = 24
-"""Each has its own keys and models, and several workflows at a time."""
+"""Each tenant has its own keys and models, and several workflows at a time."""
 
 FAULTS: dict[str, dict[str, Any]] = {
     "busy": {"status": 503},
@@ -31,21 +31,21 @@ FAULTS: dict[str, dict[str, Any]] = {
     "disconnect": {"fault": "disconnect"},
     "stall": {"fault": "stall"},
 }
-"""What is done to the first request of a workflow, or to its first two."""
+"""The fault of the first request, or the first two requests, of a workflow."""
 
 STALLED = 2.0
-"""Seconds that a call may take where a server never answers."""
+"""The deadline of calls to a server that never answers, in seconds."""
 
 COUNTED = (None, "busy", "limited")
-"""Faults after which every token that was counted stands in a whole reply of the wire."""
+"""Faults after which every counted token belongs to a complete reply on the wire."""
 
-GIVEN_UP = ("cancelled", "deadline_reached", "timeout", "first_token_timeout", "idle_timeout", "connect_timeout")
-"""Classes of failure after which nobody waits for the reply any more."""
+ABANDONED = ("cancelled", "deadline_reached", "timeout", "first_token_timeout", "idle_timeout", "connect_timeout")
+"""Error classes of requests whose reply the client no longer reads."""
 
 _TAG = re.compile(rb"zq[a-z]{6}(?![a-z])")
-_QUESTIONS = ("/api/chat", ":generateContent", ":streamGenerateContent", "/chat/completions", "/messages")
+_CALL_PATHS = ("/api/chat", ":generateContent", ":streamGenerateContent", "/chat/completions", "/messages")
 _KEY_HEADERS = {"gemini": "x-goog-api-key", "openai": "authorization", "anthropic": "x-api-key"}
-# The last of each is what counts: a stream may tell the first part early.
+# The last value counts: a stream may report partial counts first.
 _USAGE = {
     "ollama": ("prompt_eval_count", "eval_count"),
     "gemini": ("promptTokenCount", "candidatesTokenCount"),
@@ -55,13 +55,13 @@ _USAGE = {
 
 
 def tags(text: bytes) -> set[str]:
-    """Return the workflows that a text speaks of."""
+    """Return the tags of the workflows that a text mentions."""
     return {found.decode() for found in _TAG.findall(text.lower())}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one request's sender chose. The tag is a word of its topic, and so of every prompt and every result."""
+    """The settings of one workflow. The tag is a word of its topic, and so of every prompt and result."""
 
     number: int
     tag: str
@@ -75,11 +75,11 @@ class Choice:
     fault: str | None
     fault_times: int
     impatient: bool
-    """Whether its sender leaves in the middle."""
+    """Whether the caller cancels the run."""
 
     @classmethod
     def drawn(cls, number: int, dice: random.Random) -> Choice:
-        """Draw one."""
+        """Return random settings."""
         letters, rest = "", number
         for _ in range(6):
             rest, letter = divmod(rest, 26)
@@ -101,16 +101,16 @@ class Choice:
 
     @property
     def key(self) -> str:
-        """The key of its tenant."""
+        """The API key of the tenant."""
         return f"key-of-tenant-{self.tenant:02}-and-no-other"
 
     def model(self, provider: str, tier: str) -> str:
-        """Return the model its tenant has there."""
+        """Return the tenant's model at a provider."""
         size = "" if provider != "ollama" else "-fast" if tier == "fast" else "-large"
         return f"{provider}{size}-{self.tenant:02}"
 
     def router(self, simulator: Simulator, folder: str, tier: TierName | None = None) -> LLMRouter:
-        """Make its router."""
+        """Return a new router with these settings."""
         config = LLMConfig(
             ollama_host=simulator.ollama_url,
             ollama_model_fast=self.model("ollama", "fast"),
@@ -139,74 +139,74 @@ class Choice:
 
 @dataclass
 class Entry:
-    """One router that worked for a choice, and how its run ended."""
+    """One router and the outcome of its run."""
 
     choice: Choice
     router: LLMRouter
     tier: str
     outcome: str
-    told: bytes = b""
-    """Its results, as JSON."""
-    recalled: bool = False
-    """Whether another router had asked the same before, with the cache on and without a problem."""
+    results: bytes = b""
+    """The results as JSON."""
+    is_repeat: bool = False
+    """Whether another router ran the same workflow before, successfully and with the cache on."""
     wire: list[RecordedRequest] = field(default_factory=list)
 
 
-class Books:
-    """Compares entries with the requests that a simulator kept."""
+class Accounting:
+    """Compares entries with the requests that a simulator recorded."""
 
     def __init__(self) -> None:
-        self.wrong: list[str] = []
+        self.problems: list[str] = []
         self.routers = self.requests = self.unread = self.tokens = self.counted = self.hits = 0
 
-    def settle(self, simulator: Simulator, entries: Sequence[Entry]) -> None:
-        """Check every entry whose workflow asked `simulator`; none of them may be under way."""
+    def check(self, simulator: Simulator, entries: Sequence[Entry]) -> None:
+        """Check every entry whose workflow used `simulator`; none may still be running."""
         simulator.clear_rules()
-        asked = [request for request in simulator.requests if request.path.partition("?")[0].endswith(_QUESTIONS)]
-        homes: dict[tuple[str, str | None], Entry] = {}
+        requests = [request for request in simulator.requests if request.path.partition("?")[0].endswith(_CALL_PATHS)]
+        owners: dict[tuple[str, str | None], Entry] = {}
         for entry in entries:
             for provider in PROVIDERS:
-                # The first one that asked; who is answered from the cache has sent nothing.
-                homes.setdefault((entry.choice.tag, entry.choice.model(provider, entry.tier)), entry)
-        for request in asked:
-            spoken = tags(request.body)
-            home = homes.get((next(iter(spoken)), request.model)) if len(spoken) == 1 else None
-            if home is None:
-                self._object(f"a request to {request.model} speaks of {sorted(spoken)}")
+                # The first entry; a repeat that hits the cache sends nothing.
+                owners.setdefault((entry.choice.tag, entry.choice.model(provider, entry.tier)), entry)
+        for request in requests:
+            mentioned = tags(request.body)
+            owner = owners.get((next(iter(mentioned)), request.model)) if len(mentioned) == 1 else None
+            if owner is None:
+                self._report(f"a request to {request.model} mentions {sorted(mentioned)}")
                 continue
-            home.wire.append(request)
+            owner.wire.append(request)
         for entry in entries:
             self._check(simulator, entry)
-        self.requests += len(asked)
+        self.requests += len(requests)
         self.routers += len(entries)
 
     def _check(self, simulator: Simulator, entry: Entry) -> None:
         choice, metrics = entry.choice, entry.router.get_metrics()
         counters: dict[str, Any] = {**metrics}
         who = f"workflow {choice.number} ({choice.provider}, {entry.tier}, fault {choice.fault}, {entry.outcome})"
-        given_up = {provider: given_up_by(metrics, provider) for provider in PROVIDERS}
+        abandoned = {provider: abandoned_requests(metrics, provider) for provider in PROVIDERS}
         for provider in PROVIDERS:
             seen, counted = sum(request.provider == provider for request in entry.wire), counters[f"{provider}_calls"]
-            # A request that was given up counts as sent; a busy server may never have read it.
-            if not seen <= counted <= seen + given_up[provider]:
-                self._object(f"{who}: its router counts {counted} to {provider}, the wire {seen}")
+            # A cancelled request counts as sent; a busy server may never have read it.
+            if not seen <= counted <= seen + abandoned[provider]:
+                self._report(f"{who}: its router counts {counted} to {provider}, the wire {seen}")
             self.unread += counted - seen
         self._check_choices(who, entry)
-        strangers = tags(entry.told) - {choice.tag}
-        if strangers:
-            self._object(f"{who}: its results speak of {sorted(strangers)}")
+        foreign = tags(entry.results) - {choice.tag}
+        if foreign:
+            self._report(f"{who}: its results mention {sorted(foreign)}")
         self.hits += metrics["cache_hits"]
         if not choice.cache and metrics["cache_hits"]:
-            self._object(f"{who}: its cache is off, and it was answered from one")
-        if entry.recalled and (entry.wire or metrics["cache_hits"] != metrics["total_requests"]):
-            self._object(f"{who}: asked again, it sent {len(entry.wire)} requests")
-        # What a request costs that was given up is estimated.
-        if choice.fault in COUNTED and not any(given_up.values()):
-            told = sum(usage(simulator, request) for request in entry.wire if request.status == OK)
-            self.tokens += told
+            self._report(f"{who}: its cache is disabled, but it had a hit")
+        if entry.is_repeat and (entry.wire or metrics["cache_hits"] != metrics["total_requests"]):
+            self._report(f"{who}: the repeat sent {len(entry.wire)} requests")
+        # Tokens of cancelled requests are estimates.
+        if choice.fault in COUNTED and not any(abandoned.values()):
+            counted = sum(usage(simulator, request) for request in entry.wire if request.status == OK)
+            self.tokens += counted
             self.counted += 1
-            if told != metrics["total_tokens"]:
-                self._object(f"{who}: its router counts {metrics['total_tokens']} tokens, the wire {told}")
+            if counted != metrics["total_tokens"]:
+                self._report(f"{who}: its router counts {metrics['total_tokens']} tokens, the wire {counted}")
 
     def _check_choices(self, who: str, entry: Entry) -> None:
         choice = entry.choice
@@ -214,25 +214,25 @@ class Books:
             provider = str(request.provider)
             header = _KEY_HEADERS.get(provider)
             if header is not None and request.headers.get(header, "").removeprefix("Bearer ") != choice.key:
-                self._object(f"{who}: a request to {provider} has another key")
+                self._report(f"{who}: a request to {provider} has another tenant's key")
             pinned = choice.provider != "auto" and not choice.fallback
             if pinned and provider != choice.provider:
-                self._object(f"{who}: {provider} was asked")
+                self._report(f"{who}: {provider} received a request")
 
-    def _object(self, what: str) -> None:
-        self.wrong.append(what)
+    def _report(self, problem: str) -> None:
+        self.problems.append(problem)
 
 
-def given_up_by(metrics: RouterMetrics, provider: str) -> int:
-    """Return how many requests to a provider a router gave up before their end, by its own account."""
+def abandoned_requests(metrics: RouterMetrics, provider: str) -> int:
+    """Return how many requests to a provider a router cancelled or timed out, by its own metrics."""
     used = metrics["providers"].get(provider)
-    return 0 if used is None else sum(used["failures"].get(name, 0) for name in GIVEN_UP)
+    return 0 if used is None else sum(used["failures"].get(name, 0) for name in ABANDONED)
 
 
 def usage(simulator: Simulator, request: RecordedRequest) -> int:
-    """Return the tokens that the reply told: the simulator answers the same to the same words, so it is asked again."""
-    told = replay(simulator, request)
-    return sum(int(re.findall(rf'"{name}":\s*(\d+)', told)[-1]) for name in _USAGE[str(request.provider)])
+    """Return the tokens that the reply reported, by replaying the request: the simulator is deterministic."""
+    body = replay(simulator, request)
+    return sum(int(re.findall(rf'"{name}":\s*(\d+)', body)[-1]) for name in _USAGE[str(request.provider)])
 
 
 def replay(simulator: Simulator, request: RecordedRequest) -> str:
@@ -247,6 +247,6 @@ def replay(simulator: Simulator, request: RecordedRequest) -> str:
     return text
 
 
-def as_told(results: Any) -> bytes:
-    """Return results as the books keep them."""
+def as_json(results: Any) -> bytes:
+    """Return results as JSON."""
     return json.dumps(results, default=str).encode()
