@@ -1,4 +1,4 @@
-"""The caller's progress callback: on the loop of the run, in its context, in order, never failing it."""
+"""Progress callbacks run on the loop of the run, in its context and in order, and their errors do not end it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
     return madspark_router(primary_provider="ollama", fallback_enabled=False)
 
 
-class Told:
-    """What a callback was told, and where."""
+class Progress:
+    """Records the calls of a callback, with their context and thread."""
 
     def __init__(self) -> None:
         self.fractions: list[float] = []
@@ -41,41 +41,41 @@ class Told:
         self.requests.add(REQUEST.get())
         self.threads.add(threading.get_ident())
 
-    def assert_whole(self) -> None:
+    def assert_complete(self) -> None:
         assert self.fractions[0] == 0.0
         assert self.fractions[-1] == 1.0
         assert self.fractions == sorted(self.fractions)
         assert all(self.messages)
 
 
-async def test_plain_function(router: LLMRouter) -> None:
+async def test_a_plain_function_is_called_on_the_loop_in_the_callers_context(router: LLMRouter) -> None:
     REQUEST.set("seven")
-    told = Told()
-    await AsyncCoordinator(router=router, progress_callback=told).run_workflow("roof gardens")
-    told.assert_whole()
-    assert told.requests == {"seven"}
-    assert told.threads == {threading.get_ident()}
+    progress = Progress()
+    await AsyncCoordinator(router=router, progress_callback=progress).run_workflow("roof gardens")
+    progress.assert_complete()
+    assert progress.requests == {"seven"}
+    assert progress.threads == {threading.get_ident()}
 
 
-async def test_coroutine_function_slower_than_the_run_gets_everything_in_order(router: LLMRouter) -> None:
+async def test_a_slow_coroutine_function_receives_every_event_in_order(router: LLMRouter) -> None:
     REQUEST.set("seven")
-    quick, slow = Told(), Told()
+    quick, slow = Progress(), Progress()
     await AsyncCoordinator(router=router, progress_callback=quick).run_workflow("roof gardens")
 
     async def callback(message: str, fraction: float) -> None:
-        # The earlier the event, the longer it takes: only one at a time keeps the order.
+        # Earlier events take longer, so that only sequential calls keep the order.
         for _ in range(int(200 * (1 - fraction))):
             await asyncio.sleep(0)
         slow(message, fraction)
 
     await AsyncCoordinator(router=router, progress_callback=callback).run_workflow("roof gardens")
-    slow.assert_whole()
+    slow.assert_complete()
     assert slow.messages == quick.messages
     assert slow.requests == {"seven"}
 
 
 class Cache:
-    """A cache that is always empty: what it is given tells that only the callback is left to wait for."""
+    """A cache that is always empty. `given` is set when the run only waits for its callbacks."""
 
     def __init__(self) -> None:
         self.given = asyncio.Event()
@@ -86,7 +86,7 @@ class Cache:
         self.given.set()
 
 
-async def test_one_that_still_runs_at_the_end_is_waited_for(router: LLMRouter) -> None:
+async def test_a_run_waits_for_its_last_callback(router: LLMRouter) -> None:
     cache, finished = Cache(), []
 
     async def callback(_message: str, fraction: float) -> None:
@@ -100,12 +100,12 @@ async def test_one_that_still_runs_at_the_end_is_waited_for(router: LLMRouter) -
     assert finished[-1] == 1.0
 
 
-async def test_runs_at_once_do_not_mix(router: LLMRouter) -> None:
-    told: dict[str, Told] = {name: Told() for name in ("left", "right")}
+async def test_concurrent_runs_do_not_share_progress(router: LLMRouter) -> None:
+    progress: dict[str, Progress] = {name: Progress() for name in ("left", "right")}
 
     async def callback(message: str, fraction: float) -> None:
         await asyncio.sleep(0)
-        told[REQUEST.get()](message, fraction)
+        progress[REQUEST.get()](message, fraction)
 
     coordinator = AsyncCoordinator(router=router, progress_callback=callback)
 
@@ -113,20 +113,20 @@ async def test_runs_at_once_do_not_mix(router: LLMRouter) -> None:
         REQUEST.set(name)
         await coordinator.run_workflow(name)
 
-    await asyncio.gather(*(run(name) for name in told))
-    for name, one in told.items():
-        one.assert_whole()
+    await asyncio.gather(*(run(name) for name in progress))
+    for name, one in progress.items():
+        one.assert_complete()
         assert one.requests == {name}
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-async def test_a_callback_that_raises_is_logged_and_survived(
+async def test_an_error_of_a_callback_is_logged_and_the_run_continues(
     asynchronous: bool, router: LLMRouter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = Told()
+    progress = Progress()
 
     def raising(message: str, fraction: float) -> None:
-        told(message, fraction)
+        progress(message, fraction)
         raise LookupError("no such channel")
 
     async def raising_later(message: str, fraction: float) -> None:
@@ -135,13 +135,13 @@ async def test_a_callback_that_raises_is_logged_and_survived(
     callback = raising_later if asynchronous else raising
     results = await AsyncCoordinator(router=router, progress_callback=callback).run_workflow("roof gardens")
     assert [one["status"] for one in results] == ["ok", "ok"]
-    told.assert_whole()
+    progress.assert_complete()
     records = [record for record in caplog.records if record.name == "madspark.progress"]
-    assert len(records) == len(told.messages)
+    assert len(records) == len(progress.messages)
     assert all(record.levelno == logging.ERROR and "no such channel" in caplog.text for record in records)
 
 
-async def test_a_cancelled_run_stops_calling(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_a_cancelled_run_cancels_its_callback(router: LLMRouter, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(fault="stall")
     called = asyncio.Event()
     ended: list[str] = []
@@ -163,7 +163,7 @@ async def test_a_cancelled_run_stops_calling(router: LLMRouter, madspark_simulat
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_run_cancelled_while_its_last_callback_runs_stops_it(router: LLMRouter) -> None:
+async def test_a_run_cancelled_during_its_last_callback_cancels_it(router: LLMRouter) -> None:
     cache = Cache()
 
     async def callback(_message: str, fraction: float) -> None:
@@ -180,23 +180,23 @@ async def test_a_run_cancelled_while_its_last_callback_runs_stops_it(router: LLM
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_synchronous_coordinator(router: LLMRouter) -> None:
+def test_a_synchronous_run_calls_on_its_own_thread(router: LLMRouter) -> None:
     REQUEST.set("seven")
-    told = Told()
-    Coordinator(router=router, progress_callback=told).run_workflow("roof gardens")
-    told.assert_whole()
-    assert (told.requests, told.threads) == ({"seven"}, {threading.get_ident()})
+    progress = Progress()
+    Coordinator(router=router, progress_callback=progress).run_workflow("roof gardens")
+    progress.assert_complete()
+    assert (progress.requests, progress.threads) == ({"seven"}, {threading.get_ident()})
 
 
-async def test_synchronous_coordinator_in_a_notebook_keeps_the_context(router: LLMRouter) -> None:
+async def test_a_synchronous_run_in_a_notebook_keeps_the_context(router: LLMRouter) -> None:
     REQUEST.set("seven")
-    told = Told()
-    Coordinator(router=router, progress_callback=told).run_workflow("roof gardens")
-    told.assert_whole()
-    assert told.requests == {"seven"}
+    progress = Progress()
+    Coordinator(router=router, progress_callback=progress).run_workflow("roof gardens")
+    progress.assert_complete()
+    assert progress.requests == {"seven"}
 
 
-def test_synchronous_coordinator_refuses_a_coroutine_function(router: LLMRouter) -> None:
+def test_a_synchronous_coordinator_rejects_a_coroutine_function(router: LLMRouter) -> None:
     async def callback(_message: str, _fraction: float) -> None: ...
 
     with pytest.raises(TypeError, match="AsyncCoordinator"):

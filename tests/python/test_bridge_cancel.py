@@ -1,4 +1,4 @@
-"""Whatever ends the wait for a call ends the call: upstream sees every connection close."""
+"""Ending the wait for a call cancels the call and closes its connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CANCELS = 200
 
 @pytest.fixture
 def simulator(madspark_simulator: Simulator) -> Simulator:
-    """Answers everything but prompts with "unanswered"."""
+    """Never answers prompts that contain "unanswered"."""
     madspark_simulator.on(contains="unanswered", fault="stall")
     return madspark_simulator
 
@@ -35,7 +35,7 @@ def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
 
 
 def native_threads() -> int:
-    # Those of Python, such as the ones that wait for the simulator, come and go.
+    # Without the threads of Python, such as those that wait for the simulator.
     return len(list(Path("/proc/self/task").iterdir())) - threading.active_count()
 
 
@@ -46,31 +46,31 @@ async def assert_all_hung_up(simulator: Simulator, router: LLMRouter, started: i
     assert (await router.agenerate("hello"))[1].provider == "ollama"
 
 
-async def test_cancelled_task(simulator: Simulator, router: LLMRouter) -> None:
+async def test_cancelling_a_task_cancels_the_call(simulator: Simulator, router: LLMRouter) -> None:
     task = asyncio.create_task(router.agenerate("unanswered"))
     assert await simulator.await_requests(1)
     task.cancel("no longer wanted")
     with pytest.raises(asyncio.CancelledError, match="no longer wanted"):
         await task
     await assert_all_hung_up(simulator, router, 1)
-    # A cancelled call is no failed one.
+    # A cancelled call is not a failed one.
     assert router.get_metrics()["failed_requests"] == 0
 
 
-async def test_wait_for(simulator: Simulator, router: LLMRouter) -> None:
+async def test_wait_for_cancels_the_call(simulator: Simulator, router: LLMRouter) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(router.agenerate("unanswered"), 0.2)
     await assert_all_hung_up(simulator, router, 1)
 
 
-async def test_timeout_block(simulator: Simulator, router: LLMRouter) -> None:
+async def test_a_timeout_block_cancels_the_call(simulator: Simulator, router: LLMRouter) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await router.agenerate("unanswered")
     await assert_all_hung_up(simulator, router, 1)
 
 
-async def test_task_group_with_a_failing_sibling(simulator: Simulator, router: LLMRouter) -> None:
+async def test_a_task_group_cancels_the_calls_beside_a_failing_task(simulator: Simulator, router: LLMRouter) -> None:
     async def fail() -> None:
         assert await simulator.await_requests(3)
         raise LookupError
@@ -83,12 +83,12 @@ async def test_task_group_with_a_failing_sibling(simulator: Simulator, router: L
 
     with pytest.raises(ExceptionGroup) as raised:
         await all_of_them()
-    # The cancelled ones do not show among the errors.
+    # The cancelled calls are not among the errors.
     assert [type(error) for error in raised.value.exceptions] == [LookupError]
     await assert_all_hung_up(simulator, router, 3)
 
 
-async def test_cancelled_gather(simulator: Simulator, router: LLMRouter) -> None:
+async def test_cancelling_gather_cancels_its_calls(simulator: Simulator, router: LLMRouter) -> None:
     gathered = asyncio.gather(*(router.agenerate("unanswered") for _ in range(5)))
     assert await simulator.await_requests(5)
     gathered.cancel()
@@ -97,8 +97,8 @@ async def test_cancelled_gather(simulator: Simulator, router: LLMRouter) -> None
     await assert_all_hung_up(simulator, router, 5)
 
 
-async def test_gather_with_a_failing_sibling_leaves_the_others_alone(simulator: Simulator, router: LLMRouter) -> None:
-    # As gather promises: only the one who waits is told.
+async def test_gather_does_not_cancel_the_calls_beside_a_failing_one(simulator: Simulator, router: LLMRouter) -> None:
+    # As documented for gather: only the awaiting task sees the error.
     calls = [asyncio.create_task(router.agenerate("unanswered")) for _ in range(2)]
     with pytest.raises(ValueError, match="prompt"):
         await asyncio.gather(*calls, router.agenerate(" "))
@@ -110,7 +110,7 @@ async def test_gather_with_a_failing_sibling_leaves_the_others_alone(simulator: 
     await assert_all_hung_up(simulator, router, 2)
 
 
-async def test_batch_with_a_failing_prompt_cancels_the_others(simulator: Simulator, router: LLMRouter) -> None:
+async def test_a_batch_cancels_its_other_calls_when_one_fails(simulator: Simulator, router: LLMRouter) -> None:
     from madspark.schemas import GeneratedIdeas
 
     simulator.on(contains="wrong key", status=401)
@@ -121,7 +121,7 @@ async def test_batch_with_a_failing_prompt_cancels_the_others(simulator: Simulat
     assert simulator.in_flight == 0
 
 
-async def test_cancelled_structured_call_in_its_second_question(simulator: Simulator, router: LLMRouter) -> None:
+async def test_a_structured_call_is_cancelled_in_its_repair(simulator: Simulator, router: LLMRouter) -> None:
     from madspark.schemas import GeneratedIdeas
 
     simulator.clear_rules()
@@ -137,7 +137,7 @@ async def test_cancelled_structured_call_in_its_second_question(simulator: Simul
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
-async def test_cancelled_workflow_at_each_of_its_first_calls(
+async def test_a_workflow_is_cancelled_in_each_of_its_first_calls(
     simulator: Simulator, router: LLMRouter, call: int
 ) -> None:
     simulator.clear_rules()
@@ -158,7 +158,7 @@ async def test_cancelled_workflow_at_each_of_its_first_calls(
     assert [one["status"] for one in await coordinator.run_workflow("roof gardens")] == ["ok", "ok"]
 
 
-async def test_a_cancelled_workflow_gives_its_places_back(simulator: Simulator, router: LLMRouter) -> None:
+async def test_a_cancelled_workflow_releases_its_permits(simulator: Simulator, router: LLMRouter) -> None:
     coordinator = AsyncCoordinator(max_concurrent_agents=1, router=router)
     for number in range(1, 4):
         with pytest.raises(TimeoutError):
@@ -168,7 +168,7 @@ async def test_a_cancelled_workflow_gives_its_places_back(simulator: Simulator, 
         assert len(await coordinator.run_workflow("roof gardens")) == 2
 
 
-async def test_many_cancels_leave_nothing_behind(simulator: Simulator, router: LLMRouter) -> None:
+async def test_many_cancelled_calls_leave_no_thread_and_no_request(simulator: Simulator, router: LLMRouter) -> None:
     await router.agenerate("hello")
     simulator.clear()
     before = native_threads()
@@ -184,8 +184,8 @@ async def test_many_cancels_leave_nothing_behind(simulator: Simulator, router: L
     assert (await router.agenerate("hello"))[1].provider == "ollama"
 
 
-async def test_cancels_at_any_moment(simulator: Simulator, router: LLMRouter) -> None:
-    """Some before the task has begun, some while it connects, some while it is answered."""
+async def test_calls_are_cancelled_at_any_moment(simulator: Simulator, router: LLMRouter) -> None:
+    """Before the task starts, while it connects, and while it receives the reply."""
     for turns in range(CANCELS):
         task = asyncio.create_task(router.agenerate("hello" if turns % 2 else "unanswered"))
         for _ in range(turns):
@@ -198,19 +198,21 @@ async def test_cancels_at_any_moment(simulator: Simulator, router: LLMRouter) ->
     assert simulator.in_flight == 0
 
 
-def test_a_loop_given_up_with_a_call_in_flight(simulator: Simulator, madspark_router: Callable[..., LLMRouter]) -> None:
-    """Nobody cancelled it; Python complains about the task, and there is nothing else to hear or to keep."""
+def test_an_abandoned_loop_with_a_call_in_flight_is_collected(
+    simulator: Simulator, madspark_router: Callable[..., LLMRouter]
+) -> None:
+    """Python warns about the task that was not cancelled. Nothing else is reported or kept."""
     router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
-    complaints: list[str] = []
+    messages: list[str] = []
     loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda _, told: complaints.append(told["message"]))
+    loop.set_exception_handler(lambda _, context: messages.append(context["message"]))
     task = loop.create_task(router.agenerate("unanswered"))
     loop.run_until_complete(simulator.await_requests(1))
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     watched = weakref.ref(task)
     del task, loop
-    # The call fails, and its result finds a closed loop.
+    # The call fails when its loop is already closed.
     simulator.stop()
     for _ in range(1000):
         if watched() is None:
@@ -218,4 +220,4 @@ def test_a_loop_given_up_with_a_call_in_flight(simulator: Simulator, madspark_ro
         with pytest.raises(ProviderUnavailableError):
             asyncio.run(router.agenerate("hello"))
         gc.collect()
-    assert complaints == ["Task was destroyed but it is pending!"]
+    assert messages == ["Task was destroyed but it is pending!"]

@@ -1,4 +1,4 @@
-"""Ctrl-C: whatever blocks ends at once with KeyboardInterrupt, and upstream sees it."""
+"""Ctrl-C ends a blocking call at once with KeyboardInterrupt and closes its connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router().generate_structured_batch(["hello"], GeneratedIdeas)
 """,
     "coordinator": 'Coordinator(router=router()).run_workflow("roof gardens")',
     "asyncio": 'asyncio.run(AsyncCoordinator(router=router()).run_workflow("roof gardens"))',
-    # asyncio.run takes the signal and cancels the task that is blocked; a notebook's loop leaves it to Python.
+    # asyncio.run handles the signal by cancelling the blocked task; the loop of a notebook leaves it to Python.
     "generate in a task": """
 async def main():
     router().generate("hello")
@@ -54,7 +54,7 @@ def test_ctrl_c_ends_the_call(name: str, scripts: Scripts, madspark_simulator: S
     assert madspark_simulator.wait_for_requests(1, 30)
     process.send_signal(signal.SIGINT)
     code, out, err = scripts.end(process)
-    # As Python ends itself after a KeyboardInterrupt that nobody caught.
+    # Python ends itself like this after an uncaught KeyboardInterrupt.
     assert (code, out) == (-signal.SIGINT, "")
     assert err.splitlines()[-1] == "KeyboardInterrupt"
     assert "never retrieved" not in err
@@ -63,7 +63,7 @@ def test_ctrl_c_ends_the_call(name: str, scripts: Scripts, madspark_simulator: S
     assert len(madspark_simulator.requests) == 1
 
 
-def test_the_same_router_goes_on_after_ctrl_c(scripts: Scripts, madspark_simulator: Simulator) -> None:
+def test_a_router_keeps_working_after_ctrl_c(scripts: Scripts, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(contains="unanswered", fault="stall")
     process = scripts.start(
         """
@@ -87,7 +87,7 @@ for call in (
     assert scripts.end(process) == (0, "ollama\n" * 3, "")
 
 
-def test_a_handler_of_the_caller_runs_while_a_call_blocks(scripts: Scripts, madspark_simulator: Simulator) -> None:
+def test_a_signal_handler_runs_while_a_call_blocks(scripts: Scripts, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(times=1, fault="stall")
     process = scripts.start(
         """

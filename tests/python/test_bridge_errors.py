@@ -1,4 +1,4 @@
-"""Errors on their way out: they travel between processes and hold nobody back."""
+"""Errors can be pickled, and neither errors nor responses keep a router alive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fail(url: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_an_error_crosses_processes(method: str, madspark_simulator: Simulator) -> None:
+def test_an_error_is_passed_between_processes(method: str, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(status=429, headers={"retry-after": "7"})
     with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
         raised = pool.submit(fail, madspark_simulator.ollama_url).exception(60)
@@ -48,7 +48,7 @@ def test_an_error_keeps_no_router_alive(
     try:
         asyncio.run(router.agenerate("hello")) if asynchronous else router.generate("hello")
     except AllProvidersFailedError as raised:
-        # The frames of a traceback hold what they hold, in any library.
+        # Without the traceback, whose frames hold the router.
         error = raised.with_traceback(None)
     del router
     gc.collect()
@@ -57,7 +57,7 @@ def test_an_error_keeps_no_router_alive(
     assert error.prompt == "hello"
 
 
-def test_an_answer_keeps_no_router_alive(madspark_router: Callable[..., LLMRouter]) -> None:
+def test_a_response_keeps_no_router_alive(madspark_router: Callable[..., LLMRouter]) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     watched = weakref.ref(router)
     gc.collect()
@@ -65,7 +65,7 @@ def test_an_answer_keeps_no_router_alive(madspark_router: Callable[..., LLMRoute
     try:
         _, response = router.generate("hello")
         del router
-        # At once: there is no cycle to collect.
+        # Immediately, because there is no reference cycle.
         assert watched() is None
     finally:
         gc.enable()

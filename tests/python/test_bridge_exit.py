@@ -1,4 +1,4 @@
-"""The end of the process: nothing of ours may crash it, hold it up or write on its standard error."""
+"""The end of the process: no crash, no delay, nothing on standard error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from madspark.testing import Simulator
 if TYPE_CHECKING:
     from conftest import Scripts
 
-# Thirty scripts in all. A crash at exit is a race: raise it to hunt for one.
+# A crash at exit is a race: increase the number to search for one.
 RUNS_PER_SCRIPT = 6
 AT_ONCE = 3
 
-# Prompts with "hang" are never answered.
+# The simulator never answers prompts with "hang".
 SCRIPTS = {
     "awaits one call": """
 async def main():
@@ -47,7 +47,7 @@ print(response.provider)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_ends_in_silence(name: str, scripts: Scripts) -> None:
+def test_a_script_ends_without_output_on_standard_error(name: str, scripts: Scripts) -> None:
     def run(_: int) -> tuple[int, str, str]:
         with Simulator() as simulator:
             simulator.on(contains="hang", fault="stall")
@@ -60,7 +60,7 @@ def test_a_script_ends_in_silence(name: str, scripts: Scripts) -> None:
         assert list(pool.map(run, range(RUNS_PER_SCRIPT))) == [(0, "ollama\n", "")] * RUNS_PER_SCRIPT
 
 
-def test_a_daemon_thread_leaves_its_call_by_system_exit(scripts: Scripts, madspark_simulator: Simulator) -> None:
+def test_a_call_of_a_daemon_thread_ends_with_system_exit(scripts: Scripts, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(fault="stall")
     process = scripts.start(
         """
@@ -80,8 +80,8 @@ sys.stdin.readline()
     assert madspark_simulator.wait_for_hang_ups(1, 30)
 
 
-def test_a_handler_of_the_exit_may_call_and_a_late_one_is_told(scripts: Scripts, madspark_simulator: Simulator) -> None:
-    # Handlers run in reverse order: the one from before the import runs after the end of madspark.
+def test_an_exit_handler_may_call_until_the_package_shuts_down(scripts: Scripts, madspark_simulator: Simulator) -> None:
+    # Handlers run in reverse order: one registered before the import runs after madspark's own.
     late = """
 import atexit
 @atexit.register
@@ -101,5 +101,5 @@ def early():
         madspark_simulator,
         before=late,
     )
-    told = "ollama\nmadspark cannot be used while the interpreter is ending\n"
-    assert scripts.end(process) == (0, told, "")
+    expected = "ollama\nmadspark cannot be used while the interpreter is ending\n"
+    assert scripts.end(process) == (0, expected, "")

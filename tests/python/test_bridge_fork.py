@@ -1,4 +1,4 @@
-"""fork(): the child has none of our threads and makes its own; the parent notices nothing."""
+"""fork(): the child creates its own threads and connections; the parent keeps its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # The alarm kills a child that hangs.
 PRELUDE = """
 import warnings
-# Python 3.12 and later warn of any fork beside threads.
+# Python 3.12 and later warn about a fork in a process with threads.
 warnings.simplefilter("ignore", DeprecationWarning)
 
 def calls(mine):
@@ -115,7 +115,7 @@ calls(mine)
 
 
 @pytest.mark.parametrize("name", FORKS)
-def test_parent_and_child_both_work(name: str, scripts: Scripts, madspark_simulator: Simulator) -> None:
+def test_calls_work_in_parent_and_child(name: str, scripts: Scripts, madspark_simulator: Simulator) -> None:
     process = scripts.start(PRELUDE + FORKS[name], madspark_simulator)
     assert scripts.end(process) == (0, "", "")
     prompts = [request.prompt for request in madspark_simulator.requests]
@@ -133,14 +133,14 @@ mine.generate("parent")
     assert scripts.run(PRELUDE + source, madspark_simulator) == (0, "", "")
     by_prompt = {request.prompt: request.connection for request in madspark_simulator.requests}
     assert by_prompt["parent"] != by_prompt["child"]
-    # The parent went on with its own.
+    # The parent keeps its own connection.
     first, _, last = madspark_simulator.requests
     assert first.connection == last.connection
 
 
-def test_fork_while_calls_are_under_way(scripts: Scripts, madspark_simulator: Simulator) -> None:
-    # Every call is logged from a worker thread: no lock of ours may be found held in the child.
-    # Not asked again, and no sign that the target is down: the calls go on as fast as they can.
+def test_fork_while_calls_are_in_flight(scripts: Scripts, madspark_simulator: Simulator) -> None:
+    # Every call logs a record on the worker: no lock of logs or spans may stay locked in the child. A rejected request
+    # is neither retried nor a sign that the provider is down, so the calls follow each other without a pause.
     madspark_simulator.on(contains="refused", status=400)
     source = """
 mine = router()
@@ -158,5 +158,5 @@ thread.join()
     assert scripts.run(PRELUDE + source, madspark_simulator) == (0, "", "")
     prompts = [request.prompt for request in madspark_simulator.requests]
     assert prompts.count("child, sync") == 20
-    # Several rounds of them: none was the last before the forks.
+    # The calls continued during the forks.
     assert prompts.count("refused") > 100

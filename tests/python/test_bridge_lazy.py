@@ -1,4 +1,4 @@
-"""Nothing happens before a call: not at import, not in a constructor, not for a coroutine nobody awaits."""
+"""Nothing happens before a call: not at import, not in a constructor, not for a coroutine that is not awaited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROUTERS = 10_000
 
 
-def test_import_is_cheap(scripts: Scripts) -> None:
+def test_importing_opens_nothing_and_imports_little(scripts: Scripts) -> None:
     source = """
 import os, sys
 import madspark
@@ -34,7 +34,9 @@ print([name for name in opened if name.startswith(("socket:", "anon_inode:"))])
     assert scripts.end(scripts.start_bare(source)) == (0, "[]\n1\n[]\n", "")
 
 
-def test_building_routers_takes_nothing_from_the_process(scripts: Scripts, madspark_simulator: Simulator) -> None:
+def test_routers_use_no_thread_no_file_and_no_memory_after_their_end(
+    scripts: Scripts, madspark_simulator: Simulator
+) -> None:
     source = f"""
 import gc
 def state():
@@ -58,7 +60,7 @@ print(threads)
     assert scripts.run(source, madspark_simulator) == (0, "1\n", "")
 
 
-async def test_a_coroutine_nobody_awaits_sends_nothing(
+async def test_a_coroutine_that_is_not_awaited_sends_nothing(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
@@ -80,13 +82,13 @@ async def test_a_coroutine_nobody_awaits_sends_nothing(
         ]
     closed = router.agenerate("never")
     closed.close()
-    # Whatever had been sent would have been sent before this.
+    # A request of the coroutines above would arrive before this one.
     await router.agenerate("hello")
     assert [request.prompt for request in madspark_simulator.requests] == ["hello"]
     assert router.get_metrics()["total_requests"] == 1
 
 
-async def test_a_coroutine_closed_while_it_waits_closes_its_connection(
+async def test_closing_a_waiting_coroutine_closes_its_connection(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(fault="stall")
@@ -97,7 +99,7 @@ async def test_a_coroutine_closed_while_it_waits_closes_its_connection(
     assert await madspark_simulator.await_hang_ups(1)
 
 
-def test_a_coroutine_outside_asyncio_is_told(
+def test_a_coroutine_outside_asyncio_raises_runtime_error(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
@@ -107,7 +109,9 @@ def test_a_coroutine_outside_asyncio_is_told(
     assert madspark_simulator.requests == []
 
 
-def test_the_metrics_of_a_router_nobody_used(scripts: Scripts, madspark_simulator: Simulator) -> None:
+def test_reading_the_metrics_of_an_unused_router_starts_no_thread(
+    scripts: Scripts, madspark_simulator: Simulator
+) -> None:
     source = """
 mine = router()
 mine.get_metrics(); repr(mine); mine.config; mine.reset_metrics()

@@ -1,4 +1,4 @@
-"""How finished work comes to event loops of every kind, and what stays behind when they close."""
+"""Delivery of finished work to event loops of every kind, and the resources that a closed loop releases."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Unwatching(asyncio.SelectorEventLoop):
-    """A loop that watches no descriptors of others, like the one of Windows."""
+    """A loop that does not watch file descriptors, like the default one of Windows."""
 
     def add_reader(self, fd: object, callback: object, *args: object) -> None:
         raise NotImplementedError
 
 
 class Full(asyncio.SelectorEventLoop):
-    """A loop that the system lets watch nothing more."""
+    """A loop that cannot watch a further file descriptor."""
 
     def add_reader(self, fd: object, callback: object, *args: object) -> None:
         del fd, callback, args
@@ -49,13 +49,13 @@ LOOPS: dict[str, type[asyncio.AbstractEventLoop]] = {
 
 @pytest.fixture(params=LOOPS)
 def factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Make loops of one kind."""
+    """Create loops of one kind."""
     return LOOPS[str(request.param)]
 
 
 @pytest.fixture
 def router(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> LLMRouter:
-    """Answers over the network, so that its answers come from another thread."""
+    """A router whose replies arrive over the network, on another thread."""
     del madspark_simulator
     return madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
 
@@ -71,11 +71,11 @@ def run(factory: Callable[[], asyncio.AbstractEventLoop], work: Any) -> Any:
         return runner.run(work)
 
 
-def test_calls_callbacks_and_cancels(
+def test_every_kind_of_loop_runs_calls_callbacks_and_cancellations(
     factory: Callable[[], asyncio.AbstractEventLoop], router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(contains="<unanswered>", fault="stall")
-    told: list[tuple[str, float]] = []
+    progress: list[tuple[str, float]] = []
 
     async def work() -> None:
         hanging = asyncio.create_task(router.agenerate("<unanswered>"))
@@ -85,13 +85,13 @@ def test_calls_callbacks_and_cancels(
         answers = await asyncio.gather(*(router.agenerate(f"question {number}") for number in range(100)))
         assert {response.provider for _, response in answers} == {"ollama"}
         coordinator = AsyncCoordinator(
-            router=router, progress_callback=lambda message, fraction: told.append((message, fraction))
+            router=router, progress_callback=lambda message, fraction: progress.append((message, fraction))
         )
         (first, *_) = await coordinator.run_workflow("roof gardens")
         assert first["status"] == "ok"
 
     run(factory, work())
-    fractions = [fraction for _, fraction in told]
+    fractions = [fraction for _, fraction in progress]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     prompts = [request.prompt for request in madspark_simulator.requests]
@@ -99,9 +99,7 @@ def test_calls_callbacks_and_cancels(
     assert set(asked(madspark_simulator)) == {"ollama"}
 
 
-def test_loops_that_were_closed_leave_nothing_open(
-    factory: Callable[[], asyncio.AbstractEventLoop], router: LLMRouter
-) -> None:
+def test_closed_loops_leave_no_pipe_open(factory: Callable[[], asyncio.AbstractEventLoop], router: LLMRouter) -> None:
     run(factory, router.agenerate("hello"))
     before = pipes()
     for number in range(50):
@@ -110,7 +108,7 @@ def test_loops_that_were_closed_leave_nothing_open(
     assert pipes() == before
 
 
-def test_a_loop_that_goes_from_thread_to_thread_has_one_way(router: LLMRouter) -> None:
+def test_a_loop_keeps_its_queue_when_it_changes_threads(router: LLMRouter) -> None:
     loop = asyncio.new_event_loop()
     answers = []
     try:
@@ -125,7 +123,7 @@ def test_a_loop_that_goes_from_thread_to_thread_has_one_way(router: LLMRouter) -
     assert [response.provider for _, response in answers] == ["ollama"] * 10
 
 
-def test_a_loop_that_nobody_closed_is_collected(router: LLMRouter) -> None:
+def test_a_loop_that_is_not_closed_is_collected(router: LLMRouter) -> None:
     loop = asyncio.new_event_loop()
     before = pipes()
     loop.run_until_complete(router.agenerate("hello"))
@@ -138,12 +136,12 @@ def test_a_loop_that_nobody_closed_is_collected(router: LLMRouter) -> None:
     assert pipes() == before
 
 
-async def test_a_loop_keeps_nothing_of_its_first_caller_s_context(router: LLMRouter) -> None:
-    """What a loop watches it runs in the context in which it was told to, and keeps that as long as it lives."""
+async def test_a_loop_does_not_keep_the_context_of_its_first_caller(router: LLMRouter) -> None:
+    """A loop runs and keeps a reader in the context of its registration."""
     variable = contextvars.ContextVar[object]("variable")
 
     class Value:
-        """Of one request."""
+        """A value of one request."""
 
     async def call() -> weakref.ref[Value]:
         value = Value()
@@ -152,7 +150,7 @@ async def test_a_loop_keeps_nothing_of_its_first_caller_s_context(router: LLMRou
         return weakref.ref(value)
 
     kept = await asyncio.create_task(call())
-    # asyncio remembers the last thing that it ran, and a variable the last value that was looked up.
+    # asyncio keeps the last callback that it ran, and a context variable caches its last value.
     await asyncio.sleep(0)
     variable.set(None)
     gc.collect()

@@ -1,4 +1,4 @@
-"""Routers of the caller's own: on the loop of the run, in its context, cancelled with it."""
+"""Custom routers run on the loop of the run, in its context, and are cancelled with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
 
 
 class Answers:
-    """A router of the caller's own: it asks a real one and notes the context it was asked in."""
+    """A custom router that delegates to an `LLMRouter` and records its context."""
 
     def __init__(self, router: LLMRouter) -> None:
         self._router = router
@@ -53,7 +53,7 @@ class AsyncAnswers(Answers):
 
 
 @pytest.mark.parametrize("kind", [SyncAnswers, AsyncAnswers])
-async def test_a_router_of_the_callers_own_sees_the_context(kind: type[Answers], router: LLMRouter) -> None:
+async def test_a_custom_router_sees_the_callers_context(kind: type[Answers], router: LLMRouter) -> None:
     REQUEST.set("seven")
     answers = kind(router)
     results = await AsyncCoordinator(router=answers).run_workflow("roof gardens")
@@ -62,14 +62,14 @@ async def test_a_router_of_the_callers_own_sees_the_context(kind: type[Answers],
     assert answers.calls == router.get_metrics()["total_requests"] > 2
 
 
-async def test_what_one_question_sets_in_its_context_no_other_sees(router: LLMRouter) -> None:
+async def test_a_context_variable_set_by_one_call_is_not_visible_to_another(router: LLMRouter) -> None:
     seen: list[tuple[str, str]] = []
 
     async def generate_structured(prompt: str, schema: type[BaseModel], **_: Any) -> tuple[BaseModel, Any]:
         before = REQUEST.get()
         REQUEST.set(prompt)
         answer = await router.agenerate_structured(prompt, schema)
-        seen.append((before, "own" if REQUEST.get() == prompt else "another's"))
+        seen.append((before, "own" if REQUEST.get() == prompt else "other"))
         return answer
 
     REQUEST.set("seven")
@@ -79,7 +79,7 @@ async def test_what_one_question_sets_in_its_context_no_other_sees(router: LLMRo
     assert REQUEST.get() == "seven"
 
 
-async def test_a_mock_that_ran_out_of_answers_is_told(router: LLMRouter) -> None:
+async def test_an_exhausted_mock_raises_runtime_error(router: LLMRouter) -> None:
     own = Mock(spec_set=["generate_structured"])
     own.generate_structured.side_effect = []
     async with asyncio.timeout(10):
@@ -88,11 +88,11 @@ async def test_a_mock_that_ran_out_of_answers_is_told(router: LLMRouter) -> None
     assert router.get_metrics()["total_requests"] == 0
 
 
-async def test_a_cancelled_run_cancels_the_callers_router() -> None:
-    asked, ended = asyncio.Event(), asyncio.Event()
+async def test_a_cancelled_run_cancels_the_custom_router() -> None:
+    called, ended = asyncio.Event(), asyncio.Event()
 
     async def generate_structured(**_: Any) -> None:
-        asked.set()
+        called.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -100,7 +100,7 @@ async def test_a_cancelled_run_cancels_the_callers_router() -> None:
 
     own = SimpleNamespace(generate_structured=generate_structured)
     run = asyncio.create_task(AsyncCoordinator(router=own).run_workflow("roof gardens"))
-    await asked.wait()
+    await called.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
@@ -108,7 +108,7 @@ async def test_a_cancelled_run_cancels_the_callers_router() -> None:
         await ended.wait()
 
 
-async def test_what_the_callers_router_raises_comes_out_unchanged() -> None:
+async def test_an_error_of_a_custom_router_is_raised_unchanged() -> None:
     error = LookupError("no tenant")
 
     async def generate_structured(**_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Ten thousand calls and streams are cancelled, each at a moment of its own; nothing of them is left."""
+"""Ten thousand calls and streams are cancelled at random moments and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ CANCELS = 10_000
 AT_ONCE = 100
 
 LONGEST = 0.02
-"""Seconds until the last of those under way at once is cancelled."""
+"""Seconds until the last of the concurrent calls is cancelled."""
 
 PIECE = 'data: {"choices":[{"delta":{"content":"Once upon a time "}}]}\n\n'
 
 
 def sockets() -> int:
-    """Open sockets of this process, on either side."""
+    """Count the open sockets of this process, of clients and servers."""
     count = 0
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
             count += str(descriptor.readlink()).startswith("socket:")
         except FileNotFoundError:
-            # The one that listed them.
+            # The descriptor of this listing.
             continue
     return count
 
@@ -48,7 +48,7 @@ def native_threads() -> int:
 
 
 async def until(is_so: Callable[[], bool]) -> bool:
-    """Wait for what other threads bring about."""
+    """Wait until a condition holds that other threads bring about."""
     for _ in range(1000):
         if is_so():
             return True
@@ -57,11 +57,11 @@ async def until(is_so: Callable[[], bool]) -> bool:
 
 
 class Stages:
-    """Calls that stand still at one stage each, by its name. Each stage has a target and a router of its own."""
+    """Calls that wait at one stage each, by its name. Each stage has its own target and router."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self.routers = {name: self._router(name) for name in self.asks}
+        self.routers = {name: self._router(name) for name in self.names}
         self.number = 0
         simulator.on(model="before-headers", fault="stall")
         simulator.on(model="in-the-body", fault="stall_mid_body")
@@ -71,9 +71,9 @@ class Stages:
         simulator.on(model="hedged", fault="stall")
         simulator.on(model="hedge", fault="stall")
         simulator.on(contains="the holder", fault="stall")
-        # Everything else is answered; "answered" and "streamed" are cancelled before, meanwhile or too late.
+        # Other requests are answered: "answered" and "streamed" are cancelled before, during or after the reply.
 
-    asks = (
+    names = (
         "before-headers",
         "in-the-body",
         "stream-before-headers",
@@ -98,9 +98,9 @@ class Stages:
         hedge_after = 0.002 if name == "hedged" else None
         return LLMRouter("openai", name == "hedged", config=config, hedge_after=hedge_after)
 
-    def ask(self, name: str) -> tuple[LLMRouter, Awaitable[Any]]:
+    def call(self, name: str) -> tuple[LLMRouter, Awaitable[Any]]:
         self.number += 1
-        # A target that asked to be left alone is asked by nobody: each has its own.
+        # A target in cooldown receives no request, so each call has its own target.
         fresh = name == "before-a-retry"
         router = self._router(name, f"key-{self.number}") if fresh else self.routers[name]
         return router, self._stream(router) if "stream" in name else router.agenerate("hello")
@@ -112,16 +112,16 @@ class Stages:
 
 
 async def cancel_at_random(stages: Stages, count: int, chance: random.Random, tally: Counter[str]) -> list[LLMRouter]:
-    """Start so many calls and cancel each; the routers that were made for one call alone."""
+    """Start and cancel `count` calls; return the routers that serve one call only."""
     loop = asyncio.get_running_loop()
     tasks, alone = [], []
     for _ in range(count):
-        name = chance.choice(stages.asks)
-        router, asking = stages.ask(name)
+        name = chance.choice(stages.names)
+        router, call = stages.call(name)
         if router is not stages.routers[name]:
             alone.append(router)
-        task = asyncio.ensure_future(asking)
-        # Some at once, before or in their first turn.
+        task = asyncio.ensure_future(call)
+        # Some immediately, before or in their first turn.
         if chance.random() < 0.1:
             loop.call_soon(task.cancel)
         else:
@@ -136,9 +136,9 @@ async def cancel_at_random(stages: Stages, count: int, chance: random.Random, ta
     return alone
 
 
-async def test_ten_thousand_cancels_leave_nothing() -> None:
+async def test_ten_thousand_cancelled_calls_leave_nothing_behind() -> None:
     with Simulator() as warm:
-        # The runtime and its threads are there from now on.
+        # Starts the runtime and its threads.
         router = LLMRouter("ollama", fallback_enabled=False, config=LLMConfig(ollama_host=warm.ollama_url))
         await asyncio.gather(*(router.agenerate("hello") for _ in range(10)))
     before = sockets()
@@ -147,9 +147,9 @@ async def test_ten_thousand_cancels_leave_nothing() -> None:
     metrics: Counter[str] = Counter()
 
     def count(router: LLMRouter) -> None:
-        told = router.get_metrics()
+        values = router.get_metrics()
         for name in ("total_requests", "failed_requests", "cancelled_requests"):
-            metrics[name] += told[name]
+            metrics[name] += values[name]
 
     with Simulator() as simulator:
         stages = Stages(simulator)
@@ -163,20 +163,20 @@ async def test_ten_thousand_cancels_leave_nothing() -> None:
         await asyncio.wait({holder})
         tally["cancelled"] += 1
         assert await until(lambda: simulator.in_flight == 0)
-        # Each stage was reached many times, and nobody got past the limit.
+        # Each stage was reached many times, and no call passed the limit.
         reached = Counter(request.model for request in simulator.requests)
-        for name in {*Stages.asks, "hedge"} - {"for-a-limit"}:
+        for name in {*Stages.names, "hedge"} - {"for-a-limit"}:
             assert reached[name] > CANCELS // 100, name
         assert reached["for-a-limit"] == 1
         assert sum(request.status == 503 for request in simulator.requests) > CANCELS // 100
-        # No task, no thread.
+        # No task and no thread is left.
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert await until(lambda: native_threads() <= threads)
-        # Every limit is free: a call gets through at once.
+        # Every permit is released: a call succeeds at once.
         async with asyncio.timeout(10):
             await stages.routers["for-a-limit"].agenerate("hello")
         tally["answered"] += 1
-        # Every call is in one of the books, and in one alone.
+        # Every call is counted exactly once.
         assert sum(tally.values()) == CANCELS + 2
         assert tally["cancelled"] > CANCELS // 2
         assert tally["answered"] > 0
@@ -186,17 +186,17 @@ async def test_ten_thousand_cancels_leave_nothing() -> None:
         assert metrics["total_requests"] == sum(
             (tally["answered"], metrics["failed_requests"], metrics["cancelled_requests"])
         )
-        # Some were cancelled before they had begun, and were no calls yet.
+        # Calls that were cancelled before they started are not counted.
         assert metrics["cancelled_requests"] <= tally["cancelled"]
     gc.collect()
-    # No socket: those kept for the next call end with the server.
+    # No socket is left: the idle ones end with the server.
     assert await until(lambda: sockets() <= before)
 
 
-def test_a_stream_that_nobody_pulled_is_no_call() -> None:
+def test_a_stream_that_is_not_read_is_not_a_call() -> None:
     with Simulator() as simulator:
         router = LLMRouter("ollama", config=LLMConfig(ollama_host=simulator.ollama_url))
         router.stream("hello").close()
-        told = router.get_metrics()
+        metrics = router.get_metrics()
         assert simulator.requests == []
-    assert told["total_requests"] == told["failed_requests"] + told["cancelled_requests"]
+    assert metrics["total_requests"] == metrics["failed_requests"] + metrics["cancelled_requests"]

@@ -1,4 +1,4 @@
-"""Defects of the existing system in which requests met each other or the process, by their numbers in the contract."""
+"""Isolation defects of the replaced package, by their numbers in the contract."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PICTURE = b"\x89PNG\r\n\x1a\n picture"
 
 @pytest.fixture
 def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """What the environment points at; nobody is to ask it."""
+    """The server of the environment, which must not receive a request."""
     with Simulator() as simulator:
         for name, value in {
             "MADSPARK_LLM_PROVIDER": "gemini",
@@ -54,7 +54,7 @@ def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 
 
 @pytest.mark.usefixtures("decoy")
-async def test_defect_1_tier_host_model_key_and_timeout_are_the_requests_own(
+async def test_defect_1_tier_host_model_key_and_timeout_belong_to_the_request(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     own: dict[str, Any] = {"ollama_model_fast": "small", "ollama_model_balanced": "large", "fallback_enabled": False}
@@ -65,8 +65,8 @@ async def test_defect_1_tier_host_model_key_and_timeout_are_the_requests_own(
     madspark_simulator.clear()
     router = madspark_router(primary_provider="gemini", gemini_api_key=KEY, gemini_model="own", fallback_enabled=False)
     await AsyncCoordinator(router=router).run(TOPIC)
-    told = {(request.model, request.headers["x-goog-api-key"]) for request in questions(madspark_simulator)}
-    assert told == {("own", KEY)}
+    sent = {(request.model, request.headers["x-goog-api-key"]) for request in questions(madspark_simulator)}
+    assert sent == {("own", KEY)}
     madspark_simulator.on(fault="stall")
     router = madspark_router(primary_provider="ollama", ollama_timeout=0.2, max_attempts=1, **own)
     async with asyncio.timeout(10):
@@ -74,7 +74,7 @@ async def test_defect_1_tier_host_model_key_and_timeout_are_the_requests_own(
             await AsyncCoordinator(router=router).run(TOPIC)
 
 
-def test_defect_2_a_kept_answer_is_that_of_its_own_model_and_provider(
+def test_defect_2_a_cached_reply_belongs_to_its_model_and_provider(
     madspark_router: Make, madspark_simulator: Simulator, tmp_path: Path
 ) -> None:
     shared: dict[str, Any] = {"cache_enabled": True, "cache_dir": str(tmp_path), "fallback_enabled": False}
@@ -119,13 +119,15 @@ async def test_defect_3_the_key_of_the_workflow_cache_is_complete(madspark_route
         note.write_text(content)
         await ask(router, multimodal_files=[note])
     assert len(cache.lookups) == len(set(cache.lookups)) == 12
-    # And what is the same has the same.
+    # Equal requests have equal keys.
     await ask(madspark_router(primary_provider="ollama"))
     assert cache.lookups[-1] == cache.lookups[0]
 
 
 @pytest.mark.usefixtures("decoy")
-async def test_defect_4_a_failure_goes_to_nobody_else(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_defect_4_a_failure_is_not_sent_to_another_provider(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
     madspark_simulator.on("ollama", status=503)
     router = madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1)
     with pytest.raises(AllProvidersFailedError):
@@ -137,7 +139,7 @@ async def test_defect_4_a_failure_goes_to_nobody_else(madspark_router: Make, mad
 
 
 @pytest.mark.usefixtures("decoy")
-def test_defect_5_everyone_asks_the_router_that_was_passed(
+def test_defect_5_every_entry_point_uses_the_router_that_was_passed(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
@@ -146,7 +148,7 @@ def test_defect_5_everyone_asks_the_router_that_was_passed(
     run_multistep_workflow(TOPIC, router=router)
     asyncio.run(AsyncCoordinator(router=router).run_workflow(TOPIC))
     assert len(questions(madspark_simulator, "ollama")) == router.get_metrics()["ollama_calls"] == 16 + 3 * 4
-    # The path with files too.
+    # Also with files.
     generate_ideas(TOPIC, multimodal_files=[PICTURE], router=router)
     Coordinator(router=router).run_workflow(TOPIC, multimodal_files=[PICTURE])
     assert len(questions(madspark_simulator, "ollama")) == len(questions(madspark_simulator)) == 28 + 5
@@ -160,7 +162,7 @@ async def test_defect_6_the_quality_tier_does_not_leave_a_pinned_provider(
     assert [request.provider for request in questions(madspark_simulator)] == ["ollama"] * 4
 
 
-async def test_defect_7_coordinators_keep_nothing_of_a_run(madspark_router: Make) -> None:
+async def test_defect_7_coordinators_keep_no_state_of_a_run(madspark_router: Make) -> None:
     router = madspark_router(primary_provider="ollama")
     topics = [f"{TOPIC} in town {number}" for number in range(6)]
     alone = [await AsyncCoordinator(router=router).run_workflow(topic) for topic in topics]
@@ -172,18 +174,18 @@ async def test_defect_7_coordinators_keep_nothing_of_a_run(madspark_router: Make
     assert not any(hasattr(coordinator, "__dict__") for coordinator in kept)
 
 
-async def test_defect_8_progress_goes_to_its_own_request(madspark_router: Make) -> None:
+async def test_defect_8_progress_belongs_to_its_request(madspark_router: Make) -> None:
     router = madspark_router(primary_provider="ollama")
-    told: dict[int, list[tuple[str, float]]] = {number: [] for number in range(5)}
+    progress: dict[int, list[tuple[str, float]]] = {number: [] for number in range(5)}
 
     async def run(number: int) -> None:
         coordinator = AsyncCoordinator(
-            progress_callback=lambda message, fraction: told[number].append((message, fraction)), router=router
+            progress_callback=lambda message, fraction: progress[number].append((message, fraction)), router=router
         )
         await coordinator.run_workflow(f"{TOPIC} {number}", num_top_candidates=number + 1, enable_novelty_filter=False)
 
-    await asyncio.gather(*map(run, told))
-    for number, events in told.items():
+    await asyncio.gather(*map(run, progress))
+    for number, events in progress.items():
         fractions = [fraction for _, fraction in events]
         assert fractions == [0.0, 0.1, 0.3, 0.4, 0.6, 0.7, 0.78, 0.82, 0.88, 0.9, 1.0]
         selected = f"{number + 1} idea" if number == 0 else f"{number + 1} ideas"
@@ -194,9 +196,9 @@ IMPORT = """
 import sys, warnings
 warnings.simplefilter("error")
 seen = []
-told = ("socket.", "os.putenv", "subprocess.")
+forbidden = ("socket.", "os.putenv", "subprocess.")
 def watch(event, arguments):
-    if event.startswith(told) or (event == "open" and str(arguments[0]).endswith(".env")):
+    if event.startswith(forbidden) or (event == "open" and str(arguments[0]).endswith(".env")):
         seen.append((event, arguments))
 sys.addaudithook(watch)
 import madspark, madspark.agents, madspark.core, madspark.llm, madspark.utils
@@ -205,7 +207,7 @@ print(seen, os.environ.get("GOOGLE_API_KEY"), threading.active_count(), len(os.l
 """
 
 
-def test_defect_23_importing_the_package_does_nothing(tmp_path: Path) -> None:
+def test_defect_23_importing_the_package_has_no_side_effects(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GOOGLE_API_KEY=a-key-of-the-file\n")
     environment = {name: value for name, value in os.environ.items() if name != "GOOGLE_API_KEY"}
     ended = subprocess.run(  # noqa: S603  (the interpreter that runs this test)

@@ -1,4 +1,4 @@
-"""Phase 2: every agent and both coordinators use exactly the router they were given, whatever the process says."""
+"""Every agent and both coordinators use only the router that is passed, whatever the environment contains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Make = Callable[..., LLMRouter]
 
 @pytest.fixture
 def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """What the environment and the process-wide router point at."""
+    """The server of the environment and of the process-wide router, which must not receive a request."""
     with Simulator() as simulator:
         for name, value in {
             "MADSPARK_LLM_PROVIDER": "gemini",
@@ -52,9 +52,9 @@ def decoy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 
 @pytest.fixture
 def make(madspark_simulator: Simulator) -> Make:
-    """Routers of one request: one provider, no fallback, one model, one key."""
+    """Create routers with one provider, no fallback, one model and one key."""
 
-    def of(provider: ProviderName, max_attempts: int = MAX_ATTEMPTS) -> LLMRouter:
+    def create(provider: ProviderName, max_attempts: int = MAX_ATTEMPTS) -> LLMRouter:
         config = LLMConfig(
             ollama_host=madspark_simulator.ollama_url,
             ollama_model_fast="this-model",
@@ -67,7 +67,7 @@ def make(madspark_simulator: Simulator) -> Make:
         )
         return LLMRouter(provider, fallback_enabled=False, model_tier="fast", config=config, max_attempts=max_attempts)
 
-    return of
+    return create
 
 
 def key_of(request: RecordedRequest) -> str | None:
@@ -94,9 +94,9 @@ PROVIDERS = pytest.mark.parametrize("provider", ["ollama", "gemini", "openai"])
 
 @PROVIDERS
 @pytest.mark.usefixtures("decoy")
-async def test_agents(provider: str, make: Make, madspark_simulator: Simulator) -> None:
+async def test_agents_use_their_router(provider: str, make: Make, madspark_simulator: Simulator) -> None:
     router = make(provider)
-    # From inside a running loop, as a notebook does.
+    # Inside a running loop, as in a notebook.
     ask_everyone(router, TOPIC, temperature=TEMPERATURE)
     await aask_everyone(router, TOPIC, temperature=TEMPERATURE)
     check(madspark_simulator, router, provider, 16 + 7)
@@ -120,7 +120,9 @@ def run_function(router: LLMRouter, **options: Any) -> Any:
 @PROVIDERS
 @pytest.mark.parametrize("run", [run_async, run_sync, run_function])
 @pytest.mark.usefixtures("decoy")
-def test_workflows(provider: str, run: Callable[..., Any], make: Make, madspark_simulator: Simulator) -> None:
+def test_workflows_use_their_router(
+    provider: str, run: Callable[..., Any], make: Make, madspark_simulator: Simulator
+) -> None:
     router = make(provider)
     heat = TemperatureManager(TemperatureConfig(0.1, 0.2, 0.3, 0.4, 0.6))
     results = run(router, enhanced_reasoning=True, temperature_manager=heat)
@@ -138,7 +140,7 @@ def test_workflows(provider: str, run: Callable[..., Any], make: Make, madspark_
 
 
 @pytest.mark.usefixtures("decoy")
-def test_a_failure_goes_to_no_other_router(make: Make, madspark_simulator: Simulator) -> None:
+def test_a_failure_is_not_retried_on_another_router(make: Make, madspark_simulator: Simulator) -> None:
     from madspark.llm.exceptions import AllProvidersFailedError
 
     madspark_simulator.on(status=503)
@@ -163,7 +165,9 @@ async def test_quality_tier_does_not_leave_a_pinned_provider(madspark_simulator:
 
 
 @pytest.mark.usefixtures("decoy")
-async def test_attachments_go_to_the_routers_own_provider_and_once(make: Make, madspark_simulator: Simulator) -> None:
+async def test_attachments_are_sent_once_to_the_provider_of_the_router(
+    make: Make, madspark_simulator: Simulator
+) -> None:
     router = make("gemini")
     results = await AsyncCoordinator(router=router).run_workflow(
         TOPIC, multimodal_files=[b"\x89PNG\r\n\x1a\n picture"], multimodal_urls=["https://example.com/page"]

@@ -1,4 +1,4 @@
-"""Routers of the caller's own: any object with `generate_structured` works wherever an `LLMRouter` does."""
+"""Custom routers: any object with `generate_structured` works in place of an `LLMRouter`."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ TOPIC = "Shade for hot bus stops"
 
 
 class TwinRouter(SyncRouter):
-    """Its twin is what an event loop wants."""
+    """A router with a coroutine function besides the synchronous method."""
 
-    def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
-        raise AssertionError(asked)
+    def generate_structured(self, **arguments: Any) -> tuple[BaseModel, object]:
+        raise AssertionError(arguments)
 
-    async def agenerate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
-        return super().generate_structured(**asked)
+    async def agenerate_structured(self, **arguments: Any) -> tuple[BaseModel, object]:
+        return super().generate_structured(**arguments)
 
 
 class FalsyRouter(SyncRouter):
-    """Nothing may take it for no router at all."""
+    """A router whose truth value is false."""
 
     def __len__(self) -> int:
         return 0
 
 
 class Overriding(LLMRouter):
-    """An `LLMRouter` whose answers are its owner's."""
+    """An `LLMRouter` with an overridden method."""
 
     def __init__(self) -> None:
         super().__init__("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))
         self.asked: list[dict[str, Any]] = []
 
-    def generate_structured(self, **asked: Any) -> Any:  # type: ignore[override]
-        self.asked.append(asked)
-        return sample(asked["schema"], asked["prompt"]), SimpleNamespace()
+    def generate_structured(self, **arguments: Any) -> Any:  # type: ignore[override]
+        self.asked.append(arguments)
+        return sample(arguments["schema"], arguments["prompt"]), SimpleNamespace()
 
 
 class OverridingTwin(Overriding):
     generate_structured = LLMRouter.generate_structured  # type: ignore[assignment]
 
-    async def agenerate_structured(self, **asked: Any) -> Any:  # type: ignore[override]
-        self.asked.append(asked)
-        return sample(asked["schema"], asked["prompt"]), SimpleNamespace()
+    async def agenerate_structured(self, **arguments: Any) -> Any:  # type: ignore[override]
+        self.asked.append(arguments)
+        return sample(arguments["schema"], arguments["prompt"]), SimpleNamespace()
 
 
 def recording(asked: list[dict[str, Any]]) -> Callable[..., tuple[BaseModel, object]]:
@@ -143,7 +143,7 @@ async def test_a_wrapper_may_delegate_to_an_llm_router(
     assert inner.get_metrics()["ollama_calls"] == len(madspark_simulator.requests) == 4
 
 
-async def test_a_subclass_may_ask_its_base(
+async def test_a_subclass_may_call_its_base(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     config = madspark_router().config
@@ -171,7 +171,7 @@ async def test_a_subclass_may_ask_its_base(
         assert router.count == router.get_metrics()["total_requests"] == len(madspark_simulator.requests) == 8
 
 
-def test_a_patched_llm_router_is_what_its_test_made_of_it() -> None:
+def test_a_patched_llm_router_is_a_custom_router() -> None:
     asked: list[dict[str, Any]] = []
     router = LLMRouter("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))
     with patch.object(LLMRouter, "generate_structured", side_effect=recording(asked)):
@@ -179,7 +179,7 @@ def test_a_patched_llm_router_is_what_its_test_made_of_it() -> None:
     assert len(asked) == 1
 
 
-async def test_attachments_are_handed_on_where_there_are_any() -> None:
+async def test_attachments_are_passed_on_if_there_are_any() -> None:
     router = AsyncRouter()
     await AsyncCoordinator(router=router).run_workflow(TOPIC, multimodal_files=[b"%PDF-1.7"])
     await IdeaGenerator(router).agenerate(TOPIC, urls=["https://example.com/"])
@@ -189,7 +189,7 @@ async def test_attachments_are_handed_on_where_there_are_any() -> None:
 
 @pytest.mark.parametrize("make", [SyncRouter, AsyncRouter])
 @pytest.mark.parametrize("stage", STAGES)
-async def test_its_exceptions_come_out_unchanged(make: type[SyncRouter], stage: str) -> None:
+async def test_an_exception_of_a_custom_router_is_raised_unchanged(make: type[SyncRouter], stage: str) -> None:
     class MineError(LookupError):
         pass
 
@@ -206,7 +206,7 @@ async def test_its_exceptions_come_out_unchanged(make: type[SyncRouter], stage: 
     assert raised.value is error
 
 
-def test_its_exceptions_come_out_of_agents_unchanged() -> None:
+def test_agents_raise_an_exception_of_a_custom_router_unchanged() -> None:
     error = KeyError("mine")
     for router in (MagicMock(), AsyncMock()):
         router.generate_structured.side_effect = error
@@ -215,7 +215,7 @@ def test_its_exceptions_come_out_of_agents_unchanged() -> None:
         assert raised.value is error
 
 
-async def test_a_mock_whose_answers_have_run_out_hangs_nobody() -> None:
+async def test_an_exhausted_mock_raises_runtime_error() -> None:
     router = MagicMock()
     router.generate_structured.side_effect = []
     async with asyncio.timeout(10):
@@ -224,15 +224,15 @@ async def test_a_mock_whose_answers_have_run_out_hangs_nobody() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 3, {}, (None, None), ({"score": 1}, None), MagicMock(), (MagicMock(), None)])
-async def test_a_wrong_answer_is_a_type_error_that_tells_what_is_wanted(answer: object) -> None:
+async def test_a_wrong_answer_is_a_type_error_that_names_the_expected_type(answer: object) -> None:
     router = Mock()
     router.generate_structured.return_value = answer
-    wanted = r"Mock\.generate_structured\(\) must return \(instance of CriticEvaluations, response\), not "
-    with pytest.raises(TypeError, match=wanted):
+    expected = r"Mock\.generate_structured\(\) must return \(instance of CriticEvaluations, response\), not "
+    with pytest.raises(TypeError, match=expected):
         await Critic(router).aevaluate(["one"], TOPIC)
 
 
-def test_what_cannot_be_asked_is_refused_at_once() -> None:
+def test_an_object_without_generate_structured_is_rejected_at_once() -> None:
     for make in (AsyncCoordinator, Coordinator, Critic):
         with pytest.raises(TypeError, match="router must be an LLMRouter or have generate_structured"):
             make(router=object())
