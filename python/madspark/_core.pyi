@@ -395,12 +395,12 @@ class Stream:
 
 @final
 class Coordinator:
-    """Runs workflows, no more than so many model calls at once."""
+    """Runs workflows with a limit of concurrent model calls."""
 
     def __new__(cls, max_concurrent_agents: int) -> Self: ...
     @staticmethod
     def check(options: str) -> None:
-        """Raise what `start` would raise for these options, without running anything."""
+        """Raise the error that `start` would raise for these options, without running anything."""
 
     def start(
         self,
@@ -416,28 +416,31 @@ class Coordinator:
 
 @final
 class Run:
-    """A run under way, and what is known of it. Dropping it cancels the run."""
+    """A workflow run. Dropping it cancels the run."""
 
     @property
     def id(self) -> str: ...
     @property
     def kept_events(self) -> int:
-        """How many events are kept now."""
+        """The number of events kept for readers."""
 
     def events(self, after: int) -> Pending[str | None]:
-        """The events after number `after`, waited for, as a JSON list; None at the end of the run."""
+        """Await the events after number `after`: a JSON list, or None at the end of the run."""
 
     def candidates(self) -> Pending[str]:
-        """The candidates as JSON text once the run has ended. Raises what ended it early."""
+        """Await the end of the run and return the candidates as JSON text. Raises the error that ended the run."""
 
     def result(self) -> Pending[str]:
-        """The result as JSON text once the run has ended. Raises what ended it where there is no part."""
+        """Await the end of the run and return the result as JSON text, after an early end the finished part of it.
+
+        Raises the error that ended the run if there is no such part.
+        """
 
     def snapshot(self) -> str:
-        """What there is of the result now, as JSON text."""
+        """Return the result so far as JSON text."""
 
     def close(self) -> None:
-        """Cancel the run if it has not ended; its sockets close. Safe to call again."""
+        """Cancel the run if it has not ended, which closes its sockets. Idempotent."""
 
 def run_agent(router: Router, task: str, files: Sequence[File], urls: Sequence[str]) -> str:
     """Run an agent and return its outcome as JSON text; blocks."""
@@ -446,10 +449,10 @@ def arun_agent(router: _Source, task: str, files: Sequence[File], urls: Sequence
     """Run an agent; the result is the outcome as JSON text."""
 
 def similarity(one: str, two: str) -> float:
-    """How alike two texts are, 0.0 to 1.0, in any script."""
+    """Return the similarity of two texts in any script, 0.0 to 1.0."""
 
 def duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
-    """The texts at least `threshold` similar to an earlier one: (index, index of that one, similarity)."""
+    """Return the texts at least `threshold` similar to an earlier one, as (index, index of the earlier text, similarity)."""
 
 def schema_of(name: str) -> str:
     """Return the JSON Schema of the output `name` of an agent, as text. Raises KeyError for an unknown name."""
