@@ -452,7 +452,7 @@ def similarity(one: str, two: str) -> float:
     """Return the similarity of two texts in any script, 0.0 to 1.0."""
 
 def duplicates(texts: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
-    """Return the texts at least `threshold` similar to an earlier one, as (index, index of the earlier text, similarity)."""
+    """Return the texts at least `threshold` similar to an earlier one, as (index, index of the earlier, similarity)."""
 
 def schema_of(name: str) -> str:
     """Return the JSON Schema of the output `name` of an agent, as text. Raises KeyError for an unknown name."""
