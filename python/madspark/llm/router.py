@@ -317,19 +317,11 @@ class LLMRouter:
             ValueError: If a prompt is blank or longer than 100 000 characters. Nothing is sent.
         """
         limit = _max_tokens(max_tokens, token_budget)
+        options = StructuredOptions(
+            files=files, urls=urls, images=images, force_provider=force_provider, use_cache=use_cache, max_tokens=limit
+        )
         return run_sync(
-            lambda: self.agenerate_structured_batch(
-                prompts,
-                schema,
-                system_instruction,
-                temperature,
-                files=files,
-                urls=urls,
-                images=images,
-                force_provider=force_provider,
-                use_cache=use_cache,
-                max_tokens=limit,
-            )
+            lambda: self.agenerate_structured_batch(prompts, schema, system_instruction, temperature, **options)
         )
 
     @overload
@@ -366,19 +358,14 @@ class LLMRouter:
         max_tokens: int | None = None,
     ) -> tuple[list[Any], LLMResponse]:
         """Answer each prompt with a value of the type `schema`, as a coroutine. See `generate_structured_batch`."""
-        call = functools.partial(
-            self.agenerate_structured,
-            schema=schema,
-            system_instruction=system_instruction,
-            temperature=temperature,
-            files=files,
-            urls=urls,
-            images=images,
-            force_provider=force_provider,
-            use_cache=use_cache,
-            max_tokens=_max_tokens(max_tokens, token_budget),
+        limit = _max_tokens(max_tokens, token_budget)
+        options = StructuredOptions(
+            files=files, urls=urls, images=images, force_provider=force_provider, use_cache=use_cache, max_tokens=limit
         )
-        return await run_batch(prompts, call)
+        return await run_batch(
+            prompts,
+            lambda prompt: self.agenerate_structured(prompt, schema, system_instruction, temperature, **options),
+        )
 
     @overload
     def stream(
@@ -436,14 +423,9 @@ class LLMRouter:
         Raises:
             ValueError: If an argument is invalid. Nothing is sent.
         """
+        timeouts = (first_token_timeout, idle_timeout, total_timeout)
         call = self._begin_stream(
-            prompt,
-            system_instruction,
-            temperature,
-            max_tokens,
-            force_provider,
-            on_stream_error,
-            (first_token_timeout, idle_timeout, total_timeout),
+            prompt, system_instruction, temperature, max_tokens, force_provider, on_stream_error, timeouts
         )
         return TextStream(*call)
 
@@ -483,14 +465,9 @@ class LLMRouter:
         total_timeout: float | None = None,
     ) -> AsyncTextStream[Any]:
         """Answer `prompt` with text as it arrives, for `async for` and `async with`. See `stream`."""
+        timeouts = (first_token_timeout, idle_timeout, total_timeout)
         call = self._begin_stream(
-            prompt,
-            system_instruction,
-            temperature,
-            max_tokens,
-            force_provider,
-            on_stream_error,
-            (first_token_timeout, idle_timeout, total_timeout),
+            prompt, system_instruction, temperature, max_tokens, force_provider, on_stream_error, timeouts
         )
         return AsyncTextStream(*call)
 
@@ -560,18 +537,11 @@ class LLMRouter:
             TypeError: If `schema` is not a supported type, or both `max_tokens` and `token_budget` are passed.
             ValueError: If another argument is invalid. Nothing is sent. With files, the first `next()` raises it.
         """
+        timeouts = (first_token_timeout, idle_timeout, total_timeout)
+        attached = (_output().output_adapter(schema), files, images, urls)
+        limit = _max_tokens(max_tokens, token_budget)
         call = self._begin_stream(
-            prompt,
-            system_instruction,
-            temperature,
-            _max_tokens(max_tokens, token_budget),
-            force_provider,
-            on_stream_error,
-            (first_token_timeout, idle_timeout, total_timeout),
-            _output().output_adapter(schema),
-            files,
-            images,
-            urls,
+            prompt, system_instruction, temperature, limit, force_provider, on_stream_error, timeouts, *attached
         )
         return StructuredStream(*call)
 
@@ -627,18 +597,11 @@ class LLMRouter:
         max_tokens: int | None = None,
     ) -> AsyncStructuredStream[Any, Any]:
         """Answer `prompt` with a value and its parts, for `async for` and `async with`. See `stream_structured`."""
+        timeouts = (first_token_timeout, idle_timeout, total_timeout)
+        attached = (_output().output_adapter(schema), files, images, urls)
+        limit = _max_tokens(max_tokens, token_budget)
         call = self._begin_stream(
-            prompt,
-            system_instruction,
-            temperature,
-            _max_tokens(max_tokens, token_budget),
-            force_provider,
-            on_stream_error,
-            (first_token_timeout, idle_timeout, total_timeout),
-            _output().output_adapter(schema),
-            files,
-            images,
-            urls,
+            prompt, system_instruction, temperature, limit, force_provider, on_stream_error, timeouts, *attached
         )
         return AsyncStructuredStream(*call)
 
