@@ -29,7 +29,7 @@ pub struct Request {
     /// The form of the schema.
     pub form: SchemaForm,
     /// The headroom for the prompt and the answer.
-    pub room: Headroom,
+    pub headroom: Headroom,
 }
 
 impl Request {
@@ -44,7 +44,7 @@ impl Request {
             max_tokens: None,
             repair: None,
             form: SchemaForm::Native,
-            room: Headroom::Standard,
+            headroom: Headroom::Standard,
         }
     }
 

@@ -140,7 +140,7 @@ fn check(codec: &dyn Codec, target: &Target, request: &Request) -> Result<()> {
 }
 
 pub(super) fn depends_on_facts(request: &Request) -> bool {
-    request.room == Headroom::Extended || has_image(request) || request.estimated_tokens() > SMALL_PROMPT
+    request.headroom == Headroom::Extended || has_image(request) || request.estimated_tokens() > SMALL_PROMPT
 }
 
 fn has_image(request: &Request) -> bool {

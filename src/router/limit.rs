@@ -42,14 +42,14 @@ impl Limiter {
     ///
     /// Cancel safety: a dropped future leaves nothing behind, and the next call in line proceeds.
     pub(super) async fn reserve(&self, limits: Limits, tokens: u64) -> Reservation {
-        let mut waiter = Waiter { limiter: self, limits, tokens, id: None };
+        let mut waiter = WaitingCall { limiter: self, limits, tokens, id: None };
         let mut timer = None;
         poll_fn(move |cx| {
             loop {
                 let until = match waiter.poll(Instant::now(), cx) {
-                    WaiterPoll::Reserved(reservation) => return Poll::Ready(reservation),
-                    WaiterPoll::Wait => return Poll::Pending,
-                    WaiterPoll::WaitUntil(until) => until,
+                    ReservePoll::Reserved(reservation) => return Poll::Ready(reservation),
+                    ReservePoll::Wait => return Poll::Pending,
+                    ReservePoll::WaitUntil(until) => until,
                 };
                 // Only the first call in line needs a timer.
                 let timer = timer.insert(Box::pin(sleep_until(until)));
@@ -111,7 +111,7 @@ impl Drop for Reservation {
 }
 
 /// One call in [`Limiter::reserve`].
-struct Waiter<'a> {
+struct WaitingCall<'a> {
     limiter: &'a Limiter,
     limits: Limits,
     tokens: u64,
@@ -119,7 +119,7 @@ struct Waiter<'a> {
     id: Option<u64>,
 }
 
-enum WaiterPoll {
+enum ReservePoll {
     Reserved(Reservation),
     /// Another call wakes it.
     Wait,
@@ -127,13 +127,13 @@ enum WaiterPoll {
     WaitUntil(Instant),
 }
 
-impl Waiter<'_> {
-    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> WaiterPoll {
+impl WaitingCall<'_> {
+    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> ReservePoll {
         let shared = &self.limiter.shared;
         let mut state = lock(shared);
         if !state.is_first(self.limits, self.id) {
             state.enqueue(self, cx);
-            return WaiterPoll::Wait;
+            return ReservePoll::Wait;
         }
         let wait = state.window.ready_in(self.limits, self.tokens, now);
         if wait.is_zero() && state.has_capacity(self.limits) {
@@ -141,7 +141,7 @@ impl Waiter<'_> {
             let slot = state.take(self.tokens, now);
             drop(state);
             next.into_iter().for_each(Waker::wake);
-            return WaiterPoll::Reserved(Reservation {
+            return ReservePoll::Reserved(Reservation {
                 shared: Arc::clone(shared),
                 slot,
                 tokens: self.tokens,
@@ -149,11 +149,11 @@ impl Waiter<'_> {
             });
         }
         state.enqueue(self, cx);
-        if wait.is_zero() { WaiterPoll::Wait } else { WaiterPoll::WaitUntil(now + wait) }
+        if wait.is_zero() { ReservePoll::Wait } else { ReservePoll::WaitUntil(now + wait) }
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
         if self.id.is_some() {
             let next = lock(&self.limiter.shared).dequeue(self);
@@ -176,11 +176,11 @@ struct State {
 struct Queue {
     limits: Limits,
     /// In the order of their ids.
-    waiters: VecDeque<QueuedWaiter>,
+    waiters: VecDeque<QueuedCall>,
 }
 
 #[derive(Debug)]
-struct QueuedWaiter {
+struct QueuedCall {
     id: u64,
     /// Taken to wake it; set again if there is still no capacity.
     waker: Option<Waker>,
@@ -209,7 +209,7 @@ impl State {
     }
 
     /// Adds `waiter` to the end of its queue, or updates its waker.
-    fn enqueue(&mut self, waiter: &mut Waiter<'_>, cx: &Context<'_>) {
+    fn enqueue(&mut self, waiter: &mut WaitingCall<'_>, cx: &Context<'_>) {
         let index = self.queues.iter().position(|queue| queue.limits == waiter.limits).unwrap_or_else(|| {
             self.queues.push(Queue { limits: waiter.limits, waiters: VecDeque::new() });
             self.queues.len() - 1
@@ -221,12 +221,12 @@ impl State {
         } else {
             self.last_id += 1;
             waiter.id = Some(self.last_id);
-            waiters.push_back(QueuedWaiter { id: self.last_id, waker: Some(cx.waker().clone()) });
+            waiters.push_back(QueuedCall { id: self.last_id, waker: Some(cx.waker().clone()) });
         }
     }
 
     /// Removes `waiter` from its queue. Returns the waker of the new first waiter, which has to check whether it can proceed.
-    fn dequeue(&mut self, waiter: &mut Waiter<'_>) -> Option<Waker> {
+    fn dequeue(&mut self, waiter: &mut WaitingCall<'_>) -> Option<Waker> {
         let id = mem::take(&mut waiter.id)?;
         let index = self.queues.iter().position(|queue| queue.limits == waiter.limits)?;
         let waiters = &mut self.queues[index].waiters;

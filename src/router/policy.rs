@@ -161,7 +161,7 @@ pub(super) enum HealthImpact {
     Healthy,
     /// One more failure; repeated failures open the breaker.
     Failure,
-    /// One more failure, unless the time limit was too short to judge the target.
+    /// One more failure, unless the time limit was too short to say anything about the target.
     SlowFailure,
     /// A cooldown of the length that the target requested.
     Cooldown,

@@ -15,11 +15,11 @@ use crate::schema::{self, Recovery};
 /// The validation of the last reply of a call.
 #[derive(Debug, Default)]
 pub(super) struct ReplyValidation {
-    candidate: Option<Candidate>,
+    candidate: Option<PendingReply>,
 }
 
 #[derive(Debug)]
-struct Candidate {
+struct PendingReply {
     reply: Reply,
     /// The text as received, if it was recovered.
     received: Option<String>,
@@ -39,7 +39,7 @@ impl ReplyValidation {
     /// Makes `reply`, the last one of `call`, the candidate. Returns false if there is nothing in it to validate.
     pub(super) fn begin(&mut self, call: &mut CallState, reply: Reply) -> bool {
         let is_usable = call.request.schema.is_none() || reply.is_json;
-        self.candidate = Some(Candidate { reply, received: None });
+        self.candidate = Some(PendingReply { reply, received: None });
         is_usable || self.recover(call)
     }
 

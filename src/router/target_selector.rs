@@ -82,7 +82,7 @@ impl TargetSelector {
     /// Returns `request` as it is sent to the target with `index`.
     pub(super) fn request(&self, index: usize, request: &Request) -> Request {
         let CallTarget { repair, form, headroom, .. } = &self.targets[index];
-        Request { repair: repair.clone(), form: *form, room: *headroom, ..request.clone() }
+        Request { repair: repair.clone(), form: *form, headroom: *headroom, ..request.clone() }
     }
 
     /// Chooses the target of an attempt at `now`, except the one with index `except`; `None` if none is left.

@@ -1,12 +1,11 @@
-//! The breaker and the limiter over every order in which threads can meet in them.
+//! Model checks of the breaker and the limiter.
 //!
-//! The files are the library's own, compiled a second time over loom's lock and loom's shared pointer: what is checked
-//! is what runs.
+//! The source files of the library are compiled a second time with the locks of loom.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../../src/router/breaker.rs"]
-#[expect(dead_code, reason = "what is only read needs no order of threads")]
+#[expect(dead_code, reason = "read-only methods are not checked")]
 mod breaker;
 #[path = "../../src/router/limit.rs"]
 mod limit;
@@ -34,15 +33,15 @@ const fn concurrent(limit: u32) -> Limits {
     Limits { concurrent: Some(limit), requests_per_minute: None, tokens_per_minute: None }
 }
 
-/// Runs `scenario` in every order of its threads' steps; more than `preemptions` switches away from a thread that could
-/// go on are not tried, which is what most known faults need at most, and what makes three threads finish.
-fn every_order(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
+/// Runs `scenario` in every interleaving of its threads with at most `preemptions` preemptions, which is enough for most known
+/// faults and keeps models of three threads feasible.
+fn every_interleaving(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);
     model.check(scenario);
 }
 
-/// A breaker that opened, and the time at which it takes a probe.
+/// Returns an open breaker, and the time at which it admits a probe.
 fn half_open() -> (Breaker, Instant) {
     let (breaker, now) = (Breaker::default(), Instant::now());
     for _ in 0..5 {
@@ -51,20 +50,20 @@ fn half_open() -> (Breaker, Instant) {
     (breaker, now + SECOND)
 }
 
-/// How many are inside, never more than allowed. Not loom's atomic: it is the witness, not the accused.
+/// Counts the threads inside, and fails above a maximum. Its atomic is not part of the model.
 #[derive(Clone)]
-struct Inside {
+struct Occupancy {
     count: Arc<AtomicUsize>,
-    most: usize,
+    max: usize,
 }
 
-impl Inside {
-    fn new(most: usize) -> Self {
-        Self { count: Arc::default(), most }
+impl Occupancy {
+    fn new(max: usize) -> Self {
+        Self { count: Arc::default(), max }
     }
 
     fn enter(&self) {
-        assert!(self.count.fetch_add(1, Ordering::SeqCst) < self.most, "more than {} at a time", self.most);
+        assert!(self.count.fetch_add(1, Ordering::SeqCst) < self.max, "more than {} at a time", self.max);
     }
 
     fn leave(&self) {
@@ -74,20 +73,20 @@ impl Inside {
 
 #[test]
 fn one_probe_at_a_time() {
-    every_order(4, || {
+    every_interleaving(4, || {
         let (breaker, now) = half_open();
-        let inside = Inside::new(1);
-        let probe = |verdict: Option<BreakerOutcome>| {
-            let (breaker, inside) = (breaker.clone(), inside.clone());
+        let occupancy = Occupancy::new(1);
+        let probe = |outcome: Option<BreakerOutcome>| {
+            let (breaker, occupancy) = (breaker.clone(), occupancy.clone());
             move || {
-                let Ok(ticket) = breaker.admit(now) else { return 0 };
-                inside.enter();
-                // The others have their chance to come in meanwhile.
+                let Ok(permit) = breaker.admit(now) else { return 0 };
+                occupancy.enter();
+                // The other threads may enter meanwhile.
                 thread::yield_now();
-                inside.leave();
-                match verdict {
-                    Some(verdict) => ticket.settle(verdict, now),
-                    None => drop(ticket),
+                occupancy.leave();
+                match outcome {
+                    Some(outcome) => permit.settle(outcome, now),
+                    None => drop(permit),
                 }
                 1
             }
@@ -97,16 +96,16 @@ fn one_probe_at_a_time() {
         for thread in threads {
             sent += thread.join().unwrap();
         }
-        assert!(sent >= 1, "nobody probed");
-        // Whoever came, the place of the probe is free again.
+        assert!(sent >= 1, "no probe was admitted");
+        // Whatever the order, the next probe is admitted.
         assert!(breaker.is_idle());
         assert!(breaker.admit(now + 2 * SECOND).is_ok());
     });
 }
 
 #[test]
-fn a_probe_and_a_late_answer_leave_the_breaker_as_the_probe_found_the_target() {
-    every_order(3, || {
+fn a_late_success_does_not_override_a_failed_probe() {
+    every_interleaving(3, || {
         let breaker = Breaker::default();
         let now = Instant::now();
         let late = breaker.admit(now).unwrap();
@@ -123,7 +122,7 @@ fn a_probe_and_a_late_answer_leave_the_breaker_as_the_probe_found_the_target() {
 
 #[test]
 fn only_a_later_success_ends_a_demotion() {
-    every_order(4, || {
+    every_interleaving(4, || {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let [early, wrong] = [(); 2].map(|()| breaker.admit(now).unwrap());
         let answer = thread::spawn(move || early.settle(BreakerOutcome::Success, now));
@@ -136,12 +135,12 @@ fn only_a_later_success_ends_a_demotion() {
 }
 
 #[test]
-fn the_longest_rest_holds() {
-    every_order(3, || {
+fn the_longest_cooldown_holds() {
+    every_interleaving(3, || {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        let rests = [3, 7, 5].map(|seconds| (breaker.admit(now).unwrap(), seconds * SECOND));
-        let threads =
-            rests.map(|(ticket, rest)| thread::spawn(move || ticket.settle(BreakerOutcome::Cooldown(rest), now)));
+        let cooldowns = [3, 7, 5].map(|seconds| (breaker.admit(now).unwrap(), seconds * SECOND));
+        let threads = cooldowns
+            .map(|(permit, cooldown)| thread::spawn(move || permit.settle(BreakerOutcome::Cooldown(cooldown), now)));
         for thread in threads {
             thread.join().unwrap();
         }
@@ -150,19 +149,19 @@ fn the_longest_rest_holds() {
 }
 
 #[test]
-fn no_more_than_the_limit_are_inside_and_everybody_gets_in() {
-    for most in [1, 2] {
-        every_order(2, move || {
+fn the_limit_is_never_exceeded_and_every_call_is_admitted() {
+    for max in [1, 2] {
+        every_interleaving(2, move || {
             let limiter = Limiter::default();
-            let inside = Inside::new(most);
-            let limits = concurrent(u32::try_from(most).unwrap());
+            let occupancy = Occupancy::new(max);
+            let limits = concurrent(u32::try_from(max).unwrap());
             let call = || {
-                let (limiter, inside) = (limiter.clone(), inside.clone());
+                let (limiter, occupancy) = (limiter.clone(), occupancy.clone());
                 move || {
                     let reservation = block_on(limiter.reserve(limits, 1));
-                    inside.enter();
+                    occupancy.enter();
                     thread::yield_now();
-                    inside.leave();
+                    occupancy.leave();
                     reservation.settle(1, Instant::now());
                 }
             };
@@ -177,43 +176,43 @@ fn no_more_than_the_limit_are_inside_and_everybody_gets_in() {
 }
 
 #[test]
-fn a_cancelled_wait_keeps_no_place_and_swallows_no_turn() {
-    every_order(4, || {
+fn a_cancelled_wait_leaves_no_reservation_and_wakes_the_next() {
+    every_interleaving(4, || {
         let limiter = Limiter::default();
         let held = limiter.try_reserve(concurrent(1), 0, Instant::now()).unwrap();
-        let quitter = {
+        let cancelled = {
             let limiter = limiter.clone();
             thread::spawn(move || block_on(polled_once(limiter.reserve(concurrent(1), 0))))
         };
-        let patient = {
+        let waiting = {
             let limiter = limiter.clone();
             thread::spawn(move || drop(block_on(limiter.reserve(concurrent(1), 0))))
         };
         drop(held);
-        quitter.join().unwrap();
-        patient.join().unwrap();
+        cancelled.join().unwrap();
+        waiting.join().unwrap();
         assert_nothing_left(&limiter);
     });
 }
 
 #[test]
-fn a_line_moves_on_while_another_has_to_stand() {
-    every_order(3, || {
+fn a_queue_proceeds_while_another_waits() {
+    every_interleaving(3, || {
         let limiter = Limiter::default();
         let [first, second] = [(); 2].map(|()| limiter.try_reserve(Limits::default(), 0, Instant::now()).unwrap());
-        let [narrow, wide] = [1, 2].map(|limit| {
+        let [low, high] = [1, 2].map(|limit| {
             let limiter = limiter.clone();
             thread::spawn(move || drop(block_on(limiter.reserve(concurrent(limit), 0))))
         });
         first.settle(0, Instant::now());
-        wide.join().unwrap();
+        high.join().unwrap();
         drop(second);
-        narrow.join().unwrap();
+        low.join().unwrap();
         assert_nothing_left(&limiter);
     });
 }
 
-/// Starts to wait, and gives up whatever came of it.
+/// Polls `wait` once and drops it with its outcome.
 async fn polled_once(wait: impl Future<Output = Reservation>) {
     let mut wait = Box::pin(wait);
     poll_fn(|cx| {

@@ -1,25 +1,25 @@
-"""What users of other routers complain about, as cases of this one, each named by the number of its pain.
+"""Problems that users of other routers report, as test cases named by their numbers.
 
-All 38 pains (without 26 and 27, which are about caches), and where each is tested:
+All 38 problems (without 26 and 27, which concern caches) and their tests:
 
  1  test_stream_faults.py::test_after_the_first_text_with_restart
  2  test_stream_faults.py::test_before_the_first_text
- 3  test_pains_router.py::test_pain_03_without_fallback_no_stream_goes_elsewhere
- 4  test_pains_router.py::test_pain_04_each_status_is_retried_or_passed_on_as_it_deserves
- 5  test_pains_router.py::test_pain_05_retries_and_fallbacks_together_stay_within_one_limit
- 5  test_pains_router.py::test_pain_05_retries_and_fallbacks_together_stay_within_one_deadline
+ 3  test_pains_router.py::test_pain_03_without_fallback_a_stream_uses_one_provider
+ 4  test_pains_router.py::test_pain_04_each_status_is_retried_or_falls_back
+ 5  test_pains_router.py::test_pain_05_max_attempts_covers_retries_and_fallbacks
+ 5  test_pains_router.py::test_pain_05_the_deadline_covers_retries_and_fallbacks
  6  test_pains_router.py::test_pain_06_no_hidden_layer_sends_a_second_request
- 7  test_pains_router.py::test_pain_07_a_longer_rest_is_never_shortened
- 7  test_pains_router.py::test_pain_07_a_target_that_fails_again_and_again_leaves_the_rotation
- 7  test_pains_router.py::test_pain_07_a_target_that_comes_back_is_probed_by_one_call_alone
- 8  test_pains_router.py::test_pain_08_when_every_target_rests_a_call_waits_for_the_soonest
- 8  test_pains_router.py::test_pain_08_when_no_target_is_ready_in_time_the_error_tells_when_each_will_be
- 9  test_pains_router.py::test_pain_09_a_dead_head_of_the_chain_is_not_paid_for_again
-10  test_router_limits.py::test_no_more_than_the_limit_are_in_flight_over_all_routers_of_a_key
-11  test_pains_router.py::test_pain_11_what_one_router_learns_helps_every_other_without_a_server_between
-12  test_pains_router.py::test_pain_12_ten_thousand_routers_leave_nothing
+ 7  test_pains_router.py::test_pain_07_a_longer_cooldown_is_never_shortened
+ 7  test_pains_router.py::test_pain_07_repeated_failures_open_the_breaker
+ 7  test_pains_router.py::test_pain_07_a_recovering_target_is_probed_by_one_call
+ 8  test_pains_router.py::test_pain_08_a_call_waits_for_the_first_target_that_is_ready
+ 8  test_pains_router.py::test_pain_08_the_error_reports_when_each_target_is_ready
+ 9  test_pains_router.py::test_pain_09_an_unreachable_first_target_does_not_slow_later_calls
+10  test_router_limits.py::test_the_concurrency_limit_holds_across_all_routers_of_a_key
+11  test_pains_router.py::test_pain_11_routers_of_a_process_share_the_state_of_targets
+12  test_pains_router.py::test_pain_12_ten_thousand_routers_leave_nothing_behind
 12  test_isolation_construction.py::test_making_everything_touches_no_environment_no_socket_and_no_thread
-13  test_router_types.py::test_schemas_of_many_requests_do_not_pile_up
+13  test_router_types.py::test_schemas_of_many_requests_do_not_accumulate
 13  test_cancel_ten_thousand.py::test_ten_thousand_cancels_leave_nothing
 14  test_bridge_lazy.py::test_import_is_cheap
 15  test_bridge_cancel.py::test_cancelled_task
@@ -27,15 +27,15 @@ All 38 pains (without 26 and 27, which are about caches), and where each is test
 16  test_bridge_concurrency.py::test_uvloop
 17  test_bridge_exit.py::test_a_script_ends_in_silence
 18  test_bridge_fork.py::test_parent_and_child_both_work
-19  test_pains_router.py::test_pain_19_the_response_tells_which_model_answered
-20  test_pains_router.py::test_pain_20_no_token_is_charged_twice
+19  test_pains_router.py::test_pain_19_the_response_names_the_model_that_answered
+20  test_pains_router.py::test_pain_20_no_token_is_counted_twice
 20  test_pains_router.py::test_pain_20_an_unknown_price_is_not_zero
-21  test_pains_router.py::test_pain_21_failed_and_repaired_attempts_are_paid_for
-22  test_pains_router.py::test_pain_22_each_time_limit_of_a_stream_has_its_own_class
-22  test_pains_router.py::test_pain_22_a_provider_that_hangs_is_left_at_the_deadline
-23  test_pains_router.py::test_pain_23_a_stream_that_just_stops_is_no_answer
-24  test_pains_router.py::test_pain_24_a_prompt_too_long_for_one_model_goes_to_the_next_unsent
-25  test_pains_router.py::test_pain_25_a_refusal_goes_elsewhere_only_where_that_was_wanted
+21  test_pains_router.py::test_pain_21_failed_and_repaired_attempts_are_included_in_the_cost
+22  test_pains_router.py::test_pain_22_each_time_limit_of_a_stream_has_its_own_error_class
+22  test_pains_router.py::test_pain_22_a_stalled_provider_is_cancelled_at_the_deadline
+23  test_pains_router.py::test_pain_23_a_stream_without_an_end_is_a_failure
+24  test_pains_router.py::test_pain_24_a_prompt_too_long_for_one_model_falls_back_without_a_request
+25  test_pains_router.py::test_pain_25_a_refusal_falls_back_only_if_configured
 28  test_pains_router.py::test_pain_28_only_one_package_is_needed
 29  test_pains_structured.py::test_pain_29_after_a_rejection_schemas_are_sent_in_a_simpler_form
 30  test_pains_structured.py::test_pain_30_reasoning_that_uses_up_the_output_is_disabled_once
@@ -47,11 +47,11 @@ All 38 pains (without 26 and 27, which are about caches), and where each is test
 33  test_pains_structured.py::test_pain_33_a_grammar_that_failed_is_not_requested_again
 34  test_schema_forms.py::test_a_model_in_ollamas_cloud_is_told_the_schema_and_judged
 34  test_pains_structured.py::test_pain_34_a_cloud_model_that_ignores_the_schema_is_asked_to_repair_its_reply
-35  test_router_repair.py::test_after_the_repair_the_next_provider_is_asked_afresh
+35  test_router_repair.py::test_after_a_failed_repair_the_next_provider_gets_the_original_request
 35  test_pains_structured.py::test_pain_35_an_ignored_schema_has_its_own_error_class
 36  test_stream_structured.py::test_partial_streaming_never_shows_an_unfinished_value
 36  test_stream_structured.py::test_partial_streaming_does_not_wait_for_the_end
-37  test_router_options.py::test_the_window_is_fitted_to_the_prompt
+37  test_router_options.py::test_the_context_window_fits_the_prompt
 37  test_pains_ollama.py::test_pain_37_a_prompt_that_was_cut_is_asked_again_in_a_larger_window
 38  test_pains_ollama.py::test_pain_38_a_cold_load_has_its_own_time
 38  test_pains_ollama.py::test_pain_38_a_slow_load_does_not_open_the_breaker
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
 
 PROVIDERS = ["ollama", "gemini", "openai", "anthropic"]
 
-# Told, so that no test waits for a pause of the router's own.
+# A Retry-After, so that no test waits for a longer pause.
 SOON = {"retry-after": "0.01"}
 LATER = {"retry-after": "50"}
 
@@ -100,14 +100,14 @@ FAILING = {"status": 500, "headers": SOON}
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
     score: int
 
 
 def plan(first: str) -> list[str]:
-    """Who is asked in which order where `first` is named."""
+    """Return the order of the providers if `first` is pinned."""
     return [first, *(name for name in ("ollama", "gemini") if name != first)]
 
 
@@ -124,7 +124,7 @@ def test_every_pain_has_its_test() -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_pain_03_without_fallback_no_stream_goes_elsewhere(
+async def test_pain_03_without_fallback_a_stream_uses_one_provider(
     begun: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     piece = 'data: {"choices":[{"delta":{"content":"Once upon"}}]}\n\n'
@@ -136,7 +136,7 @@ async def test_pain_03_without_fallback_no_stream_goes_elsewhere(
     assert [attempt.error for attempt in caught.value.attempts] == ["disconnected", "disconnected"]
 
 
-# Asked once, and the next target at once.
+# Tried once, followed by the next target at once.
 FINAL: dict[str, dict[str, Any]] = {
     "400": {"status": 400},
     "401": {"status": 401},
@@ -149,7 +149,7 @@ FINAL: dict[str, dict[str, Any]] = {
     "422": {"status": 422},
     "400 of a parameter": {"status": 400, "body": {"error": {"message": "unsupported parameter: temperature"}}},
 }
-# Asked three times where nobody else answers.
+# Tried three times if no other target answers.
 PASSING: dict[str, dict[str, Any]] = {
     str(status): {"status": status, "headers": SOON} for status in (429, 500, 502, 503, 504, 529)
 }
@@ -157,11 +157,11 @@ PASSING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", [*FINAL, *PASSING])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_pain_04_each_status_is_retried_or_passed_on_as_it_deserves(
+def test_pain_04_each_status_is_retried_or_falls_back(
     provider: str, name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, **{**FINAL, **PASSING}[name])
-    # Nobody else answers, and nobody else is asked again.
+    # No other target answers, and no other one is retried.
     madspark_simulator.on(status=400)
     router = madspark_router(primary_provider=provider, fallback_enabled=True, max_attempts=10)
     with pytest.raises(AllProvidersFailedError) as caught:
@@ -174,7 +174,7 @@ def test_pain_04_each_status_is_retried_or_passed_on_as_it_deserves(
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_pain_04_a_target_that_stands_alone_may_recover(
+def test_pain_04_a_single_target_may_recover(
     name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", times=2, **PASSING[name])
@@ -185,7 +185,7 @@ def test_pain_04_a_target_that_stands_alone_may_recover(
 
 
 @pytest.mark.parametrize("fault", ["disconnect", "malformed"])
-def test_pain_04_what_no_status_tells_is_retried_too(
+def test_pain_04_failures_without_a_status_are_retried(
     fault: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", fault=fault, times=1)
@@ -196,7 +196,7 @@ def test_pain_04_what_no_status_tells_is_retried_too(
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 6, 50])
 @pytest.mark.parametrize("structured", [False, True])
-def test_pain_05_retries_and_fallbacks_together_stay_within_one_limit(
+def test_pain_05_max_attempts_covers_retries_and_fallbacks(
     limit: int, structured: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(**FAILING)  # type: ignore[arg-type]  # a dictionary of mixed values
@@ -204,14 +204,14 @@ def test_pain_05_retries_and_fallbacks_together_stay_within_one_limit(
     with pytest.raises(AllProvidersFailedError) as caught:
         _ = router.generate_structured("hello", Idea) if structured else router.generate("hello")
     sent = asked(madspark_simulator)
-    # Three targets, three tries each.
+    # Three targets with three attempts each.
     assert len(sent) == min(limit, 9)
     assert sent[:2] == plan("openai")[:2][:limit]
     assert max(Counter(sent).values()) <= 3
     assert [attempt.provider for attempt in caught.value.attempts] == sent
 
 
-def test_pain_05_nobody_is_asked_twice_while_somebody_was_not_asked_at_all(
+def test_pain_05_every_target_is_tried_before_any_is_retried(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", **FAILING)  # type: ignore[arg-type]  # a dictionary of mixed values
@@ -222,16 +222,18 @@ def test_pain_05_nobody_is_asked_twice_while_somebody_was_not_asked_at_all(
     assert response.provider == "gemini"
 
 
-def test_pain_05_repairs_count_too(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+def test_pain_05_max_attempts_covers_repairs(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     madspark_simulator.on(json={"name": 1})
     router = madspark_router(primary_provider="openai", fallback_enabled=True, max_attempts=3)
     with pytest.raises(AllProvidersFailedError):
         router.generate_structured("hello", Idea)
-    # Two to the first, of which the second is the repair; one to the next.
+    # Two attempts at the first, the second of which is the repair; one at the next.
     assert asked(madspark_simulator) == ["openai", "openai", "ollama"]
 
 
-async def test_pain_05_retries_and_fallbacks_together_stay_within_one_deadline(
+async def test_pain_05_the_deadline_covers_retries_and_fallbacks(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", status=503, headers=LATER)
@@ -254,7 +256,7 @@ def test_pain_06_no_hidden_layer_sends_a_second_request(
     provider: str, rule: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False, max_attempts=1)
-    # On a connection of its own, and on one that served before: HTTP clients like to retry there.
+    # On a new connection and on a reused one, where HTTP clients tend to retry.
     for warm in (False, True):
         madspark_simulator.clear_rules()
         if warm:
@@ -268,14 +270,14 @@ def test_pain_06_no_hidden_layer_sends_a_second_request(
 
 
 @pytest.mark.parametrize("waits", [("50", "0.01"), ("0.01", "50")])
-async def test_pain_07_a_longer_rest_is_never_shortened(
+async def test_pain_07_a_longer_cooldown_is_never_shortened(
     waits: tuple[str, str], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=True, deadline=5.0)
     first, second = waits
     madspark_simulator.on("ollama", status=429, headers={"retry-after": first}, times=1, latency=0.1)
     madspark_simulator.on("ollama", status=429, headers={"retry-after": second}, times=1, latency=0.2)
-    # Both are on their way before either is told to wait.
+    # Both requests are in flight before either gets its Retry-After.
     await asyncio.gather(router.agenerate("one"), router.agenerate("two"))
     madspark_simulator.clear()
     with pytest.raises(LLMProviderError) as caught:
@@ -284,20 +286,20 @@ async def test_pain_07_a_longer_rest_is_never_shortened(
     assert madspark_simulator.requests == []
 
 
-def test_pain_07_a_target_that_fails_again_and_again_leaves_the_rotation(
+def test_pain_07_repeated_failures_open_the_breaker(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=500)
     router = madspark_router(primary_provider="ollama", fallback_enabled=True)
     assert {router.generate("hello")[1].provider for _ in range(25)} == {"gemini"}
     failed = questions(madspark_simulator, "ollama")
-    # A slow machine may have come to a probe: a second after the fifth failure, and no sooner.
+    # On a slow machine there may be a probe, at least a second after the fifth failure.
     assert len(failed) >= 5
     assert all(gap >= 0.9 for gap in gaps(failed)[4:])
     assert len(questions(madspark_simulator, "gemini")) == 25
 
 
-async def test_pain_07_a_target_that_comes_back_is_probed_by_one_call_alone(
+async def test_pain_07_a_recovering_target_is_probed_by_one_call(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=500, times=5)
@@ -315,7 +317,7 @@ async def test_pain_07_a_target_that_comes_back_is_probed_by_one_call_alone(
     assert all(other.started >= (probe.finished or 0.0) for other in others)
 
 
-def test_pain_08_when_every_target_rests_a_call_waits_for_the_soonest(
+def test_pain_08_a_call_waits_for_the_first_target_that_is_ready(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=503, headers=LATER, times=1)
@@ -324,7 +326,7 @@ def test_pain_08_when_every_target_rests_a_call_waits_for_the_soonest(
         madspark_router(primary_provider="ollama", fallback_enabled=True, max_attempts=2).generate("one")
     _, response = madspark_router(primary_provider="ollama", fallback_enabled=True, deadline=10.0).generate("two")
     assert asked(madspark_simulator) == ["ollama", "gemini", "gemini"]
-    # As told, and never sooner.
+    # After the Retry-After, never earlier.
     assert gaps(questions(madspark_simulator, "gemini"))[0] >= 0.19
     passed_over, answered = response.attempts
     assert (passed_over.provider, passed_over.error) == ("ollama", "cooldown")
@@ -333,10 +335,10 @@ def test_pain_08_when_every_target_rests_a_call_waits_for_the_soonest(
 
 
 @pytest.mark.parametrize("deadline", [2.0, 20.0, None])
-def test_pain_08_when_no_target_is_ready_in_time_the_error_tells_when_each_will_be(
+def test_pain_08_the_error_reports_when_each_target_is_ready(
     deadline: float | None, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    # Longer than any call waits that has no deadline.
+    # Longer than the longest wait of a call without a deadline.
     for provider, wait in (("openai", "90"), ("ollama", "70"), ("gemini", "80")):
         madspark_simulator.on(provider, status=503, headers={"retry-after": wait}, times=1)
     choices = {"primary_provider": "openai", "fallback_enabled": True, "deadline": deadline}
@@ -350,12 +352,12 @@ def test_pain_08_when_no_target_is_ready_in_time_the_error_tells_when_each_will_
         assert 70 < ready_in["gemini"] <= 81
         assert caught.value.retry_after is not None
         assert 60 < caught.value.retry_after <= ready_in["ollama"]
-    # The second call knew, and asked nobody.
+    # The second call sent nothing.
     assert asked(madspark_simulator) == ["openai", "ollama", "gemini"]
 
 
 @pytest.mark.parametrize("rule", [{"status": 500}, {"status": 502}, {"fault": "disconnect"}], ids=str)
-def test_pain_09_a_dead_head_of_the_chain_is_not_paid_for_again(
+def test_pain_09_an_unreachable_first_target_does_not_slow_later_calls(
     rule: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", **rule)
@@ -371,7 +373,7 @@ def test_pain_09_a_dead_head_of_the_chain_is_not_paid_for_again(
     ]
 
 
-def test_pain_09_a_wrong_key_is_asked_last_and_no_other_key_with_it(
+def test_pain_09_a_target_with_a_wrong_key_is_demoted_for_that_key_only(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.require_key("openai", "the-right-one")
@@ -385,7 +387,7 @@ def test_pain_09_a_wrong_key_is_asked_last_and_no_other_key_with_it(
     assert asked(madspark_simulator) == ["openai"]
 
 
-def test_pain_11_what_one_router_learns_helps_every_other_without_a_server_between(
+def test_pain_11_routers_of_a_process_share_the_state_of_targets(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", status=503, headers=LATER)
@@ -393,7 +395,7 @@ def test_pain_11_what_one_router_learns_helps_every_other_without_a_server_betwe
     madspark_router(**choices).generate("hello")
     madspark_router(**choices).generate("hello")
     assert asked(madspark_simulator) == ["openai", "ollama", "ollama"]
-    # What was told to one key or about one model says nothing about another.
+    # The state of one key or model does not affect another.
     for other in ({"openai_model": "another"}, {"openai_api_key": "another-key"}):
         madspark_simulator.clear()
         madspark_router(**choices, **other).generate("hello")
@@ -405,7 +407,7 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_pain_12_ten_thousand_routers_leave_nothing(
+def test_pain_12_ten_thousand_routers_leave_nothing_behind(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     def make(number: int) -> weakref.ref[LLMRouter]:
@@ -426,7 +428,7 @@ def test_pain_12_ten_thousand_routers_leave_nothing(
     assert madspark_simulator.requests == []
 
 
-def test_pain_19_the_response_tells_which_model_answered(
+def test_pain_19_the_response_names_the_model_that_answered(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     reply = {
@@ -451,7 +453,7 @@ def test_pain_19_the_response_tells_which_model_answered(
     assert "401" in response.explain()
 
 
-def test_pain_20_no_token_is_charged_twice(
+def test_pain_20_no_token_is_counted_twice(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     counts = {
@@ -475,7 +477,7 @@ def test_pain_20_an_unknown_price_is_not_zero(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     assert madspark_router(primary_provider="openai").generate("hello")[1].cost is None
-    # A failure that cost nothing does not hide what the answer cost.
+    # A failure without cost does not make the cost unknown.
     madspark_simulator.on("gemini", status=503)
     prices = {"gemma3:12b": (1.0, 2.0)}
     _, response = madspark_router(primary_provider="gemini", fallback_enabled=True, prices=prices).generate("hello")
@@ -484,7 +486,7 @@ def test_pain_20_an_unknown_price_is_not_zero(
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
-def test_pain_21_failed_and_repaired_attempts_are_paid_for(
+def test_pain_21_failed_and_repaired_attempts_are_included_in_the_cost(
     succeeds: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     wrong, right = {"title": "Moss", "score": "many"}, {"title": "Moss", "score": 1}
@@ -524,7 +526,7 @@ DRIP = 'data: {"choices":[{"delta":{"content":"drip "}}]}\n\n'
     ],
     ids=["nothing", "headers alone", "one piece", "a drip"],
 )
-async def test_pain_22_each_time_limit_of_a_stream_has_its_own_class(
+async def test_pain_22_each_time_limit_of_a_stream_has_its_own_error_class(
     rule: dict[str, Any],
     limits: dict[str, Any],
     error: str,
@@ -542,7 +544,7 @@ async def test_pain_22_each_time_limit_of_a_stream_has_its_own_class(
 
 @pytest.mark.parametrize("fault", ["stall", "stall_after_headers", "stall_mid_body"])
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_pain_22_a_provider_that_hangs_is_left_at_the_deadline(
+async def test_pain_22_a_stalled_provider_is_cancelled_at_the_deadline(
     provider: str, fault: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, fault=fault)
@@ -564,7 +566,7 @@ OPENINGS = {
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_pain_23_a_stream_that_just_stops_is_no_answer(
+async def test_pain_23_a_stream_without_an_end_is_a_failure(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, pieces=[OPENINGS[provider]])
@@ -581,7 +583,7 @@ LONG = "word " * 6000
 
 
 @pytest.mark.parametrize("limit", [6, 1])
-def test_pain_24_a_prompt_too_long_for_one_model_goes_to_the_next_unsent(
+def test_pain_24_a_prompt_too_long_for_one_model_falls_back_without_a_request(
     limit: int, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     facts = {"general.architecture": "gemma3", "gemma3.context_length": 2048}
@@ -593,7 +595,7 @@ def test_pain_24_a_prompt_too_long_for_one_model_goes_to_the_next_unsent(
     assert response.attempts[0].status is None
     assert "2048" in (response.attempts[0].message or "")
     assert (response.provider, router.get_metrics()["ollama_calls"]) == ("gemini", 0)
-    # What fits is asked.
+    # A prompt that fits is sent.
     assert router.generate("hello")[1].provider == "ollama"
 
 
@@ -605,7 +607,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("kind", REFUSALS)
 @pytest.mark.parametrize("streamed", [False, True])
-def test_pain_25_a_refusal_goes_elsewhere_only_where_that_was_wanted(
+def test_pain_25_a_refusal_falls_back_only_if_configured(
     kind: str, streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     body = json.dumps(REFUSALS[kind])
@@ -641,7 +643,7 @@ def test_pain_28_only_one_package_is_needed() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         names += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        # pytest loads the plugin; nobody else does.
+        # Only pytest loads the plugin.
         allowed = own | {"pytest"} if path.name == "plugin.py" else own
         assert {name.partition(".")[0] for name in names} <= allowed, path
     assert list((root / "python").rglob("*.pth")) == []

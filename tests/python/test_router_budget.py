@@ -1,4 +1,4 @@
-"""What all calls of one router spend together: requests, tokens, US dollars."""
+"""The budget of a router: requests, tokens and US dollars of all its calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOON = {"retry-after": "0.01"}
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
 
@@ -35,7 +35,7 @@ def sent_tokens(router: LLMRouter) -> int:
 
 
 async def ask_many(router: LLMRouter, count: int) -> tuple[int, list[BaseException]]:
-    """How many of so many calls at once are answered, and the errors of the others."""
+    """Return the number of answers to concurrent calls, and the errors of the others."""
     async with asyncio.timeout(30):
         outcomes = await asyncio.gather(
             *(router.agenerate(f"number {number}") for number in range(count)), return_exceptions=True
@@ -45,7 +45,7 @@ async def ask_many(router: LLMRouter, count: int) -> tuple[int, list[BaseExcepti
 
 
 @pytest.mark.parametrize("most", [0, 1, 20])
-async def test_the_number_of_requests_is_exact_under_many_calls_at_once(
+async def test_max_calls_is_exact_under_concurrent_calls(
     most: int, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.set_latency(0.01)
@@ -57,7 +57,7 @@ async def test_the_number_of_requests_is_exact_under_many_calls_at_once(
     assert (metrics["total_requests"], metrics["failed_requests"], metrics["ollama_calls"]) == (50, 50 - most, most)
 
 
-async def test_the_number_of_requests_is_exact_while_everything_fails(
+async def test_max_calls_is_exact_while_every_request_fails(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(status=429, headers=SOON)
@@ -68,7 +68,7 @@ async def test_the_number_of_requests_is_exact_while_everything_fails(
     assert any(isinstance(error, BudgetExceededError) for error in errors)
 
 
-async def test_streams_count_too(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+async def test_streams_use_the_budget(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     router = madspark_router(primary_provider="ollama", budget=Budget(max_calls=2))
     assert [piece async for piece in router.astream("one")]
     assert router.generate_structured("two", Idea)[0].title
@@ -77,7 +77,7 @@ async def test_streams_count_too(madspark_router: Callable[..., LLMRouter], mads
     assert len(questions(madspark_simulator)) == 2
 
 
-def test_no_request_begins_once_the_tokens_are_spent(
+def test_no_request_is_sent_after_max_tokens(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", prompt_tokens=90, text="four words of text")
@@ -90,7 +90,7 @@ def test_no_request_begins_once_the_tokens_are_spent(
     assert len(questions(madspark_simulator)) == 3
 
 
-async def test_tokens_are_passed_by_no_more_than_is_in_flight(
+async def test_max_tokens_is_exceeded_only_by_requests_in_flight(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", prompt_tokens=100, text="word", latency=0.005)
@@ -104,7 +104,7 @@ async def test_tokens_are_passed_by_no_more_than_is_in_flight(
     assert {type(error) for error in errors} == {BudgetExceededError}
 
 
-def test_cost_is_held_with_the_callers_own_prices(
+def test_max_cost_uses_the_configured_prices(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", prompt_tokens=1000, text="word")
@@ -118,7 +118,7 @@ def test_cost_is_held_with_the_callers_own_prices(
     assert len(questions(madspark_simulator)) == 3
 
 
-def test_a_price_that_nobody_knows_is_not_risked(
+def test_a_model_with_an_unknown_price_is_skipped_under_max_cost(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     choices = {"primary_provider": "openai", "fallback_enabled": True, "budget": Budget(max_cost=1.0)}
@@ -128,7 +128,7 @@ def test_a_price_that_nobody_knows_is_not_risked(
     assert (passed_over.provider, passed_over.error, passed_over.usage["input"]) == ("openai", "not_configured", 0)
     assert "prices" in (passed_over.message or "")
     assert answered.ok
-    # Named, it is asked; without a bound in dollars too.
+    # With a configured price it is used; without max_cost too.
     madspark_simulator.clear()
     madspark_router(**choices, prices={"simulated": (1.0, 1.0)}).generate("hello")
     madspark_router(**{**choices, "budget": Budget(max_tokens=1000)}).generate("hello")
@@ -139,7 +139,7 @@ def test_a_price_that_nobody_knows_is_not_risked(
     assert asked(madspark_simulator) == []
 
 
-def test_the_error_tells_what_was_spent_and_tried(
+def test_the_error_has_the_spending_and_the_attempts(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=500)
@@ -166,12 +166,12 @@ COSTLY: dict[str, tuple[list[dict[str, Any]], list[str], bool]] = {
 
 
 @pytest.mark.parametrize("name", COSTLY)
-def test_whatever_is_sent_counts(
+def test_every_sent_request_counts(
     name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rules, wire, fallback = COSTLY[name]
     for budget in (Budget(max_calls=1), Budget(max_calls=2)):
-        # A model of its own each time: what one request learnt is no matter of the next.
+        # A different model each time, so that no state is shared.
         choices = {"openai_model": f"simulated-{budget.max_calls}", "fallback_enabled": fallback, "budget": budget}
         router = madspark_router(primary_provider="openai", **choices)
         madspark_simulator.clear()
@@ -188,7 +188,7 @@ def test_whatever_is_sent_counts(
 
 
 @pytest.mark.parametrize("budget", [Budget(max_calls=1), Budget(max_tokens=50), Budget(max_cost=0.01)], ids=str)
-async def test_a_request_that_was_given_up_counts_at_an_estimate(
+async def test_a_cancelled_request_counts_with_estimated_tokens(
     budget: Budget, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(contains="unanswered", fault="stall")
@@ -199,14 +199,14 @@ async def test_a_request_that_was_given_up_counts_at_an_estimate(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await madspark_simulator.await_hang_ups(1)
-    # Some 440 letters.
+    # About 440 characters.
     assert 90 <= sent_tokens(router) <= 130
     with pytest.raises(BudgetExceededError):
         await router.agenerate("hello")
     assert len(questions(madspark_simulator)) == 1
 
 
-def test_what_was_never_sent_does_not_count(
+def test_an_unsent_request_does_not_count(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     with socket.socket() as holder:
@@ -218,14 +218,16 @@ def test_what_was_never_sent_does_not_count(
     assert asked(madspark_simulator) == ["gemini"]
 
 
-def test_each_router_has_its_own(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+def test_each_router_has_its_own_budget(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     budget = Budget(max_calls=1)
     routers = [madspark_router(primary_provider="ollama", budget=budget) for _ in range(2)]
     for router in routers:
         assert isinstance(router.generate("hello")[1], LLMResponse)
         with pytest.raises(BudgetExceededError):
             router.generate("hello")
-        # Metrics can be set back; what was spent cannot.
+        # Metrics can be reset; the spent budget cannot.
         router.reset_metrics()
         with pytest.raises(BudgetExceededError):
             router.generate("hello")

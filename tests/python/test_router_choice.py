@@ -1,4 +1,4 @@
-"""Which provider and model a call goes to, in which order, and nothing else on the wire."""
+"""The providers and models of a call, in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wire(simulator: Simulator) -> list[tuple[str | None, str | None]]:
     return [(request.provider, request.model) for request in simulator.requests]
 
 
-# primary, tier, fallback, with a Gemini key, force -> who is asked when all fail, in order.
+# primary, tier, fallback, with a Gemini key, force -> the providers tried when all fail, in order.
 CHOICES: list[tuple[str | None, str | None, bool, bool, str | None, list[tuple[str, str]]]] = [
     (None, None, True, True, None, [LARGE, GEMINI]),
     (None, None, False, True, None, [LARGE]),
@@ -35,12 +35,12 @@ CHOICES: list[tuple[str | None, str | None, bool, bool, str | None, list[tuple[s
     ("auto", "balanced", True, True, None, [LARGE, GEMINI]),
     ("auto", "quality", True, True, None, [GEMINI, LARGE]),
     ("auto", "quality", False, True, None, [GEMINI]),
-    # No key: without a fallback the preference would be a certain failure.
+    # Without a key and a fallback, the preferred provider would always fail.
     ("auto", "quality", False, False, None, [LARGE]),
     ("auto", "quality", True, False, None, [LARGE]),
     ("ollama", "fast", True, True, None, [SMALL, GEMINI]),
     ("ollama", "balanced", False, True, None, [LARGE]),
-    # Pinned: the quality tier is no reason to send the prompt elsewhere.
+    # Pinned: the quality tier does not change the provider.
     ("ollama", "quality", False, True, None, [LARGE]),
     ("ollama", "quality", True, True, None, [LARGE, GEMINI]),
     ("ollama", "quality", True, False, None, [LARGE]),
@@ -51,7 +51,7 @@ CHOICES: list[tuple[str | None, str | None, bool, bool, str | None, list[tuple[s
     ("gemini", "fast", False, False, None, []),
     ("openai", "fast", True, True, None, [OPENAI, SMALL, GEMINI]),
     ("openai", "quality", False, True, None, [OPENAI]),
-    # Forced: that one and no other, whatever else was chosen.
+    # Forced: only that provider, whatever the other settings.
     ("auto", "quality", True, True, "ollama", [LARGE]),
     ("gemini", "fast", True, True, "ollama", [SMALL]),
     ("ollama", "fast", True, True, "gemini", [GEMINI]),
@@ -64,7 +64,7 @@ choices = pytest.mark.parametrize(("primary", "tier", "fallback", "with_key", "f
 
 
 @choices
-def test_when_all_fail_each_of_the_plan_is_asked_once_in_order(
+def test_failing_providers_are_tried_in_the_order_of_the_plan(
     madspark_router: Callable[..., LLMRouter],
     madspark_simulator: Simulator,
     primary: str | None,
@@ -80,7 +80,7 @@ def test_when_all_fail_each_of_the_plan_is_asked_once_in_order(
         model_tier=tier,
         fallback_enabled=fallback,
         gemini_api_key=KEY if with_key else None,
-        # Enough for each of them once; that a target is asked again is shown elsewhere.
+        # One request for each provider; other tests cover retries.
         max_attempts=len(expected) or 1,
     )
     with pytest.raises(AllProvidersFailedError) as caught:
@@ -91,7 +91,7 @@ def test_when_all_fail_each_of_the_plan_is_asked_once_in_order(
 
 
 @choices
-def test_when_all_work_the_first_answers_alone(
+def test_only_the_first_provider_receives_a_request_if_it_works(
     madspark_router: Callable[..., LLMRouter],
     madspark_simulator: Simulator,
     primary: str | None,
@@ -118,7 +118,7 @@ def test_when_all_work_the_first_answers_alone(
 
 
 @pytest.mark.parametrize("tier", ["fast", "balanced", "quality"])
-def test_openai_is_asked_only_where_it_was_named(
+def test_openai_is_used_only_if_named(
     tier: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=503, headers={"retry-after": "0"})
@@ -126,11 +126,11 @@ def test_openai_is_asked_only_where_it_was_named(
     router = madspark_router(model_tier=tier, openai_api_key="sk-consent-is-not-given-by-a-key")
     with pytest.raises(AllProvidersFailedError):
         router.generate("hello")
-    # Not even when everybody else was asked to no avail again and again.
+    # Not even after repeated failures of every other provider.
     assert sorted(provider or "" for provider, _ in wire(madspark_simulator)) == ["gemini"] * 3 + ["ollama"] * 3
 
 
-def test_the_mock_answers_where_it_was_named_and_nowhere_else(
+def test_the_mock_is_used_only_if_named(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     text, response = madspark_router(primary_provider="mock").generate("a slogan")
@@ -144,7 +144,7 @@ def test_the_mock_answers_where_it_was_named_and_nowhere_else(
     assert list(caught.value.errors) == ["ollama", "gemini"]
 
 
-def test_two_requests_do_not_share_what_they_chose(
+def test_two_routers_do_not_share_settings(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     fast = madspark_router(primary_provider="ollama", model_tier="fast", ollama_model_fast="tenant-a:1b")
@@ -160,9 +160,7 @@ def test_two_requests_do_not_share_what_they_chose(
 
 
 @pytest.mark.parametrize("where", ["primary_provider", "model_tier"])
-def test_unknown_names_are_refused_when_the_router_is_built(
-    where: str, madspark_router: Callable[..., LLMRouter]
-) -> None:
+def test_unknown_names_are_rejected_by_the_constructor(where: str, madspark_router: Callable[..., LLMRouter]) -> None:
     with pytest.raises(ValueError, match="nobody"):
         madspark_router(**{where: "nobody"})
 
@@ -179,7 +177,7 @@ def test_a_router_without_a_config_reads_the_environment_once(
     assert wire(madspark_simulator) == [SMALL]
 
 
-def test_an_explicit_router_is_not_overruled_by_the_environment(
+def test_the_environment_does_not_override_an_explicit_router(
     monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator
 ) -> None:
     router = LLMRouter("ollama", False, config=LLMConfig(ollama_host=madspark_simulator.ollama_url))

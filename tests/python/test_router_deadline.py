@@ -1,4 +1,4 @@
-"""One deadline for a whole call: every retry, repair, fallback, pause, wait and piece of a stream."""
+"""The deadline of a call covers every retry, repair, fallback, pause, wait and piece of a stream."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from madspark import LLMRouter
     from madspark.testing import Simulator
 
-PATIENCE = 10
-"""Far beyond every deadline here: only a call that does not keep to its own reaches it."""
+TEST_TIMEOUT = 10
+"""Far beyond every deadline here: only a call that ignores its deadline reaches it."""
 
 LATER = {"retry-after": "50"}
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
 
 
 async def ask(router: LLMRouter, streamed: bool) -> None:
-    """Ask through one door or the other."""
+    """Make a call, streamed or not."""
     if streamed:
         async for _ in router.astream_structured("hello", Idea, on_stream_error="restart"):
             pass
@@ -40,7 +40,7 @@ async def ask(router: LLMRouter, streamed: bool) -> None:
         await router.agenerate_structured("hello", Idea)
 
 
-# What happens before the target that never answers, and what the attempts are called.
+# The replies before the stalled one, and the error classes of the attempts.
 BEFORE: dict[str, tuple[list[dict[str, Any]], list[str], list[str]]] = {
     "nothing": ([], ["openai"], []),
     "a retry": (
@@ -59,7 +59,7 @@ BEFORE: dict[str, tuple[list[dict[str, Any]], list[str], list[str]]] = {
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("name", BEFORE)
-async def test_it_holds_over_everything_that_one_target_needs(
+async def test_the_deadline_covers_retries_and_repairs(
     name: str, streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rules, wire, errors = BEFORE[name]
@@ -67,7 +67,7 @@ async def test_it_holds_over_everything_that_one_target_needs(
         madspark_simulator.on(**rule)
     madspark_simulator.on("openai", fault="stall")
     router = madspark_router(primary_provider="openai", fallback_enabled=False, deadline=0.3)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(DeadlineExceededError, match=r"deadline of 0\.3 s") as caught:
             await ask(router, streamed)
     assert asked(madspark_simulator) == wire
@@ -75,13 +75,13 @@ async def test_it_holds_over_everything_that_one_target_needs(
     assert await madspark_simulator.await_hang_ups(1)
 
 
-async def test_it_holds_over_fallbacks(
+async def test_the_deadline_covers_fallbacks(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", fault="stall_mid_body")
     madspark_simulator.on(status=500)
     router = madspark_router(primary_provider="anthropic", fallback_enabled=True, deadline=0.3)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(DeadlineExceededError) as caught:
             await router.agenerate("a private prompt")
     assert asked(madspark_simulator) == ["anthropic", "ollama", "gemini"]
@@ -102,14 +102,14 @@ async def test_it_holds_over_fallbacks(
     assert (metrics["failed_requests"], metrics["cancelled_requests"]) == (1, 0)
 
 
-async def test_it_holds_over_the_pieces_of_a_stream(
+async def test_the_deadline_covers_the_pieces_of_a_stream(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     piece = 'data: {"choices":[{"delta":{"content":"drip "}}]}\n\n'
     madspark_simulator.on("openai", pieces=[piece] * 5000, tokens_per_second=50)
     router = madspark_router(primary_provider="openai", fallback_enabled=True, deadline=0.3)
     stream = router.astream("hello")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(DeadlineExceededError) as caught:
             _ = [piece async for piece in stream]
     assert caught.value.partial == stream.text
@@ -119,7 +119,7 @@ async def test_it_holds_over_the_pieces_of_a_stream(
     assert await madspark_simulator.await_hang_ups(1)
 
 
-async def test_it_holds_while_a_call_waits_for_a_place(
+async def test_the_deadline_covers_the_wait_for_a_rate_limit(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(fault="stall")
@@ -127,7 +127,7 @@ async def test_it_holds_while_a_call_waits_for_a_place(
     holder = asyncio.create_task(madspark_router(**choices).agenerate("first"))
     assert await madspark_simulator.await_requests(1)
     router = madspark_router(**choices, deadline=0.2)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(DeadlineExceededError) as caught:
             await router.agenerate("second")
     assert caught.value.attempts == ()
@@ -138,20 +138,20 @@ async def test_it_holds_while_a_call_waits_for_a_place(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_no_call_waits_for_what_comes_after_it(
+async def test_a_wait_beyond_the_deadline_fails_at_once(
     streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(status=503, headers=LATER)
     router = madspark_router(primary_provider="ollama", fallback_enabled=True, deadline=40.0)
-    # Neither target is ready within 40 seconds, and that is known at once.
-    async with asyncio.timeout(PATIENCE):
+    # It is known at once that neither target is ready within 40 seconds.
+    async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(AllProvidersFailedError, match="before the deadline") as caught:
             await ask(router, streamed)
     assert asked(madspark_simulator) == ["ollama", "gemini"]
     assert min(caught.value.ready_in.values()) > 40
 
 
-def test_the_synchronous_door_has_it_too(
+def test_the_deadline_holds_for_synchronous_calls(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(fault="stall")
@@ -163,10 +163,12 @@ def test_the_synchronous_door_has_it_too(
     assert madspark_simulator.wait_for_hang_ups(2)
 
 
-def test_it_is_each_calls_own(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+def test_each_call_has_its_own_deadline(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     madspark_simulator.set_latency(0.1)
     router = madspark_router(primary_provider="ollama", fallback_enabled=False, deadline=1.0)
-    # Longer than the deadline in all.
+    # Longer than the deadline in total.
     for _ in range(12):
         router.generate("hello")
     assert len(questions(madspark_simulator)) == 12
@@ -174,8 +176,6 @@ def test_it_is_each_calls_own(madspark_router: Callable[..., LLMRouter], madspar
 
 
 @pytest.mark.parametrize("deadline", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_deadline_that_lets_no_call_succeed_is_refused(
-    deadline: float, madspark_router: Callable[..., LLMRouter]
-) -> None:
+def test_an_invalid_deadline_is_rejected(deadline: float, madspark_router: Callable[..., LLMRouter]) -> None:
     with pytest.raises(ValueError, match="deadline"):
         madspark_router(deadline=deadline)

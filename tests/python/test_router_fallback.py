@@ -1,4 +1,4 @@
-"""What happens when a provider fails: the exception's class and data, and who answers in its place."""
+"""Failures of a provider: the class and data of the exception, and the fallback."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ ALL = [(provider, name) for provider in PROVIDERS for name in FAULTS]
 
 
 async def asked(ask: Callable[[str], Any]) -> None:
-    """Ask through either door."""
+    """Call the synchronous or the asynchronous method."""
     answer = ask("a private prompt")
     if inspect.isawaitable(answer):
         await answer
@@ -81,7 +81,7 @@ async def asked(ask: Callable[[str], Any]) -> None:
 
 @pytest.mark.parametrize("door", ["generate", "agenerate"])
 @pytest.mark.parametrize(("provider", "name"), ALL)
-async def test_without_fallback_the_error_is_of_its_kind_and_tells_who_and_why(
+async def test_without_fallback_the_error_has_its_class_provider_and_reason(
     provider: str, name: str, door: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rule, expected, kind, status, retry_after = FAULTS[name]
@@ -111,7 +111,7 @@ async def test_without_fallback_the_error_is_of_its_kind_and_tells_who_and_why(
 
 
 @pytest.mark.parametrize(("provider", "name"), ALL)
-def test_with_fallback_another_one_answers_and_all_is_told(
+def test_with_fallback_another_provider_answers_and_every_attempt_is_recorded(
     provider: str, name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rule, _, kind, _, _ = FAULTS[name]
@@ -129,7 +129,7 @@ def test_with_fallback_another_one_answers_and_all_is_told(
     assert answered.usage["input"] > 0
     assert answered.usage["output"] > 0
     assert response.tokens_used == sum(failed.usage.values()) + sum(answered.usage.values())
-    # Only tokens that were counted at a price nobody knows make the sum unknown.
+    # Only counted tokens with an unknown price make the sum unknown.
     assert (response.cost is None) == (provider == "openai" and sum(failed.usage.values()) > 0)
     assert response.latency_ms >= failed.latency_ms + answered.latency_ms
     metrics = router.get_metrics()
@@ -151,7 +151,7 @@ def test_a_refused_connection(madspark_router: Callable[..., LLMRouter], madspar
         alone.generate("hello")
     assert not isinstance(caught.value, TimeoutError)
     assert caught.value.attempts[0].error == "connect"
-    # Nothing was sent, so nothing is counted as sent.
+    # Nothing was sent.
     assert (alone.get_metrics()["ollama_calls"], alone.get_metrics()["failed_requests"]) == (0, 1)
     router = madspark_router(primary_provider="ollama", ollama_host=address)
     assert router.generate("hello")[1].provider == "gemini"
@@ -193,7 +193,7 @@ def test_geminis_retry_info_is_read_from_the_body(
     assert (caught.value.retry_after, caught.value.status, caught.value.provider) == (45.5, 429, "gemini")
 
 
-def test_the_shortest_wait_of_all_is_the_summarys(
+def test_the_summary_has_the_shortest_retry_after(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=RETRY_INFO)
@@ -206,13 +206,13 @@ def test_the_shortest_wait_of_all_is_the_summarys(
 
 
 class Note(BaseModel):
-    """Something to cut."""
+    """The requested output."""
 
     text: str
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_reply_cut_at_the_limit_is_no_answer_where_a_schema_was_asked_for(
+def test_a_truncated_structured_reply_is_a_failure(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False)
@@ -221,7 +221,7 @@ def test_a_reply_cut_at_the_limit_is_no_answer_where_a_schema_was_asked_for(
     (attempt,) = caught.value.attempts
     assert (attempt.error, attempt.status, attempt.usage["output"]) == ("truncated", 200, 1)
     assert router.get_metrics()["total_tokens"] == sum(attempt.usage.values())
-    # Free text the caller limited is what the caller asked for.
+    # Free text that the caller limited is a valid answer.
     assert router.generate("hello", max_tokens=1)[1].attempts[0].ok
     assert len(madspark_simulator.requests) == 2
 
@@ -255,10 +255,10 @@ def test_the_summary_names_each_provider_with_its_reason(
         }
 
 
-def test_who_has_failed_stands_behind_who_was_not_asked(
+def test_an_untried_provider_comes_before_a_failed_one(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    # It may be asked again at once, and is well again; the plan goes on all the same.
+    # It could be retried at once and would answer; the plan continues nevertheless.
     madspark_simulator.on("openai", status=503, headers={"retry-after": "0"}, times=1)
     madspark_simulator.on("ollama", status=400)
     _, response = madspark_router(primary_provider="openai", fallback_enabled=True).generate("hello")
@@ -266,25 +266,25 @@ def test_who_has_failed_stands_behind_who_was_not_asked(
     assert response.provider == "gemini"
 
 
-def test_a_missing_key_is_told_beside_the_first_failure(
+def test_a_missing_key_is_reported_with_the_first_failure(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=503)
     with pytest.raises(errors.ProviderUnavailableError, match="gemini_api_key") as caught:
         madspark_router(gemini_api_key=None, max_attempts=2).generate("hello")
-    # Who is not configured is no attempt: both go to the one that is.
+    # An unconfigured provider does not count: both attempts go to the configured one.
     assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "not_configured", "overloaded"]
     assert len(madspark_simulator.requests) == 2
 
 
 @pytest.mark.parametrize("name", ["429 with Retry-After", "401", "500", "empty text"])
-def test_a_fallback_that_could_not_be_asked_does_not_change_the_kind(
+def test_an_unusable_fallback_does_not_change_the_error_class(
     name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rule, expected, _, status, retry_after = FAULTS[name]
     madspark_simulator.on("ollama", **rule)
     with pytest.raises(AllProvidersFailedError) as caught:
-        # A target that asks for more time than there is gets no second request.
+        # A Retry-After beyond the deadline allows no second request.
         madspark_router(gemini_api_key=None, max_attempts=2, deadline=5).generate("hello")
     error = caught.value
     assert type(error) is expected
@@ -298,4 +298,4 @@ def test_a_wrong_gemini_key_is_an_authorization_error(
     madspark_simulator.require_key("gemini", "the right one")
     with pytest.raises(errors.AuthorizationError) as caught:
         madspark_router(primary_provider="gemini", fallback_enabled=False).generate("hello")
-    assert caught.value.status == 400  # Google's own choice for a wrong key
+    assert caught.value.status == 400  # Google's status for a wrong key

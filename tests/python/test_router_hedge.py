@@ -1,4 +1,4 @@
-"""A second target is asked beside one that is slow: who wins, what becomes of the other, and what it costs."""
+"""Hedged requests: which one answers, the cancellation of the other, and the cost."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NEVER = 60.0
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
 
 
 @pytest.fixture
 def hedging(madspark_router: Callable[..., LLMRouter]) -> Callable[..., LLMRouter]:
-    """Make routers that ask Ollama, and Gemini beside it where that is slow."""
+    """Return a factory of routers that hedge slow requests to Ollama with Gemini."""
 
     def make(**choices: Any) -> LLMRouter:
         given = {"primary_provider": "ollama", "fallback_enabled": True, "hedge_after": SOON}
@@ -39,7 +39,7 @@ def hedging(madspark_router: Callable[..., LLMRouter]) -> Callable[..., LLMRoute
 
 
 @pytest.mark.parametrize("structured", [False, True])
-async def test_the_second_answers_where_the_first_is_slow(
+async def test_the_hedged_request_answers_if_the_first_is_slow(
     structured: bool, hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", fault="stall")
@@ -50,26 +50,31 @@ async def test_the_second_answers_where_the_first_is_slow(
         _, response = await asking
     assert asked(madspark_simulator) == ["ollama", "gemini"]
     assert response.provider == "gemini"
-    loser, winner = response.attempts
-    assert (loser.provider, loser.ok, loser.error, loser.estimated) == ("ollama", False, "cancelled", True)
-    assert (winner.provider, winner.ok, winner.hedged, winner.estimated) == ("gemini", True, True, False)
-    assert not loser.hedged
-    # The loser's connection is closed; it may have worked, so it is counted, as some 600 letters.
+    cancelled, answered = response.attempts
+    assert (cancelled.provider, cancelled.ok, cancelled.error, cancelled.estimated) == (
+        "ollama",
+        False,
+        "cancelled",
+        True,
+    )
+    assert (answered.provider, answered.ok, answered.hedged, answered.estimated) == ("gemini", True, True, False)
+    assert not cancelled.hedged
+    # The cancelled connection is closed; its request counts with about 600 characters of prompt.
     assert await madspark_simulator.await_hang_ups(1)
     assert [request.hung_up for request in questions(madspark_simulator)] == [True, False]
-    assert 120 <= loser.usage["input"] <= 200
+    assert 120 <= cancelled.usage["input"] <= 200
     metrics = router.get_metrics()
     assert (metrics["ollama_calls"], metrics["gemini_calls"]) == (1, 1)
     assert metrics["providers"]["ollama"]["failures"] == {"cancelled": 1}
     assert (metrics["failed_requests"], metrics["cancelled_requests"]) == (0, 0)
     assert metrics["total_tokens"] == response.tokens_used == sum(sum(one.usage.values()) for one in response.attempts)
     assert response.cost == pytest.approx(metrics["total_cost"])
-    # And the budget knows both.
+    # The budget includes both.
     with pytest.raises(BudgetExceededError, match="2 of 2 calls"):
         await router.agenerate("hello")
 
 
-async def test_the_first_answers_where_the_second_is_slower(
+async def test_the_first_request_answers_if_the_hedged_one_is_slower(
     hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", latency=0.25)
@@ -77,16 +82,19 @@ async def test_the_first_answers_where_the_second_is_slower(
     router = hedging()
     _, response = await router.agenerate("hello")
     assert asked(madspark_simulator) == ["ollama", "gemini"]
-    loser, winner = response.attempts
-    assert (loser.provider, loser.error, loser.hedged, loser.estimated) == ("gemini", "cancelled", True, True)
-    assert (winner.provider, winner.ok, winner.hedged) == ("ollama", True, False)
+    cancelled, answered = response.attempts
+    assert (cancelled.provider, cancelled.error, cancelled.hedged, cancelled.estimated) == (
+        "gemini",
+        "cancelled",
+        True,
+        True,
+    )
+    assert (answered.provider, answered.ok, answered.hedged) == ("ollama", True, False)
     assert await madspark_simulator.await_hang_ups(1)
     assert router.get_metrics()["providers"]["gemini"]["failures"] == {"cancelled": 1}
 
 
-async def test_two_are_never_asked_where_the_first_is_fast(
-    hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
+async def test_a_fast_reply_is_not_hedged(hedging: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     router = hedging(hedge_after=NEVER)
     for _ in range(30):
         await router.agenerate("hello")
@@ -95,7 +103,7 @@ async def test_two_are_never_asked_where_the_first_is_fast(
 
 
 @pytest.mark.parametrize("choices", [{"hedge_after": None}, {"fallback_enabled": False}, {"max_attempts": 1}], ids=str)
-async def test_two_are_never_asked_where_that_was_not_wanted(
+async def test_hedging_is_off_by_default_and_needs_a_fallback_and_a_second_request(
     choices: dict[str, Any], hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", latency=0.25)
@@ -104,10 +112,10 @@ async def test_two_are_never_asked_where_that_was_not_wanted(
     assert len(response.attempts) == 1
 
 
-async def test_the_95th_percentile_takes_twenty_answers_to_know(
+async def test_p95_hedges_after_twenty_answers(
     hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    # Slow ones first, so that a busy machine does not make one of the others look slow.
+    # Slow replies first, so that a busy machine does not make one of the others look slow.
     madspark_simulator.on("ollama", latency=0.06, times=20)
     router = hedging(hedge_after="p95")
     await asyncio.gather(*(router.agenerate(f"number {number}") for number in range(19)))
@@ -122,7 +130,7 @@ async def test_the_95th_percentile_takes_twenty_answers_to_know(
     assert [attempt.error for attempt in response.attempts] == ["cancelled", None]
 
 
-async def test_before_twenty_answers_the_95th_percentile_hedges_nothing(
+async def test_p95_does_not_hedge_before_twenty_answers(
     hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = hedging(hedge_after="p95")
@@ -133,7 +141,7 @@ async def test_before_twenty_answers_the_95th_percentile_hedges_nothing(
     assert asked(madspark_simulator) == ["ollama"] * 20
 
 
-async def test_a_failure_before_the_time_is_a_plain_fallback(
+async def test_a_failure_before_the_delay_is_a_fallback(
     hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=500)
@@ -144,10 +152,10 @@ async def test_a_failure_before_the_time_is_a_plain_fallback(
     ]
 
 
-async def test_the_one_that_fails_first_does_not_end_the_call(
+async def test_a_failure_of_one_request_leaves_the_other(
     hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    # The first one fails while the second is under way.
+    # The first request fails while the second is in flight.
     madspark_simulator.on("ollama", status=500, latency=0.15, times=1)
     madspark_simulator.on("gemini", latency=0.3, times=1)
     _, response = await hedging().agenerate("one")
@@ -156,7 +164,7 @@ async def test_the_one_that_fails_first_does_not_end_the_call(
         ("ollama", "server"),
         ("gemini", None),
     ]
-    # The second one fails, and the first is waited for.
+    # The second request fails, and the first answers.
     madspark_simulator.clear()
     madspark_simulator.on("ollama", latency=0.25, times=1)
     madspark_simulator.on("gemini", status=500, times=1)
@@ -169,7 +177,7 @@ async def test_the_one_that_fails_first_does_not_end_the_call(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
-async def test_hedging_stays_within_the_limit_of_requests(
+async def test_hedging_respects_max_attempts(
     limit: int, hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(status=500, latency=0.02, headers={"retry-after": "0.01"})
@@ -180,18 +188,20 @@ async def test_hedging_stays_within_the_limit_of_requests(
 
 
 @pytest.mark.parametrize("most", [1, 2])
-async def test_hedging_stays_within_the_budget(
+async def test_hedging_respects_the_budget(
     most: int, hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", latency=0.25)
     madspark_simulator.on("gemini", fault="stall")
-    # Where the budget has no second request, the first one is waited for.
+    # Without budget for a second request, the first one answers.
     _, response = await hedging(budget=Budget(max_calls=most)).agenerate("hello")
     assert response.provider == "ollama"
     assert asked(madspark_simulator) == ["ollama", "gemini"][:most]
 
 
-async def test_a_refusal_ends_both(hedging: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+async def test_a_refusal_cancels_the_other_request(
+    hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     madspark_simulator.on("ollama", fault="stall")
     madspark_simulator.on("gemini", body={"promptFeedback": {"blockReason": "SAFETY"}})
     async with asyncio.timeout(10):
@@ -204,7 +214,7 @@ async def test_a_refusal_ends_both(hedging: Callable[..., LLMRouter], madspark_s
     assert await madspark_simulator.await_hang_ups(1)
 
 
-async def test_a_call_that_nobody_waits_for_closes_both(
+async def test_cancelling_a_call_closes_both_sockets(
     hedging: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(fault="stall")
@@ -221,6 +231,6 @@ async def test_a_call_that_nobody_waits_for_closes_both(
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, "p50", float("nan")])
-def test_what_is_no_time_is_refused(value: Any) -> None:
+def test_an_invalid_hedge_after_is_rejected(value: Any) -> None:
     with pytest.raises(ValueError, match="hedge_after"):
         LLMRouter("mock", hedge_after=value)

@@ -1,4 +1,4 @@
-"""How much is asked of one target at a time and per minute, by all routers of the process together."""
+"""Rate limits of one target, shared by all routers of the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def limited(madspark_router: Callable[..., LLMRouter]) -> Callable[..., LLMRouter]:
-    """Make routers that ask OpenAI's protocol alone, within limits."""
+    """Return a factory of limited routers for OpenAI's protocol."""
 
     def make(key: str = "key-of-one", deadline: float | None = None, **limits: int) -> LLMRouter:
         return madspark_router(
@@ -34,7 +34,7 @@ def limited(madspark_router: Callable[..., LLMRouter]) -> Callable[..., LLMRoute
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_no_more_than_the_limit_are_in_flight_over_all_routers_of_a_key(
+async def test_the_concurrency_limit_holds_across_all_routers_of_a_key(
     streamed: bool, limited: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.set_latency(0.02)
@@ -52,7 +52,7 @@ async def test_no_more_than_the_limit_are_in_flight_over_all_routers_of_a_key(
     assert madspark_simulator.max_in_flight == 2
 
 
-async def test_calls_get_their_places_in_the_order_in_which_they_came(
+async def test_waiting_calls_are_served_in_order(
     limited: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     routers = [limited(concurrent=1) for _ in range(5)]
@@ -62,15 +62,17 @@ async def test_calls_get_their_places_in_the_order_in_which_they_came(
     assert madspark_simulator.max_in_flight == 1
 
 
-async def test_nobody_else_is_limited(limited: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
-    # A wait below 1 ms is not reported, and a release build makes the three calls meanwhile in less.
+async def test_other_keys_and_other_limits_do_not_wait(
+    limited: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    # Waits below 1 ms are not reported, and a release build completes the three calls in less.
     madspark_simulator.set_latency(0.01)
     madspark_simulator.on(contains="unanswered", fault="stall")
     holder = asyncio.create_task(limited(concurrent=1).agenerate("unanswered"))
     assert await madspark_simulator.await_requests(1)
     waiting = asyncio.create_task(limited(concurrent=1).agenerate("waiting"))
     async with asyncio.timeout(10):
-        # Another key under the same limit; the same key under none; under a larger one.
+        # Another key with the same limit; the same key without a limit, and with a larger one.
         await limited("key-of-another", concurrent=1).agenerate("another key")
         await limited().agenerate("no limit")
         await limited(concurrent=2).agenerate("a larger limit")
@@ -83,7 +85,7 @@ async def test_nobody_else_is_limited(limited: Callable[..., LLMRouter], madspar
     assert response.attempts[0].wait_ms > 0
 
 
-async def test_waiters_that_are_cancelled_leave_nothing(
+async def test_cancelled_waiters_leave_nothing_behind(
     limited: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(contains="unanswered", fault="stall")
@@ -107,7 +109,7 @@ async def test_waiters_that_are_cancelled_leave_nothing(
 
 
 @pytest.mark.parametrize("rule", [{"status": 500}, {"fault": "disconnect"}, {"json": []}], ids=str)
-async def test_a_failure_gives_its_place_back(
+async def test_a_failure_releases_its_reservation(
     rule: dict[str, Any], limited: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", **rule, times=1)
@@ -117,7 +119,7 @@ async def test_a_failure_gives_its_place_back(
     assert asked(madspark_simulator) == ["openai"] * 3
 
 
-async def test_a_stream_keeps_its_place_until_it_is_closed(
+async def test_a_stream_holds_its_reservation_until_it_is_closed(
     limited: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     piece = 'data: {"choices":[{"delta":{"content":"Once upon"}}]}\n\n'
@@ -144,7 +146,7 @@ async def test_requests_per_minute(limited: Callable[..., LLMRouter], madspark_s
     assert len(questions(madspark_simulator)) == 4
 
 
-async def test_tokens_per_minute_count_what_was_really_used(
+async def test_tokens_per_minute_count_the_actual_usage(
     limited: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", prompt_tokens=900, text="word")

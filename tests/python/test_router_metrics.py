@@ -1,4 +1,4 @@
-"""What one router counts, how it finds the providers, and the deprecated router that all share."""
+"""Metrics, provider health, and the deprecated shared router."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BAD_TEXT = {"text": "no JSON at all"}
 
 
 class Note(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     text: str
 
@@ -47,11 +47,11 @@ def on_the_wire(simulator: Simulator) -> dict[str, int]:
     return {f"{provider}_calls": asked.count(provider) for provider in ("ollama", "gemini", "openai", "anthropic")}
 
 
-def test_a_new_router_has_counted_nothing(madspark_router: Callable[..., LLMRouter]) -> None:
+def test_the_metrics_of_a_new_router_are_zero(madspark_router: Callable[..., LLMRouter]) -> None:
     assert madspark_router().get_metrics() == {**CONTRACT, "openai_calls": 0, "anthropic_calls": 0}
 
 
-def test_the_counters_are_what_the_wire_saw(
+def test_the_counters_match_the_requests(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="gemini", max_attempts=3)
@@ -70,7 +70,7 @@ def test_the_counters_are_what_the_wire_saw(
     assert metrics["total_requests"] == 5
     assert metrics["failed_requests"] == 1
     assert metrics["fallback_triggers"] == 3
-    # What was spent on failed attempts is spent.
+    # Failed attempts are included.
     failed = sum(sum(attempt.usage.values()) for attempt in caught.value.attempts)
     assert failed > 0
     assert metrics["total_tokens"] == sum(response.tokens_used for response in responses) + failed
@@ -82,7 +82,7 @@ def test_the_counters_are_what_the_wire_saw(
     assert router.get_metrics() == {**CONTRACT, "openai_calls": 0, "anthropic_calls": 0}
 
 
-def test_each_provider_has_its_own_figures(
+def test_each_provider_has_its_own_metrics(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=400)
@@ -93,7 +93,7 @@ def test_each_provider_has_its_own_figures(
     assert providers["gemini"].items() >= {"attempts": 3, "failures": {"rejected": 3}}.items()
     assert (providers["gemini"]["p50_latency_ms"], providers["gemini"]["p95_latency_ms"]) == (None, None)
     assert providers["ollama"].items() >= {"attempts": 3, "failures": {}}.items()
-    # The time that the other provider took first is no latency of this one.
+    # The latency excludes the earlier attempt at the other provider.
     assert providers["ollama"]["p50_latency_ms"] == pytest.approx(sorted(latencies)[1], rel=0.05)
     assert providers["ollama"]["p95_latency_ms"] == pytest.approx(max(latencies), rel=0.05)
     for name in providers:
@@ -121,12 +121,12 @@ async def cancel_a_call(router: LLMRouter, simulator: Simulator) -> None:
         await task
 
 
-async def test_a_call_that_nobody_waits_for_is_counted(
+async def test_a_cancelled_call_is_counted(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router()
     await cancel_a_call(router, madspark_simulator)
-    # The work is dropped on a thread of the core's own.
+    # The call is dropped on a thread of the core.
     async with asyncio.timeout(10):
         while not router.get_metrics()["cancelled_requests"]:  # noqa: ASYNC110  (no event of ours tells of it)
             await asyncio.sleep(0.001)
@@ -134,7 +134,9 @@ async def test_a_call_that_nobody_waits_for_is_counted(
     assert (metrics["cancelled_requests"], metrics["failed_requests"]) == (1, 0)
 
 
-def test_each_router_counts_its_own(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
+def test_each_router_has_its_own_metrics(
+    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
     one, other = madspark_router(), madspark_router()
     one.generate("hello")
     one.generate("hello")
@@ -171,7 +173,7 @@ async def test_a_cancelled_call_was_sent_and_has_not_failed(
 
 
 async def health(router: LLMRouter) -> Any:
-    """What both doors say."""
+    """Return the health from both methods, which must agree."""
     found, afound = router.health_status(), await router.ahealth_status()
     assert found == afound
     return found
@@ -191,7 +193,7 @@ async def test_working_providers_are_healthy(
     }
     listings = {(request.method, request.path.partition("?")[0]) for request in madspark_simulator.requests}
     assert listings == {("GET", "/api/tags"), ("GET", "/v1beta/models"), ("GET", "/v1/models")}
-    # Listing models is no call of a model.
+    # A probe is not a call of a model.
     assert router.get_metrics()["total_requests"] == router.get_metrics()["gemini_calls"] == 0
 
 
@@ -206,7 +208,7 @@ async def test_providers_that_were_not_named_are_not_probed(
     assert (await health(madspark_router(primary_provider="mock")))["mock"]["healthy"] is True
 
 
-async def test_what_is_wrong_with_a_provider_is_told(
+async def test_health_reports_why_a_provider_is_unhealthy(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.require_key("gemini", "the right one")
@@ -252,7 +254,7 @@ def _forgotten() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_forgotten")
-def test_the_shared_router_warns_and_is_one_until_it_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_get_router_warns_and_returns_one_router_until_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "ollama")
     with pytest.warns(DeprecationWarning, match="per request") as caught:
         first = get_router()

@@ -1,4 +1,4 @@
-"""What a configuration sets beyond model, address and key, on the wire."""
+"""Configured options in the requests, beyond model, base URL and key."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def sent(simulator: Simulator) -> dict[str, Any]:
     return body
 
 
-def test_nothing_is_sent_that_was_not_configured(
-    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
+def test_unset_options_are_not_sent(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     madspark_router(primary_provider="ollama").generate("Hello")
     assert set(sent(madspark_simulator)) == {"model", "messages", "stream", "truncate", "shift", "options"}
     assert set(sent(madspark_simulator)["options"]) == {"temperature"}
@@ -40,14 +38,14 @@ def test_nothing_is_sent_that_was_not_configured(
 
 
 @pytest.mark.parametrize(("prompt", "window"), [("Hello", None), (LONG, 8192), (LONG * 2, 16_384), (LONG * 6, 32_768)])
-def test_the_window_is_fitted_to_the_prompt(
+def test_the_context_window_fits_the_prompt(
     prompt: str, window: int | None, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider="ollama").generate(prompt)
     assert madspark_simulator.requests[-1].json["options"].get("num_ctx") == window
 
 
-def test_room_for_the_answer_is_part_of_the_window(
+def test_the_context_window_includes_the_answer(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider="ollama").generate("Hello", max_tokens=9000)
@@ -55,7 +53,7 @@ def test_room_for_the_answer_is_part_of_the_window(
 
 
 @pytest.mark.parametrize("prompt", ["Hello", LONG])
-def test_a_configured_window_stands(
+def test_a_configured_context_window_is_used(
     prompt: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider="ollama", ollama_num_ctx=5000).generate(prompt)
@@ -63,7 +61,7 @@ def test_a_configured_window_stands(
 
 
 @pytest.mark.parametrize("keep_alive", ["1h30m", 0, -1, 0.5])
-def test_a_model_is_kept_as_configured(
+def test_keep_alive_is_sent_as_configured(
     keep_alive: str | float, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider="ollama", ollama_keep_alive=keep_alive).generate("Hello")
@@ -80,7 +78,7 @@ def test_a_model_is_kept_as_configured(
         ({"gemini_model": "models/gemini-3-pro-preview", "gemini_thinking_level": "high"}, {"thinkingLevel": "HIGH"}),
     ],
 )
-async def test_gemini_thinks_as_configured(
+async def test_thinking_is_sent_as_configured(
     setting: dict[str, Any],
     config: dict[str, Any],
     madspark_router: Callable[..., LLMRouter],
@@ -94,7 +92,7 @@ async def test_gemini_thinks_as_configured(
     assert sent(madspark_simulator)["generationConfig"]["thinkingConfig"] == config
 
 
-def test_one_providers_settings_reach_no_other(
+def test_the_settings_of_one_provider_are_not_sent_to_another(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     settings = {"ollama_num_ctx": 5000, "ollama_keep_alive": "1h", "gemini_thinking_level": "low"}
@@ -109,7 +107,7 @@ def test_one_providers_settings_reach_no_other(
         assert not [name for name in ("num_ctx", "keep_alive", "thinking") if name in body]
 
 
-def test_a_prompt_that_was_read_in_part_is_no_answer(
+def test_a_truncated_prompt_is_a_failure(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", prompt_tokens=2050)
@@ -120,7 +118,7 @@ def test_a_prompt_that_was_read_in_part_is_no_answer(
     assert caught.value.attempts[0].usage["input"] == 2050
 
 
-async def test_a_streamed_prompt_that_was_read_in_part_is_no_answer(
+async def test_a_truncated_prompt_of_a_stream_is_a_failure(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", prompt_tokens=2050)
@@ -131,7 +129,7 @@ async def test_a_streamed_prompt_that_was_read_in_part_is_no_answer(
 
 
 @pytest.mark.parametrize("counted", [0, 17, 5000])
-def test_counts_that_prove_nothing_cost_no_answer(
+def test_inconclusive_token_counts_are_not_a_failure(
     counted: int, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", prompt_tokens=counted)
@@ -139,7 +137,7 @@ def test_counts_that_prove_nothing_cost_no_answer(
     assert len(response.attempts) == 1
 
 
-def test_thoughts_that_use_up_the_limit_are_told(
+def test_reasoning_that_uses_up_the_limit_has_its_own_error(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", thinking_tokens=200)
@@ -151,7 +149,7 @@ def test_thoughts_that_use_up_the_limit_are_told(
     assert [attempt.error for attempt in caught.value.attempts] == ["thinking_truncated"]
 
 
-def test_a_model_that_thought_too_much_is_asked_to_think_less(
+def test_a_truncated_reasoning_is_retried_with_less_thinking(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", thinking_tokens=200)

@@ -1,4 +1,4 @@
-"""What a router is told about its calls: deadline, attempts, budget, refusals and hedging, checked when it is built."""
+"""Validation of the policy arguments of a router: deadline, attempts, budget, refusals and hedging."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("deadline", -INFINITE),
     ("deadline", 1e300),
     ("deadline", 10**400),
-    # Less than the clock can tell.
+    # Below the resolution of the clock.
     ("deadline", 1e-12),
     ("max_attempts", 0),
     ("max_attempts", -1),
@@ -99,7 +99,7 @@ RIGHT_VALUES: list[dict[str, Any]] = [
     {"deadline": None, "budget": None, "hedge_after": None},
     {"deadline": 60},
     {"deadline": 59.5},
-    # Longer than any clock runs.
+    # Above the range of the clock.
     {"deadline": 1e18},
     {"max_attempts": 1},
     {"max_attempts": 2**32 - 1},
@@ -115,51 +115,51 @@ RIGHT_VALUES: list[dict[str, Any]] = [
 
 
 def brief(value: object) -> str:
-    """What a test's name says of a value."""
+    """Return a short description of a value for a test id."""
     return value.__name__ if isinstance(value, type) else str(value)[:20]
 
 
 def shown(error: BaseException) -> str:
-    """What the last lines of a traceback say."""
+    """Return the last line of the traceback of an error."""
     return "".join(traceback.format_exception_only(error))
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG_VALUES, ids=brief)
-def test_a_wrong_value_is_refused_at_once_by_name(name: str, value: Any) -> None:
+def test_an_invalid_value_is_rejected_at_once_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # its words are matched below, notes included
         LLMRouter(config=LLMConfig(), **{name: value})
     assert name in shown(caught.value)
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG_TYPES, ids=brief)
-def test_another_type_is_refused_at_once_by_name(name: str, value: Any) -> None:
+def test_a_wrong_type_is_rejected_at_once_by_name(name: str, value: Any) -> None:
     with pytest.raises(TypeError) as caught:
         LLMRouter(config=LLMConfig(), **{name: value})
     assert name in shown(caught.value)
 
 
 @pytest.mark.parametrize("name", ["hedge_after", "on_refusal"])
-def test_what_may_be_given_instead_is_told(name: str) -> None:
+def test_the_error_lists_the_accepted_values(name: str) -> None:
     with pytest.raises(ValueError, match=name) as caught:
         LLMRouter(config=LLMConfig(), **{name: "sometimes"})  # type: ignore[arg-type]
     told = {"hedge_after": ["number of seconds", '"p95"', "sometimes"], "on_refusal": ['"stop"', '"next"', "sometimes"]}
     assert [words for words in told[name] if words not in str(caught.value)] == []
 
 
-def test_a_type_error_is_in_the_words_of_python() -> None:
+def test_a_type_error_reads_like_one_of_python() -> None:
     with pytest.raises(TypeError) as caught:
         LLMRouter(config=LLMConfig(), hedge_after=[5])  # type: ignore[arg-type]
     assert len(str(caught.value).splitlines()) == 1
     assert "HedgeAfter" not in shown(caught.value)
 
 
-def test_what_a_router_may_choose_is_given_by_name() -> None:
+def test_policy_arguments_are_keyword_only() -> None:
     with pytest.raises(TypeError, match="positional"):
         LLMRouter("ollama", True, False, LLMConfig(), "fast", 60.0)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("choices", RIGHT_VALUES, ids=str)
-def test_a_right_value_changes_nothing_where_all_goes_well(
+def test_valid_values_do_not_affect_a_successful_call(
     choices: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     text, response = madspark_router(primary_provider="ollama", **choices).generate("hello")
@@ -168,7 +168,7 @@ def test_a_right_value_changes_nothing_where_all_goes_well(
     assert [(request.provider, request.path) for request in madspark_simulator.requests] == [("ollama", "/api/chat")]
 
 
-def test_a_router_tells_what_was_chosen() -> None:
+def test_a_router_exposes_its_policy() -> None:
     router = LLMRouter(config=LLMConfig())
     assert (router.deadline, router.max_attempts, router.budget) == (None, MAX_ATTEMPTS, Budget())
     assert MAX_ATTEMPTS == 6
@@ -185,7 +185,7 @@ def test_a_router_tells_what_was_chosen() -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), WRONG_BOUNDS, ids=brief)
-def test_a_wrong_bound_is_refused_at_once_by_name(name: str, value: Any, expected: type[Exception]) -> None:
+def test_an_invalid_budget_is_rejected_at_once_by_name(name: str, value: Any, expected: type[Exception]) -> None:
     with pytest.raises(expected) as caught:
         Budget(**{name: value})
     assert name in shown(caught.value)
@@ -207,7 +207,7 @@ def test_a_budget_is_a_value() -> None:
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_cost", "max_calls", "max_calls_of_another"])
-def test_a_budget_never_changes(name: str) -> None:
+def test_a_budget_is_immutable(name: str) -> None:
     budget = Budget(max_tokens=1, max_cost=2.5, max_calls=3)
     with pytest.raises(AttributeError):
         setattr(budget, name, 9)
@@ -219,13 +219,13 @@ def test_a_budget_never_changes(name: str) -> None:
 @pytest.mark.parametrize(
     "budget", [Budget(), Budget(max_tokens=0, max_cost=0.0, max_calls=0), Budget(1, 1e-7, 3), Budget(max_cost=1e22)]
 )
-def test_a_budget_is_shown_as_it_is_made(budget: Budget) -> None:
+def test_the_repr_of_a_budget_evaluates_to_it(budget: Budget) -> None:
     assert eval(repr(budget)) == budget  # noqa: S307  # its own repr
     for name in ("max_tokens", "max_cost", "max_calls"):
         assert f"{name}=" in repr(budget) or getattr(budget, name) is None
 
 
-def test_equal_budgets_have_one_hash() -> None:
+def test_equal_budgets_have_equal_hashes() -> None:
     assert Budget(max_cost=1) == Budget(max_cost=1.0)
     assert hash(Budget(max_cost=1)) == hash(Budget(max_cost=1.0))
     assert Budget(max_cost=0.0) == Budget(max_cost=-0.0)
@@ -233,7 +233,7 @@ def test_equal_budgets_have_one_hash() -> None:
 
 
 @pytest.mark.parametrize("bounds", [{"max_tokens": 0}, {"max_cost": 0.0}, {"max_calls": 0}])
-def test_a_budget_of_nothing_sends_nothing(
+def test_a_zero_budget_sends_nothing(
     bounds: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", budget=Budget(**bounds))
@@ -242,7 +242,7 @@ def test_a_budget_of_nothing_sends_nothing(
     assert madspark_simulator.requests == []
 
 
-def test_routers_with_one_budget_spend_each_their_own(
+def test_routers_with_equal_budgets_spend_separately(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     budget = Budget(max_calls=1)
@@ -257,6 +257,6 @@ def test_routers_with_one_budget_spend_each_their_own(
 
 
 @pytest.mark.parametrize(("hedge_after", "on_refusal"), [(None, "stop"), (0.25, "next"), ("p95", "stop")])
-def test_a_router_tells_what_it_was_given(hedge_after: float | str | None, on_refusal: str) -> None:
+def test_a_router_returns_its_budget(hedge_after: float | str | None, on_refusal: str) -> None:
     router = LLMRouter("mock", config=LLMConfig(), hedge_after=hedge_after, on_refusal=on_refusal)  # type: ignore[arg-type]
     assert (router.hedge_after, router.on_refusal) == (hedge_after, on_refusal)

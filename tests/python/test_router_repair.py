@@ -1,4 +1,4 @@
-"""Replies that do not fit: one repair at the same provider, then the next one. And refusals, which end a call."""
+"""Invalid replies are repaired once by the same provider, then by the next one; refusals end a call."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ WRONG = {"title": "Moss roofs", "score": "eleven-ish"}
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
     score: int = Field(ge=0, le=10)
 
 
 def turns(request: RecordedRequest) -> list[tuple[str, str]]:
-    """Role and text of each turn."""
+    """Return role and text of each turn."""
     body = request.json
     if request.provider == "gemini":
         return [(turn["role"], turn["parts"][0]["text"]) for turn in body["contents"]]
@@ -38,7 +38,7 @@ def turns(request: RecordedRequest) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_wrong_reply_is_sent_back_once_with_pydantics_complaint(
+async def test_an_invalid_reply_is_sent_back_once_with_the_errors_of_pydantic(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider)
@@ -73,7 +73,7 @@ async def test_a_wrong_reply_is_sent_back_once_with_pydantics_complaint(
 
 @pytest.mark.parametrize("rule", [{"json": WRONG}, {"text": "I would rather not say."}, {"text": '{"title": "Mo'}])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_after_the_repair_the_next_provider_is_asked_afresh(
+def test_after_a_failed_repair_the_next_provider_gets_the_original_request(
     provider: str, rule: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, **rule)
@@ -103,7 +103,7 @@ def test_each_provider_gets_its_own_repair(
     ollama, gemini = error.errors.values()
     assert isinstance(ollama, errors.SchemaValidationError)
     assert isinstance(gemini, errors.SchemaValidationError)
-    # Each target's own last reply and its faults; the summary has the last one's.
+    # Each cause has the last reply of its target; the summary has the last one of all.
     assert "eleven-ish" in (ollama.raw or "")
     assert "valid integer" in ollama.faults[0]
     assert '"score":70' in (gemini.raw or "").replace(" ", "")
@@ -114,7 +114,7 @@ def test_each_provider_gets_its_own_repair(
     assert "eleven-ish" not in f"{error} {error!r}"
 
 
-def test_the_reply_of_a_provider_that_was_not_the_last_is_kept(
+def test_the_rejected_reply_of_an_earlier_provider_is_kept(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", json=WRONG)
@@ -129,7 +129,7 @@ def test_the_reply_of_a_provider_that_was_not_the_last_is_kept(
 
 
 @pytest.mark.parametrize("replies", [["no", "still no"], [WRONG, "still no"], ["no", WRONG]])
-def test_raw_is_the_last_reply_whoever_rejected_it(
+def test_raw_is_the_last_rejected_reply(
     replies: list[Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     for reply in replies:
@@ -166,7 +166,7 @@ def test_json_within_other_text_needs_no_repair(
 
 
 class Bug(BaseModel):
-    """A validator with a defect of its own."""
+    """A model whose validator has a bug."""
 
     title: str
 
@@ -176,7 +176,7 @@ class Bug(BaseModel):
         raise KeyError("a bug of the caller")
 
 
-def test_a_bug_in_the_callers_validator_is_the_callers_own(
+def test_a_bug_in_a_validator_propagates_unchanged(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     with pytest.raises(KeyError, match="a bug of the caller"):
@@ -201,7 +201,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("provider", "rule", "reason", "kind"), REFUSALS)
-def test_a_refusal_is_an_answer_and_asked_of_nobody_else(
+def test_a_refusal_ends_the_call(
     provider: str,
     rule: dict[str, Any],
     reason: str,
@@ -222,7 +222,7 @@ def test_a_refusal_is_an_answer_and_asked_of_nobody_else(
     assert (metrics["failed_requests"], metrics["fallback_triggers"]) == (2, 0)
 
 
-def test_a_refusal_by_the_second_provider_still_tells_of_the_first(
+def test_a_refusal_after_a_fallback_includes_the_first_failure(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=503)

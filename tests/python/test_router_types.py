@@ -228,7 +228,7 @@ def test_a_changed_json_schema_is_compiled_again(madspark_router: Routers, madsp
         router.generate_structured("a plan", schema)
 
 
-def test_schemas_of_many_requests_do_not_pile_up(madspark_router: Routers) -> None:
+def test_schemas_of_many_requests_do_not_accumulate(madspark_router: Routers) -> None:
     from madspark.llm import _output
 
     router = madspark_router(primary_provider="mock")

@@ -1,4 +1,4 @@
-"""What goes on the wire in each protocol, and what of a call's arguments reaches it."""
+"""The requests of each protocol, and the arguments in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROVIDERS = ["ollama", "gemini", "openai"]
 
 
 class Idea(BaseModel):
-    """Fields in an order that no alphabet gives."""
+    """Fields that are not in alphabetical order."""
 
     title: str
     body: str = Field(min_length=1)
@@ -29,7 +29,7 @@ ORDER = ["title", "body", "area", "score"]
 
 
 def only(simulator: Simulator) -> RecordedRequest:
-    """The one request to a model; what a server is asked about its models is none."""
+    """Return the only request to a model, without lookups of facts."""
     (request,) = [request for request in simulator.requests if request.path != "/api/show"]
     return request
 
@@ -110,7 +110,7 @@ def test_openai_generate(madspark_router: Callable[..., LLMRouter], madspark_sim
         "model": "simulated",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}],
         "temperature": 0.25,
-        # The name that compatible servers know; OpenAI's own host gets max_completion_tokens.
+        # The name in compatible servers; OpenAI's own host receives max_completion_tokens.
         "max_tokens": 500,
     }
 
@@ -129,7 +129,7 @@ def test_openai_structured(madspark_router: Callable[..., LLMRouter], madspark_s
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_is_not_set_is_not_sent(
+def test_unset_arguments_are_not_sent(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider=provider).generate("Why?")
@@ -156,7 +156,7 @@ def test_temperature_zero_is_a_value(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_default_of_zero_is_used_too(
+def test_a_configured_temperature_of_zero_is_used(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider=provider, default_temperature=0.0).generate("Why?")
@@ -165,7 +165,7 @@ def test_a_default_of_zero_is_used_too(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("prompt", ['naïve 日本語 🦀 \u0000 "quoted"\n\t', " leading and trailing ", "x" * 100_000])
-def test_prompts_arrive_as_they_are(
+def test_prompts_arrive_unchanged(
     provider: str, prompt: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider=provider).generate(prompt, system_instruction="日本語で")
@@ -173,7 +173,7 @@ def test_prompts_arrive_as_they_are(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_both_doors_send_and_return_the_same(
+async def test_sync_and_async_calls_send_and_return_the_same(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider)

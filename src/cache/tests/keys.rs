@@ -27,8 +27,17 @@ const PDF: &[Provider] = &[Gemini, OpenAi, Anthropic];
 
 /// Returns a change of every field of a request and of a target. A new field does not compile until it is listed here.
 fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
-    let Request { prompt: _, system: _, parts: _, schema: _, temperature: _, max_tokens: _, repair, form: _, room: _ } =
-        request;
+    let Request {
+        prompt: _,
+        system: _,
+        parts: _,
+        schema: _,
+        temperature: _,
+        max_tokens: _,
+        repair,
+        form: _,
+        headroom: _,
+    } = request;
     let Repair { reply: _, instruction: _ } = repair.as_ref().unwrap();
     let Target { provider: _, model: _, base_url: _, key: _, timeout: _, options, facts: _ } = target;
     let ModelOptions { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = options;
@@ -53,7 +62,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("rejected reply", ALL, |_, request| request.repair.as_mut().unwrap().reply = Arc::from("{}")),
         ("repair instruction", ALL, |_, request| request.repair.as_mut().unwrap().instruction = Arc::from("Again")),
         ("form", ALL, |_, request| request.form = SchemaForm::Prompted),
-        ("room", &[Ollama, Gemini], |_, request| request.room = Headroom::Extended),
+        ("headroom", &[Ollama, Gemini], |_, request| request.headroom = Headroom::Extended),
         ("no parts", ALL, |_, request| request.parts.clear()),
         ("order of parts", ALL, |_, request| request.parts.swap(0, 1)),
         ("name of a text", ALL, |_, request| {

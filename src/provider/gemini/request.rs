@@ -81,7 +81,7 @@ impl<'a> GenerateContentRequest<'a> {
                 response_mime_type: is_json.then_some("application/json"),
                 response_json_schema: in_form(SchemaForm::Native),
                 response_schema: in_form(SchemaForm::Older),
-                thinking_config: thinking::config(&target.model, target.options.thinking, request.room),
+                thinking_config: thinking::config(&target.model, target.options.thinking, request.headroom),
             },
         }
     }

@@ -255,10 +255,10 @@ fn models_are_listed_by_name() {
 
 #[test]
 fn thinking_is_sent_as_configured_and_reduced_for_extended_headroom() {
-    let config = |model: &str, thinking, room| {
+    let config = |model: &str, thinking, headroom| {
         let options = ModelOptions { thinking, ..ModelOptions::default() };
         let target = Target { model: Arc::from(model), options, ..gemini() };
-        let request = Request { room, ..Request::new("?") };
+        let request = Request { headroom, ..Request::new("?") };
         let sent = body(&Gemini.encode(&target, &request).unwrap());
         assert_eq!(sent, body(&Gemini.encode_stream(&target, &request).unwrap()));
         sent["generationConfig"].get("thinkingConfig").cloned()

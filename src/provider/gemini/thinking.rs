@@ -21,8 +21,8 @@ pub(super) struct ThinkingConfig {
 }
 
 /// The thinking of a request: as configured, or the least that `model` supports if the answer needs the headroom.
-pub(super) fn config(model: &str, configured: Option<Thinking>, room: Headroom) -> Option<ThinkingConfig> {
-    let thinking = match room {
+pub(super) fn config(model: &str, configured: Option<Thinking>, headroom: Headroom) -> Option<ThinkingConfig> {
+    let thinking = match headroom {
         Headroom::Standard => configured,
         Headroom::Extended => least(model).or(configured),
     };
@@ -78,8 +78,8 @@ mod tests {
 
     use super::*;
 
-    fn sent(model: &str, configured: Option<Thinking>, room: Headroom) -> Value {
-        serde_json::to_value(config(model, configured, room)).unwrap()
+    fn sent(model: &str, configured: Option<Thinking>, headroom: Headroom) -> Value {
+        serde_json::to_value(config(model, configured, headroom)).unwrap()
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn the_window_fits_the_prompt_and_grows_with_extended_headroom() {
     let long = Request::new("abc ".repeat(3000));
     assert_eq!(options(&ollama(), &Request::new("?")), json!({"temperature": 0.0}));
     assert_eq!(options(&ollama(), &long), json!({"temperature": 0.0, "num_ctx": 8192}));
-    let extended = Request { room: Headroom::Extended, ..long };
+    let extended = Request { headroom: Headroom::Extended, ..long };
     assert_eq!(options(&ollama(), &extended), json!({"temperature": 0.0, "num_ctx": 16_384}));
     let configured = with_options(ModelOptions { num_ctx: Some(5000), ..ModelOptions::default() });
     assert_eq!(options(&configured, &Request::new("?")), json!({"temperature": 0.0, "num_ctx": 5000}));
@@ -192,7 +192,7 @@ fn keep_alive_is_sent_as_configured() {
 
 #[test]
 fn think_is_never_sent() {
-    for request in [structured(), bounded(), Request { room: Headroom::Extended, ..structured() }] {
+    for request in [structured(), bounded(), Request { headroom: Headroom::Extended, ..structured() }] {
         assert_eq!(encoded(&request).get("think"), None);
     }
 }

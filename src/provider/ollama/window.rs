@@ -34,7 +34,7 @@ pub(super) fn num_ctx(target: &Target, request: &Request) -> Option<u64> {
     let facts = target.facts.as_deref();
     let default = facts.and_then(|facts| facts.default_window).unwrap_or(DEFAULT);
     let needed = needed(request);
-    let window = match request.room {
+    let window = match request.headroom {
         Headroom::Standard if needed <= default => return None,
         Headroom::Standard => size(needed),
         Headroom::Extended => size(needed.max(default)).saturating_mul(2),
@@ -138,7 +138,7 @@ mod tests {
     fn the_context_length_bounds_the_window() {
         assert_eq!(num_ctx(&with_facts(Some(40_960), None), &prompt(30_000)), Some(40_960));
         assert_eq!(num_ctx(&with_facts(Some(131_072), None), &prompt(30_000)), Some(65_536));
-        let extended = Request { room: Headroom::Extended, ..prompt(10) };
+        let extended = Request { headroom: Headroom::Extended, ..prompt(10) };
         assert_eq!(num_ctx(&with_facts(Some(2048), None), &extended), Some(2048));
     }
 
@@ -147,13 +147,13 @@ mod tests {
         let target = with_facts(None, Some(16_384));
         assert_eq!(num_ctx(&target, &prompt(9000)), None);
         assert_eq!(num_ctx(&target, &prompt(20_000)), Some(32_768));
-        assert_eq!(num_ctx(&target, &Request { room: Headroom::Extended, ..prompt(10) }), Some(32_768));
+        assert_eq!(num_ctx(&target, &Request { headroom: Headroom::Extended, ..prompt(10) }), Some(32_768));
         assert_eq!(num_ctx(&with_facts(None, Some(2048)), &prompt(1500)), Some(4096));
     }
 
     #[test]
     fn extended_headroom_is_the_next_size() {
-        let extended = |tokens| num_ctx(&ollama(), &Request { room: Headroom::Extended, ..prompt(tokens) });
+        let extended = |tokens| num_ctx(&ollama(), &Request { headroom: Headroom::Extended, ..prompt(tokens) });
         assert_eq!(extended(10), Some(8192));
         assert_eq!(extended(3000), Some(16_384));
     }
@@ -164,7 +164,7 @@ mod tests {
             options: ModelOptions { num_ctx: Some(5000), ..ModelOptions::default() },
             ..with_facts(Some(4096), Some(2048))
         };
-        for request in [prompt(1), prompt(30_000), Request { room: Headroom::Extended, ..prompt(1) }] {
+        for request in [prompt(1), prompt(30_000), Request { headroom: Headroom::Extended, ..prompt(1) }] {
             assert_eq!(num_ctx(&target, &request), Some(5000));
         }
     }

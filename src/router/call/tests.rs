@@ -1,4 +1,4 @@
-//! Calls over random networks, under a paused clock: what holds for every one of them.
+//! Invariants of calls over random networks, under a paused clock.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -20,13 +20,13 @@ use crate::router::{Overrides, plan};
 use crate::schema::Schema;
 use crate::transport::{Scripted, WireReply, WireRequest};
 
-/// What one answer to a structured or a plain request counts.
+/// The tokens of one reply.
 const TOKENS: u64 = 30;
 
-/// How often the test's number of traces is divided into tests, so that both cores work.
+/// The number of random traces of each test. Two tests use two cores.
 const TRACES: u64 = 50_000;
 
-/// What the network does with one request.
+/// The fault of one request.
 #[derive(Debug, Clone, PartialEq)]
 enum Fault {
     None,
@@ -74,19 +74,19 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// One request as it was seen by the network.
+/// A request that the network received.
 #[derive(Debug, Clone)]
-struct Seen {
+struct Received {
     host: String,
     fault: Fault,
 }
 
-/// A router, a network and calls, all from one random number.
+/// A router, a network and calls, generated from one seed.
 struct Trace {
     router: Arc<Router>,
     engine: Arc<Engine>,
-    requests: Arc<Mutex<Vec<Seen>>>,
-    in_flight_most: Arc<AtomicU32>,
+    requests: Arc<Mutex<Vec<Received>>>,
+    max_in_flight: Arc<AtomicU32>,
     structured: bool,
     calls: usize,
 }
@@ -95,25 +95,28 @@ fn trace(seed: u64) -> Trace {
     let mut random = Rng::with_seed(seed);
     fastrand::seed(seed);
     let faults = faults();
-    // Some networks fail seldom, some always.
-    let share = random.f64();
+    // The failure rate: some networks rarely fail, some always.
+    let failure_rate = random.f64();
     let slowest = [0.0, 0.5, 5.0, 90.0][random.usize(..4)];
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let (in_flight, in_flight_most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let (log, most, network) = (Arc::clone(&requests), Arc::clone(&in_flight_most), Mutex::new(random.fork()));
+    let (in_flight, max_in_flight) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (log, most, network) = (Arc::clone(&requests), Arc::clone(&max_in_flight), Mutex::new(random.fork()));
     let transport = Scripted::new(move |request| {
         let (fault, latency) = {
             let mut random = network.lock().unwrap();
-            let fault = if random.f64() < share { faults[random.usize(..faults.len())].clone() } else { Fault::None };
+            let fault =
+                if random.f64() < failure_rate { faults[random.usize(..faults.len())].clone() } else { Fault::None };
             (fault, Duration::from_secs_f64(random.f64() * slowest))
         };
-        // Looking up what a model can do is no attempt.
+        // Lookups of facts are not attempts.
         if !matches!(request.url.path(), "/api/show" | "/api/ps") {
-            log.lock().unwrap().push(Seen { host: request.url.host_str().unwrap().to_owned(), fault: fault.clone() });
+            log.lock()
+                .unwrap()
+                .push(Received { host: request.url.host_str().unwrap().to_owned(), fault: fault.clone() });
         }
-        let flying = Flying::new(&in_flight, &most);
+        let in_flight_guard = InFlight::new(&in_flight, &most);
         async move {
-            let _flying = flying;
+            let _guard = in_flight_guard;
             sleep(latency).await;
             answer(&request, fault).await
         }
@@ -163,16 +166,16 @@ fn trace(seed: u64) -> Trace {
         router: Arc::new(Router::new(Arc::new(config), overrides)),
         engine: Arc::new(Engine::with_transport(transport)),
         requests,
-        in_flight_most,
+        max_in_flight,
         structured: random.bool(),
         calls: if random.bool() { 1 } else { random.usize(1..5) },
     }
 }
 
-/// Counts requests under way.
-struct Flying(Arc<AtomicU32>);
+/// Counts the requests in flight.
+struct InFlight(Arc<AtomicU32>);
 
-impl Flying {
+impl InFlight {
     fn new(count: &Arc<AtomicU32>, most: &Arc<AtomicU32>) -> Self {
         let now = count.fetch_add(1, Ordering::Relaxed) + 1;
         most.fetch_max(now, Ordering::Relaxed);
@@ -180,7 +183,7 @@ impl Flying {
     }
 }
 
-impl Drop for Flying {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -192,10 +195,10 @@ async fn answer(request: &WireRequest, fault: Fault) -> Result<WireReply> {
         Fault::None => (200, reply(request, "{\"title\": \"Moss\"}")),
         Fault::Text(text) => (200, reply(request, text)),
         Fault::Status(200, body) => (200, Bytes::from_static(body.as_bytes())),
-        Fault::Status(status, words) => (status, complaint(words)),
+        Fault::Status(status, words) => (status, error_body(words)),
         Fault::RetryAfter(status, seconds) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-            (status, complaint("slow down"))
+            (status, error_body("slow down"))
         }
         Fault::Connection(kind) => return Err(Error::new(kind, "the connection failed")),
         Fault::Hang => std::future::pending().await,
@@ -203,11 +206,11 @@ async fn answer(request: &WireRequest, fault: Fault) -> Result<WireReply> {
     Ok(WireReply { status, headers, body })
 }
 
-fn complaint(words: &str) -> Bytes {
+fn error_body(words: &str) -> Bytes {
     Bytes::from(json!({"error": {"message": words}}).to_string())
 }
 
-/// `text` in the envelope of the protocol that `request` speaks.
+/// Returns `text` in the envelope of the protocol of `request`.
 fn reply(request: &WireRequest, text: &str) -> Bytes {
     let body = match request.url.host_str().unwrap() {
         "ollama.test" => json!({"message": {"content": text}, "done": true, "done_reason": "stop",
@@ -222,10 +225,10 @@ fn reply(request: &WireRequest, text: &str) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-/// What one call of a trace came to.
+/// The outcome of one call of a trace.
 struct Outcome {
     result: Result<Response>,
-    took: Duration,
+    elapsed: Duration,
 }
 
 async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
@@ -234,17 +237,17 @@ async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
     let mut call = trace.router.call(&trace.engine, request, None, None).unwrap();
     let mut rejection = None;
     let result = loop {
-        let judged = match call.next(rejection.take()).await {
+        let is_valid = match call.next(rejection.take()).await {
             Err(error) => break Err(error),
             Ok(text) if !trace.structured => !text.is_empty(),
             Ok(text) => serde_json::from_str::<Value>(text).is_ok_and(|value| value["title"].is_string()),
         };
-        if judged {
+        if is_valid {
             break call.finish().map(|(response, _)| response);
         }
-        rejection = Some(Rejection { faults: vec!["title: a string is wanted".to_owned()] });
+        rejection = Some(Rejection { faults: vec!["title: must be a string".to_owned()] });
     };
-    Outcome { result, took: started.elapsed() }
+    Outcome { result, elapsed: started.elapsed() }
 }
 
 async fn check(seed: u64, schema: &Arc<Schema>) {
@@ -253,28 +256,28 @@ async fn check(seed: u64, schema: &Arc<Schema>) {
     let outcomes = join_all((0..trace.calls).map(|_| call(&trace, schema.clone()))).await;
     let requests = trace.requests.lock().unwrap().clone();
     let policy = *trace.router.policy();
-    let mut told = 0;
-    for Outcome { result, took } in &outcomes {
+    let mut recorded = 0;
+    for Outcome { result, elapsed } in &outcomes {
         if let Some(deadline) = policy.deadline {
-            assert!(*took <= deadline + Duration::from_millis(50), "{seed}: {took:?} of {deadline:?}");
+            assert!(*elapsed <= deadline + Duration::from_millis(50), "{seed}: {elapsed:?} of {deadline:?}");
         }
         let attempts = match result {
             Ok(response) => &response.attempts[..],
             Err(error) => error.attempts(),
         };
-        let asked: Vec<_> = attempts.iter().filter(|one| !is_not_made(one)).collect();
-        told += asked.len();
-        assert!(asked.len() <= policy.max_attempts as usize, "{seed}: {attempts:?}");
-        judge(seed, result, attempts, policy.on_refusal);
+        let sent: Vec<_> = attempts.iter().filter(|one| !is_uncounted(one)).collect();
+        recorded += sent.len();
+        assert!(sent.len() <= policy.max_attempts as usize, "{seed}: {attempts:?}");
+        check_attempts(seed, result, attempts, policy.on_refusal);
     }
-    assert!(requests.len() <= told, "{seed}: {} requests for {told} attempts", requests.len());
+    assert!(requests.len() <= recorded, "{seed}: {} requests for {recorded} attempts", requests.len());
     if let Some(max) = policy.budget.max_calls {
         let connected = requests.iter().filter(|one| !is_unconnected(&one.fault)).count() as u64;
         assert!(connected <= max, "{seed}: {connected} of {max}");
     }
     let tokens = trace.router.metrics().total_tokens;
     if let Some(max) = policy.budget.max_tokens {
-        let most = u64::from(trace.in_flight_most.load(Ordering::Relaxed)) * TOKENS;
+        let most = u64::from(trace.max_in_flight.load(Ordering::Relaxed)) * TOKENS;
         assert!(tokens <= max.saturating_add(most), "{seed}: {tokens} of {max}");
     }
     let hosts = ["ollama", "gemini", "openai", "anthropic"].map(|name| format!("{name}.test"));
@@ -294,15 +297,15 @@ fn is_unconnected(fault: &Fault) -> bool {
     matches!(fault, Fault::Connection(Connect | ConnectTimeout | Dns | Tls))
 }
 
-/// Whether no request was made for it, so that it does not count.
-fn is_not_made(attempt: &Attempt) -> bool {
+/// Whether the attempt does not count against the limit of requests.
+fn is_uncounted(attempt: &Attempt) -> bool {
     matches!(
         attempt.error,
         Some(ErrorKind::NotConfigured | ErrorKind::Cooldown | ErrorKind::BreakerOpen | ErrorKind::Unsupported)
     )
 }
 
-fn judge(seed: u64, result: &Result<Response>, attempts: &[Attempt], on_refusal: OnRefusal) {
+fn check_attempts(seed: u64, result: &Result<Response>, attempts: &[Attempt], on_refusal: OnRefusal) {
     match result {
         Ok(response) => {
             let last = attempts.last().unwrap();
@@ -344,11 +347,11 @@ fn run(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn every_bound_holds_over_random_faults() {
+fn limits_hold_under_random_faults() {
     run(0..TRACES);
 }
 
 #[test]
-fn every_bound_holds_over_more_random_faults() {
+fn limits_hold_under_more_random_faults() {
     run(TRACES..2 * TRACES);
 }

@@ -112,7 +112,7 @@ impl CallState {
         self.fail(error)
     }
 
-    /// Records that the last reply was rejected with `error`; `repair` asks the same target for a correction. Returns the
+    /// Records that the last reply was rejected with `error`; `repair` requests a correction from the same target. Returns the
     /// record of the reply, or the error of the call if the rejection ends it.
     pub(in crate::router) fn record_rejection(&mut self, error: Error, repair: Repair) -> Result<Attempt> {
         let (Some(index), Some(attempt)) = (self.last_index, self.attempts.last().cloned()) else {

@@ -82,11 +82,11 @@ fn rows(kind: ErrorKind) -> Vec<String> {
 
 fn row(class: &str, rule: Rule) -> String {
     let retry = match rule.retry {
-        Retry::Never => "not again",
+        Retry::Never => "never",
         Retry::AfterPause => "after a pause",
-        Retry::WithCorrection => "at once, told what is wrong",
+        Retry::WithCorrection => "at once, with the errors",
         Retry::SimplerSchema => "at once, with a simpler schema",
-        Retry::MoreHeadroom => "at once, with more room",
+        Retry::MoreHeadroom => "at once, with more headroom",
     };
     let fallback = match rule.fallback {
         Fallback::Allowed => "yes",
@@ -94,15 +94,15 @@ fn row(class: &str, rule: Rule) -> String {
         Fallback::Never => "no",
     };
     let health = match rule.health {
-        HealthImpact::Neutral => "nothing".to_owned(),
-        HealthImpact::Healthy => "it is well".to_owned(),
-        HealthImpact::Failure => "one failure more".to_owned(),
-        HealthImpact::SlowFailure => format!("one failure more, after {} s", MIN_SIGNIFICANT_LATENCY.as_secs()),
-        HealthImpact::Cooldown => "it rests as told; else one failure more".to_owned(),
+        HealthImpact::Neutral => "none".to_owned(),
+        HealthImpact::Healthy => "healthy".to_owned(),
+        HealthImpact::Failure => "one failure".to_owned(),
+        HealthImpact::SlowFailure => format!("one failure, if it took {} s", MIN_SIGNIFICANT_LATENCY.as_secs()),
+        HealthImpact::Cooldown => "cooldown for `Retry-After`, otherwise one failure".to_owned(),
         HealthImpact::DailyCooldown => {
-            format!("it rests for the day, {} min at most", MAX_DAILY_COOLDOWN.as_secs() / 60)
+            format!("cooldown for the day, at most {} min", MAX_DAILY_COOLDOWN.as_secs() / 60)
         }
-        HealthImpact::Demotion => format!("others go first for {} s", DEMOTION.as_secs()),
+        HealthImpact::Demotion => format!("demoted for {} s", DEMOTION.as_secs()),
     };
     format!("{class} | {retry} | {} | {fallback} | {health}", rule.max_attempts)
 }

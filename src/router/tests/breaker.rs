@@ -1,4 +1,4 @@
-//! The breaker as a state machine, by examples and against a reference.
+//! The breaker as a state machine: examples, and comparison with a reference.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use super::super::breaker::{Breaker, BreakerOutcome, BreakerPermit};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One breaker, and a clock that moves when it is told to.
-struct Bench {
+/// A breaker and a manual clock.
+struct Fixture {
     breaker: Breaker,
     now: Instant,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         Self { breaker: Breaker::default(), now: Instant::now() }
     }
 
-    /// One that has just opened.
+    /// A breaker that has just opened.
     fn open() -> Self {
-        let bench = Self::new();
-        bench.fail(5);
-        assert_eq!(bench.ready_in(), SECOND);
-        bench
+        let fixture = Self::new();
+        fixture.fail(5);
+        assert_eq!(fixture.ready_in(), SECOND);
+        fixture
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.now += time;
     }
 
@@ -40,8 +40,8 @@ impl Bench {
         self.breaker.admit(self.now).unwrap()
     }
 
-    fn settle(&self, verdict: BreakerOutcome) {
-        self.admit().settle(verdict, self.now);
+    fn settle(&self, outcome: BreakerOutcome) {
+        self.admit().settle(outcome, self.now);
     }
 
     fn fail(&self, times: usize) {
@@ -52,90 +52,90 @@ impl Bench {
 }
 
 #[test]
-fn five_failures_in_a_row_open_it() {
-    let bench = Bench::new();
-    bench.fail(4);
-    bench.settle(BreakerOutcome::Success);
-    bench.fail(4);
-    assert_eq!(bench.ready_in(), Duration::ZERO);
-    bench.fail(1);
-    assert_eq!(bench.ready_in(), SECOND);
-    assert_eq!(bench.breaker.admit(bench.now).unwrap_err(), SECOND);
+fn five_consecutive_failures_open_it() {
+    let fixture = Fixture::new();
+    fixture.fail(4);
+    fixture.settle(BreakerOutcome::Success);
+    fixture.fail(4);
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
+    fixture.fail(1);
+    assert_eq!(fixture.ready_in(), SECOND);
+    assert_eq!(fixture.breaker.admit(fixture.now).unwrap_err(), SECOND);
 }
 
 #[test]
-fn half_of_twenty_outcomes_open_it_and_old_ones_do_not_count() {
-    let alternate = |bench: &Bench, pairs: usize| {
+fn a_failure_ratio_of_one_half_opens_it_within_the_window() {
+    let alternate = |fixture: &Fixture, pairs: usize| {
         for _ in 0..pairs {
-            bench.settle(BreakerOutcome::Success);
-            bench.settle(BreakerOutcome::Failure);
+            fixture.settle(BreakerOutcome::Success);
+            fixture.settle(BreakerOutcome::Failure);
         }
     };
-    let mut bench = Bench::new();
-    alternate(&bench, 9);
-    assert_eq!(bench.ready_in(), Duration::ZERO);
-    bench.pass(31 * SECOND);
-    alternate(&bench, 9);
-    assert_eq!(bench.ready_in(), Duration::ZERO);
-    bench.pass(25 * SECOND);
-    alternate(&bench, 1);
-    assert_eq!(bench.ready_in(), SECOND);
+    let mut fixture = Fixture::new();
+    alternate(&fixture, 9);
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
+    fixture.advance(31 * SECOND);
+    alternate(&fixture, 9);
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
+    fixture.advance(25 * SECOND);
+    alternate(&fixture, 1);
+    assert_eq!(fixture.ready_in(), SECOND);
 }
 
 #[test]
-fn each_failed_probe_doubles_the_open_time_and_a_good_one_ends_it() {
-    let mut bench = Bench::open();
+fn a_failed_probe_doubles_the_open_time_and_a_successful_one_closes_it() {
+    let mut fixture = Fixture::open();
     for seconds in [2, 4, 8, 16, 30, 30] {
-        bench.pass(bench.ready_in());
-        bench.settle(BreakerOutcome::Failure);
-        assert_eq!(bench.ready_in(), seconds * SECOND);
+        fixture.advance(fixture.ready_in());
+        fixture.settle(BreakerOutcome::Failure);
+        assert_eq!(fixture.ready_in(), seconds * SECOND);
     }
-    bench.pass(bench.ready_in());
-    bench.settle(BreakerOutcome::Success);
-    assert_eq!(bench.ready_in(), Duration::ZERO);
-    bench.fail(5);
-    assert_eq!(bench.ready_in(), SECOND);
+    fixture.advance(fixture.ready_in());
+    fixture.settle(BreakerOutcome::Success);
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
+    fixture.fail(5);
+    assert_eq!(fixture.ready_in(), SECOND);
 }
 
 #[test]
-fn one_probe_at_a_time_and_a_cancelled_one_makes_room() {
-    let mut bench = Bench::open();
-    bench.pass(SECOND);
-    let probe = bench.admit();
-    let wait = bench.breaker.admit(bench.now).unwrap_err();
+fn one_probe_is_admitted_at_a_time() {
+    let mut fixture = Fixture::open();
+    fixture.advance(SECOND);
+    let probe = fixture.admit();
+    let wait = fixture.breaker.admit(fixture.now).unwrap_err();
     assert!(!wait.is_zero() && wait < SECOND, "{wait:?}");
     drop(probe);
-    let probe = bench.admit();
-    probe.settle(BreakerOutcome::Ignored, bench.now);
-    let probe = bench.admit();
-    probe.settle(BreakerOutcome::Success, bench.now);
-    let (first, second) = (bench.admit(), bench.admit());
+    let probe = fixture.admit();
+    probe.settle(BreakerOutcome::Ignored, fixture.now);
+    let probe = fixture.admit();
+    probe.settle(BreakerOutcome::Success, fixture.now);
+    let (first, second) = (fixture.admit(), fixture.admit());
     drop((first, second));
 }
 
 #[test]
 fn a_request_from_before_it_opened_neither_closes_nor_extends_it() {
-    let mut bench = Bench::new();
-    let (slow, slower, slowest) = (bench.admit(), bench.admit(), bench.admit());
-    bench.fail(5);
-    slow.settle(BreakerOutcome::Success, bench.now);
-    assert_eq!(bench.ready_in(), SECOND);
-    bench.pass(SECOND);
-    let probe = bench.admit();
-    slower.settle(BreakerOutcome::Success, bench.now);
-    assert!(bench.breaker.admit(bench.now).is_err());
-    probe.settle(BreakerOutcome::Success, bench.now);
-    bench.fail(4);
-    slowest.settle(BreakerOutcome::Failure, bench.now);
-    assert_eq!(bench.ready_in(), Duration::ZERO);
+    let mut fixture = Fixture::new();
+    let (slow, slower, slowest) = (fixture.admit(), fixture.admit(), fixture.admit());
+    fixture.fail(5);
+    slow.settle(BreakerOutcome::Success, fixture.now);
+    assert_eq!(fixture.ready_in(), SECOND);
+    fixture.advance(SECOND);
+    let probe = fixture.admit();
+    slower.settle(BreakerOutcome::Success, fixture.now);
+    assert!(fixture.breaker.admit(fixture.now).is_err());
+    probe.settle(BreakerOutcome::Success, fixture.now);
+    fixture.fail(4);
+    slowest.settle(BreakerOutcome::Failure, fixture.now);
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
 }
 
 #[test]
-fn a_told_rest_is_never_shortened_and_needs_no_probe() {
-    let mut bench = Bench::new();
-    let others: Vec<_> = (0..7).map(|_| bench.admit()).collect();
-    bench.settle(BreakerOutcome::Cooldown(20 * SECOND));
-    for (other, verdict) in others.into_iter().zip([
+fn a_cooldown_is_never_shortened_and_needs_no_probe() {
+    let mut fixture = Fixture::new();
+    let others: Vec<_> = (0..7).map(|_| fixture.admit()).collect();
+    fixture.settle(BreakerOutcome::Cooldown(20 * SECOND));
+    for (other, outcome) in others.into_iter().zip([
         BreakerOutcome::Cooldown(5 * SECOND),
         BreakerOutcome::Failure,
         BreakerOutcome::Failure,
@@ -144,80 +144,80 @@ fn a_told_rest_is_never_shortened_and_needs_no_probe() {
         BreakerOutcome::Failure,
         BreakerOutcome::Success,
     ]) {
-        other.settle(verdict, bench.now);
+        other.settle(outcome, fixture.now);
     }
-    assert_eq!(bench.ready_in(), 20 * SECOND);
+    assert_eq!(fixture.ready_in(), 20 * SECOND);
 
-    let mut bench_of_rest = Bench::new();
-    bench_of_rest.settle(BreakerOutcome::Cooldown(3 * SECOND));
-    bench_of_rest.pass(3 * SECOND);
-    drop((bench_of_rest.admit(), bench_of_rest.admit()));
+    let mut cooling = Fixture::new();
+    cooling.settle(BreakerOutcome::Cooldown(3 * SECOND));
+    cooling.advance(3 * SECOND);
+    drop((cooling.admit(), cooling.admit()));
 
-    bench.pass(20 * SECOND);
-    let probe = bench.admit();
-    probe.settle(BreakerOutcome::Cooldown(2 * SECOND), bench.now);
-    assert_eq!(bench.ready_in(), 2 * SECOND);
-    bench.pass(2 * SECOND);
-    drop((bench.admit(), bench.admit()));
+    fixture.advance(20 * SECOND);
+    let probe = fixture.admit();
+    probe.settle(BreakerOutcome::Cooldown(2 * SECOND), fixture.now);
+    assert_eq!(fixture.ready_in(), 2 * SECOND);
+    fixture.advance(2 * SECOND);
+    drop((fixture.admit(), fixture.admit()));
 }
 
 #[test]
-fn an_open_time_outlasts_a_shorter_rest_told_meanwhile() {
-    let mut bench = Bench::new();
-    let slow = bench.admit();
-    bench.fail(5);
+fn a_shorter_cooldown_does_not_end_the_open_time() {
+    let mut fixture = Fixture::new();
+    let slow = fixture.admit();
+    fixture.fail(5);
     for _ in 0..4 {
-        bench.pass(bench.ready_in());
-        bench.settle(BreakerOutcome::Failure);
+        fixture.advance(fixture.ready_in());
+        fixture.settle(BreakerOutcome::Failure);
     }
-    slow.settle(BreakerOutcome::Cooldown(SECOND), bench.now);
-    assert_eq!(bench.ready_in(), 16 * SECOND);
+    slow.settle(BreakerOutcome::Cooldown(SECOND), fixture.now);
+    assert_eq!(fixture.ready_in(), 16 * SECOND);
 }
 
 #[test]
-fn a_nonsensical_rest_ends_within_two_days() {
-    let bench = Bench::new();
-    bench.settle(BreakerOutcome::Cooldown(Duration::MAX));
-    assert!(bench.ready_in() <= Duration::from_secs(48 * 60 * 60));
+fn a_cooldown_is_bounded() {
+    let fixture = Fixture::new();
+    fixture.settle(BreakerOutcome::Cooldown(Duration::MAX));
+    assert!(fixture.ready_in() <= Duration::from_secs(48 * 60 * 60));
 }
 
 #[test]
 fn a_demoted_target_is_admitted_until_a_later_request_succeeds() {
-    let mut bench = Bench::new();
-    let early = bench.admit();
-    bench.settle(BreakerOutcome::Demoted(60 * SECOND));
-    bench.settle(BreakerOutcome::Demoted(SECOND));
-    assert!(bench.breaker.is_demoted(bench.now));
-    assert_eq!(bench.ready_in(), Duration::ZERO);
-    early.settle(BreakerOutcome::Success, bench.now);
-    bench.pass(59 * SECOND);
-    assert!(bench.breaker.is_demoted(bench.now), "a request from before says nothing");
-    bench.pass(SECOND);
-    assert!(!bench.breaker.is_demoted(bench.now));
+    let mut fixture = Fixture::new();
+    let early = fixture.admit();
+    fixture.settle(BreakerOutcome::Demoted(60 * SECOND));
+    fixture.settle(BreakerOutcome::Demoted(SECOND));
+    assert!(fixture.breaker.is_demoted(fixture.now));
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
+    early.settle(BreakerOutcome::Success, fixture.now);
+    fixture.advance(59 * SECOND);
+    assert!(fixture.breaker.is_demoted(fixture.now), "an earlier request says nothing");
+    fixture.advance(SECOND);
+    assert!(!fixture.breaker.is_demoted(fixture.now));
 
-    bench.settle(BreakerOutcome::Demoted(60 * SECOND));
-    bench.settle(BreakerOutcome::Success);
-    assert!(!bench.breaker.is_demoted(bench.now));
+    fixture.settle(BreakerOutcome::Demoted(60 * SECOND));
+    fixture.settle(BreakerOutcome::Success);
+    assert!(!fixture.breaker.is_demoted(fixture.now));
 }
 
 #[test]
-fn a_probe_that_meets_a_wrong_key_has_found_the_server() {
-    let mut bench = Bench::open();
-    bench.pass(SECOND);
-    bench.settle(BreakerOutcome::Demoted(60 * SECOND));
-    assert_eq!(bench.ready_in(), Duration::ZERO);
-    assert!(bench.breaker.is_demoted(bench.now));
+fn a_demotion_closes_the_breaker_after_a_probe() {
+    let mut fixture = Fixture::open();
+    fixture.advance(SECOND);
+    fixture.settle(BreakerOutcome::Demoted(60 * SECOND));
+    assert_eq!(fixture.ready_in(), Duration::ZERO);
+    assert!(fixture.breaker.is_demoted(fixture.now));
 }
 
-/// What is true of a breaker, kept as lists instead of counts.
+/// A reference implementation with lists instead of counters.
 #[derive(Default)]
 struct Reference {
-    /// Since the state last changed: the step of the window, and whether it was good.
+    /// The outcomes since the last change of the state: the step of the window, and whether it was a success.
     outcomes: Vec<(u64, bool)>,
     open: Option<Instant>,
     is_probing: bool,
     failed_probes: u32,
-    rests: Vec<Instant>,
+    cooldowns: Vec<Instant>,
     demotions: Vec<Instant>,
     changes: usize,
     epoch: Option<Instant>,
@@ -232,8 +232,8 @@ struct Sent {
 
 impl Reference {
     fn ready_in(&self, now: Instant) -> Option<Duration> {
-        let until = self.rests.iter().chain(&self.open).map(|until| until.saturating_duration_since(now)).max();
-        // How long a probe takes nobody knows.
+        let until = self.cooldowns.iter().chain(&self.open).map(|until| until.saturating_duration_since(now)).max();
+        // The duration of a probe is unknown.
         (!self.is_probing).then(|| until.unwrap_or_default())
     }
 
@@ -242,11 +242,11 @@ impl Reference {
         Sent { changes: self.changes, demotions: self.demotions.len(), is_probe: self.is_probing }
     }
 
-    fn settle(&mut self, sent: Sent, verdict: BreakerOutcome, now: Instant) {
+    fn settle(&mut self, sent: Sent, outcome: BreakerOutcome, now: Instant) {
         let is_current = sent.changes == self.changes;
         let mut closes = sent.is_probe;
         self.is_probing &= !sent.is_probe;
-        match verdict {
+        match outcome {
             BreakerOutcome::Success => {
                 if sent.demotions == self.demotions.len() {
                     self.demotions.iter_mut().for_each(|until| *until = now - Duration::from_secs(1));
@@ -260,37 +260,37 @@ impl Reference {
                 closes = false;
                 if sent.is_probe {
                     self.failed_probes += 1;
-                    self.turn(Some(now + SECOND * 2_u32.pow(self.failed_probes.min(5)).min(30)));
+                    self.enter(Some(now + SECOND * 2_u32.pow(self.failed_probes.min(5)).min(30)));
                 } else if is_current {
                     self.outcome(false, now);
-                    let in_a_row = self.outcomes.iter().rev().take_while(|(_, good)| !good).count();
+                    let consecutive = self.outcomes.iter().rev().take_while(|(_, is_success)| !is_success).count();
                     let step = self.step(now);
                     let recent: Vec<_> = self.outcomes.iter().filter(|(at, _)| at + 10 > step).collect();
-                    let bad = recent.iter().filter(|(_, good)| !good).count();
-                    if in_a_row >= 5 || (recent.len() >= 20 && 2 * bad >= recent.len()) {
-                        self.turn(Some(now + SECOND * 2_u32.pow(self.failed_probes.min(5)).min(30)));
+                    let failures = recent.iter().filter(|(_, is_success)| !is_success).count();
+                    if consecutive >= 5 || (recent.len() >= 20 && 2 * failures >= recent.len()) {
+                        self.enter(Some(now + SECOND * 2_u32.pow(self.failed_probes.min(5)).min(30)));
                     }
                 }
             }
-            BreakerOutcome::Cooldown(time) => self.rests.push(now + time),
+            BreakerOutcome::Cooldown(time) => self.cooldowns.push(now + time),
             BreakerOutcome::Demoted(time) => self.demotions.push(now + time),
             BreakerOutcome::Ignored => closes = false,
         }
         if closes {
-            self.turn(None);
+            self.enter(None);
         }
     }
 
-    fn outcome(&mut self, good: bool, now: Instant) {
+    fn outcome(&mut self, is_success: bool, now: Instant) {
         let step = self.step(now);
-        self.outcomes.push((step, good));
+        self.outcomes.push((step, is_success));
     }
 
     fn step(&mut self, now: Instant) -> u64 {
         (now - *self.epoch.get_or_insert(now)).as_secs() / 3
     }
 
-    fn turn(&mut self, open: Option<Instant>) {
+    fn enter(&mut self, open: Option<Instant>) {
         self.open = open;
         self.changes += 1;
         self.outcomes.clear();
@@ -304,7 +304,7 @@ enum Op {
     Settle(prop::sample::Index, BreakerOutcome),
 }
 
-fn verdict() -> impl Strategy<Value = BreakerOutcome> {
+fn outcome() -> impl Strategy<Value = BreakerOutcome> {
     prop_oneof![
         4 => Just(BreakerOutcome::Success),
         6 => Just(BreakerOutcome::Failure),
@@ -318,7 +318,7 @@ fn operations() -> impl Strategy<Value = Vec<Op>> {
     let operation = prop_oneof![
         2 => prop_oneof![0_u64..300, 0_u64..40_000].prop_map(Op::Pass),
         4 => Just(Op::Admit),
-        4 => (any::<prop::sample::Index>(), verdict()).prop_map(|(which, verdict)| Op::Settle(which, verdict)),
+        4 => (any::<prop::sample::Index>(), outcome()).prop_map(|(which, outcome)| Op::Settle(which, outcome)),
     ];
     prop::collection::vec(operation, 0..300)
 }
@@ -327,62 +327,62 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_the_reference_does(operations in operations()) {
-        let mut bench = Bench::new();
+    fn it_matches_the_reference(operations in operations()) {
+        let mut fixture = Fixture::new();
         let mut reference = Reference::default();
-        let mut out = Vec::new();
+        let mut permits = Vec::new();
         for operation in operations {
             match operation {
-                Op::Pass(ms) => bench.pass(Duration::from_millis(ms)),
-                Op::Admit => match bench.breaker.admit(bench.now) {
-                    Ok(ticket) => {
-                        prop_assert_eq!(reference.ready_in(bench.now), Some(Duration::ZERO));
-                        out.push((ticket, reference.admit()));
+                Op::Pass(ms) => fixture.advance(Duration::from_millis(ms)),
+                Op::Admit => match fixture.breaker.admit(fixture.now) {
+                    Ok(permit) => {
+                        prop_assert_eq!(reference.ready_in(fixture.now), Some(Duration::ZERO));
+                        permits.push((permit, reference.admit()));
                     }
                     Err(wait) => prop_assert!(!wait.is_zero()),
                 },
-                Op::Settle(which, verdict) if !out.is_empty() => {
-                    let (ticket, sent) = out.swap_remove(which.index(out.len()));
-                    ticket.settle(verdict, bench.now);
-                    reference.settle(sent, verdict, bench.now);
+                Op::Settle(which, outcome) if !permits.is_empty() => {
+                    let (permit, sent) = permits.swap_remove(which.index(permits.len()));
+                    permit.settle(outcome, fixture.now);
+                    reference.settle(sent, outcome, fixture.now);
                 }
                 Op::Settle(..) => {}
             }
-            match reference.ready_in(bench.now) {
-                Some(wait) => prop_assert_eq!(bench.ready_in(), wait),
-                None => prop_assert!(!bench.ready_in().is_zero()),
+            match reference.ready_in(fixture.now) {
+                Some(wait) => prop_assert_eq!(fixture.ready_in(), wait),
+                None => prop_assert!(!fixture.ready_in().is_zero()),
             }
-            let demoted = reference.demotions.iter().any(|until| *until > bench.now);
-            prop_assert_eq!(bench.breaker.is_demoted(bench.now), demoted);
+            let demoted = reference.demotions.iter().any(|until| *until > fixture.now);
+            prop_assert_eq!(fixture.breaker.is_demoted(fixture.now), demoted);
         }
     }
 
-    /// Threads read their clocks before they meet: times arrive out of order.
+    /// Threads read the clock before they take the lock, so times arrive out of order.
     #[test]
-    fn an_older_time_breaks_no_promise(operations in operations(), ages in prop::collection::vec(0_u64..5_000, 300)) {
-        let mut bench = Bench::new();
-        bench.pass(Duration::from_secs(10));
-        let mut out = Vec::new();
-        let mut rest = bench.now - Duration::from_secs(10);
+    fn an_older_time_never_shortens_a_cooldown(operations in operations(), ages in prop::collection::vec(0_u64..5_000, 300)) {
+        let mut fixture = Fixture::new();
+        fixture.advance(Duration::from_secs(10));
+        let mut permits = Vec::new();
+        let mut cooldown = fixture.now - Duration::from_secs(10);
         for (operation, age) in operations.into_iter().zip(ages) {
-            let seen = bench.now - Duration::from_millis(age);
+            let seen = fixture.now - Duration::from_millis(age);
             match operation {
-                Op::Pass(ms) => bench.pass(Duration::from_millis(ms)),
+                Op::Pass(ms) => fixture.advance(Duration::from_millis(ms)),
                 Op::Admit => {
-                    if let Ok(ticket) = bench.breaker.admit(seen) {
-                        prop_assert!(seen >= rest);
-                        out.push(ticket);
+                    if let Ok(permit) = fixture.breaker.admit(seen) {
+                        prop_assert!(seen >= cooldown);
+                        permits.push(permit);
                     }
                 }
-                Op::Settle(which, verdict) if !out.is_empty() => {
-                    if let BreakerOutcome::Cooldown(time) = verdict {
-                        rest = rest.max(seen + time);
+                Op::Settle(which, outcome) if !permits.is_empty() => {
+                    if let BreakerOutcome::Cooldown(time) = outcome {
+                        cooldown = cooldown.max(seen + time);
                     }
-                    out.swap_remove(which.index(out.len())).settle(verdict, seen);
+                    permits.swap_remove(which.index(permits.len())).settle(outcome, seen);
                 }
                 Op::Settle(..) => {}
             }
-            prop_assert!(bench.ready_in() >= rest.saturating_duration_since(bench.now));
+            prop_assert!(fixture.ready_in() >= cooldown.saturating_duration_since(fixture.now));
         }
     }
 }

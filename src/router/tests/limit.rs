@@ -1,4 +1,4 @@
-//! The limiter: who gets a place, when, and what a cancelled wait leaves behind.
+//! The limiter: the order and time of reservations, and cancelled waits.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -35,8 +35,8 @@ fn poll(future: Pin<&mut impl Future<Output = Reservation>>) -> Poll<Reservation
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Where nobody watches the clock, a wait would never end.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+/// Fails instead of waiting forever.
+async fn within_limit<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(600), future).await.unwrap()
 }
 
@@ -46,7 +46,7 @@ fn assert_nothing_left(limiter: &Limiter) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_limits_waits_for_nobody() {
+async fn a_call_without_limits_does_not_wait() {
     let limiter = Limiter::default();
     let held = reserve(&limiter, concurrent(1));
     let mut waiting = pin!(limiter.reserve(concurrent(1), 0));
@@ -87,20 +87,20 @@ async fn nobody_overtakes_those_who_wait_under_the_same_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_with_narrow_limits_does_not_hold_up_one_with_wide_limits() {
+async fn a_call_with_low_limits_does_not_block_one_with_high_limits() {
     let limiter = Limiter::default();
     let held = reserve(&limiter, Limits::default());
-    let mut narrow = pin!(limiter.reserve(concurrent(1), 0));
-    assert!(poll(narrow.as_mut()).is_pending());
-    let wide = limiter.try_reserve(concurrent(2), 0, Instant::now()).unwrap();
+    let mut low = pin!(limiter.reserve(concurrent(1), 0));
+    assert!(poll(low.as_mut()).is_pending());
+    let high = limiter.try_reserve(concurrent(2), 0, Instant::now()).unwrap();
     drop(held);
-    assert!(poll(narrow.as_mut()).is_pending());
-    drop(wide);
-    assert!(poll(narrow.as_mut()).is_ready());
+    assert!(poll(low.as_mut()).is_pending());
+    drop(high);
+    assert!(poll(low.as_mut()).is_ready());
 }
 
 #[tokio::test(start_paused = true)]
-async fn rates_are_kept_by_a_clock_and_in_order() {
+async fn requests_per_minute_are_admitted_in_order() {
     let limiter = Limiter::default();
     let start = Instant::now();
     let calls: FuturesUnordered<_> = (0..25_u64)
@@ -112,13 +112,13 @@ async fn rates_are_kept_by_a_clock_and_in_order() {
             }
         })
         .collect();
-    let done: Vec<_> = soon(calls.collect()).await;
+    let done: Vec<_> = within_limit(calls.collect()).await;
     assert_eq!(done, (0..25).map(|number| (number, number / 10)).collect::<Vec<_>>());
     assert_nothing_left(&limiter);
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_were_not_needed_let_the_next_one_in() {
+async fn unused_tokens_admit_the_next_request() {
     let limiter = Limiter::default();
     let first = limiter.try_reserve(tokens(100), 90, Instant::now()).unwrap();
     assert_eq!(limiter.try_reserve(tokens(100), 90, Instant::now()).unwrap_err(), MINUTE);
@@ -136,16 +136,16 @@ async fn tokens_that_were_not_needed_let_the_next_one_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_larger_than_the_limit_does_not_wait_for_ever() {
+async fn a_request_larger_than_the_limit_is_admitted_after_a_minute() {
     let limiter = Limiter::default();
     drop(limiter.try_reserve(tokens(100), 1, Instant::now()).unwrap());
     let start = Instant::now();
-    drop(soon(limiter.reserve(tokens(100), 5_000)).await);
+    drop(within_limit(limiter.reserve(tokens(100), 5_000)).await);
     assert_eq!(start.elapsed(), MINUTE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_reservation_keeps_its_estimate_and_frees_its_place() {
+async fn a_dropped_reservation_counts_with_its_estimate() {
     let limiter = Limiter::default();
     let limits = Limits { concurrent: Some(1), requests_per_minute: None, tokens_per_minute: Some(100) };
     drop(limiter.try_reserve(limits, 60, Instant::now()).unwrap());
@@ -155,7 +155,7 @@ async fn a_dropped_reservation_keeps_its_estimate_and_frees_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_wait_hands_its_turn_on() {
+async fn a_cancelled_wait_wakes_the_next_one() {
     let limiter = Limiter::default();
     let held = reserve(&limiter, concurrent(1));
     let mut first = Box::pin(limiter.reserve(concurrent(1), 0));
@@ -171,13 +171,13 @@ async fn a_cancelled_wait_hands_its_turn_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_the_clock_that_is_cancelled_leaves_the_clock_to_the_next() {
+async fn a_cancelled_wait_for_a_rate_leaves_the_timer_to_the_next_one() {
     let limiter = Limiter::default();
     drop(reserve(&limiter, requests(1)));
     let start = Instant::now();
     let first = async { timeout(Duration::from_secs(7), limiter.reserve(requests(1), 0)).await.is_err() };
     let second = async {
-        drop(soon(limiter.reserve(requests(1), 0)).await);
+        drop(within_limit(limiter.reserve(requests(1), 0)).await);
         start.elapsed()
     };
     assert_eq!(tokio::join!(first, second), (true, MINUTE));
@@ -185,7 +185,7 @@ async fn a_wait_for_the_clock_that_is_cancelled_leaves_the_clock_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_cancelled_waits_leave_nothing() {
+async fn ten_thousand_cancelled_waits_leave_nothing_behind() {
     let limiter = Limiter::default();
     let held = reserve(&limiter, concurrent(1));
     let mut waits: Vec<_> = (0..10_000).map(|_| Box::pin(limiter.reserve(concurrent(1), 5))).collect();

@@ -1,5 +1,5 @@
-//! What calls share, one piece at a time. How calls use it is tested through the public API; how threads meet in it, by
-//! the model check in `tests/core/router_model.rs`.
+//! Unit tests of the state that calls share. The tests of the public API cover how calls use it, the model checks in `tests/loom`
+//! every interleaving of threads.
 
 mod breaker;
 mod limit;

@@ -1,4 +1,4 @@
-//! One state per target, for as long as somebody uses it.
+//! The states of targets: their identity, isolation and eviction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn target(key: &str, model: &str) -> Target {
 }
 
 #[test]
-fn equal_targets_share_a_state_and_a_request_s_timeout_is_no_part_of_it() {
+fn equal_targets_share_a_state_whatever_their_timeout() {
     let states = TargetStates::default();
     let one = states.of(&target("key", "model"));
     let same =
@@ -32,7 +32,7 @@ fn equal_targets_share_a_state_and_a_request_s_timeout_is_no_part_of_it() {
 }
 
 #[test]
-fn another_key_model_address_or_dialect_is_another_target() {
+fn key_model_base_url_and_provider_identify_a_target() {
     let states = TargetStates::default();
     let base = || target("key", "model");
     let all = [
@@ -51,7 +51,7 @@ fn another_key_model_address_or_dialect_is_another_target() {
 }
 
 #[test]
-fn one_tenant_s_bad_key_opens_no_other_tenant_s_breaker() {
+fn a_wrong_key_does_not_open_the_breaker_of_another_key() {
     let (states, now) = (TargetStates::default(), Instant::now());
     let (bad, good) = (states.of(&target("bad", "model")), states.of(&target("good", "model")));
     for _ in 0..5 {
@@ -62,7 +62,7 @@ fn one_tenant_s_bad_key_opens_no_other_tenant_s_breaker() {
 }
 
 #[test]
-fn nothing_shows_a_key() {
+fn debug_output_contains_no_key() {
     let states = TargetStates::default();
     let state = states.of(&target("sk-secret", "model"));
     let shown = format!("{states:?} {state:?}");
@@ -70,7 +70,7 @@ fn nothing_shows_a_key() {
 }
 
 #[test]
-fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
+fn idle_targets_are_evicted_and_those_in_use_are_kept() {
     let (states, now) = (TargetStates::default(), Instant::now());
     let is_open = |key: &str| states.of(&target(key, "model")).breaker.admit(now).is_err();
     let open = |key: &str| {
@@ -79,7 +79,7 @@ fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
             state.breaker.admit(now).unwrap().settle(BreakerOutcome::Failure, now);
         }
     };
-    let ticket = states.of(&target("ticket", "model")).breaker.admit(now).unwrap();
+    let permit = states.of(&target("permit", "model")).breaker.admit(now).unwrap();
     let reservation = states.of(&target("reserved", "model")).limiter.try_reserve(Limits::default(), 1, now).unwrap();
     let held = states.of(&target("held", "model"));
     open("idle");
@@ -89,16 +89,16 @@ fn the_number_of_targets_is_bounded_and_what_is_in_use_stays() {
         assert!(is_open("recent"));
         assert!(states.len() <= 3072);
     }
-    ticket.settle(BreakerOutcome::Cooldown(Duration::from_secs(9)), now);
-    assert!(is_open("ticket"));
+    permit.settle(BreakerOutcome::Cooldown(Duration::from_secs(9)), now);
+    assert!(is_open("permit"));
     assert_eq!(states.of(&target("reserved", "model")).limiter.in_flight(), 1);
     assert!(Arc::ptr_eq(&held, &states.of(&target("held", "model"))));
-    assert!(!is_open("idle"), "the idle one made room");
+    assert!(!is_open("idle"), "the idle one was evicted");
     drop(reservation);
 }
 
 #[test]
-fn the_table_grows_no_further_than_twice_what_it_holds() {
+fn the_table_does_not_grow_beyond_its_capacity() {
     let states = TargetStates::default();
     for key in 0..40_000 {
         states.of(&target(&key.to_string(), "model"));
