@@ -2,8 +2,8 @@
 
 All 38 problems (without 26 and 27, which concern caches) and their tests:
 
- 1  test_stream_faults.py::test_after_the_first_text_with_restart
- 2  test_stream_faults.py::test_before_the_first_text
+ 1  test_stream_faults.py::test_faults_after_the_first_text_with_restart
+ 2  test_stream_faults.py::test_faults_before_the_first_text
  3  test_pains_router.py::test_pain_03_without_fallback_a_stream_uses_one_provider
  4  test_pains_router.py::test_pain_04_each_status_is_retried_or_falls_back
  5  test_pains_router.py::test_pain_05_max_attempts_covers_retries_and_fallbacks
@@ -49,8 +49,8 @@ All 38 problems (without 26 and 27, which concern caches) and their tests:
 34  test_pains_structured.py::test_pain_34_a_cloud_model_that_ignores_the_schema_is_asked_to_repair_its_reply
 35  test_router_repair.py::test_after_a_failed_repair_the_next_provider_gets_the_original_request
 35  test_pains_structured.py::test_pain_35_an_ignored_schema_has_its_own_error_class
-36  test_stream_structured.py::test_partial_streaming_never_shows_an_unfinished_value
-36  test_stream_structured.py::test_partial_streaming_does_not_wait_for_the_end
+36  test_stream_structured.py::test_partial_objects_contain_no_unfinished_value
+36  test_stream_structured.py::test_closed_fields_are_returned_before_the_end
 37  test_router_options.py::test_the_context_window_fits_the_prompt
 37  test_pains_ollama.py::test_pain_37_a_prompt_that_was_cut_is_asked_again_in_a_larger_window
 38  test_pains_ollama.py::test_pain_38_a_cold_load_has_its_own_time
