@@ -297,9 +297,29 @@ impl StreamOptions {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
     use super::*;
-    use crate::config::{Config, ModelTier};
+    use crate::config::{Config, ModelTier, ProviderChoice};
     use crate::provider::protocol;
+    use crate::router::Overrides;
+    use crate::transport::{Scripted, WireReply};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_reads_from_any_transport() {
+        let line = r#"{"message":{"content":"Moss."},"done":true,"done_reason":"stop"}"#;
+        let reply = WireReply { status: 200, headers: HeaderMap::new(), body: Bytes::from_static(line.as_bytes()) };
+        let transport = Scripted::new(move |_| Box::pin(std::future::ready(Ok(reply.clone()))));
+        let primary_provider = Some(ProviderChoice::Pinned(Provider::Ollama));
+        let overrides = Overrides { primary_provider, ..Overrides::default() };
+        let router = Arc::new(Router::new(Arc::new(Config::default()), overrides));
+        let engine = Arc::new(Engine::with_transport(transport));
+        let mut stream = router.stream(&engine, Request::new("What grows?"), None, StreamOptions::default()).unwrap();
+        assert!(matches!(stream.next().await.unwrap(), Some(StreamEvent::Delta(text)) if text == "Moss."));
+        assert!(stream.next().await.unwrap().is_none());
+        assert_eq!(stream.finish().unwrap().text, "Moss.");
+    }
 
     #[test]
     fn the_timeout_of_ollama_is_the_limit_for_its_first_text() {
