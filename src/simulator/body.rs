@@ -1,4 +1,4 @@
-//! Reply bodies that can be slow, cut short or never end.
+//! Reply bodies that can be slow, truncated or endless.
 
 use std::io;
 use std::pin::Pin;
@@ -9,28 +9,28 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::record::Ticket;
+use super::record::PendingRequest;
 
-/// What comes after the last piece.
+/// How a body ends after its last piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Complete,
-    /// The connection is closed.
+    /// By closing the connection.
     Cut,
-    /// Nothing, for ever.
+    /// Never.
     Stall,
 }
 
-/// A body in pieces. It holds the request's ticket, so that a client who leaves in the middle is noticed.
+/// A body in pieces. It holds the [`PendingRequest`], which records whether the client disconnects before the end.
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     pieces: std::vec::IntoIter<Bytes>,
-    /// The length announced; `None` sends in chunks.
+    /// The content length; `None` sends chunks.
     length: Option<u64>,
     pace: Option<Pace>,
     ending: Ending,
     was_flushed: bool,
-    ticket: Option<Ticket>,
+    pending: Option<PendingRequest>,
 }
 
 #[derive(Debug)]
@@ -40,25 +40,25 @@ struct Pace {
 }
 
 impl ReplyBody {
-    pub(super) fn new(pieces: Vec<Bytes>, length: Option<u64>, ending: Ending, ticket: Ticket) -> Self {
+    pub(super) fn new(pieces: Vec<Bytes>, length: Option<u64>, ending: Ending, pending: PendingRequest) -> Self {
         let mut body =
-            Self { pieces: pieces.into_iter(), length, pace: None, ending, was_flushed: false, ticket: Some(ticket) };
-        // Nobody asks an empty body for its pieces.
+            Self { pieces: pieces.into_iter(), length, pace: None, ending, was_flushed: false, pending: Some(pending) };
+        // hyper does not poll an empty body.
         if body.is_end_stream() {
             body.finish();
         }
         body
     }
 
-    /// Sends one piece an interval.
+    /// Sends one piece per `interval`.
     pub(super) fn paced(mut self, interval: Duration) -> Self {
         self.pace = Some(Pace { next: Box::pin(sleep_until(Instant::now() + interval)), interval });
         self
     }
 
     fn finish(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            ticket.finish();
+        if let Some(pending) = self.pending.take() {
+            pending.finish();
         }
     }
 }
@@ -73,7 +73,7 @@ impl Body for ReplyBody {
             && !this.pieces.as_slice().is_empty()
         {
             ready!(pace.next.as_mut().poll(context));
-            // From the planned time, not from now: delays must not add up.
+            // Relative to the planned time, so that delays do not add up.
             let next = pace.next.deadline() + pace.interval;
             pace.next.as_mut().reset(next);
         }
@@ -89,7 +89,7 @@ impl Body for ReplyBody {
                 Poll::Ready(None)
             }
             Ending::Stall => Poll::Pending,
-            // What was sent so far leaves hyper's buffer only when the body has nothing more to give.
+            // hyper flushes its buffer only when the body is pending.
             Ending::Cut if !this.was_flushed => {
                 this.was_flushed = true;
                 context.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! The Gemini Developer API, as a server.
+//! The server side of the Gemini Developer API.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::dialect::{
-    Answer, Cause, Dialect, Failure, Operation, Question, Streaming, add_user, append, event, pieces, take_text,
-    token_limit,
+use super::protocol::{
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, StreamFormat, add_user_message,
+    append, event, pieces, take_text, token_limit,
 };
 
 pub(super) struct Gemini;
 
-impl Dialect for Gemini {
+impl ServerProtocol for Gemini {
     fn default_models(&self) -> &'static [&'static str] {
         &["gemini-3-flash-preview"]
     }
 
-    fn read(&self, operation: &Operation, mut body: Value) -> Question {
-        let mut question = Question::default();
+    fn parse_request(&self, operation: &Operation, mut body: Value) -> CompletionRequest {
+        let mut request = CompletionRequest::default();
         if let Operation::Complete { model, streaming } = operation {
-            question.model.clone_from(model);
-            question.stream = *streaming != Streaming::Never;
+            request.model.clone_from(model);
+            request.stream = *streaming != StreamFormat::Never;
         }
-        // JSON of protocol buffers may be written in either case.
+        // Protocol buffers accept both cases in JSON.
         let system = ["systemInstruction", "system_instruction"].iter().find(|key| body.get(**key).is_some());
         if let Some(system) = system.and_then(|key| body.get_mut(*key)) {
-            question.system = text(system);
+            request.system = text(system);
         }
         let contents = body.get_mut("contents").map(Value::take);
         match contents {
@@ -35,50 +35,55 @@ impl Dialect for Gemini {
                 for turn in &mut turns {
                     if turn.get("role").and_then(Value::as_str).is_none_or(|role| role == "user") {
                         let text = text(turn);
-                        add_user(&mut question, text);
+                        add_user_message(&mut request, text);
                     }
                 }
             }
             _ => {
                 let message = "* GenerateContentRequest.contents: contents is not specified\n";
-                question.mistake = Some(message.to_owned());
+                request.problem = Some(message.to_owned());
             }
         }
         if let Some(config) = body.get_mut("generationConfig") {
             let schema = ["responseJsonSchema", "responseSchema"].iter().find(|key| config.get(**key).is_some());
-            question.schema = schema.and_then(|key| config.get_mut(*key)).map(|schema| Arc::new(schema.take()));
-            question.wants_json = config.get("responseMimeType").is_some_and(|mime| mime == "application/json");
-            question.max_tokens = token_limit(config.get("maxOutputTokens"));
+            request.schema = schema.and_then(|key| config.get_mut(*key)).map(|schema| Arc::new(schema.take()));
+            request.is_json = config.get("responseMimeType").is_some_and(|mime| mime == "application/json");
+            request.max_tokens = token_limit(config.get("maxOutputTokens"));
             if let Some(thinking) = config.get("thinkingConfig") {
-                question.max_thinking = max_thinking(thinking);
+                request.max_thinking = max_thinking(thinking);
             }
         }
         let tools = body.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if tools.iter().any(|tool| tool.get("urlContext").or_else(|| tool.get("url_context")).is_some()) {
-            let turns = question.earlier.iter().rev().chain([&question.prompt]);
-            question.pages = turns.flat_map(|turn| addresses(turn)).collect();
+            let turns = request.earlier.iter().rev().chain([&request.prompt]);
+            request.pages = turns.flat_map(|turn| addresses(turn)).collect();
         }
-        question.mistake = question.mistake.take().or_else(|| mistake(&question, &body));
-        question
+        request.problem = request.problem.take().or_else(|| problem(&request, &body));
+        request
     }
 
-    fn whole(&self, _operation: &Operation, question: &Question, answer: Answer) -> Value {
-        let reason = finish(&answer);
-        reply(question, &answer.text, Some(reason), &answer)
+    fn reply(&self, _operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value {
+        let reason = finish_reason(&completion);
+        reply(request, &completion.text, Some(reason), &completion)
     }
 
-    fn stream(&self, operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
-        let mut pieces: Vec<&str> = pieces(&answer.text).collect();
-        // The reason comes without text, too.
+    fn streamed_reply(
+        &self,
+        operation: &Operation,
+        request: &CompletionRequest,
+        completion: &Completion,
+    ) -> (Vec<Bytes>, &'static str) {
+        let mut pieces: Vec<&str> = pieces(&completion.text).collect();
+        // An empty text still needs a finish reason.
         if pieces.is_empty() {
             pieces.push("");
         }
         let last = pieces.len().saturating_sub(1);
         let chunks = pieces.iter().enumerate().map(|(at, piece)| {
-            let reason = (at == last).then(|| finish(answer));
-            reply(question, piece, reason, answer)
+            let reason = (at == last).then(|| finish_reason(completion));
+            reply(request, piece, reason, completion)
         });
-        if matches!(operation, Operation::Complete { streaming: Streaming::Events, .. }) {
+        if matches!(operation, Operation::Complete { streaming: StreamFormat::Events, .. }) {
             return (chunks.map(|chunk| event(&chunk)).collect(), "text/event-stream");
         }
         let element = |(at, chunk): (usize, Value)| {
@@ -89,7 +94,7 @@ impl Dialect for Gemini {
         (chunks.enumerate().map(element).collect(), "application/json")
     }
 
-    fn list(&self, operation: &Operation, models: &[String]) -> Value {
+    fn metadata(&self, operation: &Operation, models: &[String]) -> Value {
         let model = |name: &str| {
             json!({
                 "name": format!("models/{name}"), "version": "001", "displayName": name,
@@ -109,29 +114,29 @@ impl Dialect for Gemini {
         header.or_else(pair).filter(|key| !key.is_empty())
     }
 
-    fn wants_key(&self) -> bool {
+    fn requires_key(&self) -> bool {
         true
     }
 
-    fn refuse(&self, cause: Cause, model: &str) -> Failure {
+    fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply {
         let (status, message) = match cause {
-            Cause::UnknownModel => (
+            ErrorCause::UnknownModel => (
                 404,
                 format!("models/{model} is not found for API version v1beta, or is not supported for generateContent."),
             ),
-            Cause::WrongKey => (400, "API key not valid. Please pass a valid API key.".to_owned()),
-            Cause::MissingKey | Cause::Status => (
+            ErrorCause::WrongKey => (400, "API key not valid. Please pass a valid API key.".to_owned()),
+            ErrorCause::MissingKey | ErrorCause::Status => (
                 403,
                 "Method doesn't allow unregistered callers (callers without established identity). Please use API Key \
                  or other form of API consumer identity to call this API."
                     .to_owned(),
             ),
         };
-        Failure { status, message, cause }
+        ErrorReply { status, message, cause }
     }
 
-    fn error(&self, failure: &Failure) -> Value {
-        let status = match failure.status {
+    fn error_body(&self, error: &ErrorReply) -> Value {
+        let status = match error.status {
             400 => "INVALID_ARGUMENT",
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
@@ -145,15 +150,15 @@ impl Dialect for Gemini {
             504 => "DEADLINE_EXCEEDED",
             _ => "UNKNOWN",
         };
-        let mut error = json!({"code": failure.status, "message": failure.message, "status": status});
-        if failure.cause == Cause::WrongKey {
-            error["details"] = json!([{
+        let mut body = json!({"code": error.status, "message": error.message, "status": status});
+        if error.cause == ErrorCause::WrongKey {
+            body["details"] = json!([{
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "API_KEY_INVALID",
                 "domain": "googleapis.com",
             }]);
         }
-        json!({"error": error})
+        json!({"error": body})
     }
 }
 
@@ -168,41 +173,41 @@ fn text(turn: &mut Value) -> String {
     whole
 }
 
-fn reply(question: &Question, text: &str, finish: Option<&str>, answer: &Answer) -> Value {
+fn reply(request: &CompletionRequest, text: &str, finish: Option<&str>, completion: &Completion) -> Value {
     let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
     if let Some(finish) = finish {
         candidate["finishReason"] = finish.into();
-        if !question.pages.is_empty() {
+        if !request.pages.is_empty() {
             candidate["urlContextMetadata"] =
-                json!({"urlMetadata": question.pages.iter().map(page).collect::<Vec<_>>()});
+                json!({"urlMetadata": request.pages.iter().map(page).collect::<Vec<_>>()});
         }
     }
     json!({
         "candidates": [candidate],
-        "usageMetadata": usage(answer),
-        "modelVersion": question.model,
-        "responseId": format!("sim{:012}", answer.number),
+        "usageMetadata": usage(completion),
+        "modelVersion": request.model,
+        "responseId": format!("sim{:012}", completion.number),
     })
 }
 
-fn finish(answer: &Answer) -> &'static str {
-    if answer.is_cut { "MAX_TOKENS" } else { "STOP" }
+fn finish_reason(completion: &Completion) -> &'static str {
+    if completion.is_truncated { "MAX_TOKENS" } else { "STOP" }
 }
 
-fn usage(answer: &Answer) -> Value {
+fn usage(completion: &Completion) -> Value {
     let mut usage = json!({
-        "promptTokenCount": answer.prompt_tokens,
-        "candidatesTokenCount": answer.output_tokens,
-        "totalTokenCount": answer.prompt_tokens + answer.output_tokens + answer.thinking_tokens,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": answer.prompt_tokens}],
+        "promptTokenCount": completion.prompt_tokens,
+        "candidatesTokenCount": completion.output_tokens,
+        "totalTokenCount": completion.prompt_tokens + completion.output_tokens + completion.thinking_tokens,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": completion.prompt_tokens}],
     });
-    if answer.thinking_tokens > 0 {
-        usage["thoughtsTokenCount"] = answer.thinking_tokens.into();
+    if completion.thinking_tokens > 0 {
+        usage["thoughtsTokenCount"] = completion.thinking_tokens.into();
     }
     usage
 }
 
-/// A budget of tokens; of the levels, the least thinks not at all and the next one a little.
+/// The limit of thinking tokens: the budget, or the one of the lowest two levels.
 fn max_thinking(config: &Value) -> Option<u64> {
     match config.get("thinkingLevel").and_then(Value::as_str) {
         Some("MINIMAL") => Some(0),
@@ -211,9 +216,9 @@ fn max_thinking(config: &Value) -> Option<u64> {
     }
 }
 
-/// What the real server refuses of a model's generation.
-fn mistake(question: &Question, body: &Value) -> Option<String> {
-    let model = question.model.as_deref().unwrap_or_default();
+/// Why the real server rejects the request for this model.
+fn problem(request: &CompletionRequest, body: &Value) -> Option<String> {
+    let model = request.model.as_deref().unwrap_or_default();
     let is_old = model.starts_with("gemini-1.") || model.starts_with("gemini-2.");
     let thinking = body.pointer("/generationConfig/thinkingConfig");
     let level = thinking.and_then(|config| config.get("thinkingLevel")?.as_str());
@@ -225,7 +230,7 @@ fn mistake(question: &Question, body: &Value) -> Option<String> {
         (_, Some(0)) if model.starts_with("gemini-2.5-pro") => {
             "Budget 0 is invalid. This model only works in thinking mode."
         }
-        _ if is_old && question.wants_json && !question.pages.is_empty() => {
+        _ if is_old && request.is_json && !request.pages.is_empty() => {
             "Tool use with a response mime type: 'application/json' is unsupported"
         }
         _ => return None,

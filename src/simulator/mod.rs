@@ -1,8 +1,9 @@
-//! An HTTP server that speaks the dialects of Ollama, Gemini, OpenAI and Anthropic on loopback, for tests and benchmarks.
+//! An HTTP server on the loopback interface with the APIs of Ollama, Gemini, OpenAI and Anthropic, for tests and
+//! benchmarks.
 //!
-//! It answers any request for a completion: with an instance of the schema the request carries (see
-//! [`sample()`]), else with a few sentences. It keeps every request as it arrived, and it
-//! misbehaves where a [`Rule`] says so: errors, delays, cut or malformed replies, stalls, closed connections.
+//! The completion is an instance of the schema of the request (see [`sample()`]), or a few sentences without a schema. The
+//! simulator records every request. A [`Rule`] makes it fail: errors, delays, truncated or malformed replies, stalls,
+//! closed connections.
 //!
 //! ```
 //! use madspark::simulator::{Fault, Route, Rule, Simulator};
@@ -10,7 +11,7 @@
 //!
 //! # fn main() -> madspark::Result<()> {
 //! let simulator = Simulator::start()?;
-//! // The first Gemini request is turned away, the second one loses its connection; all others are answered.
+//! // The first Gemini request gets status 429, the second loses its connection; all others succeed.
 //! let gemini = Route::Provider(Provider::Gemini);
 //! simulator.on(Rule { route: gemini.clone(), status: Some(429), times: Some(1), ..Rule::default() })?;
 //! simulator.on(Rule { route: gemini, fault: Some(Fault::Disconnect), times: Some(1), ..Rule::default() })?;
@@ -23,10 +24,10 @@
 
 mod anthropic;
 mod body;
-mod dialect;
 mod gemini;
 mod ollama;
 mod openai;
+mod protocol;
 mod record;
 mod reply;
 mod sample;
@@ -50,8 +51,8 @@ pub use script::{Fault, Route, Rule};
 use record::Log;
 use script::Script;
 
-/// A running server. It has one thread of its own, so that blocking callers and busy runtimes do not disturb it; dropping
-/// it stops the server.
+/// A running server on its own thread, so that blocking callers and busy runtimes do not delay it. Dropping it stops the
+/// server.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
@@ -59,7 +60,7 @@ pub struct Simulator {
     running: Mutex<Option<Running>>,
 }
 
-/// What connections and the owner both see.
+/// State shared by the connections and the owner.
 #[derive(Debug)]
 struct Shared {
     log: Arc<Log>,
@@ -73,7 +74,7 @@ struct Running {
 }
 
 impl Simulator {
-    /// Starts a server on a free port of 127.0.0.1. Fails with `Internal` where the system gives no port or no thread.
+    /// Starts a server on a free port of 127.0.0.1. Fails with `Internal` if the system has no port or thread.
     pub fn start() -> Result<Self> {
         let shared = Arc::new(Shared { log: Arc::new(Log::new()), script: Script::default() });
         let (stop, stopped) = oneshot::channel();
@@ -90,17 +91,17 @@ impl Simulator {
         Ok(Self { address, shared, running: Mutex::new(Some(Running { stop, thread })) })
     }
 
-    /// Closes every connection, frees the port and waits for the thread to end. The requests stay readable; a second call
-    /// does nothing. Fails with `Internal` where the server's thread had panicked.
+    /// Closes every connection, frees the port and joins the thread. The requests stay readable; a second call does nothing.
+    /// Fails with `Internal` if the thread panicked.
     pub fn stop(&self) -> Result<()> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { stop, thread }) = running else { return Ok(()) };
-        // The receiver is gone only where the thread has ended already.
+        // The receiver is dropped only if the thread has ended.
         let _ = stop.send(());
         thread.join().map_err(|_| Error::new(ErrorKind::Internal, "the simulator's thread panicked"))
     }
 
-    /// The address the server listens on, or listened on before it was stopped.
+    /// The address of the server, also after it stopped.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -110,62 +111,60 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// The base URL for a Gemini client, with the version part.
+    /// The base URL for a Gemini client, including the version.
     pub fn gemini_url(&self) -> String {
         format!("http://{}/v1beta", self.address)
     }
 
-    /// The base URL for an OpenAI client, with the version part.
+    /// The base URL for an OpenAI client, including the version.
     pub fn openai_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// The base URL for an Anthropic client, with the version part. Anthropic shares its paths with OpenAI; a listing of
-    /// models is Anthropic's where the request has the header `anthropic-version`.
+    /// The base URL for an Anthropic client, including the version. Anthropic shares its paths with OpenAI: a list of
+    /// models is Anthropic's if the request has the header `anthropic-version`.
     pub fn anthropic_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// Adds a rule after those there are. For each request the first rule that matches and has turns left is taken. Fails
-    /// with `InvalidInput` where a value cannot be sent: a status outside 200 to 599, a malformed header, a rate that is
-    /// not positive.
+    /// Adds a rule. The first rule that matches a request and has uses left applies. Fails with `InvalidInput` for a status
+    /// outside 200 to 599, a malformed header or a rate that is not positive.
     pub fn on(&self, rule: Rule) -> Result<()> {
         self.shared.script.add(rule)
     }
 
-    /// Forgets all rules.
+    /// Removes all rules.
     pub fn clear_rules(&self) {
         self.shared.script.clear();
     }
 
-    /// How long every answer waits whose rule names no latency. Default: not at all.
+    /// Sets the delay of replies whose rule has none. Default: no delay.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.script.settings().latency = latency;
     }
 
-    /// How fast every answer is written whose rule names no rate; `None`, the default, is at once. Fails with
-    /// `InvalidInput` unless the rate is positive.
+    /// Sets the rate of replies whose rule has none; `None`, the default, means no limit. Fails with `InvalidInput` unless
+    /// the rate is positive.
     pub fn set_tokens_per_second(&self, rate: Option<f64>) -> Result<()> {
         script::check_rate(rate)?;
         self.shared.script.settings().tokens_per_second = rate;
         Ok(())
     }
 
-    /// The models that every dialect lists, in place of each dialect's own default.
+    /// Sets the models that every API lists, instead of its default ones.
     pub fn set_models(&self, models: Vec<String>) {
         self.shared.script.settings().models = Some(models);
     }
 
-    /// Whether a model that is not listed is answered with the dialect's 404. Default: every model is answered.
+    /// Sets whether a request to a model that is not listed gets status 404. Default: every model exists.
     pub fn restrict_models(&self, restricted: bool) {
         self.shared.script.settings().restricted = restricted;
     }
 
-    /// From now on `provider` takes only `key`; another or none gets the dialect's own error (Gemini 400 or 403, else
-    /// 401). Without this call any key will do, but Gemini and Anthropic want one as the real services do. Fails with `InvalidInput`
-    /// for a provider without a wire.
+    /// Makes `provider` reject every key but `key`, as its real API does (Gemini with 400 or 403, the others with 401). By
+    /// default any key is valid, and Gemini and Anthropic require one. Fails with `InvalidInput` for the mock.
     pub fn require_key(&self, provider: Provider, key: impl Into<String>) -> Result<()> {
-        if dialect::of(provider).is_none() {
+        if protocol::protocol(provider).is_none() {
             return Err(Error::invalid_input(format!("the simulator does not speak {provider}")));
         }
         let mut settings = self.shared.script.settings();
@@ -174,33 +173,33 @@ impl Simulator {
         Ok(())
     }
 
-    /// Every request so far, in the order their bodies were complete.
+    /// The requests so far, in the order in which their bodies were complete.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.log.requests()
     }
 
-    /// Requests that are being answered now.
+    /// The number of requests whose reply is not complete.
     pub fn in_flight(&self) -> usize {
         self.shared.log.in_flight()
     }
 
-    /// The most requests that were being answered at one time.
+    /// The maximum of [`Simulator::in_flight`] so far.
     pub fn max_in_flight(&self) -> usize {
         self.shared.log.max_in_flight()
     }
 
-    /// Forgets the requests so far; rules stay.
+    /// Removes the recorded requests; rules stay.
     pub fn clear(&self) {
         self.shared.log.clear();
     }
 
-    /// Blocks until the requests fulfil `predicate`; `false` when `timeout` passes first. The predicate is called at
-    /// every change, under a lock: it must not call the simulator.
+    /// Blocks until the requests fulfil `predicate`; returns false after `timeout`. The predicate is called on every change
+    /// under a lock: it must not call the simulator.
     pub fn wait_for(&self, timeout: Duration, predicate: impl Fn(&[RecordedRequest]) -> bool) -> bool {
         self.shared.log.wait(timeout, predicate)
     }
 
-    /// [`Simulator::wait_for`] without blocking the thread. Cancel-safe.
+    /// Like [`Simulator::wait_for`], without blocking the thread. Cancel-safe.
     pub async fn wait_for_async(
         &self,
         timeout: Duration,
@@ -209,12 +208,12 @@ impl Simulator {
         self.shared.log.wait_async(timeout, predicate).await
     }
 
-    /// Blocks until `count` requests have arrived; `false` when `timeout` passes first.
+    /// Blocks until `count` requests have arrived; returns false after `timeout`.
     pub fn wait_for_requests(&self, count: usize, timeout: Duration) -> bool {
         self.wait_for(timeout, |requests| requests.len() >= count)
     }
 
-    /// Blocks until `count` clients have hung up on a pending reply; `false` when `timeout` passes first.
+    /// Blocks until `count` clients have closed the connection during a reply; returns false after `timeout`.
     pub fn wait_for_hang_ups(&self, count: usize, timeout: Duration) -> bool {
         self.wait_for(timeout, |requests| requests.iter().filter(|request| request.hung_up).count() >= count)
     }
@@ -222,7 +221,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // A panic of the server's thread has been printed by the thread itself.
+        // The panic hook has reported a panic of the thread.
         let _ = self.stop();
     }
 }

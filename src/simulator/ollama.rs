@@ -1,4 +1,4 @@
-//! Ollama's native API, as a server.
+//! The server side of Ollama's API.
 
 use std::sync::Arc;
 
@@ -6,73 +6,78 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::dialect::{
-    Answer, Cause, Dialect, Failure, Operation, Question, add_user, append, line, pieces, take_text, timestamp,
-    token_limit,
-};
 use super::openai::bearer;
+use super::protocol::{
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, add_user_message, append, line,
+    pieces, take_text, timestamp, token_limit,
+};
 
 pub(super) struct Ollama;
 
-impl Dialect for Ollama {
+impl ServerProtocol for Ollama {
     fn default_models(&self) -> &'static [&'static str] {
         &["gemma3:4b", "gemma3:12b"]
     }
 
-    fn read(&self, operation: &Operation, mut body: Value) -> Question {
-        let mut question = Question { model: take_text(&mut body, "model"), ..Question::default() };
+    fn parse_request(&self, operation: &Operation, mut body: Value) -> CompletionRequest {
+        let mut request = CompletionRequest { model: take_text(&mut body, "model"), ..CompletionRequest::default() };
         if *operation == Operation::Generate {
-            question.prompt = take_text(&mut body, "prompt").unwrap_or_default();
-            question.system = take_text(&mut body, "system").unwrap_or_default();
+            request.prompt = take_text(&mut body, "prompt").unwrap_or_default();
+            request.system = take_text(&mut body, "system").unwrap_or_default();
         } else if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
             for message in messages {
                 let text = take_text(message, "content").unwrap_or_default();
                 match message.get("role").and_then(Value::as_str) {
-                    Some("system") => append(&mut question.system, &text),
-                    Some("user") => add_user(&mut question, text),
+                    Some("system") => append(&mut request.system, &text),
+                    Some("user") => add_user_message(&mut request, text),
                     _ => {}
                 }
             }
         }
         match body.get_mut("format").map(Value::take) {
-            Some(schema @ Value::Object(_)) => question.schema = Some(Arc::new(schema)),
-            Some(Value::String(format)) if format == "json" => question.wants_json = true,
+            Some(schema @ Value::Object(_)) => request.schema = Some(Arc::new(schema)),
+            Some(Value::String(format)) if format == "json" => request.is_json = true,
             _ => {}
         }
-        // Streaming is the default here.
-        question.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(true);
-        question.max_tokens = token_limit(body.pointer("/options/num_predict"));
-        if question.model.as_deref().is_none_or(str::is_empty) {
-            question.mistake = Some("model is required".to_owned());
+        // StreamFormat is the default here.
+        request.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(true);
+        request.max_tokens = token_limit(body.pointer("/options/num_predict"));
+        if request.model.as_deref().is_none_or(str::is_empty) {
+            request.problem = Some("model is required".to_owned());
         }
-        question
+        request
     }
 
-    fn whole(&self, operation: &Operation, question: &Question, answer: Answer) -> Value {
-        let mut reply = last(operation, question, &answer);
-        set_text(operation, &mut reply, answer.text);
+    fn reply(&self, operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value {
+        let mut reply = last(operation, request, &completion);
+        set_text(operation, &mut reply, completion.text);
         reply
     }
 
-    fn stream(&self, operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
+    fn streamed_reply(
+        &self,
+        operation: &Operation,
+        request: &CompletionRequest,
+        completion: &Completion,
+    ) -> (Vec<Bytes>, &'static str) {
         let created_at = timestamp();
-        let mut lines: Vec<Bytes> = pieces(&answer.text)
+        let mut lines: Vec<Bytes> = pieces(&completion.text)
             .map(|piece| {
-                let mut part = json!({"model": question.model, "created_at": created_at, "done": false});
+                let mut part = json!({"model": request.model, "created_at": created_at, "done": false});
                 set_text(operation, &mut part, piece.to_owned());
                 line(&part)
             })
             .collect();
-        let mut end = last(operation, question, answer);
+        let mut end = last(operation, request, completion);
         set_text(operation, &mut end, String::new());
         lines.push(line(&end));
         (lines, "application/x-ndjson")
     }
 
-    fn list(&self, operation: &Operation, models: &[String]) -> Value {
+    fn metadata(&self, operation: &Operation, models: &[String]) -> Value {
         match operation {
             Operation::Version => json!({"version": "0.12.0"}),
-            // Every model is in memory: the simulator never loads one.
+            // The simulator never loads a model, so all are in memory.
             Operation::Running => {
                 let model = |name: &String| {
                     json!({
@@ -105,20 +110,20 @@ impl Dialect for Ollama {
         bearer(headers)
     }
 
-    fn wants_key(&self) -> bool {
+    fn requires_key(&self) -> bool {
         false
     }
 
-    fn refuse(&self, cause: Cause, model: &str) -> Failure {
+    fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply {
         let (status, message) = match cause {
-            Cause::UnknownModel => (404, format!("model '{model}' not found")),
+            ErrorCause::UnknownModel => (404, format!("model '{model}' not found")),
             _ => (401, "unauthorized".to_owned()),
         };
-        Failure { status, message, cause }
+        ErrorReply { status, message, cause }
     }
 
-    fn error(&self, failure: &Failure) -> Value {
-        json!({"error": failure.message})
+    fn error_body(&self, error: &ErrorReply) -> Value {
+        json!({"error": error.message})
     }
 }
 
@@ -131,28 +136,28 @@ fn set_text(operation: &Operation, reply: &mut Value, text: String) {
 }
 
 /// The last object: the only one with counts. Counts of zero are left out, as by the real server.
-fn last(operation: &Operation, question: &Question, answer: &Answer) -> Value {
-    let nanoseconds = u64::try_from(answer.elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
+fn last(operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Value {
+    let nanoseconds = u64::try_from(completion.elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
     // An empty prompt loads the model and says nothing.
-    let is_load = *operation == Operation::Generate && question.prompt.is_empty();
-    let reason = match (is_load, answer.is_cut) {
+    let is_load = *operation == Operation::Generate && request.prompt.is_empty();
+    let reason = match (is_load, completion.is_truncated) {
         (true, _) => "load",
         (false, true) => "length",
         (false, false) => "stop",
     };
     let mut reply = json!({
-        "model": question.model,
+        "model": request.model,
         "created_at": timestamp(),
         "done": true,
         "done_reason": reason,
         "total_duration": nanoseconds,
         "load_duration": nanoseconds.div_ceil(10),
     });
-    if answer.prompt_tokens > 0 {
-        reply["prompt_eval_count"] = answer.prompt_tokens.into();
+    if completion.prompt_tokens > 0 {
+        reply["prompt_eval_count"] = completion.prompt_tokens.into();
         reply["prompt_eval_duration"] = nanoseconds.div_ceil(10).into();
     }
-    let output = answer.output_tokens + answer.thinking_tokens;
+    let output = completion.output_tokens + completion.thinking_tokens;
     if output > 0 {
         reply["eval_count"] = output.into();
         reply["eval_duration"] = nanoseconds.div_ceil(2).into();

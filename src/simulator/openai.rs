@@ -6,27 +6,27 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
 
-use super::dialect::{
-    Answer, Cause, Dialect, Failure, Operation, Question, add_user, append, event, pieces, take_text, token_limit,
-    unix_seconds,
+use super::protocol::{
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, add_user_message, append, event,
+    pieces, take_text, token_limit, unix_seconds,
 };
 
 pub(super) struct OpenAi;
 
-impl Dialect for OpenAi {
+impl ServerProtocol for OpenAi {
     fn default_models(&self) -> &'static [&'static str] {
         &["sim-model"]
     }
 
-    fn read(&self, _operation: &Operation, mut body: Value) -> Question {
-        let mut question = Question { model: take_text(&mut body, "model"), ..Question::default() };
+    fn parse_request(&self, _operation: &Operation, mut body: Value) -> CompletionRequest {
+        let mut request = CompletionRequest { model: take_text(&mut body, "model"), ..CompletionRequest::default() };
         let has_messages = body.get("messages").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
         if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
             for message in messages {
                 let text = content(message);
                 match message.get("role").and_then(Value::as_str) {
-                    Some("system" | "developer") => append(&mut question.system, &text),
-                    Some("user") => add_user(&mut question, text),
+                    Some("system" | "developer") => append(&mut request.system, &text),
+                    Some("user") => add_user_message(&mut request, text),
                     _ => {}
                 }
             }
@@ -34,54 +34,60 @@ impl Dialect for OpenAi {
         if let Some(format) = body.get_mut("response_format") {
             match format.get("type").and_then(Value::as_str) {
                 Some("json_schema") => {
-                    question.schema = format.pointer_mut("/json_schema/schema").map(|schema| Arc::new(schema.take()));
+                    request.schema = format.pointer_mut("/json_schema/schema").map(|schema| Arc::new(schema.take()));
                 }
                 // Servers built on llama.cpp take a schema here too.
                 Some("json_object") => match format.get_mut("schema") {
-                    Some(schema) => question.schema = Some(Arc::new(schema.take())),
-                    None => question.wants_json = true,
+                    Some(schema) => request.schema = Some(Arc::new(schema.take())),
+                    None => request.is_json = true,
                 },
                 _ => {}
             }
         }
-        question.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
-        question.wants_usage = body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
-        question.max_tokens = token_limit(body.get("max_completion_tokens").or_else(|| body.get("max_tokens")));
-        question.mistake = if question.model.as_deref().is_none_or(str::is_empty) {
+        request.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+        request.includes_usage =
+            body.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
+        request.max_tokens = token_limit(body.get("max_completion_tokens").or_else(|| body.get("max_tokens")));
+        request.problem = if request.model.as_deref().is_none_or(str::is_empty) {
             Some("you must provide a model parameter".to_owned())
         } else if has_messages {
             None
         } else {
             Some("Missing required parameter: 'messages'.".to_owned())
         };
-        question
+        request
     }
 
-    fn whole(&self, _operation: &Operation, question: &Question, answer: Answer) -> Value {
-        let usage = usage(&answer);
+    fn reply(&self, _operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value {
+        let usage = usage(&completion);
         json!({
-            "id": id(&answer),
+            "id": id(&completion),
             "object": "chat.completion",
             "created": unix_seconds(),
-            "model": question.model,
+            "model": request.model,
             "choices": [{
                 "index": 0,
-                "message": {"role": "assistant", "content": answer.text, "refusal": null},
+                "message": {"role": "assistant", "content": completion.text, "refusal": null},
                 "logprobs": null,
-                "finish_reason": finish(answer.is_cut),
+                "finish_reason": finish(completion.is_truncated),
             }],
             "usage": usage,
         })
     }
 
-    fn stream(&self, _operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str) {
-        let (id, created) = (id(answer), unix_seconds());
+    fn streamed_reply(
+        &self,
+        _operation: &Operation,
+        request: &CompletionRequest,
+        completion: &Completion,
+    ) -> (Vec<Bytes>, &'static str) {
+        let (id, created) = (id(completion), unix_seconds());
         let chunk = |choices: Value| {
             let mut chunk = json!({
-                "id": id, "object": "chat.completion.chunk", "created": created, "model": question.model,
+                "id": id, "object": "chat.completion.chunk", "created": created, "model": request.model,
                 "choices": choices,
             });
-            if question.wants_usage {
+            if request.includes_usage {
                 chunk["usage"] = Value::Null;
             }
             chunk
@@ -90,18 +96,18 @@ impl Dialect for OpenAi {
             event(&chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}])))
         };
         let mut events = vec![delta(json!({"role": "assistant", "content": ""}), None)];
-        events.extend(pieces(&answer.text).map(|piece| delta(json!({"content": piece}), None)));
-        events.push(delta(json!({}), Some(finish(answer.is_cut))));
-        if question.wants_usage {
+        events.extend(pieces(&completion.text).map(|piece| delta(json!({"content": piece}), None)));
+        events.push(delta(json!({}), Some(finish(completion.is_truncated))));
+        if request.includes_usage {
             let mut last = chunk(json!([]));
-            last["usage"] = usage(answer);
+            last["usage"] = usage(completion);
             events.push(event(&last));
         }
         events.push(Bytes::from_static(b"data: [DONE]\n\n"));
         (events, "text/event-stream")
     }
 
-    fn list(&self, operation: &Operation, models: &[String]) -> Value {
+    fn metadata(&self, operation: &Operation, models: &[String]) -> Value {
         let model =
             |name: &str| json!({"id": name, "object": "model", "created": 1_767_225_600, "owned_by": "simulator"});
         match operation {
@@ -114,34 +120,34 @@ impl Dialect for OpenAi {
         bearer(headers)
     }
 
-    fn wants_key(&self) -> bool {
+    fn requires_key(&self) -> bool {
         false
     }
 
-    fn refuse(&self, cause: Cause, model: &str) -> Failure {
+    fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply {
         let (status, message) = match cause {
-            Cause::UnknownModel => {
+            ErrorCause::UnknownModel => {
                 (404, format!("The model `{model}` does not exist or you do not have access to it."))
             }
-            Cause::WrongKey => (401, "Incorrect API key provided.".to_owned()),
-            Cause::MissingKey | Cause::Status => (401, "You didn't provide an API key.".to_owned()),
+            ErrorCause::WrongKey => (401, "Incorrect API key provided.".to_owned()),
+            ErrorCause::MissingKey | ErrorCause::Status => (401, "You didn't provide an API key.".to_owned()),
         };
-        Failure { status, message, cause }
+        ErrorReply { status, message, cause }
     }
 
-    fn error(&self, failure: &Failure) -> Value {
-        let kind = match failure.status {
+    fn error_body(&self, error: &ErrorReply) -> Value {
+        let kind = match error.status {
             429 => "rate_limit_error",
             500.. => "server_error",
             _ => "invalid_request_error",
         };
-        let code = match (failure.cause, failure.status) {
-            (Cause::UnknownModel, _) => Some("model_not_found"),
-            (Cause::WrongKey, _) => Some("invalid_api_key"),
+        let code = match (error.cause, error.status) {
+            (ErrorCause::UnknownModel, _) => Some("model_not_found"),
+            (ErrorCause::WrongKey, _) => Some("invalid_api_key"),
             (_, 429) => Some("rate_limit_exceeded"),
             _ => None,
         };
-        json!({"error": {"message": failure.message, "type": kind, "param": null, "code": code}})
+        json!({"error": {"message": error.message, "type": kind, "param": null, "code": code}})
     }
 }
 
@@ -166,20 +172,20 @@ fn content(message: &mut Value) -> String {
     }
 }
 
-fn id(answer: &Answer) -> String {
-    format!("chatcmpl-{:012}", answer.number)
+fn id(completion: &Completion) -> String {
+    format!("chatcmpl-{:012}", completion.number)
 }
 
-fn finish(is_cut: bool) -> &'static str {
-    if is_cut { "length" } else { "stop" }
+fn finish(is_truncated: bool) -> &'static str {
+    if is_truncated { "length" } else { "stop" }
 }
 
-fn usage(answer: &Answer) -> Value {
+fn usage(completion: &Completion) -> Value {
     json!({
-        "prompt_tokens": answer.prompt_tokens,
-        "completion_tokens": answer.output_tokens + answer.thinking_tokens,
-        "total_tokens": answer.prompt_tokens + answer.output_tokens + answer.thinking_tokens,
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.output_tokens + completion.thinking_tokens,
+        "total_tokens": completion.prompt_tokens + completion.output_tokens + completion.thinking_tokens,
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": answer.thinking_tokens},
+        "completion_tokens_details": {"reasoning_tokens": completion.thinking_tokens},
     })
 }

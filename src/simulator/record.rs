@@ -1,4 +1,4 @@
-//! What arrived, and what became of it.
+//! The log of received requests.
 
 use std::fmt;
 use std::pin::pin;
@@ -11,46 +11,46 @@ use tokio::sync::Notify;
 
 use crate::config::Provider;
 
-/// One request as it arrived. `Debug` hides keys; the fields do not.
+/// A received request. `Debug` does not print keys; the fields contain them.
 #[derive(Clone)]
 pub struct RecordedRequest {
-    /// The dialect its path belongs to.
+    /// The provider whose API the request uses.
     pub provider: Option<Provider>,
-    /// `GET`, `POST`, …
+    /// The HTTP method.
     pub method: String,
-    /// The path with its query.
+    /// The path and the query.
     pub path: String,
-    /// Names in lower case, in the order they arrived; bytes that are not UTF-8 are replaced.
+    /// The headers in order, with names in lower case. Invalid UTF-8 is replaced.
     pub headers: Vec<(String, String)>,
-    /// The body; as much as arrived where the client hung up while sending it.
+    /// The body, or the part that arrived before the client disconnected.
     pub body: Bytes,
-    /// The model asked for, from the body or the path.
+    /// The requested model, from the body or the path.
     pub model: Option<String>,
-    /// The text of the last user message; empty where there is none.
+    /// The text of the last user message, or an empty text.
     pub prompt: Arc<str>,
-    /// The system instruction; empty where there is none.
+    /// The system instruction, or an empty text.
     pub system: Arc<str>,
-    /// The schema of the reply asked for.
+    /// The schema of the requested reply.
     pub schema: Option<Arc<Value>>,
-    /// When its headers had arrived, since the simulator's start.
+    /// When the headers had arrived, relative to the start of the simulator.
     pub started: Duration,
-    /// When the whole reply had been handed to the connection, or the connection had ended; since the simulator's start.
+    /// When the whole reply was sent or the connection ended, relative to the start of the simulator.
     pub finished: Option<Duration>,
-    /// The status sent; `None` before it is sent.
+    /// The status of the reply; `None` until it is sent.
     pub status: Option<u16>,
-    /// Whether the client closed the connection before the whole reply had been sent.
+    /// Whether the client closed the connection before the whole reply was sent.
     pub hung_up: bool,
-    /// The connection it came on, counted from zero.
+    /// The number of its connection, from zero.
     pub connection: u64,
 }
 
 impl RecordedRequest {
-    /// The body as JSON; `None` where it is none.
+    /// The body as JSON; `None` if it is no JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// The first header of this name, whatever its case.
+    /// The first header with this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -79,7 +79,7 @@ impl fmt::Debug for RecordedRequest {
     }
 }
 
-/// All requests of one simulator.
+/// The requests of a simulator.
 #[derive(Debug)]
 pub(super) struct Log {
     epoch: Instant,
@@ -91,13 +91,13 @@ pub(super) struct Log {
 #[derive(Debug, Default)]
 struct State {
     requests: Vec<RecordedRequest>,
-    /// The number of the first request kept.
+    /// The number of the first request in `requests`.
     first: u64,
     in_flight: usize,
     max_in_flight: usize,
-    /// Blocked callers of [`Log::wait`]: without one there is nobody to wake.
+    /// Blocked callers of [`Log::wait`].
     waiters: usize,
-    /// The server is going down: connections end by its will, not by the clients'.
+    /// Whether the server is stopping: then no disconnect is the client's.
     closing: bool,
 }
 
@@ -106,20 +106,20 @@ impl Log {
         Self { epoch: Instant::now(), state: Mutex::default(), changed: Condvar::new(), changed_async: Notify::new() }
     }
 
-    /// The time since the simulator's start.
+    /// The time since the start of the simulator.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
 
-    /// Keeps a request that is complete and about to be answered.
-    pub(super) fn begin(self: &Arc<Self>, request: RecordedRequest) -> Ticket {
+    /// Adds a complete request.
+    pub(super) fn begin(self: &Arc<Self>, request: RecordedRequest) -> PendingRequest {
         let mut state = self.state();
         let number = state.first + state.requests.len() as u64;
         state.requests.push(request);
         state.in_flight += 1;
         state.max_in_flight = state.max_in_flight.max(state.in_flight);
-        self.announce(state);
-        Ticket { log: Arc::clone(self), number, is_open: true }
+        self.notify(state);
+        PendingRequest { log: Arc::clone(self), number, is_open: true }
     }
 
     pub(super) fn close(&self) {
@@ -143,7 +143,7 @@ impl Log {
         state.first += state.requests.len() as u64;
         state.requests.clear();
         state.max_in_flight = state.in_flight;
-        self.announce(state);
+        self.notify(state);
     }
 
     pub(super) fn wait(&self, timeout: Duration, predicate: impl Fn(&[RecordedRequest]) -> bool) -> bool {
@@ -184,10 +184,10 @@ impl Log {
             request.finished = Some(now);
             request.hung_up = hung_up;
         }
-        self.announce(state);
+        self.notify(state);
     }
 
-    fn announce(&self, state: MutexGuard<'_, State>) {
+    fn notify(&self, state: MutexGuard<'_, State>) {
         let is_awaited = state.waiters > 0;
         drop(state);
         if is_awaited {
@@ -208,21 +208,21 @@ impl State {
     }
 }
 
-/// A request that is being answered. Dropped before [`Ticket::finish`], it was the client who left.
+/// Guards a request until its reply is sent. Dropping it before [`PendingRequest::finish`] records a disconnect.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct PendingRequest {
     log: Arc<Log>,
     number: u64,
     is_open: bool,
 }
 
-impl Ticket {
+impl PendingRequest {
     pub(super) fn status(&self, status: u16) {
         let mut state = self.log.state();
         if let Some(request) = state.get(self.number) {
             request.status = Some(status);
         }
-        self.log.announce(state);
+        self.log.notify(state);
     }
 
     pub(super) fn finish(mut self) {
@@ -231,7 +231,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         if self.is_open {
             self.log.end(self.number, true);

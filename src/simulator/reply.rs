@@ -1,4 +1,4 @@
-//! From a request's facts to the reply to send.
+//! Plans the reply to a request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,18 +7,18 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::dialect::{self, Answer, Cause, Dialect, Failure, Operation, Question, tokens};
+use super::protocol::{self, Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, tokens};
 use super::sample::sample;
 use super::script::{Rule, Settings};
 use crate::config::Provider;
 
-/// A reply before faults.
+/// A reply before faults are applied.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct PlannedReply {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) content: Content,
-    /// For pacing; zero where nothing was generated.
+    /// For the rate; zero if nothing was generated.
     pub(super) output_tokens: u64,
 }
 
@@ -28,26 +28,26 @@ pub(super) enum Content {
     Stream(Vec<Bytes>),
 }
 
-/// What is known of a request when it is answered.
+/// A received request.
 #[derive(Debug)]
-pub(super) struct Received<'r> {
+pub(super) struct RequestContext<'r> {
     pub(super) provider: Option<Provider>,
     pub(super) operation: &'r Operation,
     pub(super) headers: &'r HeaderMap,
     pub(super) path: &'r str,
     pub(super) query: Option<&'r str>,
-    pub(super) question: Option<Question>,
+    pub(super) request: Option<CompletionRequest>,
     pub(super) elapsed: Duration,
 }
 
-static ANSWERS: AtomicU64 = AtomicU64::new(0);
+static COMPLETIONS: AtomicU64 = AtomicU64::new(0);
 
-/// What the script and the settings make of a request.
-pub(super) fn draft(received: Received<'_>, rule: Option<&Rule>, settings: &Checks) -> Draft {
-    let dialect = received.provider.and_then(dialect::of);
+/// Plans the reply to a request under `rule` and the settings.
+pub(super) fn plan(context: RequestContext<'_>, rule: Option<&Rule>, access: &AccessRules) -> PlannedReply {
+    let protocol = context.provider.and_then(protocol::protocol);
     let status = rule.and_then(|rule| rule.status);
     if let Some(body) = rule.and_then(|rule| rule.body.clone()) {
-        return Draft {
+        return PlannedReply {
             status: status.unwrap_or(200),
             content_type: "application/json",
             content: Content::Whole(body),
@@ -55,8 +55,8 @@ pub(super) fn draft(received: Received<'_>, rule: Option<&Rule>, settings: &Chec
         };
     }
     if let Some(pieces) = rule.and_then(|rule| rule.pieces.clone()) {
-        let is_ollama = received.provider == Some(Provider::Ollama);
-        return Draft {
+        let is_ollama = context.provider == Some(Provider::Ollama);
+        return PlannedReply {
             status: status.unwrap_or(200),
             content_type: if is_ollama { "application/x-ndjson" } else { "text/event-stream" },
             content: Content::Stream(pieces),
@@ -64,33 +64,33 @@ pub(super) fn draft(received: Received<'_>, rule: Option<&Rule>, settings: &Chec
         };
     }
     if let Some(status) = status.filter(|status| *status >= 400) {
-        let message = reason(status).to_owned();
-        return failure(dialect, &Failure { status, message, cause: Cause::Status });
+        let message = status_message(status).to_owned();
+        return error_reply(protocol, &ErrorReply { status, message, cause: ErrorCause::Status });
     }
-    let Some(dialect) = dialect.filter(|_| received.operation != &Operation::Unknown) else {
-        let message = format!("no such path: {}", received.path);
-        return failure(dialect, &Failure { status: 404, message, cause: Cause::Status });
+    let Some(protocol) = protocol.filter(|_| context.operation != &Operation::Unknown) else {
+        let message = format!("no such path: {}", context.path);
+        return error_reply(protocol, &ErrorReply { status: 404, message, cause: ErrorCause::Status });
     };
-    if let Some(refused) = refused(dialect, &received, settings) {
-        return failure(Some(dialect), &refused);
+    if let Some(rejection) = rejection(protocol, &context, access) {
+        return error_reply(Some(protocol), &rejection);
     }
-    let mut draft = match received.question {
-        Some(question) => answered(dialect, received.operation, question, rule, received.elapsed),
-        None => whole(200, &dialect.list(received.operation, &settings.models)),
+    let mut reply = match context.request {
+        Some(request) => completion(protocol, context.operation, request, rule, context.elapsed),
+        None => json_reply(200, &protocol.metadata(context.operation, &access.models)),
     };
-    draft.status = status.unwrap_or(200);
-    draft
+    reply.status = status.unwrap_or(200);
+    reply
 }
 
-/// The settings that decide about one request, copied so that no lock is held while it is answered.
+/// The settings for one request, copied so that no lock is held while the reply is sent.
 #[derive(Debug)]
-pub(super) struct Checks {
+pub(super) struct AccessRules {
     key: Option<String>,
     models: Vec<String>,
     restricted: bool,
 }
 
-impl Checks {
+impl AccessRules {
     pub(super) fn of(settings: &Settings, provider: Option<Provider>, operation: &Operation) -> Self {
         let key = settings.keys.iter().find(|(known, _)| Some(*known) == provider).map(|(_, key)| key.clone());
         let needs_models =
@@ -99,96 +99,97 @@ impl Checks {
             _ if !needs_models => Vec::new(),
             Some(models) => models.clone(),
             None => provider
-                .and_then(dialect::of)
-                .map(|dialect| dialect.default_models().iter().map(|name| (*name).to_owned()).collect())
+                .and_then(protocol::protocol)
+                .map(|protocol| protocol.default_models().iter().map(|name| (*name).to_owned()).collect())
                 .unwrap_or_default(),
         };
         Self { key, models, restricted: settings.restricted }
     }
 
-    fn knows(&self, model: &str) -> bool {
+    fn has_model(&self, model: &str) -> bool {
         self.models.iter().any(|known| known == model || known.strip_suffix(":latest") == Some(model))
     }
 }
 
-fn refused(dialect: &dyn Dialect, received: &Received<'_>, checks: &Checks) -> Option<Failure> {
-    let key = dialect.key(received.headers, received.query);
-    match (key, &checks.key) {
-        (Some(key), Some(wanted)) if key != wanted => return Some(dialect.refuse(Cause::WrongKey, "")),
-        (None, wanted) if wanted.is_some() || dialect.wants_key() => {
-            return Some(dialect.refuse(Cause::MissingKey, ""));
+/// The error for a wrong key, an invalid request or an unknown model.
+fn rejection(protocol: &dyn ServerProtocol, context: &RequestContext<'_>, access: &AccessRules) -> Option<ErrorReply> {
+    let key = protocol.key(context.headers, context.query);
+    match (key, &access.key) {
+        (Some(key), Some(required)) if key != required => return Some(protocol.rejection(ErrorCause::WrongKey, "")),
+        (None, required) if required.is_some() || protocol.requires_key() => {
+            return Some(protocol.rejection(ErrorCause::MissingKey, ""));
         }
         _ => {}
     }
-    if let Some(mistake) = received.question.as_ref().and_then(|question| question.mistake.clone()) {
-        return Some(Failure { status: 400, message: mistake, cause: Cause::Status });
+    if let Some(message) = context.request.as_ref().and_then(|request| request.problem.clone()) {
+        return Some(ErrorReply { status: 400, message, cause: ErrorCause::Status });
     }
-    let model = match (&received.question, received.operation) {
-        (Some(question), _) => question.model.as_deref(),
+    let model = match (&context.request, context.operation) {
+        (Some(request), _) => request.model.as_deref(),
         (None, Operation::ShowModel(model)) => model.as_deref(),
         _ => None,
     };
     model
-        .filter(|model| checks.restricted && !checks.knows(model))
-        .map(|model| dialect.refuse(Cause::UnknownModel, model))
+        .filter(|model| access.restricted && !access.has_model(model))
+        .map(|model| protocol.rejection(ErrorCause::UnknownModel, model))
 }
 
-fn answered(
-    dialect: &dyn Dialect,
+fn completion(
+    protocol: &dyn ServerProtocol,
     operation: &Operation,
-    mut question: Question,
+    mut request: CompletionRequest,
     rule: Option<&Rule>,
     elapsed: Duration,
-) -> Draft {
+) -> PlannedReply {
     let scripted = rule.and_then(|rule| rule.text.clone().or_else(|| rule.json.as_ref().map(Value::to_string)));
-    let mut text = scripted.unwrap_or_else(|| generated(operation, &mut question));
+    let mut text = scripted.unwrap_or_else(|| generate(operation, &mut request));
     let mut output_tokens = tokens(&text);
-    let wanted = rule.and_then(|rule| rule.thinking_tokens).unwrap_or_default();
-    let most = question.max_tokens.unwrap_or(u64::MAX);
-    let thinking_tokens = wanted.min(question.max_thinking.unwrap_or(u64::MAX)).min(most);
-    let limit = Some(most - thinking_tokens).filter(|limit| *limit < output_tokens);
+    let scripted = rule.and_then(|rule| rule.thinking_tokens).unwrap_or_default();
+    let max_tokens = request.max_tokens.unwrap_or(u64::MAX);
+    let thinking_tokens = scripted.min(request.max_thinking.unwrap_or(u64::MAX)).min(max_tokens);
+    let limit = Some(max_tokens - thinking_tokens).filter(|limit| *limit < output_tokens);
     if let Some(limit) = limit {
         let characters = usize::try_from(limit * 4).unwrap_or(usize::MAX);
         let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
         text.truncate(end);
         output_tokens = limit;
     }
-    let earlier: u64 = question.earlier.iter().map(|text| tokens(text)).sum();
-    let answer = Answer {
+    let earlier: u64 = request.earlier.iter().map(|text| tokens(text)).sum();
+    let completion = Completion {
         text,
         prompt_tokens: rule
             .and_then(|rule| rule.prompt_tokens)
-            .unwrap_or_else(|| tokens(&question.prompt) + tokens(&question.system) + earlier),
+            .unwrap_or_else(|| tokens(&request.prompt) + tokens(&request.system) + earlier),
         output_tokens,
         thinking_tokens,
-        is_cut: limit.is_some(),
-        number: ANSWERS.fetch_add(1, Ordering::Relaxed),
+        is_truncated: limit.is_some(),
+        number: COMPLETIONS.fetch_add(1, Ordering::Relaxed),
         elapsed,
     };
-    if question.stream {
-        let (pieces, content_type) = dialect.stream(operation, &question, &answer);
-        Draft { status: 200, content_type, content: Content::Stream(pieces), output_tokens }
+    if request.stream {
+        let (pieces, content_type) = protocol.streamed_reply(operation, &request, &completion);
+        PlannedReply { status: 200, content_type, content: Content::Stream(pieces), output_tokens }
     } else {
-        Draft { output_tokens, ..whole(200, &dialect.whole(operation, &question, answer)) }
+        PlannedReply { output_tokens, ..json_reply(200, &protocol.reply(operation, &request, completion)) }
     }
 }
 
-/// What the model says. Earlier messages count too: a request to mend a reply names neither topic nor labels.
-fn generated(operation: &Operation, question: &mut Question) -> String {
-    if *operation == Operation::Generate && question.prompt.is_empty() {
+/// Generates the text. Earlier messages are part of the prompt: a repair request names neither topic nor labels.
+fn generate(operation: &Operation, request: &mut CompletionRequest) -> String {
+    if *operation == Operation::Generate && request.prompt.is_empty() {
         return String::new();
     }
-    let whole;
-    let prompt = if question.earlier.is_empty() {
-        &question.prompt
+    let joined;
+    let prompt = if request.earlier.is_empty() {
+        &request.prompt
     } else {
-        whole = format!("{}\n\n{}", question.prompt, question.earlier.join("\n\n"));
-        &whole
+        joined = format!("{}\n\n{}", request.prompt, request.earlier.join("\n\n"));
+        &joined
     };
-    if let Some(schema) = &question.schema {
+    if let Some(schema) = &request.schema {
         return sample(schema, prompt).to_string();
     }
-    if question.wants_json {
+    if request.is_json {
         let schema = json!({"type": "object", "properties": {
             "title": {"type": "string"},
             "answer": {"type": "string"},
@@ -202,8 +203,8 @@ fn generated(operation: &Operation, question: &mut Question) -> String {
     sentences.join(" ")
 }
 
-fn whole(status: u16, body: &Value) -> Draft {
-    Draft {
+fn json_reply(status: u16, body: &Value) -> PlannedReply {
+    PlannedReply {
         status,
         content_type: "application/json",
         content: Content::Whole(Bytes::from(body.to_string())),
@@ -211,12 +212,12 @@ fn whole(status: u16, body: &Value) -> Draft {
     }
 }
 
-fn failure(dialect: Option<&dyn Dialect>, failure: &Failure) -> Draft {
-    let body = dialect.map_or_else(|| json!({"error": failure.message}), |dialect| dialect.error(failure));
-    whole(failure.status, &body)
+fn error_reply(protocol: Option<&dyn ServerProtocol>, error: &ErrorReply) -> PlannedReply {
+    let body = protocol.map_or_else(|| json!({"error": error.message}), |protocol| protocol.error_body(error));
+    json_reply(error.status, &body)
 }
 
-fn reason(status: u16) -> &'static str {
+fn status_message(status: u16) -> &'static str {
     match status {
         401 => "Request had invalid authentication credentials.",
         403 => "The caller does not have permission.",

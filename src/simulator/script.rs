@@ -1,4 +1,4 @@
-//! What the simulator does besides answering: rules and settings.
+//! Rules and settings of the simulator.
 
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,72 +11,71 @@ use serde_json::Value;
 use crate::config::Provider;
 use crate::error::{Error, Result};
 
-/// One scripted behaviour: which requests it is for, and what happens to them.
+/// A scripted behaviour: the requests that it matches, and what happens to them.
 ///
-/// The default matches every request for ever and changes nothing.
+/// The default matches every request and changes nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rule {
-    /// Which requests, by where they go.
+    /// The route that it matches.
     pub route: Route,
-    /// Only requests whose body, prompt or system instruction contains this text.
+    /// Text that the body, the prompt or the system instruction has to contain.
     pub contains: Option<String>,
-    /// Only requests to this model.
+    /// The model that it matches.
     pub model: Option<String>,
-    /// How many requests; `None` for all.
+    /// How many requests it applies to; `None` means all.
     pub times: Option<u32>,
-    /// How long to wait before anything is sent; `None` leaves it to
+    /// The delay before the reply; `None` uses
     /// [`Simulator::set_latency`](super::Simulator::set_latency).
     pub latency: Option<Duration>,
-    /// How fast the reply is written. A streamed reply arrives piece by piece; another one waits for as long as the whole
-    /// would take. `None` leaves it to
+    /// The rate of the reply. A streamed reply is sent token by token, any other is delayed as a whole. `None` uses
     /// [`Simulator::set_tokens_per_second`](super::Simulator::set_tokens_per_second).
     pub tokens_per_second: Option<f64>,
-    /// The HTTP status, 200 to 599. One of 400 and above without a body gets the dialect's own error.
+    /// The HTTP status, 200 to 599. From 400 on, without a body, the reply is an error of the protocol.
     pub status: Option<u16>,
-    /// Headers to set besides, or in place of, the usual ones.
+    /// Headers that are added or replaced.
     pub headers: Vec<(String, String)>,
-    /// The body as it is, in place of the dialect's.
+    /// The body, which replaces that of the protocol.
     pub body: Option<Bytes>,
-    /// The body as it is, sent piece by piece as a stream. A fault then comes after the last piece.
+    /// The pieces of a streamed body. A fault follows the last piece.
     pub pieces: Option<Vec<Bytes>>,
-    /// What the model says, inside the dialect's usual reply.
+    /// The text of the completion.
     pub text: Option<String>,
-    /// The same as a JSON value.
+    /// The JSON value of the completion.
     pub json: Option<Value>,
-    /// How many tokens of the prompt are counted, in place of the simulator's own count.
+    /// The number of prompt tokens, which replaces the simulator's count.
     pub prompt_tokens: Option<u64>,
-    /// How many tokens the model thinks before it answers, counted where the dialect counts thoughts; they are taken from
-    /// the limit of output tokens. A Gemini request's own bound of thoughts holds.
+    /// The number of thinking tokens, reported as the protocol reports them. They count towards the limit of output tokens.
+    /// The limit in a Gemini request still applies.
     pub thinking_tokens: Option<u64>,
-    /// What goes wrong on the way.
+    /// The fault of the reply.
     pub fault: Option<Fault>,
 }
 
-/// Requests by where they go.
+/// The route of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Route {
-    /// Every request, listings of models included.
+    /// Every request, including lists of models.
     #[default]
     Any,
-    /// Every request in a provider's dialect.
+    /// Every request to a provider's API.
     Provider(Provider),
-    /// Requests whose path starts with this text.
+    /// Requests whose path has this prefix.
     Path(String),
 }
 
-/// What goes wrong on the way.
+/// A fault of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A complete HTTP reply whose body is half of the JSON it should be.
+    /// A complete HTTP reply with half of the JSON body.
     Malformed,
     /// The connection is closed in the middle of the body.
     Truncate,
-    /// Nothing is ever sent.
+    /// Nothing is sent.
     Stall,
-    /// The headers are sent, and nothing after them.
+    /// Only the headers are sent.
     StallAfterHeaders,
-    /// The headers and half of the body are sent, and nothing after them.
+    /// Only the headers and half of the body are sent.
     StallMidBody,
     /// The connection is closed without a reply.
     Disconnect,
@@ -104,9 +103,9 @@ impl FromStr for Fault {
     }
 }
 
-/// What a rule is matched against.
+/// The parts of a request that rules match.
 #[derive(Debug)]
-pub(super) struct Facts<'r> {
+pub(super) struct RuleInput<'r> {
     pub(super) provider: Option<Provider>,
     pub(super) path: &'r str,
     pub(super) model: Option<&'r str>,
@@ -114,14 +113,14 @@ pub(super) struct Facts<'r> {
     pub(super) body: &'r [u8],
 }
 
-/// A rule with its headers read.
+/// A rule with parsed headers.
 #[derive(Debug)]
-pub(super) struct Scripted {
+pub(super) struct CompiledRule {
     pub(super) rule: Rule,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Settings that hold for all requests.
+/// Settings for all requests.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     pub(super) latency: Duration,
@@ -131,10 +130,10 @@ pub(super) struct Settings {
     pub(super) keys: Vec<(Provider, String)>,
 }
 
-/// The rules and the settings.
+/// The rules and settings.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    rules: Mutex<Vec<(Arc<Scripted>, Option<u32>)>>,
+    rules: Mutex<Vec<(Arc<CompiledRule>, Option<u32>)>>,
     settings: Mutex<Settings>,
 }
 
@@ -148,7 +147,7 @@ impl Script {
         }
         check_rate(rule.tokens_per_second)?;
         let times = rule.times;
-        self.rules().push((Arc::new(Scripted { rule, headers }), times));
+        self.rules().push((Arc::new(CompiledRule { rule, headers }), times));
         Ok(())
     }
 
@@ -156,11 +155,11 @@ impl Script {
         self.rules().clear();
     }
 
-    /// The first rule that matches and has turns left; takes one turn.
-    pub(super) fn take(&self, facts: &Facts<'_>) -> Option<Arc<Scripted>> {
+    /// Returns the first matching rule that has uses left, and counts a use.
+    pub(super) fn take(&self, input: &RuleInput<'_>) -> Option<Arc<CompiledRule>> {
         let mut rules = self.rules();
         let (rule, left) =
-            rules.iter_mut().find(|(scripted, left)| *left != Some(0) && matches(&scripted.rule, facts))?;
+            rules.iter_mut().find(|(compiled, left)| *left != Some(0) && matches(&compiled.rule, input))?;
         if let Some(left) = left {
             *left -= 1;
         }
@@ -171,12 +170,12 @@ impl Script {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rules(&self) -> MutexGuard<'_, Vec<(Arc<Scripted>, Option<u32>)>> {
+    fn rules(&self) -> MutexGuard<'_, Vec<(Arc<CompiledRule>, Option<u32>)>> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Fails unless `rate` is absent or a positive number.
+/// Fails unless `rate` is `None` or a positive number.
 pub(super) fn check_rate(rate: Option<f64>) -> Result<()> {
     match rate {
         Some(rate) if !(rate.is_finite() && rate > 0.0) => {
@@ -193,18 +192,18 @@ fn header((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue)>
     Ok((name, value))
 }
 
-fn matches(rule: &Rule, facts: &Facts<'_>) -> bool {
-    let routed = match &rule.route {
+fn matches(rule: &Rule, input: &RuleInput<'_>) -> bool {
+    let is_route = match &rule.route {
         Route::Any => true,
-        Route::Provider(provider) => facts.provider == Some(*provider),
-        Route::Path(start) => facts.path.starts_with(start.as_str()),
+        Route::Provider(provider) => input.provider == Some(*provider),
+        Route::Path(start) => input.path.starts_with(start.as_str()),
     };
-    // A body may write a letter as an escape, so its texts are searched as well as its bytes.
+    // JSON may escape letters, so the decoded texts are searched as well as the body.
     let contains = |text: &str| {
-        facts.texts.iter().any(|known| known.contains(text))
-            || std::str::from_utf8(facts.body).is_ok_and(|body| body.contains(text))
+        input.texts.iter().any(|known| known.contains(text))
+            || std::str::from_utf8(input.body).is_ok_and(|body| body.contains(text))
     };
-    routed
-        && rule.model.as_deref().is_none_or(|model| facts.model == Some(model))
+    is_route
+        && rule.model.as_deref().is_none_or(|model| input.model == Some(model))
         && rule.contains.as_deref().is_none_or(contains)
 }

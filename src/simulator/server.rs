@@ -1,7 +1,7 @@
-//! The listener, the connections and the way of one request through them.
+//! The listener and its connections.
 
 use std::fmt;
-use std::future::pending;
+use std::future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::body::{Ending, ReplyBody};
-use super::dialect::{self, Operation, Question};
-use super::record::{RecordedRequest, Ticket};
-use super::reply::{Checks, Content, Draft, Received, draft};
-use super::script::{Facts, Fault, Scripted};
+use super::protocol::{self, CompletionRequest, Operation};
+use super::record::{PendingRequest, RecordedRequest};
+use super::reply::{AccessRules, Content, PlannedReply, RequestContext, plan};
+use super::script::{CompiledRule, Fault, RuleInput};
 
-/// Connections that may wait to be accepted: a burst of clients must not be slowed by the system's smaller default.
+/// The backlog of the listener. The system's smaller default would slow a burst of clients.
 const BACKLOG: u32 = 4096;
 
-/// Bounds waits computed from a rate, so that adding them to the present cannot overflow.
+/// The longest delay of a rate, so that adding it to the current time cannot overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The server's thread: serves until `stopped` fires or its sender is gone.
+/// Runs the server until `stopped` fires or its sender is dropped.
 pub(super) fn run(shared: &Arc<Shared>, started: &SyncSender<io::Result<SocketAddr>>, stopped: oneshot::Receiver<()>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -75,7 +75,7 @@ async fn serve(shared: &Arc<Shared>, listener: &TcpListener, mut stopped: onesho
                     connections.spawn(connection(Arc::clone(shared), stream, count));
                     count += 1;
                 }
-                // Out of file descriptors, or the client has left already: the next one may fare better.
+                // No file descriptor is left, or the client has disconnected: the next accept may succeed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -86,14 +86,14 @@ async fn serve(shared: &Arc<Shared>, listener: &TcpListener, mut stopped: onesho
 }
 
 async fn connection(shared: Arc<Shared>, stream: TcpStream, number: u64) {
-    // Without it a small reply may wait for the acknowledgement of the one before; slower, not wrong.
+    // Without it a small reply may wait for the acknowledgement of the previous one.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(Arc::clone(&shared), request, number));
-    // How a connection ended is in the log of requests; the rest is the client's affair.
+    let service = service_fn(move |request| handle(Arc::clone(&shared), request, number));
+    // The log of requests records how a connection ended.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Closes the connection without a reply.
+/// An error that makes hyper close the connection without a reply.
 #[derive(Debug)]
 struct Closed;
 
@@ -105,7 +105,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-async fn answer(
+async fn handle(
     shared: Arc<Shared>,
     request: Request<Incoming>,
     connection: u64,
@@ -114,35 +114,35 @@ async fn answer(
     let (parts, incoming) = request.into_parts();
     let path = parts.uri.path();
     let query = parts.uri.query();
-    let (provider, operation) = dialect::route(&parts.method, path, query, &parts.headers);
+    let (provider, operation) = protocol::route(&parts.method, path, query, &parts.headers);
 
     let (body, is_complete) = collect(incoming).await;
-    let question = read(provider.and_then(dialect::of), &operation, &body);
-    let operation = named(operation, &body);
+    let request = parse_request(provider.and_then(protocol::protocol), &operation, &body);
+    let operation = with_model(operation, &body);
     let model = match &operation {
         Operation::ShowModel(model) => model.clone(),
-        _ => question.as_ref().and_then(|question| question.model.clone()),
+        _ => request.as_ref().and_then(|request| request.model.clone()),
     };
     let record = RecordedRequest {
         model: model.clone(),
-        ..record(&parts, provider, &body, question.as_ref(), started, connection)
+        ..record(&parts, provider, &body, request.as_ref(), started, connection)
     };
     let (prompt, system) = (Arc::clone(&record.prompt), Arc::clone(&record.system));
-    let ticket = shared.log.begin(record);
+    let pending = shared.log.begin(record);
     if !is_complete {
-        drop(ticket);
+        drop(pending);
         return Err(Closed);
     }
 
-    let facts = Facts { provider, path, model: model.as_deref(), texts: [&prompt, &system], body: &body };
-    let scripted = shared.script.take(&facts);
+    let input = RuleInput { provider, path, model: model.as_deref(), texts: [&prompt, &system], body: &body };
+    let scripted = shared.script.take(&input);
     let rule = scripted.as_deref().map(|scripted| &scripted.rule);
-    let (latency, rate, checks) = {
+    let (latency, rate, access) = {
         let settings = shared.script.settings();
         (
             rule.and_then(|rule| rule.latency).unwrap_or(settings.latency),
             rule.and_then(|rule| rule.tokens_per_second).or(settings.tokens_per_second),
-            Checks::of(&settings, provider, &operation),
+            AccessRules::of(&settings, provider, &operation),
         )
     };
     if !latency.is_zero() {
@@ -150,23 +150,23 @@ async fn answer(
     }
     match rule.and_then(|rule| rule.fault) {
         Some(Fault::Disconnect) => {
-            ticket.finish();
+            pending.finish();
             return Err(Closed);
         }
-        Some(Fault::Stall) => return pending().await,
+        Some(Fault::Stall) => return future::pending().await,
         _ => {}
     }
     let elapsed = shared.log.now().saturating_sub(started);
-    let received =
-        Received { provider, operation: &operation, headers: &parts.headers, path, query, question, elapsed };
-    let draft = draft(received, rule, &checks);
-    if let (Some(rate), Content::Whole(_)) = (rate, &draft.content) {
-        tokio::time::sleep(seconds(draft.output_tokens, rate)).await;
+    let context =
+        RequestContext { provider, operation: &operation, headers: &parts.headers, path, query, request, elapsed };
+    let reply = plan(context, rule, &access);
+    if let (Some(rate), Content::Whole(_)) = (rate, &reply.content) {
+        tokio::time::sleep(seconds(reply.output_tokens, rate)).await;
     }
-    Ok(respond(draft, scripted.as_deref(), rate, ticket))
+    Ok(respond(reply, scripted.as_deref(), rate, pending))
 }
 
-/// The body, and whether all of it arrived.
+/// Returns the body and whether it is complete.
 async fn collect(mut incoming: Incoming) -> (Bytes, bool) {
     let mut first = Bytes::new();
     let mut whole: Option<BytesMut> = None;
@@ -175,7 +175,7 @@ async fn collect(mut incoming: Incoming) -> (Bytes, bool) {
             return (whole.map_or(first, BytesMut::freeze), false);
         };
         let Ok(data) = frame.into_data() else { continue };
-        // Most bodies come in one piece and need no copy.
+        // Most bodies arrive in one frame and need no copy.
         match &mut whole {
             Some(whole) => whole.extend_from_slice(&data),
             None if first.is_empty() => first = data,
@@ -190,8 +190,8 @@ async fn collect(mut incoming: Incoming) -> (Bytes, bool) {
     (whole.map_or(first, BytesMut::freeze), true)
 }
 
-/// A request for one model's facts, with the name that is in its body.
-fn named(operation: Operation, body: &[u8]) -> Operation {
+/// Completes an operation on one model with the name in the body.
+fn with_model(operation: Operation, body: &[u8]) -> Operation {
     match operation {
         Operation::ShowModel(None) => {
             let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
@@ -202,25 +202,29 @@ fn named(operation: Operation, body: &[u8]) -> Operation {
     }
 }
 
-/// What a request for a completion asks; `None` for other requests.
-fn read(dialect: Option<&'static dyn dialect::Dialect>, operation: &Operation, body: &[u8]) -> Option<Question> {
-    let dialect = dialect.filter(|_| matches!(operation, Operation::Complete { .. } | Operation::Generate))?;
-    let mut question = match serde_json::from_slice(body) {
-        Ok(body) => dialect.read(operation, body),
-        Err(error) => Question {
-            mistake: Some(format!("invalid JSON in the request's body: {error}")),
-            ..dialect.read(operation, serde_json::Value::Null)
+/// Parses a request for a completion; `None` for other operations.
+fn parse_request(
+    protocol: Option<&'static dyn protocol::ServerProtocol>,
+    operation: &Operation,
+    body: &[u8],
+) -> Option<CompletionRequest> {
+    let protocol = protocol.filter(|_| matches!(operation, Operation::Complete { .. } | Operation::Generate))?;
+    let mut request = match serde_json::from_slice(body) {
+        Ok(body) => protocol.parse_request(operation, body),
+        Err(error) => CompletionRequest {
+            problem: Some(format!("invalid JSON in the request's body: {error}")),
+            ..protocol.parse_request(operation, serde_json::Value::Null)
         },
     };
-    question.heed_told_schema();
-    Some(question)
+    request.use_prompted_schema();
+    Some(request)
 }
 
 fn record(
     parts: &Parts,
     provider: Option<crate::config::Provider>,
     body: &Bytes,
-    question: Option<&Question>,
+    request: Option<&CompletionRequest>,
     started: Duration,
     connection: u64,
 ) -> RecordedRequest {
@@ -235,10 +239,10 @@ fn record(
         path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         headers,
         body: body.clone(),
-        model: question.and_then(|question| question.model.clone()),
-        prompt: question.map_or("", |question| &question.prompt).into(),
-        system: question.map_or("", |question| &question.system).into(),
-        schema: question.and_then(|question| question.schema.clone()),
+        model: request.and_then(|request| request.model.clone()),
+        prompt: request.map_or("", |request| &request.prompt).into(),
+        system: request.map_or("", |request| &request.system).into(),
+        schema: request.and_then(|request| request.schema.clone()),
         started,
         finished: None,
         status: None,
@@ -247,14 +251,19 @@ fn record(
     }
 }
 
-/// Puts the draft on its way, with the fault the script wants.
-fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket: Ticket) -> Response<ReplyBody> {
-    let status = StatusCode::from_u16(draft.status).unwrap_or(StatusCode::OK);
-    ticket.status(status.as_u16());
+/// Turns the planned reply into a response with the headers and the fault of the rule.
+fn respond(
+    reply: PlannedReply,
+    scripted: Option<&CompiledRule>,
+    rate: Option<f64>,
+    pending: PendingRequest,
+) -> Response<ReplyBody> {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    pending.status(status.as_u16());
     let fault = scripted.and_then(|scripted| scripted.rule.fault);
-    let is_stream = matches!(draft.content, Content::Stream(_));
+    let is_stream = matches!(reply.content, Content::Stream(_));
     let is_scripted = scripted.is_some_and(|scripted| scripted.rule.pieces.is_some());
-    let (mut pieces, mut length) = match draft.content {
+    let (mut pieces, mut length) = match reply.content {
         Content::Whole(body) => {
             let length = body.len() as u64;
             (if body.is_empty() { Vec::new() } else { vec![body] }, Some(length))
@@ -286,7 +295,7 @@ fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket:
         _ => Ending::Complete,
     };
     let interval = rate.filter(|_| is_stream).map(|rate| seconds(1, rate));
-    let body = ReplyBody::new(pieces, length, ending, ticket);
+    let body = ReplyBody::new(pieces, length, ending, pending);
     let body = match interval {
         Some(interval) => body.paced(interval),
         None => body,
@@ -294,8 +303,8 @@ fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket:
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(draft.content_type));
-    // Repeated names of one rule add up; together they replace the usual header.
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    // The headers of the rule replace a default header of the same name; among themselves they add up.
     for (name, _) in scripted.map(|scripted| scripted.headers.as_slice()).unwrap_or_default() {
         headers.remove(name);
     }
@@ -305,7 +314,7 @@ fn respond(draft: Draft, scripted: Option<&Scripted>, rate: Option<f64>, ticket:
     response
 }
 
-/// Half of the body, or half of a stream's pieces.
+/// Keeps half of the body, or half of the pieces of a stream.
 fn keep_half(pieces: &mut Vec<Bytes>, is_stream: bool) {
     if is_stream {
         pieces.truncate(pieces.len() / 2);
@@ -314,7 +323,7 @@ fn keep_half(pieces: &mut Vec<Bytes>, is_stream: bool) {
     }
 }
 
-/// Half of the body, or half of a stream's middle piece: a stream goes on after it.
+/// Halves the body, or the middle piece of a stream.
 fn halve_one(pieces: &mut [Bytes], is_stream: bool) {
     let at = if is_stream { pieces.len() / 2 } else { 0 };
     if let Some(piece) = pieces.get_mut(at) {

@@ -1,4 +1,4 @@
-//! What the protocols have in common for a server.
+//! The server side of the protocols.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,68 +11,68 @@ use serde_json::Value;
 use super::{anthropic, gemini, ollama, openai};
 use crate::config::Provider;
 
-/// How a client tells a schema in words; the model reads it as one.
-const TOLD: &str = "JSON Schema:\n";
+/// What precedes a schema in a prompt.
+const SCHEMA_MARKER: &str = "JSON Schema:\n";
 
-/// What a request wants.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// A completion; where the path names the model it is here.
+    /// A completion, with the model if the path names it.
     Complete {
         model: Option<String>,
-        streaming: Streaming,
+        streaming: StreamFormat,
     },
-    /// Ollama's older form, with a prompt in place of messages.
+    /// Ollama's older API, with a prompt instead of messages.
     Generate,
     ListModels,
-    /// One model, by name in the path or in the body.
+    /// One model; `None` if its name is in the body.
     ShowModel(Option<String>),
     Running,
     Version,
     Unknown,
 }
 
-/// How a streamed reply is asked for.
+/// How a request selects streaming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Streaming {
-    /// The body says.
+pub(super) enum StreamFormat {
+    /// By a field of the body.
     InBody,
     Never,
     /// Server-sent events.
     Events,
-    /// One JSON list, element by element.
+    /// A JSON list, element by element.
     List,
 }
 
-/// A request for a completion, in no dialect's terms.
+/// A request for a completion, independent of the protocol.
 #[derive(Debug, Default)]
-pub(super) struct Question {
+pub(super) struct CompletionRequest {
     pub(super) model: Option<String>,
     /// The last user message.
     pub(super) prompt: String,
-    /// User messages before it, the latest first.
+    /// Earlier user messages, the latest first.
     pub(super) earlier: Vec<String>,
     pub(super) system: String,
     pub(super) schema: Option<Arc<Value>>,
-    /// JSON is wanted, of no particular schema.
-    pub(super) wants_json: bool,
+    /// Whether the reply has to be JSON of any schema.
+    pub(super) is_json: bool,
     pub(super) max_tokens: Option<u64>,
-    /// Upper bound of the tokens the model may think.
+    /// The limit of thinking tokens.
     pub(super) max_thinking: Option<u64>,
-    /// Web pages that the model is to read.
+    /// The web pages that the model has to read.
     pub(super) pages: Vec<String>,
     pub(super) stream: bool,
-    /// OpenAI sends usage of a stream only when asked.
-    pub(super) wants_usage: bool,
-    /// What the dialect's own server would refuse.
-    pub(super) mistake: Option<String>,
+    /// Whether a stream includes usage. OpenAI only.
+    pub(super) includes_usage: bool,
+    /// Why the real server would reject the request.
+    pub(super) problem: Option<String>,
 }
 
-impl Question {
-    /// A schema that the system instruction tells is as good as one that the protocol carries.
-    pub(super) fn heed_told_schema(&mut self) {
+impl CompletionRequest {
+    /// Uses a schema in the system instruction if the request has no other.
+    pub(super) fn use_prompted_schema(&mut self) {
         if self.schema.is_none()
-            && let Some((_, rest)) = self.system.rsplit_once(TOLD)
+            && let Some((_, rest)) = self.system.rsplit_once(SCHEMA_MARKER)
         {
             let document = serde_json::Deserializer::from_str(rest).into_iter().next();
             self.schema = document.and_then(Result::ok).map(Arc::new);
@@ -80,57 +80,62 @@ impl Question {
     }
 }
 
-/// The model's answer and what it cost.
+/// A completion and its token counts.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Completion {
     pub(super) text: String,
     pub(super) prompt_tokens: u64,
     pub(super) output_tokens: u64,
-    /// Not among the tokens of the output.
+    /// Not included in `output_tokens`.
     pub(super) thinking_tokens: u64,
-    /// Cut at the limit of output tokens.
-    pub(super) is_cut: bool,
-    /// Counts answers, for their ids.
+    /// Whether the limit of output tokens truncated it.
+    pub(super) is_truncated: bool,
+    /// A sequence number for its id.
     pub(super) number: u64,
     pub(super) elapsed: Duration,
 }
 
-/// An error before it has a dialect.
+/// An error, independent of the protocol.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct ErrorReply {
     pub(super) status: u16,
     pub(super) message: String,
-    pub(super) cause: Cause,
+    pub(super) cause: ErrorCause,
 }
 
-/// Failures that a dialect has a name of its own for.
+/// Errors that some protocols report in their own way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum ErrorCause {
     Status,
     MissingKey,
     WrongKey,
     UnknownModel,
 }
 
-/// The server's half of a protocol: pure functions of data.
-pub(super) trait Dialect: Sync {
+/// The server side of a protocol, as pure functions of data.
+pub(super) trait ServerProtocol: Sync {
     fn default_models(&self) -> &'static [&'static str];
-    fn read(&self, operation: &Operation, body: Value) -> Question;
-    fn whole(&self, operation: &Operation, question: &Question, answer: Answer) -> Value;
-    /// The pieces of a streamed reply and their content type.
-    fn stream(&self, operation: &Operation, question: &Question, answer: &Answer) -> (Vec<Bytes>, &'static str);
-    /// What a request that is no completion gets.
-    fn list(&self, operation: &Operation, models: &[String]) -> Value;
-    /// The key a request carries.
+    fn parse_request(&self, operation: &Operation, body: Value) -> CompletionRequest;
+    fn reply(&self, operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value;
+    /// The pieces of a streamed reply, and its content type.
+    fn streamed_reply(
+        &self,
+        operation: &Operation,
+        request: &CompletionRequest,
+        completion: &Completion,
+    ) -> (Vec<Bytes>, &'static str);
+    /// The reply to a request for models or the version.
+    fn metadata(&self, operation: &Operation, models: &[String]) -> Value;
+    /// The key of a request.
     fn key<'h>(&self, headers: &'h HeaderMap, query: Option<&'h str>) -> Option<&'h str>;
-    /// Whether a request without any key is turned away.
-    fn wants_key(&self) -> bool;
-    fn refuse(&self, cause: Cause, model: &str) -> Failure;
-    fn error(&self, failure: &Failure) -> Value;
+    /// Whether a request without a key is rejected.
+    fn requires_key(&self) -> bool;
+    fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply;
+    fn error_body(&self, error: &ErrorReply) -> Value;
 }
 
-/// The dialect of a provider; `None` for the mock, which has no wire.
-pub(super) fn of(provider: Provider) -> Option<&'static dyn Dialect> {
+/// The protocol of `provider`; `None` for the mock, which has none.
+pub(super) fn protocol(provider: Provider) -> Option<&'static dyn ServerProtocol> {
     match provider {
         Provider::Ollama => Some(&ollama::Ollama),
         Provider::Gemini => Some(&gemini::Gemini),
@@ -140,7 +145,7 @@ pub(super) fn of(provider: Provider) -> Option<&'static dyn Dialect> {
     }
 }
 
-/// Whose request this is, and what it wants.
+/// The provider whose API a request uses, and its operation.
 pub(super) fn route(
     method: &Method,
     path: &str,
@@ -152,7 +157,7 @@ pub(super) fn route(
     let unknown = Operation::Unknown;
     if path == "/api" || path.starts_with("/api/") {
         let operation = match &path[4..] {
-            "/chat" if is_post => Operation::Complete { model: None, streaming: Streaming::InBody },
+            "/chat" if is_post => Operation::Complete { model: None, streaming: StreamFormat::InBody },
             "/generate" if is_post => Operation::Generate,
             "/show" if is_post => Operation::ShowModel(None),
             "/tags" if is_get => Operation::ListModels,
@@ -165,15 +170,15 @@ pub(super) fn route(
     let Some((version, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
         return (None, unknown);
     };
-    // Google's client library uses `/v1/models/{model}:generateContent` too: the method after the colon decides.
+    // Google's client library also uses `/v1/models/{model}:generateContent`: the method after the colon decides.
     if let Some((model, action)) = rest.strip_prefix("models/").and_then(|rest| rest.rsplit_once(':'))
         && is_post
     {
         let is_events = query.is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
         let streaming = match action {
-            "generateContent" => Some(Streaming::Never),
-            "streamGenerateContent" if is_events => Some(Streaming::Events),
-            "streamGenerateContent" => Some(Streaming::List),
+            "generateContent" => Some(StreamFormat::Never),
+            "streamGenerateContent" if is_events => Some(StreamFormat::Events),
+            "streamGenerateContent" => Some(StreamFormat::List),
             _ => None,
         };
         let model = Some(model.to_owned());
@@ -181,7 +186,7 @@ pub(super) fn route(
         return (Some(Provider::Gemini), operation);
     }
     let provider = match version {
-        // The two share their path of models.
+        // Both list their models at the same path.
         "v1" if rest == "messages" || headers.contains_key("anthropic-version") => Provider::Anthropic,
         "v1" => Provider::OpenAi,
         version if version.starts_with('v') => Provider::Gemini,
@@ -189,10 +194,10 @@ pub(super) fn route(
     };
     let operation = match rest {
         "chat/completions" if is_post && provider == Provider::OpenAi => {
-            Operation::Complete { model: None, streaming: Streaming::InBody }
+            Operation::Complete { model: None, streaming: StreamFormat::InBody }
         }
         "messages" if is_post && provider == Provider::Anthropic => {
-            Operation::Complete { model: None, streaming: Streaming::InBody }
+            Operation::Complete { model: None, streaming: StreamFormat::InBody }
         }
         "models" if is_get => Operation::ListModels,
         _ => match rest.strip_prefix("models/") {
@@ -203,12 +208,12 @@ pub(super) fn route(
     (Some(provider), operation)
 }
 
-/// About as many tokens as a real tokeniser would count in English text.
+/// An estimate of the tokens of English text.
 pub(super) fn tokens(text: &str) -> u64 {
     (text.chars().count() as u64).div_ceil(4)
 }
 
-/// The text token by token.
+/// Splits `text` into tokens.
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -219,7 +224,7 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Takes a string out of an object.
+/// Takes the string `key` out of `object`.
 pub(super) fn take_text(object: &mut Value, key: &str) -> Option<String> {
     match object.get_mut(key).map(Value::take) {
         Some(Value::String(text)) => Some(text),
@@ -227,7 +232,7 @@ pub(super) fn take_text(object: &mut Value, key: &str) -> Option<String> {
     }
 }
 
-/// Adds `text` to `whole` on a line of its own.
+/// Appends `text` on a new line.
 pub(super) fn append(whole: &mut String, text: &str) {
     if !whole.is_empty() && !text.is_empty() {
         whole.push('\n');
@@ -235,15 +240,15 @@ pub(super) fn append(whole: &mut String, text: &str) {
     whole.push_str(text);
 }
 
-/// Sorts a user's message in: the last one is the prompt.
-pub(super) fn add_user(question: &mut Question, text: String) {
-    let before = std::mem::replace(&mut question.prompt, text);
+/// Adds a user message. The last one is the prompt.
+pub(super) fn add_user_message(request: &mut CompletionRequest, text: String) {
+    let before = std::mem::replace(&mut request.prompt, text);
     if !before.is_empty() {
-        question.earlier.insert(0, before);
+        request.earlier.insert(0, before);
     }
 }
 
-/// A positive limit of output tokens; other numbers stand for "none".
+/// A limit of output tokens; other numbers than positive ones mean no limit.
 pub(super) fn token_limit(value: Option<&Value>) -> Option<u64> {
     value.and_then(Value::as_u64).filter(|limit| *limit > 0)
 }
@@ -252,11 +257,11 @@ pub(super) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The present in RFC 3339.
+/// The current time in RFC 3339.
 pub(super) fn timestamp() -> String {
     let seconds = unix_seconds();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days since 0000-03-01, so that leap days end a year.
+    // Days since 0000-03-01, so that the leap day is the last day of a year.
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
