@@ -35,7 +35,6 @@ impl Budget {
 #[derive(Debug, Default)]
 pub(super) struct Spent {
     tokens: AtomicU64,
-    /// An integer, so that small costs add up exactly.
     picodollars: AtomicU64,
     calls: AtomicU64,
 }
@@ -77,10 +76,11 @@ impl Spent {
     }
 }
 
-const PICO: f64 = 1e12;
+/// Costs are integers of this fraction of a dollar, so that small ones add up exactly.
+pub(super) const PICO: f64 = 1e12;
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are not negative; casts saturate")]
-fn picodollars(dollars: f64) -> u64 {
+pub(super) fn picodollars(dollars: f64) -> u64 {
     (dollars * PICO).round() as u64
 }
 

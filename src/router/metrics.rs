@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Response;
+use super::budget::{PICO, picodollars};
 use super::latencies::Latencies;
 use crate::attempt::Attempt;
 use crate::config::Provider;
@@ -116,8 +117,7 @@ impl Metrics {
     /// Records the end of `attempt`.
     pub(super) fn record_attempt(&self, attempt: &Attempt, cost: Option<f64>) {
         add(&self.tokens, attempt.usage.total());
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a price is small and positive")]
-        add(&self.cost_picodollars, (cost.unwrap_or(0.0) * PICO).round() as u64);
+        add(&self.cost_picodollars, picodollars(cost.unwrap_or(0.0)));
         self.failure(attempt);
     }
 
@@ -265,9 +265,6 @@ impl Tally {
         self.latencies.reset();
     }
 }
-
-/// Costs are integers of this fraction of a dollar, so that small ones add up exactly.
-const PICO: f64 = 1e12;
 
 fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
