@@ -1,4 +1,4 @@
-"""Fresh interpreters: for what only the end of a process, a signal or a fork can show."""
+"""Shared fixtures: fresh interpreters, a temporary home, no response cache by default."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from madspark import ProviderChoice
     from madspark.testing import Simulator
 
-# What every script begins with. Nothing is called and nothing is started by it.
+# The beginning of every script. It makes no call and starts no thread.
 _PRELUDE = """
 import asyncio, os, signal, sys, threading
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 
-# A test run in the background of a shell ignores Ctrl-C, and so would its children.
+# Processes started in the background of a shell ignore SIGINT, and their children inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def router(provider="ollama"):
@@ -32,16 +32,16 @@ def router(provider="ollama"):
 
 """
 
-# Long enough for a loaded machine; only a hang reaches it.
+# Seconds. Long enough for a loaded machine; only a hang reaches it.
 _LIMIT = 60
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # In the background of a shell. Children are interrupted by the tests, and would ignore it too.
+    # Started in the background of a shell. Tests interrupt child processes, which would inherit this.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Scripts:
-    """Runs Python source, each in an interpreter of its own that knows only the simulator."""
+    """Runs Python source in fresh interpreters that can reach only the simulator."""
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -52,10 +52,10 @@ class Scripts:
         return self.start_bare(before + _PRELUDE + source, simulator.ollama_url)
 
     def start_bare(self, source: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start `source` and nothing besides."""
+        """Start `source` without the common beginning."""
         process = subprocess.Popen(  # noqa: S603  (our own source)
             [sys.executable, "-c", source, *arguments],
-            # No home of anybody's, and every call reaches the simulator.
+            # A temporary home, and no cache: every call reaches the simulator.
             env={"HOME": self._home, "MADSPARK_CACHE_ENABLED": "no"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -66,16 +66,16 @@ class Scripts:
         return process
 
     def end(self, process: subprocess.Popen[str], text: str = "") -> tuple[int, str, str]:
-        """Wait for its end, with `text` on its standard input: code, standard output, standard error."""
+        """Send `text` to standard input, wait for the end and return code, stdout and stderr."""
         out, err = process.communicate(text, timeout=_LIMIT)
         return process.returncode, out, err
 
     def run(self, source: str, simulator: Simulator) -> tuple[int, str, str]:
-        """Run `source` to its end: code, standard output, standard error."""
+        """Run `source` to its end and return the exit code, standard output and standard error."""
         return self.end(self.start(source, simulator))
 
     def stop(self) -> None:
-        """Kill what a failed test left behind."""
+        """Kill processes that a failed test left running."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()
@@ -84,15 +84,15 @@ class Scripts:
 
 @pytest.fixture
 def scripts(home: str) -> Iterator[Scripts]:
-    """Fresh interpreters; none outlives its test."""
-    made = Scripts(home)
-    yield made
-    made.stop()
+    """Return a runner of scripts whose processes end with the test."""
+    runner = Scripts(home)
+    yield runner
+    runner.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The home of the whole run: nothing is written into the user's own."""
+    """Use a temporary home for the whole session, so that nothing is written to the user's."""
     with pytest.MonkeyPatch.context() as patch:
         path = str(tmp_path_factory.mktemp("home"))
         patch.setenv("HOME", path)
@@ -101,9 +101,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _cache_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Routers that are not told otherwise do without the response cache: every call is to reach the simulator.
+    """Disable the response cache by default, so that every call reaches the simulator.
 
-    Tests marked `cache` have routers as users have them.
+    Tests marked `cache` use the default of the package.
     """
     if request.node.get_closest_marker("cache") is not None:
         return
@@ -125,7 +125,7 @@ def _cache_off(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(autouse=True)
 def _log_level() -> Iterator[None]:
-    """The command line sets it for its process, which is that of the tests where it is called as a function."""
+    """Restore the log level, which the command line sets for the whole process."""
     logger = logging.getLogger("madspark")
     level = logger.level
     yield

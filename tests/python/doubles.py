@@ -1,4 +1,4 @@
-"""What the tests of agents and workflow share: stages told from prompts, answers of a router's double."""
+"""Shared helpers for tests of agents and the workflow: stages of prompts, sample replies, router doubles."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALL_STAGES = [
     "re_evaluation",
     "re_multi_dimensional",
 ]
-"""The stages of a run with everything on."""
+"""The stages of a run with every optional stage."""
 
 BEGINNINGS = {
     "idea_generation": "Propose exactly",
@@ -41,20 +41,19 @@ BEGINNINGS = {
     "skepticism": "Make the case against ",
     "improvement": "Improve ",
 }
-"""How each stage's prompt begins."""
+"""The beginning of the prompt of each stage."""
 
 REASONING = {"multi_dimensional": "Rate each idea", "logical_inference": "Reason about each idea"}
-"""How the prompts begin of the agents that rate and reason."""
+"""The beginning of the prompt of each optional stage."""
 
-AGAIN = {"evaluation": "re_evaluation", "multi_dimensional": "re_multi_dimensional"}
-"""The stages that come again, for the improved ideas."""
+REPEATED = {"evaluation": "re_evaluation", "multi_dimensional": "re_multi_dimensional"}
+"""The stages that are repeated for the improved ideas."""
 
 IMPROVED = "Better "
-"""How the ideas begin that `sample` improved."""
+"""The beginning of the ideas that `sample` improved."""
 
 NAMES = ["Amber", "Bramble", "Copper", "Drizzle", "Ember"]
-"""The ideas of `sample`, by their first words."""
-
+"""The first words of the ideas of `sample`."""
 
 DIMENSIONS = [
     "feasibility",
@@ -76,22 +75,22 @@ INFERENCES = [
 
 
 def stage_of(prompt: str) -> str:
-    """The stage a prompt belongs to; improved ideas are told by their words."""
+    """Return the stage of a prompt. Improved ideas are recognized by their beginning."""
     [stage] = [stage for stage, beginning in (BEGINNINGS | REASONING).items() if prompt.startswith(beginning)]
-    return AGAIN.get(stage, stage) if f"<idea>\n{IMPROVED}" in prompt else stage
+    return REPEATED.get(stage, stage) if f"<idea>\n{IMPROVED}" in prompt else stage
 
 
 def stages(requests: Sequence[RecordedRequest]) -> list[str]:
-    """The stage of each request; the second evaluation of a run is its re-evaluation, and so for the ratings."""
-    told: list[str] = []
+    """Return the stage of each request. The second evaluation of a run is the re-evaluation, likewise for ratings."""
+    found: list[str] = []
     for request in requests:
         stage = stage_of(request.prompt)
-        told.append(AGAIN.get(stage, stage) if stage in told else stage)
-    return told
+        found.append(REPEATED.get(stage, stage) if stage in found else stage)
+    return found
 
 
 def temperature_of(request: RecordedRequest) -> float:
-    """The temperature a request asks for, in its provider's words."""
+    """Return the temperature of a request in the format of its provider."""
     body = request.json
     settings = {"ollama": body.get("options"), "gemini": body.get("generationConfig"), "openai": body}
     temperature: float = settings[str(request.provider)]["temperature"]
@@ -99,12 +98,12 @@ def temperature_of(request: RecordedRequest) -> float:
 
 
 def labels(prompt: str) -> list[int]:
-    """The ideas a prompt asks about."""
+    """Return the indices of the ideas in a prompt."""
     return [int(label) for label in re.findall(r"(?m)^idea_index: (\d+)$", prompt)]
 
 
 def titles(prompt: str) -> list[str]:
-    """The first word of each idea a prompt asks about; of improved ones the first of the original."""
+    """Return the first word of each idea in a prompt; for improved ideas, that of the original."""
     return re.findall(rf"<idea>\n(?:{IMPROVED})?(\w+)", prompt)
 
 
@@ -147,7 +146,7 @@ def dimensions(score: float, about: str) -> dict[str, Any]:
 
 
 def inference(about: str, confidence: float = 0.8) -> dict[str, Any]:
-    """What every type of inference takes from."""
+    """Return a reply with the fields of every type of inference."""
     return {
         "inference_chain": [f"{about} exists", "People use it"],
         "conclusion": f"{about} works",
@@ -160,19 +159,19 @@ def inference(about: str, confidence: float = 0.8) -> dict[str, Any]:
 
 
 def numbered_ideas(*names: str) -> list[dict[str, Any]]:
-    """A generator's reply with an idea for each name."""
+    """Return a reply of the generator with one idea for each name."""
     return [idea(f"{name} shelter", at + 1) for at, name in enumerate(names)]
 
 
 def script(simulator: Simulator, stage: str, *replies: Any) -> None:
-    """Have the simulator answer the next calls of a stage; an evaluation's second call is the re-evaluation's."""
+    """Script the replies to the next calls of a stage; the second evaluation is the re-evaluation."""
     beginning = (BEGINNINGS | REASONING)[stage]
     for reply in replies:
         simulator.on(contains=beginning, times=1, json=reply)
 
 
 def sample(schema: type[_Model], prompt: str) -> _Model:
-    """An answer to an agent's prompt, as a router's double gives it."""
+    """Return a valid answer to the prompt of an agent."""
     if schema.__name__ == "GeneratedIdeas":
         return schema.model_validate(numbered_ideas(*NAMES))
     makers: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -193,58 +192,62 @@ def sample(schema: type[_Model], prompt: str) -> _Model:
 
 
 class SyncRouter:
-    """Answers by itself and keeps what it was asked."""
+    """A router double: returns samples and records the arguments of each call."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
 
-    def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
-        self.asked.append(asked)
-        return sample(asked["schema"], asked["prompt"]), SimpleNamespace(provider="own", model="m", tokens_used=7)
+    def generate_structured(self, **arguments: Any) -> tuple[BaseModel, object]:
+        self.calls.append(arguments)
+        return sample(arguments["schema"], arguments["prompt"]), SimpleNamespace(
+            provider="own", model="m", tokens_used=7
+        )
 
 
 class AsyncRouter(SyncRouter):
-    async def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:  # type: ignore[override]
+    """The asynchronous form of `SyncRouter`."""
+
+    async def generate_structured(self, **arguments: Any) -> tuple[BaseModel, object]:  # type: ignore[override]
         await asyncio.sleep(0)
-        return super().generate_structured(**asked)
+        return super().generate_structured(**arguments)
 
 
-def ask_everyone(router: Any, topic: str, context: str = "", temperature: float | None = None) -> None:
-    """Call every synchronous method of the agents and every function of the contract, 16 calls of the router."""
-    given: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+def call_every_function(router: Any, topic: str, context: str = "", temperature: float | None = None) -> None:
+    """Call every synchronous method of the agents and every agent function: 16 router calls."""
+    options: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     both = {"idea": "Amber shelter", "evaluation": "Fine", "advocacy": "Good", "skepticism": "Bad"}
-    agents.IdeaGenerator(router).generate(topic, context, **given)
-    agents.Critic(router).evaluate(["Amber shelter"], topic, context, **given)
-    agents.Advocate(router).advocate("Amber shelter", "Fine", topic, context, **given)
-    agents.Advocate(router).advocate_batch([both], topic, context, **given)
-    agents.Skeptic(router).criticize("Amber shelter", "Good", topic, context, **given)
-    agents.Skeptic(router).criticize_batch([both], topic, context, **given)
-    agents.StructuredIdeaGenerator(router).improve("Amber shelter", "Fine", "Good", "Bad", topic, context, **given)
-    idea_generator.generate_ideas(topic, context, router=router, **given)
-    critic.evaluate_ideas("Amber shelter", topic, context, router=router, **given)
-    advocate.advocate_idea("Amber shelter", "Fine", topic, context, router=router, **given)
-    skeptic.criticize_idea("Amber shelter", "Good", topic, context, router=router, **given)
+    agents.IdeaGenerator(router).generate(topic, context, **options)
+    agents.Critic(router).evaluate(["Amber shelter"], topic, context, **options)
+    agents.Advocate(router).advocate("Amber shelter", "Fine", topic, context, **options)
+    agents.Advocate(router).advocate_batch([both], topic, context, **options)
+    agents.Skeptic(router).criticize("Amber shelter", "Good", topic, context, **options)
+    agents.Skeptic(router).criticize_batch([both], topic, context, **options)
+    agents.StructuredIdeaGenerator(router).improve("Amber shelter", "Fine", "Good", "Bad", topic, context, **options)
+    idea_generator.generate_ideas(topic, context, router=router, **options)
+    critic.evaluate_ideas("Amber shelter", topic, context, router=router, **options)
+    advocate.advocate_idea("Amber shelter", "Fine", topic, context, router=router, **options)
+    skeptic.criticize_idea("Amber shelter", "Good", topic, context, router=router, **options)
     structured_idea_generator.improve_idea_structured(
-        "Amber shelter", "Fine", "Good", "Bad", topic, context, router=router, **given
+        "Amber shelter", "Fine", "Good", "Bad", topic, context, router=router, **options
     )
-    idea_generator.improve_idea("Amber shelter", "Fine", "Good", "Bad", topic, context, router=router, **given)
+    idea_generator.improve_idea("Amber shelter", "Fine", "Good", "Bad", topic, context, router=router, **options)
     for batch in (
         advocate.advocate_ideas_batch,
         skeptic.criticize_ideas_batch,
         idea_generator.improve_ideas_batch,
     ):
-        batch([both], topic, context, router=router, **given)
+        batch([both], topic, context, router=router, **options)
 
 
-async def aask_everyone(router: Any, topic: str, context: str = "", temperature: float | None = None) -> None:
-    """Call every coroutine of the agents, 7 calls of the router."""
-    given: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+async def call_every_coroutine(router: Any, topic: str, context: str = "", temperature: float | None = None) -> None:
+    """Call every asynchronous method of the agents: 7 router calls."""
+    options: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     both = {"idea": "Amber shelter", "evaluation": "Fine", "advocacy": "Good", "skepticism": "Bad"}
-    await agents.IdeaGenerator(router).agenerate(topic, context, **given)
-    await agents.Critic(router).aevaluate(["Amber shelter"], topic, context, **given)
-    await agents.Advocate(router).aadvocate("Amber shelter", "Fine", topic, context, **given)
-    await agents.Advocate(router).aadvocate_batch([both], topic, context, **given)
-    await agents.Skeptic(router).acriticize("Amber shelter", "Good", topic, context, **given)
-    await agents.Skeptic(router).acriticize_batch([both], topic, context, **given)
+    await agents.IdeaGenerator(router).agenerate(topic, context, **options)
+    await agents.Critic(router).aevaluate(["Amber shelter"], topic, context, **options)
+    await agents.Advocate(router).aadvocate("Amber shelter", "Fine", topic, context, **options)
+    await agents.Advocate(router).aadvocate_batch([both], topic, context, **options)
+    await agents.Skeptic(router).acriticize("Amber shelter", "Good", topic, context, **options)
+    await agents.Skeptic(router).acriticize_batch([both], topic, context, **options)
     improver = agents.StructuredIdeaGenerator(router)
-    await improver.aimprove("Amber shelter", "Fine", "Good", "Bad", topic, context, **given)
+    await improver.aimprove("Amber shelter", "Fine", "Good", "Bad", topic, context, **options)

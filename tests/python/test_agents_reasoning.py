@@ -157,7 +157,7 @@ async def test_a_custom_router(make: type[SyncRouter]) -> None:
     reasoned = await LogicalInferenceEngine(router).ainfer(IDEAS, TOPIC, "", "causal")
     assert [one.overall_score for one in rated] == pytest.approx([5, 5.5, 6])
     assert [type(one) for one in reasoned] == [schemas.CausalInference] * 3
-    assert [asked["schema"].__name__ for asked in router.asked] == ["DimensionEvaluations", "CausalInferences"]
+    assert [arguments["schema"].__name__ for arguments in router.calls] == ["DimensionEvaluations", "CausalInferences"]
 
 
 @pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])

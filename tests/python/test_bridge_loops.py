@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from madspark import AsyncCoordinator
-from wire import asked
+from wire import called_providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def test_every_kind_of_loop_runs_calls_callbacks_and_cancellations(
     assert fractions[-1] == 1.0
     prompts = [request.prompt for request in madspark_simulator.requests]
     assert {f"question {number}" for number in range(100)} <= set(prompts)
-    assert set(asked(madspark_simulator)) == {"ollama"}
+    assert set(called_providers(madspark_simulator)) == {"ollama"}
 
 
 def test_closed_loops_leave_no_pipe_open(factory: Callable[[], asyncio.AbstractEventLoop], router: LLMRouter) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from madspark import LLMConfig, LLMRouter
 from madspark.llm import cache
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def test_each_model_has_its_own_answers(
 ) -> None:
     make().generate("q")
     assert not make(**other).generate("q")[1].cached
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_each_argument_changes_the_key(
     router.generate_structured(**arguments)
     assert not router.generate_structured(**{**arguments, **other})[1].cached
     assert router.generate_structured(**{**arguments, **other})[1].cached
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 _ASK = """

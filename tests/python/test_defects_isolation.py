@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from doubles import ask_everyone
+from doubles import call_every_function
 from madspark import AsyncCoordinator, Coordinator, LLMRouter
 from madspark.agents.idea_generator import generate_ideas
 from madspark.core.coordinator import run_multistep_workflow
@@ -20,7 +20,7 @@ from madspark.llm.exceptions import AllProvidersFailedError, LLMProviderError
 from madspark.testing import Simulator
 from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
 from test_workflow_cache import AlwaysCached
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,11 +61,11 @@ async def test_defect_1_tier_host_model_key_and_timeout_belong_to_the_request(
     for tier, model in (("fast", "small"), ("balanced", "large")):
         madspark_simulator.clear()
         await AsyncCoordinator(router=madspark_router(primary_provider="ollama", model_tier=tier, **own)).run(TOPIC)
-        assert {request.model for request in questions(madspark_simulator)} == {model}
+        assert {request.model for request in model_requests(madspark_simulator)} == {model}
     madspark_simulator.clear()
     router = madspark_router(primary_provider="gemini", gemini_api_key=KEY, gemini_model="own", fallback_enabled=False)
     await AsyncCoordinator(router=router).run(TOPIC)
-    sent = {(request.model, request.headers["x-goog-api-key"]) for request in questions(madspark_simulator)}
+    sent = {(request.model, request.headers["x-goog-api-key"]) for request in model_requests(madspark_simulator)}
     assert sent == {("own", KEY)}
     madspark_simulator.on(fault="stall")
     router = madspark_router(primary_provider="ollama", ollama_timeout=0.2, max_attempts=1, **own)
@@ -87,7 +87,7 @@ def test_defect_2_a_cached_reply_belongs_to_its_model_and_provider(
         _, again = madspark_router(**choice, **shared).generate(TOPIC)
         assert (first.cached, again.cached) == (False, True)
         assert (again.provider, again.model) == (first.provider, first.model)
-    models = [(request.provider, request.model) for request in questions(madspark_simulator)]
+    models = [(request.provider, request.model) for request in model_requests(madspark_simulator)]
     assert len(models) == len(set(models)) == 3
 
 
@@ -134,7 +134,7 @@ async def test_defect_4_a_failure_is_not_sent_to_another_provider(
         await AsyncCoordinator(router=router).run_workflow(TOPIC)
     with pytest.raises(AllProvidersFailedError):
         generate_ideas(TOPIC, router=router)
-    assert {request.provider for request in questions(madspark_simulator)} == {"ollama"}
+    assert {request.provider for request in model_requests(madspark_simulator)} == {"ollama"}
     assert router.get_metrics()["gemini_calls"] == 0
 
 
@@ -143,15 +143,15 @@ def test_defect_5_every_entry_point_uses_the_router_that_was_passed(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
-    ask_everyone(router, TOPIC)
+    call_every_function(router, TOPIC)
     Coordinator(router=router).run_workflow(TOPIC)
     run_multistep_workflow(TOPIC, router=router)
     asyncio.run(AsyncCoordinator(router=router).run_workflow(TOPIC))
-    assert len(questions(madspark_simulator, "ollama")) == router.get_metrics()["ollama_calls"] == 16 + 3 * 4
+    assert len(model_requests(madspark_simulator, "ollama")) == router.get_metrics()["ollama_calls"] == 16 + 3 * 4
     # Also with files.
     generate_ideas(TOPIC, multimodal_files=[PICTURE], router=router)
     Coordinator(router=router).run_workflow(TOPIC, multimodal_files=[PICTURE])
-    assert len(questions(madspark_simulator, "ollama")) == len(questions(madspark_simulator)) == 28 + 5
+    assert len(model_requests(madspark_simulator, "ollama")) == len(model_requests(madspark_simulator)) == 28 + 5
 
 
 async def test_defect_6_the_quality_tier_does_not_leave_a_pinned_provider(
@@ -159,7 +159,7 @@ async def test_defect_6_the_quality_tier_does_not_leave_a_pinned_provider(
 ) -> None:
     router = madspark_router(default_provider="ollama", model_tier="quality", fallback_enabled=False)
     await AsyncCoordinator(router=router).run_workflow(TOPIC)
-    assert [request.provider for request in questions(madspark_simulator)] == ["ollama"] * 4
+    assert [request.provider for request in model_requests(madspark_simulator)] == ["ollama"] * 4
 
 
 async def test_defect_7_coordinators_keep_no_state_of_a_run(madspark_router: Make) -> None:

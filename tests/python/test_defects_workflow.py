@@ -12,7 +12,7 @@ from doubles import BEGINNINGS
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 from madspark.llm.exceptions import AllProvidersFailedError, RateLimitError
 from test_workflow_cache import Cache
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ async def test_defect_12_the_number_of_ideas_reaches_the_prompt(
 ) -> None:
     router = madspark_router(primary_provider="ollama")
     await AsyncCoordinator(router=router).run_workflow(TOPIC, num_top_candidates=kept)
-    first = questions(madspark_simulator)[0]
+    first = model_requests(madspark_simulator)[0]
     assert f"Propose exactly {wanted} ideas" in first.prompt
     assert (first.schema["minItems"], first.schema["maxItems"]) == (wanted, wanted)
 
@@ -70,7 +70,7 @@ def test_defect_13_an_error_of_gemini_leads_to_the_fallback(
     router = madspark_router(primary_provider="gemini", fallback_enabled=True)
     _, response = router.generate_structured(TOPIC, Answer)
     assert response.provider == "ollama"
-    assert asked(madspark_simulator) == ["gemini", "ollama"]
+    assert called_providers(madspark_simulator) == ["gemini", "ollama"]
     assert router.get_metrics()["fallback_triggers"] == 1
 
 
@@ -108,7 +108,7 @@ def test_defect_14_a_timeout_ends_the_calls_and_returns_the_finished_part(
         assert result["skepticism"]
         assert (result["improved_idea"], result["status"]) == (None, "degraded")
         assert result["problems"][0]["stage"] == "improvement"
-    assert len(questions(madspark_simulator)) == 5
+    assert len(model_requests(madspark_simulator)) == 5
 
 
 async def test_defect_14_cancelling_ends_the_call_in_flight(
@@ -124,7 +124,7 @@ async def test_defect_14_cancelling_ends_the_call_in_flight(
             await task
         assert await madspark_simulator.await_hang_ups(1)
     assert madspark_simulator.in_flight == 0
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -169,4 +169,4 @@ def test_defect_20_cached_answers_cost_nothing_and_do_not_count_as_latency(
     assert (again.cached, after["cache_hits"]) == (True, 1)
     for figure in ("avg_latency_ms", "total_latency_ms", "total_tokens", "total_cost"):
         assert after[figure] == before[figure], figure
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1

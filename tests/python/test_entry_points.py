@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from doubles import aask_everyone, ask_everyone
+from doubles import call_every_coroutine, call_every_function
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.core.coordinator_batch import run_multistep_workflow_batch
 from madspark.llm import get_router, reset_router, router as router_module
 from madspark.testing import RecordedRequest, Simulator
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ class Tenant:
 
     @property
     def key(self) -> str:
-        return f"the-key-of-{self.name}-and-nobody-else"
+        return f"the-key-of-{self.name}"
 
     @property
     def model(self) -> str:
@@ -106,8 +106,8 @@ def by_events(router: LLMRouter, topic: str) -> Any:
 
 
 def by_agents(router: LLMRouter, topic: str) -> Any:
-    ask_everyone(router, topic, CONTEXT)
-    asyncio.run(aask_everyone(router, topic, CONTEXT))
+    call_every_function(router, topic, CONTEXT)
+    asyncio.run(call_every_coroutine(router, topic, CONTEXT))
 
 
 ENTRY_POINTS: dict[str, Callable[[LLMRouter, str], Any]] = {
@@ -151,7 +151,7 @@ def test_concurrent_requests_use_only_their_own_router(
         )
     for tenant, results in zip(tenants, results_of, strict=True):
         others = [other for other in tenants if other is not tenant]
-        sent = questions(tenant.home)
+        sent = model_requests(tenant.home)
         assert len(sent) == len(tenant.home.requests) > 3
         for request in sent:
             tenant.check(request, others)
@@ -193,7 +193,7 @@ def test_the_command_builds_its_router_from_its_arguments(
     assert together(work, tenants) == [0, 0]
     capsys.readouterr()
     for tenant in tenants:
-        sent = questions(tenant.home)
+        sent = model_requests(tenant.home)
         assert len(sent) == 4
         assert {(request.provider, request.model) for request in sent} == {("ollama", tenant.model)}
         assert all(tenant.name in request.prompt for request in sent)
@@ -235,7 +235,7 @@ def test_the_functions_pass_on_every_argument(tenants: list[Tenant], monkeypatch
 def test_the_batch_function_makes_one_call_per_stage(tenants: list[Tenant]) -> None:
     tenant = tenants[1]
     run_multistep_workflow_batch("Zorbulax shade", enhanced_reasoning=True, router=tenant.router())
-    assert len(questions(tenant.home)) == 6
+    assert len(model_requests(tenant.home)) == 6
 
 
 def test_get_router_is_deprecated_and_names_its_replacement(decoy: Simulator) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ async def test_best_of_n_takes_what_was_chosen(madspark_router: Make, madspark_s
     madspark_simulator.on(contains="Choose the best", json={"reason": "It is.", "best": 1})
     answer = await best_of_n(madspark_router(primary_provider="ollama"), tasks()[0], 2_000)
     assert answer.text == "Bramble shelter"
-    [choice] = [request for request in questions(madspark_simulator) if "Choose the best" in request.prompt]
+    [choice] = [request for request in model_requests(madspark_simulator) if "Choose the best" in request.prompt]
     assert "number: 0\nAmber shelter" in choice.prompt
 
 
@@ -126,7 +126,7 @@ async def test_the_judge_is_blind_and_asked_in_both_orders(
         madspark_simulator.on(json={"reason": "So it is.", "better": better}, times=1)
     judged = await compare(madspark_router(primary_provider="ollama"), tasks()[0], "Amber shelter", "Bramble shelter")
     assert (judged.points, judged.first_places) == VERDICTS[said]
-    sent = questions(madspark_simulator)
+    sent = model_requests(madspark_simulator)
     assert [re.findall("Amber|Bramble", request.prompt) for request in sent] == [
         ["Amber", "Bramble"],
         ["Bramble", "Amber"],
@@ -162,4 +162,4 @@ async def test_a_task_that_fails_is_told_and_counts_for_nobody(madspark_simulato
     outcomes, failed = await evaluate_all(chosen, model, model, 2)
     assert [outcome.task.id for outcome in outcomes] == [chosen[1].id]
     assert list(failed) == [chosen[0].id]
-    assert {request.model for request in questions(madspark_simulator)} == {"any"}
+    assert {request.model for request in model_requests(madspark_simulator)} == {"any"}

@@ -42,7 +42,7 @@ async def serving(simulator: Simulator) -> AsyncIterator[int]:
     )
     vars(example)["SETTINGS"] = settings
     server = uvicorn.Server(uvicorn.Config(example.app, log_level="warning", lifespan="off"))
-    # It listens already, so nobody waits for the server's start.
+    # It is already listening, so no client waits for the server to start.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serve = asyncio.create_task(server.serve(sockets=[listener]))
         yield listener.getsockname()[1]

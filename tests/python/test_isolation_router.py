@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from doubles import aask_everyone, ask_everyone, stages, temperature_of
+from doubles import call_every_coroutine, call_every_function, stages, temperature_of
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter, ProviderName
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.llm import get_router, reset_router
@@ -97,8 +97,8 @@ PROVIDERS = pytest.mark.parametrize("provider", ["ollama", "gemini", "openai"])
 async def test_agents_use_their_router(provider: str, make: Make, madspark_simulator: Simulator) -> None:
     router = make(provider)
     # Inside a running loop, as in a notebook.
-    ask_everyone(router, TOPIC, temperature=TEMPERATURE)
-    await aask_everyone(router, TOPIC, temperature=TEMPERATURE)
+    call_every_function(router, TOPIC, temperature=TEMPERATURE)
+    await call_every_coroutine(router, TOPIC, temperature=TEMPERATURE)
     check(madspark_simulator, router, provider, 16 + 7)
     assert {temperature_of(request) for request in madspark_simulator.requests} == {TEMPERATURE}
 

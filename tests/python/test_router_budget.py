@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from madspark import AllProvidersFailedError, Budget, BudgetExceededError, Limits, LLMProviderError, LLMResponse
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ async def test_max_calls_is_exact_under_concurrent_calls(
     madspark_simulator.set_latency(0.01)
     router = madspark_router(primary_provider="ollama", budget=Budget(max_calls=most))
     answered, errors = await ask_many(router, 50)
-    assert answered == len(questions(madspark_simulator)) == most
+    assert answered == len(model_requests(madspark_simulator)) == most
     assert {type(error) for error in errors} == {BudgetExceededError}
     metrics = router.get_metrics()
     assert (metrics["total_requests"], metrics["failed_requests"], metrics["ollama_calls"]) == (50, 50 - most, most)
@@ -64,7 +64,7 @@ async def test_max_calls_is_exact_while_every_request_fails(
     router = madspark_router(primary_provider="openai", fallback_enabled=True, budget=Budget(max_calls=20))
     answered, errors = await ask_many(router, 50)
     assert answered == 0
-    assert len(asked(madspark_simulator)) == 20
+    assert len(called_providers(madspark_simulator)) == 20
     assert any(isinstance(error, BudgetExceededError) for error in errors)
 
 
@@ -74,7 +74,7 @@ async def test_streams_use_the_budget(madspark_router: Callable[..., LLMRouter],
     assert router.generate_structured("two", Idea)[0].title
     with pytest.raises(BudgetExceededError):
         _ = [piece async for piece in router.astream("three")]
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 def test_no_request_is_sent_after_max_tokens(
@@ -87,7 +87,7 @@ def test_no_request_is_sent_after_max_tokens(
     assert sum(used[:2]) < 200 <= sum(used)
     with pytest.raises(BudgetExceededError, match=f"{sum(used)} of 200 tokens"):
         router.generate("hello")
-    assert len(questions(madspark_simulator)) == 3
+    assert len(model_requests(madspark_simulator)) == 3
 
 
 async def test_max_tokens_is_exceeded_only_by_requests_in_flight(
@@ -115,7 +115,7 @@ def test_max_cost_uses_the_configured_prices(
     assert costs == pytest.approx([1.0] * 3)
     with pytest.raises(BudgetExceededError, match=r"3\.0+ of 2\.50+ US dollars"):
         router.generate("hello")
-    assert len(questions(madspark_simulator)) == 3
+    assert len(model_requests(madspark_simulator)) == 3
 
 
 def test_a_model_with_an_unknown_price_is_skipped_under_max_cost(
@@ -123,7 +123,7 @@ def test_a_model_with_an_unknown_price_is_skipped_under_max_cost(
 ) -> None:
     choices = {"primary_provider": "openai", "fallback_enabled": True, "budget": Budget(max_cost=1.0)}
     _, response = madspark_router(**choices).generate("hello")
-    assert asked(madspark_simulator) == ["ollama"]
+    assert called_providers(madspark_simulator) == ["ollama"]
     passed_over, answered = response.attempts
     assert (passed_over.provider, passed_over.error, passed_over.usage["input"]) == ("openai", "not_configured", 0)
     assert "prices" in (passed_over.message or "")
@@ -132,11 +132,11 @@ def test_a_model_with_an_unknown_price_is_skipped_under_max_cost(
     madspark_simulator.clear()
     madspark_router(**choices, prices={"simulated": (1.0, 1.0)}).generate("hello")
     madspark_router(**{**choices, "budget": Budget(max_tokens=1000)}).generate("hello")
-    assert asked(madspark_simulator) == ["openai", "openai"]
+    assert called_providers(madspark_simulator) == ["openai", "openai"]
     madspark_simulator.clear()
     with pytest.raises(AllProvidersFailedError, match="prices"):
         madspark_router(**{**choices, "fallback_enabled": False}).generate("hello")
-    assert asked(madspark_simulator) == []
+    assert called_providers(madspark_simulator) == []
 
 
 def test_the_error_has_the_spending_and_the_attempts(
@@ -154,7 +154,7 @@ def test_the_error_has_the_spending_and_the_attempts(
     assert "private" not in f"{error} {error!r} {error.explain()}"
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301  # our own bytes
         assert (type(twin), str(twin), twin.attempts) == (BudgetExceededError, str(error), error.attempts)
-    assert asked(madspark_simulator) == ["ollama"]
+    assert called_providers(madspark_simulator) == ["ollama"]
 
 
 COSTLY: dict[str, tuple[list[dict[str, Any]], list[str], bool]] = {
@@ -181,10 +181,10 @@ def test_every_sent_request_counts(
         if budget.max_calls == 1:
             with pytest.raises(BudgetExceededError):
                 router.generate_structured("hello", Idea)
-            assert asked(madspark_simulator) == wire[:1]
+            assert called_providers(madspark_simulator) == wire[:1]
         else:
             assert router.generate_structured("hello", Idea)[0].title
-            assert asked(madspark_simulator) == wire
+            assert called_providers(madspark_simulator) == wire
 
 
 @pytest.mark.parametrize("budget", [Budget(max_calls=1), Budget(max_tokens=50), Budget(max_cost=0.01)], ids=str)
@@ -203,7 +203,7 @@ async def test_a_cancelled_request_counts_with_estimated_tokens(
     assert 90 <= sent_tokens(router) <= 130
     with pytest.raises(BudgetExceededError):
         await router.agenerate("hello")
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
 
 
 def test_an_unsent_request_does_not_count(
@@ -215,7 +215,7 @@ def test_an_unsent_request_does_not_count(
     choices = {"primary_provider": "ollama", "ollama_host": closed, "budget": Budget(max_calls=1)}
     _, response = madspark_router(**choices, fallback_enabled=True).generate("hello")
     assert [attempt.error for attempt in response.attempts] == ["connect", None]
-    assert asked(madspark_simulator) == ["gemini"]
+    assert called_providers(madspark_simulator) == ["gemini"]
 
 
 def test_each_router_has_its_own_budget(
@@ -231,4 +231,4 @@ def test_each_router_has_its_own_budget(
         router.reset_metrics()
         with pytest.raises(BudgetExceededError):
             router.generate("hello")
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 
 from madspark import AllProvidersFailedError, DeadlineExceededError, LLMConfig, LLMRouter
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ async def test_the_second_call_sends_no_request(
     assert (first.cached, second.cached, second.tokens_used, second.cost, second.attempts) == (False, True, 0, 0.0, ())
     assert (await again.agenerate_structured("an idea", Idea))[0] == idea
     assert again.generate("hello")[0] == text
-    assert asked(madspark_simulator) == [provider, provider]
+    assert called_providers(madspark_simulator) == [provider, provider]
     metrics = again.get_metrics()
     assert (metrics["total_requests"], metrics["cache_hits"], metrics["cache_hit_rate"]) == (3, 3, 1.0)
     assert (metrics["total_tokens"], metrics["total_cost"], metrics["avg_latency_ms"]) == (0, 0.0, 0.0)
@@ -88,7 +88,7 @@ def test_another_process_finds_the_answer_on_disk(
         "print(response.cached, text)"
     )
     assert scripts.run(source, madspark_simulator) == (0, f"True {text}\n", "")
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
 
 
 DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -110,7 +110,7 @@ async def test_a_different_request_is_sent(
     await router("gemini").agenerate("hello")
     _, response = await router("gemini", **config).agenerate(**{"prompt": "hello"} | call)
     assert not response.cached
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 async def test_folders_do_not_share_answers(
@@ -119,7 +119,7 @@ async def test_folders_do_not_share_answers(
     await router().agenerate("hello")
     _, response = await router(cache_dir=tmp_path / "others").agenerate("hello")
     assert not response.cached
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 @pytest.mark.parametrize("off", ["call", "router", "config"])
@@ -131,13 +131,13 @@ async def test_a_disabled_cache_is_neither_read_nor_written(
     for _ in range(2):
         await without.agenerate("hello", use_cache=choice)
         await without.agenerate_structured("an idea", Idea, use_cache=choice)
-    assert len(questions(madspark_simulator)) == 4
+    assert len(model_requests(madspark_simulator)) == 4
     # A call can enable the cache that its router disables.
     _, response = await without.agenerate("hello", use_cache=True)
     assert not response.cached
     _, response = await without.agenerate("hello", use_cache=True)
     assert response.cached
-    assert len(questions(madspark_simulator)) == 5
+    assert len(model_requests(madspark_simulator)) == 5
 
 
 async def test_an_expired_answer_is_requested_again(
@@ -146,7 +146,7 @@ async def test_an_expired_answer_is_requested_again(
     await router().agenerate("hello")
     _, response = await router(cache_ttl_seconds=1e-6).agenerate("hello")
     assert not response.cached
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 async def test_a_cached_answer_that_is_rejected_is_requested_again(
@@ -172,7 +172,7 @@ async def test_a_cached_answer_that_is_rejected_is_requested_again(
     idea, response = await router().agenerate_structured("an idea", Picky)
     assert (idea.title, response.cached, len(response.attempts)) == ("new", False, 1)
     # The request is the original one, not a repair of the cached answer.
-    first, second = questions(madspark_simulator)
+    first, second = model_requests(madspark_simulator)
     assert first.body == second.body
     idea, response = await router().agenerate_structured("an idea", Picky)
     assert (idea.title, response.cached) == ("new", True)
@@ -186,11 +186,11 @@ async def test_repaired_answers_are_cached_in_their_accepted_form(
     madspark_simulator.on("ollama", text='{"title": "b", "score": 50}', times=1)
     madspark_simulator.on("ollama", text='{"title": "b", "score": 5}', times=1)
     await router().agenerate_structured("two", Idea)
-    assert len(questions(madspark_simulator)) == 3
+    assert len(model_requests(madspark_simulator)) == 3
     for prompt, title in [("one", "a"), ("two", "b")]:
         idea, response = await router().agenerate_structured(prompt, Idea)
         assert (idea, response.cached) == (Idea(title=title, score=5), True)
-    assert len(questions(madspark_simulator)) == 3
+    assert len(model_requests(madspark_simulator)) == 3
 
 
 async def test_a_failure_is_not_cached(router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
@@ -211,10 +211,10 @@ async def test_answers_of_an_unreachable_target_are_found(
     for number in range(8):
         with pytest.raises(AllProvidersFailedError):
             await router(deadline=0.2).agenerate(f"other {number}")
-    count = len(questions(madspark_simulator))
+    count = len(model_requests(madspark_simulator))
     same, response = await router(fallback=True).agenerate("hello")
     assert (same, response.cached, response.provider) == (text, True, "ollama")
-    assert len(questions(madspark_simulator)) == count
+    assert len(model_requests(madspark_simulator)) == count
 
 
 async def test_the_answer_of_a_fallback_belongs_to_the_fallback(
@@ -225,7 +225,7 @@ async def test_the_answer_of_a_fallback_belongs_to_the_fallback(
     _, second = await router(fallback=True).agenerate("hello")
     assert (first.provider, second.provider, second.cached) == ("gemini", "gemini", True)
     # The first target has no cached answer, so it gets another request.
-    assert asked(madspark_simulator) == ["ollama", "gemini", "ollama"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini", "ollama"]
     assert [one.error for one in second.attempts] == [first.attempts[0].error]
     # The answer of Gemini is not used for Ollama.
     madspark_simulator.clear_rules()
@@ -240,7 +240,7 @@ async def test_mock_and_streams_do_not_use_the_cache(
         assert not (await router("mock").agenerate("hello"))[1].cached
         async for _ in router().astream("hello"):
             pass
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
     assert not (await router().agenerate("hello"))[1].cached
 
 
@@ -249,7 +249,7 @@ async def test_a_thousand_identical_calls_send_one_request(
 ) -> None:
     routers = [router() for _ in range(1000)]
     answers = await asyncio.gather(*(one.agenerate_structured("an idea", Idea) for one in routers))
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
     assert len({idea.model_dump_json() for idea, _ in answers}) == 1
     responses = [response for _, response in answers]
     assert sum(response.cached for response in responses) == 999
@@ -275,7 +275,7 @@ async def test_the_last_of_a_thousand_calls_is_answered(
     text, response = await tasks[survivor]
     assert text == response.text
     assert sum(task.cancelled() for task in tasks) == 999
-    (request,) = questions(madspark_simulator)
+    (request,) = model_requests(madspark_simulator)
     assert not request.hung_up
     # The metrics of a cancelled call are updated shortly after its task has ended.
     await until(lambda: sum(one.get_metrics()["cancelled_requests"] for one in routers) == 999)
@@ -295,7 +295,7 @@ async def test_cancelling_the_last_call_closes_the_connection(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert await madspark_simulator.await_hang_ups(1)
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
 
 
 async def test_each_call_keeps_its_own_deadline(
@@ -311,7 +311,7 @@ async def test_each_call_keeps_its_own_deadline(
     assert [attempt.error for attempt in caught.value.attempts] == ["deadline_reached"]
     _, response = await second
     assert response.cached
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
     # The request is accounted to the call that sent it, although it was answered after that call had ended.
     await until(lambda: short.get_metrics()["ollama_calls"] == 1)
     assert short.get_metrics()["total_tokens"] > 0
@@ -325,7 +325,7 @@ async def test_a_shared_failure_is_reported_to_every_call_and_each_falls_back(
     madspark_simulator.on("gemini", latency=0.1)
     routers = [router(fallback=True) for _ in range(20)]
     answers = await asyncio.gather(*(one.agenerate("hello") for one in routers))
-    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"]
     assert {response.provider for _, response in answers} == {"gemini"}
     for _, response in answers:
         assert [attempt.ok for attempt in response.attempts] == [False, True]
@@ -361,7 +361,7 @@ async def test_each_call_validates_a_shared_answer(
         (True, "invalid_output"),
         (False, None),
     ]
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
     assert "for another call" in response.explain()
 
 
@@ -369,7 +369,7 @@ async def test_hedged_calls_are_not_shared(router: Callable[..., LLMRouter], mad
     madspark_simulator.on("ollama", latency=0.2)
     routers = [router(fallback=True, hedge_after=30.0) for _ in range(3)]
     await asyncio.gather(*(one.agenerate("hello") for one in routers))
-    assert asked(madspark_simulator) == ["ollama"] * 3
+    assert called_providers(madspark_simulator) == ["ollama"] * 3
     assert (await routers[0].agenerate("hello"))[1].cached
 
 
@@ -381,4 +381,4 @@ async def test_files_are_part_of_the_key(
         note.write_text(text, encoding="utf-8")
         _, response = await router().agenerate_structured("an idea", Idea, files=[note])
         assert response.cached is cached
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2

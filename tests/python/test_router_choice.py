@@ -86,8 +86,8 @@ def test_failing_providers_are_tried_in_the_order_of_the_plan(
     with pytest.raises(AllProvidersFailedError) as caught:
         router.generate("hello", force_provider=force)
     assert wire(madspark_simulator) == expected
-    asked = [(attempt.provider, attempt.model) for attempt in caught.value.attempts if attempt.status is not None]
-    assert asked == expected
+    attempts = [(attempt.provider, attempt.model) for attempt in caught.value.attempts if attempt.status is not None]
+    assert attempts == expected
 
 
 @choices

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from madspark import AllProvidersFailedError, DeadlineExceededError, Limits, LLMProviderError
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ async def test_the_deadline_covers_retries_and_repairs(
     async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(DeadlineExceededError, match=r"deadline of 0\.3 s") as caught:
             await ask(router, streamed)
-    assert asked(madspark_simulator) == wire
+    assert called_providers(madspark_simulator) == wire
     assert [attempt.error for attempt in caught.value.attempts] == [*errors, "deadline_reached"]
     assert await madspark_simulator.await_hang_ups(1)
 
@@ -84,7 +84,7 @@ async def test_the_deadline_covers_fallbacks(
     async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(DeadlineExceededError) as caught:
             await router.agenerate("a private prompt")
-    assert asked(madspark_simulator) == ["anthropic", "ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["anthropic", "ollama", "gemini"]
     error = caught.value
     assert isinstance(error, TimeoutError)
     assert isinstance(error, LLMProviderError)
@@ -115,7 +115,7 @@ async def test_the_deadline_covers_the_pieces_of_a_stream(
     assert caught.value.partial == stream.text
     assert stream.text.startswith("drip drip")
     assert [attempt.error for attempt in caught.value.attempts] == ["deadline_reached"]
-    assert asked(madspark_simulator) == ["openai"]
+    assert called_providers(madspark_simulator) == ["openai"]
     assert await madspark_simulator.await_hang_ups(1)
 
 
@@ -131,7 +131,7 @@ async def test_the_deadline_covers_the_wait_for_a_rate_limit(
         with pytest.raises(DeadlineExceededError) as caught:
             await router.agenerate("second")
     assert caught.value.attempts == ()
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
     assert router.get_metrics()["failed_requests"] == 1
     holder.cancel()
     await asyncio.wait({holder})
@@ -147,7 +147,7 @@ async def test_a_wait_beyond_the_deadline_fails_at_once(
     async with asyncio.timeout(TEST_TIMEOUT):
         with pytest.raises(AllProvidersFailedError, match="before the deadline") as caught:
             await ask(router, streamed)
-    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"]
     assert min(caught.value.ready_in.values()) > 40
 
 
@@ -171,7 +171,7 @@ def test_each_call_has_its_own_deadline(
     # Longer than the deadline in total.
     for _ in range(12):
         router.generate("hello")
-    assert len(questions(madspark_simulator)) == 12
+    assert len(model_requests(madspark_simulator)) == 12
     assert router.deadline == 1.0
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Note(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     text: str
 
@@ -48,22 +48,23 @@ LIMITS: dict[str, tuple[Any, type[Exception]]] = {
 }
 
 
-async def asked(answer: Any) -> None:
+async def completed(answer: Any) -> None:
+    """Await the answer of an asynchronous method."""
     if inspect.isawaitable(answer):
         await answer
 
 
-@pytest.mark.parametrize("door", ["generate", "agenerate", "generate_structured", "agenerate_structured"])
+@pytest.mark.parametrize("method", ["generate", "agenerate", "generate_structured", "agenerate_structured"])
 @pytest.mark.parametrize("name", WRONG)
 async def test_a_wrong_argument_is_the_callers_error(
-    name: str, door: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+    name: str, method: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     arguments, expected, words = WRONG[name]
     router = madspark_router()
-    if "structured" in door:
+    if "structured" in method:
         arguments = {"schema": Note, **arguments}
     with pytest.raises(expected, match=words) as caught:
-        await asked(getattr(router, door)(**{"prompt": "hello", **arguments}))
+        await completed(getattr(router, method)(**{"prompt": "hello", **arguments}))
     assert not isinstance(caught.value, LLMProviderError)
     assert madspark_simulator.requests == []
     metrics = router.get_metrics()

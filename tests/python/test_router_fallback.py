@@ -72,23 +72,23 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str, int | None, float 
 ALL = [(provider, name) for provider in PROVIDERS for name in FAULTS]
 
 
-async def asked(ask: Callable[[str], Any]) -> None:
+async def call(method: Callable[[str], Any]) -> None:
     """Call the synchronous or the asynchronous method."""
-    answer = ask("a private prompt")
+    answer = method("a private prompt")
     if inspect.isawaitable(answer):
         await answer
 
 
-@pytest.mark.parametrize("door", ["generate", "agenerate"])
+@pytest.mark.parametrize("method", ["generate", "agenerate"])
 @pytest.mark.parametrize(("provider", "name"), ALL)
 async def test_without_fallback_the_error_has_its_class_provider_and_reason(
-    provider: str, name: str, door: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+    provider: str, name: str, method: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     rule, expected, kind, status, retry_after = FAULTS[name]
     madspark_simulator.on(provider, **rule)
     router = madspark_router(primary_provider=provider, fallback_enabled=False, max_attempts=1)
     with pytest.raises(AllProvidersFailedError) as caught:
-        await asked(getattr(router, door))
+        await call(getattr(router, method))
     error = caught.value
     assert type(error) is expected
     (attempt,) = error.attempts

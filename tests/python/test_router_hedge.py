@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from madspark import AllProvidersFailedError, Budget, BudgetExceededError, ContentRefusedError, LLMRouter
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ async def test_the_hedged_request_answers_if_the_first_is_slow(
     async with asyncio.timeout(10):
         asking = router.agenerate_structured(prompt, Idea) if structured else router.agenerate(prompt)
         _, response = await asking
-    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"]
     assert response.provider == "gemini"
     cancelled, answered = response.attempts
     assert (cancelled.provider, cancelled.ok, cancelled.error, cancelled.estimated) == (
@@ -61,7 +61,7 @@ async def test_the_hedged_request_answers_if_the_first_is_slow(
     assert not cancelled.hedged
     # The cancelled connection is closed; its request counts with about 600 characters of prompt.
     assert await madspark_simulator.await_hang_ups(1)
-    assert [request.hung_up for request in questions(madspark_simulator)] == [True, False]
+    assert [request.hung_up for request in model_requests(madspark_simulator)] == [True, False]
     assert 120 <= cancelled.usage["input"] <= 200
     metrics = router.get_metrics()
     assert (metrics["ollama_calls"], metrics["gemini_calls"]) == (1, 1)
@@ -81,7 +81,7 @@ async def test_the_first_request_answers_if_the_hedged_one_is_slower(
     madspark_simulator.on("gemini", fault="stall")
     router = hedging()
     _, response = await router.agenerate("hello")
-    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"]
     cancelled, answered = response.attempts
     assert (cancelled.provider, cancelled.error, cancelled.hedged, cancelled.estimated) == (
         "gemini",
@@ -99,7 +99,7 @@ async def test_a_fast_reply_is_not_hedged(hedging: Callable[..., LLMRouter], mad
     for _ in range(30):
         await router.agenerate("hello")
     await asyncio.gather(*(router.agenerate(f"number {number}") for number in range(30)))
-    assert asked(madspark_simulator) == ["ollama"] * 60
+    assert called_providers(madspark_simulator) == ["ollama"] * 60
 
 
 @pytest.mark.parametrize("choices", [{"hedge_after": None}, {"fallback_enabled": False}, {"max_attempts": 1}], ids=str)
@@ -108,7 +108,7 @@ async def test_hedging_is_off_by_default_and_needs_a_fallback_and_a_second_reque
 ) -> None:
     madspark_simulator.on("ollama", latency=0.25)
     _, response = await hedging(**choices).agenerate("hello")
-    assert asked(madspark_simulator) == ["ollama"]
+    assert called_providers(madspark_simulator) == ["ollama"]
     assert len(response.attempts) == 1
 
 
@@ -122,11 +122,11 @@ async def test_p95_hedges_after_twenty_answers(
     madspark_simulator.on("ollama", latency=0.25, times=1)
     await router.agenerate("the twentieth")
     await router.agenerate("the slow one")
-    assert set(asked(madspark_simulator)[:20]) == {"ollama"}
+    assert set(called_providers(madspark_simulator)[:20]) == {"ollama"}
     madspark_simulator.on("ollama", fault="stall")
     async with asyncio.timeout(10):
         _, response = await router.agenerate("hello")
-    assert asked(madspark_simulator)[-2:] == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator)[-2:] == ["ollama", "gemini"]
     assert [attempt.error for attempt in response.attempts] == ["cancelled", None]
 
 
@@ -138,7 +138,7 @@ async def test_p95_does_not_hedge_before_twenty_answers(
         await router.agenerate("hello")
     madspark_simulator.on("ollama", latency=0.25)
     await router.agenerate("the slow one")
-    assert asked(madspark_simulator) == ["ollama"] * 20
+    assert called_providers(madspark_simulator) == ["ollama"] * 20
 
 
 async def test_a_failure_before_the_delay_is_a_fallback(
@@ -159,7 +159,7 @@ async def test_a_failure_of_one_request_leaves_the_other(
     madspark_simulator.on("ollama", status=500, latency=0.15, times=1)
     madspark_simulator.on("gemini", latency=0.3, times=1)
     _, response = await hedging().agenerate("one")
-    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"]
     assert [(attempt.provider, attempt.error) for attempt in response.attempts] == [
         ("ollama", "server"),
         ("gemini", None),
@@ -169,7 +169,7 @@ async def test_a_failure_of_one_request_leaves_the_other(
     madspark_simulator.on("ollama", latency=0.25, times=1)
     madspark_simulator.on("gemini", status=500, times=1)
     _, response = await hedging().agenerate("two")
-    assert asked(madspark_simulator) == ["ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"]
     assert [(attempt.provider, attempt.error) for attempt in response.attempts] == [
         ("gemini", "server"),
         ("ollama", None),
@@ -184,7 +184,7 @@ async def test_hedging_respects_max_attempts(
     router = hedging(hedge_after=0.005, max_attempts=limit)
     with pytest.raises(AllProvidersFailedError) as caught:
         await router.agenerate("hello")
-    assert len(asked(madspark_simulator)) == len(caught.value.attempts) == limit
+    assert len(called_providers(madspark_simulator)) == len(caught.value.attempts) == limit
 
 
 @pytest.mark.parametrize("most", [1, 2])
@@ -196,7 +196,7 @@ async def test_hedging_respects_the_budget(
     # Without budget for a second request, the first one answers.
     _, response = await hedging(budget=Budget(max_calls=most)).agenerate("hello")
     assert response.provider == "ollama"
-    assert asked(madspark_simulator) == ["ollama", "gemini"][:most]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini"][:most]
 
 
 async def test_a_refusal_cancels_the_other_request(

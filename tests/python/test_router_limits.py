@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from madspark import DeadlineExceededError, Limits
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ async def test_the_concurrency_limit_holds_across_all_routers_of_a_key(
 
     async with asyncio.timeout(20):
         await asyncio.gather(*(ask(number) for number in range(20)))
-    assert len(questions(madspark_simulator)) == 20
+    assert len(model_requests(madspark_simulator)) == 20
     assert madspark_simulator.max_in_flight == 2
 
 
@@ -58,7 +58,9 @@ async def test_waiting_calls_are_served_in_order(
     routers = [limited(concurrent=1) for _ in range(5)]
     async with asyncio.timeout(20):
         await asyncio.gather(*(routers[number % 5].agenerate(f"number {number}") for number in range(20)))
-    assert [request.prompt for request in questions(madspark_simulator)] == [f"number {number}" for number in range(20)]
+    assert [request.prompt for request in model_requests(madspark_simulator)] == [
+        f"number {number}" for number in range(20)
+    ]
     assert madspark_simulator.max_in_flight == 1
 
 
@@ -76,7 +78,7 @@ async def test_other_keys_and_other_limits_do_not_wait(
         await limited("key-of-another", concurrent=1).agenerate("another key")
         await limited().agenerate("no limit")
         await limited(concurrent=2).agenerate("a larger limit")
-    prompts = [request.prompt for request in questions(madspark_simulator)]
+    prompts = [request.prompt for request in model_requests(madspark_simulator)]
     assert prompts == ["unanswered", "another key", "no limit", "a larger limit"]
     assert not waiting.done()
     holder.cancel()
@@ -103,7 +105,7 @@ async def test_cancelled_waiters_leave_nothing_behind(
     async with asyncio.timeout(10):
         await last
         await router.agenerate("afterwards")
-    assert [request.prompt for request in questions(madspark_simulator)] == ["unanswered", "last", "afterwards"]
+    assert [request.prompt for request in model_requests(madspark_simulator)] == ["unanswered", "last", "afterwards"]
     metrics = router.get_metrics()
     assert (metrics["total_requests"], metrics["cancelled_requests"], metrics["openai_calls"]) == (53, 51, 3)
 
@@ -116,7 +118,7 @@ async def test_a_failure_releases_its_reservation(
     async with asyncio.timeout(20):
         await limited(concurrent=1).agenerate_structured("hello", dict[str, str])
         await limited(concurrent=1).agenerate("hello")
-    assert asked(madspark_simulator) == ["openai"] * 3
+    assert called_providers(madspark_simulator) == ["openai"] * 3
 
 
 async def test_a_stream_holds_its_reservation_until_it_is_closed(
@@ -133,7 +135,7 @@ async def test_a_stream_holds_its_reservation_until_it_is_closed(
         assert not waiting.done()
     async with asyncio.timeout(10):
         await waiting
-    assert [request.prompt for request in questions(madspark_simulator)] == ["a tale", "next"]
+    assert [request.prompt for request in model_requests(madspark_simulator)] == ["a tale", "next"]
 
 
 async def test_requests_per_minute(limited: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
@@ -143,7 +145,7 @@ async def test_requests_per_minute(limited: Callable[..., LLMRouter], madspark_s
         with pytest.raises(DeadlineExceededError):
             await limited(requests_per_minute=3, deadline=0.1).agenerate("one too many")
         await limited("key-of-another", requests_per_minute=3).agenerate("another key")
-    assert len(questions(madspark_simulator)) == 4
+    assert len(model_requests(madspark_simulator)) == 4
 
 
 async def test_tokens_per_minute_count_the_actual_usage(
@@ -156,4 +158,4 @@ async def test_tokens_per_minute_count_the_actual_usage(
         with pytest.raises(DeadlineExceededError):
             await limited(tokens_per_minute=1000, deadline=0.1).agenerate("word " * 200)
         await limited(tokens_per_minute=1000).agenerate("hello")
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2

@@ -142,8 +142,11 @@ def test_a_wrong_type_is_rejected_at_once_by_name(name: str, value: Any) -> None
 def test_the_error_lists_the_accepted_values(name: str) -> None:
     with pytest.raises(ValueError, match=name) as caught:
         LLMRouter(config=LLMConfig(), **{name: "sometimes"})  # type: ignore[arg-type]
-    told = {"hedge_after": ["number of seconds", '"p95"', "sometimes"], "on_refusal": ['"stop"', '"next"', "sometimes"]}
-    assert [words for words in told[name] if words not in str(caught.value)] == []
+    expected = {
+        "hedge_after": ["number of seconds", '"p95"', "sometimes"],
+        "on_refusal": ['"stop"', '"next"', "sometimes"],
+    }
+    assert [words for words in expected[name] if words not in str(caught.value)] == []
 
 
 def test_a_type_error_reads_like_one_of_python() -> None:

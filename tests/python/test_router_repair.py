@@ -54,8 +54,8 @@ async def test_an_invalid_reply_is_sent_back_once_with_the_errors_of_pydantic(
         assert (first.provider, second.provider) == (provider, provider)
         assert first.schema == second.schema is not None
         assert first.system == second.system == "Be brief."
-        asked, reply, complaint = [turn for turn in turns(second) if turn[0] != "system"]
-        assert asked == ("user", "Name an idea.")
+        question, reply, complaint = [turn for turn in turns(second) if turn[0] != "system"]
+        assert question == ("user", "Name an idea.")
         assert reply[0] == ("model" if provider == "gemini" else "assistant")
         assert "eleven-ish" in reply[1]
         assert complaint[0] == "user"

@@ -1,4 +1,4 @@
-"""Calls over encrypted connections: to whom the system trusts, and to nobody else."""
+"""TLS: calls reach only servers whose certificate the system trusts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ for _ in range(2):
 
 
 class Server(ThreadingHTTPServer):
-    """Knows from which ports it was asked, for each request."""
+    """Records the client port of each request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers every question, and keeps its connection."""
+    """Answers every request and keeps the connection open."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def server(authority: trustme.CA, name: str) -> Iterator[Server]:
-    """A server with a certificate for `name`."""
+    """Start a server with a certificate for `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     server = Server()
@@ -84,7 +84,7 @@ def server(authority: trustme.CA, name: str) -> Iterator[Server]:
 
 
 def ask(port: int, trusted: Path, home: str) -> list[str]:
-    """What two calls of a program say that trusts the authorities in `trusted` alone."""
+    """Return the output of a program that makes two calls and trusts only the authorities in `trusted`."""
     environment = {"HOME": home, "SSL_CERT_FILE": str(trusted)}
     command = [sys.executable, "-c", ASK, f"https://localhost:{port}/v1"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
@@ -97,19 +97,19 @@ def ask(port: int, trusted: Path, home: str) -> list[str]:
     [("localhost", True, True), ("localhost", False, False), ("elsewhere.example", True, False)],
     ids=["trusted", "of an unknown authority", "of another host"],
 )
-def test_only_the_right_server_is_talked_to(
+def test_only_a_trusted_server_with_the_right_name_is_called(
     is_trusted: bool, is_answered: bool, server: Server, authority: trustme.CA, tmp_path: Path, home: str
 ) -> None:
     (authority if is_trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
-    said = ask(server.server_address[1], tmp_path / "trusted.pem", home)
+    lines = ask(server.server_address[1], tmp_path / "trusted.pem", home)
     if is_answered:
-        assert said == ["safe", "safe"]
-        # What TLS itself sends after a reply is no reason to give its connection up.
+        assert lines == ["safe", "safe"]
+        # The connection is reused although TLS sends session tickets after a reply.
         assert len(server.ports) == 2
         assert len(set(server.ports)) == 1
     else:
-        assert len(said) == 2
-        for line in said:
+        assert len(lines) == 2
+        for line in lines:
             assert line.startswith("tls ")
             assert "certificate" in line
             assert "key-of-no-worth" not in line

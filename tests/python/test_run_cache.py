@@ -19,7 +19,7 @@ from madspark.core.enhanced_reasoning import ReasoningEngine
 from madspark.utils.temperature_control import TemperatureConfig, TemperatureManager
 from test_run_result import TOPIC, kill_one
 from test_workflow_cache import KEY, AlwaysCached, Cache
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ async def test_an_answer_from_the_response_cache_is_not_a_call(
         return await AsyncCoordinator(router=router).run(TOPIC, mode="batch", multi_dimensional_eval=True), router
 
     first, _ = await run()
-    assert first.calls == len(questions(madspark_simulator)) > 0
+    assert first.calls == len(model_requests(madspark_simulator)) > 0
     second, router = await run()
     assert madspark_simulator.requests == []
     assert (second.calls, second.cost, second.cached, second.status) == (0, 0.0, False, "ok")
@@ -192,4 +192,4 @@ def test_the_exit_code_reports_a_failed_run(madspark_simulator: Simulator) -> No
     assert "(Bramble shelter: " in line
     assert "is degraded: skepticism: " in line
     assert "503" in line
-    assert len(questions(madspark_simulator)) > len(STAGES)
+    assert len(model_requests(madspark_simulator)) > len(STAGES)

@@ -27,7 +27,7 @@ from madspark.core.events import (
 )
 from madspark.llm.exceptions import ProviderUnavailableError
 from test_run_result import ALL_STAGES, MODES, TOPIC
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -197,7 +197,7 @@ async def test_a_slow_reader_pauses_the_run(mode: str, madspark_router: Make, ma
             assert await madspark_simulator.await_requests(requests)
             # Long enough for another request.
             await asyncio.sleep(0.3)
-            assert (core.kept_events, len(questions(madspark_simulator))) == (10, requests)
+            assert (core.kept_events, len(model_requests(madspark_simulator))) == (10, requests)
 
         # The start of the run, the generation with its five ideas, and the start of the evaluation.
         await paused(1)

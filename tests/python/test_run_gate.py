@@ -13,7 +13,7 @@ from madspark import AsyncCoordinator, LLMRouter
 from madspark.core.gate import StageReview, StopWorkflow
 from madspark.core.result import Candidate
 from test_run_result import ALL_STAGES, MODES, TOPIC
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ async def test_a_gate_can_stop_the_run(
     result = await run(madspark_router, madspark_simulator, mode, gate)
     assert (result.status, result.partial, result.cut) == ("degraded", True, "stopped")
     assert ("too dear" in (result.reason or "")) is (how == "raise")
-    assert len(questions(madspark_simulator)) == (2 if mode == "batch" else 6)
+    assert len(model_requests(madspark_simulator)) == (2 if mode == "batch" else 6)
     assert len(result.candidates) == 2
     for candidate in result.candidates:
         assert candidate.initial_score is not None
@@ -99,7 +99,7 @@ async def test_a_gate_can_edit_and_remove_candidates(
     result = await run(madspark_router, madspark_simulator, mode, gate, num_top_candidates=4)
     assert (result.status, len(result.candidates)) == ("ok", 4)
     assert not any("Copper" in candidate.idea for candidate in result.candidates)
-    prompts = [request.prompt for request in questions(madspark_simulator)]
+    prompts = [request.prompt for request in model_requests(madspark_simulator)]
     assert not any("Copper" in prompt for prompt in prompts[1:])
     assert any("Awning: Amber cloth over the whole stop" in prompt for prompt in prompts)
     improving = [prompt for prompt in prompts if prompt.startswith(BEGINNINGS["improvement"])]
@@ -133,7 +133,7 @@ async def test_removing_every_candidate_stops_the_run(
 ) -> None:
     result = await run(madspark_router, madspark_simulator, mode, lambda _: [])
     assert (result.cut, result.candidates) == ("stopped", [])
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_errors_of_a_gate_reach_the_caller(
 ) -> None:
     with pytest.raises(error):
         await run(madspark_router, madspark_simulator, "batch", decision)
-    assert len(questions(madspark_simulator)) == 1
+    assert len(model_requests(madspark_simulator)) == 1
 
 
 async def test_a_gate_is_cancelled_at_the_deadline_of_the_run(
@@ -171,7 +171,7 @@ async def test_a_gate_is_cancelled_at_the_deadline_of_the_run(
         await ended.wait()
     assert (result.cut, len(result.candidates)) == ("deadline", 2)
     assert {candidate.status for candidate in result.candidates} == {"degraded"}
-    assert len(questions(madspark_simulator)) == 2
+    assert len(model_requests(madspark_simulator)) == 2
 
 
 async def test_a_run_with_a_gate_does_not_use_the_cache(madspark_router: Make) -> None:

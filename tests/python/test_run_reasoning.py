@@ -33,7 +33,7 @@ from madspark.agents.logical_inference import INFERENCE_TYPES
 from madspark.cli.main import main
 from madspark.core.enhanced_reasoning import ReasoningEngine
 from madspark.core.events import IdeaScored, StageFinished, StageStarted
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ async def test_a_batch_run_with_all_stages_makes_nine_calls(
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     result = await run(router, "batch", num_top_candidates=3)
-    wire = questions(madspark_simulator)
+    wire = model_requests(madspark_simulator)
     assert stages(wire) == ALL_STAGES
     assert result.calls == len(wire) == 9
     assert result.tokens == router.get_metrics()["total_tokens"] == sum(stage.spent.tokens for stage in result.stages)
@@ -140,7 +140,7 @@ async def test_a_fanout_run_makes_one_call_per_selected_idea(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     result = await run(madspark_router(primary_provider="ollama", fallback_enabled=False), "fanout")
-    wire = [stage_of(request.prompt) for request in questions(madspark_simulator)]
+    wire = [stage_of(request.prompt) for request in model_requests(madspark_simulator)]
     assert result.calls == len(wire) == 1 + 5 + 7 * 2
     # The simulator chooses the first words of improved ideas, so ratings are distinguished by their order.
     assert (wire.count("multi_dimensional"), wire.count("logical_inference")) == (4, 2)
@@ -175,7 +175,7 @@ async def test_defect_16_summaries_come_with_the_scores_in_one_call(
     results = await AsyncCoordinator(router=madspark_router(primary_provider="ollama")).run_workflow(
         TOPIC, num_top_candidates=3, multi_dimensional_eval=True
     )
-    assert stages(questions(madspark_simulator)) == [
+    assert stages(model_requests(madspark_simulator)) == [
         "idea_generation", "evaluation", "multi_dimensional", "improvement", "re_evaluation", "re_multi_dimensional",
     ]  # fmt: skip
     for at, result in enumerate(results):
@@ -235,8 +235,10 @@ async def test_defect_18_every_inference_type_covers_every_selected_idea(
     results = await AsyncCoordinator(router=router).run_workflow(
         TOPIC, num_top_candidates=3, logical_inference=True, reasoning_engine=ReasoningEngine(inference_type=kind)
     )
-    [asked] = [one for one in questions(madspark_simulator) if one.prompt.startswith(REASONING["logical_inference"])]
-    assert labels(asked.prompt) == [0, 1, 2]
+    [request] = [
+        one for one in model_requests(madspark_simulator) if one.prompt.startswith(REASONING["logical_inference"])
+    ]
+    assert labels(request.prompt) == [0, 1, 2]
     own = {
         "full": set[str](),
         "causal": {"causal_chain", "feedback_loops", "root_cause"},
@@ -360,7 +362,7 @@ async def test_the_language_option_overrides_the_language_of_the_topic(
         script(madspark_simulator, stage, [{"idea_index": at, **reply} for at in range(2)])
     router = madspark_router(primary_provider="ollama")
     results = await AsyncCoordinator(router=router).run_workflow(TOPIC, language=name, **EVERYTHING)
-    wire = questions(madspark_simulator)
+    wire = model_requests(madspark_simulator)
     assert len(wire) == 9
     for request in wire:
         assert "Write every text in German, whatever the language of the topic.\n" in request.prompt
@@ -377,8 +379,8 @@ def test_the_command_line_has_options_for_these_stages(
     host = ["--provider", "ollama", "--no-fallback", "--ollama-host", madspark_simulator.ollama_url]
     flags = ["--multi-dimensional", "--inference-type", "causal", "--language", "de", "--cache-dir", str(tmp_path)]
     assert main([TOPIC, *host, *flags, "--json"]) == 0
-    asked = stages(questions(madspark_simulator))
-    assert asked == [stage for stage in ALL_STAGES if stage not in {"advocacy", "skepticism"}]
+    called = stages(model_requests(madspark_simulator))
+    assert called == [stage for stage in ALL_STAGES if stage not in {"advocacy", "skepticism"}]
     results = json.loads(capsys.readouterr().out)["results"]
     for result in results:
         assert result["logical_inference"]["causal_chain"]

@@ -11,7 +11,7 @@ from doubles import BEGINNINGS, NAMES, STAGES, AsyncRouter, evaluation, numbered
 from madspark import AsyncCoordinator, Budget, Coordinator, LLMRouter
 from madspark.core.result import WorkflowResult
 from madspark.llm.exceptions import BudgetExceededError, ProviderUnavailableError, WorkflowTimeoutError
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ async def run(router: Any, **options: Any) -> WorkflowResult:
 def check_usage(result: WorkflowResult, router: LLMRouter, simulator: Simulator) -> None:
     """Check that calls, tokens and cost match the requests sent, and are the sums over stages and agents."""
     metrics = router.get_metrics()
-    assert result.calls == len(questions(simulator))
+    assert result.calls == len(model_requests(simulator))
     assert result.tokens == metrics["total_tokens"] == sum(result.spent.usage.model_dump().values())
     if result.cost is not None:
         assert result.cost == pytest.approx(metrics["total_cost"])
@@ -86,7 +86,7 @@ async def test_the_modes_differ_only_in_their_calls(
     results = await coordinator.run_workflow(TOPIC, num_top_candidates=3, mode=mode, **ALL_STAGES)
     assert len(results) == 3
     assert all(result["status"] == "ok" and result["skepticism"] and result["improved_score"] for result in results)
-    assert len(questions(madspark_simulator)) == (6 if mode == "batch" else 18)
+    assert len(model_requests(madspark_simulator)) == (6 if mode == "batch" else 18)
 
 
 def test_the_synchronous_twin(madspark_router: Make) -> None:
@@ -116,7 +116,7 @@ async def test_a_request_ended_by_the_deadline_is_a_call(madspark_router: Make, 
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     result = await run(router, timeout=1.0)
     assert (result.status, result.partial, result.cut) == ("degraded", True, "deadline")
-    assert result.calls == len(questions(madspark_simulator)) == 5
+    assert result.calls == len(model_requests(madspark_simulator)) == 5
     assert (result.stage("improvement").spent.calls, result.stage("improvement").status) == (1, "failed")
     assert result.spent.is_estimated
     check_usage(result, router, madspark_simulator)
@@ -221,8 +221,8 @@ async def test_the_finished_part_survives_cancellation(
     coordinator = AsyncCoordinator(router=madspark_router(primary_provider=MODES[mode], fallback_enabled=False))
     async with await coordinator.start(TOPIC, **ALL_STAGES) as started:
         waiting = asyncio.create_task(started.result())
-        asked = 4 if mode == "batch" else 10
-        assert await madspark_simulator.await_requests(asked + stalled)
+        answered = 4 if mode == "batch" else 10
+        assert await madspark_simulator.await_requests(answered + stalled)
         assert (started.snapshot().partial, started.snapshot().cut) == (True, "running")
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -275,7 +275,7 @@ async def test_an_idea_does_not_wait_for_the_others(madspark_router: Make, madsp
             if done == 4:
                 break
         snapshot = started.snapshot()
-    assert stages(questions(madspark_simulator)).count("improvement") == 4
+    assert stages(model_requests(madspark_simulator)).count("improvement") == 4
     amber = next(candidate for candidate in snapshot.candidates if candidate.idea.startswith("Amber"))
     assert (amber.advocacy is not None, amber.skepticism, amber.improved_idea) == (True, None, None)
 
@@ -297,8 +297,8 @@ async def test_ideas_are_evaluated_while_later_ones_are_streamed(
                 scored += event.type == "idea_scored"
                 if scored == 4:
                     break
-        writing = questions(madspark_simulator)[0]
-        assert (writing.finished, len(questions(madspark_simulator))) == (None, 5)
+        writing = model_requests(madspark_simulator)[0]
+        assert (writing.finished, len(model_requests(madspark_simulator))) == (None, 5)
         snapshot = started.snapshot()
         assert [candidate.initial_score is not None for candidate in snapshot.candidates] == [True] * 4
     assert await madspark_simulator.await_hang_ups(1)
@@ -369,10 +369,9 @@ async def test_large_batches_are_split_by_their_tokens(madspark_router: Make, ma
     result = await run(router, batch_tokens=700, enhanced_reasoning=False, num_top_candidates=1)
     assert result.status == "ok"
     # Two, two and one.
+    evaluations = model_requests(madspark_simulator)[1:4]
     assert result.stage("evaluation").spent.calls == 3
-    assert sorted(len(request.prompt.split("idea_index: ")) - 1 for request in questions(madspark_simulator)[1:4]) == [
-        1, 2, 2,
-    ]  # fmt: skip
+    assert sorted(len(request.prompt.split("idea_index: ")) - 1 for request in evaluations) == [1, 2, 2]
     check_usage(result, router, madspark_simulator)
 
 

@@ -88,7 +88,7 @@ def as_grammar(value: Any) -> Any:
 def of_core(name: str) -> Any:
     schema = json.loads(_core.schema_of(name))
     if schema["type"] == "array":
-        # A run always asks about something; pydantic's lists are also for callers with nothing to tell.
+        # A run always evaluates at least one idea; the pydantic lists also accept empty input.
         assert schema.pop("minItems") == 1
     return normal(schema, schema)
 

@@ -1,4 +1,4 @@
-"""A provider that does not take a schema is told apart from one that rejects a request for another reason."""
+"""A rejected schema is distinguished from a request that is rejected for another reason."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ REJECTIONS: dict[str, tuple[int, Any]] = {
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
 
 
 @pytest.mark.parametrize("provider", REJECTIONS)
-def test_words_against_a_schema_count_where_one_was_sent(
+def test_a_complaint_about_a_schema_counts_only_if_one_was_sent(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     status, body = REJECTIONS[provider]
@@ -116,7 +116,7 @@ def test_each_rejection_leads_to_a_simpler_form_of_the_same_schema(
     assert all("title" in json.dumps(request.schema) for request in requests)
 
 
-def test_a_model_in_ollamas_cloud_is_told_the_schema_and_judged(
+def test_a_cloud_model_of_ollama_gets_the_schema_in_the_prompt_and_is_validated(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(

@@ -9,7 +9,7 @@ from unittest.mock import AsyncMock, MagicMock, Mock, patch
 
 import pytest
 
-from doubles import STAGES, AsyncRouter, SyncRouter, aask_everyone, ask_everyone, sample, stage_of
+from doubles import STAGES, AsyncRouter, SyncRouter, call_every_coroutine, call_every_function, sample, stage_of
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter, schemas
 from madspark.agents import Critic, IdeaGenerator
 from madspark.agents.critic import evaluate_ideas
@@ -46,10 +46,10 @@ class Overriding(LLMRouter):
 
     def __init__(self) -> None:
         super().__init__("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
 
     def generate_structured(self, **arguments: Any) -> Any:  # type: ignore[override]
-        self.asked.append(arguments)
+        self.calls.append(arguments)
         return sample(arguments["schema"], arguments["prompt"]), SimpleNamespace()
 
 
@@ -57,21 +57,21 @@ class OverridingTwin(Overriding):
     generate_structured = LLMRouter.generate_structured  # type: ignore[assignment]
 
     async def agenerate_structured(self, **arguments: Any) -> Any:  # type: ignore[override]
-        self.asked.append(arguments)
+        self.calls.append(arguments)
         return sample(arguments["schema"], arguments["prompt"]), SimpleNamespace()
 
 
-def recording(asked: list[dict[str, Any]]) -> Callable[..., tuple[BaseModel, object]]:
+def recording(calls: list[dict[str, Any]]) -> Callable[..., tuple[BaseModel, object]]:
     def answer(**given: Any) -> tuple[BaseModel, object]:
-        asked.append(given)
+        calls.append(given)
         return sample(given["schema"], given["prompt"]), SimpleNamespace(tokens_used=None)
 
     return answer
 
 
 def mocked(router: Any, method: str = "generate_structured") -> Any:
-    router.asked = []
-    getattr(router, method).side_effect = recording(router.asked)
+    router.calls = []
+    getattr(router, method).side_effect = recording(router.calls)
     return router
 
 
@@ -106,17 +106,17 @@ IDS = [
 async def test_every_kind_of_router_answers_every_agent(make: Callable[[], Any]) -> None:
     router = make()
     async with asyncio.timeout(10):
-        await asyncio.to_thread(ask_everyone, router, TOPIC)
-        assert len(router.asked) == 16
-        await aask_everyone(router, TOPIC)
-    assert len(router.asked) == 16 + 7
-    for asked in router.asked:
-        assert set(asked) == {"prompt", "schema", "system_instruction", "temperature"}
-        assert TOPIC in asked["prompt"]
-        assert asked["schema"].__module__.startswith("madspark.schemas.")
-        assert asked["schema"] is getattr(schemas, asked["schema"].__name__)
-        assert "JSON" in asked["system_instruction"]
-        assert 0.0 <= asked["temperature"] <= 2.0
+        await asyncio.to_thread(call_every_function, router, TOPIC)
+        assert len(router.calls) == 16
+        await call_every_coroutine(router, TOPIC)
+    assert len(router.calls) == 16 + 7
+    for arguments in router.calls:
+        assert set(arguments) == {"prompt", "schema", "system_instruction", "temperature"}
+        assert TOPIC in arguments["prompt"]
+        assert arguments["schema"].__module__.startswith("madspark.schemas.")
+        assert arguments["schema"] is getattr(schemas, arguments["schema"].__name__)
+        assert "JSON" in arguments["system_instruction"]
+        assert 0.0 <= arguments["temperature"] <= 2.0
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=IDS)
@@ -125,8 +125,8 @@ def test_every_kind_of_router_answers_both_coordinators(make: Callable[[], Any])
     results = asyncio.run(AsyncCoordinator(router=router).run_workflow(TOPIC, enhanced_reasoning=True))
     results += Coordinator(router=router).run_workflow(TOPIC, enhanced_reasoning=True)
     assert [result["status"] for result in results] == ["ok"] * 4
-    assert [stage_of(asked["prompt"]) for asked in router.asked] == [*STAGES, *STAGES]
-    assert [asked["temperature"] for asked in router.asked[:6]] == [0.9, 0.3, 0.5, 0.5, 0.9, 0.3]
+    assert [stage_of(arguments["prompt"]) for arguments in router.calls] == [*STAGES, *STAGES]
+    assert [arguments["temperature"] for arguments in router.calls[:6]] == [0.9, 0.3, 0.5, 0.5, 0.9, 0.3]
 
 
 async def test_a_wrapper_may_delegate_to_an_llm_router(
@@ -172,18 +172,18 @@ async def test_a_subclass_may_call_its_base(
 
 
 def test_a_patched_llm_router_is_a_custom_router() -> None:
-    asked: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
     router = LLMRouter("ollama", fallback_enabled=False, config=LLMConfig(ollama_host="http://127.0.0.1:9"))
-    with patch.object(LLMRouter, "generate_structured", side_effect=recording(asked)):
+    with patch.object(LLMRouter, "generate_structured", side_effect=recording(calls)):
         evaluate_ideas(["one"], TOPIC, router=router)
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 async def test_attachments_are_passed_on_if_there_are_any() -> None:
     router = AsyncRouter()
     await AsyncCoordinator(router=router).run_workflow(TOPIC, multimodal_files=[b"%PDF-1.7"])
     await IdeaGenerator(router).agenerate(TOPIC, urls=["https://example.com/"])
-    extra = [{name: asked[name] for name in ("files", "urls") if name in asked} for asked in router.asked]
+    extra = [{name: arguments[name] for name in ("files", "urls") if name in arguments} for arguments in router.calls]
     assert extra == [{"files": [b"%PDF-1.7"]}, {}, {}, {}, {"urls": ["https://example.com/"]}]
 
 
@@ -196,10 +196,10 @@ async def test_an_exception_of_a_custom_router_is_raised_unchanged(make: type[Sy
     error = MineError("mine")
 
     class Failing(make):  # type: ignore[misc,valid-type]
-        def generate_structured(self, **asked: Any) -> Any:
-            if stage_of(asked["prompt"]) == stage and (stage != "re_evaluation" or len(self.asked) > 1):
+        def generate_structured(self, **arguments: Any) -> Any:
+            if stage_of(arguments["prompt"]) == stage and (stage != "re_evaluation" or len(self.calls) > 1):
                 raise error
-            return super().generate_structured(**asked)
+            return super().generate_structured(**arguments)
 
     with pytest.raises(MineError) as raised:
         await AsyncCoordinator(router=Failing()).run_workflow(TOPIC, enhanced_reasoning=True)

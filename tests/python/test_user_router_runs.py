@@ -23,11 +23,11 @@ TOPIC = "Shade for hot bus stops"
 
 
 async def test_cancelling_the_run_cancels_its_coroutine() -> None:
-    asked, cancelled = asyncio.Event(), asyncio.Event()
+    called, cancelled = asyncio.Event(), asyncio.Event()
 
     class Waiting:
-        async def generate_structured(self, **_asked: Any) -> Any:
-            asked.set()
+        async def generate_structured(self, **_arguments: Any) -> Any:
+            called.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -40,12 +40,12 @@ async def test_cancelling_the_run_cancels_its_coroutine() -> None:
             Critic(Waiting()).aevaluate(["one"], TOPIC),
         ):
             running = asyncio.ensure_future(work)
-            await asked.wait()
+            await called.wait()
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
             await cancelled.wait()
-            asked.clear()
+            called.clear()
             cancelled.clear()
 
 
@@ -53,9 +53,9 @@ async def test_context_variables_are_seen() -> None:
     tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant")
     seen: list[str] = []
 
-    def answer(**asked: Any) -> object:
+    def answer(**arguments: Any) -> object:
         seen.append(tenant.get())
-        return sample(asked["schema"], asked["prompt"]), None
+        return sample(arguments["schema"], arguments["prompt"]), None
 
     async def run(name: str, router: Any) -> None:
         tenant.set(name)
@@ -72,12 +72,12 @@ async def test_synchronous_calls_run_side_by_side_and_leave_the_loop_free() -> N
     loop, both = asyncio.get_running_loop(), threading.Barrier(12)
 
     class Meeting(SyncRouter):
-        def generate_structured(self, **asked: Any) -> tuple[BaseModel, object]:
+        def generate_structured(self, **arguments: Any) -> tuple[BaseModel, object]:
             turned = threading.Event()
             loop.call_soon_threadsafe(turned.set)
             assert turned.wait(10)
             both.wait(10)
-            return super().generate_structured(**asked)
+            return super().generate_structured(**arguments)
 
     async with asyncio.timeout(10):
         await asyncio.gather(*(Critic(Meeting()).aevaluate(["one"], TOPIC) for _ in range(12)))
@@ -87,9 +87,9 @@ async def test_a_stages_limit_cancels_its_coroutine() -> None:
     cancelled = asyncio.Event()
 
     class Slow(AsyncRouter):
-        async def generate_structured(self, **asked: Any) -> Any:  # type: ignore[override]
-            if stage_of(asked["prompt"]) != "improvement":
-                return await super().generate_structured(**asked)
+        async def generate_structured(self, **arguments: Any) -> Any:  # type: ignore[override]
+            if stage_of(arguments["prompt"]) != "improvement":
+                return await super().generate_structured(**arguments)
             try:
                 await asyncio.Event().wait()
             finally:
@@ -105,7 +105,7 @@ async def test_a_stages_limit_cancels_its_coroutine() -> None:
 def test_a_limit_ends_a_run_whose_synchronous_router_hangs() -> None:
     release = threading.Event()
     router = MagicMock()
-    router.generate_structured.side_effect = lambda **_asked: release.wait(60)
+    router.generate_structured.side_effect = lambda **_arguments: release.wait(60)
     started = time.monotonic()
     with pytest.raises(WorkflowTimeoutError):
         Coordinator(router=router).run_workflow(TOPIC, timeout=0.2)

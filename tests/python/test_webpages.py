@@ -181,7 +181,7 @@ def test_gemini_reads_pages_itself(site: Site, make: Callable[..., LLMRouter], m
 def test_custom_routers_receive_the_addresses(site: Site) -> None:
     custom = SyncRouter()
     IdeaGenerator(custom).generate("Food waste", urls=[f"{site.url}/page"])
-    assert custom.asked[0]["urls"] == [f"{site.url}/page"]
+    assert custom.calls[0]["urls"] == [f"{site.url}/page"]
     assert site.paths == []
 
 

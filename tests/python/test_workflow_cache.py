@@ -54,11 +54,11 @@ class RaisingCache(Cache):
 async def run(
     cache: object, router: LLMRouter, progress: list[Any] | None = None, **options: Any
 ) -> list[dict[str, Any]]:
-    def tell(message: str, fraction: float) -> None:
+    def record_progress(message: str, fraction: float) -> None:
         if progress is not None:
             progress.append((message, fraction))
 
-    coordinator = AsyncCoordinator(progress_callback=tell, cache_manager=cache, router=router)
+    coordinator = AsyncCoordinator(progress_callback=record_progress, cache_manager=cache, router=router)
     return await coordinator.run_workflow(**{"topic": TOPIC, **options})
 
 

@@ -11,7 +11,7 @@ import pytest
 from doubles import ALL_STAGES, labels, script, stages
 from madspark import AsyncCoordinator, LLMRouter
 from madspark.core.enhanced_reasoning import ReasoningEngine
-from wire import questions
+from wire import model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +166,7 @@ async def test_defect_19_a_whole_run_in_its_language(
         logical_inference=True,
         reasoning_engine=ReasoningEngine(confidence_threshold=0.9),
     )
-    wire = questions(madspark_simulator)
+    wire = model_requests(madspark_simulator)
     assert stages(wire) == ALL_STAGES
     for request in wire:
         assert f"Write every text in the language of the topic, which is {language}.\n" in request.prompt

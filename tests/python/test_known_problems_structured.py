@@ -1,4 +1,4 @@
-"""Known problems of structured output in other libraries, by the number in test_pains_router.py."""
+"""Known problems of structured output in other libraries, by the number in test_known_problems_router.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from madspark import AllProvidersFailedError, RateLimitError
-from wire import asked, gaps, questions
+from wire import called_providers, gaps, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def form_of(body: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("rejected", "taken"), [(1, "responseSchema"), (2, "prompt")])
-def test_pain_29_after_a_rejection_schemas_are_sent_in_a_simpler_form(
+def test_problem_29_after_a_rejection_schemas_are_sent_in_a_simpler_form(
     rejected: int, taken: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     for name in ["responseJsonSchema", "responseSchema"][:rejected]:
@@ -54,22 +54,22 @@ def test_pain_29_after_a_rejection_schemas_are_sent_in_a_simpler_form(
     idea, response = madspark_router(**choices).generate_structured("Name an idea.", Idea)
     assert idea.title
     # The same target retries; no fallback is used.
-    assert asked(madspark_simulator) == ["gemini"] * (rejected + 1)
-    forms = [form_of(request.json) for request in questions(madspark_simulator)]
+    assert called_providers(madspark_simulator) == ["gemini"] * (rejected + 1)
+    forms = [form_of(request.json) for request in model_requests(madspark_simulator)]
     assert forms == ["responseJsonSchema", "responseSchema", "prompt"][: rejected + 1]
     assert forms[-1] == taken
     assert [attempt.error for attempt in response.attempts] == ["schema_rejected"] * rejected + [None]
     # Another router with the same key and model starts with that form.
     madspark_simulator.clear()
     madspark_router(**choices).generate_structured("Name an idea.", Idea)
-    assert [form_of(request.json) for request in questions(madspark_simulator)] == [taken]
+    assert [form_of(request.json) for request in model_requests(madspark_simulator)] == [taken]
     # Another model does not.
     madspark_simulator.clear()
     madspark_router(**choices, gemini_model="gemini-2.5-flash").generate_structured("Name an idea.", Idea)
-    assert form_of(questions(madspark_simulator)[0].json) == "responseJsonSchema"
+    assert form_of(model_requests(madspark_simulator)[0].json) == "responseJsonSchema"
 
 
-def test_pain_29_every_node_has_a_type(
+def test_problem_29_every_node_has_a_type(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     class Loose(BaseModel):
@@ -87,20 +87,20 @@ def test_pain_29_every_node_has_a_type(
 
     madspark_simulator.on("gemini", contains='"responseJsonSchema"', status=400, body=complaint("responseJsonSchema"))
     madspark_router(primary_provider="gemini", fallback_enabled=False).generate_structured("hello", Loose)
-    older = questions(madspark_simulator)[1].json["generationConfig"].get("responseSchema")
+    older = model_requests(madspark_simulator)[1].json["generationConfig"].get("responseSchema")
     if older is not None:
         assert all("type" in node or "anyOf" in node for node in nodes(older))
         assert "$ref" not in json.dumps(older)
 
 
-def test_pain_30_reasoning_that_uses_up_the_output_is_disabled_once(
+def test_problem_30_reasoning_that_uses_up_the_output_is_disabled_once(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", thinking_tokens=400)
     choices = {"primary_provider": "gemini", "fallback_enabled": True, "gemini_model": "gemini-2.5-flash"}
     idea, response = madspark_router(**choices).generate_structured("Name an idea.", Idea, token_budget=400)
     assert idea.title
-    first, second = questions(madspark_simulator)
+    first, second = model_requests(madspark_simulator)
     assert [first.provider, second.provider] == ["gemini", "gemini"]
     assert "thinkingConfig" not in first.json["generationConfig"]
     assert second.json["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 0}
@@ -114,7 +114,7 @@ def test_pain_30_reasoning_that_uses_up_the_output_is_disabled_once(
     body = {"candidates": [{"content": {}, "finishReason": "MAX_TOKENS"}], "usageMetadata": counts}
     madspark_simulator.on("gemini", body=body)
     _, response = madspark_router(**choices).generate_structured("Name an idea.", Idea, token_budget=400)
-    assert asked(madspark_simulator) == ["gemini", "gemini", "ollama"]
+    assert called_providers(madspark_simulator) == ["gemini", "gemini", "ollama"]
     assert response.usage["reasoning"] == 800
 
 
@@ -130,7 +130,7 @@ def test_pain_30_reasoning_that_uses_up_the_output_is_disabled_once(
     ids=str,
 )
 @pytest.mark.parametrize("structured", [False, True])
-def test_pain_30_a_stop_without_text_is_an_error(
+def test_problem_30_a_stop_without_text_is_an_error(
     candidate: dict[str, Any],
     structured: bool,
     madspark_router: Callable[..., LLMRouter],
@@ -140,7 +140,7 @@ def test_pain_30_a_stop_without_text_is_an_error(
     madspark_simulator.on("gemini", body={"candidates": [candidate], "usageMetadata": counts})
     router = madspark_router(primary_provider="gemini", fallback_enabled=True)
     _, response = router.generate_structured("hi", Idea) if structured else router.generate("hi")
-    assert asked(madspark_simulator) == ["gemini", "ollama"]
+    assert called_providers(madspark_simulator) == ["gemini", "ollama"]
     empty, answered = response.attempts
     assert (empty.error, empty.usage["input"], empty.usage["reasoning"]) == ("empty_reply", 9, 30)
     assert answered.ok
@@ -166,7 +166,7 @@ DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
 
 
-def test_pain_31_an_exhausted_daily_quota_affects_only_its_key(
+def test_problem_31_an_exhausted_daily_quota_affects_only_its_key(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=quota(DAY, "0.01s"))
@@ -175,15 +175,15 @@ def test_pain_31_an_exhausted_daily_quota_affects_only_its_key(
     assert [attempt.error for attempt in response.attempts] == ["daily_quota", None]
     # The delay in seconds is about the limit per minute, so the target is not retried.
     _, response = madspark_router(**choices).generate("two")
-    assert asked(madspark_simulator) == ["gemini", "ollama", "ollama"]
+    assert called_providers(madspark_simulator) == ["gemini", "ollama", "ollama"]
     assert [attempt.error for attempt in response.attempts] == ["cooldown", None]
     for other in ({"gemini_api_key": "another-key"}, {"gemini_model": "gemini-2.5-flash"}):
         madspark_simulator.clear()
         madspark_router(**choices, **other).generate("three")
-        assert asked(madspark_simulator) == ["gemini", "ollama"]
+        assert called_providers(madspark_simulator) == ["gemini", "ollama"]
 
 
-def test_pain_31_the_error_reports_when_the_quota_resets(
+def test_problem_31_the_error_reports_when_the_quota_resets(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=quota(DAY, "0.01s"))
@@ -193,7 +193,7 @@ def test_pain_31_the_error_reports_when_the_quota_resets(
     assert caught.value.ready_in["gemini"] > 0.01
 
 
-def test_pain_31_a_retry_delay_in_the_body_is_respected(
+def test_problem_31_a_retry_delay_in_the_body_is_respected(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("gemini", status=429, body=quota(MINUTE, "0.15s"), times=1)
@@ -201,11 +201,11 @@ def test_pain_31_a_retry_delay_in_the_body_is_respected(
     _, response = router.generate("hello")
     assert [attempt.error for attempt in response.attempts] == ["rate_limited", None]
     assert response.attempts[0].retry_after == 0.15
-    assert gaps(questions(madspark_simulator))[0] >= 0.14
+    assert gaps(model_requests(madspark_simulator))[0] >= 0.14
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_pain_32_a_schema_is_sent_without_think(
+def test_problem_32_a_schema_is_sent_without_think(
     streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
@@ -214,12 +214,12 @@ def test_pain_32_a_schema_is_sent_without_think(
             *_, _last = stream
     else:
         router.generate_structured("Name an idea.", Idea)
-    (request,) = questions(madspark_simulator)
+    (request,) = model_requests(madspark_simulator)
     assert "think" not in request.json
     assert request.json["format"]["properties"]["title"]["type"] == "string"
 
 
-def test_pain_32_an_ignored_schema_is_detected(
+def test_problem_32_an_ignored_schema_is_detected(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     thoughts = "Let me think about gardens, there are so many."
@@ -228,10 +228,10 @@ def test_pain_32_an_ignored_schema_is_detected(
     idea, response = madspark_router(primary_provider="ollama").generate_structured("Name an idea.", Idea)
     assert idea.title
     assert [attempt.error for attempt in response.attempts] == ["invalid_output", None]
-    assert thoughts in questions(madspark_simulator)[1].body.decode()
+    assert thoughts in model_requests(madspark_simulator)[1].body.decode()
 
 
-def test_pain_33_ollama_receives_only_supported_keywords(
+def test_problem_33_ollama_receives_only_supported_keywords(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     too_long = {"idea": {"title": "A" * 60}, "twins": []}
@@ -239,7 +239,7 @@ def test_pain_33_ollama_receives_only_supported_keywords(
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     branch, response = router.generate_structured("Name an idea.", Branch)
     assert len(branch.idea.title) <= 40
-    first, _ = questions(madspark_simulator)
+    first, _ = model_requests(madspark_simulator)
     grammar = json.dumps(first.json["format"])
     assert not [word for word in ("$ref", "maxLength", "minLength", "pattern") if f'"{word}"' in grammar]
     # Constraints beyond the grammar are validated here, and the repair request includes the error.
@@ -247,20 +247,20 @@ def test_pain_33_ollama_receives_only_supported_keywords(
     assert "at most 40 characters" in (response.attempts[0].message or "")
 
 
-def test_pain_33_a_grammar_that_failed_is_not_requested_again(
+def test_problem_33_a_grammar_that_failed_is_not_requested_again(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", contains='"format":{', status=500, body={"error": "invalid JSON schema in format"})
     for router in (madspark_router(primary_provider="ollama"), madspark_router(primary_provider="ollama")):
         idea, _ = router.generate_structured("Name an idea.", Idea)
         assert idea.title
-    formats = [request.json["format"] for request in questions(madspark_simulator, "ollama")]
+    formats = [request.json["format"] for request in model_requests(madspark_simulator, "ollama")]
     assert [isinstance(one, dict) for one in formats] == [True, False, False]
     assert formats[1:] == ["json", "json"]
-    assert asked(madspark_simulator) == ["ollama"] * 3
+    assert called_providers(madspark_simulator) == ["ollama"] * 3
 
 
-def test_pain_34_a_cloud_model_that_ignores_the_schema_is_asked_to_repair_its_reply(
+def test_problem_34_a_cloud_model_that_ignores_the_schema_repairs_its_reply(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", text="Sure! Roof gardens.", times=1)
@@ -268,21 +268,21 @@ def test_pain_34_a_cloud_model_that_ignores_the_schema_is_asked_to_repair_its_re
     idea, response = router.generate_structured("Name an idea.", Idea)
     assert idea.title
     assert [attempt.error for attempt in response.attempts] == ["invalid_output", None]
-    for request in questions(madspark_simulator):
+    for request in model_requests(madspark_simulator):
         assert "format" not in request.json
         assert '"title"' in request.system
 
 
 @pytest.mark.parametrize("reply", [{"unexpected": 1}, [], {"title": None}, {"title": "lower case"}], ids=str)
 @pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
-def test_pain_35_an_ignored_schema_has_its_own_error_class(
+def test_problem_35_an_ignored_schema_has_its_own_error_class(
     provider: str, reply: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, json=reply)
     router = madspark_router(primary_provider=provider, fallback_enabled=True)
     _, response = router.generate_structured("Name an idea.", Idea)
     other = "gemini" if provider == "ollama" else "ollama"
-    assert asked(madspark_simulator) == [provider, provider, other]
+    assert called_providers(madspark_simulator) == [provider, provider, other]
     assert [attempt.error for attempt in response.attempts] == ["invalid_output", "invalid_output", None]
     provider_metrics = router.get_metrics()["providers"][provider]
     assert (provider_metrics["failures"], provider_metrics["repairs"]) == ({"invalid_output": 2}, 1)

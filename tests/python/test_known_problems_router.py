@@ -1,23 +1,23 @@
-"""Problems that users of other routers report, as test cases named by their numbers.
+"""Problems that users of other routers report, as numbered tests.
 
 All 38 problems (without 26 and 27, which concern caches) and their tests:
 
  1  test_stream_faults.py::test_faults_after_the_first_text_with_restart
  2  test_stream_faults.py::test_faults_before_the_first_text
- 3  test_pains_router.py::test_pain_03_without_fallback_a_stream_uses_one_provider
- 4  test_pains_router.py::test_pain_04_each_status_is_retried_or_falls_back
- 5  test_pains_router.py::test_pain_05_max_attempts_covers_retries_and_fallbacks
- 5  test_pains_router.py::test_pain_05_the_deadline_covers_retries_and_fallbacks
- 6  test_pains_router.py::test_pain_06_no_hidden_layer_sends_a_second_request
- 7  test_pains_router.py::test_pain_07_a_longer_cooldown_is_never_shortened
- 7  test_pains_router.py::test_pain_07_repeated_failures_open_the_breaker
- 7  test_pains_router.py::test_pain_07_a_recovering_target_is_probed_by_one_call
- 8  test_pains_router.py::test_pain_08_a_call_waits_for_the_first_target_that_is_ready
- 8  test_pains_router.py::test_pain_08_the_error_reports_when_each_target_is_ready
- 9  test_pains_router.py::test_pain_09_an_unreachable_first_target_does_not_slow_later_calls
+ 3  test_known_problems_router.py::test_problem_03_without_fallback_a_stream_uses_one_provider
+ 4  test_known_problems_router.py::test_problem_04_each_status_is_retried_or_falls_back
+ 5  test_known_problems_router.py::test_problem_05_max_attempts_covers_retries_and_fallbacks
+ 5  test_known_problems_router.py::test_problem_05_the_deadline_covers_retries_and_fallbacks
+ 6  test_known_problems_router.py::test_problem_06_no_hidden_layer_sends_a_second_request
+ 7  test_known_problems_router.py::test_problem_07_a_longer_cooldown_is_never_shortened
+ 7  test_known_problems_router.py::test_problem_07_repeated_failures_open_the_breaker
+ 7  test_known_problems_router.py::test_problem_07_a_recovering_target_is_probed_by_one_call
+ 8  test_known_problems_router.py::test_problem_08_a_call_waits_for_the_first_target_that_is_ready
+ 8  test_known_problems_router.py::test_problem_08_the_error_reports_when_each_target_is_ready
+ 9  test_known_problems_router.py::test_problem_09_an_unreachable_first_target_does_not_slow_later_calls
 10  test_router_limits.py::test_the_concurrency_limit_holds_across_all_routers_of_a_key
-11  test_pains_router.py::test_pain_11_routers_of_a_process_share_the_state_of_targets
-12  test_pains_router.py::test_pain_12_ten_thousand_routers_leave_nothing_behind
+11  test_known_problems_router.py::test_problem_11_routers_of_a_process_share_the_state_of_targets
+12  test_known_problems_router.py::test_problem_12_ten_thousand_routers_leave_nothing_behind
 12  test_isolation_construction.py::test_making_everything_touches_no_environment_no_socket_and_no_thread
 13  test_router_types.py::test_schemas_of_many_requests_do_not_accumulate
 13  test_cancel_ten_thousand.py::test_ten_thousand_cancels_leave_nothing
@@ -27,34 +27,34 @@ All 38 problems (without 26 and 27, which concern caches) and their tests:
 16  test_bridge_concurrency.py::test_uvloop
 17  test_bridge_exit.py::test_a_script_ends_in_silence
 18  test_bridge_fork.py::test_parent_and_child_both_work
-19  test_pains_router.py::test_pain_19_the_response_names_the_model_that_answered
-20  test_pains_router.py::test_pain_20_no_token_is_counted_twice
-20  test_pains_router.py::test_pain_20_an_unknown_price_is_not_zero
-21  test_pains_router.py::test_pain_21_failed_and_repaired_attempts_are_included_in_the_cost
-22  test_pains_router.py::test_pain_22_each_time_limit_of_a_stream_has_its_own_error_class
-22  test_pains_router.py::test_pain_22_a_stalled_provider_is_cancelled_at_the_deadline
-23  test_pains_router.py::test_pain_23_a_stream_without_an_end_is_a_failure
-24  test_pains_router.py::test_pain_24_a_prompt_too_long_for_one_model_falls_back_without_a_request
-25  test_pains_router.py::test_pain_25_a_refusal_falls_back_only_if_configured
-28  test_pains_router.py::test_pain_28_only_one_package_is_needed
-29  test_pains_structured.py::test_pain_29_after_a_rejection_schemas_are_sent_in_a_simpler_form
-30  test_pains_structured.py::test_pain_30_reasoning_that_uses_up_the_output_is_disabled_once
-30  test_pains_structured.py::test_pain_30_a_stop_without_text_is_an_error
-31  test_pains_structured.py::test_pain_31_an_exhausted_daily_quota_affects_only_its_key
-31  test_pains_structured.py::test_pain_31_a_retry_delay_in_the_body_is_respected
-32  test_pains_structured.py::test_pain_32_a_schema_is_sent_without_think
-33  test_pains_structured.py::test_pain_33_ollama_receives_only_supported_keywords
-33  test_pains_structured.py::test_pain_33_a_grammar_that_failed_is_not_requested_again
-34  test_schema_forms.py::test_a_model_in_ollamas_cloud_is_told_the_schema_and_judged
-34  test_pains_structured.py::test_pain_34_a_cloud_model_that_ignores_the_schema_is_asked_to_repair_its_reply
+19  test_known_problems_router.py::test_problem_19_the_response_names_the_model_that_answered
+20  test_known_problems_router.py::test_problem_20_no_token_is_counted_twice
+20  test_known_problems_router.py::test_problem_20_an_unknown_price_is_not_zero
+21  test_known_problems_router.py::test_problem_21_failed_and_repaired_attempts_are_included_in_the_cost
+22  test_known_problems_router.py::test_problem_22_each_time_limit_of_a_stream_has_its_own_error_class
+22  test_known_problems_router.py::test_problem_22_a_stalled_provider_is_cancelled_at_the_deadline
+23  test_known_problems_router.py::test_problem_23_a_stream_without_an_end_is_a_failure
+24  test_known_problems_router.py::test_problem_24_a_prompt_too_long_for_one_model_falls_back_without_a_request
+25  test_known_problems_router.py::test_problem_25_a_refusal_falls_back_only_if_configured
+28  test_known_problems_router.py::test_problem_28_only_one_package_is_needed
+29  test_known_problems_structured.py::test_problem_29_after_a_rejection_schemas_are_sent_in_a_simpler_form
+30  test_known_problems_structured.py::test_problem_30_reasoning_that_uses_up_the_output_is_disabled_once
+30  test_known_problems_structured.py::test_problem_30_a_stop_without_text_is_an_error
+31  test_known_problems_structured.py::test_problem_31_an_exhausted_daily_quota_affects_only_its_key
+31  test_known_problems_structured.py::test_problem_31_a_retry_delay_in_the_body_is_respected
+32  test_known_problems_structured.py::test_problem_32_a_schema_is_sent_without_think
+33  test_known_problems_structured.py::test_problem_33_ollama_receives_only_supported_keywords
+33  test_known_problems_structured.py::test_problem_33_a_grammar_that_failed_is_not_requested_again
+34  test_schema_forms.py::test_a_cloud_model_of_ollama_gets_the_schema_in_the_prompt_and_is_validated
+34  test_known_problems_structured.py::test_problem_34_a_cloud_model_that_ignores_the_schema_repairs_its_reply
 35  test_router_repair.py::test_after_a_failed_repair_the_next_provider_gets_the_original_request
-35  test_pains_structured.py::test_pain_35_an_ignored_schema_has_its_own_error_class
+35  test_known_problems_structured.py::test_problem_35_an_ignored_schema_has_its_own_error_class
 36  test_stream_structured.py::test_partial_objects_contain_no_unfinished_value
 36  test_stream_structured.py::test_closed_fields_are_returned_before_the_end
 37  test_router_options.py::test_the_context_window_fits_the_prompt
-37  test_pains_ollama.py::test_pain_37_a_prompt_that_was_cut_is_asked_again_in_a_larger_window
-38  test_pains_ollama.py::test_pain_38_a_cold_load_has_its_own_time
-38  test_pains_ollama.py::test_pain_38_a_slow_load_does_not_open_the_breaker
+37  test_known_problems_ollama.py::test_problem_37_a_truncated_prompt_is_sent_again_with_a_larger_window
+38  test_known_problems_ollama.py::test_problem_38_loading_a_model_has_its_own_timeout
+38  test_known_problems_ollama.py::test_problem_38_a_slow_load_does_not_open_the_breaker
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ from madspark import (
     LLMProviderError,
     ProviderTimeoutError,
 )
-from wire import asked, gaps, questions
+from wire import called_providers, gaps, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,20 +111,20 @@ def plan(first: str) -> list[str]:
     return [first, *(name for name in ("ollama", "gemini") if name != first)]
 
 
-def test_every_pain_has_its_test() -> None:
+def test_every_problem_has_a_test() -> None:
     here = Path(__file__).parent
     rows = re.findall(r"(?m)^ ?(\d+)  (\w+\.py)::(\w+)$", __doc__ or "")
     assert {int(number) for number, _, _ in rows} == set(range(1, 39)) - {26, 27}
     for _, file, name in rows:
         assert re.search(rf"(?m)^(async )?def {name}\(", (here / file).read_text(encoding="utf-8")), f"{file}::{name}"
     named = {(int(number), file) for number, file, _ in rows}
-    for path in here.glob("test_pains_*.py"):
-        numbers = re.findall(r"def test_pain_(\d\d)_\w+\(", path.read_text(encoding="utf-8"))
+    for path in here.glob("test_known_problems_*.py"):
+        numbers = re.findall(r"def test_problem_(\d\d)_\w+\(", path.read_text(encoding="utf-8"))
         assert {(int(number), path.name) for number in numbers} <= named
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_pain_03_without_fallback_a_stream_uses_one_provider(
+async def test_problem_03_without_fallback_a_stream_uses_one_provider(
     begun: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     piece = 'data: {"choices":[{"delta":{"content":"Once upon"}}]}\n\n'
@@ -132,7 +132,7 @@ async def test_pain_03_without_fallback_a_stream_uses_one_provider(
     router = madspark_router(primary_provider="openai", fallback_enabled=False, max_attempts=2)
     with pytest.raises(LLMProviderError) as caught:
         _ = [event async for event in router.astream("hello", on_stream_error="restart")]
-    assert asked(madspark_simulator) == ["openai", "openai"]
+    assert called_providers(madspark_simulator) == ["openai", "openai"]
     assert [attempt.error for attempt in caught.value.attempts] == ["disconnected", "disconnected"]
 
 
@@ -157,7 +157,7 @@ PASSING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", [*FINAL, *PASSING])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_pain_04_each_status_is_retried_or_falls_back(
+def test_problem_04_each_status_is_retried_or_falls_back(
     provider: str, name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, **{**FINAL, **PASSING}[name])
@@ -167,43 +167,43 @@ def test_pain_04_each_status_is_retried_or_falls_back(
     with pytest.raises(AllProvidersFailedError) as caught:
         router.generate("hello")
     again = [provider] * 2 if name in PASSING else []
-    sent = asked(madspark_simulator)
+    sent = called_providers(madspark_simulator)
     assert sent[:2] == plan(provider)[:2]
     assert Counter(sent) == Counter(plan(provider) + again)
     assert [attempt.provider for attempt in caught.value.attempts] == sent
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_pain_04_a_single_target_may_recover(
+def test_problem_04_a_single_target_may_recover(
     name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", times=2, **PASSING[name])
     router = madspark_router(primary_provider="openai", fallback_enabled=False)
     _, response = router.generate("hello")
-    assert asked(madspark_simulator) == ["openai"] * 3
+    assert called_providers(madspark_simulator) == ["openai"] * 3
     assert [attempt.ok for attempt in response.attempts] == [False, False, True]
 
 
 @pytest.mark.parametrize("fault", ["disconnect", "malformed"])
-def test_pain_04_failures_without_a_status_are_retried(
+def test_problem_04_failures_without_a_status_are_retried(
     fault: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", fault=fault, times=1)
     _, response = madspark_router(primary_provider="openai", fallback_enabled=False).generate("hello")
     assert [attempt.ok for attempt in response.attempts] == [False, True]
-    assert asked(madspark_simulator) == ["openai"] * 2
+    assert called_providers(madspark_simulator) == ["openai"] * 2
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 6, 50])
 @pytest.mark.parametrize("structured", [False, True])
-def test_pain_05_max_attempts_covers_retries_and_fallbacks(
+def test_problem_05_max_attempts_covers_retries_and_fallbacks(
     limit: int, structured: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(**FAILING)  # type: ignore[arg-type]  # a dictionary of mixed values
     router = madspark_router(primary_provider="openai", fallback_enabled=True, max_attempts=limit)
     with pytest.raises(AllProvidersFailedError) as caught:
         _ = router.generate_structured("hello", Idea) if structured else router.generate("hello")
-    sent = asked(madspark_simulator)
+    sent = called_providers(madspark_simulator)
     # Three targets with three attempts each.
     assert len(sent) == min(limit, 9)
     assert sent[:2] == plan("openai")[:2][:limit]
@@ -211,18 +211,18 @@ def test_pain_05_max_attempts_covers_retries_and_fallbacks(
     assert [attempt.provider for attempt in caught.value.attempts] == sent
 
 
-def test_pain_05_every_target_is_tried_before_any_is_retried(
+def test_problem_05_every_target_is_tried_before_any_is_retried(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", **FAILING)  # type: ignore[arg-type]  # a dictionary of mixed values
     madspark_simulator.on("ollama", status=500, latency=0.1)
     router = madspark_router(primary_provider="openai", fallback_enabled=True, max_attempts=3)
     _, response = router.generate("hello")
-    assert asked(madspark_simulator) == plan("openai")
+    assert called_providers(madspark_simulator) == plan("openai")
     assert response.provider == "gemini"
 
 
-def test_pain_05_max_attempts_covers_repairs(
+def test_problem_05_max_attempts_covers_repairs(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(json={"name": 1})
@@ -230,10 +230,10 @@ def test_pain_05_max_attempts_covers_repairs(
     with pytest.raises(AllProvidersFailedError):
         router.generate_structured("hello", Idea)
     # Two attempts at the first, the second of which is the repair; one at the next.
-    assert asked(madspark_simulator) == ["openai", "openai", "ollama"]
+    assert called_providers(madspark_simulator) == ["openai", "openai", "ollama"]
 
 
-async def test_pain_05_the_deadline_covers_retries_and_fallbacks(
+async def test_problem_05_the_deadline_covers_retries_and_fallbacks(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", status=503, headers=LATER)
@@ -243,7 +243,7 @@ async def test_pain_05_the_deadline_covers_retries_and_fallbacks(
     async with asyncio.timeout(10):
         with pytest.raises(DeadlineExceededError) as caught:
             await router.agenerate("hello")
-    assert asked(madspark_simulator) == ["openai", "ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["openai", "ollama", "gemini"]
     assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "server", "deadline_reached"]
     assert await madspark_simulator.await_hang_ups(1)
 
@@ -252,7 +252,7 @@ async def test_pain_05_the_deadline_covers_retries_and_fallbacks(
     "rule", [{"status": 500}, {"status": 429}, {"status": 503}, {"fault": "disconnect"}, {"fault": "truncate"}], ids=str
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_pain_06_no_hidden_layer_sends_a_second_request(
+def test_problem_06_no_hidden_layer_sends_a_second_request(
     provider: str, rule: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider=provider, fallback_enabled=False, max_attempts=1)
@@ -265,12 +265,12 @@ def test_pain_06_no_hidden_layer_sends_a_second_request(
         madspark_simulator.on(provider, **rule)
         with pytest.raises(AllProvidersFailedError) as caught:
             router.generate("hello")
-        assert asked(madspark_simulator) == [provider]
+        assert called_providers(madspark_simulator) == [provider]
         assert len(caught.value.attempts) == 1
 
 
 @pytest.mark.parametrize("waits", [("50", "0.01"), ("0.01", "50")])
-async def test_pain_07_a_longer_cooldown_is_never_shortened(
+async def test_problem_07_a_longer_cooldown_is_never_shortened(
     waits: tuple[str, str], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", fallback_enabled=True, deadline=5.0)
@@ -286,20 +286,20 @@ async def test_pain_07_a_longer_cooldown_is_never_shortened(
     assert madspark_simulator.requests == []
 
 
-def test_pain_07_repeated_failures_open_the_breaker(
+def test_problem_07_repeated_failures_open_the_breaker(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=500)
     router = madspark_router(primary_provider="ollama", fallback_enabled=True)
     assert {router.generate("hello")[1].provider for _ in range(25)} == {"gemini"}
-    failed = questions(madspark_simulator, "ollama")
+    failed = model_requests(madspark_simulator, "ollama")
     # On a slow machine there may be a probe, at least a second after the fifth failure.
     assert len(failed) >= 5
     assert all(gap >= 0.9 for gap in gaps(failed)[4:])
-    assert len(questions(madspark_simulator, "gemini")) == 25
+    assert len(model_requests(madspark_simulator, "gemini")) == 25
 
 
-async def test_pain_07_a_recovering_target_is_probed_by_one_call(
+async def test_problem_07_a_recovering_target_is_probed_by_one_call(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=500, times=5)
@@ -312,12 +312,12 @@ async def test_pain_07_a_recovering_target_is_probed_by_one_call(
     async with asyncio.timeout(20):
         answers = await asyncio.gather(*(router.agenerate(f"number {number}") for number in range(20)))
     assert all(len(response.attempts) == 1 for _, response in answers)
-    probe, *others = questions(madspark_simulator)[5:]
+    probe, *others = model_requests(madspark_simulator)[5:]
     assert len(others) == 19
     assert all(other.started >= (probe.finished or 0.0) for other in others)
 
 
-def test_pain_08_a_call_waits_for_the_first_target_that_is_ready(
+def test_problem_08_a_call_waits_for_the_first_target_that_is_ready(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", status=503, headers=LATER, times=1)
@@ -325,9 +325,9 @@ def test_pain_08_a_call_waits_for_the_first_target_that_is_ready(
     with pytest.raises(AllProvidersFailedError):
         madspark_router(primary_provider="ollama", fallback_enabled=True, max_attempts=2).generate("one")
     _, response = madspark_router(primary_provider="ollama", fallback_enabled=True, deadline=10.0).generate("two")
-    assert asked(madspark_simulator) == ["ollama", "gemini", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "gemini", "gemini"]
     # After the Retry-After, never earlier.
-    assert gaps(questions(madspark_simulator, "gemini"))[0] >= 0.19
+    assert gaps(model_requests(madspark_simulator, "gemini"))[0] >= 0.19
     passed_over, answered = response.attempts
     assert (passed_over.provider, passed_over.error) == ("ollama", "cooldown")
     assert answered.ok
@@ -335,7 +335,7 @@ def test_pain_08_a_call_waits_for_the_first_target_that_is_ready(
 
 
 @pytest.mark.parametrize("deadline", [2.0, 20.0, None])
-def test_pain_08_the_error_reports_when_each_target_is_ready(
+def test_problem_08_the_error_reports_when_each_target_is_ready(
     deadline: float | None, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     # Longer than the longest wait of a call without a deadline.
@@ -353,11 +353,11 @@ def test_pain_08_the_error_reports_when_each_target_is_ready(
         assert caught.value.retry_after is not None
         assert 60 < caught.value.retry_after <= ready_in["ollama"]
     # The second call sent nothing.
-    assert asked(madspark_simulator) == ["openai", "ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["openai", "ollama", "gemini"]
 
 
 @pytest.mark.parametrize("rule", [{"status": 500}, {"status": 502}, {"fault": "disconnect"}], ids=str)
-def test_pain_09_an_unreachable_first_target_does_not_slow_later_calls(
+def test_problem_09_an_unreachable_first_target_does_not_slow_later_calls(
     rule: dict[str, Any], madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", **rule)
@@ -366,14 +366,14 @@ def test_pain_09_an_unreachable_first_target_does_not_slow_later_calls(
         assert [attempt.provider for attempt in response.attempts] == ["openai", "ollama"]
     madspark_simulator.clear()
     _, response = madspark_router(primary_provider="openai", fallback_enabled=True).generate("hello")
-    assert asked(madspark_simulator) == ["ollama"]
+    assert called_providers(madspark_simulator) == ["ollama"]
     assert [(attempt.provider, attempt.error) for attempt in response.attempts] == [
         ("openai", "breaker_open"),
         ("ollama", None),
     ]
 
 
-def test_pain_09_a_target_with_a_wrong_key_is_demoted_for_that_key_only(
+def test_problem_09_a_target_with_a_wrong_key_is_demoted_for_that_key_only(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.require_key("openai", "the-right-one")
@@ -381,25 +381,25 @@ def test_pain_09_a_target_with_a_wrong_key_is_demoted_for_that_key_only(
     wrong = madspark_router(**choices, openai_api_key="a-wrong-one")
     wrong.generate("hello")
     wrong.generate("hello")
-    assert asked(madspark_simulator) == ["openai", "ollama", "ollama"]
+    assert called_providers(madspark_simulator) == ["openai", "ollama", "ollama"]
     madspark_simulator.clear()
     assert madspark_router(**choices, openai_api_key="the-right-one").generate("hello")[1].provider == "openai"
-    assert asked(madspark_simulator) == ["openai"]
+    assert called_providers(madspark_simulator) == ["openai"]
 
 
-def test_pain_11_routers_of_a_process_share_the_state_of_targets(
+def test_problem_11_routers_of_a_process_share_the_state_of_targets(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("openai", status=503, headers=LATER)
     choices = {"primary_provider": "openai", "fallback_enabled": True}
     madspark_router(**choices).generate("hello")
     madspark_router(**choices).generate("hello")
-    assert asked(madspark_simulator) == ["openai", "ollama", "ollama"]
+    assert called_providers(madspark_simulator) == ["openai", "ollama", "ollama"]
     # The state of one key or model does not affect another.
     for other in ({"openai_model": "another"}, {"openai_api_key": "another-key"}):
         madspark_simulator.clear()
         madspark_router(**choices, **other).generate("hello")
-        assert asked(madspark_simulator) == ["openai", "ollama"]
+        assert called_providers(madspark_simulator) == ["openai", "ollama"]
 
 
 def resident() -> int:
@@ -407,7 +407,7 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_pain_12_ten_thousand_routers_leave_nothing_behind(
+def test_problem_12_ten_thousand_routers_leave_nothing_behind(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     def make(number: int) -> weakref.ref[LLMRouter]:
@@ -428,7 +428,7 @@ def test_pain_12_ten_thousand_routers_leave_nothing_behind(
     assert madspark_simulator.requests == []
 
 
-def test_pain_19_the_response_names_the_model_that_answered(
+def test_problem_19_the_response_names_the_model_that_answered(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     reply = {
@@ -453,7 +453,7 @@ def test_pain_19_the_response_names_the_model_that_answered(
     assert "401" in response.explain()
 
 
-def test_pain_20_no_token_is_counted_twice(
+def test_problem_20_no_token_is_counted_twice(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     counts = {
@@ -473,7 +473,7 @@ def test_pain_20_no_token_is_counted_twice(
     assert response.cost == pytest.approx((420 * 1.0 + 600 * 0.1 + 150 * 10.0) / 1e6)
 
 
-def test_pain_20_an_unknown_price_is_not_zero(
+def test_problem_20_an_unknown_price_is_not_zero(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     assert madspark_router(primary_provider="openai").generate("hello")[1].cost is None
@@ -486,7 +486,7 @@ def test_pain_20_an_unknown_price_is_not_zero(
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
-def test_pain_21_failed_and_repaired_attempts_are_included_in_the_cost(
+def test_problem_21_failed_and_repaired_attempts_are_included_in_the_cost(
     succeeds: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     wrong, right = {"title": "Moss", "score": "many"}, {"title": "Moss", "score": 1}
@@ -526,7 +526,7 @@ DRIP = 'data: {"choices":[{"delta":{"content":"drip "}}]}\n\n'
     ],
     ids=["nothing", "headers alone", "one piece", "a drip"],
 )
-async def test_pain_22_each_time_limit_of_a_stream_has_its_own_error_class(
+async def test_problem_22_each_time_limit_of_a_stream_has_its_own_error_class(
     rule: dict[str, Any],
     limits: dict[str, Any],
     error: str,
@@ -544,7 +544,7 @@ async def test_pain_22_each_time_limit_of_a_stream_has_its_own_error_class(
 
 @pytest.mark.parametrize("fault", ["stall", "stall_after_headers", "stall_mid_body"])
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_pain_22_a_stalled_provider_is_cancelled_at_the_deadline(
+async def test_problem_22_a_stalled_provider_is_cancelled_at_the_deadline(
     provider: str, fault: Any, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, fault=fault)
@@ -552,7 +552,7 @@ async def test_pain_22_a_stalled_provider_is_cancelled_at_the_deadline(
     async with asyncio.timeout(10):
         with pytest.raises(DeadlineExceededError):
             await router.agenerate("hello")
-    assert asked(madspark_simulator) == [provider]
+    assert called_providers(madspark_simulator) == [provider]
     assert await madspark_simulator.await_hang_ups(1)
 
 
@@ -566,7 +566,7 @@ OPENINGS = {
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_pain_23_a_stream_without_an_end_is_a_failure(
+async def test_problem_23_a_stream_without_an_end_is_a_failure(
     provider: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on(provider, pieces=[OPENINGS[provider]])
@@ -583,14 +583,14 @@ LONG = "word " * 6000
 
 
 @pytest.mark.parametrize("limit", [6, 1])
-def test_pain_24_a_prompt_too_long_for_one_model_falls_back_without_a_request(
+def test_problem_24_a_prompt_too_long_for_one_model_falls_back_without_a_request(
     limit: int, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     facts = {"general.architecture": "gemma3", "gemma3.context_length": 2048}
     madspark_simulator.on("/api/show", body={"details": {}, "model_info": facts})
     router = madspark_router(primary_provider="ollama", fallback_enabled=True, max_attempts=limit)
     _, response = router.generate(LONG)
-    assert asked(madspark_simulator) == ["gemini"]
+    assert called_providers(madspark_simulator) == ["gemini"]
     assert (response.attempts[0].provider, response.attempts[0].error) == ("ollama", "context_too_long")
     assert response.attempts[0].status is None
     assert "2048" in (response.attempts[0].message or "")
@@ -607,7 +607,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("kind", REFUSALS)
 @pytest.mark.parametrize("streamed", [False, True])
-def test_pain_25_a_refusal_falls_back_only_if_configured(
+def test_problem_25_a_refusal_falls_back_only_if_configured(
     kind: str, streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     body = json.dumps(REFUSALS[kind])
@@ -626,15 +626,15 @@ def test_pain_25_a_refusal_falls_back_only_if_configured(
 
     with pytest.raises(ContentRefusedError) as caught:
         ask(madspark_router(primary_provider="openai", fallback_enabled=True))
-    assert asked(madspark_simulator) == ["openai"]
+    assert called_providers(madspark_simulator) == ["openai"]
     assert [attempt.error for attempt in caught.value.attempts] == [kind]
     madspark_simulator.clear()
     response = ask(madspark_router(primary_provider="openai", fallback_enabled=True, on_refusal="next"))
-    assert asked(madspark_simulator) == ["openai", "ollama"]
+    assert called_providers(madspark_simulator) == ["openai", "ollama"]
     assert [attempt.error for attempt in response.attempts] == [kind, None]
 
 
-def test_pain_28_only_one_package_is_needed() -> None:
+def test_problem_28_only_one_package_is_needed() -> None:
     root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [re.split(r"[<>=!~;\[ ]", need)[0] for need in project["dependencies"]] == ["pydantic"]

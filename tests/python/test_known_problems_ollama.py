@@ -1,4 +1,4 @@
-"""What users complain about in running Ollama; named by the number of the pain, see test_pains_router.py."""
+"""Known problems of other clients of Ollama, by their number in test_known_problems_router.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from madspark import AllProvidersFailedError, ContextLengthError, ProviderTimeoutError
-from wire import asked, questions
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +22,10 @@ LOADED = {"models": [{"name": "gemma3:12b", "model": "gemma3:12b"}]}
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_pain_37_a_prompt_that_was_cut_is_asked_again_in_a_larger_window(
+def test_problem_37_a_truncated_prompt_is_sent_again_with_a_larger_window(
     streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    # Half a window and two tokens, as Ollama counts a prompt that it has cut.
+    # Half the window plus two tokens: the count that Ollama reports for a truncated prompt.
     madspark_simulator.on("/api/chat", prompt_tokens=2050, times=1)
     router = madspark_router(primary_provider="ollama", fallback_enabled=True)
     if streamed:
@@ -34,33 +34,33 @@ def test_pain_37_a_prompt_that_was_cut_is_asked_again_in_a_larger_window(
             response = stream.response
     else:
         _, response = router.generate(LONG)
-    assert asked(madspark_simulator) == ["ollama", "ollama"]
-    assert [request.json["options"]["num_ctx"] for request in questions(madspark_simulator)] == [8192, 16_384]
+    assert called_providers(madspark_simulator) == ["ollama", "ollama"]
+    assert [request.json["options"]["num_ctx"] for request in model_requests(madspark_simulator)] == [8192, 16_384]
     assert [attempt.error for attempt in response.attempts] == ["context_truncated", None]
 
 
-def test_pain_37_a_prompt_that_stays_cut_is_no_answer(
+def test_problem_37_a_prompt_that_is_truncated_again_is_an_error(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("/api/chat", prompt_tokens=2050)
     _, response = madspark_router(primary_provider="ollama", fallback_enabled=True).generate(LONG)
-    assert asked(madspark_simulator) == ["ollama", "ollama", "gemini"]
+    assert called_providers(madspark_simulator) == ["ollama", "ollama", "gemini"]
     assert response.provider == "gemini"
     with pytest.raises(AllProvidersFailedError) as caught:
         madspark_router(primary_provider="ollama", fallback_enabled=False).generate(LONG)
     assert isinstance(caught.value.errors["ollama"], ContextLengthError)
 
 
-def test_pain_37_nothing_is_dropped_in_silence(
+def test_problem_37_silent_truncation_is_disabled(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_router(primary_provider="ollama").generate("hello")
-    (request,) = questions(madspark_simulator)
+    (request,) = model_requests(madspark_simulator)
     assert (request.json["truncate"], request.json["shift"]) == (False, False)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_pain_38_a_cold_load_has_its_own_time(
+def test_problem_38_loading_a_model_has_its_own_timeout(
     streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("/api/ps", body=NOTHING_LOADED)
@@ -74,7 +74,7 @@ def test_pain_38_a_cold_load_has_its_own_time(
     else:
         router.generate("hello")
     assert [request.path for request in madspark_simulator.requests] == ["/api/ps", "/api/chat"]
-    # It is in memory now: the same answer is late, and its server is not asked what it holds.
+    # The model is loaded now: the usual timeout applies, and no request for loaded models is sent.
     madspark_simulator.clear()
     with pytest.raises(ProviderTimeoutError) as caught:
         _ = list(router.stream("hello")) if streamed else router.generate("hello")
@@ -82,7 +82,7 @@ def test_pain_38_a_cold_load_has_its_own_time(
     assert caught.value.attempts[0].error in {"timeout", "first_token_timeout"}
 
 
-def test_pain_38_a_model_in_memory_gets_no_longer(
+def test_problem_38_the_load_timeout_does_not_apply_to_a_loaded_model(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("/api/ps", body=LOADED)
@@ -94,7 +94,7 @@ def test_pain_38_a_model_in_memory_gets_no_longer(
     assert [attempt.error for attempt in response.attempts] == ["timeout", None]
 
 
-def test_pain_38_a_slow_load_does_not_open_the_breaker(
+def test_problem_38_a_slow_load_does_not_open_the_breaker(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("/api/ps", body=NOTHING_LOADED)
@@ -105,5 +105,5 @@ def test_pain_38_a_slow_load_does_not_open_the_breaker(
     for number in range(1, 8):
         _, response = router.generate("hello")
         assert [attempt.error for attempt in response.attempts] == ["loading", None]
-        assert len(questions(madspark_simulator, "ollama")) == number
+        assert len(model_requests(madspark_simulator, "ollama")) == number
     assert "ollama_load_timeout" in (response.attempts[0].message or "")
