@@ -1,4 +1,4 @@
-//! The simulator seen by an HTTP client: dialects, records, settings, life cycle.
+//! The simulator over HTTP: APIs, recorded requests, settings, life cycle.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn assert_fits(schema: &Value, text: &Value) {
 }
 
 #[tokio::test]
-async fn ollama_answers_with_text_and_counts() {
+async fn ollama_returns_text_and_counts() {
     let simulator = Simulator::start().unwrap();
     let prompt = "Tell me about lighthouses and storms in northern Portugal.";
     let body = json!({
@@ -74,7 +74,7 @@ async fn ollama_answers_with_text_and_counts() {
 }
 
 #[tokio::test]
-async fn every_dialect_answers_its_schema() {
+async fn every_api_returns_an_instance_of_the_schema() {
     let simulator = Simulator::start().unwrap();
     let prompt = "Name a city on a river";
     let ollama =
@@ -111,11 +111,11 @@ async fn every_dialect_answers_its_schema() {
         "model": "m", "max_tokens": 999, "messages": messages,
         "output_config": {"format": {"type": "json_schema", "schema": schema()}},
     });
-    let told = json!({
+    let prompted = json!({
         "model": "m", "max_tokens": 999, "messages": messages,
         "system": format!("Be brief. Answer in this JSON Schema:\n{}", schema()),
     });
-    for body in [enforced, told] {
+    for body in [enforced, prompted] {
         let reply = json_of(post(simulator.anthropic_url() + "/messages", &body).await).await;
         assert_fits(&schema(), &reply["content"][0]["text"]);
         assert_eq!((&reply["stop_reason"], &reply["model"]), (&json!("end_turn"), &json!("m")));
@@ -130,7 +130,7 @@ async fn every_dialect_answers_its_schema() {
 }
 
 #[tokio::test]
-async fn json_mode_gives_an_object_in_every_dialect() {
+async fn json_mode_returns_an_object_in_every_api() {
     let simulator = Simulator::start().unwrap();
     let messages = json!([{"role": "user", "content": "describe rain"}]);
     let ollama = json!({"model": "m", "stream": false, "format": "json", "messages": messages});
@@ -155,7 +155,7 @@ async fn streams_add_up_to_the_whole_reply() {
     let simulator = Simulator::start().unwrap();
     let messages = json!([{"role": "user", "content": "a walk through Lisbon's hills"}]);
 
-    // Ollama streams unless told not to.
+    // Streaming is Ollama's default.
     let whole = json!({"model": "m", "messages": messages, "stream": false});
     let whole = json_of(post(simulator.ollama_url() + "/api/chat", &whole).await).await;
     let expected = whole["message"]["content"].as_str().unwrap().to_owned();
@@ -230,7 +230,7 @@ fn events(text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_token_limit_cuts_the_reply_and_says_so() {
+async fn a_token_limit_truncates_the_reply() {
     let simulator = Simulator::start().unwrap();
     let messages = json!([{"role": "user", "content": "a long story about bridges"}]);
     let body = json!({"model": "m", "stream": false, "messages": messages, "options": {"num_predict": 5}});
@@ -250,7 +250,7 @@ async fn a_token_limit_cuts_the_reply_and_says_so() {
 }
 
 #[tokio::test]
-async fn listings_are_in_the_dialects_own_shapes() {
+async fn models_are_listed_as_in_the_real_apis() {
     let simulator = Simulator::start().unwrap();
     let get = async |url: String| {
         let response = Client::new().get(url).header("x-goog-api-key", "k").send().await.unwrap();
@@ -278,7 +278,7 @@ async fn listings_are_in_the_dialects_own_shapes() {
 }
 
 #[tokio::test]
-async fn errors_are_in_the_dialects_own_shapes() {
+async fn errors_are_as_in_the_real_apis() {
     let simulator = Simulator::start().unwrap();
     simulator.restrict_models(true);
     let messages = json!([{"role": "user", "content": "hello there"}]);
@@ -320,7 +320,7 @@ async fn errors_are_in_the_dialects_own_shapes() {
 }
 
 #[tokio::test]
-async fn keys_are_checked_as_the_providers_do() {
+async fn keys_are_checked_as_in_the_real_apis() {
     let simulator = Simulator::start().unwrap();
     let body = json!({"contents": [{"parts": [{"text": "hello"}]}]}).to_string();
     let url = simulator.gemini_url() + "/models/g:generateContent";
@@ -367,7 +367,7 @@ async fn keys_are_checked_as_the_providers_do() {
 }
 
 #[tokio::test]
-async fn a_mended_question_is_answered_from_the_whole_conversation() {
+async fn a_repair_is_answered_from_the_whole_conversation() {
     let simulator = Simulator::start().unwrap();
     let schema = json!({"type": "array", "items": {
         "type": "object", "properties": {"idea_index": {"type": "integer"}}, "required": ["idea_index"],
@@ -384,7 +384,7 @@ async fn a_mended_question_is_answered_from_the_whole_conversation() {
 }
 
 #[tokio::test]
-async fn every_one_of_many_concurrent_requests_is_kept() {
+async fn concurrent_requests_are_all_recorded() {
     let simulator = Simulator::start().unwrap();
     let client = Client::new();
     let body = |number: usize| json!({"model": "m", "stream": false, "messages": [{"role": "user", "content": format!("question {number}")}]});
@@ -392,7 +392,7 @@ async fn every_one_of_many_concurrent_requests_is_kept() {
         let call = client.post(simulator.ollama_url() + "/api/chat").body(body(number).to_string()).send();
         async move { call.await.unwrap().bytes().await.unwrap() }
     };
-    // All are held until all have arrived, so that the count of the busiest moment is exact.
+    // All replies are delayed until all requests have arrived, so that the maximum is exact.
     simulator.on(Rule { fault: Some(Fault::Stall), times: Some(200), ..Rule::default() }).unwrap();
     tokio::select! {
         _ = futures_util::future::join_all((0..200).map(call)) => panic!("a stalled request was answered"),
@@ -413,7 +413,7 @@ async fn every_one_of_many_concurrent_requests_is_kept() {
 }
 
 #[test]
-fn stopping_frees_the_port_and_leaves_no_connection() {
+fn stopping_frees_the_port_and_closes_connections() {
     let simulator = Simulator::start().unwrap();
     let address = simulator.address();
     // A connection with a pending request must not keep the server alive.
@@ -428,12 +428,12 @@ fn stopping_frees_the_port_and_leaves_no_connection() {
     std::io::Read::read_to_end(&mut client, &mut rest).unwrap_or(0);
     assert_eq!(rest, b"");
     let request = simulator.requests().remove(0);
-    assert!(!request.hung_up, "the server left, not the client");
+    assert!(!request.hung_up, "the server closed the connection, not the client");
     assert!(request.finished.is_some());
 }
 
 #[tokio::test]
-async fn connections_are_told_apart() {
+async fn connections_are_numbered() {
     let simulator = Simulator::start().unwrap();
     let kept = Client::new();
     for client in [&kept, &kept, &Client::new()] {
@@ -444,7 +444,7 @@ async fn connections_are_told_apart() {
 }
 
 #[test]
-fn a_rule_that_cannot_be_sent_is_refused() {
+fn an_invalid_rule_is_rejected() {
     let simulator = Simulator::start().unwrap();
     let refused = [
         Rule { status: Some(99), ..Rule::default() },

@@ -1,4 +1,4 @@
-//! Scripted behaviour: each fault reaches a client as that fault.
+//! Rules and faults of the simulator.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ fn with(fault: Fault) -> Simulator {
 }
 
 #[tokio::test]
-async fn rules_are_taken_in_order_and_run_out() {
+async fn rules_apply_in_order_and_are_used_up() {
     let simulator = Simulator::start().unwrap();
     let headers = vec![("Retry-After".to_owned(), "7".to_owned())];
     simulator.on(Rule { status: Some(429), headers, times: Some(2), ..Rule::default() }).unwrap();
@@ -83,7 +83,7 @@ async fn rules_match_by_route_model_and_content() {
 }
 
 #[tokio::test]
-async fn raw_bodies_and_json_replies_are_sent_as_given() {
+async fn bodies_and_json_are_sent_unchanged() {
     let simulator = Simulator::start().unwrap();
     let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
     let body = Some("<html>down</html>".into());
@@ -96,7 +96,7 @@ async fn raw_bodies_and_json_replies_are_sent_as_given() {
 }
 
 #[tokio::test]
-async fn scripted_pieces_are_streamed_and_a_fault_comes_after_the_last() {
+async fn scripted_pieces_are_streamed_and_a_fault_follows_the_last() {
     for (is_ollama, kind) in [(true, "application/x-ndjson"), (false, "text/event-stream")] {
         for fault in [None, Some(Fault::Truncate), Some(Fault::StallMidBody)] {
             let simulator = Simulator::start().unwrap();
@@ -122,7 +122,7 @@ async fn scripted_pieces_are_streamed_and_a_fault_comes_after_the_last() {
 }
 
 #[tokio::test]
-async fn a_malformed_body_is_complete_http_and_no_json() {
+async fn a_malformed_body_is_complete_http_without_valid_json() {
     let simulator = with(Fault::Malformed);
     let response = ask(&simulator).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -140,7 +140,7 @@ async fn a_malformed_body_is_complete_http_and_no_json() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_breaks_off_in_the_middle() {
+async fn a_truncated_body_ends_in_the_middle() {
     let simulator = with(Fault::Truncate);
     let mut response = ask(&simulator).await.unwrap();
     let promised = response.content_length().unwrap();
@@ -164,7 +164,7 @@ async fn a_truncated_body_breaks_off_in_the_middle() {
 }
 
 #[tokio::test]
-async fn a_disconnect_gives_no_reply() {
+async fn a_disconnect_sends_no_reply() {
     let simulator = with(Fault::Disconnect);
     let error = ask(&simulator).await.unwrap_err();
     assert!(error.is_request() && !error.is_connect(), "{error:?}");
@@ -174,7 +174,7 @@ async fn a_disconnect_gives_no_reply() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_pending_reply_has_hung_up() {
+async fn a_client_that_cancels_a_pending_reply_has_hung_up() {
     for fault in [Fault::Stall, Fault::StallAfterHeaders, Fault::StallMidBody] {
         let simulator = with(fault);
         let call = async { ask(&simulator).await?.bytes().await };
@@ -182,7 +182,7 @@ async fn a_client_that_leaves_a_pending_reply_has_hung_up() {
             result = call => panic!("{fault:?} was answered: {result:?}"),
             arrived = simulator.wait_for_async(LONG, |requests| !requests.is_empty()) => assert!(arrived),
         }
-        // The call's future is dropped by now, and with it its connection.
+        // The future of the call and its connection have been dropped.
         let gone = simulator.wait_for_async(LONG, |requests| requests[0].hung_up).await;
         assert!(gone, "{fault:?}");
         assert_eq!(simulator.in_flight(), 0);
@@ -191,7 +191,7 @@ async fn a_client_that_leaves_a_pending_reply_has_hung_up() {
 }
 
 #[tokio::test]
-async fn a_stall_stands_where_it_was_asked_for() {
+async fn a_stall_occurs_where_it_was_requested() {
     let simulator = with(Fault::StallAfterHeaders);
     let mut response = ask(&simulator).await.unwrap();
     assert!(response.content_length().unwrap() > 0);
@@ -207,7 +207,7 @@ async fn a_stall_stands_where_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_latency_or_a_slow_stream_has_hung_up() {
+async fn a_client_that_cancels_during_a_delay_or_a_slow_stream_has_hung_up() {
     let simulator = Simulator::start().unwrap();
     simulator.set_latency(LONG * 10);
     tokio::select! {

@@ -1,4 +1,4 @@
-//! What the simulator's models count, think, read and can do.
+//! Token counts, thinking, web pages and model facts of the simulator.
 
 use bytes::Bytes;
 use madspark::simulator::{Rule, Simulator};
@@ -15,7 +15,7 @@ async fn json_of(response: Response) -> Value {
 }
 
 #[tokio::test]
-async fn counts_are_scripted_and_thoughts_use_up_the_limit() {
+async fn counts_are_scripted_and_thoughts_count_towards_the_limit() {
     let simulator = Simulator::start().unwrap();
     let rule = Rule { prompt_tokens: Some(2050), thinking_tokens: Some(90), ..Rule::default() };
     simulator.on(Rule { text: Some("Four words of moss.".to_owned()), ..rule }).unwrap();
@@ -45,7 +45,7 @@ async fn counts_are_scripted_and_thoughts_use_up_the_limit() {
 }
 
 #[tokio::test]
-async fn a_stream_without_text_still_tells_why_it_ended() {
+async fn a_stream_without_text_has_a_finish_reason() {
     let simulator = Simulator::start().unwrap();
     simulator.on(Rule { thinking_tokens: Some(90), ..Rule::default() }).unwrap();
     let config = json!({"maxOutputTokens": 60});
@@ -57,7 +57,7 @@ async fn a_stream_without_text_still_tells_why_it_ended() {
 }
 
 #[tokio::test]
-async fn gemini_refuses_what_a_generation_does_not_take() {
+async fn gemini_rejects_what_a_generation_does_not_support() {
     let simulator = Simulator::start().unwrap();
     let status = async |model: &str, config: Value, reads_pages: bool| {
         let tools = if reads_pages { json!([{"urlContext": {}}]) } else { json!([]) };
@@ -93,7 +93,7 @@ async fn gemini_refuses_what_a_generation_does_not_take() {
 }
 
 #[tokio::test]
-async fn pages_to_read_come_back_with_their_status() {
+async fn requested_pages_are_returned_with_their_status() {
     let simulator = Simulator::start().unwrap();
     let contents = json!([{"parts": [{"text": "Compare:\n- https://a.org/x\n- https://b.org."}]}]);
     let ask = async |method: &str, tools: Value| {
@@ -109,12 +109,12 @@ async fn pages_to_read_come_back_with_their_status() {
         ])
     );
     let stream = ask("streamGenerateContent?alt=sse", json!([{"urlContext": {}}])).await;
-    assert_eq!(stream.matches("urlContextMetadata").count(), 1, "the last chunk alone tells");
+    assert_eq!(stream.matches("urlContextMetadata").count(), 1, "only the last chunk has it");
     assert!(!ask("generateContent", json!([])).await.contains("urlContextMetadata"));
 }
 
 #[tokio::test]
-async fn ollama_tells_of_one_model_by_the_name_in_the_body() {
+async fn ollama_shows_the_model_named_in_the_body() {
     let simulator = Simulator::start().unwrap();
     let show = async |model: &str| post(simulator.ollama_url() + "/api/show", &json!({"model": model})).await;
     let body = Some(Bytes::from_static(b"{\"details\":{},\"capabilities\":[\"completion\"]}"));

@@ -1,4 +1,4 @@
-//! Samples of schemas, judged by an independent validator.
+//! Samples of schemas, validated by an independent validator.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -11,7 +11,7 @@ use madspark::simulator::sample;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-fn judge(schema: &Value, prompt: &str) -> Result<Value, String> {
+fn validated(schema: &Value, prompt: &str) -> Result<Value, String> {
     let value = sample(schema, prompt);
     let validator = jsonschema::options().should_validate_formats(true).build(schema).map_err(|e| e.to_string())?;
     match validator.validate(&value) {
@@ -21,7 +21,7 @@ fn judge(schema: &Value, prompt: &str) -> Result<Value, String> {
 }
 
 fn valid(schema: &Value, prompt: &str) -> Value {
-    judge(schema, prompt).unwrap_or_else(|error| panic!("{error}"))
+    validated(schema, prompt).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Dice's similarity over pairs of characters.
@@ -77,7 +77,7 @@ fn evaluations() -> Value {
 }
 
 #[test]
-fn lists_have_the_length_the_prompt_asks_for() {
+fn lists_have_the_length_that_the_prompt_requests() {
     let cases = [
         ("Generate exactly 7 ideas about <topic>urban gardens</topic>.", 7),
         ("Give me 12 suggestions for a rainy day.", 12),
@@ -97,7 +97,7 @@ fn lists_have_the_length_the_prompt_asks_for() {
 }
 
 #[test]
-fn a_schema_outvotes_the_prompt_on_lengths() {
+fn the_schema_takes_precedence_over_the_prompt_on_lengths() {
     let list =
         |low: u64, high: u64| json!({"type": "array", "items": {"type": "string"}, "minItems": low, "maxItems": high});
     let count = |schema: Value, prompt: &str| valid(&schema, prompt).as_array().unwrap().len();
@@ -107,7 +107,7 @@ fn a_schema_outvotes_the_prompt_on_lengths() {
 }
 
 #[test]
-fn inner_lists_take_only_numbers_of_their_own_name() {
+fn inner_lists_use_only_numbers_of_their_name() {
     let sampled = valid(&ideas(), "Generate 6 ideas, each with 2 key features, on <topic>trains</topic>");
     assert_eq!(sampled.as_array().unwrap().len(), 6);
     assert!(sampled.as_array().unwrap().iter().all(|idea| idea["key_features"].as_array().unwrap().len() == 2));
@@ -136,7 +136,7 @@ fn labelled_lists_have_one_item_for_each_label() {
 }
 
 #[test]
-fn a_labelled_item_speaks_of_its_own_input() {
+fn a_labelled_item_uses_the_words_of_its_input() {
     let prompt = "<idea idea_index=\"0\">submarine aquarium</idea><idea idea_index=\"1\">mountain telescope</idea>";
     let sampled = valid(&evaluations(), prompt);
     let comment = |at: usize| sampled["evaluations"][at]["comment"].as_str().unwrap().to_lowercase();
@@ -194,7 +194,7 @@ fn texts_of_one_list_are_distinct_in_every_script() {
 }
 
 #[test]
-fn texts_are_written_in_the_prompts_own_script() {
+fn texts_use_the_script_of_the_prompt() {
     let is_latin = |c: char| c.is_ascii_alphabetic();
     let prompts = [
         "Generate exactly 5 ideas as JSON about the topic.\n<topic>地域の祭りと若者</topic>",
@@ -219,7 +219,7 @@ fn texts_are_written_in_the_prompts_own_script() {
 }
 
 #[test]
-fn fenced_data_is_preferred_to_instructions() {
+fn fenced_data_takes_precedence_over_instructions() {
     let prompt = "You are a strict reviewer. Return JSON.\n<topic>lighthouse keepers</topic>\nUse a friendly tone.";
     let text = valid(&json!({"type": "string", "minLength": 400}), prompt);
     let text = text.as_str().unwrap().to_lowercase();
@@ -228,7 +228,7 @@ fn fenced_data_is_preferred_to_instructions() {
 }
 
 #[test]
-fn samples_are_the_same_every_time_and_differ_between_prompts() {
+fn samples_are_deterministic_and_differ_between_prompts() {
     let schema = ideas();
     assert_eq!(sample(&schema, "sun and sea"), sample(&schema, "sun and sea"));
     assert_ne!(sample(&schema, "sun and sea"), sample(&schema, "sea and sun"));
@@ -327,7 +327,7 @@ fn every_kind_of_schema_gets_a_valid_sample() {
 }
 
 #[test]
-fn gemini_and_draft_4_spellings_are_understood() {
+fn gemini_and_draft_4_keywords_are_supported() {
     let schema = json!({
         "type": "OBJECT",
         "properties": {
@@ -346,7 +346,7 @@ fn gemini_and_draft_4_spellings_are_understood() {
 }
 
 #[test]
-fn hostile_schemas_end() {
+fn hostile_schemas_terminate() {
     for schema in [
         json!({"$ref": "#"}),
         json!({"allOf": [{"$ref": "#"}]}),
@@ -453,14 +453,14 @@ proptest! {
 
     #[test]
     fn samples_fit_any_schema(schema in schemas(), prompt in "\\PC{0,120}") {
-        if let Err(error) = judge(&schema, &prompt) {
+        if let Err(error) = validated(&schema, &prompt) {
             return Err(TestCaseError::fail(error));
         }
     }
 
     #[test]
-    fn any_prompt_is_read(prompt in "(<[a-z]{1,3}( idea_index=\"[0-9]{1,30}\")?>|</[a-z]{1,3}>|```\n?|exactly |[0-9]{1,25}|個|\\PC){0,40}") {
-        let value = judge(&evaluations(), &prompt);
+    fn any_prompt_is_parsed(prompt in "(<[a-z]{1,3}( idea_index=\"[0-9]{1,30}\")?>|</[a-z]{1,3}>|```\n?|exactly |[0-9]{1,25}|個|\\PC){0,40}") {
+        let value = validated(&evaluations(), &prompt);
         prop_assert!(value.is_ok(), "{value:?}");
     }
 }

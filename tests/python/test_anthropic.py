@@ -1,4 +1,4 @@
-"""Anthropic through the public API: what goes on the wire, and what comes back."""
+"""Anthropic through the public API: requests on the wire, and replies."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
 @pytest.fixture
 def router(madspark_router: Callable[..., LLMRouter]) -> LLMRouter:
-    # One request for each call: what is asked again is shown elsewhere.
+    # One request for each call: retries have their own tests.
     fields = {"anthropic_api_key": KEY, "anthropic_model": "claude-sonnet-4-5", "max_attempts": 1}
     return madspark_router(primary_provider="anthropic", fallback_enabled=False, **fields)
 
 
-def test_a_question_in_text(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_a_text_request(router: LLMRouter, madspark_simulator: Simulator) -> None:
     text, response = router.generate("a slogan for a roof garden", "Be brief.", temperature=0.3)
     assert text
     assert (response.provider, response.model, response.cost) == ("anthropic", "claude-sonnet-4-5", None)
@@ -90,7 +90,7 @@ class Names(RootModel[list[str]]):
 
 
 class Counts(BaseModel):
-    """Free keys, which the API cannot enforce."""
+    """Arbitrary keys, which the API cannot enforce."""
 
     by_name: dict[str, int]
 
@@ -103,14 +103,14 @@ class Tree(BaseModel):
 
 
 class Pair(BaseModel):
-    """A tuple, whose places the API cannot enforce."""
+    """A tuple, whose positions the API cannot enforce."""
 
     yes: bool
     labels: list[Literal["low", "high"]]
 
 
 @pytest.mark.parametrize("schema", [Machine, Names, Counts, Tree, Pair])
-async def test_every_schema_is_answered_and_only_what_is_allowed_is_enforced(
+async def test_only_schemas_in_the_subset_are_enforced(
     schema: type[BaseModel], router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
     value, response = await router.agenerate_structured("the parts of a wind mill", schema)
@@ -120,8 +120,8 @@ async def test_every_schema_is_answered_and_only_what_is_allowed_is_enforced(
     body = request.json
     if schema in {Counts, Tree}:
         assert "output_config" not in body
-        told = json.loads(body["system"].partition("JSON Schema:\n")[2])
-        assert set(told["properties"]) == set(schema.model_fields)
+        stated = json.loads(body["system"].partition("JSON Schema:\n")[2])
+        assert set(stated["properties"]) == set(schema.model_fields)
         return
     assert "system" not in body
     sent = body["output_config"]["format"]
@@ -134,7 +134,7 @@ async def test_every_schema_is_answered_and_only_what_is_allowed_is_enforced(
 
 
 def check(schema: dict[str, Any]) -> None:
-    """Fail where a schema leaves the subset that the API documents."""
+    """Fail if a schema leaves the documented subset of the API."""
     known = {"type", "description", "properties", "required", "additionalProperties", "items", "minItems", "format"}
     known |= {"enum", "anyOf", "$ref", "$defs"}
     assert set(schema) <= known, schema
@@ -147,7 +147,7 @@ def check(schema: dict[str, Any]) -> None:
         check(child)
 
 
-def test_images_and_documents_travel_as_base64(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_images_and_documents_are_sent_as_base64(router: LLMRouter, madspark_simulator: Simulator) -> None:
     _, response = router.generate_structured("what is it?", Pair, files=[PDF, b"# Notes\n"], images=[PNG])
     assert response.provider == "anthropic"
     (request,) = madspark_simulator.requests
@@ -161,7 +161,7 @@ def test_images_and_documents_travel_as_base64(router: LLMRouter, madspark_simul
     assert text["text"].endswith("what is it?")
 
 
-def test_a_web_page_is_fetched_by_us_or_refused(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_a_web_page_is_fetched_locally_or_rejected(router: LLMRouter, madspark_simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="is not on the public internet"):
         router.generate_structured("what is it?", Pair, urls=["http://localhost:1/"])
     assert madspark_simulator.requests == []
@@ -185,7 +185,7 @@ def message(**fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def test_thoughts_are_left_out_and_counts_are_disjoint(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_thoughts_are_no_text_and_counts_are_disjoint(router: LLMRouter, madspark_simulator: Simulator) -> None:
     madspark_simulator.on("anthropic", body=message())
     text, response = router.generate("hello")
     assert (text, response.model, response.tokens_used) == ("Yes.", "claude-x", 123)
@@ -193,9 +193,7 @@ def test_thoughts_are_left_out_and_counts_are_disjoint(router: LLMRouter, madspa
     assert usage == {"input": 12, "cached_input": 100, "output": 2, "reasoning": 9, "tool": 0}
 
 
-def test_a_refusal_is_an_answer_and_is_not_taken_elsewhere(
-    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
+def test_a_refusal_stops_the_call(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     madspark_simulator.on("anthropic", body=message(stop_reason="refusal", stop_details={"explanation": "too risky"}))
     router = madspark_router(primary_provider="anthropic", fallback_enabled=True)
     with pytest.raises(ContentRefusedError, match="too risky") as caught:
@@ -210,15 +208,15 @@ def test_a_refusal_is_an_answer_and_is_not_taken_elsewhere(
         ("max_tokens", 9, "thinking_truncated"),
         ("model_context_window_exceeded", 2, "truncated"),
         ("model_context_window_exceeded", 9, "thinking_truncated"),
-        # It paused of its own accord: no limit was reached by thinking.
+        # A pause: thinking did not reach a limit.
         ("pause_turn", 2, "truncated"),
         ("pause_turn", 9, "truncated"),
     ],
 )
-def test_a_reply_that_is_not_whole_is_no_answer(
+def test_an_incomplete_reply_is_an_error(
     reason: str, thoughts: int, kind: str, router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
-    # Of 11 tokens of output.
+    # Of 11 output tokens.
     usage = {"input_tokens": 5, "output_tokens": 11, "output_tokens_details": {"thinking_tokens": thoughts}}
     madspark_simulator.on("anthropic", body=message(stop_reason=reason, usage=usage))
     with pytest.raises(AllProvidersFailedError) as caught:
@@ -229,7 +227,7 @@ def test_a_reply_that_is_not_whole_is_no_answer(
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "kind", "told"),
+    ("status", "error", "kind", "message"),
     [
         (429, RateLimitError, "rate_limited", "exhausted"),
         (529, ProviderUnavailableError, "overloaded", "Overloaded"),
@@ -237,11 +235,11 @@ def test_a_reply_that_is_not_whole_is_no_answer(
         (500, ProviderUnavailableError, "server", "internal error"),
     ],
 )
-def test_errors_have_classes(
-    status: int, error: type[Exception], kind: str, told: str, router: LLMRouter, madspark_simulator: Simulator
+def test_errors_are_classified(
+    status: int, error: type[Exception], kind: str, message: str, router: LLMRouter, madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("anthropic", status=status, headers={"retry-after": "3"})
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=message) as caught:
         router.generate("hello")
     assert isinstance(caught.value, AllProvidersFailedError)
     (attempt,) = caught.value.attempts
@@ -260,7 +258,7 @@ def test_an_unknown_model_and_a_wrong_key(router: LLMRouter, madspark_simulator:
         router.generate("hello")
 
 
-def test_it_falls_back_when_pinned_and_is_never_a_fallback(
+def test_it_has_fallbacks_and_is_never_a_fallback(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     for provider in ["anthropic", "ollama", "gemini"]:
@@ -275,19 +273,21 @@ def test_it_falls_back_when_pinned_and_is_never_a_fallback(
     assert {request.provider for request in madspark_simulator.requests} == {"ollama", "gemini"}
 
 
-def test_without_a_model_or_a_key_nothing_is_sent() -> None:
-    for model, told in [(None, "ANTHROPIC_MODEL"), ("claude-sonnet-4-5", "ANTHROPIC_API_KEY")]:
+def test_a_model_and_a_key_are_required() -> None:
+    for model, message in [(None, "ANTHROPIC_MODEL"), ("claude-sonnet-4-5", "ANTHROPIC_API_KEY")]:
         config = LLMConfig(anthropic_model=model)
         router = LLMRouter(primary_provider="anthropic", fallback_enabled=False, config=config)
-        with pytest.raises(AllProvidersFailedError, match=told) as caught:
+        with pytest.raises(AllProvidersFailedError, match=message) as caught:
             router.generate("hello")
         assert [attempt.error for attempt in caught.value.attempts] == ["not_configured"]
 
 
-def test_the_environment_names_it(monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator) -> None:
+def test_it_is_configured_by_environment_variables(
+    monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator
+) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("ANTHROPIC_MODEL", "claude-opus-5")
-    # The form that Anthropic's own clients read, without the version part.
+    # Without the version, as Anthropic's own clients expect it.
     monkeypatch.setenv("ANTHROPIC_BASE_URL", madspark_simulator.anthropic_url.removesuffix("/v1"))
     config = LLMConfig.from_env()
     assert (config.anthropic_api_key, config.anthropic_model) == (KEY, "claude-opus-5")
@@ -299,7 +299,7 @@ def test_the_environment_names_it(monkeypatch: pytest.MonkeyPatch, madspark_simu
     assert LLMConfig().anthropic_model is None
 
 
-def test_health_knows_a_model_by_its_dated_name(router: LLMRouter, madspark_simulator: Simulator) -> None:
+def test_health_recognizes_a_dated_model_name(router: LLMRouter, madspark_simulator: Simulator) -> None:
     madspark_simulator.set_models(["claude-sonnet-4-5-20250929"])
     health = router.health_status()["anthropic"]
     assert health == {"available": True, "healthy": True, "model": "claude-sonnet-4-5", "reason": None}
@@ -307,7 +307,7 @@ def test_health_knows_a_model_by_its_dated_name(router: LLMRouter, madspark_simu
     assert router.health_status()["anthropic"]["healthy"] is False
 
 
-async def test_the_workflow_runs_to_its_end(router: LLMRouter, madspark_simulator: Simulator) -> None:
+async def test_the_workflow_completes(router: LLMRouter, madspark_simulator: Simulator) -> None:
     results = await AsyncCoordinator(router=router).run_workflow(
         "food from city roofs", "small budget", num_top_candidates=2, enhanced_reasoning=True
     )

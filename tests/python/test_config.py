@@ -1,4 +1,4 @@
-"""LLMConfig: the contract's names and defaults, an immutable value, read from the environment in one place alone."""
+"""LLMConfig: names and defaults, immutability, validation, environment variables."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def fields(config: LLMConfig) -> dict[str, object]:
     return {name: getattr(config, name) for name in DEFAULTS}
 
 
-def test_without_arguments_everything_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_do_not_depend_on_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, (_, value, _) in VARIABLES.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
@@ -105,7 +105,7 @@ def test_without_arguments_everything_is_the_default(monkeypatch: pytest.MonkeyP
     assert dict(os.environ) == before
 
 
-def test_every_field_can_be_set_and_the_first_ten_by_position() -> None:
+def test_every_field_is_a_keyword_and_the_first_ten_are_positional() -> None:
     assert fields(LLMConfig(**OTHERS)) == OTHERS  # type: ignore[arg-type]  # a dictionary of mixed values
     first: list[Any] = list(OTHERS.values())[:10]
     assert fields(LLMConfig(*first)) == {**DEFAULTS, **dict(list(OTHERS.items())[:10])}
@@ -114,7 +114,7 @@ def test_every_field_can_be_set_and_the_first_ten_by_position() -> None:
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_nothing_can_be_changed(name: str) -> None:
+def test_fields_are_read_only(name: str) -> None:
     config = LLMConfig()
     with pytest.raises(AttributeError):
         setattr(config, name, OTHERS[name])
@@ -136,7 +136,7 @@ def test_replace_changes_one_field_in_a_copy(name: str) -> None:
     assert fields(changed.replace(**{name: DEFAULTS[name]})) == DEFAULTS
 
 
-def test_replace_refuses_unknown_fields() -> None:
+def test_replace_rejects_unknown_fields() -> None:
     with pytest.raises(TypeError, match="no_such_field"):
         LLMConfig().replace(no_such_field=1)
 
@@ -193,14 +193,14 @@ BAD_VALUES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_VALUES)
-def test_what_cannot_work_is_refused_at_once(name: str, value: Any) -> None:
+def test_an_invalid_value_is_rejected_at_construction(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name.removeprefix("default_").replace("model_tier", "tier")):
         LLMConfig(**{name: value})
-    with pytest.raises(ValueError):  # noqa: PT011  # the same check; its words are matched above
+    with pytest.raises(ValueError):  # noqa: PT011  # the message is matched above
         LLMConfig().replace(**{name: value})
 
 
-def test_a_budget_and_a_level_of_thoughts_exclude_each_other() -> None:
+def test_thinking_budget_and_level_are_mutually_exclusive() -> None:
     with pytest.raises(ValueError, match="gemini_thinking_budget and gemini_thinking_level"):
         LLMConfig(gemini_thinking_budget=0, gemini_thinking_level="low")
     level = LLMConfig(gemini_thinking_level="low")
@@ -218,7 +218,7 @@ def test_a_keep_alive_is_seconds_or_a_duration(value: str | float) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("limits", {"gemini": 5}), ("limits", 5), ("ollama_keep_alive", [])])
-def test_another_type_is_a_type_error(name: str, value: Any) -> None:
+def test_a_wrong_type_is_a_type_error(name: str, value: Any) -> None:
     with pytest.raises(TypeError):
         LLMConfig(**{name: value})
 
@@ -228,8 +228,8 @@ def test_limits_are_values() -> None:
     assert (limits.concurrent, limits.requests_per_minute, limits.tokens_per_minute) == (2, 60, 2**40)
     assert (Limits().concurrent, Limits().requests_per_minute, Limits().tokens_per_minute) == (None, None, None)
     assert repr(Limits()) == "Limits()"
-    assert eval(repr(limits)) == limits  # noqa: S307  # its own repr
-    for twin in (copy.deepcopy(limits), pickle.loads(pickle.dumps(limits))):  # noqa: S301  # our own bytes
+    assert eval(repr(limits)) == limits  # noqa: S307  # the repr of the object
+    for twin in (copy.deepcopy(limits), pickle.loads(pickle.dumps(limits))):  # noqa: S301  # trusted bytes
         assert twin == limits
         assert hash(twin) == hash(limits)
     assert limits != Limits(concurrent=2)
@@ -241,16 +241,16 @@ def test_limits_are_values() -> None:
 
 @pytest.mark.parametrize("name", ["concurrent", "requests_per_minute", "tokens_per_minute"])
 @pytest.mark.parametrize("value", [0, -1, 2**64, -(2**64)])
-def test_a_limit_that_is_no_number_of_requests_or_tokens_is_refused(name: str, value: int) -> None:
+def test_an_invalid_limit_is_rejected(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})
 
 
-def test_a_price_of_two_numbers_has_cached_tokens_at_full_price() -> None:
+def test_a_price_of_two_numbers_bills_cached_tokens_in_full() -> None:
     assert LLMConfig(prices={"m": (1, 2.5)}).prices == {"m": (1.0, 1.0, 2.5)}
 
 
-def test_the_mappings_of_a_configuration_are_its_own() -> None:
+def test_the_mappings_of_a_configuration_are_copies() -> None:
     given = {"ollama": Limits(concurrent=1)}
     config = LLMConfig(limits=given, prices={"m": (1.0, 2.0)})
     given["gemini"] = Limits(concurrent=2)
@@ -261,14 +261,14 @@ def test_the_mappings_of_a_configuration_are_its_own() -> None:
         config.prices["m"] = (0.0, 0.0, 0.0)  # type: ignore[index]
 
 
-def test_a_password_in_an_address_is_not_repeated() -> None:
+def test_a_password_in_a_base_url_is_not_repeated() -> None:
     with pytest.raises(ValueError, match="ollama_host") as caught:
         LLMConfig(ollama_host="ftp://user:hunter2@box")
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_every_variable_is_read_by_from_env_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_from_env_reads_the_environment(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, text, expected = VARIABLES[variable]
     monkeypatch.setenv(variable, text)
     before = dict(os.environ)
@@ -292,11 +292,11 @@ def test_every_variable_is_read_by_from_env_alone(variable: str, monkeypatch: py
         ("OLLAMA_REQUEST_TIMEOUT", "0"),
         ("GEMINI_BASE_URL", "sk-pasted-here"),
         ("OPENAI_BASE_URL", "ftp://sk-pasted-here"),
-        # Bytes that are no UTF-8.
+        # Invalid UTF-8.
         ("GOOGLE_GENAI_MODEL", "sk-pasted-here\udcff"),
     ],
 )
-def test_a_malformed_variable_warns_by_name_and_the_default_stands(
+def test_a_malformed_variable_is_reported_and_its_default_used(
     variable: str, text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(variable, text)
@@ -309,12 +309,12 @@ def test_a_malformed_variable_warns_by_name_and_the_default_stands(
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1", True), ("YES", True), ("0", False), ("False", False)])
-def test_flags_of_the_environment(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boolean_variables(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MADSPARK_FALLBACK_ENABLED", text)
     assert LLMConfig.from_env().fallback_enabled is expected
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda config: pickle.loads(pickle.dumps(config))])  # noqa: S301  # our own bytes
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda config: pickle.loads(pickle.dumps(config))])  # noqa: S301  # trusted bytes
 @pytest.mark.parametrize("values", [DEFAULTS, OTHERS])
 def test_copies_are_equal(values: dict[str, Any], duplicate: Callable[[LLMConfig], LLMConfig]) -> None:
     config = LLMConfig(**values)
@@ -333,7 +333,7 @@ def test_configurations_differ_by_any_field() -> None:
     assert LLMConfig() is not None
 
 
-def test_no_text_shows_a_key() -> None:
+def test_keys_are_not_printed() -> None:
     config = LLMConfig(**OTHERS)  # type: ignore[arg-type]
     assert KEY not in f"{config!r} {config} {LLMRouter(config=config)!r}"
     assert "gemini_api_key='***'" in repr(config)
@@ -369,7 +369,7 @@ def test_a_plausible_key(key: str | None, expected: bool) -> None:
     assert LLMConfig(gemini_api_key=key).validate_api_key() is expected
 
 
-def test_an_argument_beats_the_config_and_the_config_beats_the_environment(
+def test_arguments_precede_the_config_and_the_config_precedes_the_environment(
     monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator
 ) -> None:
     monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "openai")

@@ -1,4 +1,4 @@
-"""No key reaches a text, a record, a log, an address or a body, whatever goes wrong."""
+"""No key appears in an error, a record, a log, a URL or a body, whatever fails."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ OPENAI_KEY = "sk-recognisable-openai-0123456789"
 PASSWORD = "recognisable-password"  # noqa: S105  # made up
 KEYS = (GEMINI_KEY, OPENAI_KEY, PASSWORD)
 
-SAID_BACK = "<the key>"
-"""Stands for the key of whoever asks."""
+ECHOED_KEY = "<the key>"
+"""A placeholder for the key of the request."""
 
 FAULTS: dict[str, dict[str, Any]] = {
     **{str(status): {"status": status} for status in (400, 401, 403, 404, 408, 429, 500, 503)},
-    # A server that says the key back to whoever sent it.
+    # A server that repeats the key of the request.
     **{
         f"{status} with the key": {
             "status": status,
-            "headers": {"www-authenticate": f"Bearer {SAID_BACK}"},
-            "body": f'{{"error": {{"message": "bad key {SAID_BACK}.", "code": "{SAID_BACK}"}}}}',
+            "headers": {"www-authenticate": f"Bearer {ECHOED_KEY}"},
+            "body": f'{{"error": {{"message": "bad key {ECHOED_KEY}.", "code": "{ECHOED_KEY}"}}}}',
         }
         for status in (400, 401, 403, 404, 429, 500)
     },
-    "200 with the key": {"body": f'{{"error": {{"message": "bad key {SAID_BACK}"}}}}'},
-    "text with the key": {"status": 502, "body": f"bad key {SAID_BACK}"},
-    "redirect": {"status": 307, "headers": {"location": f"http://127.0.0.1:9/?key={SAID_BACK}"}, "body": ""},
+    "200 with the key": {"body": f'{{"error": {{"message": "bad key {ECHOED_KEY}"}}}}'},
+    "text with the key": {"status": 502, "body": f"bad key {ECHOED_KEY}"},
+    "redirect": {"status": 307, "headers": {"location": f"http://127.0.0.1:9/?key={ECHOED_KEY}"}, "body": ""},
     "malformed": {"fault": "malformed"},
     "truncated": {"fault": "truncate"},
     "disconnect": {"fault": "disconnect"},
@@ -52,29 +52,29 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-MENDED = ("no JSON", "wrong JSON")
-"""Sent back to whoever gave it, at once."""
+REPAIRED = ("no JSON", "wrong JSON")
+"""Repeated to the sender."""
 
 
 def script(simulator: Simulator, rule: dict[str, Any]) -> None:
-    """Let every provider behave by `rule`."""
+    """Apply `rule` to every provider."""
     for provider, key in (("ollama", "none"), ("gemini", GEMINI_KEY), ("openai", OPENAI_KEY)):
         own: dict[str, Any] = dict(rule)
         if "body" in rule:
-            own["body"] = rule["body"].replace(SAID_BACK, key)
+            own["body"] = rule["body"].replace(ECHOED_KEY, key)
         if "headers" in rule:
-            own["headers"] = {name: value.replace(SAID_BACK, key) for name, value in rule["headers"].items()}
+            own["headers"] = {name: value.replace(ECHOED_KEY, key) for name, value in rule["headers"].items()}
         simulator.on(provider, **own)
 
 
 class Note(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     text: str
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it sums up and what is underneath."""
+    """Yield an error, its causes and the errors that it summarizes."""
     if error is not None:
         yield error
         yield from chain(error.__cause__)
@@ -82,8 +82,8 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
             yield from chain(cause)
 
 
-def told(error: BaseException) -> str:
-    """Everything that an error says of itself."""
+def texts(error: BaseException) -> str:
+    """Return every text of an error."""
     texts = ["".join(traceback.format_exception(error))]
     for one in chain(error):
         texts += [str(one), repr(one), repr(one.args), repr(vars(one))]
@@ -94,19 +94,19 @@ def told(error: BaseException) -> str:
     return "\n".join(texts)
 
 
-async def outcome(ask: Callable[[], Any]) -> str:
-    """What the caller can see of one call."""
+async def outcome(call: Callable[[], Any]) -> str:
+    """Return every text of a call's outcome."""
     try:
-        answer = ask()
+        answer = call()
         value, response = answer if isinstance(answer, tuple) else await answer
     except LLMProviderError as error:
-        return told(error)
+        return texts(error)
     return f"{value!r} {response!r} {json.dumps(response.to_dict())} {response.explain()} {pickle.dumps(response)!r}"
 
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("primary", ["ollama", "gemini", "openai"])
-async def test_whatever_goes_wrong_no_key_is_told(
+async def test_no_error_contains_a_key(
     primary: str,
     name: str,
     madspark_router: Callable[..., LLMRouter],
@@ -115,7 +115,7 @@ async def test_whatever_goes_wrong_no_key_is_told(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     script(madspark_simulator, FAULTS[name])
-    # A password in an address is as secret as a key.
+    # A password in a base URL is a secret, too.
     address = madspark_simulator.ollama_url.replace("http://", f"http://user:{PASSWORD}@")
     router = madspark_router(
         primary_provider=primary,
@@ -123,8 +123,8 @@ async def test_whatever_goes_wrong_no_key_is_told(
         gemini_api_key=GEMINI_KEY,
         openai_api_key=OPENAI_KEY,
         ollama_host=address,
-        # Each target is asked as often as it can be without a pause, and none is waited for that has failed too often.
-        max_attempts=(3 if primary == "openai" else 2) * (2 if name in MENDED else 1),
+        # Every target is tried as often as possible without a delay.
+        max_attempts=(3 if primary == "openai" else 2) * (2 if name in REPAIRED else 1),
         deadline=0.5,
     )
     seen = [
@@ -146,14 +146,14 @@ async def test_whatever_goes_wrong_no_key_is_told(
             assert key not in request.path
             assert key.encode() not in request.body
             assert key not in repr(request)
-    # Each key goes to its own provider and to no other.
+    # Each key is sent to its provider only.
     for request in madspark_simulator.requests:
         headers = str(request.headers)
         assert (GEMINI_KEY in headers) == (request.provider == "gemini")
         assert (OPENAI_KEY in headers) == (request.provider == "openai")
 
 
-def test_a_wrong_key_is_told_without_it(
+def test_a_wrong_key_is_reported_without_the_key(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     for provider in ("gemini", "openai"):
@@ -166,11 +166,11 @@ def test_a_wrong_key_is_told_without_it(
         )
         with pytest.raises(LLMProviderError) as caught:
             router.generate("hello")
-        assert not [key for key in KEYS if key in told(caught.value)]
+        assert not [key for key in KEYS if key in texts(caught.value)]
 
 
 class Listener(logging.Handler):
-    """Keeps messages; they may come a moment after the call they are about."""
+    """Collects messages, which may arrive after their call."""
 
     def __init__(self, last: str) -> None:
         super().__init__()

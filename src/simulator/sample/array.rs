@@ -1,14 +1,14 @@
-//! Lists: how many items, and what labels them.
+//! Samples of arrays: the number of items and their labels.
 
 use serde_json::{Map, Value};
 
 use super::prompt::is_label_name;
 use super::{Place, Sampler, limit, merge, resolve};
 
-/// Items of a list whose length nothing states.
+/// The default number of items.
 const ITEMS: usize = 3;
-/// Bounds what a prompt can ask for; a schema may ask for more.
-const MAX_ASKED: usize = 1000;
+/// The largest number of items that a prompt can request. A schema may require more.
+const MAX_REQUESTED: usize = 1000;
 
 impl Sampler<'_> {
     pub(super) fn array(&self, keywords: &Map<String, Value>, place: &Place<'_>) -> Value {
@@ -43,9 +43,9 @@ impl Sampler<'_> {
             };
             let item = self.value(wanted, &here);
             if unique && items.contains(&item) {
-                match self.another(wanted, &here, &items) {
+                match self.distinct(wanted, &here, &items) {
                     Some(item) => items.push(item),
-                    // A small set of values may be used up; a shorter list is valid where the minimum allows.
+                    // If no other value exists, a shorter array is valid from `minItems` on.
                     None if items.len() >= limit(keywords, "minItems").unwrap_or(0) => break,
                     None => items.push(item),
                 }
@@ -56,8 +56,8 @@ impl Sampler<'_> {
         Value::Array(items)
     }
 
-    /// A value unlike all of `items`: other positions first, because positions run through choices in order.
-    fn another(&self, schema: &Value, place: &Place<'_>, items: &[Value]) -> Option<Value> {
+    /// A value that differs from all `items`. Other positions are tried, because choices depend on the position.
+    fn distinct(&self, schema: &Value, place: &Place<'_>, items: &[Value]) -> Option<Value> {
         (1..256)
             .map(|turn| {
                 let here = Place { ordinal: place.ordinal + turn, seed: super::mix(place.seed, turn as u64), ..*place };
@@ -85,17 +85,17 @@ impl Sampler<'_> {
         if rest == Some(&Value::Bool(false)) {
             return 0;
         }
-        let inside_itself = place.refs.is_some_and(|frame| place.times_inside(frame.target) > 1);
-        let default = if inside_itself { 1 } else { ITEMS };
-        let asked = self.prompt.asked(place.name, place.lists == 0).map(|asked| asked.min(MAX_ASKED));
-        let wanted = match (labels.len(), asked) {
-            (0, asked) => asked.unwrap_or(default),
-            (labelled, asked) => asked.map_or(labelled, |asked| asked.min(labelled)),
+        let is_recursive = place.refs.is_some_and(|frame| place.times_inside(frame.target) > 1);
+        let default = if is_recursive { 1 } else { ITEMS };
+        let requested = self.prompt.requested(place.name, place.lists == 0).map(|count| count.min(MAX_REQUESTED));
+        let wanted = match (labels.len(), requested) {
+            (0, requested) => requested.unwrap_or(default),
+            (labelled, requested) => requested.map_or(labelled, |count| count.min(labelled)),
         };
         wanted.max(first).max(least).min(most)
     }
 
-    /// The labels of the prompt that fit the items' own index property.
+    /// The labels in the prompt for the index property of the items.
     fn labels(&self, item: &Value) -> Vec<i64> {
         let mut item = item;
         for _ in 0..8 {
@@ -107,18 +107,18 @@ impl Sampler<'_> {
         let Some(properties) = item.get("properties").and_then(Value::as_object) else { return Vec::new() };
         properties
             .iter()
-            .filter(|(name, schema)| is_label_name(name) && takes_integers(schema))
+            .filter(|(name, schema)| is_label_name(name) && accepts_integers(schema))
             .map(|(name, _)| self.prompt.labels(name))
             .find(|labels| !labels.is_empty())
             .unwrap_or_default()
     }
 }
 
-fn takes_integers(schema: &Value) -> bool {
+fn accepts_integers(schema: &Value) -> bool {
     let is_integer = |kind: &Value| kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("integer"));
     match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.iter().any(is_integer),
         Some(kind) => is_integer(kind),
-        None => schema.get("anyOf").and_then(Value::as_array).is_some_and(|all| all.iter().any(takes_integers)),
+        None => schema.get("anyOf").and_then(Value::as_array).is_some_and(|all| all.iter().any(accepts_integers)),
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a value made for a schema fits it. Patterns and formats are taken as met: they are made to measure.
+//! Validation of samples. Patterns and formats are not checked: the generator produces matching texts.
 
 use serde_json::{Map, Value};
 
@@ -75,7 +75,7 @@ impl Check<'_> {
             "required" => has_all(argument),
             "minProperties" => argument.as_u64().is_none_or(|least| object.len() as u64 >= least),
             "maxProperties" => argument.as_u64().is_none_or(|most| object.len() as u64 <= most),
-            // Names that match a pattern are not additional; which they are is unknown here.
+            // Names that match a pattern are not additional, and patterns are not evaluated here.
             "additionalProperties" if !keywords.contains_key("patternProperties") => object
                 .iter()
                 .filter(|(name, _)| keywords.get("properties").is_none_or(|known| known.get(name.as_str()).is_none()))

@@ -1,4 +1,4 @@
-//! What single keywords of a schema say.
+//! Keywords of a schema.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Null,
 }
 
-/// The type to make. Gemini's own schemas write types in capitals.
+/// The type of the sample. Gemini's schemas write types in upper case.
 pub(super) fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
     const KINDS: [(&str, Kind); 7] = [
         ("object", Kind::Object),
@@ -65,7 +65,7 @@ pub(super) fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
     }
 }
 
-/// How much a schema leads on by its type.
+/// The nesting that a type leads to.
 pub(super) fn weight_of_type(schema: &Value) -> usize {
     let Some(keywords) = schema.as_object() else { return 1 };
     if keywords.contains_key("const") || keywords.contains_key("enum") {
@@ -81,12 +81,12 @@ pub(super) fn weight_of_type(schema: &Value) -> usize {
     }
 }
 
-/// Whether a schema allows nothing but null.
+/// Whether null is the only valid value.
 pub(super) fn is_null(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "null" || kind == "NULL") || schema.get("const") == Some(&Value::Null)
 }
 
-/// Whether making a value keyword by keyword may miss what the keywords ask for together.
+/// Whether a value generated keyword by keyword may violate a combination of keywords.
 pub(super) fn needs_check(keywords: &Map<String, Value>) -> bool {
     const HARD: [&str; 9] = [
         "oneOf",
@@ -104,7 +104,7 @@ pub(super) fn needs_check(keywords: &Map<String, Value>) -> bool {
             && keywords.keys().filter(|keyword| !merge::is_annotation(keyword)).count() > 1)
 }
 
-/// The schema a local reference points at: `#`, `#/json/pointer` or `#anchor`.
+/// The target of a local reference: `#`, `#/json/pointer` or `#anchor`.
 pub(super) fn resolve<'s>(root: &'s Value, target: &str) -> Option<&'s Value> {
     let fragment = target.strip_prefix('#')?;
     if fragment.is_empty() {

@@ -1,4 +1,4 @@
-//! Everyday words of common languages, for prompts too short to write several texts from.
+//! Common words of several languages, for prompts with too few words.
 
 use whatlang::{Detector, Lang};
 
@@ -45,7 +45,7 @@ const KOREAN: &str = "지역 시장 학교 도서관 공방 정원 부엌 항구
     공유하는 간단한 매주 열린 움직이는 실용적인 유연한 세심한 꾸준한 만들고 이어주고 재고 칭찬하고 모으고 고치고 보여주고 \
     돕고 줄이고 지키고 함께 아침 저녁 계절";
 
-/// Words that tell a model what to do and are seldom what a prompt is about.
+/// Words of instructions, which are seldom the topic of a prompt.
 const INSTRUCTIONS: &str = " the and for with that this from your you are not any all can has have will must should \
     would could each every into onto about than then them they their there here what when where which who how why its \
     our out use using used only also please generate create list give write return respond reply answer provide produce \
@@ -53,7 +53,7 @@ const INSTRUCTIONS: &str = " the and for with that this from your you are not an
     valid key keys example one two three four five six seven eight nine ten more most less least such other same like \
     make sure include including based given topic context prompt text language data treat evaluate evaluation ";
 
-/// The language to borrow words of. Latin text of no surely known language borrows from English.
+/// The language whose lexicon is used. Latin text of an unknown language uses English.
 pub(super) fn language(own: &[String], texts: &[&str], is_latin: bool) -> Option<Lang> {
     if own.len() >= 400 {
         return None;
@@ -70,12 +70,12 @@ pub(super) fn language(own: &[String], texts: &[&str], is_latin: bool) -> Option
     let fits = |lang: Lang| own.iter().flat_map(|word| word.chars()).all(|c| c.is_ascii() || accents(lang).contains(c));
     match Detector::with_allowlist(latin).detect(&start) {
         Some(info) if fits(info.lang()) && (info.is_reliable() || !is_ascii) => Some(info.lang()),
-        // A language without a lexicon: foreign words keep the texts of a list apart, which its few own could not.
+        // A language without a lexicon: foreign words keep the texts of a list distinct.
         _ => Some(Lang::Eng),
     }
 }
 
-/// The letters beyond ASCII of a language: one letter outside of them rules it out.
+/// The non-ASCII letters of a language. Any other letter rules it out.
 fn accents(language: Lang) -> &'static str {
     match language {
         Lang::Spa => "áéíóúüñ’",
@@ -104,7 +104,7 @@ fn by_script(text: &str) -> Option<Lang> {
     }
 }
 
-/// The lexicon of a language; empty where there is none.
+/// The lexicon of a language, which may be empty.
 pub(super) fn words(language: Option<Lang>) -> impl Iterator<Item = &'static str> {
     let list = match language {
         Some(Lang::Eng) => ENGLISH,
@@ -123,7 +123,7 @@ pub(super) fn words(language: Option<Lang>) -> impl Iterator<Item = &'static str
     list.split_whitespace()
 }
 
-/// Whether a word is usual in instructions.
+/// Whether a word is common in instructions.
 pub(super) fn is_instruction(word: &str) -> bool {
     INSTRUCTIONS.split_whitespace().any(|known| known == word)
 }

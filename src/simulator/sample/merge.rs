@@ -1,8 +1,8 @@
-//! Two schemas as one: what `allOf` and keywords beside a reference mean.
+//! Merges schemas: `allOf`, and keywords next to a reference.
 
 use serde_json::{Map, Value, json};
 
-/// Whether a keyword says nothing about the value.
+/// Whether a keyword does not constrain the value.
 pub(super) fn is_annotation(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -26,21 +26,21 @@ pub(super) fn is_annotation(keyword: &str) -> bool {
     )
 }
 
-/// Whether nothing of the schema is left to hold to.
+/// Whether the schema has no constraint.
 pub(super) fn is_bare(keywords: &Map<String, Value>) -> bool {
     keywords.keys().all(|keyword| is_annotation(keyword))
 }
 
-/// The keywords except `left_out`.
-pub(super) fn without(keywords: &Map<String, Value>, left_out: &[&str]) -> Map<String, Value> {
+/// The keywords except `excluded`.
+pub(super) fn without(keywords: &Map<String, Value>, excluded: &[&str]) -> Map<String, Value> {
     keywords
         .iter()
-        .filter(|(keyword, _)| !left_out.contains(&keyword.as_str()))
+        .filter(|(keyword, _)| !excluded.contains(&keyword.as_str()))
         .map(|(keyword, value)| (keyword.clone(), value.clone()))
         .collect()
 }
 
-/// One way through `if`/`then`/`else`, and the schema without them. Even turns take `then`.
+/// Merges one branch of `if`/`then`/`else` into the schema. Even turns use `then`.
 pub(super) fn conditional(keywords: &Map<String, Value>, turn: u64) -> (Value, Value) {
     let part = |keyword: &str| keywords.get(keyword).cloned().unwrap_or(Value::Bool(true));
     let branch = if turn.is_multiple_of(2) {
@@ -51,7 +51,7 @@ pub(super) fn conditional(keywords: &Map<String, Value>, turn: u64) -> (Value, V
     (branch, Value::Object(without(keywords, &["if", "then", "else"])))
 }
 
-/// A schema whose instances fit `left` and `right`, as far as keywords can be merged one by one.
+/// A schema whose instances fit `left` and `right`, as far as keywords can be merged individually.
 pub(super) fn both(left: &Value, right: &Value) -> Value {
     match (left, right) {
         (Value::Bool(false), _) | (_, Value::Bool(false)) => Value::Bool(false),
@@ -85,7 +85,7 @@ fn merged(left: &Map<String, Value>, right: &Map<String, Value>) -> Value {
             "multipleOf" => common_multiple(present, value),
             "items" | "additionalProperties" | "propertyNames" | "contains" => both(present, value),
             "uniqueItems" => Value::Bool(present == &Value::Bool(true) || value == &Value::Bool(true)),
-            // Two of these cannot be one; the second waits in `allOf` until the first is decided.
+            // These cannot be merged: the second stays in `allOf` until the first is resolved.
             "anyOf" | "oneOf" | "$ref" | "not" | "if" => {
                 defer(&mut whole, json!({ keyword: value }));
                 continue;

@@ -1,8 +1,8 @@
 //! Deterministic instances of a schema.
 //!
-//! The same schema and prompt always give the same value: choices come from a hash of the prompt and of the path inside
-//! the value, never from a random source. Schemas that are hard to satisfy (`not`, `oneOf`, `if`) are met by trying a few
-//! values and checking them; one that no try meets gets the first try, so a contradictory schema still gets an answer.
+//! Equal schemas and prompts produce equal values: every choice depends on a hash of the prompt and of the path in the value.
+//! Schemas with `not`, `oneOf` or `if` are satisfied by generating and validating several candidates. If no candidate is
+//! valid, as for a contradictory schema, the first one is returned.
 
 mod array;
 mod check;
@@ -24,57 +24,58 @@ use self::keywords::{Kind, is_null, kind, limit, needs_check, resolve, weight_of
 use self::prompt::Prompt;
 use self::text::Words;
 
-/// How often a schema that needs checking is tried. The later half of the tries leaves optional parts out.
+/// The number of candidates for a schema that needs validation. The later half omits optional parts.
 const TRIES: u64 = 16;
-/// How often one definition may stand inside itself before optional parts are left out.
+/// The recursion depth of a definition from which optional parts are omitted.
 const MAX_RECURSION: usize = 3;
-/// Nesting at which a value is cut off: only schemas without a finite instance get there.
+/// The depth at which a value is cut off. Only schemas without a finite instance reach it.
 const MAX_DEPTH: usize = 96;
-/// Values made for one sample before optional parts are left out everywhere.
+/// The number of values in a sample from which optional parts are omitted everywhere.
 const MAX_NODES: usize = 20_000;
 
-/// A valid, deterministic, plausible instance of `schema`, its words drawn from `prompt`.
+/// Generates a deterministic, plausible instance of `schema` with the words of `prompt`.
 ///
-/// Texts use the prompt's own words and script, those of fenced data (`<topic>…</topic>`) before instructions. Lists have
-/// as many items as the schema fixes, as the prompt asks for, or as it labels (`idea_index: 3`); three where nothing says.
-/// Every property is filled, optional ones too, unless a definition stands inside itself more than three times.
+/// Texts use the words and the script of the prompt, preferably of its fenced data (`<topic>…</topic>`). The length of a list
+/// is that of the schema, the number that the prompt requests, or the number of its labels (`idea_index: 3`), and three
+/// otherwise. Every property is present, including optional ones, unless a definition is nested in itself more than three
+/// times.
 pub fn sample(schema: &Value, prompt: &str) -> Value {
-    let prompt = Prompt::read(prompt);
+    let prompt = Prompt::parse(prompt);
     let words = prompt.words();
     let sampler = Sampler { root: schema, prompt: &prompt, nodes: Cell::new(0) };
     sampler.value(schema, &Place::root(prompt.seed(), &words))
 }
 
-/// What stays the same for one whole sample.
+/// The state of one sample.
 struct Sampler<'s> {
     root: &'s Value,
     prompt: &'s Prompt<'s>,
     nodes: Cell<usize>,
 }
 
-/// Where in the value the sampler is.
+/// A location in the value.
 #[derive(Clone, Copy)]
 struct Place<'p> {
-    /// Hash of the prompt and the whole path.
+    /// A hash of the prompt and the path.
     seed: u64,
-    /// The same without the position in the nearest list, so that numbers of one list can be spaced out.
+    /// The same without the position in the nearest list, to spread the numbers of a list.
     family: u64,
-    /// The nearest property's name.
+    /// The name of the nearest property.
     name: &'p str,
     /// The position in the nearest list.
     ordinal: usize,
-    /// Lists around this place.
+    /// The number of enclosing lists.
     lists: usize,
     depth: usize,
     /// The label of the nearest labelled list item.
     label: Option<i64>,
     words: &'p Words,
     refs: Option<&'p Frame<'p>>,
-    /// Leave optional parts out.
+    /// Whether optional parts are omitted.
     tight: bool,
 }
 
-/// One `$ref` on the way from the root.
+/// A `$ref` on the path from the root.
 struct Frame<'p> {
     target: &'p str,
     up: Option<&'p Self>,
@@ -167,7 +168,7 @@ impl Sampler<'_> {
         if let Some(Value::Array(choices)) = keywords.get("enum") {
             return self.choice(keywords, choices, place);
         }
-        // What is merged below may lead back to itself.
+        // The merged schema may refer to itself.
         let place = &Place { depth: place.depth + 1, ..*place };
         if keywords.contains_key("if") {
             let (branch, rest) = merge::conditional(keywords, salt);
@@ -209,7 +210,7 @@ impl Sampler<'_> {
         let Some(schema) = resolve(self.root, target) else { return string::plain(place).into() };
         let frame = Frame { target, up: place.refs };
         let tight = place.tight || place.times_inside(target) >= MAX_RECURSION;
-        // A definition that comes back to itself even when all it may leave out is left out has no finite instance.
+        // A definition that recurs without optional parts has no finite instance.
         if self.nodes.get() > MAX_NODES && place.times_inside(target) > 2 * MAX_RECURSION {
             return Value::Null;
         }
@@ -222,8 +223,8 @@ impl Sampler<'_> {
         }
     }
 
-    /// A part of `allOf` is merged with its siblings, for which it has to be looked up first. A definition that is
-    /// already being made stays a reference: merging it again would never end.
+    /// Resolves a part of `allOf` so that it can be merged with its siblings. A definition that is being generated stays a
+    /// reference: merging it again would not terminate.
     fn resolved(&self, part: &Value, place: &Place<'_>) -> Value {
         match part.get("$ref").and_then(Value::as_str) {
             Some(target) if place.times_inside(target) == 0 => match resolve(self.root, target) {
@@ -253,7 +254,7 @@ impl Sampler<'_> {
             return ranked.get(usize::try_from(salt).unwrap_or(0) % ranked.len().max(1)).copied();
         }
         let mut ranked: Vec<_> = branches.iter().filter(|branch| !is_null(branch)).collect();
-        // How pydantic writes a Decimal: a number, or a string that is one, which no keyword tells.
+        // pydantic's schema of a Decimal: a number, or a string that contains a number, which no keyword states.
         if let [first, second] = ranked[..]
             && first.get("type").is_some_and(|kind| kind == "number")
             && second.get("type").is_some_and(|kind| kind == "string")
@@ -267,7 +268,7 @@ impl Sampler<'_> {
         ranked.get(turn % ranked.len().max(1)).copied()
     }
 
-    /// How much a branch leads on: what ends the value comes first.
+    /// The nesting of a branch, so that branches that end the value come first.
     fn weight(&self, branch: &Value, place: &Place<'_>) -> usize {
         if let Some(target) = branch.get("$ref").and_then(Value::as_str) {
             if place.times_inside(target) > 0 {
@@ -292,7 +293,7 @@ fn mix(left: u64, right: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// A choice among `count` things.
+/// An index below `count`.
 fn pick(seed: u64, count: usize) -> usize {
     if count == 0 { 0 } else { usize::try_from(seed % count as u64).unwrap_or(0) }
 }

@@ -1,11 +1,11 @@
-//! Numbers: inside their bounds, on their grid, and spread over the items of one list.
+//! Samples of numbers: within their bounds, on their grid, and spread over the items of a list.
 
 use serde_json::{Map, Number, Value};
 
 use super::prompt::{Prompt, is_label_name};
 use super::{Place, mix};
 
-/// The golden ratio's fraction: its multiples never crowd.
+/// The fraction of the golden ratio, whose multiples are evenly distributed.
 const SPREAD: f64 = 0.618_033_988_749_895;
 
 pub(super) fn integer(keywords: &Map<String, Value>, place: &Place<'_>, prompt: &Prompt<'_>) -> Value {
@@ -64,7 +64,7 @@ pub(super) fn number(keywords: &Map<String, Value>, place: &Place<'_>) -> Value 
     json_number(on_grid(first + spread(place, count) as f64, step))
 }
 
-/// A position on a grid of `count` points. Long grids lose their lower third: plausible scores are seldom near zero.
+/// A position on a grid of `count` points. Long grids omit the lower third: plausible scores are seldom near zero.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a position needs no exactness")]
 fn spread(place: &Place<'_>, count: i128) -> i128 {
     let start = mix(place.family, 0x5c0e) as f64 / u64::MAX as f64;
@@ -86,7 +86,7 @@ impl Bounds {
         let number = |keyword: &str| keywords.get(keyword).and_then(Value::as_f64);
         let flag = |keyword: &str| keywords.get(keyword) == Some(&Value::Bool(true));
         let (minimum, maximum) = (number("minimum"), number("maximum"));
-        // Draft 4 wrote the exclusive bounds as flags beside the inclusive ones.
+        // In draft 4 the exclusive bounds are flags of the inclusive ones.
         let above = if flag("exclusiveMinimum") { minimum } else { number("exclusiveMinimum") };
         let below = if flag("exclusiveMaximum") { maximum } else { number("exclusiveMaximum") };
         let tighter = |left: Option<f64>, right: Option<f64>, choose: fn(f64, f64) -> f64| match (left, right) {
@@ -128,7 +128,7 @@ fn integer_bounds(keywords: &Map<String, Value>) -> (Option<i128>, Option<i128>)
     (low, high)
 }
 
-/// A bound as a whole number; beyond 64 bits it bounds nothing that JSON can carry exactly.
+/// A bound as an integer, limited to 64 bits.
 #[expect(clippy::cast_possible_truncation, reason = "a float converts to the nearest end of the range")]
 fn rounded(value: &Value, up: bool) -> Option<i128> {
     if let Some(number) = value.as_i64() {
@@ -142,7 +142,7 @@ fn rounded(value: &Value, up: bool) -> Option<i128> {
     Some((whole as i128).clamp(i64::MIN.into(), u64::MAX.into()))
 }
 
-/// The distance of whole numbers that are multiples of `multipleOf`, which may itself be a fraction.
+/// The distance between integers that are multiples of `multipleOf`, which may be a fraction.
 #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
 fn integer_step(keywords: &Map<String, Value>) -> i128 {
     let Some(multiple) = keywords.get("multipleOf") else { return 1 };
@@ -167,11 +167,11 @@ fn range(low: Option<i128>, high: Option<i128>, usual_low: i128, usual_high: i12
     }
 }
 
-/// What is rated from 0 to 10 without being called a score.
+/// Names of ratings from 0 to 10.
 const RATED: [&str; 7] =
     ["feasibility", "innovation", "impact", "effectiveness", "scalability", "risk_assessment", "timeline"];
 
-/// What a number of this name usually lies between.
+/// The usual range of a number with this name.
 fn usual_range(name: &str, is_integer: bool) -> (i64, i64) {
     let name = name.to_ascii_lowercase();
     let has = |part: &str| name.contains(part);
@@ -201,7 +201,7 @@ fn readable_step(span: f64) -> f64 {
     step
 }
 
-/// A multiple of `step`, read back from decimals so that 3 × 0.1 is 0.3.
+/// A multiple of `step`, rounded to decimals so that 3 × 0.1 is 0.3.
 fn on_grid(times: f64, step: f64) -> f64 {
     let product = times * step;
     let text = step.to_string();

@@ -1,10 +1,10 @@
-//! Objects: declared properties, dictionaries, dependent names.
+//! Samples of objects: declared properties, dictionaries, dependent names.
 
 use serde_json::{Map, Value};
 
 use super::{Place, Sampler, hash, limit, merge, mix, pattern, string};
 
-/// Entries of a dictionary whose size nothing states.
+/// The default number of entries of a dictionary.
 const ENTRIES: usize = 3;
 
 impl Sampler<'_> {
@@ -35,7 +35,7 @@ impl Sampler<'_> {
         Value::Object(object)
     }
 
-    /// Adds entries whose names the schema leaves open: all of a dictionary's, or as many as `minProperties` still wants.
+    /// Adds entries with arbitrary names: all of a dictionary, or as many as `minProperties` requires.
     fn fill(
         &self,
         keywords: &Map<String, Value>,
@@ -77,7 +77,7 @@ impl Sampler<'_> {
     }
 }
 
-/// The schema of a property that is not declared.
+/// The schema of an undeclared property.
 fn undeclared(keywords: &Map<String, Value>) -> &Value {
     match keywords.get("additionalProperties") {
         Some(schema @ (Value::Object(_) | Value::Bool(false))) => schema,
@@ -85,7 +85,7 @@ fn undeclared(keywords: &Map<String, Value>) -> &Value {
     }
 }
 
-/// The required names, with those that required names bring along.
+/// The required names and their dependencies.
 fn required(keywords: &Map<String, Value>) -> Vec<&str> {
     let mut names: Vec<&str> = strings(keywords.get("required")).collect();
     let Some(dependent) = keywords.get("dependentRequired").and_then(Value::as_object) else { return names };

@@ -1,14 +1,14 @@
-//! Texts that match a regular expression.
+//! Samples of texts that match a regular expression.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::mix;
 
-/// The longest text grown to reach a minimal length.
+/// The longest text that is generated to reach a minimum length.
 const MAX_LENGTH: usize = 4096;
 
-/// A text that matches `pattern` as a whole and has `least` to `most` characters. `None` where the pattern is not
-/// understood (look-around, back-references) or no such text was found.
+/// Generates a text of `least` to `most` characters that matches `pattern`. Returns `None` if the pattern is not supported
+/// (look-around, back-references) or no such text was found.
 pub(super) fn matching(pattern: &str, seed: u64, least: usize, most: usize) -> Option<String> {
     let hir = regex_syntax::Parser::new().parse(pattern).ok()?;
     let fits = |text: &str| (least..=most).contains(&text.chars().count());
@@ -22,7 +22,7 @@ pub(super) fn matching(pattern: &str, seed: u64, least: usize, most: usize) -> O
         }
         extra = if length > most { extra / 2 } else { (extra.max(1) * 2).min(least.clamp(2, MAX_LENGTH)) };
     }
-    // An open pattern may be met anywhere inside a longer text.
+    // A pattern without anchors may match anywhere in a longer text.
     let mut writer = Writer { text: String::new(), seed, extra: 0 };
     writer.write(&hir)?;
     let missing = least.saturating_sub(writer.text.chars().count());
@@ -35,7 +35,7 @@ pub(super) fn matching(pattern: &str, seed: u64, least: usize, most: usize) -> O
 struct Writer {
     text: String,
     seed: u64,
-    /// How many more than the minimum a repetition may write.
+    /// How many repetitions may exceed the minimum.
     extra: usize,
 }
 
@@ -55,7 +55,7 @@ impl Writer {
                 let least = usize::try_from(repetition.min).ok()?;
                 let most = repetition.max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
                 let room = most.saturating_sub(least).min(self.extra);
-                // Near the top of the room, so that growing the room really grows the text.
+                // Close to the limit, so that a higher limit makes the text longer.
                 let more = room - super::pick(self.next(), room / 4 + 1);
                 for _ in 0..(least + more).min(MAX_LENGTH) {
                     self.write(&repetition.sub)?;
@@ -76,7 +76,7 @@ impl Writer {
         self.seed
     }
 
-    /// A member of the class: a letter or digit where there is one, then any printable ASCII, then anything.
+    /// A member of the class: preferably a letter or digit, otherwise printable ASCII, otherwise any character.
     fn character(&mut self, class: &Class) -> Option<char> {
         let ranges: Vec<(char, char)> = match class {
             Class::Unicode(class) => class.ranges().iter().map(|range| (range.start(), range.end())).collect(),

@@ -1,11 +1,11 @@
-//! What a prompt tells about the reply it wants: its data, its labels, how many items.
+//! What a prompt says about the requested reply: data, labels and numbers of items.
 
 use std::ops::Range;
 
 use super::hash;
 use super::text::Words;
 
-/// Words that make a number before them a count of items, whole or by their beginning.
+/// Words, or beginnings of words, after a number that is a count of items.
 const COUNTED: [&str; 28] = [
     "idea",
     "item",
@@ -36,7 +36,7 @@ const COUNTED: [&str; 28] = [
     "fact",
     "tip",
 ];
-/// Words that make a number after them a count of items.
+/// Words before a number that is a count of items.
 const ASKING: [&str; 14] = [
     "exactly",
     "generate",
@@ -53,7 +53,7 @@ const ASKING: [&str; 14] = [
     "name",
     "invent",
 ];
-/// What is measured, not listed.
+/// Units: a number before one is no count of items.
 const MEASURES: [&str; 22] = [
     "word",
     "character",
@@ -83,53 +83,53 @@ const COUNTERS: [&str; 12] = ["個", "个", "つ", "件", "案", "条", "項", "
 const NUMERALS: [&str; 12] =
     ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 
-/// A prompt, read once for a whole sample.
+/// A parsed prompt.
 pub(super) struct Prompt<'t> {
     text: &'t str,
-    /// Fenced data, outermost first and inner ones after the one they stand in.
+    /// Fenced data. A section precedes the sections inside it.
     sections: Vec<Section>,
-    /// Numbers the prompt may be asking for, with the word after each.
-    asked: Vec<Asked<'t>>,
+    /// The numbers of items that the prompt may request.
+    requested: Vec<RequestedCount<'t>>,
 }
 
 struct Section {
-    /// From the opening tag's end to the closing tag's start.
+    /// From the end of the opening tag to the start of the closing tag.
     body: Range<usize>,
-    /// The whole, tags included.
+    /// Including the tags.
     whole: Range<usize>,
     is_outer: bool,
 }
 
-struct Asked<'t> {
+struct RequestedCount<'t> {
     count: usize,
     noun: &'t str,
-    /// Whether the wording is a request of its own, without a noun that tells what of.
+    /// Whether the wording names no noun.
     is_plain: bool,
 }
 
 impl<'t> Prompt<'t> {
-    pub(super) fn read(text: &'t str) -> Self {
+    pub(super) fn parse(text: &'t str) -> Self {
         let sections = sections(text);
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         let mut at = 0;
         for section in sections.iter().filter(|section| section.is_outer) {
-            counts(&text[at..section.whole.start.max(at)], &mut asked);
+            counts(&text[at..section.whole.start.max(at)], &mut requested);
             at = section.whole.end.max(at);
         }
-        counts(&text[at..], &mut asked);
-        if asked.is_empty() {
+        counts(&text[at..], &mut requested);
+        if requested.is_empty() {
             for section in sections.iter().filter(|section| section.is_outer) {
-                counts(&text[section.body.clone()], &mut asked);
+                counts(&text[section.body.clone()], &mut requested);
             }
         }
-        Self { text, sections, asked }
+        Self { text, sections, requested }
     }
 
     pub(super) fn seed(&self) -> u64 {
         hash(self.text)
     }
 
-    /// The words to write with: those of the fenced data, else all but the usual words of instructions.
+    /// The words for generated texts: those of the fenced data, otherwise all but common words of instructions.
     pub(super) fn words(&self) -> Words {
         let data: Vec<&str> = self
             .sections
@@ -141,7 +141,7 @@ impl<'t> Prompt<'t> {
         if fenced.is_empty() { Words::of(&[self.text], false) } else { fenced }
     }
 
-    /// The words of the section that carries `label`.
+    /// The words of the section with `label`.
     pub(super) fn words_of(&self, label: i64) -> Option<Words> {
         let section = self.sections.iter().rev().find(|section| {
             let opening = &self.text[section.whole.start..section.body.start];
@@ -158,8 +158,8 @@ impl<'t> Prompt<'t> {
         (!words.is_empty()).then_some(words)
     }
 
-    /// The whole numbers that `name` is set to in the prompt (`name: 3`, `name="3"`, `"name": 3`), each once, in order.
-    /// Those in fenced data count before those in instructions, which may be examples.
+    /// The distinct integers assigned to `name` in the prompt (`name: 3`, `name="3"`, `"name": 3`), in order. Those in fenced
+    /// data take precedence over those in instructions, which may be examples.
     pub(super) fn labels(&self, name: &str) -> Vec<i64> {
         let mut found = Vec::new();
         labels_in(self.text, |candidate| candidate == name, &mut found);
@@ -179,19 +179,19 @@ impl<'t> Prompt<'t> {
         labels
     }
 
-    /// How many items a list called `name` is asked to have.
-    pub(super) fn asked(&self, name: &str, is_outermost: bool) -> Option<usize> {
+    /// The requested number of items of a list called `name`.
+    pub(super) fn requested(&self, name: &str, is_outermost: bool) -> Option<usize> {
         let name = name.to_lowercase();
-        let named = self.asked.iter().find(|asked| {
-            let stem = stem(asked.noun);
+        let named = self.requested.iter().find(|requested| {
+            let stem = stem(requested.noun);
             stem.chars().count() >= 3 && name.split(['_', '-']).any(|part| part.starts_with(&stem))
         });
-        let plain = || self.asked.iter().find(|asked| asked.is_plain).filter(|_| is_outermost);
-        named.or_else(plain).map(|asked| asked.count)
+        let plain = || self.requested.iter().find(|requested| requested.is_plain).filter(|_| is_outermost);
+        named.or_else(plain).map(|requested| requested.count)
     }
 }
 
-/// Whether an integer property of this name tells which input an item belongs to.
+/// Whether an integer property with this name refers an item to an input.
 pub(super) fn is_label_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     matches!(name.as_str(), "index" | "id") || name.ends_with("_index") || name.ends_with("_id")
@@ -219,7 +219,7 @@ fn sections(text: &str) -> Vec<Section> {
 fn fenced(text: &str, start: usize) -> Option<(Range<usize>, usize)> {
     let rest = &text[start..];
     if let Some(code) = rest.strip_prefix("```") {
-        // Only at the start of a line, and not a fence's own end.
+        // Only at the start of a line, and not the end of a fence.
         let body = start + 3 + code.find('\n')?;
         let end = body + text[body..].find("```")?;
         return (start == 0 || text[..start].ends_with('\n')).then_some((body..end, end + 3));
@@ -252,7 +252,7 @@ fn labels_in(text: &str, wanted: impl Fn(&str) -> bool, found: &mut Vec<(usize, 
     }
 }
 
-/// The whole number after `:` or `=`, quotes or not.
+/// The integer after `:` or `=`, with or without quotes.
 fn assigned(rest: &str) -> Option<i64> {
     let quotes = ['"', '\'', '\\', '`', '*'];
     let rest = rest.trim_start_matches(quotes).trim_start_matches(' ');
@@ -266,13 +266,13 @@ fn assigned(rest: &str) -> Option<i64> {
     rest[..end].parse().ok()
 }
 
-fn counts<'t>(text: &'t str, asked: &mut Vec<Asked<'t>>) {
+fn counts<'t>(text: &'t str, requested: &mut Vec<RequestedCount<'t>>) {
     let mut words = text.split_whitespace().peekable();
     let (mut before, mut before_that) = ("", "");
     while let Some(word) = words.next() {
         for (count, after) in numbers(word) {
             let counter = COUNTERS.iter().any(|counter| after.starts_with(counter));
-            // "2000, concerns 500": what stands behind the comma is not what the number counts.
+            // "2000, concerns 500": the word after the comma is not the noun of the number.
             let ends_clause = word.ends_with([',', '.', ';', ':', ')']);
             let noun = match after {
                 "" if ends_clause => "",
@@ -290,7 +290,7 @@ fn counts<'t>(text: &'t str, asked: &mut Vec<Asked<'t>>) {
                 || is_counted
                 || (!is_measure && after.is_empty() && (asking(before) || each_of || (me && asking(before_that))));
             if is_plain || (after.is_empty() && !is_measure && !noun.is_empty()) {
-                asked.push(Asked { count, noun, is_plain });
+                requested.push(RequestedCount { count, noun, is_plain });
             }
         }
         (before_that, before) = (before, word);
@@ -301,7 +301,7 @@ fn bare(word: &str) -> &str {
     word.trim_matches(|c: char| !c.is_alphanumeric())
 }
 
-/// The whole numbers in a word, each with what follows it directly. Ranges, decimals and percentages are none.
+/// The integers in a word, each with the text after it. Ranges, decimals and percentages are excluded.
 fn numbers(word: &str) -> Vec<(usize, &str)> {
     let lower = bare(word);
     if let Some(at) = NUMERALS.iter().position(|numeral| numeral.eq_ignore_ascii_case(lower)).filter(|at| *at > 0) {

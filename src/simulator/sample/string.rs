@@ -1,12 +1,12 @@
-//! Strings: formats, patterns, lengths.
+//! Samples of strings: formats, patterns, lengths.
 
 use serde_json::{Map, Value};
 
 use super::{Place, limit, mix, pattern, pick};
 
-/// Words of a text whose length nothing states.
+/// The default number of words.
 const WORDS: usize = 12;
-/// Words of a heading.
+/// The number of words of a heading.
 const HEADING_WORDS: usize = 4;
 
 pub(super) fn string(keywords: &Map<String, Value>, place: &Place<'_>) -> String {
@@ -21,12 +21,12 @@ pub(super) fn string(keywords: &Map<String, Value>, place: &Place<'_>) -> String
         .unwrap_or_else(|| place.words.text(place.seed, words(place, most), least, most))
 }
 
-/// A text where the schema says nothing at all.
+/// A text for a schema without constraints.
 pub(super) fn plain(place: &Place<'_>) -> String {
     place.words.text(place.seed, words(place, usize::MAX), 0, usize::MAX)
 }
 
-/// A name for an entry of a dictionary.
+/// The name of a dictionary entry.
 pub(super) fn key(place: &Place<'_>, turn: u64) -> String {
     let key = place.words.text(place.seed, 1, 0, 40).trim_end_matches(['.', '。']).to_lowercase().replace(' ', "_");
     if turn < 4 && !key.is_empty() { key } else { format!("{key}_{turn}") }

@@ -1,20 +1,20 @@
-//! Text in the words and the script of a prompt.
+//! Texts with the words and the script of a prompt.
 
 use std::collections::HashSet;
 
 use super::lexicon;
 use super::{mix, pick};
 
-/// Distinct words kept of a prompt.
+/// The largest number of distinct words of a prompt.
 const MAX_WORDS: usize = 400;
-/// With fewer words than this of its own, a text borrows from its language's lexicon.
+/// The number of words below which the lexicon of the language is used.
 const RICH: usize = 40;
 
-/// The words to write with.
+/// The words of generated texts.
 pub(super) struct Words {
     own: Vec<String>,
     common: Vec<String>,
-    /// Whether the script sets spaces between words.
+    /// Whether the script separates words by spaces.
     is_spaced: bool,
     stop: char,
     comma: char,
@@ -23,14 +23,14 @@ pub(super) struct Words {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Script {
     Latin,
-    /// Han and kana: written without spaces.
+    /// Whether the script is Han or kana.
     Dense,
     Other,
 }
 
 impl Words {
-    /// The words of `texts`. Instructions may surround data that is not fenced: then a script other than Latin, however
-    /// little there is of it, is taken to be the data, and the usual words of instructions are left out.
+    /// The words of `texts`. If the data is not fenced, words in a script other than Latin are the data, and common words of
+    /// instructions are excluded.
     pub(super) fn of(texts: &[&str], is_fenced: bool) -> Self {
         let mut letters = [0_usize; 3];
         for c in texts.iter().flat_map(|text| text.chars()) {
@@ -71,10 +71,10 @@ impl Words {
         self.own.is_empty()
     }
 
-    /// A text of about `count` words and of `least` to `most` characters.
+    /// Generates a text of about `count` words and `least` to `most` characters.
     pub(super) fn text(&self, seed: u64, count: usize, least: usize, most: usize) -> String {
         let count = if self.is_spaced { count } else { count.max(3) };
-        // A short prompt's few words would make all texts alike: most of each text is then borrowed.
+        // The few words of a short prompt would make all texts similar, so most words are taken from the lexicon.
         let own = match self.own.len() {
             0 => 0,
             few if few < RICH && !self.common.is_empty() => count.div_ceil(3).min(few),
@@ -84,7 +84,7 @@ impl Words {
         let (mut own_walk, mut common_walk) = (Walk::new(&self.own, seed), Walk::new(&self.common, mix(seed, 0xc0)));
         let (mut length, mut written, mut own_written) = (0, 0, 0);
         while (written < count || length < least) && length < most {
-            // Where in the text the prompt's own words stand differs from text to text.
+            // The position of the prompt's words varies between texts.
             let is_turn = (pick(mix(seed, 0x1f), 3) + written).is_multiple_of(3) && own_written < own;
             let is_own = own >= count || self.common.is_empty() || is_turn || (own > 0 && written >= count.max(32));
             own_written += usize::from(is_own);
@@ -124,7 +124,7 @@ impl Words {
         if length > most {
             let cut = text.char_indices().nth(most).map_or(text.len(), |(at, _)| at);
             text.truncate(cut);
-            // Not in the middle of a word, where the minimum allows.
+            // Not in the middle of a word, if the minimum allows.
             if let Some(space) = text.rfind(' ').filter(|space| text[..*space].chars().count() >= least.max(1)) {
                 text.truncate(space);
             }
@@ -138,7 +138,7 @@ impl Words {
     }
 }
 
-/// Visits each word once in an order of its own, then starts over.
+/// Visits the words in a permuted order, again and again.
 struct Walk<'w> {
     words: &'w [String],
     at: usize,
@@ -222,12 +222,12 @@ fn is_word(word: &str, main: Script) -> bool {
         && word.chars().all(|c| script(c) == Some(main) || is_mark(c) || c == '\'' || c == '’')
 }
 
-/// Vowel signs and other marks that belong to the letter before them.
+/// Vowel signs and other marks that combine with the previous letter.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{64b}'..='\u{65f}' | '\u{93a}'..='\u{94f}' | '\u{e31}'..='\u{e4e}')
 }
 
-/// Runs of one kind of character, at most four long: close to words without a dictionary.
+/// Runs of one kind of character, at most four long: an approximation of words without a dictionary.
 fn units(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {
@@ -258,7 +258,7 @@ fn class(c: char) -> u8 {
     }
 }
 
-/// New words from beginnings and ends of the prompt's own, for languages without a lexicon.
+/// New words from the beginnings and ends of the prompt's words, for languages without a lexicon.
 fn crossed(own: &[String]) -> Vec<String> {
     let cut = |word: &str, sixths: usize| {
         let at = (word.chars().count() * sixths).div_ceil(6);
