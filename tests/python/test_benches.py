@@ -1,4 +1,4 @@
-"""The benchmarks still run: what they measure is for a quiet machine, and no part of this suite."""
+"""The benchmarks run. Their figures are not checked, because they need an idle machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
-    reason="the client and the upstream need a core each, and Linux to be tied to it",
+    reason="needs Linux and two cores, one for the client and one for the upstream",
 )
 
 
@@ -24,9 +24,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_task_gives_figures_and_the_report_names_what_is_missing(tmp_path: Path) -> None:
+def test_every_task_returns_figures_and_the_report_lists_missing_rows(tmp_path: Path) -> None:
     report, figures = tmp_path / "results.md", tmp_path / "figures.json"
-    # The interpreter without packages stands for one in which a library could not be installed.
+    # An interpreter without packages, as if a library could not be installed.
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")
     bare.chmod(0o700)
@@ -55,16 +55,16 @@ def test_every_task_gives_figures_and_the_report_names_what_is_missing(tmp_path:
     assert {task.split()[0] for task in measured["figures"]} >= {"construct", "one_by_one", "in_flight", "streams"}
 
 
-def test_the_soak_makes_calls_of_every_kind() -> None:
+def test_the_soak_test_makes_calls_of_every_kind() -> None:
     done = run("benches.soak", "--calls", "60", "--samples", "3")
 
-    # Where it has grown by the end, it says so with its exit code: so few calls are all warm-up.
+    # The exit code is 1 if memory has grown, which is normal for so few calls: all of them are warm-up.
     assert done.returncode in {0, 1}, done.stderr
     assert not done.stderr
     assert "KB for 1000 calls" in done.stdout
 
 
-def test_the_best_turn_counts_and_the_worst_figure_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_compare_the_worst_of_the_best_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     from benches.run import Results
     from benches.targets import TARGETS
@@ -74,18 +74,18 @@ def test_the_best_turn_counts_and_the_worst_figure_is_judged(monkeypatch: pytest
     quick, slow = {"cpu_us": 90.0, "calls_per_s": 9000.0}, {"cpu_us": 130.0, "calls_per_s": 7000.0}
     peer = {"cpu_us": 1000.0, "calls_per_s": 1000.0}
 
-    def judged(figures: dict[Task, dict[str, list[dict[str, float]]]]) -> list[str]:
+    def results(figures: dict[Task, dict[str, list[dict[str, float]]]]) -> list[str]:
         return [target.judge(Results(figures))[2] for target in TARGETS[:4]]
 
-    assert judged({plain: {"madspark": [slow, quick], "litellm": [peer]}}) == [
+    assert results({plain: {"madspark": [slow, quick], "litellm": [peer]}}) == [
         *("met", "met", "not measured", "**not met**"),
     ]
-    assert judged({plain: {"madspark": [quick]}, structured: {"madspark": [slow], "tensorzero": [peer]}}) == [
+    assert results({plain: {"madspark": [quick]}, structured: {"madspark": [slow], "tensorzero": [peer]}}) == [
         *("**not met**", "**not met**", "met", "not measured"),
     ]
 
 
-def test_the_slope_is_that_of_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_slope_is_the_least_squares_slope_of_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     from benches.soak import slope
 

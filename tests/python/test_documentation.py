@@ -1,4 +1,4 @@
-"""The documentation runs: every Python block of the pages, and the examples, against the simulator."""
+"""Runs every Python block of the documentation, and the examples, against the simulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#)([^)#]+)[^)]*\)")
 
 
 def blocks() -> list[Any]:
-    """Each block with its place; padded, so that a traceback names the line of the page."""
+    """Return the blocks with page and line. They are padded, so that a traceback names the line of the page."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
@@ -44,12 +44,12 @@ async def test_a_block_runs(
     madspark_simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # What `LLMConfig.from_env()` reads, so that a block can be what a reader would write.
+    # `LLMConfig.from_env()` reads these, so that a block needs no code for the test.
     monkeypatch.setenv("OLLAMA_HOST", madspark_simulator.ollama_url)
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
     names: dict[str, Any] = {"__name__": "__main__"}
     async with asyncio.timeout(30):
-        # Not `exec`: a block may await at its top level, as in a notebook.
+        # `eval`, because `exec` does not return the coroutine of a top-level await.
         top_level = eval(  # noqa: S307  # our own pages
             compile(code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names
         )
@@ -57,13 +57,13 @@ async def test_a_block_runs(
             await top_level
         for name, test in list(names.items()):
             if name.startswith("test_"):
-                fixtures = {wanted: request.getfixturevalue(wanted) for wanted in inspect.signature(test).parameters}
+                fixtures = {fixture: request.getfixturevalue(fixture) for fixture in inspect.signature(test).parameters}
                 outcome = test(**fixtures)
                 if inspect.isawaitable(outcome):
                     await outcome
 
 
-def test_blocks_are_found_on_the_pages_that_have_them() -> None:
+def test_the_main_pages_have_blocks() -> None:
     pages = {page.values[0].name for page in blocks()}
     assert pages >= {"README.md", "calls.md", "migration.md", "testing.md"}
 
@@ -80,7 +80,7 @@ def test_every_setting_is_documented() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_the_targets_of_links_exist(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 
@@ -100,7 +100,7 @@ def test_the_quickstart_runs(madspark_simulator: Simulator) -> None:
     assert sum(line.startswith("ok ") for line in done.stdout.splitlines()) == 2
 
 
-def test_the_example_of_a_call_that_survives_runs() -> None:
+def test_the_example_of_a_resilient_call_runs() -> None:
     done = subprocess.run(  # noqa: S603  # our own example
         [sys.executable, ROOT / "examples" / "resilient.py"],
         capture_output=True,
@@ -109,13 +109,13 @@ def test_the_example_of_a_call_that_survives_runs() -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    busy, mended, sent_back, slow, nobody = (part.splitlines()[1:] for part in done.stdout.strip().split("\n\n"))
+    busy, recovered, repaired, slow, failed = (part.splitlines()[1:] for part in done.stdout.strip().split("\n\n"))
     assert "was overloaded (HTTP 503)" in busy[0]
     assert "answered" in busy[1]
-    assert "its reply was repaired" in mended[0]
-    assert mended[-1] == "score 9, from ollama"
-    assert "was sent the errors of its reply and answered" in sent_back[1]
+    assert "its reply was repaired" in recovered[0]
+    assert recovered[-1] == "score 9, from ollama"
+    assert "was sent the errors of its reply and answered" in repaired[1]
     assert any("was tried in parallel" in line and "answered" in line for line in slow)
     assert slow[-1].endswith("from gemini")
-    assert nobody[0] == "No provider answered."
-    assert any(line.startswith("Available again: ") for line in nobody)
+    assert failed[0] == "No provider answered."
+    assert any(line.startswith("Available again: ") for line in failed)

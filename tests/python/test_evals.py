@@ -1,4 +1,4 @@
-"""The evaluation runs, and its figures are those of the answers. What the simulator writes has no worth of its own."""
+"""The evaluation runs and computes its figures from the answers. The simulated texts have no meaning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Make = Callable[..., LLMRouter]
 
 ROOT = Path(__file__).parents[2]
-WAYS = ["single-shot", "best-of-N", "self-refine"]
+METHOD_NAMES = ["single-shot", "best-of-N", "self-refine"]
 
 
 @pytest.fixture(autouse=True)
@@ -36,32 +36,32 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_smoke_test_says_that_it_is_one(tmp_path: Path) -> None:
-    told = tmp_path / "result.json"
-    done = run("--simulator", "--tasks", "3", "--resamples", "200", "--json", str(told))
+def test_the_report_of_a_smoke_test_is_labelled(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    done = run("--simulator", "--tasks", "3", "--resamples", "200", "--json", str(path))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("SMOKE TEST: the simulator wrote and judged everything.")
-    assert re.findall(r"(?m)^\| (\S+) \| \d", done.stdout) == WAYS
-    result = json.loads(told.read_text(encoding="utf-8"))
+    assert re.findall(r"(?m)^\| (\S+) \| \d", done.stdout) == METHOD_NAMES
+    result = json.loads(path.read_text(encoding="utf-8"))
     assert result["smoke_test"] is True
-    assert [row["against"] for row in result["rows"]] == WAYS
+    assert [row["against"] for row in result["rows"]] == METHOD_NAMES
     for outcome in result["outcomes"]:
         budget = outcome["answers"]["workflow"]["tokens"]
-        assert all(0 < outcome["answers"][way]["tokens"] <= budget for way in WAYS)
-        assert all(outcome["answers"][way]["text"].strip() for way in ["workflow", *WAYS])
+        assert all(0 < outcome["answers"][method]["tokens"] <= budget for method in METHOD_NAMES)
+        assert all(outcome["answers"][method]["text"].strip() for method in ["workflow", *METHOD_NAMES])
     for row in result["rows"]:
         assert row["win_share"] == pytest.approx(
             sum(outcome["judgements"][row["against"]]["points"] for outcome in result["outcomes"]) / 3
         )
 
 
-def test_without_a_model_it_says_what_is_missing() -> None:
+def test_a_missing_model_is_an_error_that_names_the_option() -> None:
     done = run("--provider", "gemini", "--model", "any")
     assert done.returncode == 2
     assert "--judge-model" in done.stderr
 
 
-def test_the_tasks_are_whole() -> None:
+def test_the_tasks_are_complete_and_unique() -> None:
     from evals.methods import tasks
 
     found = tasks()
@@ -69,30 +69,30 @@ def test_the_tasks_are_whole() -> None:
     assert all(task.topic.strip() and task.context.strip() for task in found)
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_budget_is_spent_and_not_exceeded(
-    way: str, madspark_router: Make, madspark_simulator: Simulator
+@pytest.mark.parametrize("method", METHOD_NAMES)
+async def test_a_method_spends_its_budget_and_does_not_exceed_it(
+    method: str, madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     from evals.methods import METHODS, tasks
 
     task = tasks()[0]
     madspark_simulator.on(contains="Choose the best", json={"reason": "It is.", "best": 0})
-    # About as long as a model's proposal.
+    # About the length of a proposal by a model.
     madspark_simulator.on(text="A roof of reeds: it grows, it shades, it takes little. " * 40)
     for budget in (1_000, 6_000, 12_000):
         router = madspark_router(primary_provider="ollama")
-        answer = await METHODS[way](router, task, budget)
+        answer = await METHODS[method](router, task, budget)
         assert answer.tokens == router.get_metrics()["total_tokens"]
         assert answer.text.startswith("A roof of reeds")
-        if way == "single-shot":
+        if method == "single-shot":
             assert answer.calls == 1
         else:
             assert answer.tokens <= budget
-            # What is left is less than one more step.
+            # The remaining tokens are not enough for another step.
             assert budget == 1_000 or answer.tokens > budget / 2
 
 
-async def test_best_of_n_takes_what_was_chosen(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_best_of_n_returns_the_chosen_proposal(madspark_router: Make, madspark_simulator: Simulator) -> None:
     from evals.methods import best_of_n, tasks
 
     for name in ("Amber", "Bramble"):
@@ -105,7 +105,7 @@ async def test_best_of_n_takes_what_was_chosen(madspark_router: Make, madspark_s
 
 
 VERDICTS = {
-    # What the judge says in both orders, and the points of the first text.
+    # The judge's answers in both orders: points of the first text, share of the first place.
     ("first", "second"): (1.0, 0.5),
     ("second", "first"): (0.0, 0.5),
     ("first", "first"): (0.5, 1.0),
@@ -115,17 +115,19 @@ VERDICTS = {
 }
 
 
-@pytest.mark.parametrize("said", VERDICTS)
-async def test_the_judge_is_blind_and_asked_in_both_orders(
-    said: tuple[str, str], madspark_router: Make, madspark_simulator: Simulator
+@pytest.mark.parametrize("verdicts", VERDICTS)
+async def test_the_judge_compares_blindly_and_in_both_orders(
+    verdicts: tuple[str, str], madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     from evals.judge import compare
     from evals.methods import tasks
 
-    for better in said:
+    for better in verdicts:
         madspark_simulator.on(json={"reason": "So it is.", "better": better}, times=1)
-    judged = await compare(madspark_router(primary_provider="ollama"), tasks()[0], "Amber shelter", "Bramble shelter")
-    assert (judged.points, judged.first_places) == VERDICTS[said]
+    judgement = await compare(
+        madspark_router(primary_provider="ollama"), tasks()[0], "Amber shelter", "Bramble shelter"
+    )
+    assert (judgement.points, judgement.first_places) == VERDICTS[verdicts]
     sent = model_requests(madspark_simulator)
     assert [re.findall("Amber|Bramble", request.prompt) for request in sent] == [
         ["Amber", "Bramble"],
@@ -135,7 +137,7 @@ async def test_the_judge_is_blind_and_asked_in_both_orders(
         assert not re.search("workflow|single|refine|best-of", request.body.decode(), re.IGNORECASE)
 
 
-def test_the_interval_is_that_of_the_tasks() -> None:
+def test_the_interval_matches_the_normal_approximation() -> None:
     from evals.bootstrap import interval
 
     assert interval([1.0] * 5, 500, 1) == (1.0, 1.0, 1.0)
@@ -150,7 +152,7 @@ def test_the_interval_is_that_of_the_tasks() -> None:
         interval([], 10, 1)
 
 
-async def test_a_task_that_fails_is_told_and_counts_for_nobody(madspark_simulator: Simulator) -> None:
+async def test_a_failed_task_is_listed_and_excluded(madspark_simulator: Simulator) -> None:
     from evals.__main__ import Model, evaluate_all
     from evals.methods import tasks
 

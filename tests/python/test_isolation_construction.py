@@ -1,4 +1,4 @@
-"""Phase 1: what a request is made of comes from its arguments, and making it leaves the process as it was."""
+"""Constructing configurations, routers, agents and coordinators uses only the arguments and has no side effects."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ HOSTILE = {
     "MADSPARK_MODEL_TIER": "quality",
     "MADSPARK_FALLBACK_ENABLED": "false",
     "OLLAMA_HOST": "http://127.0.0.1:9",
-    "OLLAMA_MODEL_FAST": "of-the-environment",
-    "OLLAMA_MODEL_BALANCED": "of-the-environment",
+    "OLLAMA_MODEL_FAST": "from-the-environment",
+    "OLLAMA_MODEL_BALANCED": "from-the-environment",
     "OLLAMA_REQUEST_TIMEOUT": "1",
-    "GOOGLE_API_KEY": "a-key-of-the-environment",
-    "GOOGLE_GENAI_MODEL": "of-the-environment",
-    "OPENAI_API_KEY": "a-key-of-the-environment",
+    "GOOGLE_API_KEY": "a-key-from-the-environment",
+    "GOOGLE_GENAI_MODEL": "from-the-environment",
+    "OPENAI_API_KEY": "a-key-from-the-environment",
     "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
 }
 
-MAKE_EVERYTHING = """
+CONSTRUCT_EVERYTHING = """
 import ctypes, json, os, sys
 
-class Watched(type(os.environ)):
+class CountingEnviron(type(os.environ)):
     reads = 0
     def __getitem__(self, name):
-        Watched.reads += 1
+        CountingEnviron.reads += 1
         return super().__getitem__(name)
 
 from madspark import AsyncCoordinator, Coordinator, LLMConfig, LLMRouter
@@ -52,35 +52,35 @@ def state():
 
 import threading
 before = state()
-os.environ.__class__ = Watched
+os.environ.__class__ = CountingEnviron
 events = []
-told = ("socket.", "os.putenv", "os.unsetenv")
-sys.addaudithook(lambda event, _: events.append(event) if event.startswith(told) else None)
+watched = ("socket.", "os.putenv", "os.unsetenv")
+sys.addaudithook(lambda event, _: events.append(event) if event.startswith(watched) else None)
 for number in range(50):
     config = LLMConfig(default_provider="ollama", ollama_host=f"http://10.0.0.{number}:1", gemini_api_key="k" * 24)
     router = LLMRouter(config=config)
     kept = [AsyncCoordinator(router=router), Coordinator(router=router)]
     kept += [agent(router) for agent in (Advocate, Critic, IdeaGenerator, Skeptic, StructuredIdeaGenerator)]
-reads = Watched.reads
+reads = CountingEnviron.reads
 AsyncCoordinator(), Coordinator(), Critic()
 print(json.dumps({"before": before, "after": state(), "reads": reads, "events": events}))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads and sockets in /proc")
-def test_making_everything_touches_no_environment_no_socket_and_no_thread() -> None:
+def test_construction_reads_no_environment_and_opens_no_socket_and_no_thread() -> None:
     run = subprocess.run(  # noqa: S603  (this interpreter)
-        [sys.executable, "-c", MAKE_EVERYTHING],
+        [sys.executable, "-c", CONSTRUCT_EVERYTHING],
         env={**os.environ, **HOSTILE},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    told = json.loads(run.stdout)
-    assert told["after"] == told["before"]
-    assert told["reads"] == 0
-    assert told["events"] == []
+    report = json.loads(run.stdout)
+    assert report["after"] == report["before"]
+    assert report["reads"] == 0
+    assert report["events"] == []
     assert run.stderr == ""
 
 
@@ -91,7 +91,7 @@ def _hostile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_hostile")
-def test_a_configuration_knows_only_its_arguments() -> None:
+def test_a_configuration_ignores_the_environment() -> None:
     config = LLMConfig(ollama_model_fast="mine")
     assert config.default_provider == "auto"
     assert config.model_tier is ModelTier.BALANCED
@@ -106,7 +106,7 @@ def test_a_configuration_knows_only_its_arguments() -> None:
 
 
 @pytest.mark.usefixtures("_hostile")
-def test_an_argument_beats_the_config_and_the_config_beats_the_environment() -> None:
+def test_arguments_override_the_configuration_and_the_configuration_overrides_the_environment() -> None:
     config = LLMConfig(default_provider="ollama", model_tier="fast", fallback_enabled=True)
     router = LLMRouter(config=config)
     assert (router.primary_provider, router.model_tier, router.fallback_enabled) == ("ollama", ModelTier.FAST, True)
@@ -120,20 +120,20 @@ def test_an_argument_beats_the_config_and_the_config_beats_the_environment() -> 
     assert (router.primary_provider, router.model_tier, router.fallback_enabled) == ("gemini", ModelTier.QUALITY, False)
 
 
-def test_a_configuration_cannot_be_changed() -> None:
+def test_a_configuration_is_immutable() -> None:
     config = LLMConfig()
     with pytest.raises(AttributeError):
         config.ollama_host = "http://elsewhere"  # type: ignore[misc]
     assert config.replace(ollama_host="http://elsewhere") != config
 
 
-def test_everyone_keeps_the_router_that_was_given() -> None:
+def test_agents_and_coordinators_keep_the_given_router() -> None:
     router = LLMRouter(config=LLMConfig())
     for kind in (Advocate, Critic, IdeaGenerator, Skeptic, StructuredIdeaGenerator, Coordinator, AsyncCoordinator):
         assert kind(router=router).router is router
 
 
-async def test_without_a_router_everyone_has_a_fresh_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_agents_and_coordinators_create_a_router_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     with Simulator() as simulator:
         monkeypatch.setenv("OLLAMA_HOST", simulator.ollama_url)
         monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "ollama")

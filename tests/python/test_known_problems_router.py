@@ -18,7 +18,7 @@ All 38 problems (without 26 and 27, which concern caches) and their tests:
 10  test_router_limits.py::test_the_concurrency_limit_holds_across_all_routers_of_a_key
 11  test_known_problems_router.py::test_problem_11_routers_of_a_process_share_the_state_of_targets
 12  test_known_problems_router.py::test_problem_12_ten_thousand_routers_leave_nothing_behind
-12  test_isolation_construction.py::test_making_everything_touches_no_environment_no_socket_and_no_thread
+12  test_isolation_construction.py::test_construction_reads_no_environment_and_opens_no_socket_and_no_thread
 13  test_router_types.py::test_schemas_of_many_requests_do_not_accumulate
 13  test_cancel_ten_thousand.py::test_ten_thousand_cancelled_calls_leave_nothing_behind
 14  test_bridge_lazy.py::test_importing_opens_nothing_and_imports_little

@@ -1,4 +1,4 @@
-"""The pytest fixtures that callers get."""
+"""The pytest fixtures of the package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_routers_reach_the_simulator_and_read_no_environment(
     assert (request.provider, request.prompt) == (provider, "a slogan for a roof garden")
 
 
-def test_other_keywords_are_fields_of_the_configuration(
+def test_other_arguments_are_fields_of_the_configuration(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="ollama", model_tier="fast", ollama_model_fast="qwen3:4b")
@@ -57,7 +57,7 @@ def test_a_stopped_simulator_is_unavailable(
         madspark_router(primary_provider="ollama", fallback_enabled=False, max_attempts=1).generate("hello")
 
 
-def test_what_a_router_chooses_is_no_field_of_its_configuration(
+def test_options_of_the_router_are_passed_to_the_router(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     budget = Budget(max_tokens=50_000, max_calls=40)
@@ -70,7 +70,7 @@ def test_what_a_router_chooses_is_no_field_of_its_configuration(
     assert madspark_simulator.requests == []
 
 
-def test_what_a_router_chooses_is_what_it_does(
+def test_options_of_the_router_take_effect(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", fault="stall")
@@ -93,7 +93,7 @@ def test_what_a_router_chooses_is_what_it_does(
     assert [request.provider for request in madspark_simulator.requests] == ["gemini"]
 
 
-def test_a_cache_that_is_asked_for_is_the_tests_own(
+def test_an_enabled_cache_is_private_to_the_test(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator, tmp_path: Path
 ) -> None:
     assert not madspark_router(primary_provider="ollama").cache_enabled

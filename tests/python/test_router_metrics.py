@@ -43,8 +43,9 @@ class Note(BaseModel):
 
 
 def on_the_wire(simulator: Simulator) -> dict[str, int]:
-    asked = [request.provider for request in simulator.requests]
-    return {f"{provider}_calls": asked.count(provider) for provider in ("ollama", "gemini", "openai", "anthropic")}
+    """Return the number of requests by provider, under the names of the metrics."""
+    providers = [request.provider for request in simulator.requests]
+    return {f"{provider}_calls": providers.count(provider) for provider in ("ollama", "gemini", "openai", "anthropic")}
 
 
 def test_the_metrics_of_a_new_router_are_zero(madspark_router: Callable[..., LLMRouter]) -> None:
@@ -65,8 +66,8 @@ def test_the_counters_match_the_requests(
         router.generate_structured("hello", Note)
     metrics = router.get_metrics()
     assert {name: dict(metrics)[name] for name in on_the_wire(madspark_simulator)} == on_the_wire(madspark_simulator)
-    told = {"gemini_calls": 7, "ollama_calls": 3, "openai_calls": 0, "anthropic_calls": 0}
-    assert on_the_wire(madspark_simulator) == told
+    expected = {"gemini_calls": 7, "ollama_calls": 3, "openai_calls": 0, "anthropic_calls": 0}
+    assert on_the_wire(madspark_simulator) == expected
     assert metrics["total_requests"] == 5
     assert metrics["failed_requests"] == 1
     assert metrics["fallback_triggers"] == 3
@@ -107,8 +108,8 @@ def test_repairs_and_calls_are_counted_by_provider(
     router = madspark_router(primary_provider="ollama")
     router.generate_structured("hello", Note)
     router.generate("hello")
-    told = {"calls": 2, "attempts": 3, "repairs": 1, "failures": {"invalid_output": 1}}
-    assert router.get_metrics()["providers"]["ollama"].items() >= told.items()
+    expected = {"calls": 2, "attempts": 3, "repairs": 1, "failures": {"invalid_output": 1}}
+    assert router.get_metrics()["providers"]["ollama"].items() >= expected.items()
 
 
 async def cancel_a_call(router: LLMRouter, simulator: Simulator) -> None:
@@ -128,7 +129,7 @@ async def test_a_cancelled_call_is_counted(
     await cancel_a_call(router, madspark_simulator)
     # The call is dropped on a thread of the core.
     async with asyncio.timeout(10):
-        while not router.get_metrics()["cancelled_requests"]:  # noqa: ASYNC110  (no event of ours tells of it)
+        while not router.get_metrics()["cancelled_requests"]:  # noqa: ASYNC110  (there is no event for it)
             await asyncio.sleep(0.001)
     metrics = router.get_metrics()
     assert (metrics["cancelled_requests"], metrics["failed_requests"]) == (1, 0)
@@ -247,13 +248,13 @@ async def test_a_probe_can_be_cancelled(
 
 
 @pytest.fixture
-def _forgotten() -> Iterator[None]:
+def _no_shared_router() -> Iterator[None]:
     reset_router()
     yield
     reset_router()
 
 
-@pytest.mark.usefixtures("_forgotten")
+@pytest.mark.usefixtures("_no_shared_router")
 def test_get_router_warns_and_returns_one_router_until_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "ollama")
     with pytest.warns(DeprecationWarning, match="per request") as caught:
@@ -268,8 +269,8 @@ def test_get_router_warns_and_returns_one_router_until_reset(monkeypatch: pytest
         assert get_router().primary_provider == "gemini"
 
 
-@pytest.mark.usefixtures("_forgotten")
-def test_other_routers_neither_warn_nor_touch_the_shared_one(madspark_router: Callable[..., LLMRouter]) -> None:
+@pytest.mark.usefixtures("_no_shared_router")
+def test_other_routers_do_not_warn_or_use_the_shared_router(madspark_router: Callable[..., LLMRouter]) -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         madspark_router().generate("hello")

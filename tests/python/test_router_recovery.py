@@ -1,4 +1,4 @@
-"""Replies that are nearly JSON of their schema: mended where that has one reading, asked again where it has not."""
+"""Replies that are almost valid JSON: recovered locally if unambiguous, otherwise sent back for repair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Idea(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
     score: int = Field(ge=0, le=10)
@@ -27,7 +27,7 @@ class Idea(BaseModel):
 
 WANTED = Idea(title="Moss roofs", score=7, tags=["green"], is_new=True)
 
-MENDED = {
+RECOVERED = {
     "a trailing comma": ('{"title": "Moss roofs", "score": 7, "tags": ["green",], "is_new": true,}', "trailing_comma"),
     "single quotes": ("{'title': 'Moss roofs', 'score': 7, 'tags': ['green'], 'is_new': true}", "quotes"),
     "Python's words": ('{"title": "Moss roofs", "score": 7, "tags": ["green"], "is_new": True}', "literal"),
@@ -38,11 +38,11 @@ MENDED = {
 }
 
 
-@pytest.mark.parametrize("name", MENDED)
-async def test_what_has_one_reading_is_mended_without_another_call(
+@pytest.mark.parametrize("name", RECOVERED)
+async def test_an_unambiguous_reply_is_recovered_without_another_request(
     name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    text, change = MENDED[name]
+    text, change = RECOVERED[name]
     madspark_simulator.on("ollama", text=f"Here you are:\n```json\n{text}\n```\nAnything else?")
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
     for answer in (
@@ -58,16 +58,14 @@ async def test_what_has_one_reading_is_mended_without_another_call(
     assert len(madspark_simulator.requests) == 2
 
 
-def test_a_reply_that_fits_is_not_touched(
-    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
+def test_a_valid_reply_is_not_changed(madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", json=WANTED.model_dump())
     _, response = madspark_router(primary_provider="ollama").generate_structured("Name an idea.", Idea)
     assert response.attempts[0].changes == ()
 
 
 @pytest.mark.parametrize("text", ['{"title": "Moss ro', '{"title": "Moss roofs", "score": 7, "tags": ["gre'])
-def test_a_value_that_was_cut_is_asked_for_again(
+def test_a_truncated_value_is_sent_back_for_repair(
     text: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", text=text, times=1)
@@ -76,11 +74,11 @@ def test_a_value_that_was_cut_is_asked_for_again(
     idea, response = router.generate_structured("Name an idea.", Idea)
     assert idea == WANTED
     assert [attempt.ok for attempt in response.attempts] == [False, True]
-    # The model is shown its own words, not ours.
+    # The repair request contains the reply of the model, not the recovered text.
     assert text in str(madspark_simulator.requests[1].json)
 
 
-def test_what_pydantic_refuses_stays_refused_when_mended(
+def test_a_recovered_reply_that_pydantic_rejects_is_invalid(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     written = '{"title": "Moss roofs", "score": 70, "tags": ["green"], "is_new": true,}'

@@ -1,4 +1,4 @@
-"""A class of the caller as schema: made once, kept no longer than the class, judged by pydantic alone."""
+"""Classes as schemas: built once, kept no longer than the class, validated by pydantic alone."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ PROVIDERS = ["ollama", "gemini", "openai"]
 
 
 class Titled(BaseModel):
-    """What is asked for."""
+    """The requested output."""
 
     title: str
 
 
-def test_a_classs_schema_is_made_once_whatever_the_router(
+def test_the_schema_of_a_class_is_built_once_for_all_routers(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    made: list[str] = []
+    built: list[str] = []
 
-    class Watched(BaseModel):
+    class Recorded(BaseModel):
         title: str
 
         @classmethod
         def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
-            made.append(cls.__name__)
+            built.append(cls.__name__)
             return super().model_json_schema(*args, **options)
 
-    class Heir(Watched):
+    class Derived(Recorded):
         more: str
 
     for provider in PROVIDERS:
-        madspark_router(primary_provider=provider).generate_structured("Two ideas", Watched)
-    assert made == ["Watched"]
-    heir, _ = madspark_router(primary_provider="ollama").generate_structured("Two ideas", Heir)
-    assert made == ["Watched", "Heir"]
-    assert heir.more
+        madspark_router(primary_provider=provider).generate_structured("Two ideas", Recorded)
+    assert built == ["Recorded"]
+    derived, _ = madspark_router(primary_provider="ollama").generate_structured("Two ideas", Derived)
+    assert built == ["Recorded", "Derived"]
+    assert derived.more
     assert len(madspark_simulator.requests) == 4
 
 
-def test_a_class_made_for_one_request_goes_with_it(
+def test_a_class_created_for_one_request_is_collected(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     made = create_model("Made", title=(str, ...))
@@ -63,7 +63,7 @@ def test_a_class_made_for_one_request_goes_with_it(
     assert len(madspark_simulator.requests) == 1
 
 
-def test_two_classes_of_one_name_do_not_share_a_schema(
+def test_classes_with_the_same_name_do_not_share_a_schema(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     one, other = create_model("Same", title=(str, ...)), create_model("Same", score=(int, ...))
@@ -76,28 +76,28 @@ def test_two_classes_of_one_name_do_not_share_a_schema(
     ]
 
 
-class Judged(BaseModel):
-    """What no JSON Schema says."""
+class Shouted(BaseModel):
+    """A constraint that JSON Schema cannot express."""
 
     title: str
 
     @field_validator("title")
     @classmethod
-    def shouted(cls, value: str) -> str:
+    def in_capitals(cls, value: str) -> str:
         if value != value.upper():
             raise ValueError("must be in capitals")
         return value
 
 
-def test_validators_of_the_class_judge_and_their_words_reach_the_model(
+def test_the_validators_of_a_class_run_and_their_messages_reach_the_model(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("ollama", json={"title": "quiet"}, times=1)
     madspark_simulator.on("ollama", json={"title": "LOUD"})
     router = madspark_router(primary_provider="ollama", fallback_enabled=False)
-    assert router.generate_structured("One idea", Judged)[0].title == "LOUD"
+    assert router.generate_structured("One idea", Shouted)[0].title == "LOUD"
     assert "must be in capitals" in madspark_simulator.requests[1].prompt
     madspark_simulator.clear_rules()
     madspark_simulator.on("ollama", json={"title": "quiet"})
     with pytest.raises(SchemaValidationError, match="must be in capitals"):
-        router.generate_structured("One idea", Judged)
+        router.generate_structured("One idea", Shouted)
