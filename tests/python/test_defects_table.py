@@ -20,9 +20,9 @@ introduced again.
 | 13 | no fallback on 429 and 5xx, retries of permanent errors | test_defects_workflow |
 | 14 | a timeout cancelled nothing and lost all results | test_defects_workflow |
 | 15 | max_concurrent_agents had no effect | test_defects_workflow |
-| 16 | a rating was dropped, one more call for each idea | test_run_reasoning, test_agents_reasoning, agents_reasoning |
+| 16 | a rating was dropped, an extra call per idea | test_run_reasoning, test_agents_reasoning, agents_reasoning |
 | 17 | the skeptic never saw the advocacy | test_defects_agents |
-| 18 | placeholders passed, one idea evaluated | test_run_reasoning, test_agents_reasoning, agents_reasoning, inference |
+| 18 | placeholders passed, one idea seen | test_run_reasoning, test_agents_reasoning, agents_reasoning, inference |
 | 19 | similarity by words, headings in English | test_workflow_languages, test_duplicates, novelty |
 | 20 | tokens and prices mixed | test_defects_workflow |
 | 21 | pages were never fetched, addresses were not checked properly | test_webpages, fetch, address |

@@ -33,9 +33,9 @@ async def test_defect_11_failures_are_reported_without_invented_ideas(
     madspark_router: Make, madspark_simulator: Simulator
 ) -> None:
     # Nothing listens on port 9.
-    nobody = LLMConfig(ollama_host="http://127.0.0.1:9", cache_enabled=False)
+    unreachable = LLMConfig(ollama_host="http://127.0.0.1:9", cache_enabled=False)
     cache = Cache()
-    for router in (LLMRouter("ollama", True, config=nobody), LLMRouter("ollama", False, config=nobody)):
+    for router in (LLMRouter("ollama", True, config=unreachable), LLMRouter("ollama", False, config=unreachable)):
         with pytest.raises(AllProvidersFailedError):
             await AsyncCoordinator(cache_manager=cache, router=router).run_workflow(TOPIC)
     madspark_simulator.on(contains=BEGINNINGS["evaluation"], times=1)
