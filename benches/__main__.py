@@ -31,8 +31,8 @@ def arguments() -> argparse.Namespace:
         "--tasks", default="", metavar="WORDS", help="only tasks whose names contain all of these words"
     )
     parser.add_argument(
-        "--beside", nargs="+", default=[], metavar="NAME=PYTHON",
-        help="adds a row for the madspark of another interpreter, to compare two builds",
+        "--compare", nargs="+", default=[], metavar="NAME=PYTHON",
+        help="add a row for the madspark of another interpreter",
     )  # fmt: skip
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"write the report, such as {RESULTS.name}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every turn")
@@ -41,20 +41,20 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print and write."""
-    given = arguments()
-    rows = [Row(name, name, sys.executable) for name in given.only]
-    for pair in given.beside:
+    options = arguments()
+    rows = [Row(name, name, sys.executable) for name in options.only]
+    for pair in options.compare:
         name, _, python = pair.partition("=")
         rows.append(Row(name, "madspark", python))
-    words = given.tasks.split()
+    words = options.tasks.split()
     tasks = [task for task in all_tasks() if all(word in str(task).split() for word in words)]
-    results = Run(rows, tasks, given.seconds).measure(perf_counter() + given.minutes * 60)
+    results = Run(rows, tasks, options.seconds).measure(perf_counter() + options.minutes * 60)
     text = report(results, machine.describe())
     print(text, end="")
-    if given.write is not None:
-        given.write.write_text(text, encoding="utf-8")
-    if given.json is not None:
-        given.json.write_text(_as_json(results), encoding="utf-8")
+    if options.write is not None:
+        options.write.write_text(text, encoding="utf-8")
+    if options.json is not None:
+        options.json.write_text(_as_json(results), encoding="utf-8")
     if ours := [what for what in results.missing if not what.startswith(callers.PEERS)]:
         raise SystemExit(f"error: not measured: {', '.join(ours)}")
 

@@ -44,7 +44,7 @@ class Client:
 
     def __init__(self, library: str, python: str, gauge: Gauge, core: int, cache: str) -> None:
         command = [python, "-m", "benches.worker", library, str(gauge.port), str(gauge.pid), str(core), cache]
-        self.process = subprocess.Popen(  # noqa: S603  # a file beside this one
+        self.process = subprocess.Popen(  # noqa: S603  # a module of this package
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         try:

@@ -91,7 +91,7 @@ class Load:
             self._group = Group(self._idle.pop())
 
     async def _run_one(self) -> None:
-        choice = Choice.drawn(self.workflows, self._dice)
+        choice = Choice.generate(self.workflows, self._dice)
         cancel_after = self._dice.uniform(SHORT, LONG)
         self.workflows += 1
         if self._group.started >= GROUP and self._idle:
@@ -236,14 +236,14 @@ def report(load: Load, at_once: int) -> list[str]:
 
 def main() -> None:
     """Run the load test."""
-    given = arguments()
+    options = arguments()
     machine.raise_file_limit()
     with ExitStack() as stack:
         simulators = [stack.enter_context(Simulator()) for _ in range(3)]
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="load-"))
-        load = Load(simulators, folder, given.seed)
-        asyncio.run(load.work(given.at_once, given.runs, None if given.runs else given.minutes * 60))
-        problems = report(load, given.at_once)
+        load = Load(simulators, folder, options.seed)
+        asyncio.run(load.work(options.at_once, options.runs, None if options.runs else options.minutes * 60))
+        problems = report(load, options.at_once)
     for problem in problems[:MAX_PROBLEMS_SHOWN]:
         print(f"problem: {problem}")
     if problems:

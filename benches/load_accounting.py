@@ -78,7 +78,7 @@ class Choice:
     """Whether the caller cancels the run."""
 
     @classmethod
-    def drawn(cls, number: int, dice: random.Random) -> Choice:
+    def generate(cls, number: int, dice: random.Random) -> Choice:
         """Return random settings."""
         letters, rest = "", number
         for _ in range(6):

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from benches.task import Figures, Task
 
 RARELY = 6
-"""The tasks that take long are done in every so many turns."""
+"""Long tasks run in every turn with a multiple of this number."""
 SLOW = 2
-"""Seconds after which a task is one of those for the row that needed them."""
+"""Seconds after which a task counts as long for a row."""
 LONG_ENOUGH = 10
-"""Seconds after which a caller need not repeat a task: some take that long for a thousand calls."""
+"""Seconds after which a row does not repeat a task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the tables: a library, in the environment of some interpreter."""
+    """A row of the tables: a library in the environment of an interpreter."""
 
     name: str
     library: str
@@ -41,14 +41,14 @@ class Results:
     """The results of a run."""
 
     figures: dict[Task, dict[str, list[Figures]]] = field(default_factory=dict)
-    """Of each task and row, those of every turn."""
+    """The figures of every turn, by task and row."""
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     """Why a row, or a figure of a row, could not be measured."""
     turns: int = 0
     seconds: float = 0.0
     others: float = 0.0
-    """How many cores other processes kept busy meanwhile."""
+    """The number of cores that other processes used."""
 
     def best(self, task: Task) -> dict[str, Figures]:
         """Return the best turn of each row: other load on the machine only adds time."""
@@ -60,7 +60,7 @@ class Results:
         return max((median(turn["upstream_busy"] for turn in turns) for turns in rows), default=0.0)
 
     def noise(self) -> float:
-        """Return how many times the best turn the middle one took, over all figures of time."""
+        """Return the ratio of the median turn to the best one, over all durations."""
         ratios = [
             median(values) / min(values)
             for rows in self.figures.values()

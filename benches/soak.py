@@ -1,6 +1,6 @@
-"""Whether memory grows: many calls of every kind through one process, and the slope of its resident memory.
+"""Measures memory growth: the slope of the resident memory of a process that makes many calls of every kind.
 
-Ends with 1 where the slope is 1 KB for 1000 calls or more.
+Exits with 1 if the slope is at least 1 KB per 1000 calls.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 64
 BOUND = 1.0
-"""KB for 1000 calls."""
+"""The maximum slope in KB per 1000 calls."""
 WARM_UP = 1.0
-"""How many calls come before the first sample, as a part of all: pools fill, caches reach their bounds."""
+"""Calls before the first sample, relative to all others: pools fill, and caches reach their limits."""
 
 
 class Mix:
-    """Every kind of call that a server makes."""
+    """The kinds of calls of a server."""
 
     def __init__(self, callers: Sequence[Ours]) -> None:
         self.callers = callers
@@ -57,39 +57,39 @@ class Mix:
         self.silent = [caller.build(SILENT_MODEL) for caller in callers]
 
     async def plain(self, caller: Ours) -> None:
-        """Ask for text."""
+        """Request text."""
         check(await caller.text(ANSWER_MODEL, next(self.prompts)) == ANSWER)
 
     async def structured(self, caller: Ours) -> None:
-        """Ask for JSON of a schema."""
+        """Request structured output."""
         check((await caller.idea(ANSWER_MODEL, next(self.prompts))).reasons != [])
 
     async def renewed(self, caller: Ours) -> None:
-        """Ask through a router of this call's own, with a key of its own."""
+        """Request text through a new router with a new key."""
         router = caller.build(ANSWER_MODEL, key=f"key-{next(self.numbers)}")
         text, _ = await router.agenerate(next(self.prompts))
         check(text == ANSWER and router.get_metrics()["total_requests"] == 1)
 
     async def new_schema(self, caller: Ours) -> None:
-        """Ask for JSON of a schema that is made for this call."""
+        """Request structured output with a schema created for this call."""
         schema = create_model(f"Idea{next(self.numbers)}", __base__=Idea)
         idea, _ = await caller.router(ANSWER_MODEL).agenerate_structured(next(self.prompts), schema)
         check(isinstance(idea, schema))
 
     async def failing_(self, caller: Ours) -> None:
-        """Ask a server that breaks; after some failures it is left alone for a while."""
+        """Call a failing server; after some failures the breaker is open."""
         await _fails(self.failing[self.callers.index(caller)].agenerate(next(self.prompts)))
 
     async def refused_(self, caller: Ours) -> None:
-        """Ask a server that takes no such request."""
+        """Send a request that the server rejects."""
         await _fails(self.refused[self.callers.index(caller)].agenerate(next(self.prompts)))
 
     async def misfit_(self, caller: Ours) -> None:
-        """Get replies that are not of the schema."""
+        """Receive replies that do not match the schema."""
         await _fails(self.misfit[self.callers.index(caller)].agenerate_structured(next(self.prompts), Idea))
 
     async def cancelled(self, caller: Ours) -> None:
-        """Give up waiting for an answer."""
+        """Cancel a call in flight."""
         router = self.silent[self.callers.index(caller)]
         try:
             await asyncio.wait_for(router.agenerate(next(self.prompts)), 0.01)
@@ -98,24 +98,24 @@ class Mix:
         check(False)
 
     async def streamed(self, caller: Ours) -> None:
-        """Take a stream to its end."""
+        """Read a stream to its end."""
         pieces = [piece async for piece in caller.pieces(SINGLE_MODEL, next(self.prompts))]
         check("".join(pieces) == "".join(workload.STORIES[SINGLE_MODEL]))
 
     async def left(self, caller: Ours) -> None:
-        """Leave a stream after its first piece."""
+        """Close a stream after its first piece."""
         async with caller.router(SINGLE_MODEL).astream(next(self.prompts)) as stream:
             check(bool(await anext(stream)))
 
     async def blocking(self, caller: Ours) -> None:
-        """Ask for text on a thread."""
+        """Request text synchronously on a thread."""
         check(await asyncio.to_thread(caller.text_now, ANSWER_MODEL, next(self.prompts)) == ANSWER)
 
 
 KINDS: Final[dict[str, tuple[Callable[[Mix, Ours], Awaitable[None]], int]]] = {
     "plain": (Mix.plain, 8),
     "structured": (Mix.structured, 4),
-    # So many that the warm-up fills the table of targets, each key being one.
+    # Frequent enough that the warm-up fills the table of targets; each key is one.
     "renewed": (Mix.renewed, 6),
     "new_schema": (Mix.new_schema, 1),
     "failing": (Mix.failing_, 1),
@@ -126,7 +126,7 @@ KINDS: Final[dict[str, tuple[Callable[[Mix, Ours], Awaitable[None]], int]]] = {
     "left": (Mix.left, 1),
     "blocking": (Mix.blocking, 1),
 }
-"""Each kind of call, and how many of them come for each 26."""
+"""Each kind of call and its weight; the weights add up to 26."""
 
 
 async def _fails(call: Awaitable[object]) -> None:
@@ -138,14 +138,14 @@ async def _fails(call: Awaitable[object]) -> None:
 
 
 def resident_kb() -> float:
-    """Return the resident memory of this process, garbage of Python's own left out."""
+    """Return the resident memory of this process after a garbage collection."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
 def slope(samples: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """Return the least-squares slope of the samples, in KB for 1000 calls, and its standard error."""
+    """Return the least-squares slope of the samples, in KB per 1000 calls, and its standard error."""
     xs, ys = [calls / 1000 for calls, _ in samples], [kb for _, kb in samples]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     spread = sum((x - mean_x) ** 2 for x in xs)
@@ -155,7 +155,7 @@ def slope(samples: Sequence[tuple[int, float]]) -> tuple[float, float]:
 
 
 async def make_calls(mix: Mix, names: Iterable[str]) -> None:
-    """Make the calls of the given kinds, so many at a time."""
+    """Make the calls of the given kinds concurrently."""
     left = iter(names)
 
     async def keep_calling() -> None:
@@ -167,13 +167,13 @@ async def make_calls(mix: Mix, names: Iterable[str]) -> None:
 
 
 async def soak(mix: Mix, kinds: Sequence[str], calls: int, count: int) -> list[tuple[int, float]]:
-    """Make the calls, and return the memory after each sample's."""
-    chance = random.Random(calls)  # noqa: S311  # an order that can be repeated
+    """Make the calls and return the samples: number of calls, resident memory."""
+    dice = random.Random(calls)  # noqa: S311  # a repeatable order
     weights = [KINDS[name][1] for name in kinds]
     samples: list[tuple[int, float]] = []
     step = max(1, calls // count)
     for sample in range(-round(count * WARM_UP), count):
-        await make_calls(mix, chance.choices(kinds, weights, k=step))
+        await make_calls(mix, dice.choices(kinds, weights, k=step))
         if sample >= 0:
             samples.append(((sample + 1) * step, resident_kb()))
             if (sample + 1) % 10 == 0:
@@ -184,32 +184,34 @@ async def soak(mix: Mix, kinds: Sequence[str], calls: int, count: int) -> list[t
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benches.soak", description=__doc__)
-    parser.add_argument("--calls", type=int, default=200_000, help="after the warm-up (default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=100, help="of the memory (default: %(default)s)")
+    parser.add_argument(
+        "--calls", type=int, default=200_000, help="number of calls after the warm-up (default: %(default)s)"
+    )
+    parser.add_argument("--samples", type=int, default=100, help="number of memory samples (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of calls (default: all)")
-    parser.add_argument("--cache", action="store_true", help="keep answers, at most 1 MB of them")
+    parser.add_argument("--cache", action="store_true", help="enable the cache, at most 1 MB")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, and judge."""
-    given = arguments()
-    if given.cache and not HAS_CACHE:
+    """Measure, print and compare the slope with the bound."""
+    options = arguments()
+    if options.cache and not HAS_CACHE:
         raise SystemExit("error: this version has no cache")
     machine.raise_file_limit()
     with (
         Upstream(machine.cores()[-1]) as upstream,
-        tempfile.TemporaryDirectory(prefix="soak-") if given.cache else nullcontext("") as directory,
+        tempfile.TemporaryDirectory(prefix="soak-") if options.cache else nullcontext("") as directory,
     ):
         cache: dict[str, Any] | None = None
-        if given.cache:
+        if options.cache:
             cache = {"cache_enabled": True, "cache_dir": directory, "cache_max_size_mb": 1}
         mix = Mix([Ours(dialect, upstream.port, cache) for dialect in workload.DIALECTS])
-        samples = asyncio.run(soak(mix, given.only, given.calls, given.samples))
+        samples = asyncio.run(soak(mix, options.only, options.calls, options.samples))
         reached = Gauge(upstream.port, upstream.process.pid).answered()
     steep, error = slope(samples)
     print(f"{reached} requests reached the upstream")
-    print(f"{steep:+.3f} KB for 1000 calls (standard error {error:.3f}); the bound is {BOUND:g}")
+    print(f"{steep:+.3f} KB per 1000 calls (standard error {error:.3f}); the bound is {BOUND:g}")
     if steep >= BOUND:
         raise SystemExit(1)
 

@@ -35,7 +35,7 @@ class Target:
     at_least: bool
     unit: str = ""
 
-    def judge(self, results: Results) -> tuple[str, str, str]:
+    def check(self, results: Results) -> tuple[str, str, str]:
         """Return the target, the figure, and whether it was met."""
         found = self.figures(results)
         if not found:
@@ -58,7 +58,7 @@ def _ours(tasks: Iterable[Task], figure: str) -> Callable[[Results], list[float]
     return found
 
 
-def _beside(peer: str) -> Callable[[Results], list[float]]:
+def _relative_to(peer: str) -> Callable[[Results], list[float]]:
     def found(results: Results) -> list[float]:
         ratios = []
         for task in _CALLS:
@@ -73,8 +73,8 @@ def _beside(peer: str) -> Callable[[Results], list[float]]:
 TARGETS = (
     Target("at most 120 µs of processor time for a call", _ours(_CALLS, "cpu_us"), 120, at_least=False, unit=" µs"),
     Target("at least 8 000 calls/s on one core", _ours(_CALLS, "calls_per_s"), 8000, at_least=True, unit="/s"),
-    Target("at least 1.5 times the calls/s of tensorzero", _beside("tensorzero"), 1.5, at_least=True, unit="x"),
-    Target("at least 20 times the calls/s of litellm", _beside("litellm"), 20, at_least=True, unit="x"),
+    Target("at least 1.5 times the calls/s of tensorzero", _relative_to("tensorzero"), 1.5, at_least=True, unit="x"),
+    Target("at least 20 times the calls/s of litellm", _relative_to("litellm"), 20, at_least=True, unit="x"),
     Target("at most 10 µs for a hit in memory", _ours(_MEMORY, "p50_us"), 10, at_least=False, unit=" µs"),
     Target("at most 100 µs for a hit on disk", _ours(_DISK, "p50_us"), 100, at_least=False, unit=" µs"),
     Target("at most 5 µs for a chunk of a stream", _ours(_BURSTS, "chunk_us"), 5, at_least=False, unit=" µs"),

@@ -1,8 +1,8 @@
-"""How long a whole run takes, over the shortest time it could take, with models of a realistic pace.
+"""Measures the duration of a run relative to the shortest possible time, with models of realistic speed.
 
-The simulator takes as long for a reply as a model would: a time to the first token, then so many tokens a second. How
-much is written about each idea in each stage is drawn around what models write, from a fixed seed. Everything runs
-`--scale` times faster than the clock of the table, so what this package itself costs weighs that many times as much.
+The simulator has the latency of a model: a time to the first token, then a constant rate of tokens. The output length
+for each idea and stage is random with a fixed seed, around typical lengths. Everything runs `--scale` times faster than
+the times in the table, so the overhead of the package counts `--scale` times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEPT = 3
 FIRST_TOKEN = 0.3
 RATE = 80.0
 NAMES = ["Amber", "Bison", "Cedar", "Dune", "Ember"]
-# About how many tokens a model writes about one idea.
+# The typical number of output tokens for one idea.
 TYPICAL = {"generate": 120, "evaluate": 100, "advocate": 280, "criticize": 280, "improve": 340, "evaluate again": 100}
 LATER = ("advocate", "criticize", "improve", "evaluate again")
 BEGINNINGS = {
@@ -45,15 +45,15 @@ BEGINNINGS = {
 
 
 @dataclass(frozen=True)
-class Lot:
-    """How many tokens are written about each idea in each stage, and which ideas are kept."""
+class Workload:
+    """The output tokens for each idea in each stage, and the selected ideas."""
 
     tokens: dict[str, list[int]]
     kept: list[int]
 
     @classmethod
-    def drawn(cls, seed: int) -> Lot:
-        """Draw one, between 0.6 and 1.4 of what is typical."""
+    def generate(cls, seed: int) -> Workload:
+        """Return a workload with 0.6 to 1.4 times the typical lengths."""
         dice = random.Random(seed)  # noqa: S311  (no secret)
         tokens = {
             stage: [round(usual * dice.uniform(0.6, 1.4)) for _ in range(IDEAS)] for stage, usual in TYPICAL.items()
@@ -61,13 +61,13 @@ class Lot:
         return cls(tokens, sorted(dice.sample(range(IDEAS), KEPT)))
 
     def seconds(self, stage: str, idea: int) -> float:
-        """How long the call about one idea takes."""
+        """Return the duration of the call for one idea."""
         return FIRST_TOKEN + self.tokens[stage][idea] / RATE
 
     def bound(self, slots: int) -> float:
-        """The shortest time: the longest way through the run, or all that is written over the slots, if that is longer.
+        """Return the lower bound: the critical path, or the total output divided by the slots if that is longer.
 
-        An idea can be judged when it is written, which the next one does not wait for; the choice waits for all.
+        An idea can be evaluated while the next one is generated; the selection waits for all evaluations.
         """
         written = [sum(self.tokens["generate"][: idea + 1]) / RATE for idea in range(IDEAS)]
         chosen = max(FIRST_TOKEN + written[idea] + self.seconds("evaluate", idea) for idea in range(IDEAS))
@@ -82,26 +82,26 @@ class Lot:
 
 
 def padded(reply: dict[str, Any], path: list[Any], tokens: int) -> dict[str, Any]:
-    """`reply` with so many words at `path` that the whole is `tokens` tokens, as the simulator counts them."""
-    place: Any = reply
+    """Return `reply`, padded at `path` to `tokens` tokens by the count of the simulator."""
+    parent: Any = reply
     for step in path[:-1]:
-        place = place[step]
-    lacking = max(0, 4 * tokens - len(json.dumps(reply)))
-    place[path[-1]] += " word" * (lacking // 5)
+        parent = parent[step]
+    missing = max(0, 4 * tokens - len(json.dumps(reply)))
+    parent[path[-1]] += " word" * (missing // 5)
     return reply
 
 
-def idea_of(lot: Lot, idea: int) -> dict[str, Any]:
-    """Return what the generator writes."""
+def idea_of(workload: Workload, idea: int) -> dict[str, Any]:
+    """Return the generated idea."""
     reply = {"idea_number": idea + 1, "title": f"{NAMES[idea]} roof", "description": f"G-{NAMES[idea]} is an idea."}
-    return padded(reply, ["description"], lot.tokens["generate"][idea])
+    return padded(reply, ["description"], workload.tokens["generate"][idea])
 
 
-def reply_of(lot: Lot, stage: str, idea: int, label: int) -> dict[str, Any]:
-    """Return what an agent writes about one idea; it holds a mark that tells the next stage's prompt from others."""
-    name, tokens = NAMES[idea], lot.tokens[stage][idea]
+def reply_of(workload: Workload, stage: str, idea: int, label: int) -> dict[str, Any]:
+    """Return the reply of an agent for one idea, with a mark that identifies the prompt of the next stage."""
+    name, tokens = NAMES[idea], workload.tokens[stage][idea]
     if stage in {"evaluate", "evaluate again"}:
-        score = 9 - 0.1 * idea if idea in lot.kept else 3.0
+        score = 9 - 0.1 * idea if idea in workload.kept else 3.0
         mark = "E" if stage == "evaluate" else "R"
         reply: dict[str, Any] = {"idea_index": label, "score": score, "comment": f"{mark}-{name} it is."}
         return padded(reply, ["comment"], tokens)
@@ -119,29 +119,29 @@ def reply_of(lot: Lot, stage: str, idea: int, label: int) -> dict[str, Any]:
     return padded(reply, ["improved_description"], tokens)
 
 
-def script(simulator: Simulator, lot: Lot, scale: float) -> None:
-    """Have the simulator answer at the models' pace: about many ideas at once, and about each by itself."""
+def script(simulator: Simulator, workload: Workload, scale: float) -> None:
+    """Script replies at the pace of models, for prompts with all ideas and for prompts with one idea."""
     simulator.set_latency(FIRST_TOKEN / scale)
     simulator.set_tokens_per_second(RATE * scale)
-    simulator.on(contains="Propose exactly", json=[idea_of(lot, idea) for idea in range(IDEAS)])
-    # Of the kept ones the best is the earliest, so labels count them in order.
-    groups = {"evaluate": list(range(IDEAS)), **dict.fromkeys(LATER, lot.kept)}
+    simulator.on(contains="Propose exactly", json=[idea_of(workload, idea) for idea in range(IDEAS)])
+    # Earlier ideas have higher scores, so labels count the selected ideas in order.
+    groups = {"evaluate": list(range(IDEAS)), **dict.fromkeys(LATER, workload.kept)}
     for stage, group in groups.items():
         beginning = BEGINNINGS["evaluate" if stage == "evaluate again" else stage]
-        replies = [reply_of(lot, stage, idea, label) for label, idea in enumerate(group)]
+        replies = [reply_of(workload, stage, idea, label) for label, idea in enumerate(group)]
         simulator.on(contains=f"{beginning}\nAnswer with a JSON array of exactly {len(group)} items", json=replies)
-    # The latest mark in a prompt tells its stage.
+    # The latest mark in a prompt identifies its stage.
     marks = {"evaluate again": "I", "improve": "S", "criticize": "A", "advocate": "E", "evaluate": "G"}
     for stage, mark in marks.items():
         for idea, name in enumerate(NAMES):
-            simulator.on(contains=f"{mark}-{name}", json=reply_of(lot, stage, idea, 0))
+            simulator.on(contains=f"{mark}-{name}", json=reply_of(workload, stage, idea, 0))
 
 
 # What is measured.
 
 
 async def in_mode(router: LLMRouter, mode: str) -> int:
-    """Run the workflow; returns the number of calls."""
+    """Run the workflow in a mode and return the number of calls."""
     options: dict[str, Any] = {"mode": mode, "num_top_candidates": KEPT, "enhanced_reasoning": True}
     result = await AsyncCoordinator(64, router=router).run(TOPIC, enable_novelty_filter=False, **options)
     if result.status != "ok":
@@ -150,29 +150,29 @@ async def in_mode(router: LLMRouter, mode: str) -> int:
 
 
 async def with_barriers(router: LLMRouter) -> int:
-    """Ask each stage about each idea at the same time, and wait for all before the next stage; nothing is streamed."""
+    """Run each stage concurrently for all ideas, with a barrier after each stage and without streaming."""
     ideas = [f"{idea.title}: {idea.description}" for idea in await IdeaGenerator(router).agenerate(TOPIC, count=IDEAS)]
-    judged = await asyncio.gather(*(Critic(router).aevaluate([idea], TOPIC) for idea in ideas))
-    best = sorted(zip(ideas, judged, strict=True), key=lambda pair: -pair[1][0].score)[:KEPT]
-    cases = [{"idea": idea, "evaluation": said[0].comment} for idea, said in best]
+    evaluations = await asyncio.gather(*(Critic(router).aevaluate([idea], TOPIC) for idea in ideas))
+    best = sorted(zip(ideas, evaluations, strict=True), key=lambda pair: -pair[1][0].score)[:KEPT]
+    cases = [{"idea": idea, "evaluation": evaluation[0].comment} for idea, evaluation in best]
     pros = await asyncio.gather(*(Advocate(router).aadvocate_batch([case], TOPIC) for case in cases))
     for case, (pro,) in zip(cases, pros, strict=True):
         case["advocacy"] = pro.model_dump_json()
-    asked = [{"idea": case["idea"], "advocacy": case["advocacy"]} for case in cases]
-    cons = await asyncio.gather(*(Skeptic(router).acriticize_batch([case], TOPIC) for case in asked))
+    requests = [{"idea": case["idea"], "advocacy": case["advocacy"]} for case in cases]
+    cons = await asyncio.gather(*(Skeptic(router).acriticize_batch([case], TOPIC) for case in requests))
     improver = StructuredIdeaGenerator(router)
-    better = await asyncio.gather(
+    improved = await asyncio.gather(
         *(
             improver.aimprove(case["idea"], case["evaluation"], case["advocacy"], con.model_dump_json(), TOPIC)
             for case, (con,) in zip(cases, cons, strict=True)
         )
     )
-    texts = [f"{one.improved_title}: {one.improved_description}" for one in better]
+    texts = [f"{one.improved_title}: {one.improved_description}" for one in improved]
     await asyncio.gather(*(Critic(router).aevaluate([text], TOPIC) for text in texts))
     return 1 + IDEAS + 4 * KEPT
 
 
-WAYS: dict[str, Callable[[LLMRouter], Awaitable[int]]] = {
+ORDERS: dict[str, Callable[[LLMRouter], Awaitable[int]]] = {
     "batch": lambda router: in_mode(router, "batch"),
     "fanout": lambda router: in_mode(router, "fanout"),
     "auto": lambda router: in_mode(router, "auto"),
@@ -185,9 +185,9 @@ TARGETS: dict[str, tuple[ProviderName, int]] = {
 }
 
 
-async def measure(seed: int, target: str, way: str, scale: float) -> tuple[float, float, int]:
-    """Return the seconds of one run, at the models' own pace, their bound, and the number of calls."""
-    lot = Lot.drawn(seed)
+async def measure(seed: int, target: str, order: str, scale: float) -> tuple[float, float, int]:
+    """Return the duration of one run at the pace of models, its lower bound, and the number of calls."""
+    workload = Workload.generate(seed)
     provider, slots = TARGETS[target]
     with Simulator() as simulator:
         config = LLMConfig(
@@ -197,44 +197,44 @@ async def measure(seed: int, target: str, way: str, scale: float) -> tuple[float
             limits={provider: Limits(concurrent=slots)},
         )
         router = LLMRouter(provider, fallback_enabled=False, config=config)
-        # The first call of a process makes its threads.
+        # The first call of a process starts its threads.
         simulator.on(contains="warm", text="warm", times=1, latency=0)
         await router.agenerate("warm")
-        script(simulator, lot, scale)
+        script(simulator, workload, scale)
         started = perf_counter()
-        calls = await WAYS[way](router)
-        return (perf_counter() - started) * scale, lot.bound(slots), calls
+        calls = await ORDERS[order](router)
+        return (perf_counter() - started) * scale, workload.bound(slots), calls
 
 
 async def main() -> None:
-    """Measure, print, and write the table where that is asked for."""
+    """Measure, print, and write the table if requested."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lots", type=int, default=3, help="how many drawn workloads (default: %(default)s)")
-    parser.add_argument("--scale", type=float, default=5.0, help="how many times faster (default: %(default)s)")
-    parser.add_argument("--target", choices=TARGETS, action="append", help="only this one; may be repeated")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table as Markdown, too")
-    given = parser.parse_args()
+    parser.add_argument("--workloads", type=int, default=3, help="number of random workloads (default: %(default)s)")
+    parser.add_argument("--scale", type=float, default=5.0, help="speed of the clock (default: %(default)s)")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="measure only this target; may be repeated")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table as Markdown")
+    options = parser.parse_args()
 
     rows = []
-    for target in given.target or TARGETS:
-        for way in WAYS:
-            found = [await measure(seed, target, way, given.scale) for seed in range(given.lots)]
+    for target in options.target or TARGETS:
+        for order in ORDERS:
+            found = [await measure(seed, target, order, options.scale) for seed in range(options.workloads)]
             seconds, bound = mean(one[0] for one in found), mean(one[1] for one in found)
             ratios = [one[0] / one[1] for one in found]
             rows.append(
-                f"| {target} | {way} | {found[0][2]} | {seconds:.1f} | {bound:.1f} "
+                f"| {target} | {order} | {found[0][2]} | {seconds:.1f} | {bound:.1f} "
                 f"| {mean(ratios):.2f} | {max(ratios):.2f} |"
             )
             print(rows[-1], flush=True)
-    if given.write is not None:
-        head = "| target | way | calls | seconds | bound | ratio | worst ratio |\n|---|---|---|---|---|---|---|"
+    if options.write is not None:
+        head = "| target | order | calls | seconds | bound | ratio | worst ratio |\n|---|---|---|---|---|---|---|"
         about = (
-            f"madspark {__version__}, Python {platform.python_version()}; {given.lots} workloads of {IDEAS} ideas, of\n"
-            f"which {KEPT} are kept, with advocate and skeptic; {FIRST_TOKEN * 1000:.0f} ms to the first token,\n"
-            f"{RATE:.0f} tokens a second; measured {given.scale:g} times faster than the clock of the table.\n"
+            f"madspark {__version__}, Python {platform.python_version()};\n"
+            f"{options.workloads} workloads of {IDEAS} ideas, {KEPT} of them selected, with advocate and skeptic;\n"
+            f"{FIRST_TOKEN * 1000:.0f} ms to the first token, {RATE:.0f} tokens a second; measured with the clock {options.scale:g} times faster.\n"
         )
-        page = ["# The time of a run over its bound\n", about, head, *rows, ""]
-        given.write.write_text("\n".join(page), encoding="utf-8")
+        page = ["# The duration of a run relative to its lower bound\n", about, head, *rows, ""]
+        options.write.write_text("\n".join(page), encoding="utf-8")
 
 
 if __name__ == "__main__":

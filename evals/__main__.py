@@ -1,4 +1,4 @@
-"""Compare the workflow with single-shot, best-of-N and self-refine, at the tokens it spent on each task."""
+"""Compares the workflow with single-shot, best-of-N and self-refine at an equal token budget for each task."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from madspark import ProviderName
 
 SMOKE = (
-    "SMOKE TEST: the simulator wrote and judged everything. These figures show that the comparison runs.\n"
-    "They say nothing about any model or method.\n"
+    "SMOKE TEST: the simulator wrote and judged everything. The figures only show that the comparison runs.\n"
+    "They say nothing about models or methods.\n"
 )
 MODEL_FIELDS = {
     "ollama": ("ollama_model_fast", "ollama_model_balanced"),
@@ -58,7 +58,7 @@ class Outcome:
 
 
 async def evaluate(task: Task, author: Model, judge: Model) -> Outcome:
-    """Answer one task with every method, and judge the workflow's answer against each other."""
+    """Answer one task with every method and compare the answer of the workflow with each of the others."""
     answers = {"workflow": await workflow(author.router(), task)}
     budget = answers["workflow"].tokens
     for name, method in METHODS.items():
@@ -71,12 +71,12 @@ async def evaluate(task: Task, author: Model, judge: Model) -> Outcome:
 async def evaluate_all(
     chosen: Sequence[Task], author: Model, judge: Model, at_once: int
 ) -> tuple[list[Outcome], dict[str, str]]:
-    """Evaluate all tasks, a number of them at a time; failed tasks are listed with the reason and not counted."""
-    places = asyncio.Semaphore(at_once)
+    """Evaluate the tasks concurrently. Failed tasks are returned with the reason and excluded."""
+    permits = asyncio.Semaphore(at_once)
     failed: dict[str, str] = {}
 
     async def one(task: Task) -> Outcome | None:
-        async with places:
+        async with permits:
             try:
                 return await evaluate(task, author, judge)
             except MadsparkError as error:
@@ -88,11 +88,11 @@ async def evaluate_all(
 
 
 def table(outcomes: Sequence[Outcome], resamples: int, seed: int) -> list[dict[str, Any]]:
-    """Return a row for each method the workflow was compared with."""
+    """Return a row for each method that the workflow was compared with."""
     rows = []
     for name in METHODS:
-        judged = [outcome.judgements[name] for outcome in outcomes]
-        share, low, high = interval([one.points for one in judged], resamples, seed)
+        judgements = [outcome.judgements[name] for outcome in outcomes]
+        share, low, high = interval([one.points for one in judgements], resamples, seed)
         rows.append(
             {
                 "against": name,
@@ -102,7 +102,7 @@ def table(outcomes: Sequence[Outcome], resamples: int, seed: int) -> list[dict[s
                 "tokens": mean(outcome.answers[name].tokens for outcome in outcomes),
                 "workflow_tokens": mean(outcome.answers["workflow"].tokens for outcome in outcomes),
                 "calls": mean(outcome.answers[name].calls for outcome in outcomes),
-                "first_places": mean(one.first_places for one in judged),
+                "first_places": mean(one.first_places for one in judgements),
             }
         )
     return rows
@@ -118,25 +118,25 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--judge-provider", choices=MODEL_FIELDS, help="the provider that judges (default: as --provider)"
     )
-    parser.add_argument("--judge-model", help="the model that judges; best one of another family")
-    parser.add_argument("--tasks", type=int, metavar="N", help="only the first N")
+    parser.add_argument("--judge-model", help="the model that judges; preferably of another family")
+    parser.add_argument("--tasks", type=int, metavar="N", help="use only the first N tasks")
     parser.add_argument("--at-once", type=int, default=4, help="concurrent tasks (default: %(default)s)")
-    parser.add_argument("--resamples", type=int, default=10_000, help="of the bootstrap (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--resamples", type=int, default=10_000, help="bootstrap resamples (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="bootstrap seed (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every answer and judgement")
-    parser.add_argument("--simulator", action="store_true", help="a smoke test, without any model")
-    given = parser.parse_args()
-    if not given.simulator and not (given.model and given.judge_model):
-        parser.error("--model and --judge-model are needed (or --simulator, for a smoke test)")
-    if min(given.at_once, given.resamples, 1 if given.tasks is None else given.tasks) < 1:
+    parser.add_argument("--simulator", action="store_true", help="run a smoke test without a model")
+    options = parser.parse_args()
+    if not options.simulator and not (options.model and options.judge_model):
+        parser.error("--model and --judge-model are required (or --simulator for a smoke test)")
+    if min(options.at_once, options.resamples, 1 if options.tasks is None else options.tasks) < 1:
         parser.error("--tasks, --at-once and --resamples must be at least 1")
-    return given
+    return options
 
 
-def models(given: argparse.Namespace, stack: ExitStack) -> tuple[Model, Model]:
-    """Return the writing and the judging model."""
+def models(options: argparse.Namespace, stack: ExitStack) -> tuple[Model, Model]:
+    """Return the author and the judge."""
     config = LLMConfig.from_env()
-    if given.simulator:
+    if options.simulator:
         from madspark.testing import Simulator
 
         simulator = stack.enter_context(Simulator())
@@ -148,19 +148,19 @@ def models(given: argparse.Namespace, stack: ExitStack) -> tuple[Model, Model]:
             anthropic_base_url=simulator.anthropic_url,
             anthropic_api_key="simulator-key-of-no-worth",
         )
-    author = Model(given.provider, given.model or "simulated-author", config)
-    return author, Model(given.judge_provider or given.provider, given.judge_model or "simulated-judge", config)
+    author = Model(options.provider, options.model or "simulated-author", config)
+    return author, Model(options.judge_provider or options.provider, options.judge_model or "simulated-judge", config)
 
 
-def report(given: argparse.Namespace, author: Model, judge: Model, rows: list[dict[str, Any]], count: int) -> str:
+def report(options: argparse.Namespace, author: Model, judge: Model, rows: list[dict[str, Any]], count: int) -> str:
     """Return the result as Markdown."""
-    lines = [SMOKE] if given.simulator else []
+    lines = [SMOKE] if options.simulator else []
     lines.append(f"{count} tasks; written by {author.name}, judged by {judge.name}, blindly and in both orders.")
     if (author.provider, author.name) == (judge.provider, judge.name):
-        lines.append("The judge is the author: models prefer what they wrote themselves.")
+        lines.append("The judge is also the author: models prefer their own text.")
     lines += [
         "",
-        f"| the workflow against | wins | {CONFIDENCE:.0%} interval | tokens | workflow's | calls | first place |",
+        f"| workflow against | wins | {CONFIDENCE:.0%} interval | tokens | workflow tokens | calls | first place |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
@@ -173,29 +173,29 @@ def report(given: argparse.Namespace, author: Model, judge: Model, rows: list[di
 
 def main() -> None:
     """Run the evaluation."""
-    given = arguments()
-    chosen = tasks()[: given.tasks]
+    options = arguments()
+    chosen = tasks()[: options.tasks]
     with ExitStack() as stack:
-        author, judge = models(given, stack)
-        outcomes, failed = asyncio.run(evaluate_all(chosen, author, judge, given.at_once))
+        author, judge = models(options, stack)
+        outcomes, failed = asyncio.run(evaluate_all(chosen, author, judge, options.at_once))
     for task, reason in failed.items():
-        print(f"left out: {task}: {reason}", file=sys.stderr)
+        print(f"excluded: {task}: {reason}", file=sys.stderr)
     if not outcomes:
         raise SystemExit("error: no task was evaluated")
-    rows = table(outcomes, given.resamples, given.seed)
-    print(report(given, author, judge, rows, len(outcomes)))
-    if given.json is not None:
+    rows = table(outcomes, options.resamples, options.seed)
+    print(report(options, author, judge, rows, len(outcomes)))
+    if options.json is not None:
         record = {
-            "smoke_test": given.simulator,
+            "smoke_test": options.simulator,
             "author": [author.provider, author.name],
             "judge": [judge.provider, judge.name],
             "rows": rows,
             "failed": failed,
             "outcomes": [asdict(outcome) for outcome in outcomes],
         }
-        given.json.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
     if failed:
-        raise SystemExit(f"error: {len(failed)} of {len(chosen)} tasks failed and are in no figure")
+        raise SystemExit(f"error: {len(failed)} of {len(chosen)} tasks failed and are excluded")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ CONFIDENCE = 0.95
 def interval(scores: Sequence[float], resamples: int, seed: int) -> tuple[float, float, float]:
     """Return the mean of the tasks' scores and its percentile bootstrap interval.
 
-    A task is the unit that is drawn: answers to one task are alike, and judging it more often tells of no other one.
+    Whole tasks are resampled: answers to one task are alike, and more judgements of it say nothing about other tasks.
 
     Raises:
         ValueError: There is no score.
     """
     if not scores:
-        raise ValueError("no task was judged")
+        raise ValueError("there is no task to resample")
     dice = random.Random(seed)  # noqa: S311  # figures that can be repeated
     count = len(scores)
     means = sorted(sum(dice.choices(scores, k=count)) / count for _ in range(resamples))

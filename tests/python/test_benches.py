@@ -33,7 +33,7 @@ def test_every_task_returns_figures_and_the_report_lists_missing_rows(tmp_path: 
 
     done = run(
         *("benches", "--minutes", "0", "--seconds", "0.001", "--tasks", "openai", "--only", "floor", "madspark"),
-        *("--beside", f"elsewhere={bare}", "--write", str(report), "--json", str(figures)),
+        *("--compare", f"elsewhere={bare}", "--write", str(report), "--json", str(figures)),
     )
 
     assert "not measured: elsewhere" in done.stderr
@@ -61,7 +61,7 @@ def test_the_soak_test_makes_calls_of_every_kind() -> None:
     # The exit code is 1 if memory has grown, which is normal for so few calls: all of them are warm-up.
     assert done.returncode in {0, 1}, done.stderr
     assert not done.stderr
-    assert "KB for 1000 calls" in done.stdout
+    assert "KB per 1000 calls" in done.stdout
 
 
 def test_targets_compare_the_worst_of_the_best_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_targets_compare_the_worst_of_the_best_figures(monkeypatch: pytest.Monke
     peer = {"cpu_us": 1000.0, "calls_per_s": 1000.0}
 
     def results(figures: dict[Task, dict[str, list[dict[str, float]]]]) -> list[str]:
-        return [target.judge(Results(figures))[2] for target in TARGETS[:4]]
+        return [target.check(Results(figures))[2] for target in TARGETS[:4]]
 
     assert results({plain: {"madspark": [slow, quick], "litellm": [peer]}}) == [
         *("met", "met", "not measured", "**not met**"),

@@ -56,7 +56,7 @@ def settle(
     plain |= {"enhanced": False, "fault": None, "impatient": False}
 
     def one(number: int) -> Entry:
-        choice = replace(Choice.drawn(number, random.Random(number)), tenant=number, **plain)  # noqa: S311
+        choice = replace(Choice.generate(number, random.Random(number)), tenant=number, **plain)  # noqa: S311
         router = choice.router(madspark_simulator, str(tmp_path))
         run = AsyncCoordinator(router=router).run(f"{choice.tag} shade", mode="batch")
         return Entry(choice, router, choice.tier, "ok", as_json(asyncio.run(run).to_dicts()))
