@@ -231,7 +231,8 @@ async def main() -> None:
         about = (
             f"madspark {__version__}, Python {platform.python_version()};\n"
             f"{options.workloads} workloads of {IDEAS} ideas, {KEPT} of them selected, with advocate and skeptic;\n"
-            f"{FIRST_TOKEN * 1000:.0f} ms to the first token, {RATE:.0f} tokens a second; measured with the clock {options.scale:g} times faster.\n"
+            f"{FIRST_TOKEN * 1000:.0f} ms to the first token, {RATE:.0f} tokens a second;\n"
+            f"measured with the clock {options.scale:g} times faster.\n"
         )
         page = ["# The duration of a run relative to its lower bound\n", about, head, *rows, ""]
         options.write.write_text("\n".join(page), encoding="utf-8")

@@ -21,9 +21,9 @@ pub(crate) const IDEAS: [(&str, &str, f64); 7] = [
     ("Seed bank", "Farmers swap old varieties of wheat by post.", 5.3),
 ];
 
-/// A request that the router received.
+/// A request sent to the router.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct SentRequest {
     pub(crate) schema: String,
     pub(crate) document: Value,
     pub(crate) system: String,
@@ -34,7 +34,7 @@ pub(crate) struct Asked {
     pub(crate) ideas: Vec<(u64, String)>,
 }
 
-impl Asked {
+impl SentRequest {
     fn new(request: &Request) -> Self {
         let schema = request.schema.as_ref().expect("every request has a schema");
         Self {
@@ -67,22 +67,22 @@ pub(crate) enum Reply {
     Never,
 }
 
-type Script = dyn Fn(usize, &Asked) -> Reply + Send + Sync;
+type Script = dyn Fn(usize, &SentRequest) -> Reply + Send + Sync;
 
 /// A router whose script decides each outcome.
 pub(crate) struct Double {
     script: Box<Script>,
-    pub(crate) asked: Mutex<Vec<Asked>>,
+    pub(crate) sent: Mutex<Vec<SentRequest>>,
     pub(crate) in_flight: Arc<AtomicUsize>,
     pub(crate) most_in_flight: AtomicUsize,
 }
 
 impl Double {
     /// Creates a router. `script` gets the number of the call, from 0, and the request.
-    pub(crate) fn new(script: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(script: impl Fn(usize, &SentRequest) -> Reply + Send + Sync + 'static) -> Self {
         Self {
             script: Box::new(script),
-            asked: Mutex::default(),
+            sent: Mutex::default(),
             in_flight: Arc::default(),
             most_in_flight: AtomicUsize::default(),
         }
@@ -90,17 +90,17 @@ impl Double {
 
     /// Creates a router that answers every request correctly.
     pub(crate) fn honest() -> Self {
-        Self::new(|_, asked| Reply::Json(honest(asked)))
+        Self::new(|_, sent| Reply::Json(honest(sent)))
     }
 
     /// Returns the requests so far.
-    pub(crate) fn calls(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn calls(&self) -> Vec<SentRequest> {
+        self.sent.lock().unwrap().clone()
     }
 
     /// Returns the names of the requested schemas, in order.
     pub(crate) fn schemas(&self) -> Vec<String> {
-        self.calls().into_iter().map(|asked| asked.schema).collect()
+        self.calls().into_iter().map(|sent| sent.schema).collect()
     }
 }
 
@@ -108,13 +108,13 @@ impl Generate for Double {
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
             let _guard = InFlight::new(self);
-            let asked = Asked::new(&request);
+            let sent = SentRequest::new(&request);
             let number = {
-                let mut calls = self.asked.lock().unwrap();
-                calls.push(asked.clone());
+                let mut calls = self.sent.lock().unwrap();
+                calls.push(sent.clone());
                 calls.len() - 1
             };
-            let value = match (self.script)(number, &asked) {
+            let value = match (self.script)(number, &sent) {
                 Reply::Json(value) => value,
                 Reply::Fail(error) => return Err(error),
                 Reply::After(wait, value) => {
@@ -158,13 +158,13 @@ impl Drop for InFlight {
 }
 
 /// Returns a correct reply. Every item mentions the title of its idea.
-pub(crate) fn honest(asked: &Asked) -> Value {
-    match asked.schema.as_str() {
+pub(crate) fn honest(sent: &SentRequest) -> Value {
+    match sent.schema.as_str() {
         "GeneratedIdeas" => {
-            let count = usize::try_from(asked.document["minItems"].as_u64().unwrap()).unwrap();
+            let count = usize::try_from(sent.document["minItems"].as_u64().unwrap()).unwrap();
             (1..).zip(&IDEAS[..count]).map(|(number, idea)| idea_item(number, idea)).collect()
         }
-        _ => asked.ideas.iter().map(|(index, text)| item(&asked.schema, *index, text)).collect(),
+        _ => sent.ideas.iter().map(|(index, text)| item(&sent.schema, *index, text)).collect(),
     }
 }
 

@@ -26,20 +26,20 @@ async fn defect_16_one_call_scores_and_summarizes_every_idea() {
         assert_eq!(scores.summary, format!("Sides of {title}"));
         assert!((scores.of(Dimension::Feasibility) - score).abs() < 1e-9);
     }
-    let asked = &double.calls()[0];
-    assert!(asked.temperature.abs() < f64::EPSILON && MultiDimensionalEvaluator::TEMPERATURE.abs() < f64::EPSILON);
-    let items = &asked.document["items"];
+    let sent = &double.calls()[0];
+    assert!(sent.temperature.abs() < f64::EPSILON && MultiDimensionalEvaluator::TEMPERATURE.abs() < f64::EPSILON);
+    let items = &sent.document["items"];
     for dimension in Dimension::ALL {
         let bounds = &items["properties"][dimension.as_str()];
         assert_eq!((bounds["minimum"].as_f64(), bounds["maximum"].as_f64()), (Some(0.0), Some(10.0)));
-        assert!(asked.prompt.contains(&format!("\n- {}: ", dimension.as_str())), "{}", asked.prompt);
+        assert!(sent.prompt.contains(&format!("\n- {}: ", dimension.as_str())), "{}", sent.prompt);
     }
 }
 
 #[tokio::test]
 async fn only_ideas_without_scores_are_requested_again() {
-    let double = Double::new(|call, asked| {
-        let mut reply = honest(asked);
+    let double = Double::new(|call, sent| {
+        let mut reply = honest(sent);
         let items = reply.as_array_mut().unwrap();
         if call == 0 {
             // One item is missing, one has two versions, one is about an unknown idea, and the order is different.
@@ -61,8 +61,8 @@ async fn only_ideas_without_scores_are_requested_again() {
 
 #[tokio::test]
 async fn out_of_range_scores_are_clamped_and_invalid_ones_rejected() {
-    let double = Double::new(|_, asked| {
-        let mut reply = honest(asked);
+    let double = Double::new(|_, sent| {
+        let mut reply = honest(sent);
         for item in reply.as_array_mut().unwrap() {
             match item["idea_index"].as_u64() {
                 Some(0) => item["impact"] = json!(40),
@@ -122,13 +122,13 @@ async fn each_type_has_its_own_fields() {
 
 #[tokio::test]
 async fn a_failed_inference_is_a_reason_and_not_a_placeholder() {
-    let double = Double::new(|_, asked| {
+    let double = Double::new(|_, sent| {
         let about = |(index, text): &(u64, String)| {
             let title = text.split(':').next().unwrap();
             let confidence = if *index == 1 { 1.7 } else { 0.8 };
             inference(*index, title, confidence)
         };
-        Reply::Json(asked.ideas.iter().map(about).collect())
+        Reply::Json(sent.ideas.iter().map(about).collect())
     });
     let engine = LogicalInferenceEngine { router: &double };
     let batch = engine.infer(&ideas(2), InferenceType::Full, &BRIEF).await.unwrap().value;
@@ -192,9 +192,9 @@ async fn a_given_language_overrides_that_of_the_topic() {
 /// Snapshots of one prompt of every type.
 #[tokio::test]
 async fn prompts_match_their_snapshots() {
-    let double = Double::new(|_, asked| match asked.schema.as_str() {
+    let double = Double::new(|_, sent| match sent.schema.as_str() {
         "Improvement" => Reply::Fail(Error::new(ErrorKind::Overloaded, "not needed")),
-        _ => Reply::Json(honest(asked)),
+        _ => Reply::Json(honest(sent)),
     });
     let brief = Brief { topic: "Wie können wir Lebensmittelabfälle in unserer Stadt verringern?", ..BRIEF };
     let two = ideas(2);
@@ -219,9 +219,9 @@ async fn prompts_match_their_snapshots() {
         ("ImplicationInferences", include_str!("fixtures/prompts/ImplicationInferences.txt")),
         ("Improvement", include_str!("fixtures/prompts/ImprovementOfWeakness.txt")),
     ];
-    for ((name, recorded), asked) in recorded.into_iter().zip(double.calls()) {
-        assert_eq!(asked.schema, name);
-        let said = format!("{}\n\n{}", asked.system, asked.prompt);
+    for ((name, recorded), sent) in recorded.into_iter().zip(double.calls()) {
+        assert_eq!(sent.schema, name);
+        let said = format!("{}\n\n{}", sent.system, sent.prompt);
         assert!(said == recorded, "the prompt of {name} is now:\n{said}\n<end>");
     }
 }

@@ -178,7 +178,7 @@ async fn entries_expire_on_the_server() {
 }
 
 #[tokio::test]
-async fn calls_go_on_without_a_server_that_rejects_the_password() {
+async fn calls_continue_if_the_server_rejects_the_password() {
     let Some(server) = Server::start(Some(PASSWORD)) else { return };
     let folder = TempFolder::new("stranger");
     let mut config = server.config(&folder);

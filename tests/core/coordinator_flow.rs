@@ -87,7 +87,7 @@ async fn both_modes_have_the_same_candidates_with_all_stages() {
 #[tokio::test(start_paused = true)]
 async fn independent_stages_run_concurrently_in_fanout_mode() {
     // Each call takes one second.
-    let double = Double::new(|_, asked| Reply::After(Duration::from_secs(1), honest(asked)));
+    let double = Double::new(|_, sent| Reply::After(Duration::from_secs(1), honest(sent)));
     let seconds = |mode| {
         let (double, options) = (&double, all_stages(mode));
         async move {
@@ -104,10 +104,10 @@ async fn independent_stages_run_concurrently_in_fanout_mode() {
 #[tokio::test(start_paused = true)]
 async fn ideas_wait_for_each_other_only_at_the_selection() {
     // The advocacy of one idea takes an hour, every other call one second.
-    let double = Double::new(|_, asked| {
-        let is_slow = asked.schema == "AdvocacyBatch" && asked.ideas[0].1.starts_with("Roof gardens");
+    let double = Double::new(|_, sent| {
+        let is_slow = sent.schema == "AdvocacyBatch" && sent.ideas[0].1.starts_with("Roof gardens");
         let wait = Duration::from_secs(if is_slow { 3600 } else { 1 });
-        Reply::After(wait, honest(asked))
+        Reply::After(wait, honest(sent))
     });
     let options = Options { timeout: 100.0, ..options(Mode::Fanout) };
     let (outcome, run) = conduct(&double, &options, Hooks::default()).await;
@@ -125,9 +125,9 @@ async fn ideas_wait_for_each_other_only_at_the_selection() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_future_drops_every_call_and_keeps_the_state() {
-    let double = Double::new(|_, asked| match asked.schema.as_str() {
+    let double = Double::new(|_, sent| match sent.schema.as_str() {
         "SkepticismBatch" => Reply::Never,
-        _ => Reply::Json(honest(asked)),
+        _ => Reply::Json(honest(sent)),
     });
     let options = options(Mode::Fanout);
     let run = RunHandle::new(&double, &options, 1024);
@@ -149,11 +149,11 @@ async fn dropping_the_future_drops_every_call_and_keeps_the_state() {
 
 #[tokio::test]
 async fn a_failed_idea_does_not_affect_the_others() {
-    let double = Double::new(|_, asked| {
-        if asked.schema == "ImprovementBatch" && asked.ideas[0].1.starts_with("Roof gardens") {
+    let double = Double::new(|_, sent| {
+        if sent.schema == "ImprovementBatch" && sent.ideas[0].1.starts_with("Roof gardens") {
             Reply::Fail(Error::new(ErrorKind::Overloaded, "out of order"))
         } else {
-            Reply::Json(honest(asked))
+            Reply::Json(honest(sent))
         }
     });
     let (outcome, run) = conduct(&double, &options(Mode::Fanout), Hooks::default()).await;
@@ -197,9 +197,9 @@ async fn a_gate_can_stop_the_run_after_any_stage() {
 
 #[tokio::test(start_paused = true)]
 async fn a_saved_run_is_restored_with_its_result_and_its_events() {
-    let double = Double::new(|_, asked| match asked.schema.as_str() {
+    let double = Double::new(|_, sent| match sent.schema.as_str() {
         "SkepticismBatch" => Reply::Never,
-        _ => Reply::After(Duration::from_secs(1), honest(asked)),
+        _ => Reply::After(Duration::from_secs(1), honest(sent)),
     });
     let run = RunHandle::new(&double, &all_stages(Mode::Fanout), 1024);
     let coordinator = Coordinator::new(10).unwrap();

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::agents_double::{Asked, Double, IDEAS, Reply, honest};
+use crate::agents_double::{Double, IDEAS, Reply, SentRequest, honest};
 use futures_util::FutureExt as _;
 use madspark::coordinator::{Candidate, Coordinator, Options, Stage, Status, Temperatures};
 use madspark::error::{Error, ErrorKind, Result};
@@ -61,11 +61,11 @@ fn failed_stages(candidate: &Candidate) -> Vec<Stage> {
 
 /// A router that fails the calls with `schema` about improved ideas, or about original ones.
 fn failing(schema: &'static str, improved: bool, kind: ErrorKind) -> Double {
-    Double::new(move |_, asked| {
-        if asked.schema == schema && asked.is_about_improvements() == improved {
+    Double::new(move |_, sent| {
+        if sent.schema == schema && sent.is_about_improvements() == improved {
             Reply::Fail(Error::new(kind, "out of order"))
         } else {
-            Reply::Json(honest(asked))
+            Reply::Json(honest(sent))
         }
     })
 }
@@ -100,11 +100,11 @@ async fn a_complete_run_calls_every_stage_with_the_outputs_of_earlier_stages() {
     }
 
     let calls = double.calls();
-    assert_eq!(calls.iter().map(|asked| asked.schema.as_str()).collect::<Vec<_>>(), STAGES.map(|stage| stage.0));
-    let temperatures: Vec<f64> = calls.iter().map(|asked| asked.temperature).collect();
+    assert_eq!(calls.iter().map(|sent| sent.schema.as_str()).collect::<Vec<_>>(), STAGES.map(|stage| stage.0));
+    let temperatures: Vec<f64> = calls.iter().map(|sent| sent.temperature).collect();
     assert_eq!(temperatures, [1.3, 0.4, 1.0, 1.0, 1.3, 0.4]);
-    assert_eq!(calls.iter().map(|asked| asked.parts).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 0]);
-    assert!(calls.iter().all(|asked| asked.prompt.contains("<context>\nNo money\n</context>")));
+    assert_eq!(calls.iter().map(|sent| sent.parts).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 0]);
+    assert!(calls.iter().all(|sent| sent.prompt.contains("<context>\nNo money\n</context>")));
     assert_eq!(calls[1].indices(), [0, 1, 2, 3, 4]);
     let shown = |call: usize, text: &str| assert!(calls[call].prompt.contains(text), "{}", calls[call].prompt);
     shown(2, "Score: 9.1 of 10\nJudgement of Night library");
@@ -156,7 +156,7 @@ async fn advocacy_and_skepticism_require_enhanced_reasoning() {
 
 #[tokio::test]
 async fn distorted_replies_do_not_affect_other_ideas() {
-    type Distort = fn(&Asked, Vec<Value>) -> Vec<Value>;
+    type Distort = fn(&SentRequest, Vec<Value>) -> Vec<Value>;
     let distortions: [(&str, Distort); 6] = [
         ("reversed", |_, items| items.into_iter().rev().collect()),
         ("counted from one", |_, items| {
@@ -168,29 +168,29 @@ async fn distorted_replies_do_not_affect_other_ideas() {
                 })
                 .collect()
         }),
-        ("short at first", |asked, items| {
-            let skipped = usize::from(asked.indices().len() > 1);
+        ("short at first", |sent, items| {
+            let skipped = usize::from(sent.indices().len() > 1);
             items.into_iter().skip(skipped).collect()
         }),
         ("every item twice", |_, items| items.iter().chain(&items).cloned().collect()),
-        ("two different items at first", |asked, mut items| {
+        ("two different items at first", |sent, mut items| {
             if items.len() > 2 {
-                items[0]["idea_index"] = json!(asked.indices()[1]);
+                items[0]["idea_index"] = json!(sent.indices()[1]);
             }
             items
         }),
-        ("over-long", |asked, mut items| {
+        ("over-long", |sent, mut items| {
             for stranger in 1..=3 {
                 let mut item = items[0].clone();
-                item["idea_index"] = json!(asked.indices().last().unwrap() + 1 + stranger);
+                item["idea_index"] = json!(sent.indices().last().unwrap() + 1 + stranger);
                 items.insert(0, item);
             }
             items
         }),
     ];
     for (name, distort) in distortions {
-        let double = Double::new(move |_, asked| match honest(asked) {
-            Value::Array(items) if asked.schema != "GeneratedIdeas" => Reply::Json(distort(asked, items).into()),
+        let double = Double::new(move |_, sent| match honest(sent) {
+            Value::Array(items) if sent.schema != "GeneratedIdeas" => Reply::Json(distort(sent, items).into()),
             other => Reply::Json(other),
         });
         let candidates = run(&double, &options()).await.unwrap();
@@ -242,9 +242,9 @@ async fn fatal_errors_end_the_run_in_every_stage() {
 
 #[tokio::test]
 async fn an_output_too_long_for_the_next_prompt_affects_its_candidate_only() {
-    let double = Double::new(|_, asked| {
-        let mut reply = honest(asked);
-        if asked.schema == "AdvocacyBatch" {
+    let double = Double::new(|_, sent| {
+        let mut reply = honest(sent);
+        if sent.schema == "AdvocacyBatch" {
             let point = json!({ "concern": "c", "response": "r".repeat(1000) });
             reply[1]["addressing_concerns"] = Value::Array(vec![point; 120]);
         }
@@ -269,9 +269,9 @@ async fn no_stage_runs_after_a_failed_evaluation() {
 #[tokio::test]
 async fn scored_ideas_are_selected_before_unscored_ones() {
     // Four of six ideas are selected; two early ones, the best, never get a score.
-    let double = Double::new(|_, asked| {
-        let mut reply = honest(asked);
-        if asked.schema == "CriticEvaluations" && !asked.is_about_improvements() {
+    let double = Double::new(|_, sent| {
+        let mut reply = honest(sent);
+        if sent.schema == "CriticEvaluations" && !sent.is_about_improvements() {
             reply.as_array_mut().unwrap().retain(|item| ![1, 3].contains(&item["idea_index"].as_u64().unwrap()));
         }
         Reply::Json(reply)
@@ -283,9 +283,9 @@ async fn scored_ideas_are_selected_before_unscored_ones() {
 
 #[tokio::test]
 async fn an_unscored_idea_is_improved_without_a_delta() {
-    let double = Double::new(|_, asked| {
-        let mut reply = honest(asked);
-        if asked.schema == "CriticEvaluations" && !asked.is_about_improvements() {
+    let double = Double::new(|_, sent| {
+        let mut reply = honest(sent);
+        if sent.schema == "CriticEvaluations" && !sent.is_about_improvements() {
             reply.as_array_mut().unwrap().retain(|item| item["idea_index"] == json!(2));
         }
         Reply::Json(reply)
@@ -302,9 +302,9 @@ async fn an_unscored_idea_is_improved_without_a_delta() {
 
 #[tokio::test]
 async fn a_missing_improvement_does_not_affect_the_others() {
-    let double = Double::new(|_, asked| {
-        let mut reply = honest(asked);
-        if asked.schema == "ImprovementBatch" {
+    let double = Double::new(|_, sent| {
+        let mut reply = honest(sent);
+        if sent.schema == "ImprovementBatch" {
             let items = reply.as_array_mut().unwrap();
             items.retain(|item| !item.to_string().contains("Roof gardens"));
         }
@@ -321,9 +321,9 @@ async fn a_missing_improvement_does_not_affect_the_others() {
 
 #[tokio::test]
 async fn duplicates_are_removed_before_the_evaluation() {
-    let double = Double::new(|_, asked| {
-        let mut reply = honest(asked);
-        if asked.schema == "GeneratedIdeas" {
+    let double = Double::new(|_, sent| {
+        let mut reply = honest(sent);
+        if sent.schema == "GeneratedIdeas" {
             for index in 2..5 {
                 reply[index] = reply[1].clone();
             }
@@ -338,8 +338,8 @@ async fn duplicates_are_removed_before_the_evaluation() {
     let evaluated: Vec<usize> = double
         .calls()
         .iter()
-        .filter(|asked| asked.schema == "CriticEvaluations" && !asked.is_about_improvements())
-        .map(|asked| asked.indices().len())
+        .filter(|sent| sent.schema == "CriticEvaluations" && !sent.is_about_improvements())
+        .map(|sent| sent.indices().len())
         .collect();
     assert_eq!(evaluated, [2, 5]);
 }
@@ -373,11 +373,11 @@ async fn invalid_options_fail_before_any_call() {
 
 /// A router that never answers the calls with `schema` about improved ideas, or about original ones.
 fn hanging(schema: &'static str, improved: bool) -> Double {
-    Double::new(move |_, asked| {
-        if asked.schema == schema && asked.is_about_improvements() == improved {
+    Double::new(move |_, sent| {
+        if sent.schema == schema && sent.is_about_improvements() == improved {
             Reply::Never
         } else {
-            Reply::Json(honest(asked))
+            Reply::Json(honest(sent))
         }
     })
 }
@@ -432,10 +432,10 @@ async fn a_stage_timeout_fails_only_that_stage() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_of_a_second_call_keeps_the_first_answer() {
-    let double = Double::new(|_, asked| match (asked.schema.as_str(), asked.indices().len()) {
-        ("AdvocacyBatch", 3) => Reply::Json(honest(asked).as_array().unwrap()[1..].to_vec().into()),
+    let double = Double::new(|_, sent| match (sent.schema.as_str(), sent.indices().len()) {
+        ("AdvocacyBatch", 3) => Reply::Json(honest(sent).as_array().unwrap()[1..].to_vec().into()),
         ("AdvocacyBatch", _) => Reply::Never,
-        _ => Reply::Json(honest(asked)),
+        _ => Reply::Json(honest(sent)),
     });
     let candidates = run(&double, &options()).await.unwrap();
     assert_eq!(failed_stages(&candidates[0]), [Stage::Advocacy]);
@@ -447,7 +447,7 @@ async fn a_timeout_of_a_second_call_keeps_the_first_answer() {
 async fn runs_of_one_coordinator_share_its_concurrency_limit() {
     for limit in [1, 2] {
         let coordinator = Coordinator::new(limit).unwrap();
-        let double = Double::new(|_, asked| Reply::After(Duration::from_millis(50), honest(asked)));
+        let double = Double::new(|_, sent| Reply::After(Duration::from_millis(50), honest(sent)));
         let options = options();
         let runs = (0..4).map(|_| coordinator.run(&double, &options, &Silent));
         let results = futures_util::future::join_all(runs).await;

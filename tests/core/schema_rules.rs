@@ -193,8 +193,8 @@ fn check_gemini(name: &str, document: &Value) {
     check_typed(name, document);
     for (path, node) in nodes(document) {
         if node.contains_key("$ref") {
-            let beside = node.keys().filter(|keyword| !["$ref", "description"].contains(&keyword.as_str())).count();
-            assert_eq!(beside, 0, "{name}: beside $ref at {path}");
+            let siblings = node.keys().filter(|keyword| !["$ref", "description"].contains(&keyword.as_str())).count();
+            assert_eq!(siblings, 0, "{name}: siblings of $ref at {path}");
         }
         for value in node.get("enum").and_then(Value::as_array).into_iter().flatten() {
             assert!(value.is_string() || value.is_number(), "{name}: enum value {value} at {path}");
@@ -227,7 +227,7 @@ fn check_gemini_older(name: &str, document: &Value, strict: bool) {
     for (path, node) in nodes(document) {
         assert!(node.get("type").is_none_or(|kind| kind.is_string() && kind != "null"), "{name}: type at {path}");
         if node.contains_key("anyOf") {
-            assert_eq!(node.len(), 1, "{name}: beside anyOf at {path}");
+            assert_eq!(node.len(), 1, "{name}: siblings of anyOf at {path}");
             assert!(node["anyOf"].as_array().unwrap().len() > 1, "{name}: a union of one at {path}");
             assert!(!path.ends_with("/anyOf/0"), "{name}: a union within a union at {path}");
         }
@@ -249,7 +249,7 @@ fn check_gemini_older(name: &str, document: &Value, strict: bool) {
 fn check_closed(name: &str, document: &Value) {
     for (path, node) in nodes(document) {
         if node.contains_key("$ref") {
-            assert_eq!(node.len(), 1, "{name}: beside $ref at {path}");
+            assert_eq!(node.len(), 1, "{name}: siblings of $ref at {path}");
         }
         if types(node).contains(&"object") {
             assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");

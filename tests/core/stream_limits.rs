@@ -50,7 +50,10 @@ async fn each_time_limit_has_its_error() {
         let error = read(harness.stream(options)).await.2.unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
         assert_eq!(error.causes().last().map_or(error.kind(), Error::kind), kind);
-        assert!(harness.simulator.wait_for_async(TIMEOUT, |asked| asked[0].hung_up).await, "the socket is still open");
+        assert!(
+            harness.simulator.wait_for_async(TIMEOUT, |requests| requests[0].hung_up).await,
+            "the socket is still open"
+        );
     }
 }
 
@@ -62,7 +65,7 @@ async fn dropping_a_stream_closes_the_socket() {
     assert!(matches!(stream.next().await.unwrap(), Some(StreamEvent::Delta(text)) if text == "Because"));
     assert_eq!(harness.simulator.in_flight(), 1);
     drop(stream);
-    assert!(harness.simulator.wait_for_async(TIMEOUT, |asked| asked[0].hung_up).await);
+    assert!(harness.simulator.wait_for_async(TIMEOUT, |requests| requests[0].hung_up).await);
 }
 
 #[tokio::test]

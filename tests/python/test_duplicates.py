@@ -1,5 +1,5 @@
-"""Near-duplicates among texts, in any script; the core's tests hold the tables."""
-# ruff: noqa: RUF001  (Chinese has commas of its own)
+"""Near-duplicates among texts in any script; the tests of the core have the tables."""
+# ruff: noqa: RUF001  (full-width Chinese punctuation)
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_similarity_is_between_0_and_1() -> None:
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
-def test_thresholds_out_of_bounds(threshold: float) -> None:
+def test_thresholds_out_of_range_are_rejected(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold must be between"):
         find_duplicates(TEXTS, threshold)
 
 
-def test_one_text_is_no_list() -> None:
+def test_a_string_is_not_a_list_of_texts() -> None:
     with pytest.raises(TypeError, match="must be a list"):
         find_duplicates("abc")
     with pytest.raises(TypeError, match="must be a str"):

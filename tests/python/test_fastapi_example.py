@@ -1,4 +1,4 @@
-"""The web backend of the examples, behind a real server."""
+"""The web backend of the examples, run by a real server."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LIMIT = 20
 
 @asynccontextmanager
 async def serving(simulator: Simulator) -> AsyncIterator[int]:
-    """The example, as it is but for its settings, on a free port."""
+    """Run the example on a free port with the settings of the test."""
     spec = importlib.util.spec_from_file_location("fastapi_backend", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
     example = importlib.util.module_from_spec(spec)
-    # Where FastAPI looks the annotations up.
+    # FastAPI resolves the annotations in this module.
     sys.modules[spec.name] = example
     spec.loader.exec_module(example)
     settings = LLMConfig(
@@ -100,13 +100,15 @@ async def test_a_failed_run_is_an_error_event(madspark_simulator: Simulator) -> 
 
 
 @pytest.mark.parametrize("question", [{"topic": ""}, {"topic": "x", "provider": "mock"}, {"topic": "x", "top": 6}])
-async def test_what_a_client_may_not_ask_is_refused(question: dict[str, Any], madspark_simulator: Simulator) -> None:
+async def test_invalid_requests_of_a_client_are_rejected(
+    question: dict[str, Any], madspark_simulator: Simulator
+) -> None:
     async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
         assert (await answer(port, **question)).startswith("HTTP/1.1 422 ")
     assert madspark_simulator.requests == []
 
 
-async def test_a_client_that_leaves_ends_its_model_call(madspark_simulator: Simulator) -> None:
+async def test_a_disconnected_client_cancels_its_model_call(madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", fault="stall")
     async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
         _, writer = await ask(port, {"topic": "city farming", "provider": "ollama", "fallback": False})

@@ -66,7 +66,7 @@ def public_callables() -> Iterator[Any]:
                 if member.startswith("_") and member != "__init__":
                     continue
                 if inspect.isclass(candidate) and not inspect.isfunction(candidate.__init__):
-                    continue  # a TypedDict, an extension class or an exception without a constructor of its own
+                    continue  # a TypedDict, an extension class or an exception without its own constructor
                 seen.add(id(candidate))
                 yield pytest.param(candidate, id=f"{name}.{attribute}.{member}")
 

@@ -44,7 +44,7 @@ def test_to_dict_holds_every_field_as_json() -> None:
     assert FAILED.to_dict()["error"] == "server"
 
 
-def test_an_attempt_serializes_how_it_came_about() -> None:
+def test_an_attempt_serializes_its_origin() -> None:
     page = {"url": "https://example.org/moss", "status": "success"}
     attempt = Attempt(
         "gemini", "m", ok=True, wait_ms=1500.0, hedged=True, retry_after=2.0, estimated=True, pages=iter([page])

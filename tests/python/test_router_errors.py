@@ -1,4 +1,4 @@
-"""A caller's own errors come out at once, and nothing is sent."""
+"""Invalid arguments raise immediately, and no request is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Note(BaseModel):
     text: str
 
 
-# arguments of generate() and generate_structured() -> class and words of the error
+# Arguments of generate() and generate_structured(), error class, text of the error.
 WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "empty prompt": ({"prompt": ""}, ValueError, "blank"),
     "blank prompt": ({"prompt": " \n\t\u3000"}, ValueError, "blank"),
@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 }
 LIMITS: dict[str, tuple[Any, type[Exception]]] = {
     "zero": (0, ValueError),
-    "negative": (-1, (OverflowError, ValueError)),  # type: ignore[dict-item]  # either says what is wrong
+    "negative": (-1, (OverflowError, ValueError)),  # type: ignore[dict-item]  # both are clear errors
     "float": (1.5, TypeError),
 }
 
@@ -56,7 +56,7 @@ async def completed(answer: Any) -> None:
 
 @pytest.mark.parametrize("method", ["generate", "agenerate", "generate_structured", "agenerate_structured"])
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_wrong_argument_is_the_callers_error(
+async def test_an_invalid_argument_is_not_a_provider_error(
     name: str, method: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     arguments, expected, words = WRONG[name]
@@ -72,7 +72,7 @@ async def test_a_wrong_argument_is_the_callers_error(
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_wrong_limit_of_tokens(
+def test_an_invalid_token_limit_is_rejected(
     name: str, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     limit, expected = LIMITS[name]
@@ -83,7 +83,7 @@ def test_a_wrong_limit_of_tokens(
     assert madspark_simulator.requests == []
 
 
-def test_a_key_that_no_header_can_hold_is_told_without_it(
+def test_an_invalid_header_value_is_reported_without_the_key(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="gemini", fallback_enabled=False, gemini_api_key="secret\nkey")
@@ -93,7 +93,7 @@ def test_a_key_that_no_header_can_hold_is_told_without_it(
     assert madspark_simulator.requests == []
 
 
-def test_openai_without_a_model_says_what_to_set(
+def test_openai_without_a_model_names_the_missing_setting(
     madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = madspark_router(primary_provider="openai", fallback_enabled=False, openai_model=None)
@@ -102,7 +102,7 @@ def test_openai_without_a_model_says_what_to_set(
     assert madspark_simulator.requests == []
 
 
-async def test_a_router_still_works_after_any_of_these(madspark_router: Callable[..., LLMRouter]) -> None:
+async def test_a_router_works_after_each_of_these_errors(madspark_router: Callable[..., LLMRouter]) -> None:
     router = madspark_router()
     for arguments, expected, _ in WRONG.values():
         with pytest.raises(expected):

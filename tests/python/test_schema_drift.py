@@ -1,4 +1,4 @@
-"""What the core asks models for and what `madspark.schemas` takes are the same."""
+"""The schemas of the core match those of `madspark.schemas`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REASONING = [
     "ImplicationInferences",
 ]
 
-# Words for people and models, which the two sides choose for themselves.
+# Descriptive texts, which may differ.
 ANNOTATIONS = {"title", "description", "default"}
 
 
@@ -51,7 +51,7 @@ def sorted_text(value: object) -> str:
 
 
 def normal(schema: dict[str, Any], root: dict[str, Any]) -> Any:
-    """A schema's fields, types, bounds and required names alone, references resolved."""
+    """Return only fields, types, bounds and required names of a schema, with references resolved."""
     if "$ref" in schema:
         *_, name = schema["$ref"].split("/")
         return normal(root["$defs"][name], root)
@@ -76,7 +76,7 @@ def normal(schema: dict[str, Any], root: dict[str, Any]) -> Any:
 
 
 def as_grammar(value: Any) -> Any:
-    """Ollama's grammars know no lengths of texts and no bounds of fractions; the core judges those of a reply."""
+    """Remove text lengths and bounds of fractions, which grammars of Ollama do not support and the core validates."""
     if isinstance(value, list):
         return [as_grammar(part) for part in value]
     if isinstance(value, dict):
@@ -103,7 +103,7 @@ def test_the_core_and_pydantic_agree(name: str) -> None:
     assert of_core(name) == of_pydantic(name)
 
 
-def test_another_name_is_a_key_error() -> None:
+def test_an_unknown_name_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="Ideas"):
         _core.schema_of("Ideas")
 

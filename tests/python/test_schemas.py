@@ -1,4 +1,4 @@
-"""The agents' outputs keep the contract's bounds."""
+"""The schemas of the agents enforce the bounds of the contract."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ TEXT_BOUNDS: list[tuple[type[BaseModel], dict[str, Any], str, int, int]] = [
 
 
 @pytest.mark.parametrize(("model", "value"), VALID)
-def test_every_named_field_is_needed_and_no_other(model: type[BaseModel], value: dict[str, Any]) -> None:
+def test_exactly_the_listed_fields_are_required(model: type[BaseModel], value: dict[str, Any]) -> None:
     model.model_validate(value)
     for missing in value:
         with pytest.raises(ValidationError, match=missing):

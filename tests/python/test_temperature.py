@@ -1,4 +1,4 @@
-"""The temperatures of the stages are the contract's."""
+"""The temperatures of the stages match the contract."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_presets(name: str, expected: tuple[float, ...]) -> None:
         (2.0, (2.0, 2.0, 0.8, 2.0, 2.0, 2.0)),
     ],
 )
-def test_a_base_temperature_warms_ideas_and_cools_scores(base: float, expected: tuple[float, ...]) -> None:
+def test_a_base_temperature_is_higher_for_ideas_and_lower_for_scores(base: float, expected: tuple[float, ...]) -> None:
     assert by_stage(TemperatureManager.from_base_temperature(base)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("value", [-0.1, 2.1, math.nan, math.inf])
-def test_outside_of_the_range(value: float) -> None:
+def test_values_out_of_range_are_rejected(value: float) -> None:
     with pytest.raises(ValueError, match=r"base_temperature must be between 0\.0 and 2\.0"):
         TemperatureManager.from_base_temperature(value)
     for field in ("base_temperature", "idea_generation", "evaluation", "advocacy", "skepticism"):
@@ -60,20 +60,20 @@ def test_zero_is_a_value() -> None:
 
 
 @pytest.mark.parametrize("manager", [TemperatureManager(), TemperatureManager.from_preset("wild")])
-def test_stages_that_score_again_or_reason(manager: TemperatureManager) -> None:
+def test_repeated_and_optional_stages_have_temperatures(manager: TemperatureManager) -> None:
     assert manager.get_temperature_for_stage("re_evaluation") == manager.evaluation
     assert manager.get_temperature_for_stage("multi_dimensional") == 0.0
     assert manager.get_temperature_for_stage("logical_inference") == 0.7
 
 
-def test_unknown_names_tell_the_known_ones() -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="conservative, balanced, creative, wild"):
         TemperatureManager.from_preset("hot")
     with pytest.raises(ValueError, match="idea_generation"):
         TemperatureManager().get_temperature_for_stage("cooking")
 
 
-def test_a_change_to_one_run_does_not_reach_the_preset() -> None:
+def test_presets_are_copied() -> None:
     TemperatureManager.from_preset("wild").config.evaluation = 1.9
     assert TemperatureManager.from_preset("wild").evaluation == 0.5
     TemperatureManager().config.evaluation = 1.9

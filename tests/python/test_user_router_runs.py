@@ -1,4 +1,4 @@
-"""Routers of the caller's own within a run: cancellation, time limits, context, and calls side by side."""
+"""Custom routers in a run: cancellation, timeouts, context variables and concurrent calls."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_cancelling_the_run_cancels_its_coroutine() -> None:
             cancelled.clear()
 
 
-async def test_context_variables_are_seen() -> None:
+async def test_context_variables_are_visible() -> None:
     tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant")
     seen: list[str] = []
 
@@ -68,7 +68,7 @@ async def test_context_variables_are_seen() -> None:
         assert sorted(seen) == ["blue"] * 4 + ["red"] * 4
 
 
-async def test_synchronous_calls_run_side_by_side_and_leave_the_loop_free() -> None:
+async def test_synchronous_calls_run_concurrently_without_blocking_the_loop() -> None:
     loop, both = asyncio.get_running_loop(), threading.Barrier(12)
 
     class Meeting(SyncRouter):
@@ -83,7 +83,7 @@ async def test_synchronous_calls_run_side_by_side_and_leave_the_loop_free() -> N
         await asyncio.gather(*(Critic(Meeting()).aevaluate(["one"], TOPIC) for _ in range(12)))
 
 
-async def test_a_stages_limit_cancels_its_coroutine() -> None:
+async def test_the_timeout_of_a_stage_cancels_its_coroutine() -> None:
     cancelled = asyncio.Event()
 
     class Slow(AsyncRouter):
@@ -102,7 +102,7 @@ async def test_a_stages_limit_cancels_its_coroutine() -> None:
     assert {problem["stage"] for result in results for problem in result["problems"]} == {"improvement"}
 
 
-def test_a_limit_ends_a_run_whose_synchronous_router_hangs() -> None:
+def test_a_timeout_ends_a_run_whose_synchronous_router_hangs() -> None:
     release = threading.Event()
     router = MagicMock()
     router.generate_structured.side_effect = lambda **_arguments: release.wait(60)

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (Chinese has commas of its own)
+# ruff: noqa: RUF001  (full-width Chinese punctuation)
 """The novelty filter removes near-duplicates in every script before the evaluation."""
 
 from __future__ import annotations
