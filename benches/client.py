@@ -33,7 +33,7 @@ class Ready:
     cache: bool
 
     def can(self, task: Task) -> bool:
-        """Whether it can do `task`."""
+        """Return whether the library supports `task`."""
         if task.kind in {"memory_hit", "disk_hit", "fill_disk"}:
             return self.cache
         return task.dialect in self.dialects and (self.blocking or task.kind != "blocking")
@@ -65,7 +65,7 @@ class Client:
         return figures
 
     def has_ended(self) -> bool:
-        """Whether the process has ended."""
+        """Return whether the process has ended."""
         return self.process.poll() is not None
 
     def close(self) -> None:

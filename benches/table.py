@@ -1,4 +1,4 @@
-"""Tables that are read as well on a terminal as in Markdown."""
+"""Markdown tables that are also readable on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTHING = "-"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table, its first column to the left and all others to the right; nothing where it has no rows."""
+    """Return a table with the first column left-aligned and the others right-aligned; empty without rows."""
     if not rows:
         return ""
     widths = [max(2, *(len(row[column]) for row in (head, *rows))) for column in range(len(head))]
@@ -24,7 +24,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a figure with as many digits as mean something."""
+    """Format a figure with its significant digits."""
     if value is None:
         return NOTHING
     if abs(value) >= 1000:  # noqa: PLR2004  # from here on it needs its thousands set apart
@@ -33,7 +33,7 @@ def number(value: float | None) -> str:
 
 
 def times(value: float | None, base: float | None) -> str:
-    """Write how many times `base` a figure is."""
+    """Format the ratio of a figure to `base`."""
     if value is None or not base:
         return NOTHING
     ratio = value / base

@@ -9,7 +9,7 @@ from benches import workload
 
 Kind = Literal["one_by_one", "blocking", "in_flight", "streams", "construct", "memory_hit", "fill_disk", "disk_hit"]
 Figures = dict[str, float]
-"""What one task gave: `…_us` is better the less, everything else the more."""
+"""The figures of one task. Lower is better for `…_us`, higher for all others."""
 
 IN_FLIGHT: Final = 64
 """The default number of calls in flight."""
@@ -28,7 +28,7 @@ class Task:
     in_flight: int = 0
     model: str = workload.ANSWER_MODEL
     rare: bool = False
-    """Whether it takes long and runs only in some turns."""
+    """Whether the task is long and runs only in some turns."""
 
     def __str__(self) -> str:
         level = f" {self.in_flight}" if self.in_flight else ""

@@ -80,7 +80,7 @@ class Server:
         self.answered = 0
 
     def run(self) -> None:
-        """Answer every request at once, until standard input is closed."""
+        """Answer every request immediately, until standard input is closed."""
         listener, stdin = self.listener.fileno(), sys.stdin.fileno()
         while True:
             for descriptor, event in self.poll.poll():
@@ -130,7 +130,7 @@ class Server:
         return self.replies.get((path, model[1]), self.unknown) if model else self.unknown
 
     def write_next(self, descriptor: int) -> None:
-        """Write the next piece; one for each turn of the loop."""
+        """Write the next piece; one per turn of the loop."""
         pieces = self.unsent[descriptor]
         piece = pieces.popleft()
         if not pieces:

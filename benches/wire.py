@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether `data` is a whole message with a content length."""
+    """Return whether `data` is a complete message with a content length."""
     head, gap, body = data.partition(b"\r\n\r\n")
     if not gap:
         return False
@@ -15,7 +15,7 @@ def is_whole(data: bytes) -> bool:
 
 
 def take_chunks(data: bytes) -> tuple[list[bytes], bytes]:
-    """Split off the whole chunks of a chunked body; the last one is empty. The rest stays."""
+    """Remove and return the complete chunks of a chunked body. The last chunk is empty."""
     chunks, at = [], 0
     while (end := data.find(b"\r\n", at)) >= 0:
         size = int(data[at:end], 16)

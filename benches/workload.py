@@ -16,11 +16,11 @@ DIALECTS: Final = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}
 
 # The upstream answers by the model's name.
 ANSWER_MODEL = "bench-answer"
-"""Answers at once with an idea."""
+"""Answers immediately with an idea."""
 BURST_MODEL = "bench-burst"
-"""Streams many small chunks, as many of them at a time as the socket takes."""
+"""Streams many small chunks, as many at a time as the socket accepts."""
 SINGLE_MODEL = "bench-single"
-"""Streams the same chunks, each of them written by itself."""
+"""Streams the same chunks one by one."""
 FAILING_MODEL = "bench-failing"
 """Answers with status 500."""
 REFUSED_MODEL = "bench-refused"
@@ -28,7 +28,7 @@ REFUSED_MODEL = "bench-refused"
 SILENT_MODEL = "bench-silent"
 """Never answers."""
 MISFIT_MODEL = "bench-misfit"
-"""Answers with JSON that is no idea."""
+"""Answers with JSON that does not match the schema."""
 
 TEMPERATURE = 0.7
 
@@ -36,7 +36,7 @@ TEMPERATURE = 0.7
 class Idea(BaseModel):
     """The structured answer."""
 
-    # As OpenAI's strict mode wants it, so that nobody has to rewrite the schema.
+    # Valid in OpenAI's strict mode, so that no library has to rewrite the schema.
     model_config = ConfigDict(extra="forbid")
 
     title: str
@@ -50,20 +50,20 @@ STORIES: Final = {
     model: tuple(f"word{number:03} " for number in range(chunks))
     for model, chunks in ((BURST_MODEL, 1000), (SINGLE_MODEL, 250))
 }
-"""The text of each chunk that is streamed."""
+"""The text of each chunk of a stream."""
 
 
 def prompts() -> Iterator[str]:
-    """Prompts of one length, each another, so that no cache can answer."""
+    """Yield different prompts of equal length, so that no cache can answer."""
     words = "Name one idea for a greener street, with a title, a score and some reasons."
     return (f"{words} {number:09}" for number in count())
 
 
 class WrongAnswerError(Exception):
-    """What is fast must be right."""
+    """An answer was wrong."""
 
 
 def check(right: bool) -> None:
-    """Give up the measurement where an answer is wrong."""
+    """Abort the measurement if an answer is wrong."""
     if not right:
         raise WrongAnswerError("an answer is not the upstream's")

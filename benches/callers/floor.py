@@ -1,4 +1,4 @@
-"""The floor: posts the same body over kept connections and parses the reply. No client can do less."""
+"""The floor: posts the same body over keep-alive connections and parses the reply. No client can do less."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Floor:
 
 
 class _Connection(asyncio.Protocol):
-    """A kept connection for one exchange at a time."""
+    """A keep-alive connection for one exchange at a time."""
 
     transport: asyncio.Transport
 

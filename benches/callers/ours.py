@@ -61,7 +61,7 @@ class Ours:
             return self.routers.setdefault(model, self.build(model))
 
     def build(self, model: str, key: str | None = None, **arguments: Any) -> LLMRouter:
-        """Make a router, with a configuration of its own."""
+        """Construct a router with its own configuration."""
         config = LLMConfig(
             ollama_host=f"http://127.0.0.1:{self.port}",
             ollama_model_balanced=model,

@@ -1,4 +1,4 @@
-//! JSON is found in every reply that includes it whole, and never in a truncated one.
+//! JSON is found in every reply that contains it completely, and never in a truncated one.
 
 use madspark::schema::json_text;
 use proptest::prelude::*;
