@@ -2,14 +2,9 @@
 //!
 //! # The layers
 //!
-//! ```text
-//! provider  →  cache      →  router  →  agents  →  coordinator  →  python
-//! (wire)       (answers)     (policy)   (prompts)  (workflow)      (bindings, feature `python`)
-//! ```
-//!
-//! A layer uses only the layers to its left and the leaf modules: [`attachment`], [`attempt`], [`config`], [`error`],
-//! [`message`], [`progress`], [`schema`], [`transport`], [`webpage`] and the private `error_kind`, `offload`, `provider_id` and
-//! `sync`. No two modules use each other. Agents and the coordinator use the router through the trait [`router::Generate`].
+//! [`provider`], [`cache`], [`router`], [`agents`], [`coordinator`] and the bindings (feature `python`) are layers: each uses only
+//! the earlier ones and the leaf modules, and no two modules use each other. Agents and the coordinator use the router through
+//! the trait [`router::Generate`]. `docs/explanation/architecture.md` draws the layers; `tests/core/architecture.rs` checks them.
 //!
 //! # The scopes
 //!
