@@ -37,7 +37,7 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
             validator.assert_valid(value);
         }
         let wrapped = json!({ "value": value });
-        let reply = if of_prompted.validator.is_valid(value) { value } else { &wrapped };
+        let reply = if of_prompted.compiled.is_valid(value) { value } else { &wrapped };
         for (lowered, validator) in [(&anthropic, &of_anthropic), (&prompted, &of_prompted)] {
             validator.assert_valid(reply);
             assert_eq!(lowered.restore(reply.to_string()), value.to_string(), "{name}");
@@ -59,18 +59,18 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
 struct Validator<'n> {
     name: &'n str,
     document: Value,
-    validator: jsonschema::Validator,
+    compiled: jsonschema::Validator,
 }
 
 impl<'n> Validator<'n> {
     fn of(name: &'n str, document: &Value) -> Self {
-        let validator =
+        let compiled =
             jsonschema::validator_for(document).unwrap_or_else(|error| panic!("{name}: {error}\n{document:#}"));
-        Self { name, document: document.clone(), validator }
+        Self { name, document: document.clone(), compiled }
     }
 
     fn assert_valid(&self, value: &Value) {
-        if let Err(error) = self.validator.validate(value) {
+        if let Err(error) = self.compiled.validate(value) {
             let Self { name, document, .. } = self;
             panic!("{name}: {error} at {}\nvalue: {value:#}\nschema: {document:#}", error.instance_path());
         }
