@@ -29,7 +29,7 @@ def test_keyword_arguments_are_run_options() -> None:
 
 def test_an_unknown_option_names_the_nearest() -> None:
     coordinator: Any = Coordinator()
-    with pytest.raises(TypeError, match="unknown option 'modle': did you mean 'mode'"):
-        coordinator.run("a topic", modle="batch")
+    with pytest.raises(TypeError, match="unknown option 'modes': did you mean 'mode'"):
+        coordinator.run("a topic", modes="batch")
     with pytest.raises(TypeError, match="unknown option 'tea': the options are num_top_candidates, "):
         coordinator.run("a topic", tea=1)
