@@ -155,8 +155,10 @@ impl Call {
                 return Ok(());
             }
             let mut guard = self.state.next_attempt().await?;
-            // Meanwhile another target has become the next one: `begin` is dropped, which releases the waiting calls.
+            // Meanwhile another target has become the next one.
             if guard.index != index {
+                // Releases the waiting calls before the attempt, not after it.
+                drop(begin);
                 return self.attempt(guard).await;
             }
             guard.encoded = encoded;

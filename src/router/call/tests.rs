@@ -10,13 +10,14 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::sync::Barrier;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::attempt::Attempt;
-use crate::config::{Config, Limits, ModelTier, ProviderChoice, Secret};
-use crate::router::{Budget, Hedge, OnRefusal, Policy};
-use crate::router::{Overrides, plan};
+use crate::config::{CacheConfig, Config, Limits, ModelTier, ProviderChoice, Secret};
+use crate::router::breaker::BreakerOutcome;
+use crate::router::{Budget, Hedge, OnRefusal, Overrides, Policy, plan};
 use crate::schema::Schema;
 use crate::transport::{Scripted, WireReply, WireRequest};
 
@@ -334,7 +335,6 @@ fn check_attempts(seed: u64, result: &Result<Response>, attempts: &[Attempt], on
     assert_eq!(before_last.iter().filter(stops).count(), 0, "{seed}: a request after a refusal: {attempts:?}");
 }
 
-#[cfg(test)]
 fn run(seeds: std::ops::Range<u64>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let document = json!({"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]});
@@ -354,4 +354,49 @@ fn limits_hold_under_random_faults() {
 #[test]
 fn limits_hold_under_more_random_faults() {
     run(TRACES..2 * TRACES);
+}
+
+#[tokio::test]
+async fn a_call_that_goes_to_another_target_releases_the_calls_that_wait_for_its_request() {
+    let two_requests = Arc::new(Barrier::new(2));
+    let transport = Scripted::new(move |request| {
+        let two_requests = Arc::clone(&two_requests);
+        async move {
+            two_requests.wait().await;
+            answer(&request, Fault::None).await
+        }
+        .boxed()
+    });
+    let limits = Limits { concurrent: Some(1), ..Limits::default() };
+    let dir = std::env::temp_dir().join(format!("madspark-released-{}", std::process::id()));
+    let config = Config {
+        ollama_host: "http://ollama.test".into(),
+        gemini_base_url: "http://gemini.test".into(),
+        gemini_api_key: Some(Secret::new("a-key-for-tests")),
+        limits: [(Provider::Ollama, limits)].into(),
+        cache: CacheConfig { dir, ..CacheConfig::default() },
+        ..Config::default()
+    };
+    let overrides = Overrides { cache_enabled: Some(true), fallback_enabled: Some(true), ..Overrides::default() };
+    let router = Arc::new(Router::new(Arc::new(config), overrides));
+    let engine = Arc::new(Engine::with_transport(transport));
+    let ollama = engine.states().of(&plan::targets(&router, None)[0]);
+    let busy = ollama.limiter.try_reserve(limits, 0, Instant::now()).unwrap();
+
+    let call = || router.call(&engine, Request::new("What grows?"), None, None).unwrap();
+    let (mut leader, mut follower) = (call(), call());
+    let open_breaker = async {
+        while ollama.limiter.waiting() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        // The follower waits for the leader's request to Ollama.
+        sleep(Duration::from_millis(100)).await;
+        for _ in 0..5 {
+            ollama.breaker.admit(Instant::now()).unwrap().settle(BreakerOutcome::Failure, Instant::now());
+        }
+        drop(busy);
+    };
+    let calls = async { tokio::join!(leader.next(None), follower.next(None), open_breaker) };
+    let (leader, follower, ()) = timeout(Duration::from_secs(10), calls).await.expect("the follower was released");
+    assert_eq!(leader.unwrap(), follower.unwrap());
 }
