@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error_kind::ErrorKind;
+use crate::named_enum::named_enum;
 use crate::provider_id::Provider;
 
 pub use change::Change;
@@ -120,31 +121,20 @@ pub struct Page {
     pub status: PageStatus,
 }
 
-/// The outcome of reading a web page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PageStatus {
-    /// The page was read.
-    Success,
-    /// The page could not be read.
-    Error,
-    /// The page is behind a paywall.
-    Paywall,
-    /// The provider considers the content unsafe.
-    Unsafe,
-    /// Any other outcome, or none reported.
-    Other,
-}
-
-impl PageStatus {
-    /// Returns a stable `snake_case` name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Error => "error",
-            Self::Paywall => "paywall",
-            Self::Unsafe => "unsafe",
-            Self::Other => "other",
-        }
+named_enum! {
+    /// The outcome of reading a web page.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum PageStatus {
+        /// The page was read.
+        Success = "success",
+        /// The page could not be read.
+        Error = "error",
+        /// The page is behind a paywall.
+        Paywall = "paywall",
+        /// The provider considers the content unsafe.
+        Unsafe = "unsafe",
+        /// Any other outcome, or none reported.
+        Other = "other",
     }
 }

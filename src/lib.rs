@@ -26,6 +26,7 @@ pub mod coordinator;
 pub mod error;
 mod error_kind;
 pub mod message;
+mod named_enum;
 mod offload;
 pub mod progress;
 pub mod provider;

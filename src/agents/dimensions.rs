@@ -10,6 +10,7 @@ use super::client::AgentClient;
 use super::output::Output;
 use super::prompt::{self, Brief};
 use crate::error::Result;
+use crate::named_enum::named_enum;
 use crate::router::Generate;
 
 const ROLE: &str = "You are an analyst of ideas. You rate one dimension at a time, each by itself, and let no dimension colour another.";
@@ -20,50 +21,28 @@ const WEAK: f64 = 6.0;
 /// The number of weak dimensions that an improvement focuses on.
 const MAX_WEAK: usize = 3;
 
-/// A dimension that ideas are scored on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dimension {
-    /// Whether the idea can be implemented.
-    Feasibility,
-    /// Whether the idea is new.
-    Innovation,
-    /// How much the idea changes.
-    Impact,
-    /// The benefit in relation to the cost.
-    CostEffectiveness,
-    /// Whether the idea can grow.
-    Scalability,
-    /// How safe the idea is. A higher score is safer.
-    RiskAssessment,
-    /// How soon the idea works.
-    Timeline,
+named_enum! {
+    /// A dimension that ideas are scored on.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Dimension {
+        /// Whether the idea can be implemented.
+        Feasibility = "feasibility",
+        /// Whether the idea is new.
+        Innovation = "innovation",
+        /// How much the idea changes.
+        Impact = "impact",
+        /// The benefit in relation to the cost.
+        CostEffectiveness = "cost_effectiveness",
+        /// Whether the idea can grow.
+        Scalability = "scalability",
+        /// How safe the idea is. A higher score is safer.
+        RiskAssessment = "risk_assessment",
+        /// How soon the idea works.
+        Timeline = "timeline",
+    }
 }
 
 impl Dimension {
-    /// Every dimension, in the order of the prompt.
-    pub const ALL: [Self; 7] = [
-        Self::Feasibility,
-        Self::Innovation,
-        Self::Impact,
-        Self::CostEffectiveness,
-        Self::Scalability,
-        Self::RiskAssessment,
-        Self::Timeline,
-    ];
-
-    /// Returns a stable name in snake case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Feasibility => "feasibility",
-            Self::Innovation => "innovation",
-            Self::Impact => "impact",
-            Self::CostEffectiveness => "cost_effectiveness",
-            Self::Scalability => "scalability",
-            Self::RiskAssessment => "risk_assessment",
-            Self::Timeline => "timeline",
-        }
-    }
-
     /// Returns the share of the weighted score. All shares add up to 1.
     pub const fn weight(self) -> f64 {
         match self {

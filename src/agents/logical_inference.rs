@@ -1,6 +1,5 @@
 //! The logical inference engine: draws conclusions about every idea, step by step, in one call.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::answer::{Answer, Batch};
@@ -11,6 +10,7 @@ use super::inference::{
 use super::output::Output;
 use super::prompt::Brief;
 use crate::error::{Error, Result};
+use crate::named_enum::named_enum;
 use crate::router::Generate;
 
 const ROLE: &str = "You are a logician. You draw conclusions about ideas step by step, each step from the ones before, and say how certain the end is.";
@@ -21,37 +21,25 @@ const FIELDS: &str = "\
 - improvements: what the idea should change for it, at most 5000 characters
 ";
 
-/// The question that an inference answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum InferenceType {
-    /// Whether the idea reaches its aim.
-    #[default]
-    Full,
-    /// What causes what.
-    Causal,
-    /// Which constraints it keeps.
-    Constraints,
-    /// Where it contradicts itself or the context.
-    Contradiction,
-    /// What it leads to.
-    Implications,
+named_enum! {
+    /// The question that an inference answers.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+    pub enum InferenceType {
+        /// Whether the idea reaches its aim.
+        #[default]
+        Full = "full",
+        /// What causes what.
+        Causal = "causal",
+        /// Which constraints it keeps.
+        Constraints = "constraints",
+        /// Where it contradicts itself or the context.
+        Contradiction = "contradiction",
+        /// What it leads to.
+        Implications = "implications",
+    }
 }
 
 impl InferenceType {
-    /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Causal, Self::Constraints, Self::Contradiction, Self::Implications];
-
-    /// Returns the name that users write.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Causal => "causal",
-            Self::Constraints => "constraints",
-            Self::Contradiction => "contradiction",
-            Self::Implications => "implications",
-        }
-    }
-
     /// Returns the task in the prompt.
     const fn task(self) -> &'static str {
         match self {
@@ -92,12 +80,6 @@ impl InferenceType {
                  - second_order_effects: what follows from that\n"
             }
         }
-    }
-}
-
-impl fmt::Display for InferenceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// The modules that every layer may use. They use only each other.
-const LEAVES: [&str; 13] = [
+const LEAVES: [&str; 14] = [
     "attachment",
     "attempt",
     "config",
     "error",
     "error_kind",
     "message",
+    "named_enum",
     "offload",
     "progress",
     "provider_id",
