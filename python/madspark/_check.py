@@ -20,13 +20,11 @@ def text(name: str, value: str) -> str:
         ValueError: If it contains a lone surrogate.
     """
     if not isinstance(value, str):
-        message = f"{name} must be a str, not {type(value).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        message = f"{name} contains a lone surrogate, which is not a character"
-        raise ValueError(message) from error
+        raise ValueError(f"{name} contains a lone surrogate, which is not a character") from error
     return value
 
 
@@ -40,11 +38,9 @@ def count(name: str, value: int) -> int:
     try:
         integer = operator.index(value)
     except TypeError as error:
-        message = f"{name} must be an integer, not {value!r}"
-        raise TypeError(message) from error
+        raise TypeError(f"{name} must be an integer, not {value!r}") from error
     if integer < 0:
-        message = f"{name} must not be negative, got {integer}"
-        raise ValueError(message)
+        raise ValueError(f"{name} must not be negative, got {integer}")
     return integer
 
 
@@ -55,8 +51,7 @@ def number(name: str, value: float) -> float:
         ValueError: If it is infinite or NaN.
     """
     if not math.isfinite(value):
-        message = f"{name} must be a finite number, not {value}"
-        raise ValueError(message)
+        raise ValueError(f"{name} must be a finite number, not {value}")
     return value
 
 
@@ -76,6 +71,5 @@ def listed(name: str, items: Iterable[Any] | None) -> list[Any]:
         TypeError: If it is a single item, such as one path, whose letters would become the items.
     """
     if isinstance(items, str | bytes | os.PathLike):
-        message = f"{name} must be a list, not {type(items).__name__}; put a single item in brackets"
-        raise TypeError(message)
+        raise TypeError(f"{name} must be a list, not {type(items).__name__}; put a single item in brackets")
     return list(items or ())

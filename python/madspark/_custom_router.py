@@ -31,8 +31,7 @@ def router_or_default(router: object | None) -> object:
     if router is None:
         return LLMRouter()
     if not any(callable(getattr(router, name, None)) for name in _METHODS):
-        message = f"router must be an LLMRouter or have generate_structured(), not {type(router).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"router must be an LLMRouter or have generate_structured(), not {type(router).__name__}")
     return router
 
 

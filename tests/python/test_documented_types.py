@@ -23,7 +23,8 @@ MYPY = [
     "--allow-untyped-calls",
     "--config-file=",
 ]
-PYRIGHT = ["basedpyright", "--level", "error"]
+# With the packages of this interpreter: the checker looks for a virtual environment on its own.
+PYRIGHT = ["basedpyright", "--level", "error", "--pythonpath", sys.executable]
 
 
 def module(code: str) -> str:

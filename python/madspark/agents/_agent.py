@@ -86,8 +86,7 @@ def idea_cases(ideas: Sequence[str]) -> list[dict[str, str]]:
         TypeError: If `ideas` is a single text.
     """
     if isinstance(ideas, str):
-        message = "ideas must be a list of texts; a single text would be taken letter by letter"
-        raise TypeError(message)
+        raise TypeError("ideas must be a list of texts; a single text would be taken letter by letter")
     return [{"idea": idea} for idea in ideas]
 
 
@@ -98,8 +97,7 @@ def select_fields(fields: Mapping[str, Any], **names: Sequence[str]) -> dict[str
         TypeError: If `fields` is not a mapping.
     """
     if not isinstance(fields, Mapping):
-        message = f"each idea must be a dict with its text as 'idea', not {type(fields).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"each idea must be a dict with its text as 'idea', not {type(fields).__name__}")
     return {
         name: next((fields[other] for other in alternatives if fields.get(other) is not None), "")
         for name, alternatives in names.items()
@@ -113,8 +111,9 @@ def require_router(use_router: bool) -> None:
         ValueError: If `use_router` is false.
     """
     if not use_router:
-        message = "use_router=False is not supported: every call goes through a router; pass the one to use as router="
-        raise ValueError(message)
+        raise ValueError(
+            "use_router=False is not supported: every call goes through a router; pass the one to use as router="
+        )
 
 
 def _text(name: str, value: Any) -> str:

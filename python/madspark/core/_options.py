@@ -37,8 +37,7 @@ class RunRequest:
         get = options.get
         self.on_stage: OnStage | None = get("on_stage")
         if self.on_stage is not None and not callable(self.on_stage):
-            message = f"on_stage must be callable, not {type(self.on_stage).__name__}"
-            raise TypeError(message)
+            raise TypeError(f"on_stage must be callable, not {type(self.on_stage).__name__}")
         self.verbose = bool(get("verbose", False))
         self.files: list[File] = listed("multimodal_files", get("multimodal_files"))
         self.urls: list[str] = listed("multimodal_urls", get("multimodal_urls"))
@@ -110,8 +109,7 @@ def _check_names(options: Mapping[str, Any]) -> None:
 
             nearest = get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"the options are {', '.join(known)}"
-            message = f"unknown option {name!r}: {hint}"
-            raise TypeError(message)
+            raise TypeError(f"unknown option {name!r}: {hint}")
 
 
 def _temperatures(manager: Any) -> dict[str, float]:
@@ -120,8 +118,7 @@ def _temperatures(manager: Any) -> dict[str, float]:
         return {}
     lookup = getattr(manager, "get_temperature_for_stage", None)
     if not callable(lookup):
-        message = f"temperature_manager must have get_temperature_for_stage(), not {type(manager).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"temperature_manager must have get_temperature_for_stage(), not {type(manager).__name__}")
     return {stage: number(f"the temperature of {stage}", float(lookup(stage))) for stage in STAGES}
 
 
@@ -133,8 +130,9 @@ def _reasoning(engine: Any) -> dict[str, Any]:
         return {"inference_type": "full", "confidence_threshold": CONFIDENCE_THRESHOLD}
     kind, threshold = getattr(engine, "inference_type", None), getattr(engine, "confidence_threshold", None)
     if not isinstance(kind, str) or threshold is None:
-        message = f"reasoning_engine must have inference_type and confidence_threshold, not {type(engine).__name__}"
-        raise TypeError(message)
+        raise TypeError(
+            f"reasoning_engine must have inference_type and confidence_threshold, not {type(engine).__name__}"
+        )
     return {"inference_type": kind, "confidence_threshold": number("confidence_threshold", threshold)}
 
 

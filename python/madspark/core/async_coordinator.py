@@ -58,8 +58,7 @@ class AsyncCoordinator:
         router: Any = None,
     ) -> None:
         if progress_callback is not None and not callable(progress_callback):
-            message = f"progress_callback must be callable, not {type(progress_callback).__name__}"
-            raise TypeError(message)
+            raise TypeError(f"progress_callback must be callable, not {type(progress_callback).__name__}")
         self._core = _core.Coordinator(max_concurrent_agents)
         self._progress = progress_callback
         self._cache = cache_manager
@@ -175,11 +174,9 @@ class AsyncCoordinator:
         """
         buffer, idle_seconds = options.pop("buffer", _BUFFER), options.pop("patience", _IDLE_SECONDS)
         if count("buffer", buffer) < 1:
-            message = "buffer must be at least 1"
-            raise ValueError(message)
+            raise ValueError("buffer must be at least 1")
         if seconds("patience", idle_seconds) <= 0:
-            message = f"patience must be a positive number of seconds, not {idle_seconds}"
-            raise ValueError(message)
+            raise ValueError(f"patience must be a positive number of seconds, not {idle_seconds}")
         return await self._start(self._request(topic, context, **options), None, buffer, idle_seconds)
 
     def events(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowEvents:

@@ -55,8 +55,7 @@ class Coordinator:
         router: Any = None,
     ) -> None:
         if inspect.iscoroutinefunction(progress_callback):
-            message = "progress_callback is a coroutine function: pass a plain function, or use AsyncCoordinator"
-            raise TypeError(message)
+            raise TypeError("progress_callback is a coroutine function: pass a plain function, or use AsyncCoordinator")
         self._twin = AsyncCoordinator(max_concurrent_agents, progress_callback, cache_manager, router)
 
     @property

@@ -34,11 +34,9 @@ class ReasoningEngine:
         confidence_threshold: float = CONFIDENCE_THRESHOLD,
     ) -> None:
         if inference_type not in INFERENCE_TYPES:
-            message = f"unknown type of inference {inference_type!r}: use one of {', '.join(INFERENCE_TYPES)}"
-            raise ValueError(message)
+            raise ValueError(f"unknown type of inference {inference_type!r}: use one of {', '.join(INFERENCE_TYPES)}")
         if not 0.0 <= number("confidence_threshold", confidence_threshold) <= 1.0:
-            message = f"confidence_threshold must be between 0.0 and 1.0, not {confidence_threshold}"
-            raise ValueError(message)
+            raise ValueError(f"confidence_threshold must be between 0.0 and 1.0, not {confidence_threshold}")
         self._router = router
         self.inference_type = inference_type
         self.confidence_threshold = float(confidence_threshold)

@@ -63,7 +63,6 @@ async def _decision(on_stage: OnStage, review: StageReview) -> object:
     if decision is False:
         return {"stop": "on_stage returned False"}
     if not isinstance(decision, list | tuple):
-        message = f"on_stage must return None, a bool or a list of candidates, not {type(decision).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"on_stage must return None, a bool or a list of candidates, not {type(decision).__name__}")
     kept = _CANDIDATES.validate_python(list(decision))
     return {"keep": [candidate.model_dump(include=_EDITABLE) for candidate in kept]}

@@ -38,7 +38,6 @@ def find_duplicates(texts: Iterable[str], threshold: float = NOVELTY_THRESHOLD) 
         ValueError: If `threshold` is not between 0.0 and 1.0.
     """
     if not 0.0 <= threshold <= 1.0:
-        message = f"threshold must be between 0.0 and 1.0, not {threshold}"
-        raise ValueError(message)
+        raise ValueError(f"threshold must be between 0.0 and 1.0, not {threshold}")
     found = _core.duplicates([text("texts", one) for one in listed("texts", texts)], threshold)
     return [Duplicate(*one) for one in found]
