@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from madspark import _core
 from madspark._check import count as whole, listed, number, text
@@ -12,12 +12,25 @@ from madspark._custom_router import native, router_or_default, source
 from madspark._waiting import result_of, run_sync
 from madspark.llm.options import File
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_Model = TypeVar("_Model", bound="BaseModel")
+
 
 class Outcome(NamedTuple):
-    """The result of an agent and the number of tokens it used."""
+    """The result of an agent, as plain data, and the number of tokens it used."""
 
     value: Any
     tokens: int
+
+    def one(self, model: type[_Model]) -> _Model:
+        """Return the result as a `model`."""
+        return model.model_validate(self.value)
+
+    def many(self, model: type[_Model]) -> list[_Model]:
+        """Return a result for several ideas as a `model` each."""
+        return [model.model_validate(value) for value in self.value]
 
 
 class Agent:
@@ -40,14 +53,18 @@ class Agent:
         """The router used for requests."""
         return self._router
 
-    def _run(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+    def _run(
+        self, task: Mapping[str, Any], files: Sequence[File] | None = None, urls: Sequence[str] | None = None
+    ) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
         core_router = native(self._router)
         if core_router is None:
             return run_sync(lambda: self._arun(task, files, urls))
         return _parse_outcome(_core.run_agent(core_router, json.dumps(task), files, urls))
 
-    async def _arun(self, task: Mapping[str, Any], files: Sequence[File] = (), urls: Sequence[str] = ()) -> Outcome:
+    async def _arun(
+        self, task: Mapping[str, Any], files: Sequence[File] | None = None, urls: Sequence[str] | None = None
+    ) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
         router = source(self._router, files, urls)
         return _parse_outcome(await result_of(_core.arun_agent(router, json.dumps(task), files, urls)))

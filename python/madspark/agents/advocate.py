@@ -31,7 +31,7 @@ class Advocate(Agent):
             ValueError: If the topic or the idea is blank. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return _advocacy(self._run(_task(idea, evaluation, topic, context, temperature, language)).value)
+        return self._run(_task(idea, evaluation, topic, context, temperature, language)).one(madspark.schemas.Advocacy)
 
     async def aadvocate(
         self,
@@ -44,7 +44,8 @@ class Advocate(Agent):
         language: str | None = None,
     ) -> madspark.schemas.Advocacy:
         """Argue for one idea, as a coroutine. See `advocate`."""
-        return _advocacy((await self._arun(_task(idea, evaluation, topic, context, temperature, language))).value)
+        outcome = await self._arun(_task(idea, evaluation, topic, context, temperature, language))
+        return outcome.one(madspark.schemas.Advocacy)
 
     def advocate_batch(
         self,
@@ -63,7 +64,7 @@ class Advocate(Agent):
             ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return _advocacies(self._run(_tasks(cases, topic, context, temperature, language)).value)
+        return self._run(_tasks(cases, topic, context, temperature, language)).many(madspark.schemas.AdvocacyForIdea)
 
     async def aadvocate_batch(
         self,
@@ -75,7 +76,8 @@ class Advocate(Agent):
         language: str | None = None,
     ) -> list[madspark.schemas.AdvocacyForIdea]:
         """Argue for many ideas in one call, as a coroutine. See `advocate_batch`."""
-        return _advocacies((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
+        outcome = await self._arun(_tasks(cases, topic, context, temperature, language))
+        return outcome.many(madspark.schemas.AdvocacyForIdea)
 
 
 def advocate_idea(
@@ -141,11 +143,3 @@ def _tasks(
 ) -> dict[str, Any]:
     inputs = [select_fields(case, idea=("idea",), evaluation=("evaluation", "critique")) for case in cases]
     return build_task("advocate_batch", topic, context, temperature, inputs, language=language)
-
-
-def _advocacy(value: dict[str, Any]) -> madspark.schemas.Advocacy:
-    return madspark.schemas.Advocacy.model_validate(value)
-
-
-def _advocacies(values: list[dict[str, Any]]) -> list[madspark.schemas.AdvocacyForIdea]:
-    return [madspark.schemas.AdvocacyForIdea.model_validate(value) for value in values]

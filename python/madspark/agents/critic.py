@@ -33,7 +33,7 @@ class Critic(Agent):
             ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return _evaluations(self._run(_task(ideas, topic, context, temperature, language)).value)
+        return self._run(_task(ideas, topic, context, temperature, language)).many(madspark.schemas.CriticEvaluation)
 
     async def aevaluate(
         self,
@@ -45,7 +45,8 @@ class Critic(Agent):
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
         """Evaluate ideas in one call, as a coroutine. See `evaluate`."""
-        return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
+        outcome = await self._arun(_task(ideas, topic, context, temperature, language))
+        return outcome.many(madspark.schemas.CriticEvaluation)
 
 
 def evaluate_ideas(
@@ -114,7 +115,3 @@ def _task(
     ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None = None
 ) -> dict[str, Any]:
     return build_task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
-
-
-def _evaluations(values: list[dict[str, Any]]) -> list[madspark.schemas.CriticEvaluation]:
-    return [madspark.schemas.CriticEvaluation.model_validate(value) for value in values]

@@ -38,7 +38,7 @@ class IdeaGenerator(Agent):
             LLMProviderError: If no provider answers.
         """
         request = build_task("generate", topic, context, temperature, count=count, language=language)
-        return _ideas(self._run(request, files or (), urls or ()).value)
+        return self._run(request, files, urls).many(madspark.schemas.IdeaItem)
 
     async def agenerate(
         self,
@@ -53,7 +53,7 @@ class IdeaGenerator(Agent):
     ) -> list[madspark.schemas.IdeaItem]:
         """Propose `count` ideas, as a coroutine. See `generate`."""
         request = build_task("generate", topic, context, temperature, count=count, language=language)
-        return _ideas((await self._arun(request, files or (), urls or ())).value)
+        return (await self._arun(request, files, urls)).many(madspark.schemas.IdeaItem)
 
 
 def generate_ideas(
@@ -75,7 +75,7 @@ def generate_ideas(
     """
     require_router(use_router)
     request = build_task("generate", topic, context, temperature, count=num_ideas)
-    ideas = IdeaGenerator(router)._run(request, multimodal_files or (), multimodal_urls or ()).value  # noqa: SLF001
+    ideas = IdeaGenerator(router)._run(request, multimodal_files, multimodal_urls).value  # noqa: SLF001
     if use_structured_output:
         return json.dumps(ideas, ensure_ascii=False)
     return "\n".join(f"{idea['idea_number']}. {idea['title']}: {idea['description']}" for idea in ideas)
@@ -124,7 +124,3 @@ def improve_ideas_batch(
     ]
     improved, tokens = Agent(router)._run(build_task("improve_batch", topic, context, temperature, cases))  # noqa: SLF001
     return improved, tokens
-
-
-def _ideas(values: list[dict[str, Any]]) -> list[madspark.schemas.IdeaItem]:
-    return [madspark.schemas.IdeaItem.model_validate(value) for value in values]

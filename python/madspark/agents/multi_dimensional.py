@@ -43,7 +43,9 @@ class MultiDimensionalEvaluator(Agent):
             ValueError: If the topic or an idea is blank, there is no idea, or the language is unknown. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return _evaluations(self._run(_task(ideas, topic, context, temperature, language)).value)
+        return self._run(_task(ideas, topic, context, temperature, language)).many(
+            madspark.schemas.MultiDimensionalEvaluationForIdea
+        )
 
     async def aevaluate(
         self,
@@ -55,12 +57,9 @@ class MultiDimensionalEvaluator(Agent):
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
         """Score ideas in one call, as a coroutine. See `evaluate`."""
-        return _evaluations((await self._arun(_task(ideas, topic, context, temperature, language))).value)
+        outcome = await self._arun(_task(ideas, topic, context, temperature, language))
+        return outcome.many(madspark.schemas.MultiDimensionalEvaluationForIdea)
 
 
 def _task(ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None) -> dict[str, Any]:
     return build_task("rate", topic, context, temperature, idea_cases(ideas), language=language)
-
-
-def _evaluations(values: list[dict[str, Any]]) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
-    return [madspark.schemas.MultiDimensionalEvaluationForIdea.model_validate(value) for value in values]

@@ -31,7 +31,7 @@ class Skeptic(Agent):
             ValueError: If the topic or the idea is blank. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return _skepticism(self._run(_task(idea, advocacy, topic, context, temperature, language)).value)
+        return self._run(_task(idea, advocacy, topic, context, temperature, language)).one(madspark.schemas.Skepticism)
 
     async def acriticize(
         self,
@@ -44,7 +44,8 @@ class Skeptic(Agent):
         language: str | None = None,
     ) -> madspark.schemas.Skepticism:
         """Argue against one idea, as a coroutine. See `criticize`."""
-        return _skepticism((await self._arun(_task(idea, advocacy, topic, context, temperature, language))).value)
+        outcome = await self._arun(_task(idea, advocacy, topic, context, temperature, language))
+        return outcome.one(madspark.schemas.Skepticism)
 
     def criticize_batch(
         self,
@@ -63,7 +64,7 @@ class Skeptic(Agent):
             ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return _skepticisms(self._run(_tasks(cases, topic, context, temperature, language)).value)
+        return self._run(_tasks(cases, topic, context, temperature, language)).many(madspark.schemas.SkepticismForIdea)
 
     async def acriticize_batch(
         self,
@@ -75,7 +76,8 @@ class Skeptic(Agent):
         language: str | None = None,
     ) -> list[madspark.schemas.SkepticismForIdea]:
         """Argue against many ideas in one call, as a coroutine. See `criticize_batch`."""
-        return _skepticisms((await self._arun(_tasks(cases, topic, context, temperature, language))).value)
+        outcome = await self._arun(_tasks(cases, topic, context, temperature, language))
+        return outcome.many(madspark.schemas.SkepticismForIdea)
 
 
 def criticize_idea(
@@ -141,11 +143,3 @@ def _tasks(
 ) -> dict[str, Any]:
     inputs = [select_fields(case, idea=("idea",), advocacy=("advocacy",)) for case in cases]
     return build_task("criticize_batch", topic, context, temperature, inputs, language=language)
-
-
-def _skepticism(value: dict[str, Any]) -> madspark.schemas.Skepticism:
-    return madspark.schemas.Skepticism.model_validate(value)
-
-
-def _skepticisms(values: list[dict[str, Any]]) -> list[madspark.schemas.SkepticismForIdea]:
-    return [madspark.schemas.SkepticismForIdea.model_validate(value) for value in values]

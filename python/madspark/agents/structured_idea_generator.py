@@ -40,7 +40,7 @@ class StructuredIdeaGenerator(Agent):
         request = _task(
             idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
         )
-        return _improvement(self._run(request).value)
+        return self._run(request).one(madspark.schemas.Improvement)
 
     async def aimprove(
         self,
@@ -60,7 +60,7 @@ class StructuredIdeaGenerator(Agent):
         request = _task(
             idea, critique, advocacy, skepticism, topic, context, temperature, weak_dimensions, inference, language
         )
-        return _improvement((await self._arun(request)).value)
+        return (await self._arun(request)).one(madspark.schemas.Improvement)
 
 
 def improve_idea_structured(
@@ -110,7 +110,3 @@ def _task(
         "inference": inference,
     }
     return build_task("improve", topic, context, temperature, [case], language=language)
-
-
-def _improvement(value: dict[str, Any]) -> madspark.schemas.Improvement:
-    return madspark.schemas.Improvement.model_validate(value)

@@ -278,12 +278,7 @@ def all_failed(
     message: str,
     errors: Mapping[str, Exception],
     prompt: str | None = None,
-    *,
-    provider: str | None = None,
-    model: str | None = None,
-    status: int | None = None,
-    retry_after: float | None = None,
-    attempts: Iterable[Attempt] = (),
+    **details: Unpack[ErrorDetails],
 ) -> AllProvidersFailedError:
     """Return one error for the failures of all providers, of their common class if they share one.
 
@@ -291,7 +286,7 @@ def all_failed(
     no other. If one failure is left, the summary takes over its `provider`, `model` and `status`. `retry_after`
     defaults to the shortest wait among the failures: after it, one provider takes requests again.
     """
-    attempts = tuple(attempts)
+    details["attempts"] = attempts = tuple(details.get("attempts", ()))
     not_sent = {attempt.provider for attempt in attempts if attempt.error in _NOT_SENT}
     failures = [failure for name, failure in errors.items() if name not in not_sent] or list(errors.values())
     summary: type[AllProvidersFailedError] = AllProvidersFailedError
@@ -300,23 +295,14 @@ def all_failed(
             if all(isinstance(failure, kind) for failure in failures):
                 summary = of_kind
                 break
-    if retry_after is None:
+    error = summary(message, errors, prompt, **details)
+    if error.retry_after is None:
         waits = [failure.retry_after for failure in failures if isinstance(failure, MadsparkError)]
-        retry_after = min((wait for wait in waits if wait is not None), default=None)
+        error.retry_after = min((wait for wait in waits if wait is not None), default=None)
     if len(failures) == 1 and isinstance(failures[0], MadsparkError):
-        provider = failures[0].provider if provider is None else provider
-        model = failures[0].model if model is None else model
-        status = failures[0].status if status is None else status
-    error = summary(
-        message,
-        errors,
-        prompt,
-        provider=provider,
-        model=model,
-        status=status,
-        retry_after=retry_after,
-        attempts=attempts,
-    )
+        error.provider = failures[0].provider if error.provider is None else error.provider
+        error.model = failures[0].model if error.model is None else error.model
+        error.status = failures[0].status if error.status is None else error.status
     if isinstance(error, AllProvidersInvalidOutputError) and isinstance(failures[-1], SchemaValidationError):
         error.raw = failures[-1].raw
         error.faults = failures[-1].faults

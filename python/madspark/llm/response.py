@@ -30,11 +30,9 @@ class TokenUsage(TypedDict):
 class _Record:
     """An immutable record. Its constructor takes the values of `to_dict()`, in the same order."""
 
-    __slots__ = ()
-
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, as values that `json` can serialize."""
-        raise NotImplementedError
+        return dict(self.__dict__)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"cannot set {name!r}: {type(self).__name__} is immutable")
@@ -128,30 +126,12 @@ class Attempt(_Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, as values that `json` can serialize."""
-        return {
-            "provider": self.provider,
-            "model": self.model,
-            "ok": self.ok,
-            "status": self.status,
-            "error": self.error,
-            "message": self.message,
-            "latency_ms": self.latency_ms,
-            "usage": dict(self.usage),
-            "skipped_events": self.skipped_events,
-            "changes": list(self.changes),
-            "wait_ms": self.wait_ms,
-            "hedged": self.hedged,
-            "retry_after": self.retry_after,
-            "estimated": self.estimated,
-            "pages": [dict(page) for page in self.pages],
-            "shared": self.shared,
-        }
+        pages = [dict(page) for page in self.pages]
+        return {**self.__dict__, "usage": dict(self.usage), "changes": list(self.changes), "pages": pages}
 
 
 class Restarted(_Record):
     """An item of a stream that failed and starts again: everything before it is void. Immutable."""
-
-    __slots__ = ("error", "model", "provider", "reason")
 
     provider: str
     """The provider that failed."""
@@ -162,18 +142,10 @@ class Restarted(_Record):
     """The failure in words."""
 
     def __init__(self, provider: str, model: str, error: str, reason: str) -> None:
-        assign = object.__setattr__
-        assign(self, "provider", provider)
-        assign(self, "model", model)
-        assign(self, "error", error)
-        assign(self, "reason", reason)
+        self.__dict__.update(provider=provider, model=model, error=error, reason=reason)
 
     def __repr__(self) -> str:
         return f"Restarted({self.provider!r}, {self.model!r}, {self.error!r}, {self.reason!r})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all fields, as values that `json` can serialize."""
-        return {"provider": self.provider, "model": self.model, "error": self.error, "reason": self.reason}
 
 
 class LLMResponse:
@@ -306,14 +278,6 @@ def answered(
     attempts: Attempts,
 ) -> LLMResponse:
     """Build a response for the core, whose attempts are converted when they are first read."""
-    response = LLMResponse.__new__(LLMResponse)
-    response.text = text
-    response.provider = provider
-    response.model = model
-    response.tokens_used = tokens_used
-    response.latency_ms = latency_ms
-    response.cost = cost
-    response.cached = cached
-    response.timestamp = datetime.now(UTC)
+    response = LLMResponse(text, provider, model, tokens_used, latency_ms, cost, cached)
     response._attempts = attempts  # noqa: SLF001  (their own module)
     return response

@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex, TitledPoint
 
-__all__ = ["AddressedConcern", "Advocacy", "AdvocacyBatch", "AdvocacyForIdea"]
-
 
 class AddressedConcern(BaseModel):
     """A concern and the answer to it."""

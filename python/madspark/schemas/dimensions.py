@@ -8,14 +8,6 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex
 
-__all__ = [
-    "DimensionEvaluations",
-    "DimensionScores",
-    "DimensionScoresForIdea",
-    "MultiDimensionalEvaluation",
-    "MultiDimensionalEvaluationForIdea",
-]
-
 
 def _clamped(score: Any) -> Any:
     """Clamp a number to the scale. Other values are left for the validation to reject."""

@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex, Score
 
-__all__ = ["CriticEvaluation", "CriticEvaluations"]
-
 
 class CriticEvaluation(BaseModel):
     """The critic's view of one idea."""

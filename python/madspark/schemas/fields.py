@@ -9,8 +9,6 @@ from pydantic import AfterValidator, BaseModel, Field, RootModel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Batch", "IdeaIndex", "Score", "TitledPoint"]
-
 Item = TypeVar("Item", bound=BaseModel)
 
 IdeaIndex = Annotated[int, Field(ge=0, description="Which idea this is about: its position in the list, from 0.")]

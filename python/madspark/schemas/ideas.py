@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from madspark.schemas.fields import Batch
 
-__all__ = ["GeneratedIdeas", "IdeaItem"]
-
 
 class IdeaItem(BaseModel):
     """One idea."""

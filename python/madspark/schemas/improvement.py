@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex
 
-__all__ = ["Improvement", "ImprovementBatch", "ImprovementForIdea"]
-
 
 class Improvement(BaseModel):
     """An idea made better by what was said for and against it."""

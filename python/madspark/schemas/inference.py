@@ -8,22 +8,6 @@ from pydantic import BaseModel, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex
 
-__all__ = [
-    "CausalInference",
-    "CausalInferences",
-    "Constraint",
-    "ConstraintInference",
-    "ConstraintInferences",
-    "Contradiction",
-    "ContradictionInference",
-    "ContradictionInferences",
-    "FullInference",
-    "FullInferences",
-    "ImplicationInference",
-    "ImplicationInferences",
-    "LogicalInference",
-]
-
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 

@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from madspark.schemas.fields import Batch, IdeaIndex, TitledPoint
 
-__all__ = ["MissingConsideration", "QuestionableAssumption", "Skepticism", "SkepticismBatch", "SkepticismForIdea"]
-
 
 class QuestionableAssumption(BaseModel):
     """Something the idea takes for granted, and why that is doubtful."""
