@@ -7,7 +7,7 @@ use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::protocol::{
-    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, add_user_message, append, pieces,
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, Pieces, ServerProtocol, pieces, take_content,
     take_text, token_limit,
 };
 
@@ -21,15 +21,8 @@ impl ServerProtocol for Anthropic {
     fn parse_request(&self, _operation: &Operation, mut body: Value) -> CompletionRequest {
         let mut request = CompletionRequest { model: take_text(&mut body, "model"), ..CompletionRequest::default() };
         let has_messages = body.get("messages").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
-        request.system = content(body.get_mut("system"));
-        if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
-            for message in messages {
-                let text = content(message.get_mut("content"));
-                if message.get("role").and_then(Value::as_str) == Some("user") {
-                    add_user_message(&mut request, text);
-                }
-            }
-        }
+        request.system = take_content(body.get_mut("system"));
+        request.add_messages(body.get_mut("messages"), &[]);
         request.schema = body.pointer_mut("/output_config/format/schema").map(|schema| Arc::new(schema.take()));
         request.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
         request.max_tokens = token_limit(body.get("max_tokens"));
@@ -53,12 +46,7 @@ impl ServerProtocol for Anthropic {
         message
     }
 
-    fn streamed_reply(
-        &self,
-        _operation: &Operation,
-        request: &CompletionRequest,
-        completion: &Completion,
-    ) -> (Vec<Bytes>, &'static str) {
+    fn streamed_reply(&self, _operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces {
         let mut events = vec![
             event(&json!({"type": "message_start", "message": message(request, completion)})),
             event(&json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
@@ -141,21 +129,6 @@ fn message(request: &CompletionRequest, completion: &Completion) -> Value {
             "output_tokens": 0,
         },
     })
-}
-
-/// The text of a string, or of the text blocks of a list.
-fn content(value: Option<&mut Value>) -> String {
-    match value.map(Value::take) {
-        Some(Value::String(text)) => text,
-        Some(Value::Array(mut blocks)) => {
-            let mut whole = String::new();
-            for text in blocks.iter_mut().filter_map(|block| take_text(block, "text")) {
-                append(&mut whole, &text);
-            }
-            whole
-        }
-        _ => String::new(),
-    }
 }
 
 fn finish(is_truncated: bool) -> &'static str {

@@ -40,20 +40,22 @@ struct Pace {
 }
 
 impl ReplyBody {
-    pub(super) fn new(pieces: Vec<Bytes>, length: Option<u64>, ending: Ending, pending: PendingRequest) -> Self {
-        let mut body =
-            Self { pieces: pieces.into_iter(), length, pace: None, ending, was_flushed: false, pending: Some(pending) };
+    /// A body that sends one piece per `interval`; `None` sends them at once.
+    pub(super) fn new(
+        pieces: Vec<Bytes>,
+        length: Option<u64>,
+        interval: Option<Duration>,
+        ending: Ending,
+        pending: PendingRequest,
+    ) -> Self {
+        let pieces = pieces.into_iter();
+        let pace = interval.map(|interval| Pace { next: Box::pin(sleep_until(Instant::now() + interval)), interval });
+        let mut body = Self { pieces, length, pace, ending, was_flushed: false, pending: Some(pending) };
         // hyper does not poll an empty body.
         if body.is_end_stream() {
             body.finish();
         }
         body
-    }
-
-    /// Sends one piece per `interval`.
-    pub(super) fn paced(mut self, interval: Duration) -> Self {
-        self.pace = Some(Pace { next: Box::pin(sleep_until(Instant::now() + interval)), interval });
-        self
     }
 
     fn finish(&mut self) {

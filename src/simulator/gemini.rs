@@ -7,8 +7,8 @@ use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::protocol::{
-    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, StreamFormat, add_user_message,
-    append, event, pieces, take_text, token_limit,
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, Pieces, ServerProtocol, StreamFormat, event,
+    pieces, take_content, token_limit,
 };
 
 pub(super) struct Gemini;
@@ -27,31 +27,24 @@ impl ServerProtocol for Gemini {
         // Protocol buffers accept both cases in JSON.
         let system = ["systemInstruction", "system_instruction"].iter().find(|key| body.get(**key).is_some());
         if let Some(system) = system.and_then(|key| body.get_mut(*key)) {
-            request.system = text(system);
+            request.system = take_content(system.get_mut("parts"));
         }
-        let contents = body.get_mut("contents").map(Value::take);
-        match contents {
+        match body.get_mut("contents").map(Value::take) {
             Some(Value::Array(mut turns)) if !turns.is_empty() => {
                 for turn in &mut turns {
                     if turn.get("role").and_then(Value::as_str).is_none_or(|role| role == "user") {
-                        let text = text(turn);
-                        add_user_message(&mut request, text);
+                        request.add_user_message(take_content(turn.get_mut("parts")));
                     }
                 }
             }
-            _ => {
-                let message = "* GenerateContentRequest.contents: contents is not specified\n";
-                request.problem = Some(message.to_owned());
-            }
+            _ => request.problem = Some("* GenerateContentRequest.contents: contents is not specified\n".to_owned()),
         }
         if let Some(config) = body.get_mut("generationConfig") {
             let schema = ["responseJsonSchema", "responseSchema"].iter().find(|key| config.get(**key).is_some());
             request.schema = schema.and_then(|key| config.get_mut(*key)).map(|schema| Arc::new(schema.take()));
             request.is_json = config.get("responseMimeType").is_some_and(|mime| mime == "application/json");
             request.max_tokens = token_limit(config.get("maxOutputTokens"));
-            if let Some(thinking) = config.get("thinkingConfig") {
-                request.max_thinking = max_thinking(thinking);
-            }
+            request.max_thinking = config.get("thinkingConfig").and_then(max_thinking);
         }
         let tools = body.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if tools.iter().any(|tool| tool.get("urlContext").or_else(|| tool.get("url_context")).is_some()) {
@@ -67,12 +60,7 @@ impl ServerProtocol for Gemini {
         reply(request, &completion.text, Some(reason), &completion)
     }
 
-    fn streamed_reply(
-        &self,
-        operation: &Operation,
-        request: &CompletionRequest,
-        completion: &Completion,
-    ) -> (Vec<Bytes>, &'static str) {
+    fn streamed_reply(&self, operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces {
         let mut pieces: Vec<&str> = pieces(&completion.text).collect();
         // An empty text still needs a finish reason.
         if pieces.is_empty() {
@@ -160,17 +148,6 @@ impl ServerProtocol for Gemini {
         }
         json!({"error": body})
     }
-}
-
-/// The text parts of a turn.
-fn text(turn: &mut Value) -> String {
-    let mut whole = String::new();
-    if let Some(parts) = turn.get_mut("parts").and_then(Value::as_array_mut) {
-        for text in parts.iter_mut().filter_map(|part| take_text(part, "text")) {
-            append(&mut whole, &text);
-        }
-    }
-    whole
 }
 
 fn reply(request: &CompletionRequest, text: &str, finish: Option<&str>, completion: &Completion) -> Value {

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::openai::bearer;
 use super::protocol::{
-    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, add_user_message, append, line,
-    pieces, take_text, timestamp, token_limit,
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, Pieces, ServerProtocol, line, pieces, take_text,
+    timestamp, token_limit,
 };
 
 pub(super) struct Ollama;
@@ -24,22 +22,15 @@ impl ServerProtocol for Ollama {
         if *operation == Operation::Generate {
             request.prompt = take_text(&mut body, "prompt").unwrap_or_default();
             request.system = take_text(&mut body, "system").unwrap_or_default();
-        } else if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
-            for message in messages {
-                let text = take_text(message, "content").unwrap_or_default();
-                match message.get("role").and_then(Value::as_str) {
-                    Some("system") => append(&mut request.system, &text),
-                    Some("user") => add_user_message(&mut request, text),
-                    _ => {}
-                }
-            }
+        } else {
+            request.add_messages(body.get_mut("messages"), &["system"]);
         }
         match body.get_mut("format").map(Value::take) {
             Some(schema @ Value::Object(_)) => request.schema = Some(Arc::new(schema)),
             Some(Value::String(format)) if format == "json" => request.is_json = true,
             _ => {}
         }
-        // StreamFormat is the default here.
+        // Streaming is the default here.
         request.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(true);
         request.max_tokens = token_limit(body.pointer("/options/num_predict"));
         if request.model.as_deref().is_none_or(str::is_empty) {
@@ -54,12 +45,7 @@ impl ServerProtocol for Ollama {
         reply
     }
 
-    fn streamed_reply(
-        &self,
-        operation: &Operation,
-        request: &CompletionRequest,
-        completion: &Completion,
-    ) -> (Vec<Bytes>, &'static str) {
+    fn streamed_reply(&self, operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces {
         let created_at = timestamp();
         let mut lines: Vec<Bytes> = pieces(&completion.text)
             .map(|piece| {
@@ -104,14 +90,6 @@ impl ServerProtocol for Ollama {
                 json!({"models": models.iter().map(model).collect::<Vec<_>>()})
             }
         }
-    }
-
-    fn key<'h>(&self, headers: &'h HeaderMap, _query: Option<&'h str>) -> Option<&'h str> {
-        bearer(headers)
-    }
-
-    fn requires_key(&self) -> bool {
-        false
     }
 
     fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply {

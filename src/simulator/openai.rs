@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
 
 use super::protocol::{
-    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, ServerProtocol, add_user_message, append, event,
-    pieces, take_text, token_limit, unix_seconds,
+    Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, Pieces, ServerProtocol, event, pieces, take_text,
+    token_limit, unix_seconds,
 };
 
 pub(super) struct OpenAi;
@@ -21,16 +20,7 @@ impl ServerProtocol for OpenAi {
     fn parse_request(&self, _operation: &Operation, mut body: Value) -> CompletionRequest {
         let mut request = CompletionRequest { model: take_text(&mut body, "model"), ..CompletionRequest::default() };
         let has_messages = body.get("messages").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
-        if let Some(messages) = body.get_mut("messages").and_then(Value::as_array_mut) {
-            for message in messages {
-                let text = content(message);
-                match message.get("role").and_then(Value::as_str) {
-                    Some("system" | "developer") => append(&mut request.system, &text),
-                    Some("user") => add_user_message(&mut request, text),
-                    _ => {}
-                }
-            }
-        }
+        request.add_messages(body.get_mut("messages"), &["system", "developer"]);
         if let Some(format) = body.get_mut("response_format") {
             match format.get("type").and_then(Value::as_str) {
                 Some("json_schema") => {
@@ -75,12 +65,7 @@ impl ServerProtocol for OpenAi {
         })
     }
 
-    fn streamed_reply(
-        &self,
-        _operation: &Operation,
-        request: &CompletionRequest,
-        completion: &Completion,
-    ) -> (Vec<Bytes>, &'static str) {
+    fn streamed_reply(&self, _operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces {
         let (id, created) = (id(completion), unix_seconds());
         let chunk = |choices: Value| {
             let mut chunk = json!({
@@ -116,14 +101,6 @@ impl ServerProtocol for OpenAi {
         }
     }
 
-    fn key<'h>(&self, headers: &'h HeaderMap, _query: Option<&'h str>) -> Option<&'h str> {
-        bearer(headers)
-    }
-
-    fn requires_key(&self) -> bool {
-        false
-    }
-
     fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply {
         let (status, message) = match cause {
             ErrorCause::UnknownModel => {
@@ -148,27 +125,6 @@ impl ServerProtocol for OpenAi {
             _ => None,
         };
         json!({"error": {"message": error.message, "type": kind, "param": null, "code": code}})
-    }
-}
-
-/// The key after `Bearer`.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix("Bearer ").map(str::trim).filter(|key| !key.is_empty())
-}
-
-/// A message's text: a string, or the text parts of a list.
-fn content(message: &mut Value) -> String {
-    match message.get_mut("content").map(Value::take) {
-        Some(Value::String(text)) => text,
-        Some(Value::Array(mut parts)) => {
-            let mut whole = String::new();
-            for text in parts.iter_mut().filter_map(|part| take_text(part, "text")) {
-                append(&mut whole, &text);
-            }
-            whole
-        }
-        _ => String::new(),
     }
 }
 

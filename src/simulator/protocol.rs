@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderMap};
 use serde_json::Value;
 
 use super::{anthropic, gemini, ollama, openai};
@@ -69,6 +69,26 @@ pub(super) struct CompletionRequest {
 }
 
 impl CompletionRequest {
+    /// Adds the user messages of a chat; the last one is the prompt. Messages of `system_roles` are system instructions.
+    pub(super) fn add_messages(&mut self, messages: Option<&mut Value>, system_roles: &[&str]) {
+        for message in messages.and_then(Value::as_array_mut).into_iter().flatten() {
+            let text = take_content(message.get_mut("content"));
+            match message.get("role").and_then(Value::as_str) {
+                Some("user") => self.add_user_message(text),
+                Some(role) if system_roles.contains(&role) => append(&mut self.system, &text),
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds a user message. The last one is the prompt.
+    pub(super) fn add_user_message(&mut self, text: String) {
+        let before = std::mem::replace(&mut self.prompt, text);
+        if !before.is_empty() {
+            self.earlier.insert(0, before);
+        }
+    }
+
     /// Uses a schema in the system instruction if the request has no other.
     pub(super) fn use_prompted_schema(&mut self) {
         if self.schema.is_none()
@@ -112,24 +132,26 @@ pub(super) enum ErrorCause {
     UnknownModel,
 }
 
+/// The pieces of a streamed reply, and its content type.
+pub(super) type Pieces = (Vec<Bytes>, &'static str);
+
 /// The server side of a protocol, as pure functions of data.
 pub(super) trait ServerProtocol: Sync {
     fn default_models(&self) -> &'static [&'static str];
     fn parse_request(&self, operation: &Operation, body: Value) -> CompletionRequest;
     fn reply(&self, operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value;
-    /// The pieces of a streamed reply, and its content type.
-    fn streamed_reply(
-        &self,
-        operation: &Operation,
-        request: &CompletionRequest,
-        completion: &Completion,
-    ) -> (Vec<Bytes>, &'static str);
+    fn streamed_reply(&self, operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces;
     /// The reply to a request for models or the version.
     fn metadata(&self, operation: &Operation, models: &[String]) -> Value;
-    /// The key of a request.
-    fn key<'h>(&self, headers: &'h HeaderMap, query: Option<&'h str>) -> Option<&'h str>;
+    /// The key of a request; by default the one after `Bearer`.
+    fn key<'h>(&self, headers: &'h HeaderMap, _query: Option<&'h str>) -> Option<&'h str> {
+        let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        value.strip_prefix("Bearer ").map(str::trim).filter(|key| !key.is_empty())
+    }
     /// Whether a request without a key is rejected.
-    fn requires_key(&self) -> bool;
+    fn requires_key(&self) -> bool {
+        false
+    }
     fn rejection(&self, cause: ErrorCause, model: &str) -> ErrorReply;
     fn error_body(&self, error: &ErrorReply) -> Value;
 }
@@ -155,9 +177,10 @@ pub(super) fn route(
     let is_post = *method == Method::POST;
     let is_get = *method == Method::GET || *method == Method::HEAD;
     let unknown = Operation::Unknown;
+    let in_body = Operation::Complete { model: None, streaming: StreamFormat::InBody };
     if path == "/api" || path.starts_with("/api/") {
         let operation = match &path[4..] {
-            "/chat" if is_post => Operation::Complete { model: None, streaming: StreamFormat::InBody },
+            "/chat" if is_post => in_body,
             "/generate" if is_post => Operation::Generate,
             "/show" if is_post => Operation::ShowModel(None),
             "/tags" if is_get => Operation::ListModels,
@@ -193,12 +216,8 @@ pub(super) fn route(
         _ => return (None, unknown),
     };
     let operation = match rest {
-        "chat/completions" if is_post && provider == Provider::OpenAi => {
-            Operation::Complete { model: None, streaming: StreamFormat::InBody }
-        }
-        "messages" if is_post && provider == Provider::Anthropic => {
-            Operation::Complete { model: None, streaming: StreamFormat::InBody }
-        }
+        "chat/completions" if is_post && provider == Provider::OpenAi => in_body,
+        "messages" if is_post && provider == Provider::Anthropic => in_body,
         "models" if is_get => Operation::ListModels,
         _ => match rest.strip_prefix("models/") {
             Some(model) if is_get => Operation::ShowModel(Some(model.to_owned())),
@@ -232,20 +251,25 @@ pub(super) fn take_text(object: &mut Value, key: &str) -> Option<String> {
     }
 }
 
+/// Takes the text of a string, or of the text parts of a list.
+pub(super) fn take_content(value: Option<&mut Value>) -> String {
+    let mut whole = String::new();
+    match value.map(Value::take) {
+        Some(Value::String(text)) => whole = text,
+        Some(Value::Array(mut parts)) => {
+            parts.iter_mut().filter_map(|part| take_text(part, "text")).for_each(|text| append(&mut whole, &text));
+        }
+        _ => {}
+    }
+    whole
+}
+
 /// Appends `text` on a new line.
-pub(super) fn append(whole: &mut String, text: &str) {
+fn append(whole: &mut String, text: &str) {
     if !whole.is_empty() && !text.is_empty() {
         whole.push('\n');
     }
     whole.push_str(text);
-}
-
-/// Adds a user message. The last one is the prompt.
-pub(super) fn add_user_message(request: &mut CompletionRequest, text: String) {
-    let before = std::mem::replace(&mut request.prompt, text);
-    if !before.is_empty() {
-        request.earlier.insert(0, before);
-    }
 }
 
 /// A limit of output tokens; other numbers than positive ones mean no limit.

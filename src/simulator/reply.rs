@@ -46,22 +46,17 @@ static COMPLETIONS: AtomicU64 = AtomicU64::new(0);
 pub(super) fn plan(context: RequestContext<'_>, rule: Option<&Rule>, access: &AccessRules) -> PlannedReply {
     let protocol = context.provider.and_then(protocol::protocol);
     let status = rule.and_then(|rule| rule.status);
-    if let Some(body) = rule.and_then(|rule| rule.body.clone()) {
-        return PlannedReply {
-            status: status.unwrap_or(200),
-            content_type: "application/json",
-            content: Content::Whole(body),
-            output_tokens: 0,
-        };
-    }
-    if let Some(pieces) = rule.and_then(|rule| rule.pieces.clone()) {
-        let is_ollama = context.provider == Some(Provider::Ollama);
-        return PlannedReply {
-            status: status.unwrap_or(200),
-            content_type: if is_ollama { "application/x-ndjson" } else { "text/event-stream" },
-            content: Content::Stream(pieces),
-            output_tokens: 0,
-        };
+    let scripted = rule.and_then(|rule| match (&rule.body, &rule.pieces) {
+        (Some(body), _) => Some(("application/json", Content::Whole(body.clone()))),
+        (None, Some(pieces)) => {
+            let is_ollama = context.provider == Some(Provider::Ollama);
+            let content_type = if is_ollama { "application/x-ndjson" } else { "text/event-stream" };
+            Some((content_type, Content::Stream(pieces.clone())))
+        }
+        (None, None) => None,
+    });
+    if let Some((content_type, content)) = scripted {
+        return PlannedReply { status: status.unwrap_or(200), content_type, content, output_tokens: 0 };
     }
     if let Some(status) = status.filter(|status| *status >= 400) {
         let message = status_message(status).to_owned();
@@ -204,12 +199,8 @@ fn generate(operation: &Operation, request: &mut CompletionRequest) -> String {
 }
 
 fn json_reply(status: u16, body: &Value) -> PlannedReply {
-    PlannedReply {
-        status,
-        content_type: "application/json",
-        content: Content::Whole(Bytes::from(body.to_string())),
-        output_tokens: 0,
-    }
+    let content = Content::Whole(Bytes::from(body.to_string()));
+    PlannedReply { status, content_type: "application/json", content, output_tokens: 0 }
 }
 
 fn error_reply(protocol: Option<&dyn ServerProtocol>, error: &ErrorReply) -> PlannedReply {

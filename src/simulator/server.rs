@@ -1,6 +1,5 @@
 //! The listener and its connections.
 
-use std::fmt;
 use std::future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,8 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::http::request::Parts;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -36,26 +34,18 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Runs the server until `stopped` fires or its sender is dropped.
 pub(super) fn run(shared: &Arc<Shared>, started: &SyncSender<io::Result<SocketAddr>>, stopped: oneshot::Receiver<()>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = started.send(Err(error));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        let listening = listen().and_then(|listener| Ok((listener.local_addr()?, listener)));
-        match listening {
-            Ok((address, listener)) => {
-                if started.send(Ok(address)).is_ok() {
-                    serve(shared, &listener, stopped).await;
-                }
+    let outcome = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        runtime.block_on(async {
+            let listener = listen()?;
+            if started.send(Ok(listener.local_addr()?)).is_ok() {
+                serve(shared, &listener, stopped).await;
             }
-            Err(error) => {
-                let _ = started.send(Err(error));
-            }
-        }
+            Ok(())
+        })
     });
+    if let Err(error) = outcome {
+        let _ = started.send(Err(error));
+    }
 }
 
 fn listen() -> io::Result<TcpListener> {
@@ -93,23 +83,9 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, number: u64) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// An error that makes hyper close the connection without a reply.
-#[derive(Debug)]
-struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("closed by script")
-    }
-}
-
-impl std::error::Error for Closed {}
-
-async fn handle(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-    connection: u64,
-) -> Result<Response<ReplyBody>, Closed> {
+/// Replies to one request. An error makes hyper close the connection without a reply.
+async fn handle(shared: Arc<Shared>, request: Request<Incoming>, connection: u64) -> io::Result<Response<ReplyBody>> {
+    let closed = || Err(io::ErrorKind::ConnectionAborted.into());
     let started = shared.log.now();
     let (parts, incoming) = request.into_parts();
     let path = parts.uri.path();
@@ -124,14 +100,30 @@ async fn handle(
         _ => request.as_ref().and_then(|request| request.model.clone()),
     };
     let record = RecordedRequest {
+        provider,
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        headers: parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect(),
+        body: body.clone(),
         model: model.clone(),
-        ..record(&parts, provider, &body, request.as_ref(), started, connection)
+        prompt: request.as_ref().map_or("", |request| &request.prompt).into(),
+        system: request.as_ref().map_or("", |request| &request.system).into(),
+        schema: request.as_ref().and_then(|request| request.schema.clone()),
+        started,
+        finished: None,
+        status: None,
+        hung_up: false,
+        connection,
     };
     let (prompt, system) = (Arc::clone(&record.prompt), Arc::clone(&record.system));
     let pending = shared.log.begin(record);
     if !is_complete {
         drop(pending);
-        return Err(Closed);
+        return closed();
     }
 
     let input = RuleInput { provider, path, model: model.as_deref(), texts: [&prompt, &system], body: &body };
@@ -151,7 +143,7 @@ async fn handle(
     match rule.and_then(|rule| rule.fault) {
         Some(Fault::Disconnect) => {
             pending.finish();
-            return Err(Closed);
+            return closed();
         }
         Some(Fault::Stall) => return future::pending().await,
         _ => {}
@@ -220,37 +212,6 @@ fn parse_request(
     Some(request)
 }
 
-fn record(
-    parts: &Parts,
-    provider: Option<crate::config::Provider>,
-    body: &Bytes,
-    request: Option<&CompletionRequest>,
-    started: Duration,
-    connection: u64,
-) -> RecordedRequest {
-    let headers = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
-    RecordedRequest {
-        provider,
-        method: parts.method.as_str().to_owned(),
-        path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        headers,
-        body: body.clone(),
-        model: request.and_then(|request| request.model.clone()),
-        prompt: request.map_or("", |request| &request.prompt).into(),
-        system: request.map_or("", |request| &request.system).into(),
-        schema: request.and_then(|request| request.schema.clone()),
-        started,
-        finished: None,
-        status: None,
-        hung_up: false,
-        connection,
-    }
-}
-
 /// Turns the planned reply into a response with the headers and the fault of the rule.
 fn respond(
     reply: PlannedReply,
@@ -270,57 +231,33 @@ fn respond(
         }
         Content::Stream(pieces) => (pieces, None),
     };
-    let ending = match fault {
+    match fault {
         Some(Fault::Malformed) => {
             halve_one(&mut pieces, is_stream);
             length = length.map(|length| length / 2);
-            Ending::Complete
         }
-        Some(Fault::Truncate) => {
-            if !is_scripted {
-                keep_half(&mut pieces, is_stream);
-            }
-            Ending::Cut
-        }
-        Some(Fault::StallAfterHeaders) => {
-            pieces.clear();
-            Ending::Stall
-        }
-        Some(Fault::StallMidBody) => {
-            if !is_scripted {
-                keep_half(&mut pieces, is_stream);
-            }
-            Ending::Stall
-        }
+        Some(Fault::StallAfterHeaders) => pieces.clear(),
+        Some(Fault::Truncate | Fault::StallMidBody) if !is_scripted && is_stream => pieces.truncate(pieces.len() / 2),
+        Some(Fault::Truncate | Fault::StallMidBody) if !is_scripted => halve_one(&mut pieces, false),
+        _ => {}
+    }
+    let ending = match fault {
+        Some(Fault::Truncate) => Ending::Cut,
+        Some(Fault::StallAfterHeaders | Fault::StallMidBody) => Ending::Stall,
         _ => Ending::Complete,
     };
     let interval = rate.filter(|_| is_stream).map(|rate| seconds(1, rate));
-    let body = ReplyBody::new(pieces, length, ending, pending);
-    let body = match interval {
-        Some(interval) => body.paced(interval),
-        None => body,
-    };
-    let mut response = Response::new(body);
+    let mut response = Response::new(ReplyBody::new(pieces, length, interval, ending, pending));
     *response.status_mut() = status;
-    let headers: &mut HeaderMap = response.headers_mut();
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    let scripted = scripted.map(|scripted| scripted.headers.as_slice()).unwrap_or_default();
     // The headers of the rule replace a default header of the same name; among themselves they add up.
-    for (name, _) in scripted.map(|scripted| scripted.headers.as_slice()).unwrap_or_default() {
+    for (name, _) in scripted {
         headers.remove(name);
     }
-    for (name, value) in scripted.map(|scripted| scripted.headers.as_slice()).unwrap_or_default() {
-        headers.append(name, value.clone());
-    }
+    headers.extend(scripted.iter().map(|(name, value)| (name.clone(), value.clone())));
     response
-}
-
-/// Keeps half of the body, or half of the pieces of a stream.
-fn keep_half(pieces: &mut Vec<Bytes>, is_stream: bool) {
-    if is_stream {
-        pieces.truncate(pieces.len() / 2);
-    } else {
-        halve_one(pieces, false);
-    }
 }
 
 /// Halves the body, or the middle piece of a stream.

@@ -1,5 +1,6 @@
 //! Keywords of a schema.
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::merge;
@@ -27,21 +28,11 @@ pub(super) fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
         ("boolean", Kind::Boolean),
         ("null", Kind::Null),
     ];
-    const HINTS: [(&str, Kind); 14] = [
-        ("properties", Kind::Object),
-        ("required", Kind::Object),
-        ("additionalProperties", Kind::Object),
-        ("patternProperties", Kind::Object),
-        ("items", Kind::Array),
-        ("prefixItems", Kind::Array),
-        ("minItems", Kind::Array),
-        ("contains", Kind::Array),
-        ("minimum", Kind::Number),
-        ("maximum", Kind::Number),
-        ("exclusiveMinimum", Kind::Number),
-        ("exclusiveMaximum", Kind::Number),
-        ("multipleOf", Kind::Number),
-        ("minProperties", Kind::Object),
+    const HINTS: [(&[&str], Kind); 4] = [
+        (&["properties", "required", "additionalProperties", "patternProperties"], Kind::Object),
+        (&["items", "prefixItems", "minItems", "contains"], Kind::Array),
+        (&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"], Kind::Number),
+        (&["minProperties"], Kind::Object),
     ];
     let known = |name: &Value| {
         let name = name.as_str()?;
@@ -57,7 +48,7 @@ pub(super) fn kind(keywords: &Map<String, Value>, salt: u64) -> Kind {
             kinds.get(turn % kinds.len()).copied().unwrap_or(Kind::Null)
         }
         Some(name) => known(name).unwrap_or(Kind::String),
-        None => match HINTS.iter().find(|(keyword, _)| keywords.contains_key(*keyword)) {
+        None => match HINTS.iter().find(|(hints, _)| hints.iter().any(|hint| keywords.contains_key(*hint))) {
             Some((_, kind)) => *kind,
             None if salt == 0 => Kind::String,
             None => KINDS.get((turn + 2) % KINDS.len()).map_or(Kind::String, |(_, kind)| *kind),
@@ -111,32 +102,14 @@ pub(super) fn resolve<'s>(root: &'s Value, target: &str) -> Option<&'s Value> {
         return Some(root);
     }
     if fragment.starts_with('/') {
-        return match root.pointer(fragment) {
-            Some(schema) => Some(schema),
-            None => root.pointer(&percent_decoded(fragment)),
-        };
+        let decoded = || percent_decode_str(fragment).decode_utf8_lossy();
+        return root.pointer(fragment).or_else(|| root.pointer(&decoded()));
     }
     ["$defs", "definitions"]
         .iter()
         .filter_map(|key| root.get(*key)?.as_object())
         .flat_map(Map::values)
         .find(|schema| schema.get("$anchor").is_some_and(|anchor| anchor == fragment))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        if let (b'%', Some(decoded)) = (byte, hex) {
-            bytes.push(decoded);
-            rest = &tail[2..];
-        } else {
-            bytes.push(byte);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A non-negative integer keyword. Gemini writes its int64 limits as strings.

@@ -58,13 +58,10 @@ pub(super) fn language(own: &[String], texts: &[&str], is_latin: bool) -> Option
     if own.len() >= 400 {
         return None;
     }
-    let mut start = String::new();
-    for c in texts.iter().flat_map(|text| text.chars().chain([' '])).take(400) {
-        start.push(c);
-    }
     if !is_latin {
         return by_script(&own.concat());
     }
+    let start: String = texts.iter().flat_map(|text| text.chars().chain([' '])).take(400).collect();
     let latin = vec![Lang::Eng, Lang::Spa, Lang::Fra, Lang::Deu, Lang::Por, Lang::Ita];
     let is_ascii = own.iter().all(|word| word.is_ascii());
     let fits = |lang: Lang| own.iter().flat_map(|word| word.chars()).all(|c| c.is_ascii() || accents(lang).contains(c));
@@ -88,20 +85,14 @@ fn accents(language: Lang) -> &'static str {
 }
 
 fn by_script(text: &str) -> Option<Lang> {
-    let any = |range: std::ops::RangeInclusive<char>| text.chars().any(|c| range.contains(&c));
-    if any('\u{3041}'..='\u{30ff}') {
-        Some(Lang::Jpn)
-    } else if any('\u{4e00}'..='\u{9fff}') {
-        Some(Lang::Cmn)
-    } else if any('\u{ac00}'..='\u{d7af}') {
-        Some(Lang::Kor)
-    } else if any('\u{400}'..='\u{4ff}') {
-        Some(Lang::Rus)
-    } else if any('\u{600}'..='\u{6ff}') {
-        Some(Lang::Ara)
-    } else {
-        None
-    }
+    let scripts = [
+        ('\u{3041}'..='\u{30ff}', Lang::Jpn),
+        ('\u{4e00}'..='\u{9fff}', Lang::Cmn),
+        ('\u{ac00}'..='\u{d7af}', Lang::Kor),
+        ('\u{400}'..='\u{4ff}', Lang::Rus),
+        ('\u{600}'..='\u{6ff}', Lang::Ara),
+    ];
+    scripts.into_iter().find(|(script, _)| text.chars().any(|c| script.contains(&c))).map(|(_, language)| language)
 }
 
 /// The lexicon of a language, which may be empty.

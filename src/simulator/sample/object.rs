@@ -16,7 +16,6 @@ impl Sampler<'_> {
         let least = limit(keywords, "minProperties").unwrap_or(0);
 
         let mut object = Map::new();
-        let missing = required.iter().filter(|name| !declared.contains_key(**name)).count();
         let mut spare = most.saturating_sub(required.len());
         for (name, schema) in declared {
             let is_required = required.contains(&name.as_str());
@@ -26,10 +25,8 @@ impl Sampler<'_> {
             spare -= usize::from(!is_required);
             object.insert(name.clone(), self.value(schema, &place.property(name)));
         }
-        if missing > 0 {
-            for name in required.iter().filter(|name| !declared.contains_key(**name)) {
-                object.insert((*name).to_owned(), self.value(undeclared(keywords), &place.property(name)));
-            }
+        for name in required.iter().filter(|name| !declared.contains_key(**name)) {
+            object.insert((*name).to_owned(), self.value(undeclared(keywords), &place.property(name)));
         }
         self.fill(keywords, place, &mut object, least, most);
         Value::Object(object)

@@ -6,78 +6,15 @@ use super::hash;
 use super::text::Words;
 
 /// Words, or beginnings of words, after a number that is a count of items.
-const COUNTED: [&str; 28] = [
-    "idea",
-    "item",
-    "suggestion",
-    "option",
-    "proposal",
-    "example",
-    "evaluation",
-    "entr",
-    "element",
-    "result",
-    "concept",
-    "candidate",
-    "answer",
-    "question",
-    "recommendation",
-    "variant",
-    "alternative",
-    "object",
-    "idé",
-    "idee",
-    "ideia",
-    "идеи",
-    "идей",
-    "идеи",
-    "أفكار",
-    "фактов",
-    "fact",
-    "tip",
-];
+const COUNTED: &str = "idea item suggestion option proposal example evaluation entr element result concept \
+    candidate answer question recommendation variant alternative object idé idee ideia идеи идей أفكار фактов fact \
+    tip";
 /// Words before a number that is a count of items.
-const ASKING: [&str; 14] = [
-    "exactly",
-    "generate",
-    "create",
-    "list",
-    "produce",
-    "propose",
-    "suggest",
-    "brainstorm",
-    "provide",
-    "write",
-    "return",
-    "give",
-    "name",
-    "invent",
-];
+const ASKING: &str = "exactly generate create list produce propose suggest brainstorm provide write return give \
+    name invent";
 /// Units: a number before one is no count of items.
-const MEASURES: [&str; 22] = [
-    "word",
-    "character",
-    "sentence",
-    "paragraph",
-    "token",
-    "line",
-    "letter",
-    "digit",
-    "percent",
-    "year",
-    "day",
-    "month",
-    "week",
-    "hour",
-    "minute",
-    "second",
-    "time",
-    "step",
-    "point",
-    "decimal",
-    "page",
-    "star",
-];
+const MEASURES: &str = "word character sentence paragraph token line letter digit percent year day month week hour \
+    minute second time step point decimal page star";
 /// Counters that follow a number in Chinese, Japanese and Korean.
 const COUNTERS: [&str; 12] = ["個", "个", "つ", "件", "案", "条", "項", "种", "種", "개", "가지", "点"];
 const NUMERALS: [&str; 12] =
@@ -280,12 +217,12 @@ fn counts<'t>(text: &'t str, requested: &mut Vec<RequestedCount<'t>>) {
                 after => after,
             };
             let noun = noun.trim_matches(|c: char| !c.is_alphanumeric());
-            let asking = |word: &str| ASKING.iter().any(|asking| asking.eq_ignore_ascii_case(bare(word)));
+            let asking = |word: &str| ASKING.split_whitespace().any(|asking| asking.eq_ignore_ascii_case(bare(word)));
             let each_of = before.eq_ignore_ascii_case("the") && before_that.eq_ignore_ascii_case("of");
             let me = before.eq_ignore_ascii_case("me") || before.eq_ignore_ascii_case("us");
             let lower = noun.to_lowercase();
-            let is_measure = MEASURES.iter().any(|measure| lower.starts_with(measure));
-            let is_counted = COUNTED.iter().any(|counted| lower.starts_with(counted));
+            let is_measure = MEASURES.split_whitespace().any(|measure| lower.starts_with(measure));
+            let is_counted = COUNTED.split_whitespace().any(|counted| lower.starts_with(counted));
             let is_plain = counter
                 || is_counted
                 || (!is_measure && after.is_empty() && (asking(before) || each_of || (me && asking(before_that))));

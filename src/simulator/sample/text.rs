@@ -187,9 +187,7 @@ fn collect(text: &str, main: Script, is_fenced: bool, own: &mut Vec<String>, see
         let word = token.trim_end_matches(|c: char| !c.is_alphanumeric() && !is_mark(c));
         if !in_tag && !word.contains('_') {
             if main == Script::Dense {
-                for unit in units(word) {
-                    keep(unit, own, seen);
-                }
+                units(word).for_each(|unit| keep(unit, own, seen));
             } else if is_word(word, main) {
                 let lower = word.to_lowercase();
                 if is_fenced || main != Script::Latin || !lexicon::is_instruction(&lower) {
@@ -280,8 +278,5 @@ fn crossed(own: &[String]) -> Vec<String> {
 
 fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_uppercase().chain(characters).collect(),
-        None => String::new(),
-    }
+    characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect()
 }
