@@ -4,7 +4,6 @@ mod base_url;
 mod cache;
 mod choice;
 mod environment;
-mod host;
 mod keep_alive;
 mod limits;
 mod secret;
@@ -13,13 +12,14 @@ mod thinking;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::error::{Error, Result};
 
 pub use crate::provider_id::Provider;
 pub use base_url::BaseUrl;
 pub use cache::{CacheConfig, MB};
 pub use choice::{ModelTier, ProviderChoice};
-pub(crate) use host::parse_host;
 pub use keep_alive::KeepAlive;
 pub use limits::{Limits, Price};
 pub use secret::Secret;
@@ -175,6 +175,19 @@ pub fn check_temperature(value: f64) -> Result<()> {
         Ok(())
     } else {
         Err(Error::invalid_input(format!("temperature must be between 0.0 and 2.0, not {value}")))
+    }
+}
+
+/// Parses `host:port`, an entry of [`Config::page_hosts`]. Fails with `InvalidInput` for anything else.
+pub(crate) fn parse_host(text: &str) -> Result<(String, u16)> {
+    let wrong = || Error::invalid_input(format!("{text:?} is not a host with a port, such as intranet.example:8080"));
+    let (name, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let url = Url::parse(&format!("http://{name}/")).map_err(|_| wrong())?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.port().is_none();
+    match url.host_str() {
+        Some(name) if is_bare && url.username().is_empty() && url.password().is_none() => Ok((name.to_owned(), port)),
+        _ => Err(wrong()),
     }
 }
 

@@ -203,7 +203,7 @@ pub struct Reply {
 }
 
 /// Why a model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FinishReason {
     /// It had finished.
@@ -211,5 +211,6 @@ pub enum FinishReason {
     /// It reached the limit of output tokens or the context window.
     Length,
     /// Any other reason, or none reported.
+    #[default]
     Other,
 }

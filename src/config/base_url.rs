@@ -1,7 +1,6 @@
 //! The base URL of a provider.
 
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use url::{Host, ParseError, Url};
@@ -10,9 +9,10 @@ use crate::error::{Error, Result};
 
 /// The base URL of a provider, parsed once. It can hold any text; [`BaseUrl::check`] reports why a text is no base URL.
 /// Equality is that of the text. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl(Arc<Parsed>);
 
+#[derive(PartialEq, Eq)]
 struct Parsed {
     text: String,
     url: Result<Url, ParseError>,
@@ -62,22 +62,6 @@ impl From<&str> for BaseUrl {
         Self::from(text.to_owned())
     }
 }
-
-impl Deref for BaseUrl {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl PartialEq for BaseUrl {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for BaseUrl {}
 
 /// Prints no password.
 impl fmt::Debug for BaseUrl {

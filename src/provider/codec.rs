@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use http::header::HeaderMap;
 
+use super::decode::parse_model_ids;
 use super::error_body::kind_of_status;
 use super::{Event, ModelFacts, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,8 +15,10 @@ use crate::transport::{Framing, WireRequest};
 
 /// Encodes requests and decodes replies, as pure functions of data.
 pub trait Codec: Send + Sync + Debug {
-    /// Whether the protocol has a field for `part`.
-    fn supports(&self, part: &Part) -> bool;
+    /// Whether the protocol has a field for `part`; by default for all but URLs.
+    fn supports(&self, part: &Part) -> bool {
+        !matches!(part, Part::Url(_))
+    }
 
     /// The form in which the schema of `request` is sent to `target`: the form that the request names, or a simpler one
     /// if the target does not enforce that form or if it cannot express the schema. `None` without a schema.
@@ -34,13 +37,23 @@ pub trait Codec: Send + Sync + Debug {
         self.schema_form(target, request).map(|form| self.dialect(form))
     }
 
-    /// Encodes `request` for `target`.
+    /// Encodes `request` for `target`, for a whole or a streamed reply.
     ///
     /// # Errors
     ///
     /// `NotConfigured` if the target lacks a key or a model that it needs, `Unsupported` if the protocol has no field for
     /// a part.
-    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest>;
+    fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest>;
+
+    /// Encodes `request` for a whole reply.
+    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        self.encode_request(target, request, false)
+    }
+
+    /// Encodes `request` for a streamed reply.
+    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
+        self.encode_request(target, request, true)
+    }
 
     /// Decodes the body of an HTTP 2xx.
     ///
@@ -64,11 +77,10 @@ pub trait Codec: Send + Sync + Debug {
         error.reclassified(kind)
     }
 
-    /// Encodes `request` for a streamed reply. Fails like [`Codec::encode`].
-    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest>;
-
     /// The framing of a streamed reply.
-    fn framing(&self) -> Framing;
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
 
     /// Decodes one event of a streamed reply.
     ///
@@ -81,8 +93,10 @@ pub trait Codec: Send + Sync + Debug {
     /// Encodes the request that lists the target's models. It serves as the health probe.
     fn models_request(&self, target: &Target) -> Result<WireRequest>;
 
-    /// Decodes the model names in the reply to [`Codec::models_request`].
-    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>>;
+    /// Decodes the model names in the reply to [`Codec::models_request`], by default from `{"data": [{"id": …}]}`.
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
+        parse_model_ids(body)
+    }
 
     /// The context length of the target's model in tokens; `None` if it is unknown.
     fn context_length(&self, _target: &Target) -> Option<u64> {
@@ -109,10 +123,6 @@ pub trait Codec: Send + Sync + Debug {
     }
 
     /// Decodes the reply to [`Codec::facts_request`]. Facts that are missing in it are unknown.
-    ///
-    /// # Errors
-    ///
-    /// `MalformedReply`.
     fn decode_facts(&self, _body: &Bytes) -> Result<ModelFacts> {
         Ok(ModelFacts::default())
     }

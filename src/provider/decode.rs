@@ -23,7 +23,7 @@ impl<'de> Deserialize<'de> for TokenCount {
 }
 
 /// The content of a reply's envelope, before validation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ParsedReply {
     /// The text without thoughts; may be empty.
     pub(super) text: String,
@@ -39,11 +39,7 @@ pub(super) struct ParsedReply {
 
 impl ParsedReply {
     /// Turns it into the reply to `request`. The JSON text of a structured reply is restored from the `dialect` of the
-    /// request to the caller's schema.
-    ///
-    /// # Errors
-    ///
-    /// See [`ParsedReply::validate`].
+    /// request to the caller's schema. Fails like [`ParsedReply::validate`].
     pub(super) fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
         self.validate(target, request)?;
         let Self { text, model, finish, usage, .. } = self;
@@ -101,11 +97,7 @@ pub(super) fn parse_reply<T: DeserializeOwned>(target: &Target, body: &Bytes) ->
     parse_json(body).map_err(|error| target.locate(error))
 }
 
-/// Parses the body of a successful reply.
-///
-/// # Errors
-///
-/// `MalformedReply`.
+/// Parses the body of a successful reply. Fails with `MalformedReply`.
 pub(super) fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         let problem = match error.classify() {

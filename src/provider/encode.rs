@@ -49,11 +49,56 @@ impl Serialize for DataUrl<'_> {
     }
 }
 
+/// A message of a chat whose files are parts `P`.
+#[derive(Serialize)]
+pub(super) struct Message<'a, P> {
+    pub(super) role: &'static str,
+    pub(super) content: Content<'a, P>,
+}
+
+/// A string unless there are files: some servers support no other form.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Content<'a, P> {
+    Text(Cow<'a, str>),
+    Parts(Vec<P>),
+}
+
+/// Adds the user's turn, with `files` before its text, and the turns of a repair. `text_part` converts the text to a part.
+pub(super) fn add_turns<'a, P>(
+    messages: &mut Vec<Message<'a, P>>,
+    request: &'a Request,
+    mut files: Vec<P>,
+    text_part: impl FnOnce(Cow<'a, str>) -> P,
+) {
+    let text = user_text(request);
+    let content = if files.is_empty() {
+        Content::Text(text)
+    } else {
+        files.push(text_part(text));
+        Content::Parts(files)
+    };
+    messages.push(Message { role: "user", content });
+    if let Some(repair) = &request.repair {
+        for (role, text) in [("assistant", &repair.reply), ("user", &repair.instruction)] {
+            messages.push(Message { role, content: Content::Text(Cow::Borrowed(text)) });
+        }
+    }
+}
+
+/// Fails unless the target names a model. `settings` are the names of the setting in the error.
+pub(super) fn check_model(target: &Target, settings: &str) -> Result<()> {
+    if target.model.trim().is_empty() {
+        return Err(not_configured(target, format!("there is no model: set {settings}")));
+    }
+    Ok(())
+}
+
 /// Appends `segments` to the path of the target's base URL. Each segment is percent-encoded, so that the name of a model
 /// cannot change the address.
 pub(super) fn endpoint(target: &Target, segments: &[&str]) -> Result<Url> {
     // The message does not repeat the URL, which may contain a password.
-    let unusable = || not_configured(target, "the base URL must be a whole http:// or https:// address".to_owned());
+    let unusable = || not_configured(target, "the base URL must be a whole http:// or https:// address");
     let mut url = target.base_url.url().cloned().ok_or_else(unusable)?;
     url.set_fragment(None);
     url.path_segments_mut().map_err(|()| unusable())?.pop_if_empty().extend(segments);
@@ -86,14 +131,14 @@ pub(super) fn key_header(
     key: &str,
 ) -> Result<(HeaderName, HeaderValue)> {
     let mut value = HeaderValue::from_str(&format!("{prefix}{key}")).map_err(|_| {
-        not_configured(target, "the API key contains a character that a header cannot carry: set it again".to_owned())
+        not_configured(target, "the API key contains a character that a header cannot carry: set it again")
     })?;
     value.set_sensitive(true);
     Ok((name, value))
 }
 
 /// The error for a setting that is missing; `message` says which one to set.
-pub(super) fn not_configured(target: &Target, message: String) -> Error {
+pub(super) fn not_configured(target: &Target, message: impl Into<String>) -> Error {
     target.locate(Error::new(ErrorKind::NotConfigured, message))
 }
 

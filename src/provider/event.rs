@@ -58,7 +58,7 @@ pub struct Event {
 }
 
 /// Accumulates the events of a streamed reply.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Transcript {
     reply: ParsedReply,
     refusal: String,
@@ -67,21 +67,6 @@ pub struct Transcript {
     has_content: bool,
     has_finish: bool,
     is_complete: bool,
-}
-
-impl Default for Transcript {
-    fn default() -> Self {
-        let usage = Usage::default();
-        Self {
-            reply: ParsedReply { text: String::new(), model: None, finish: FinishReason::Other, reason: None, usage },
-            refusal: String::new(),
-            blocked: None,
-            pages: Vec::new(),
-            has_content: false,
-            has_finish: false,
-            is_complete: false,
-        }
-    }
 }
 
 impl Transcript {
@@ -150,9 +135,7 @@ impl Transcript {
     }
 
     /// Converts it to the reply to `request`. The JSON of a structured reply is converted from `dialect` to the caller's schema.
-    ///
-    /// # Errors
-    /// As for [`Transcript::check`].
+    /// Fails like [`Transcript::check`].
     pub fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
         let reply = self.reply.into_reply(target, request, dialect)?;
         Ok(Reply { pages: self.pages, ..reply })

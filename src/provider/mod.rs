@@ -37,11 +37,10 @@ pub trait Protocol: Send + Sync + Debug {
     /// The target that `config` describes for `tier`.
     fn target(&self, config: &Config, tier: ModelTier) -> Target;
 
-    /// Encodes requests and decodes replies. `None` for the mock, which answers within the process.
-    fn codec(&self) -> Option<&'static dyn Codec>;
-
-    /// What its models cost.
-    fn pricing(&self) -> Pricing;
+    /// What its models cost; by default unknown.
+    fn pricing(&self) -> Pricing {
+        Pricing::Listed(&[])
+    }
 
     /// Whether `config` has the key or the model that a request needs.
     fn is_configured(&self, config: &Config) -> bool;
@@ -80,7 +79,13 @@ pub fn protocol(provider: Provider) -> &'static dyn Protocol {
     }
 }
 
-/// The codec of `provider`; `None` for the mock.
+/// The codec of `provider`; `None` for the mock, which answers within the process.
 pub fn codec(provider: Provider) -> Option<&'static dyn Codec> {
-    protocol(provider).codec()
+    match provider {
+        Provider::Ollama => Some(&ollama::Ollama),
+        Provider::Gemini => Some(&gemini::Gemini),
+        Provider::OpenAi => Some(&openai::OpenAi),
+        Provider::Anthropic => Some(&anthropic::Anthropic),
+        Provider::Mock => None,
+    }
 }

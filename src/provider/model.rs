@@ -1,5 +1,7 @@
 //! Models: their names, and facts that a server reports about them.
 
+use serde::Deserialize;
+
 /// Facts about a model. A fact that is unknown is `None`; no request fails because of an unknown fact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFacts {
@@ -13,8 +15,9 @@ pub struct ModelFacts {
     pub is_remote: bool,
 }
 
-/// A capability that only some models have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A capability that only some models have. The others are not used by the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Capability {
     /// Text generation.
@@ -25,25 +28,6 @@ pub enum Capability {
     Thinking,
     /// Tool calls.
     Tools,
-}
-
-impl Capability {
-    const ALL: [Self; 4] = [Self::Completion, Self::Vision, Self::Thinking, Self::Tools];
-
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completion => "completion",
-            Self::Vision => "vision",
-            Self::Thinking => "thinking",
-            Self::Tools => "tools",
-        }
-    }
-
-    /// The capability with this name; `None` for capabilities that the router does not use.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|capability| capability.as_str() == name)
-    }
 }
 
 impl ModelFacts {

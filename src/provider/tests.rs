@@ -49,12 +49,6 @@ pub(super) fn bounded() -> Request {
     Request { max_tokens: Some(64), temperature: 0.9, ..Request::new("Tell me more.") }
 }
 
-/// A request that repairs a rejected reply.
-pub(super) fn repairing() -> Request {
-    let repair = Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string") };
-    Request { repair: Some(repair), ..structured() }
-}
-
 /// One of each kind of part.
 pub(super) fn parts() -> Vec<Part> {
     vec![
@@ -102,11 +96,39 @@ pub(super) fn assert_key_is_hidden(wire: &WireRequest) {
     assert!(!String::from_utf8_lossy(&wire.body).contains(KEY));
 }
 
+/// A complete reply of `provider` with `text`.
+fn envelope(provider: Provider, text: &str) -> Value {
+    match provider {
+        Provider::Ollama => json!({"message": {"content": text}, "done": true, "done_reason": "stop"}),
+        Provider::Gemini => json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]}),
+        Provider::OpenAi => json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
+        _ => json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
+    }
+}
+
 /// A target and the codec of every provider that has one.
 fn targets() -> impl Iterator<Item = (Target, &'static dyn Codec)> {
     Provider::ALL
         .into_iter()
         .filter_map(|provider| Some((target(provider, "http://h:1/base", Some(KEY)), codec(provider)?)))
+}
+
+#[test]
+fn a_repair_adds_two_turns() {
+    let repair = Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string") };
+    let repairing = Request { repair: Some(repair), ..structured() };
+    for (target, codec) in targets() {
+        let [first, whole] = [&structured(), &repairing].map(|request| body(&codec.encode(&target, request).unwrap()));
+        let [list, role, content] = match target.provider {
+            Provider::Gemini => ["contents", "model", "parts"],
+            _ => ["messages", "assistant", "content"],
+        };
+        let text = |text: &str| if content == "parts" { json!([{"text": text}]) } else { json!(text) };
+        let mut turns = first[list].as_array().unwrap().clone();
+        turns.push(json!({"role": role, content: text("{\"title\":1}")}));
+        turns.push(json!({"role": "user", content: text("title: not a string")}));
+        assert_eq!(whole[list], json!(turns), "{}", target.provider);
+    }
 }
 
 #[test]
@@ -131,33 +153,21 @@ fn a_structured_reply_is_restored_from_the_json_within_it() {
     use crate::schema::{Dialect, json_text};
     let request = structured();
     let text = "\n{\"title\": \"Moss\", \"score\": 7}\n";
-    let envelopes = [
-        (Provider::Ollama, Dialect::Ollama, json!({"message": {"content": text}, "done": true, "done_reason": "stop"})),
-        (
-            Provider::Gemini,
-            Dialect::Gemini,
-            json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]}),
-        ),
-        (
-            Provider::OpenAi,
-            Dialect::OpenAiStrict,
-            json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
-        ),
-        (
-            Provider::Anthropic,
-            Dialect::Anthropic,
-            json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
-        ),
-    ];
-    for (provider, dialect, envelope) in envelopes {
+    for (provider, dialect) in [
+        (Provider::Ollama, Dialect::Ollama),
+        (Provider::Gemini, Dialect::Gemini),
+        (Provider::OpenAi, Dialect::OpenAiStrict),
+        (Provider::Anthropic, Dialect::Anthropic),
+    ] {
         let target = target(provider, "http://h", Some(KEY));
-        let reply = decode(&target, &request, &envelope.to_string()).unwrap();
+        let envelope = envelope(provider, text).to_string();
+        let reply = decode(&target, &request, &envelope).unwrap();
         let schema = request.schema.as_ref().unwrap();
         assert_eq!(reply.text, schema.lower(dialect).restore(json_text(text).unwrap().to_owned()), "{provider}");
         assert_eq!((reply.finish, reply.is_json), (FinishReason::Stop, true), "{provider}");
-        let prose = envelope.to_string().replace(&json!(text).to_string(), "\"I cannot.\"");
+        let prose = envelope.replace(&json!(text).to_string(), "\"I cannot.\"");
         assert!(!decode(&target, &request, &prose).unwrap().is_json, "{provider}: prose is no JSON");
-        let free = decode(&target, &Request::new("?"), &envelope.to_string()).unwrap();
+        let free = decode(&target, &Request::new("?"), &envelope).unwrap();
         assert_eq!((free.text.as_str(), free.is_json), (text, false), "{provider}: free text stays as it is");
     }
 }

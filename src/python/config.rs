@@ -206,7 +206,7 @@ impl LLMConfig {
     /// Ollama's base URL.
     #[getter]
     fn ollama_host(&self) -> &str {
-        &self.config.ollama_host
+        self.config.ollama_host.as_str()
     }
 
     /// The Ollama model of the fast tier.
@@ -278,7 +278,7 @@ impl LLMConfig {
     /// Gemini's base URL, with the version.
     #[getter]
     fn gemini_base_url(&self) -> &str {
-        &self.config.gemini_base_url
+        self.config.gemini_base_url.as_str()
     }
 
     /// The API key of the OpenAI-compatible server in plain text. The repr hides it.
@@ -296,7 +296,7 @@ impl LLMConfig {
     /// The base URL of the OpenAI-compatible server, with the version.
     #[getter]
     fn openai_base_url(&self) -> &str {
-        &self.config.openai_base_url
+        self.config.openai_base_url.as_str()
     }
 
     /// Anthropic's API key in plain text. The repr hides it.
@@ -314,7 +314,7 @@ impl LLMConfig {
     /// Anthropic's base URL. If it does not end with a version, `/v1` is added.
     #[getter]
     fn anthropic_base_url(&self) -> &str {
-        &self.config.anthropic_base_url
+        self.config.anthropic_base_url.as_str()
     }
 
     /// The context window that Ollama allocates, in tokens. None fits it to the prompt.

@@ -29,7 +29,7 @@ pub struct ProviderHealth {
 pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<ProviderHealth> {
     let is_probed = |provider: &Provider| {
         let protocol = provider::protocol(*provider);
-        let is_configured = protocol.codec().is_some() && protocol.is_configured(router.config());
+        let is_configured = provider::codec(*provider).is_some() && protocol.is_configured(router.config());
         protocol.is_automatic() || is_configured || router.choice() == ProviderChoice::Pinned(*provider)
     };
     let providers = Provider::ALL.into_iter().filter(is_probed);
@@ -39,7 +39,7 @@ pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<ProviderHealt
 async fn probe_one(router: &Router, engine: &Engine, provider: Provider) -> ProviderHealth {
     let protocol = provider::protocol(provider);
     let target = protocol.target(router.config(), router.tier());
-    let outcome = match protocol.codec() {
+    let outcome = match provider::codec(provider) {
         Some(codec) => find_model(codec, &target, engine).await,
         None => Ok(()),
     };

@@ -4,7 +4,7 @@ use std::iter;
 
 use super::Router;
 use crate::config::{Provider, ProviderChoice};
-use crate::provider::{Target, protocol};
+use crate::provider::{Target, codec, protocol};
 
 /// The provider of calls that name none, unless another one is preferred for their tier.
 const DEFAULT: Provider = Provider::Ollama;
@@ -15,7 +15,7 @@ const DEFAULT: Provider = Provider::Ollama;
 /// other automatic providers follow. The mock has no fallback.
 pub(super) fn targets(router: &Router, force: Option<Provider>) -> Vec<Target> {
     let first = force.unwrap_or_else(|| first_choice(router));
-    let has_fallback = force.is_none() && router.fallback_enabled() && protocol(first).codec().is_some();
+    let has_fallback = force.is_none() && router.fallback_enabled() && codec(first).is_some();
     let fallbacks = Provider::ALL
         .into_iter()
         .filter(|provider| has_fallback && *provider != first && protocol(*provider).is_automatic());

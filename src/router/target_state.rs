@@ -120,7 +120,7 @@ struct TargetKey([u64; 2]);
 impl TargetKey {
     fn of(target: &Target, hasher: &RandomState) -> Self {
         let key = target.key.as_ref().map(Secret::expose);
-        let address = target.base_url.trim_end_matches('/');
+        let address = target.base_url.as_str().trim_end_matches('/');
         Self([0_u8, 1].map(|half| hasher.hash_one((half, target.provider, address, key, &*target.model))))
     }
 }

@@ -9,15 +9,16 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 
 use self::reply::{Event as StreamEvent, Message};
-use super::decode::{parse_model_ids, parse_reply};
-use super::encode::{get, lower_schema, post};
+use self::request::MessagesRequest;
+use super::decode::parse_reply;
+use super::encode::{check_model, get, lower_schema, post};
 use super::error_body::ErrorBody;
-use super::{Codec, Event, Pricing, Protocol, Target};
+use super::{Codec, Event, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, Result};
-use crate::message::{Part, Reply, Request, SchemaForm};
+use crate::message::{Reply, Request, SchemaForm};
 use crate::schema::Dialect;
-use crate::transport::{Framing, WireRequest};
+use crate::transport::WireRequest;
 
 /// The provider.
 #[derive(Debug)]
@@ -29,24 +30,12 @@ impl Protocol for Anthropic {
         Target::new(Provider::Anthropic, model, &config.anthropic_base_url, config.anthropic_api_key.as_ref())
     }
 
-    fn codec(&self) -> Option<&'static dyn Codec> {
-        Some(&Self)
-    }
-
-    fn pricing(&self) -> Pricing {
-        Pricing::Listed(&[])
-    }
-
     fn is_configured(&self, config: &Config) -> bool {
         config.anthropic_model.is_some()
     }
 }
 
 impl Codec for Anthropic {
-    fn supports(&self, part: &Part) -> bool {
-        !matches!(part, Part::Url(_))
-    }
-
     /// The API has one field for a schema. A schema that its subset cannot express is stated in the prompt.
     fn schema_form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
         let schema = request.schema.as_ref()?;
@@ -65,8 +54,13 @@ impl Codec for Anthropic {
         }
     }
 
-    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, false)
+    fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest> {
+        check_model(target, "anthropic_model or ANTHROPIC_MODEL")?;
+        let url = request::address(target, "messages")?;
+        let (form, lowered) = lower_schema(self, target, request);
+        let body = MessagesRequest::new(target, request, form.zip(lowered.as_deref()), is_streamed)?;
+        let headers = request::headers(target, &url)?;
+        post(url, headers, &body, request)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -84,14 +78,6 @@ impl Codec for Anthropic {
         error.into_error(target, kind, status, headers)
     }
 
-    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, true)
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Sse
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let event: StreamEvent = parse_reply(target, data)?;
         if event.is_error() {
@@ -107,17 +93,4 @@ impl Codec for Anthropic {
         let headers = request::headers(target, &url)?;
         Ok(get(url, headers))
     }
-
-    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
-        parse_model_ids(body)
-    }
-}
-
-fn encode(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
-    request::check_model(target)?;
-    let url = request::address(target, "messages")?;
-    let (form, lowered) = lower_schema(&Anthropic, target, request);
-    let body = request::MessagesRequest::new(target, request, form.zip(lowered.as_deref()), stream)?;
-    let headers = request::headers(target, &url)?;
-    post(url, headers, &body, request)
 }

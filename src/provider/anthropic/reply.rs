@@ -46,14 +46,11 @@ struct Delta {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct MessageUsage {
-    #[serde(default)]
     input_tokens: TokenCount,
-    #[serde(default)]
     cache_creation_input_tokens: TokenCount,
-    #[serde(default)]
     cache_read_input_tokens: TokenCount,
-    #[serde(default)]
     output_tokens: TokenCount,
     output_tokens_details: Option<OutputDetails>,
 }

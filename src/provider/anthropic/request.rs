@@ -8,7 +8,9 @@ use serde::Serialize;
 use url::Url;
 
 use super::super::Target;
-use super::super::encode::{Base64, endpoint, key_header, not_configured, system_instruction, unsupported, user_text};
+use super::super::encode::{
+    Base64, Message, add_turns, endpoint, key_header, not_configured, system_instruction, unsupported,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request, SchemaForm};
 use crate::schema::Lowered;
@@ -40,26 +42,13 @@ pub(super) struct MessagesRequest<'a> {
     max_tokens: u32,
     #[serde(skip_serializing_if = "str::is_empty")]
     system: Cow<'a, str>,
-    messages: Vec<Message<'a>>,
+    messages: Vec<Message<'a, Block<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: Content<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(Cow<'a, str>),
-    Blocks(Vec<Block<'a>>),
 }
 
 #[derive(Serialize)]
@@ -100,23 +89,18 @@ impl<'a> MessagesRequest<'a> {
             Some((_, schema)) => (None, Some(schema)),
             None => (None, None),
         };
+        let mut messages = Vec::with_capacity(3);
+        add_turns(&mut messages, request, files(target, request)?, |text| Block::Text { text });
         Ok(Self {
             model: &target.model,
             max_tokens: request.max_tokens.unwrap_or(MAX_TOKENS),
             system: system_instruction(&request.system, prompted),
-            messages: messages(target, request)?,
+            messages,
             temperature: accepts_temperature(&target.model).then(|| request.temperature.min(MAX_TEMPERATURE)),
             output_config: enforced.map(|schema| OutputConfig { format: Format { r#type: "json_schema", schema } }),
             stream: stream.then_some(true),
         })
     }
-}
-
-pub(super) fn check_model(target: &Target) -> Result<()> {
-    if target.model.trim().is_empty() {
-        return Err(not_configured(target, "there is no model: set anthropic_model or ANTHROPIC_MODEL".to_owned()));
-    }
-    Ok(())
 }
 
 /// The URL of `resource`. `/v1` is added unless the base URL ends with it: Anthropic's own clients expect
@@ -133,8 +117,7 @@ pub(super) fn headers(target: &Target, url: &Url) -> Result<Vec<(HeaderName, Hea
     match target.api_key() {
         Some(key) => headers.push(key_header(target, HeaderName::from_static("x-api-key"), "", key)?),
         None if url.host_str() == Some(ANTHROPIC) => {
-            let message = "there is no API key: set anthropic_api_key or ANTHROPIC_API_KEY";
-            return Err(not_configured(target, message.to_owned()));
+            return Err(not_configured(target, "there is no API key: set anthropic_api_key or ANTHROPIC_API_KEY"));
         }
         None => {}
     }
@@ -154,21 +137,8 @@ fn accepts_temperature(model: &str) -> bool {
     major.is_some_and(|major| (major, numbers.next().unwrap_or(0)) <= LAST_WITH_TEMPERATURE)
 }
 
-fn messages<'a>(target: &Target, request: &'a Request) -> Result<Vec<Message<'a>>> {
-    let mut messages = vec![Message { role: "user", content: content(target, request)? }];
-    if let Some(repair) = &request.repair {
-        messages.push(text_message("assistant", &repair.reply));
-        messages.push(text_message("user", &repair.instruction));
-    }
-    Ok(messages)
-}
-
-fn text_message<'a>(role: &'static str, text: &'a str) -> Message<'a> {
-    Message { role, content: Content::Text(Cow::Borrowed(text)) }
-}
-
-/// The first user turn. Files precede the text, as Anthropic recommends.
-fn content<'a>(target: &Target, request: &'a Request) -> Result<Content<'a>> {
+/// The files of the first user turn. They precede the text, as Anthropic recommends.
+fn files<'a>(target: &Target, request: &'a Request) -> Result<Vec<Block<'a>>> {
     let source = |media_type, data: &'a Bytes| Source { r#type: "base64", media_type, data: Base64(data) };
     let mut blocks = Vec::new();
     for part in &request.parts {
@@ -187,10 +157,5 @@ fn content<'a>(target: &Target, request: &'a Request) -> Result<Content<'a>> {
             Part::Url(_) => return Err(unsupported(target, part)),
         }
     }
-    let text = user_text(request);
-    if blocks.is_empty() {
-        return Ok(Content::Text(text));
-    }
-    blocks.push(Block::Text { text });
-    Ok(Content::Blocks(blocks))
+    Ok(blocks)
 }

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::tests::{
-    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, structured, target,
 };
 use super::*;
 use crate::error::ErrorKind;
-use crate::message::{FinishReason, Usage};
+use crate::message::{FinishReason, Part, Usage};
 use crate::schema::Schema;
 
 const MESSAGE: &str = include_str!("../../../tests/core/fixtures/wire/anthropic/message.json");
@@ -74,13 +74,6 @@ fn a_schema_that_the_api_cannot_enforce_is_stated_in_the_prompt() {
     let reply =
         MESSAGE.replace(r#"{\"title\":\"Moss walls\","#, r#"Here: {\"moss\": 3"#).replace(r#"\"score\":7.5}"#, "}");
     assert_eq!(decode(&anthropic(), &request, &reply).unwrap().text, r#"{"moss": 3}"#);
-}
-
-#[test]
-fn a_repair_adds_two_turns() {
-    let messages = &encoded(&repairing())["messages"];
-    assert_eq!(messages[1], json!({"role": "assistant", "content": "{\"title\":1}"}));
-    assert_eq!(messages[2], json!({"role": "user", "content": "title: not a string"}));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm};
 use crate::provider::ModelOptions;
 use crate::schema::Dialect;
-use crate::transport::{Framing, WireRequest};
+use crate::transport::WireRequest;
 
 /// The provider.
 #[derive(Debug)]
@@ -37,10 +37,6 @@ impl Protocol for Gemini {
             options: ModelOptions { thinking: config.gemini_thinking, ..ModelOptions::default() },
             ..Target::new(Provider::Gemini, &config.gemini_model, &config.gemini_base_url, key)
         }
-    }
-
-    fn codec(&self) -> Option<&'static dyn Codec> {
-        Some(&Self)
     }
 
     fn pricing(&self) -> Pricing {
@@ -87,8 +83,14 @@ impl Codec for Gemini {
         }
     }
 
-    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, method_url(target, "generateContent")?)
+    fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest> {
+        let mut url = method_url(target, if is_streamed { "streamGenerateContent" } else { "generateContent" })?;
+        if is_streamed {
+            url.query_pairs_mut().append_pair("alt", "sse");
+        }
+        let key = request::key_header(target)?;
+        let (form, lowered) = lower_schema(self, target, request);
+        post(url, vec![key], &GenerateContentRequest::new(target, request, form.zip(lowered.as_deref())), request)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -111,16 +113,6 @@ impl Codec for Gemini {
         let delay = details.iter().find_map(reply::retry_delay);
         let error = error.into_error(target, kind, status, headers);
         if delay.is_some() { error.with_retry_after(delay) } else { error }
-    }
-
-    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        let mut url = method_url(target, "streamGenerateContent")?;
-        url.query_pairs_mut().append_pair("alt", "sse");
-        encode(target, request, url)
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Sse
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
@@ -154,12 +146,6 @@ impl Codec for Gemini {
     fn context_length(&self, target: &Target) -> Option<u64> {
         thinking::context_length(&target.model)
     }
-}
-
-fn encode(target: &Target, request: &Request, url: Url) -> Result<WireRequest> {
-    let key = request::key_header(target)?;
-    let (form, lowered) = lower_schema(&Gemini, target, request);
-    post(url, vec![key], &GenerateContentRequest::new(target, request, form.zip(lowered.as_deref())), request)
 }
 
 /// The URL of a method of the target's model.

@@ -172,17 +172,8 @@ fn page(metadata: &Value) -> Option<Page> {
 }
 
 fn is_block(reason: &str) -> bool {
-    matches!(
-        reason,
-        "SAFETY"
-            | "RECITATION"
-            | "BLOCKLIST"
-            | "PROHIBITED_CONTENT"
-            | "SPII"
-            | "IMAGE_SAFETY"
-            | "IMAGE_PROHIBITED_CONTENT"
-            | "IMAGE_RECITATION"
-    )
+    let reason = reason.strip_prefix("IMAGE_").unwrap_or(reason);
+    matches!(reason, "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII")
 }
 
 /// Gemini rejects a wrong key with status 400 and a reason, gateways with status 400 and a message only.

@@ -91,7 +91,7 @@ impl<'a> GenerateContentRequest<'a> {
 pub(super) fn key_header(target: &Target) -> Result<(HeaderName, HeaderValue)> {
     match target.api_key() {
         Some(key) => encode::key_header(target, HeaderName::from_static("x-goog-api-key"), "", key),
-        None => Err(not_configured(target, "there is no API key: set gemini_api_key or GOOGLE_API_KEY".to_owned())),
+        None => Err(not_configured(target, "there is no API key: set gemini_api_key or GOOGLE_API_KEY")),
     }
 }
 

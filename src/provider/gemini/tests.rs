@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::Transcript;
 use super::super::tests::{
-    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, structured, target,
 };
 use super::*;
 use crate::config::Thinking;
@@ -53,13 +53,6 @@ fn a_text_request_has_no_schema() {
     assert_eq!(body["generationConfig"], json!({"temperature": 0.9, "maxOutputTokens": 64}));
     assert_eq!(body.get("systemInstruction"), None);
     assert_eq!(body.get("tools"), None);
-}
-
-#[test]
-fn a_repair_adds_two_turns() {
-    let contents = &encoded(&repairing())["contents"];
-    assert_eq!(contents[1], json!({"role": "model", "parts": [{"text": "{\"title\":1}"}]}));
-    assert_eq!(contents[2], json!({"role": "user", "parts": [{"text": "title: not a string"}]}));
 }
 
 #[test]

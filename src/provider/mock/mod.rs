@@ -1,6 +1,6 @@
 //! Generated text without a server. Only used when the caller names it.
 
-use super::{Codec, Pricing, Protocol, Target};
+use super::{Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Part, Reply, Request, Usage};
@@ -17,10 +17,6 @@ impl Protocol for Mock {
     fn target(&self, config: &Config, _tier: ModelTier) -> Target {
         // No request goes to the address.
         Target::new(Provider::Mock, "mock", &config.ollama_host, None)
-    }
-
-    fn codec(&self) -> Option<&'static dyn Codec> {
-        None
     }
 
     fn pricing(&self) -> Pricing {

@@ -76,7 +76,7 @@ fn num_ctx(parameters: &str) -> Option<u64> {
 
 /// Returns `None` for an empty list: every model has a capability, so the server does not report them.
 fn capabilities(names: &[Value]) -> Option<Vec<Capability>> {
-    (!names.is_empty()).then(|| names.iter().filter_map(|name| Capability::from_name(name.as_str()?)).collect())
+    (!names.is_empty()).then(|| names.iter().filter_map(|name| Capability::deserialize(name).ok()).collect())
 }
 
 #[cfg(test)]

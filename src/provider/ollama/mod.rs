@@ -46,10 +46,6 @@ impl Protocol for Ollama {
         }
     }
 
-    fn codec(&self) -> Option<&'static dyn Codec> {
-        Some(&Self)
-    }
-
     fn pricing(&self) -> Pricing {
         Pricing::Free
     }
@@ -93,8 +89,13 @@ impl Codec for Ollama {
         }
     }
 
-    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, false)
+    fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest> {
+        if let Some(part) = request.parts.iter().find(|part| !self.supports(part)) {
+            return Err(unsupported(target, part));
+        }
+        let (form, lowered) = lower_schema(self, target, request);
+        let body = ChatRequest::new(target, request, form.zip(lowered.as_deref()), is_streamed);
+        post(endpoint(target, &["api", "chat"])?, Vec::new(), &body, request)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -117,10 +118,6 @@ impl Codec for Ollama {
             error.message.push_str(" (set ollama_num_ctx higher, or OLLAMA_CONTEXT_LENGTH where the server runs)");
         }
         error.into_error(target, kind, status, headers)
-    }
-
-    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, true)
     }
 
     fn framing(&self) -> Framing {
@@ -184,21 +181,12 @@ impl Codec for Ollama {
     }
 }
 
-fn encode(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
-    if let Some(part) = request.parts.iter().find(|part| !Ollama.supports(part)) {
-        return Err(unsupported(target, part));
-    }
-    let (form, lowered) = lower_schema(&Ollama, target, request);
-    let body = ChatRequest::new(target, request, form.zip(lowered.as_deref()), stream);
-    post(endpoint(target, &["api", "chat"])?, Vec::new(), &body, request)
-}
-
 /// Whether the model runs in Ollama's cloud, also behind a local server. Cloud models accept a schema and ignore it
 /// (ollama#12362).
 fn is_cloud(target: &Target) -> bool {
     let model = target.model.trim();
     // Cheap check first: this runs several times for each call.
-    let may_be_cloud_host = target.base_url.contains(CLOUD);
+    let may_be_cloud_host = target.base_url.as_str().contains(CLOUD);
     let is_cloud_host = || endpoint(target, &[]).is_ok_and(|url| url.host_str() == Some(CLOUD));
     target.facts.as_deref().is_some_and(|facts| facts.is_remote)
         || model.ends_with("-cloud")

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::Transcript;
-use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, repairing, structured, target};
+use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, structured, target};
 use super::*;
 use crate::config::KeepAlive;
 use crate::message::{FinishReason, Headroom};
@@ -49,13 +49,6 @@ fn a_text_request_has_no_format() {
     assert_eq!(body.get("format"), None);
     assert_eq!(body["messages"], json!([{"role": "user", "content": "Tell me more."}]));
     assert_eq!(body["options"], json!({"temperature": 0.9, "num_predict": 64}));
-}
-
-#[test]
-fn a_repair_adds_two_turns() {
-    let messages = &encoded(&repairing())["messages"];
-    assert_eq!(messages[2], json!({"role": "assistant", "content": "{\"title\":1}"}));
-    assert_eq!(messages[3], json!({"role": "user", "content": "title: not a string"}));
 }
 
 #[test]

@@ -10,15 +10,15 @@ use http::header::HeaderMap;
 
 use self::reply::Completion;
 use self::request::CompletionRequest;
-use super::decode::{parse_model_ids, parse_reply};
-use super::encode::{endpoint, get, lower_schema, post};
+use super::decode::parse_reply;
+use super::encode::{check_model, endpoint, get, lower_schema, post};
 use super::error_body::{ErrorBody, target_error};
-use super::{Codec, Event, Pricing, Protocol, Target};
+use super::{Codec, Event, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Part, Reply, Request, SchemaForm};
+use crate::message::{Reply, Request, SchemaForm};
 use crate::schema::Dialect;
-use crate::transport::{Framing, WireRequest};
+use crate::transport::WireRequest;
 
 /// The provider.
 #[derive(Debug)]
@@ -28,14 +28,6 @@ impl Protocol for OpenAi {
     fn target(&self, config: &Config, _tier: ModelTier) -> Target {
         let model = config.openai_model.as_deref().unwrap_or_default();
         Target::new(Provider::OpenAi, model, &config.openai_base_url, config.openai_api_key.as_ref())
-    }
-
-    fn codec(&self) -> Option<&'static dyn Codec> {
-        Some(&Self)
-    }
-
-    fn pricing(&self) -> Pricing {
-        Pricing::Listed(&[])
     }
 
     fn is_configured(&self, config: &Config) -> bool {
@@ -49,10 +41,6 @@ impl Protocol for OpenAi {
 }
 
 impl Codec for OpenAi {
-    fn supports(&self, part: &Part) -> bool {
-        !matches!(part, Part::Url(_))
-    }
-
     fn schema_form(&self, _target: &Target, request: &Request) -> Option<SchemaForm> {
         request.schema.as_ref().map(|_| request.form)
     }
@@ -65,8 +53,12 @@ impl Codec for OpenAi {
         }
     }
 
-    fn encode(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, false)
+    fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest> {
+        check_model(target, "openai_model or OPENAI_MODEL")?;
+        let url = endpoint(target, &["chat", "completions"])?;
+        let (_, lowered) = lower_schema(self, target, request);
+        let body = CompletionRequest::new(target, &url, request, lowered.as_deref(), is_streamed)?;
+        post(url, request::headers(target)?, &body, request)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -91,14 +83,6 @@ impl Codec for OpenAi {
         error.into_error(target, kind, status, headers)
     }
 
-    fn encode_stream(&self, target: &Target, request: &Request) -> Result<WireRequest> {
-        encode(target, request, true)
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Sse
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         if data.trim_ascii() == b"[DONE]" {
             return Ok(Event { is_last: true, ..Event::default() });
@@ -113,16 +97,4 @@ impl Codec for OpenAi {
     fn models_request(&self, target: &Target) -> Result<WireRequest> {
         Ok(get(endpoint(target, &["models"])?, request::headers(target)?))
     }
-
-    fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
-        parse_model_ids(body)
-    }
-}
-
-fn encode(target: &Target, request: &Request, stream: bool) -> Result<WireRequest> {
-    request::check_model(target)?;
-    let url = endpoint(target, &["chat", "completions"])?;
-    let (_, lowered) = lower_schema(&OpenAi, target, request);
-    let body = CompletionRequest::new(target, &url, request, lowered.as_deref(), stream)?;
-    post(url, request::headers(target)?, &body, request)
 }

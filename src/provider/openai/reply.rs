@@ -51,26 +51,20 @@ struct Part {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct CompletionUsage {
-    #[serde(default)]
     prompt_tokens: TokenCount,
-    #[serde(default)]
     completion_tokens: TokenCount,
-    #[serde(default)]
     total_tokens: TokenCount,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
+    prompt_tokens_details: Option<TokenDetails>,
+    completion_tokens_details: Option<TokenDetails>,
 }
 
+/// Those of the prompt have cached tokens, those of the completion reasoning tokens.
 #[derive(Deserialize, Default)]
-struct PromptDetails {
-    #[serde(default)]
+#[serde(default)]
+struct TokenDetails {
     cached_tokens: TokenCount,
-}
-
-#[derive(Deserialize, Default)]
-struct CompletionDetails {
-    #[serde(default)]
     reasoning_tokens: TokenCount,
 }
 

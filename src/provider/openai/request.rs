@@ -14,7 +14,7 @@ use serde::Serialize;
 use url::{Host, Url};
 
 use super::super::Target;
-use super::super::encode::{DataUrl, key_header, not_configured, system_instruction, unsupported, user_text};
+use super::super::encode::{Content, DataUrl, Message, add_turns, key_header, system_instruction, unsupported};
 use crate::error::Result;
 use crate::message::{Part, Request, SchemaForm};
 use crate::schema::{Lowered, Schema};
@@ -31,7 +31,7 @@ const MAX_NAME: usize = 64;
 #[derive(Serialize)]
 pub(super) struct CompletionRequest<'a> {
     model: &'a str,
-    messages: Vec<Message<'a>>,
+    messages: Vec<Message<'a, ContentPart<'a>>>,
     temperature: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
@@ -48,20 +48,6 @@ pub(super) struct CompletionRequest<'a> {
 #[derive(Serialize)]
 struct StreamOptions {
     include_usage: bool,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: Content<'a>,
-}
-
-/// A string unless there are files: some servers support no other form.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(Cow<'a, str>),
-    Parts(Vec<ContentPart<'a>>),
 }
 
 #[derive(Serialize)]
@@ -129,13 +115,6 @@ impl<'a> CompletionRequest<'a> {
     }
 }
 
-pub(super) fn check_model(target: &Target) -> Result<()> {
-    if target.model.trim().is_empty() {
-        return Err(not_configured(target, "there is no model: set openai_model or OPENAI_MODEL".to_owned()));
-    }
-    Ok(())
-}
-
 /// The key. Local servers need none.
 pub(super) fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
     target.api_key().map(|key| key_header(target, AUTHORIZATION, "Bearer ", key)).into_iter().collect()
@@ -146,25 +125,17 @@ fn messages<'a>(
     url: &Url,
     request: &'a Request,
     prompted: Option<&Lowered>,
-) -> Result<Vec<Message<'a>>> {
+) -> Result<Vec<Message<'a, ContentPart<'a>>>> {
     let mut messages = Vec::with_capacity(4);
     let system = system_instruction(&request.system, prompted);
     if !system.is_empty() {
         messages.push(Message { role: "system", content: Content::Text(system) });
     }
-    messages.push(Message { role: "user", content: content(target, url, request)? });
-    if let Some(repair) = &request.repair {
-        messages.push(text_message("assistant", &repair.reply));
-        messages.push(text_message("user", &repair.instruction));
-    }
+    add_turns(&mut messages, request, files(target, url, request)?, |text| ContentPart::Text { text });
     Ok(messages)
 }
 
-fn text_message<'a>(role: &'static str, text: &'a str) -> Message<'a> {
-    Message { role, content: Content::Text(Cow::Borrowed(text)) }
-}
-
-fn content<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Content<'a>> {
+fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<ContentPart<'a>>> {
     let reads_pdf = url.host_str().is_some_and(|host| PDF_READERS.contains(&host));
     let mut parts = Vec::new();
     for part in &request.parts {
@@ -180,12 +151,7 @@ fn content<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Conte
             Part::Pdf { .. } | Part::Url(_) => return Err(unsupported(target, part)),
         }
     }
-    let text = user_text(request);
-    if parts.is_empty() {
-        return Ok(Content::Text(text));
-    }
-    parts.push(ContentPart::Text { text });
-    Ok(Content::Parts(parts))
+    Ok(parts)
 }
 
 fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {

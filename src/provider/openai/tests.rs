@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 use super::super::tests::{
-    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, repairing, structured, target,
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, structured, target,
 };
 use super::*;
 use crate::message::{FinishReason, Usage};
@@ -61,13 +61,6 @@ fn the_token_limit_has_the_name_that_the_server_supports() {
     assert_eq!(body.get("response_format"), None);
     let other = super::super::tests::body(&OpenAi.encode(&at("http://localhost:8000/v1"), &bounded()).unwrap());
     assert_eq!((&other["max_tokens"], other.get("max_completion_tokens")), (&json!(64), None));
-}
-
-#[test]
-fn a_repair_adds_two_turns() {
-    let messages = &encoded(&repairing())["messages"];
-    assert_eq!(messages[2], json!({"role": "assistant", "content": "{\"title\":1}"}));
-    assert_eq!(messages[3], json!({"role": "user", "content": "title: not a string"}));
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn a_streamed_request_has_the_same_form() {
 
 #[test]
 fn a_reply_is_restored_from_the_form_of_its_request() {
-    for (target, codec) in targets() {
+    for (target, _) in targets() {
         for (form, text) in [
             (SchemaForm::Native, None),
             (SchemaForm::Older, None),
@@ -245,128 +245,83 @@ fn a_reply_is_restored_from_the_form_of_its_request() {
                 _ => r#"[{"score":7.50}]"#,
             };
             let text = text.unwrap_or(constrained);
-            let envelope = match target.provider {
-                Provider::Ollama => json!({"message": {"content": text}, "done": true, "done_reason": "stop"}),
-                Provider::Gemini => {
-                    json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]})
-                }
-                Provider::OpenAi => json!({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}),
-                _ => json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}),
-            };
-            let reply = codec.decode(&target, &request, &Bytes::from(envelope.to_string())).unwrap();
+            let reply = decode(&target, &request, &envelope(target.provider, text).to_string()).unwrap();
             let json = reply.text.replace(' ', "");
             assert_eq!(json, r#"[{"score":7.50}]"#, "{} {form:?} {text}", target.provider);
         }
     }
 }
 
-/// Errors of real servers.
-const REJECTED: [(Provider, u16, &str); 24] = [
+/// Errors of real servers, by status.
+const REJECTED: [(Provider, u16, &[&str]); 7] = [
     (
         Provider::Gemini,
         400,
-        r#"{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"responseJsonSchema\" at 'generation_config': Cannot find field.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config","description":"Invalid JSON payload received."}]}]}}"#,
-    ),
-    (
-        Provider::Gemini,
-        400,
-        r#"{"error":{"code":400,"message":"* GenerateContentRequest.generation_config.response_schema.properties: should be non-empty for OBJECT type\n","status":"INVALID_ARGUMENT"}}"#,
-    ),
-    (
-        Provider::Gemini,
-        400,
-        r#"{"error":{"code":400,"message":"The specified schema produces a constraint that has too many states for serving.","status":"INVALID_ARGUMENT"}}"#,
-    ),
-    (
-        Provider::Gemini,
-        400,
-        r#"{"error":{"code":400,"message":"Tool use with a response mime type: 'application/json' is unsupported","status":"INVALID_ARGUMENT"}}"#,
-    ),
-    (
-        Provider::Gemini,
-        400,
-        r#"{"error":{"code":400,"message":"JSON mode is not enabled for models/gemma-3-27b-it","status":"INVALID_ARGUMENT"}}"#,
-    ),
-    (
-        Provider::Gemini,
-        400,
-        r#"{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config.response_schema","description":"type must be specified"}]}]}}"#,
+        &[
+            r#"{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"responseJsonSchema\" at 'generation_config': Cannot find field.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config","description":"Invalid JSON payload received."}]}]}}"#,
+            r#"{"error":{"code":400,"message":"* GenerateContentRequest.generation_config.response_schema.properties: should be non-empty for OBJECT type\n","status":"INVALID_ARGUMENT"}}"#,
+            r#"{"error":{"code":400,"message":"The specified schema produces a constraint that has too many states for serving.","status":"INVALID_ARGUMENT"}}"#,
+            r#"{"error":{"code":400,"message":"Tool use with a response mime type: 'application/json' is unsupported","status":"INVALID_ARGUMENT"}}"#,
+            r#"{"error":{"code":400,"message":"JSON mode is not enabled for models/gemma-3-27b-it","status":"INVALID_ARGUMENT"}}"#,
+            r#"{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config.response_schema","description":"type must be specified"}]}]}}"#,
+        ],
     ),
     (
         Provider::OpenAi,
         400,
-        r#"{"error":{"message":"Invalid schema for response_format 'Idea': In context=('properties', 'a'), 'type' is required.","type":"invalid_request_error","param":"response_format","code":null}}"#,
-    ),
-    (
-        Provider::OpenAi,
-        400,
-        r#"{"error":{"message":"Invalid parameter: this value is not supported with this model.","type":"invalid_request_error","param":"response_format","code":"unsupported_value"}}"#,
-    ),
-    (
-        Provider::OpenAi,
-        400,
-        r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
-    ),
-    (
-        Provider::OpenAi,
-        400,
-        r#"{"object":"error","message":"The provided JSON schema contains features not supported by xgrammar.","type":"BadRequestError","param":null,"code":400}"#,
+        &[
+            r#"{"error":{"message":"Invalid schema for response_format 'Idea': In context=('properties', 'a'), 'type' is required.","type":"invalid_request_error","param":"response_format","code":null}}"#,
+            r#"{"error":{"message":"Invalid parameter: this value is not supported with this model.","type":"invalid_request_error","param":"response_format","code":"unsupported_value"}}"#,
+            r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+            r#"{"object":"error","message":"The provided JSON schema contains features not supported by xgrammar.","type":"BadRequestError","param":null,"code":400}"#,
+            r#"{"error":{"code":400,"message":"JSON schema conversion failed:\nUnrecognized schema: {\"description\":\"x\"}","type":"invalid_request_error"}}"#,
+            r#"{"error":{"code":400,"message":"Failed to initialize samplers: failed to parse grammar","type":"invalid_request_error"}}"#,
+            r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#,
+            r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"response_format is not supported\"}}","provider_name":"Somebody"}}}"#,
+            r#"{"error":{"message":"Failed to validate JSON. Please adjust your prompt.","type":"invalid_request_error","code":"json_validate_failed","failed_generation":"{"}}"#,
+        ],
     ),
     (
         Provider::OpenAi,
         422,
-        r#"{"detail":[{"type":"literal_error","loc":["body","response_format","type"],"msg":"Input should be 'text' or 'json_object'","input":"json_schema"}]}"#,
+        &[
+            r#"{"detail":[{"type":"literal_error","loc":["body","response_format","type"],"msg":"Input should be 'text' or 'json_object'","input":"json_schema"}]}"#,
+        ],
     ),
     (
         Provider::OpenAi,
         500,
-        r#"{"error":{"message":"[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}]","type":"internal_server_error","param":null,"code":null}}"#,
+        &[
+            r#"{"error":{"message":"[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}]","type":"internal_server_error","param":null,"code":null}}"#,
+        ],
     ),
     (
-        Provider::OpenAi,
-        400,
-        r#"{"error":{"code":400,"message":"JSON schema conversion failed:\nUnrecognized schema: {\"description\":\"x\"}","type":"invalid_request_error"}}"#,
+        Provider::Ollama,
+        500,
+        &[
+            r#"{"error":"invalid JSON schema in format"}"#,
+            r#"{"error":"failed to load model vocabulary required for format"}"#,
+            r#"{"error":"llama runner: failed to parse grammar"}"#,
+        ],
     ),
-    (
-        Provider::OpenAi,
-        400,
-        r#"{"error":{"code":400,"message":"Failed to initialize samplers: failed to parse grammar","type":"invalid_request_error"}}"#,
-    ),
-    (Provider::OpenAi, 400, r#"{"error":"'response_format.type' must be 'json_schema' or 'text'"}"#),
-    (
-        Provider::OpenAi,
-        400,
-        r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"response_format is not supported\"}}","provider_name":"Somebody"}}}"#,
-    ),
-    (
-        Provider::OpenAi,
-        400,
-        r#"{"error":{"message":"Failed to validate JSON. Please adjust your prompt.","type":"invalid_request_error","code":"json_validate_failed","failed_generation":"{"}}"#,
-    ),
-    (Provider::Ollama, 500, r#"{"error":"invalid JSON schema in format"}"#),
-    (Provider::Ollama, 400, r#"{"error":"invalid format: \"x\"; expected \"json\" or a valid JSON Schema object"}"#),
-    (Provider::Ollama, 500, r#"{"error":"failed to load model vocabulary required for format"}"#),
-    (Provider::Ollama, 500, r#"{"error":"llama runner: failed to parse grammar"}"#),
+    (Provider::Ollama, 400, &[r#"{"error":"invalid format: \"x\"; expected \"json\" or a valid JSON Schema object"}"#]),
     (
         Provider::Anthropic,
         400,
-        r#"{"type":"error","error":{"type":"invalid_request_error","message":"output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"}}"#,
-    ),
-    (
-        Provider::Anthropic,
-        400,
-        r#"{"type":"error","error":{"type":"invalid_request_error","message":"output_config: Extra inputs are not permitted"}}"#,
-    ),
-    (
-        Provider::Anthropic,
-        400,
-        r#"{"type":"error","error":{"type":"invalid_request_error","message":"The compiled grammar is too large."}}"#,
+        &[
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"}}"#,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"output_config: Extra inputs are not permitted"}}"#,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"The compiled grammar is too large."}}"#,
+        ],
     ),
 ];
 
 #[test]
 fn a_rejected_schema_is_recognized() {
-    for (provider, status, words) in REJECTED {
+    let each = |(provider, status, bodies): (Provider, u16, &'static [&str])| {
+        bodies.iter().map(move |words| (provider, status, *words))
+    };
+    for (provider, status, words) in REJECTED.into_iter().flat_map(each) {
         let (target, codec) = codec_of(provider);
         let error = error(&target, status, words);
         assert_eq!(error.kind(), ErrorKind::SchemaRejected, "{provider} {words}");
