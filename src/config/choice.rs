@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::Provider;
 use crate::error::{Error, Result};
+use crate::named_enum::named_enum;
 
 impl FromStr for Provider {
     type Err = Error;
@@ -50,28 +51,17 @@ impl FromStr for ProviderChoice {
     }
 }
 
-/// The model tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum ModelTier {
-    /// The small Ollama model.
-    Fast,
-    /// The large Ollama model.
-    #[default]
-    Balanced,
-    /// Gemini first, unless the caller pinned a provider.
-    Quality,
-}
-
-impl ModelTier {
-    const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Quality];
-
-    /// The name in arguments and settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Balanced => "balanced",
-            Self::Quality => "quality",
-        }
+named_enum! {
+    /// The model tier.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum ModelTier {
+        /// The small Ollama model.
+        Fast = "fast",
+        /// The large Ollama model.
+        #[default]
+        Balanced = "balanced",
+        /// Gemini first, unless the caller pinned a provider.
+        Quality = "quality",
     }
 }
 

@@ -1,9 +1,9 @@
 //! How much a model may think.
 
-use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::named_enum::named_enum;
 
 /// How much a model may think before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,14 +14,16 @@ pub enum Thinking {
     Level(ThinkingLevel),
 }
 
-/// A level of thinking. Each model has its own budget for a level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum ThinkingLevel {
-    Minimal,
-    Low,
-    Medium,
-    High,
+named_enum! {
+    /// A level of thinking. Each model has its own budget for a level.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[expect(missing_docs, reason = "the names say it")]
+    pub enum ThinkingLevel {
+        Minimal = "minimal",
+        Low = "low",
+        Medium = "medium",
+        High = "high",
+    }
 }
 
 impl Thinking {
@@ -33,26 +35,6 @@ impl Thinking {
             ))),
             Self::Budget(_) | Self::Level(_) => Ok(()),
         }
-    }
-}
-
-impl ThinkingLevel {
-    const ALL: [Self; 4] = [Self::Minimal, Self::Low, Self::Medium, Self::High];
-
-    /// The name in arguments and settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
-impl fmt::Display for ThinkingLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

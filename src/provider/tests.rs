@@ -64,6 +64,11 @@ pub(super) fn body(wire: &WireRequest) -> Value {
     serde_json::from_slice(&wire.body).unwrap()
 }
 
+/// The body of `request` for `target`.
+pub(super) fn encoded(target: &Target, request: &Request) -> Value {
+    body(&codec(target.provider).unwrap().encode(target, request).unwrap())
+}
+
 /// Decodes `reply` as the reply of `target`.
 pub(super) fn decode(target: &Target, request: &Request, reply: &str) -> Result<Reply> {
     codec(target.provider).unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
@@ -117,8 +122,8 @@ fn targets() -> impl Iterator<Item = (Target, &'static dyn Codec)> {
 fn a_repair_adds_two_turns() {
     let repair = Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string") };
     let repairing = Request { repair: Some(repair), ..structured() };
-    for (target, codec) in targets() {
-        let [first, whole] = [&structured(), &repairing].map(|request| body(&codec.encode(&target, request).unwrap()));
+    for (target, _) in targets() {
+        let [first, whole] = [&structured(), &repairing].map(|request| encoded(&target, request));
         let [list, role, content] = match target.provider {
             Provider::Gemini => ["contents", "model", "parts"],
             _ => ["messages", "assistant", "content"],

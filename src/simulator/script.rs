@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::config::Provider;
 use crate::error::{Error, Result};
+use crate::named_enum::named_enum;
 
 /// A scripted behaviour: the requests that it matches, and what happens to them.
 ///
@@ -63,42 +64,35 @@ pub enum Route {
     Path(String),
 }
 
-/// A fault of a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// A complete HTTP reply with half of the JSON body.
-    Malformed,
-    /// The connection is closed in the middle of the body.
-    Truncate,
-    /// Nothing is sent.
-    Stall,
-    /// Only the headers are sent.
-    StallAfterHeaders,
-    /// Only the headers and half of the body are sent.
-    StallMidBody,
-    /// The connection is closed without a reply.
-    Disconnect,
-}
-
-impl Fault {
-    const ALL: [(&'static str, Self); 6] = [
-        ("malformed", Self::Malformed),
-        ("truncate", Self::Truncate),
-        ("stall", Self::Stall),
-        ("stall_after_headers", Self::StallAfterHeaders),
-        ("stall_mid_body", Self::StallMidBody),
-        ("disconnect", Self::Disconnect),
-    ];
+named_enum! {
+    /// A fault of a reply.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum Fault {
+        /// A complete HTTP reply with half of the JSON body.
+        Malformed = "malformed",
+        /// The connection is closed in the middle of the body.
+        Truncate = "truncate",
+        /// Nothing is sent.
+        Stall = "stall",
+        /// Only the headers are sent.
+        StallAfterHeaders = "stall_after_headers",
+        /// Only the headers and half of the body are sent.
+        StallMidBody = "stall_mid_body",
+        /// The connection is closed without a reply.
+        Disconnect = "disconnect",
+    }
 }
 
 impl FromStr for Fault {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, fault)| fault).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
-            Error::invalid_input(format!("unknown fault {name:?}: use one of {}", names.join(", ")))
+        Self::ALL.into_iter().find(|fault| fault.as_str() == name).ok_or_else(|| {
+            Error::invalid_input(format!(
+                "unknown fault {name:?}: use one of {}",
+                Self::ALL.map(Self::as_str).join(", ")
+            ))
         })
     }
 }

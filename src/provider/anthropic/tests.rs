@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::tests::{
-    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, structured, target,
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, encoded, error, parts, structured, target,
 };
 use super::*;
 use crate::error::ErrorKind;
@@ -21,10 +21,6 @@ fn at(base: &str) -> Target {
 
 fn anthropic() -> Target {
     at("https://api.anthropic.com/v1")
-}
-
-fn encoded(request: &Request) -> Value {
-    body(&Anthropic.encode(&anthropic(), request).unwrap())
 }
 
 #[test]
@@ -56,7 +52,7 @@ fn a_structured_request_has_the_lowered_schema_and_a_sensitive_key() {
 
 #[test]
 fn the_callers_limit_replaces_the_default() {
-    let body = encoded(&bounded());
+    let body = encoded(&anthropic(), &bounded());
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(64), &json!(0.9)));
     assert_eq!((body.get("output_config"), body.get("system")), (None, None));
 }
@@ -66,7 +62,7 @@ fn a_schema_that_the_api_cannot_enforce_is_stated_in_the_prompt() {
     let schema = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     let mut request = structured();
     request.schema = Some(Arc::new(Schema::new("Counts", schema.clone()).unwrap()));
-    let body = encoded(&request);
+    let body = encoded(&anthropic(), &request);
     assert_eq!(body.get("output_config"), None);
     let stated = body["system"].as_str().unwrap().strip_prefix("Be brief.\n\n").unwrap();
     let document: Value = serde_json::from_str(stated.split_once("JSON Schema:\n").unwrap().1).unwrap();
@@ -80,7 +76,7 @@ fn a_schema_that_the_api_cannot_enforce_is_stated_in_the_prompt() {
 fn files_are_blocks_and_text_documents_part_of_the_text() {
     let request = Request { parts: parts().into_iter().take(3).collect(), ..Request::new("What is it?") };
     assert_eq!(
-        encoded(&request)["messages"],
+        encoded(&anthropic(), &request)["messages"],
         json!([{"role": "user", "content": [
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}},
             {
@@ -117,7 +113,7 @@ fn a_temperature_is_sent_only_to_models_that_accept_it() {
     ] {
         let target = Target { model: Arc::from(model), ..anthropic() };
         let request = Request { temperature: 1.4, ..Request::new("?") };
-        let sent = body(&Anthropic.encode(&target, &request).unwrap());
+        let sent = encoded(&target, &request);
         let expected = accepted.then(|| json!(1.0));
         assert_eq!(sent.get("temperature"), expected.as_ref(), "{model}");
     }

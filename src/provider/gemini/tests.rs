@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::Transcript;
 use super::super::tests::{
-    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, structured, target,
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, encoded, error, parts, structured, target,
 };
 use super::*;
 use crate::config::Thinking;
@@ -20,10 +20,6 @@ const MODELS: &str = include_str!("../../../tests/core/fixtures/wire/gemini/mode
 
 fn gemini() -> Target {
     target(Provider::Gemini, "https://generativelanguage.googleapis.com/v1beta", Some(KEY))
-}
-
-fn encoded(request: &Request) -> Value {
-    body(&Gemini.encode(&gemini(), request).unwrap())
 }
 
 #[test]
@@ -49,7 +45,7 @@ fn a_structured_request_has_the_lowered_schema_and_a_sensitive_key() {
 
 #[test]
 fn a_text_request_has_no_schema() {
-    let body = encoded(&bounded());
+    let body = encoded(&gemini(), &bounded());
     assert_eq!(body["generationConfig"], json!({"temperature": 0.9, "maxOutputTokens": 64}));
     assert_eq!(body.get("systemInstruction"), None);
     assert_eq!(body.get("tools"), None);
@@ -59,7 +55,7 @@ fn a_text_request_has_no_schema() {
 fn files_are_inline_and_urls_are_text_with_the_url_context_tool() {
     let mut parts = parts();
     parts.push(Part::Url(Arc::from("https://example.org/other")));
-    let body = encoded(&Request { parts, ..Request::new("What is it?") });
+    let body = encoded(&gemini(), &Request { parts, ..Request::new("What is it?") });
     let text = "Document \"notes.md\":\n~~~~~\n# Notes\n~~~~~\n\nWhat is it?\n\n\
                 Web pages to read:\n- https://example.org/page\n- https://example.org/other";
     assert_eq!(
@@ -252,7 +248,7 @@ fn thinking_is_sent_as_configured_and_reduced_for_extended_headroom() {
         let options = ModelOptions { thinking, ..ModelOptions::default() };
         let target = Target { model: Arc::from(model), options, ..gemini() };
         let request = Request { headroom, ..Request::new("?") };
-        let sent = body(&Gemini.encode(&target, &request).unwrap());
+        let sent = encoded(&target, &request);
         assert_eq!(sent, body(&Gemini.encode_stream(&target, &request).unwrap()));
         sent["generationConfig"].get("thinkingConfig").cloned()
     };

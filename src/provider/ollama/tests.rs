@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::Transcript;
-use super::super::tests::{KEY, assert_fails, body, bounded, decode, error, parts, structured, target};
+use super::super::tests::{KEY, assert_fails, body, bounded, decode, encoded, error, parts, structured, target};
 use super::*;
 use crate::config::KeepAlive;
 use crate::message::{FinishReason, Headroom};
@@ -14,10 +14,6 @@ const TAGS: &str = include_str!("../../../tests/core/fixtures/wire/ollama/tags.j
 
 fn ollama() -> Target {
     target(Provider::Ollama, "http://localhost:11434", None)
-}
-
-fn encoded(request: &Request) -> Value {
-    body(&Ollama.encode(&ollama(), request).unwrap())
 }
 
 #[test]
@@ -45,7 +41,7 @@ fn a_structured_request_has_the_lowered_schema() {
 
 #[test]
 fn a_text_request_has_no_format() {
-    let body = encoded(&bounded());
+    let body = encoded(&ollama(), &bounded());
     assert_eq!(body.get("format"), None);
     assert_eq!(body["messages"], json!([{"role": "user", "content": "Tell me more."}]));
     assert_eq!(body["options"], json!({"temperature": 0.9, "num_predict": 64}));
@@ -55,7 +51,7 @@ fn a_text_request_has_no_format() {
 fn documents_are_text_and_images_base64() {
     let request = Request { parts: parts().into_iter().take(2).collect(), ..Request::new("What is it?") };
     assert_eq!(
-        encoded(&request)["messages"],
+        encoded(&ollama(), &request)["messages"],
         json!([{
             "role": "user",
             "content": "Document \"notes.md\":\n~~~~~\n# Notes\n~~~~~\n\nWhat is it?",
@@ -157,8 +153,7 @@ fn with_options(options: ModelOptions) -> Target {
 
 #[test]
 fn the_window_fits_the_prompt_and_grows_with_extended_headroom() {
-    let options =
-        |target: &Target, request: &Request| body(&Ollama.encode(target, request).unwrap())["options"].clone();
+    let options = |target: &Target, request: &Request| encoded(target, request)["options"].clone();
     let long = Request::new("abc ".repeat(3000));
     assert_eq!(options(&ollama(), &Request::new("?")), json!({"temperature": 0.0}));
     assert_eq!(options(&ollama(), &long), json!({"temperature": 0.0, "num_ctx": 8192}));
@@ -174,19 +169,19 @@ fn the_window_fits_the_prompt_and_grows_with_extended_headroom() {
 fn keep_alive_is_sent_as_configured() {
     let sent = |keep_alive| {
         let target = with_options(ModelOptions { keep_alive: Some(keep_alive), ..ModelOptions::default() });
-        body(&Ollama.encode(&target, &Request::new("?")).unwrap())["keep_alive"].to_string()
+        encoded(&target, &Request::new("?"))["keep_alive"].to_string()
     };
     assert_eq!(sent(KeepAlive::Text(Arc::from("1h30m"))), "\"1h30m\"");
     assert_eq!(sent(KeepAlive::Seconds(-1.0)), "-1");
     assert_eq!(sent(KeepAlive::Seconds(0.0)), "0");
     assert_eq!(sent(KeepAlive::Seconds(0.5)), "0.5");
-    assert_eq!(encoded(&Request::new("?")).get("keep_alive"), None);
+    assert_eq!(encoded(&ollama(), &Request::new("?")).get("keep_alive"), None);
 }
 
 #[test]
 fn think_is_never_sent() {
     for request in [structured(), bounded(), Request { headroom: Headroom::Extended, ..structured() }] {
-        assert_eq!(encoded(&request).get("think"), None);
+        assert_eq!(encoded(&ollama(), &request).get("think"), None);
     }
 }
 

@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 use super::super::tests::{
-    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, error, parts, structured, target,
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, encoded, error, parts, structured, target,
 };
 use super::*;
 use crate::message::{FinishReason, Usage};
@@ -21,10 +21,6 @@ fn at(base: &str) -> Target {
 
 fn openai() -> Target {
     at("https://api.openai.com/v1")
-}
-
-fn encoded(request: &Request) -> Value {
-    body(&OpenAi.encode(&openai(), request).unwrap())
 }
 
 #[test]
@@ -55,11 +51,11 @@ fn a_structured_request_has_the_lowered_schema_and_a_sensitive_key() {
 
 #[test]
 fn the_token_limit_has_the_name_that_the_server_supports() {
-    let body = encoded(&bounded());
+    let body = encoded(&openai(), &bounded());
     assert_eq!((&body["max_completion_tokens"], body.get("max_tokens")), (&json!(64), None));
     assert_eq!(body["temperature"], json!(0.9));
     assert_eq!(body.get("response_format"), None);
-    let other = super::super::tests::body(&OpenAi.encode(&at("http://localhost:8000/v1"), &bounded()).unwrap());
+    let other = encoded(&at("http://localhost:8000/v1"), &bounded());
     assert_eq!((&other["max_tokens"], other.get("max_completion_tokens")), (&json!(64), None));
 }
 
@@ -67,7 +63,7 @@ fn the_token_limit_has_the_name_that_the_server_supports() {
 fn files_are_parts_and_text_documents_part_of_the_text() {
     let request = Request { parts: parts().into_iter().take(3).collect(), ..Request::new("What is it?") };
     assert_eq!(
-        encoded(&request)["messages"],
+        encoded(&openai(), &request)["messages"],
         json!([{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
             {"type": "file", "file": {"filename": "paper.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},

@@ -41,8 +41,8 @@ fn stated(system: &Value) -> Value {
 
 #[test]
 fn gemini_falls_back_to_the_older_subset_then_to_the_prompt() {
-    let (target, gemini) = codec_of(Provider::Gemini);
-    let sent = |request: &Request| body(&gemini.encode(&target, request).unwrap());
+    let (target, _) = codec_of(Provider::Gemini);
+    let sent = |request: &Request| encoded(&target, request);
 
     let older = list(SchemaForm::Older);
     let document = json!({
@@ -69,7 +69,7 @@ fn gemini_falls_back_to_the_older_subset_then_to_the_prompt() {
     let pages = Request { parts: vec![Part::Url(Arc::from("https://example.org"))], ..prompted };
     assert_eq!(sent(&pages)["generationConfig"], json!({"temperature": 0.0}));
     let target = Target { model: Arc::from("gemini-3-flash-preview"), ..target };
-    let native = body(&gemini.encode(&target, &Request { form: SchemaForm::Native, ..pages }).unwrap());
+    let native = encoded(&target, &Request { form: SchemaForm::Native, ..pages });
     assert_eq!(native["generationConfig"]["responseMimeType"], "application/json");
 }
 
@@ -78,7 +78,7 @@ fn a_schema_that_the_older_subset_cannot_express_is_stated_in_the_prompt() {
     let (target, gemini) = codec_of(Provider::Gemini);
     let request = free(SchemaForm::Older);
     assert_eq!(gemini.schema_form(&target, &request), Some(SchemaForm::Prompted));
-    let body = body(&gemini.encode(&target, &request).unwrap());
+    let body = encoded(&target, &request);
     assert_eq!(body["generationConfig"].get("responseSchema"), None);
     assert_eq!(
         stated(&body["systemInstruction"]["parts"][0]["text"])["additionalProperties"],
@@ -89,8 +89,8 @@ fn a_schema_that_the_older_subset_cannot_express_is_stated_in_the_prompt() {
 
 #[test]
 fn openai_falls_back_to_json_object_then_to_the_prompt() {
-    let (target, openai) = codec_of(Provider::OpenAi);
-    let sent = |request: &Request| body(&openai.encode(&target, request).unwrap());
+    let (target, _) = codec_of(Provider::OpenAi);
+    let sent = |request: &Request| encoded(&target, request);
 
     let native = sent(&list(SchemaForm::Native));
     assert_eq!(native["response_format"]["type"], "json_schema");
@@ -108,7 +108,7 @@ fn openai_falls_back_to_json_object_then_to_the_prompt() {
 
 #[test]
 fn only_local_servers_get_a_schema_next_to_json_object() {
-    let (target, openai) = codec_of(Provider::OpenAi);
+    let (target, _) = codec_of(Provider::OpenAi);
     for (base, is_local) in [
         ("http://localhost:8000/v1", true),
         ("http://127.0.0.1:8000/v1", true),
@@ -121,25 +121,25 @@ fn only_local_servers_get_a_schema_next_to_json_object() {
     ] {
         let target = Target { base_url: base.into(), ..target.clone() };
         let request = list(SchemaForm::Older);
-        let format = &body(&openai.encode(&target, &request).unwrap())["response_format"];
+        let format = &encoded(&target, &request)["response_format"];
         assert_eq!(format["type"], "json_object", "{base}");
         let document = is_local.then(|| lowered(&request, Dialect::OpenAiStrict).document().clone());
         assert_eq!(format.get("schema"), document.as_ref(), "{base}");
-        let format = &body(&openai.encode(&target, &free(SchemaForm::Older)).unwrap())["response_format"];
+        let format = &encoded(&target, &free(SchemaForm::Older))["response_format"];
         assert_eq!(*format, json!({"type": "json_object"}), "{base}: a node without a type has no grammar");
     }
 }
 
 #[test]
 fn ollama_falls_back_to_any_json_then_to_the_prompt() {
-    let (target, ollama) = codec_of(Provider::Ollama);
+    let (target, _) = codec_of(Provider::Ollama);
     for (form, format, is_stated) in [
         (SchemaForm::Native, Some(lowered(&list(SchemaForm::Native), Dialect::Ollama).document().clone()), false),
         (SchemaForm::Older, Some(json!("json")), true),
         (SchemaForm::Prompted, None, true),
     ] {
         let request = list(form);
-        let sent = body(&ollama.encode(&target, &request).unwrap());
+        let sent = encoded(&target, &request);
         assert_eq!(sent.get("format"), format.as_ref(), "{form:?}");
         assert_eq!(sent["messages"][0]["role"], if is_stated { "system" } else { "user" }, "{form:?}");
         if is_stated {
@@ -167,7 +167,7 @@ fn a_cloud_model_gets_the_schema_in_the_prompt() {
             (!is_cloud).then_some(SchemaForm::Older),
             "{model} at {base}"
         );
-        let sent = body(&ollama.encode(&target, &request).unwrap());
+        let sent = encoded(&target, &request);
         assert_eq!(sent.get("format").is_none(), is_cloud, "{model} at {base}");
     }
 }
@@ -182,7 +182,7 @@ fn anthropic_falls_back_to_the_prompt() {
         (free(SchemaForm::Native), SchemaForm::Prompted),
     ] {
         assert_eq!(anthropic.schema_form(&target, &request), Some(form));
-        let sent = body(&anthropic.encode(&target, &request).unwrap());
+        let sent = encoded(&target, &request);
         assert_eq!(sent.get("output_config").is_some(), form == SchemaForm::Native, "{sent}");
         if form == SchemaForm::Prompted {
             assert_eq!(&stated(&sent["system"]), lowered(&request, Dialect::Prompted).document());
@@ -207,8 +207,7 @@ fn every_fallback_ends_in_the_prompt_and_text_requests_have_no_form() {
         for form in forms {
             let text_request = Request { form, ..bounded() };
             assert_eq!(codec.schema_form(&target, &text_request), None);
-            let [sent, plain] =
-                [&text_request, &bounded()].map(|request| body(&codec.encode(&target, request).unwrap()));
+            let [sent, plain] = [&text_request, &bounded()].map(|request| encoded(&target, request));
             assert_eq!(sent, plain, "{}", target.provider);
         }
     }
@@ -218,7 +217,7 @@ fn every_fallback_ends_in_the_prompt_and_text_requests_have_no_form() {
 fn a_streamed_request_has_the_same_form() {
     for (target, codec) in targets() {
         for form in [SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted] {
-            let whole = body(&codec.encode(&target, &list(form)).unwrap());
+            let whole = encoded(&target, &list(form));
             let streamed = body(&codec.encode_stream(&target, &list(form)).unwrap());
             for field in ["format", "response_format", "output_config", "generationConfig", "system"] {
                 assert_eq!(streamed.get(field), whole.get(field), "{} {form:?}", target.provider);
