@@ -208,19 +208,11 @@ enum Limit {
 
 impl Limit {
     fn error(self, host: &str, timeouts: &StreamTimeouts) -> Error {
+        let [first, idle, total] = [timeouts.first, timeouts.idle, timeouts.total].map(|limit| limit.as_secs_f64());
         let (kind, message) = match self {
-            Self::First => {
-                let seconds = timeouts.first.as_secs_f64();
-                (ErrorKind::FirstTokenTimeout, format!("no text from {host} within {seconds} s"))
-            }
-            Self::Idle => {
-                let seconds = timeouts.idle.as_secs_f64();
-                (ErrorKind::IdleTimeout, format!("the stream from {host} was idle for {seconds} s"))
-            }
-            Self::Total => {
-                let seconds = timeouts.total.as_secs_f64();
-                (ErrorKind::Timeout, format!("the stream from {host} was not complete within {seconds} s"))
-            }
+            Self::First => (ErrorKind::FirstTokenTimeout, format!("no text from {host} within {first} s")),
+            Self::Idle => (ErrorKind::IdleTimeout, format!("the stream from {host} was idle for {idle} s")),
+            Self::Total => (ErrorKind::Timeout, format!("the stream from {host} was not complete within {total} s")),
         };
         Error::new(kind, message)
     }

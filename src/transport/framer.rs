@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::lines::{LineEnd, Lines};
+use super::lines::Lines;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Upper bound of one event, in bytes.
@@ -46,12 +46,8 @@ pub struct Framer {
 impl Framer {
     /// Creates a framer for the start of a reply.
     pub fn new(framing: Framing) -> Self {
-        let line_end = match framing {
-            Framing::Sse => LineEnd::Any,
-            // CR is white space within JSON.
-            Framing::Ndjson => LineEnd::Lf,
-        };
-        Self { framing, lines: Lines::new(line_end), data: None, is_first_line: true }
+        // CR is white space within JSON.
+        Self { framing, lines: Lines::new(framing == Framing::Sse), data: None, is_first_line: true }
     }
 
     /// Appends the next bytes of the reply.

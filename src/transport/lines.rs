@@ -5,19 +5,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::framer::{MAX_EVENT, too_long};
 use crate::error::Result;
 
-/// The bytes that end a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineEnd {
-    /// LF. A CR before it belongs to the line.
-    Lf,
-    /// LF, CR or CR LF.
-    Any,
-}
-
 /// Buffers an incomplete line and the complete lines that were not taken yet.
 #[derive(Debug)]
 pub(super) struct Lines {
-    line_end: LineEnd,
+    /// Whether a CR ends a line, like an LF.
+    cr_ends_line: bool,
     buffer: BytesMut,
     /// The length of the buffer's start that contains no line end.
     scanned: usize,
@@ -26,8 +18,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(line_end: LineEnd) -> Self {
-        Self { line_end, buffer: BytesMut::new(), scanned: 0, after_cr: false }
+    /// Lines that end with LF, or, if `cr_ends_line`, with LF, CR or CR LF.
+    pub(super) fn new(cr_ends_line: bool) -> Self {
+        Self { cr_ends_line, buffer: BytesMut::new(), scanned: 0, after_cr: false }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -45,7 +38,7 @@ impl Lines {
                 self.buffer.advance(1);
             }
         }
-        let is_end = |byte: &u8| *byte == b'\n' || (self.line_end == LineEnd::Any && *byte == b'\r');
+        let is_end = |byte: &u8| *byte == b'\n' || (self.cr_ends_line && *byte == b'\r');
         let end = self.buffer[self.scanned..].iter().position(is_end).map(|index| self.scanned + index);
         if end.unwrap_or(self.buffer.len()) > MAX_EVENT {
             return Err(too_long());

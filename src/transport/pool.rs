@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Wake, Waker};
 
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::IDLE_TIMEOUT;
 use super::connect::{IoStream, poll_end};
 use super::connection::Connection;
+use crate::sync::lock;
 
 /// The number of origins from which on those without a connection are removed.
 const MAX_ORIGINS: usize = 1024;
@@ -42,7 +43,7 @@ impl Pool {
     /// Takes the most recently used connection to `origin` that is still open.
     pub(super) fn take(&self, origin: &str, cx: &mut Context<'_>) -> Option<Box<IoStream>> {
         loop {
-            let mut idle = self.lock().get_mut(origin)?.pop()?;
+            let mut idle = lock(&self.idle).get_mut(origin)?.pop()?;
             if idle.since.elapsed() < IDLE_TIMEOUT && poll_end(&mut idle.stream, cx).is_pending() {
                 return Some(idle.stream);
             }
@@ -60,7 +61,7 @@ impl Pool {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
+        lock(&self.idle).values().map(Vec::len).sum()
     }
 
     /// Registers `idle_waker` with the connection and inserts the connection, unless it has ended.
@@ -85,7 +86,7 @@ impl Pool {
     /// Inserts `idle`. Returns the oldest connection to its origin if that has expired; one is enough, since each exchange
     /// adds one.
     fn insert(&self, origin: &str, idle: IdleConnection) -> Option<IdleConnection> {
-        let mut origins = self.lock();
+        let mut origins = lock(&self.idle);
         let connections = origins.get_mut(origin)?;
         connections.push(idle);
         let is_expired = connections.first().is_some_and(|oldest| oldest.since.elapsed() >= IDLE_TIMEOUT);
@@ -93,7 +94,7 @@ impl Pool {
     }
 
     fn remove(&self, origin: &str, id: u64) -> Option<IdleConnection> {
-        let mut origins = self.lock();
+        let mut origins = lock(&self.idle);
         let connections = origins.get_mut(origin)?;
         let index = connections.iter().position(|idle| idle.id == id)?;
         Some(connections.remove(index))
@@ -101,7 +102,7 @@ impl Pool {
 
     /// Returns the key of `origin`, which its connections share.
     fn intern(&self, origin: &str) -> Arc<str> {
-        let mut origins = self.lock();
+        let mut origins = lock(&self.idle);
         if let Some((key, _)) = origins.get_key_value(origin) {
             return Arc::clone(key);
         }
@@ -111,10 +112,6 @@ impl Pool {
         let key: Arc<str> = Arc::from(origin);
         origins.insert(Arc::clone(&key), Vec::new());
         key
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<IdleConnection>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

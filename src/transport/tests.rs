@@ -17,6 +17,8 @@ use crate::error::{Error, ErrorKind};
 /// Long enough never to expire.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
 async fn listen() -> (TcpListener, Url) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://user:passw0rd@{}/path?token=s3cret", listener.local_addr().unwrap());
@@ -39,24 +41,33 @@ async fn read_request(stream: &mut TcpStream) -> String {
     text
 }
 
+/// Accepts one connection and sends each of `replies` after a request. Returns the last request and the connection.
+async fn serve<const N: usize>(listener: &TcpListener, replies: [&[u8]; N]) -> (String, TcpStream) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = String::new();
+    for reply in replies {
+        request = read_request(&mut stream).await;
+        stream.write_all(reply).await.unwrap();
+    }
+    (request, stream)
+}
+
 /// Sends one request to a server that sends `reply` and closes the connection. Returns the request and the outcome.
 async fn exchange(reply: &[u8]) -> (String, Result<WireReply>) {
     let (listener, url) = listen().await;
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let request = read_request(&mut stream).await;
-        stream.write_all(reply).await.unwrap();
-        request
-    };
     let http = Http::default();
-    tokio::join!(serve, http.send(post(url), TIMEOUT))
+    // Without its stream, so that the connection closes.
+    let serving = async { serve(&listener, [reply]).await.0 };
+    tokio::join!(serving, http.send(post(url), TIMEOUT))
 }
 
 async fn error_of(reply: &[u8]) -> Error {
     exchange(reply).await.1.unwrap_err()
 }
 
-fn assert_names_only_the_host(error: &Error) {
+/// Asserts the kind of `error`, and that it names no part of the URL but host and port.
+fn assert_error(error: &Error, kind: ErrorKind) {
+    assert_eq!(error.kind(), kind, "{error}");
     let text = format!("{error} {error:?}");
     for secret in ["passw0rd", "s3cret", "token", "/path"] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -83,9 +94,7 @@ async fn a_head_over_16_kb_is_malformed() {
         format!("HTTP/1.1 200 OK\r\nset-cookie: {}\r\ncontent-length: 2\r\n\r\nhi", "x".repeat(length)).into_bytes()
     };
     assert_eq!(exchange(&answer(15_000)).await.1.unwrap().body, b"hi"[..]);
-    let error = error_of(&answer(20_000)).await;
-    assert_eq!(error.kind(), ErrorKind::MalformedReply);
-    assert_names_only_the_host(&error);
+    assert_error(&error_of(&answer(20_000)).await, ErrorKind::MalformedReply);
 }
 
 #[tokio::test]
@@ -99,9 +108,8 @@ async fn a_refused_connection_is_a_connect_error() {
     let (listener, url) = listen().await;
     drop(listener);
     let error = Http::default().send(post(url), TIMEOUT).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_error(&error, ErrorKind::Connect);
     assert!(error.message().contains("refused"), "{error}");
-    assert_names_only_the_host(&error);
 }
 
 #[tokio::test]
@@ -123,9 +131,7 @@ async fn a_server_without_tls_is_a_tls_error() {
     };
     let http = Http::default();
     let (_stream, outcome) = tokio::join!(serve, http.send(post(url), TIMEOUT));
-    let error = outcome.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Tls);
-    assert_names_only_the_host(&error);
+    assert_error(&outcome.unwrap_err(), ErrorKind::Tls);
 }
 
 #[tokio::test]
@@ -137,9 +143,7 @@ async fn a_connection_closed_before_the_end_of_the_body_is_disconnected() {
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ];
     for cut in cuts {
-        let error = error_of(cut).await;
-        assert_eq!(error.kind(), ErrorKind::Disconnected, "{:?}: {error}", String::from_utf8_lossy(cut));
-        assert_names_only_the_host(&error);
+        assert_error(&error_of(cut).await, ErrorKind::Disconnected);
     }
 }
 
@@ -150,9 +154,7 @@ async fn a_reply_that_is_not_http_is_malformed() {
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 24\r\n\r\nthis was never gzipped!!",
     ];
     for answer in broken {
-        let error = error_of(answer).await;
-        assert_eq!(error.kind(), ErrorKind::MalformedReply, "{error}");
-        assert_names_only_the_host(&error);
+        assert_error(&error_of(answer).await, ErrorKind::MalformedReply);
     }
 }
 
@@ -165,14 +167,9 @@ async fn a_body_over_the_limit_is_malformed() {
     for (limit, fits) in [(5, false), (6, true)] {
         for answer in bodies {
             let (listener, url) = listen().await;
-            let serve = async {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                read_request(&mut stream).await;
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                stream
-            };
             let (http, request) = (Http::default(), post(url));
-            let (_stream, outcome) = tokio::join!(serve, http.send_limited(&request, limit));
+            let serving = serve(&listener, [answer.as_bytes()]);
+            let (_served, outcome) = tokio::join!(serving, http.send_limited(&request, limit));
             match outcome {
                 Ok(reply) => assert!(fits && *reply.body == *b"123456"),
                 Err(error) => assert!(!fits && error.kind() == ErrorKind::MalformedReply, "{error}"),
@@ -205,9 +202,9 @@ async fn a_timeout_closes_the_socket() {
         let send = http.send(post(url), Duration::from_millis(200));
         let (read, outcome) = tokio::join!(in_time(stall(listener, start, arrived)), send);
         let error = outcome.unwrap_err();
-        assert_eq!((error.kind(), read), (ErrorKind::Timeout, 0), "{error}");
+        assert_error(&error, ErrorKind::Timeout);
+        assert_eq!(read, 0, "the server sees the connection close");
         assert!(error.message().contains("within 0.2 s"), "{error}");
-        assert_names_only_the_host(&error);
     }
 }
 
@@ -255,14 +252,8 @@ async fn a_decompression_bomb_is_malformed() {
     let packed = packed.finish().unwrap();
     let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
     let (listener, url) = listen().await;
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read_request(&mut stream).await;
-        stream.write_all(&[head.as_bytes(), &packed].concat()).await.unwrap();
-        stream
-    };
-    let (http, request) = (Http::default(), post(url));
-    let (_stream, outcome) = tokio::join!(serve, http.send_limited(&request, 1 << 20));
+    let (http, request, reply) = (Http::default(), post(url), [head.as_bytes(), &packed].concat());
+    let (_served, outcome) = tokio::join!(serve(&listener, [&reply]), http.send_limited(&request, 1 << 20));
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MalformedReply);
     assert!(error.message().contains("more than 1048576 bytes"), "{error}");
@@ -272,14 +263,8 @@ async fn a_decompression_bomb_is_malformed() {
 async fn credentials_in_the_url_become_a_header() {
     let (listener, mut url) = listen().await;
     url.set_password(Some("p@ss w:rd")).unwrap();
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let request = read_request(&mut stream).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        request
-    };
     let http = Http::default();
-    let (request, outcome) = tokio::join!(serve, http.send(post(url), TIMEOUT));
+    let ((request, _), outcome) = tokio::join!(serve(&listener, [OK]), http.send(post(url), TIMEOUT));
     outcome.unwrap();
     let expected = format!("authorization: Basic {}\r\n", STANDARD.encode("user:p@ss w:rd"));
     assert!(request.contains(&expected), "{request}");

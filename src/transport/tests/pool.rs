@@ -12,35 +12,16 @@ use super::super::connect::{Connector, poll_end};
 use super::super::connection::Connection;
 use super::*;
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-
-/// Accepts one connection and sends each of `replies` after a request. Returns the connection.
-async fn serve(listener: &TcpListener, replies: &[&[u8]]) -> TcpStream {
-    let (mut stream, _) = listener.accept().await.unwrap();
-    for reply in replies {
-        read_request(&mut stream).await;
-        stream.write_all(reply).await.unwrap();
-    }
-    stream
-}
-
 #[tokio::test]
 async fn sequential_calls_share_a_connection() {
     let (listener, url) = listen().await;
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        for _ in 0..3 {
-            read_request(&mut stream).await;
-            stream.write_all(OK).await.unwrap();
-        }
-    };
     let http = Http::default();
     let calls = async {
         for _ in 0..3 {
             http.send(post(url.clone()), TIMEOUT).await.unwrap();
         }
     };
-    in_time(async { tokio::join!(serve, calls) }).await;
+    in_time(async { tokio::join!(serve(&listener, [OK, OK, OK]), calls) }).await;
 }
 
 #[tokio::test]
@@ -70,15 +51,13 @@ async fn a_pooled_connection_closed_by_the_server_causes_no_error() {
     let (listener, url) = listen().await;
     let http = Http::default();
     for round in 0..20 {
-        let serve = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            read_request(&mut stream).await;
-            stream.write_all(OK).await.unwrap();
+        let closing = async {
+            let (_, mut stream) = serve(&listener, [OK]).await;
             stream.shutdown().await.unwrap();
             // The client closes its side as soon as it sees the end of the connection.
             assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
         };
-        let (outcome, ()) = in_time(async { tokio::join!(http.send(post(url.clone()), TIMEOUT), serve) }).await;
+        let (outcome, ()) = in_time(async { tokio::join!(http.send(post(url.clone()), TIMEOUT), closing) }).await;
         assert_eq!(outcome.unwrap().status, 200, "round {round}");
     }
 }
@@ -87,13 +66,8 @@ async fn a_pooled_connection_closed_by_the_server_causes_no_error() {
 async fn an_idle_connection_is_closed_when_the_server_closes_it() {
     let (listener, url) = listen().await;
     let http = Http::default();
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read_request(&mut stream).await;
-        stream.write_all(OK).await.unwrap();
-        stream
-    };
-    let (outcome, mut stream) = in_time(async { tokio::join!(http.send(post(url), TIMEOUT), serve) }).await;
+    let exchange = async { tokio::join!(http.send(post(url), TIMEOUT), serve(&listener, [OK])) };
+    let (outcome, (_, mut stream)) = in_time(exchange).await;
     outcome.unwrap();
     assert_eq!(http.pool.len(), 1);
     stream.shutdown().await.unwrap();
@@ -107,10 +81,9 @@ async fn a_connection_with_bytes_after_the_reply_is_not_pooled() {
     let (listener, url) = listen().await;
     let http = Http::default();
     let reply = [OK, b"HTTP/1.1 200 OK\r\n"].concat();
-    let replies = [&*reply];
     for _ in 0..2 {
-        let (outcome, mut stream) =
-            in_time(async { tokio::join!(http.send(post(url.clone()), TIMEOUT), serve(&listener, &replies)) }).await;
+        let (outcome, (_, mut stream)) =
+            in_time(async { tokio::join!(http.send(post(url.clone()), TIMEOUT), serve(&listener, [&reply])) }).await;
         assert_eq!(outcome.unwrap().status, 200);
         assert_eq!(http.pool.len(), 0);
         drop(stream.read(&mut [0; 16]).await);
@@ -157,7 +130,7 @@ fn a_connection_is_pooled_without_cooperative_budget() {
     runtime.block_on(async {
         let (listener, url) = listen().await;
         let http = Http::default();
-        let (mut opened, _stream) = tokio::join!(http.open(post(url.clone()), TIMEOUT), serve(&listener, &[OK]));
+        let (mut opened, _served) = tokio::join!(http.open(post(url.clone()), TIMEOUT), serve(&listener, [OK]));
         poll_fn(|cx| {
             while let Poll::Ready(part) = poll_proceed(&mut Context::from_waker(Waker::noop())) {
                 part.made_progress();
