@@ -111,34 +111,32 @@ impl Fetcher {
     /// Dropping the future closes the socket.
     pub async fn fetch(&self, page: &str) -> Result<Part> {
         let url = web_address(page)?;
-        let fetched = tokio::time::timeout(self.limits.time, self.get(&url)).await;
-        match fetched.unwrap_or(Err(Failure::Page(PageProblem::Timeout(self.limits.time)))) {
-            Ok(part) => Ok(part),
-            Err(Failure::Page(problem)) => Err(PageError::new(&url, problem).into()),
-            Err(Failure::Other(error)) => Err(error),
-        }
+        let is_allowed = self.is_allowed_host(&url);
+        let client = self.client(is_allowed)?;
+        let fetched = tokio::time::timeout(self.limits.time, self.get(&url, client, is_allowed)).await;
+        let fetched = fetched.unwrap_or(Err(PageProblem::Timeout(self.limits.time)));
+        fetched.map_err(|problem| PageError::new(&url, problem).into())
     }
 
-    async fn get(&self, url: &Url) -> Result<Part, Failure> {
+    async fn get(&self, url: &Url, client: &Client, is_allowed: bool) -> Result<Part, PageProblem> {
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(PageProblem::Credentials.into());
+            return Err(PageProblem::Credentials);
         }
-        let is_allowed = self.is_allowed_host(url);
         // The resolver, which checks addresses, is not called for a URL that contains one.
         if !is_allowed && ip_address(url).is_some_and(|address| !(self.is_public)(address)) {
-            return Err(PageProblem::NotPublic.into());
+            return Err(PageProblem::NotPublic);
         }
-        let request = self.client(is_allowed)?.get(url.clone()).header(ACCEPT, ACCEPTED);
+        let request = client.get(url.clone()).header(ACCEPT, ACCEPTED);
         let response = request.send().await.map_err(|error| problem_of(&error))?;
         let status = response.status();
         if !status.is_success() {
             let location = status.is_redirection().then(|| location(url, response.headers())).flatten();
-            return Err(location.map_or(PageProblem::Status(status.as_u16()), PageProblem::Redirect).into());
+            return Err(location.map_or(PageProblem::Status(status.as_u16()), PageProblem::Redirect));
         }
         let content_type = ContentType::of(response.headers())?;
         let limit = if content_type.is_pdf() { self.limits.pdf } else { self.limits.text };
         let body = read_body(response, limit).await?;
-        Ok(content_type.document(redacted(url), body)?)
+        content_type.document(redacted(url), body)
     }
 
     fn is_allowed_host(&self, url: &Url) -> bool {
@@ -147,7 +145,7 @@ impl Fetcher {
         self.allowed_hosts.iter().any(|(allowed, allowed_port)| allowed == host && *allowed_port == port)
     }
 
-    fn client(&self, is_allowed: bool) -> Result<&Client, Failure> {
+    fn client(&self, is_allowed: bool) -> Result<&Client> {
         let cell = if is_allowed { &self.private } else { &self.public };
         if let Some(client) = cell.get() {
             return Ok(client);
@@ -155,24 +153,6 @@ impl Fetcher {
         let rule = if is_allowed { |_| true } else { self.is_public };
         let client = transport::fetch_client(Resolver { lookup: Arc::clone(&self.lookup), is_allowed: rule })?;
         Ok(cell.get_or_init(|| client))
-    }
-}
-
-/// A problem of the page, or an error that has nothing to do with it.
-enum Failure {
-    Page(PageProblem),
-    Other(Error),
-}
-
-impl From<PageProblem> for Failure {
-    fn from(problem: PageProblem) -> Self {
-        Self::Page(problem)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
     }
 }
 

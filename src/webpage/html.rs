@@ -5,39 +5,6 @@ use html5gum::{DefaultEmitter, Token, Tokenizer};
 /// Elements whose content is not text or not visible.
 const HIDDEN: [&[u8]; 7] = [b"script", b"style", b"template", b"noscript", b"iframe", b"noembed", b"noframes"];
 
-/// Elements that begin on a new line.
-const BLOCKS: [&[u8]; 25] = [
-    b"address",
-    b"article",
-    b"aside",
-    b"body",
-    b"br",
-    b"dd",
-    b"details",
-    b"div",
-    b"dt",
-    b"fieldset",
-    b"figcaption",
-    b"figure",
-    b"footer",
-    b"form",
-    b"header",
-    b"hr",
-    b"legend",
-    b"li",
-    b"main",
-    b"nav",
-    b"option",
-    b"section",
-    b"summary",
-    b"title",
-    b"tr",
-];
-
-/// Elements that a blank line separates from their surroundings.
-const PARAGRAPHS: [&[u8]; 14] =
-    [b"blockquote", b"dl", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"ol", b"p", b"pre", b"table", b"textarea", b"ul"];
-
 /// Returns the visible text of `html`, its title first. Invalid markup is parsed as in browsers. Takes linear time.
 pub(super) fn visible_text(html: &str) -> String {
     let mut emitter = DefaultEmitter::default();
@@ -69,6 +36,18 @@ enum Gap {
     Blank,
 }
 
+/// Returns the separator between an element and its surroundings.
+fn gap_around(element: &[u8]) -> Gap {
+    match element {
+        b"blockquote" | b"dl" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"ol" | b"p" | b"pre" | b"table"
+        | b"textarea" | b"ul" => Gap::Blank,
+        b"address" | b"article" | b"aside" | b"body" | b"br" | b"dd" | b"details" | b"div" | b"dt" | b"fieldset"
+        | b"figcaption" | b"figure" | b"footer" | b"form" | b"header" | b"hr" | b"legend" | b"li" | b"main"
+        | b"nav" | b"option" | b"section" | b"summary" | b"title" | b"tr" => Gap::Line,
+        _ => Gap::None,
+    }
+}
+
 /// Writes the text of a page from its tokens.
 #[derive(Debug, Default)]
 struct TextWriter {
@@ -93,7 +72,7 @@ impl TextWriter {
             self.hidden = Some((name.to_vec(), 1));
             return;
         }
-        self.separate(name);
+        self.widen_gap(gap_around(name));
         match name {
             b"li" => self.mark("• "),
             b"tr" => self.has_cell = false,
@@ -112,7 +91,7 @@ impl TextWriter {
             }
             return;
         }
-        self.separate(name);
+        self.widen_gap(gap_around(name));
         if matches!(name, b"pre" | b"textarea") {
             self.preformatted = self.preformatted.saturating_sub(1);
         }
@@ -138,15 +117,6 @@ impl TextWriter {
                 self.write_gap();
                 self.out.push(character);
             }
-        }
-    }
-
-    /// Separates the texts before and after a tag of the element `name`.
-    fn separate(&mut self, name: &[u8]) {
-        if PARAGRAPHS.contains(&name) {
-            self.widen_gap(Gap::Blank);
-        } else if BLOCKS.contains(&name) {
-            self.widen_gap(Gap::Line);
         }
     }
 
