@@ -7,6 +7,8 @@ mod change;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error_kind::ErrorKind;
 use crate::named_enum::named_enum;
 use crate::provider_id::Provider;
@@ -81,7 +83,7 @@ impl Attempt {
 }
 
 /// The tokens of one attempt, in disjoint buckets: their sum is the total.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Prompt tokens, without those read from the provider's cache.
     pub input: u64,

@@ -8,10 +8,11 @@ use super::stage::Stage;
 use crate::agents::{CriticEvaluation, DimensionScores, Inference};
 
 /// The status of a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Every requested stage succeeded.
+    #[default]
     Ok,
     /// Some stages failed: see [`Candidate::problems`].
     Degraded,
@@ -29,7 +30,7 @@ pub struct Problem {
 }
 
 /// An idea and the outputs of the stages for it. The output of a failed or skipped stage is `None`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The idea as one text, `title: description`.
     pub idea: String,
@@ -73,25 +74,7 @@ pub struct Candidate {
 impl Candidate {
     /// A generated idea before its first stage.
     pub(super) fn new(idea: String) -> Self {
-        Self {
-            text: idea.clone(),
-            idea,
-            initial_score: None,
-            initial_critique: None,
-            advocacy: None,
-            skepticism: None,
-            multi_dimensional_evaluation: None,
-            improved_idea: None,
-            improved_score: None,
-            improved_critique: None,
-            improved_multi_dimensional_evaluation: None,
-            score_delta: None,
-            is_meaningful_improvement: None,
-            similarity_score: None,
-            logical_inference: None,
-            status: Status::Ok,
-            problems: Vec::new(),
-        }
+        Self { text: idea.clone(), idea, ..Self::default() }
     }
 
     /// Records that `stage` failed for the idea.

@@ -160,7 +160,11 @@ impl Ideas {
 
     /// The ideas of `group` with their indices and outcomes.
     pub(super) fn indexed(&self, group: &[usize]) -> Vec<IndexedCandidate> {
-        group.iter().filter_map(|idea| self.indexed_candidate(*idea)).collect()
+        let indexed = |idea: &usize| {
+            let Entry { candidate, outcomes, .. } = self.entries.get(*idea)?.clone();
+            Some(IndexedCandidate { idea_index: *idea, candidate, stages: outcomes })
+        };
+        group.iter().filter_map(indexed).collect()
     }
 
     /// The same ideas as [`Ideas::candidates`], with an outcome for every stage of `plan`. A stage that an idea did not
@@ -196,10 +200,5 @@ impl Ideas {
         let mut ranked: Vec<usize> = (0..self.entries.len()).filter(|idea| !self.entries[*idea].is_removed).collect();
         ranked.sort_by(|one, other| score(other).total_cmp(&score(one)));
         ranked
-    }
-
-    fn indexed_candidate(&self, idea: usize) -> Option<IndexedCandidate> {
-        let entry = self.entries.get(idea)?;
-        Some(IndexedCandidate { idea_index: idea, candidate: entry.candidate.clone(), stages: entry.outcomes.clone() })
     }
 }

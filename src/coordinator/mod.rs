@@ -56,7 +56,7 @@ pub use options::{Options, StageTimeouts, Temperatures};
 pub use result::{AgentResult, StageResult, StageStatus, StopReason, WorkflowResult};
 pub use run_handle::RunHandle;
 pub use run_state::RunState;
-pub use spending::{ServedBy, Spending, Tokens};
+pub use spending::{ServedBy, Spending};
 pub use stage::Stage;
 
 /// Runs workflows. The runs of one coordinator share a limit of concurrent calls and nothing else.

@@ -15,7 +15,6 @@ use super::mode::{ResolvedMode, batches};
 use super::options::{self, Options};
 use super::result::StopReason;
 use super::run_handle::RunHandle;
-use super::run_state::RunState;
 use super::stage::{Deadline, Stage};
 use super::stage_router::StageRouter;
 use crate::agents::Brief;
@@ -61,14 +60,13 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         options.validate()?;
         let deadline = Deadline::after(options::seconds("timeout", options.timeout)?);
-        let mode = handle.read(RunState::mode);
+        let mode = handle.read(|state| state.mode);
         Ok(Self { router, permits, options, mode, handle, hooks, deadline })
     }
 
     /// Executes every stage and returns the final progress message.
     pub(super) async fn execute(&self) -> Result<&'static str, Halt> {
-        let started =
-            self.handle.read(|state| EventKind::RunStarted { mode: state.mode(), stages: state.plan.clone() });
+        let started = self.handle.read(|state| EventKind::RunStarted { mode: state.mode, stages: state.plan.clone() });
         self.report(started, Some("Starting the workflow".to_owned()));
 
         if self.is_pipelined() {
@@ -228,7 +226,7 @@ impl<'a> Run<'a> {
             if stage == Stage::IdeaGeneration {
                 state.progress.advance(start);
             }
-            (state.stages.begin(stage, state.elapsed()), state.progress.ideas())
+            (state.stages.begin(stage, state.elapsed), state.progress.ideas())
         });
         if is_first && self.has_assessment() && stage == self.first_work_stage() {
             self.handle.update(|state| state.progress.reach(ideas, 0.7));

@@ -1,6 +1,6 @@
 //! Shared access to the state of a run, and the waiting for its events.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use super::run_state::{End, RunState};
 use crate::error::Result;
 use crate::message::Part;
 use crate::router::Generate;
+use crate::sync::lock;
 
 /// A run, shared by the future that executes it and everyone who reads its events or its result.
 ///
@@ -60,7 +61,7 @@ impl RunHandle {
         Arc::new(Self {
             id: state.id().to_owned(),
             started,
-            elapsed_before: state.elapsed(),
+            elapsed_before: state.elapsed,
             shared: Mutex::new(Shared { state, waiters: Waiters { count: 0, for_result: 0, last_left: started } }),
             changed: Notify::new(),
         })
@@ -78,17 +79,17 @@ impl RunHandle {
 
     /// The options of the run.
     pub fn options(&self) -> Options {
-        self.lock().state.options().clone()
+        lock(&self.shared).state.options.clone()
     }
 
     /// Sets the attachments, which are loaded after the run has been created.
     pub fn set_parts(&self, parts: Vec<Part>) {
-        self.update(|state| state.set_parts(parts));
+        self.update(|state| state.options.parts = parts);
     }
 
     /// The selected ideas as they are now, the best first.
     pub fn candidates(&self) -> Vec<Candidate> {
-        self.lock().state.candidates()
+        lock(&self.shared).state.candidates()
     }
 
     /// The result as it is now; partial before the end of the run.
@@ -113,16 +114,7 @@ impl RunHandle {
     /// Dropping the future loses no event.
     pub async fn read_events(&self, after: u64) -> Result<Vec<Event>> {
         let _waiter = self.register(false);
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // Registers for changes before the check, so that none is missed between the two.
-            changed.as_mut().enable();
-            if let Some(page) = self.page(after)? {
-                return Ok(page);
-            }
-            changed.await;
-        }
+        self.wait_for(|| self.page(after).transpose()).await
     }
 
     /// Awaits `end`, the end of the run, on behalf of a caller who wants the result and does not read events.
@@ -135,7 +127,7 @@ impl RunHandle {
     pub async fn abandoned(&self, idle_timeout: Duration) {
         loop {
             let deadline = {
-                let shared = self.lock();
+                let shared = lock(&self.shared);
                 let now = Instant::now();
                 let idle_since = if shared.waiters.count > 0 { now } else { shared.waiters.last_left };
                 if now.duration_since(idle_since) >= idle_timeout {
@@ -152,32 +144,22 @@ impl RunHandle {
 
     /// Waits until fewer events are unread than the buffer holds. Returns at once while somebody waits for the result.
     pub(super) async fn wait_for_readers(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            {
-                let shared = self.lock();
-                if shared.waiters.for_result > 0 || shared.state.events.has_room() {
-                    return;
-                }
-            }
-            changed.await;
-        }
+        let can_continue = |shared: &Shared| shared.waiters.for_result > 0 || shared.state.events.has_room();
+        self.wait_for(|| can_continue(&lock(&self.shared)).then_some(())).await;
     }
 
     /// The number of events kept for readers.
     pub fn kept_events(&self) -> usize {
-        self.lock().state.events.len()
+        lock(&self.shared).state.events.len()
     }
 
     /// Runs `change` on the state, with its clock set to now.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut RunState) -> T) -> T {
         let (result, has_new_events) = {
-            let mut shared = self.lock();
+            let mut shared = lock(&self.shared);
             let Shared { state, waiters } = &mut *shared;
             let last = state.events.last();
-            state.set_elapsed(self.elapsed_before + self.started.elapsed().as_secs_f64());
+            state.elapsed = self.elapsed_before + self.started.elapsed().as_secs_f64();
             let result = change(state);
             state.events.trim(waiters.for_result > 0);
             (result, state.events.last() != last)
@@ -190,11 +172,25 @@ impl RunHandle {
 
     /// Runs `read` on the state.
     pub(super) fn read<T>(&self, read: impl FnOnce(&RunState) -> T) -> T {
-        read(&self.lock().state)
+        read(&lock(&self.shared).state)
+    }
+
+    /// Returns the value of `check` as soon as it has one; checks after every change.
+    async fn wait_for<T>(&self, check: impl Fn() -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registers for changes before the check, so that none is missed between the two.
+            changed.as_mut().enable();
+            if let Some(value) = check() {
+                return value;
+            }
+            changed.await;
+        }
     }
 
     fn page(&self, after: u64) -> Result<Option<Vec<Event>>> {
-        let mut shared = self.lock();
+        let mut shared = lock(&self.shared);
         let Shared { state, waiters } = &mut *shared;
         if state.events.acknowledge(after)? {
             state.events.trim(waiters.for_result > 0);
@@ -205,16 +201,12 @@ impl RunHandle {
 
     fn register(&self, for_result: bool) -> Waiter<'_> {
         {
-            let waiters = &mut self.lock().waiters;
+            let waiters = &mut lock(&self.shared).waiters;
             waiters.count += 1;
             waiters.for_result += usize::from(for_result);
         }
         self.changed.notify_waiters();
         Waiter { handle: self, for_result }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -226,7 +218,7 @@ struct Waiter<'a> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let waiters = &mut self.handle.lock().waiters;
+        let waiters = &mut lock(&self.handle.shared).waiters;
         waiters.count -= 1;
         waiters.for_result -= usize::from(self.for_result);
         waiters.last_left = Instant::now();

@@ -12,7 +12,6 @@ use super::progress_estimate::ProgressEstimate;
 use super::result::{StageStatus, StopReason, WorkflowResult};
 use super::stage::Stage;
 use super::stage_records::StageRecords;
-use crate::message::Part;
 
 /// The state of one run: its options, its ideas with their stage outcomes, its usage, its events and how it ended.
 ///
@@ -22,8 +21,9 @@ use crate::message::Part;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunState {
     id: String,
-    options: Options,
-    mode: ResolvedMode,
+    pub(super) options: Options,
+    /// How the run groups its calls.
+    pub(super) mode: ResolvedMode,
     /// The requested stages, in order.
     pub(super) plan: Vec<Stage>,
     pub(super) ideas: Ideas,
@@ -31,7 +31,7 @@ pub struct RunState {
     pub(super) progress: ProgressEstimate,
     pub(super) events: EventBuffer,
     /// Seconds since the run started.
-    elapsed: f64,
+    pub(super) elapsed: f64,
     /// Why the run did not or will not complete.
     stop_reason: Option<StopReason>,
     /// The error that ended the run.
@@ -75,29 +75,6 @@ impl RunState {
     /// The unique id of the run.
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The options of the run.
-    pub const fn options(&self) -> &Options {
-        &self.options
-    }
-
-    /// How the run groups its calls.
-    pub(super) const fn mode(&self) -> ResolvedMode {
-        self.mode
-    }
-
-    /// Seconds since the run started.
-    pub const fn elapsed(&self) -> f64 {
-        self.elapsed
-    }
-
-    pub(super) const fn set_elapsed(&mut self, seconds: f64) {
-        self.elapsed = seconds;
-    }
-
-    pub(super) fn set_parts(&mut self, parts: Vec<Part>) {
-        self.options.parts = parts;
     }
 
     /// The selected ideas, the best first; before the selection, every idea.

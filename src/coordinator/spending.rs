@@ -13,26 +13,11 @@ pub struct Spending {
     /// Tokens of all requests.
     pub tokens: u64,
     /// The tokens by kind; a custom router does not report them.
-    pub usage: Tokens,
+    pub usage: Usage,
     /// US dollars; `None` if a price is unknown.
     pub cost: Option<f64>,
     /// Whether some tokens are estimated because a request was dropped before the provider reported them.
     pub is_estimated: bool,
-}
-
-/// Tokens by kind, in disjoint counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tokens {
-    /// Prompt tokens, without those read from the provider's cache.
-    pub input: u64,
-    /// Prompt tokens read from the provider's cache.
-    pub cached_input: u64,
-    /// Answer tokens, without reasoning.
-    pub output: u64,
-    /// Reasoning tokens.
-    pub reasoning: u64,
-    /// Prompt tokens of the provider's built-in tools.
-    pub tool: u64,
 }
 
 /// A model and the number of answers used from it.
@@ -49,18 +34,17 @@ pub struct ServedBy {
 impl Default for Spending {
     /// No requests.
     fn default() -> Self {
-        Self { calls: 0, tokens: 0, usage: Tokens::default(), cost: Some(0.0), is_estimated: false }
+        Self { calls: 0, tokens: 0, usage: Usage::default(), cost: Some(0.0), is_estimated: false }
     }
 }
 
 impl Spending {
     /// The usage of one attempt.
     pub(super) fn of_attempt(attempt: &Attempt, cost: Option<f64>) -> Self {
-        let Usage { input, cached_input, output, reasoning, tool } = attempt.usage;
         Self {
             calls: u64::from(attempt.sent),
             tokens: attempt.usage.total(),
-            usage: Tokens { input, cached_input, output, reasoning, tool },
+            usage: attempt.usage,
             cost,
             is_estimated: attempt.is_estimated,
         }
@@ -72,11 +56,7 @@ impl Spending {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        self.usage.input += other.usage.input;
-        self.usage.cached_input += other.usage.cached_input;
-        self.usage.output += other.usage.output;
-        self.usage.reasoning += other.usage.reasoning;
-        self.usage.tool += other.usage.tool;
+        self.usage += other.usage;
         self.calls += other.calls;
         self.tokens += other.tokens;
         self.cost = self.cost.zip(other.cost).map(|(one, other)| one + other);

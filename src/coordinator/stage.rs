@@ -50,15 +50,10 @@ impl Stage {
     pub(super) const BEFORE_SELECTION: &'static [Self] = &[Self::Evaluation];
 
     /// The stages of the selected ideas, in order.
-    pub(super) const AFTER_SELECTION: &'static [Self] = &[
-        Self::MultiDimensional,
-        Self::LogicalInference,
-        Self::Advocacy,
-        Self::Skepticism,
-        Self::Improvement,
-        Self::ReEvaluation,
-        Self::ReMultiDimensional,
-    ];
+    pub(super) const AFTER_SELECTION: &'static [Self] = {
+        let [_generation, _evaluation, after @ ..] = &Self::ALL;
+        after
+    };
 
     /// The same stages as a schedule: steps in sequence, each with branches that do not depend on each other.
     pub(super) const CONCURRENT: &'static [&'static [&'static [Self]]] = &[

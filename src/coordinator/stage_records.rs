@@ -94,7 +94,9 @@ impl StageRecords {
     /// The result of each stage of `plan`, in order, for a run that ended `now` seconds after its start because of
     /// `stop_reason`.
     pub(super) fn results(&self, plan: &[Stage], stop_reason: Option<&str>, now: f64) -> Vec<StageResult> {
-        plan.iter().map(|stage| self.get(*stage).result(*stage, stop_reason, now)).collect()
+        plan.iter()
+            .map(|stage| self.0.get(stage).cloned().unwrap_or_default().result(*stage, stop_reason, now))
+            .collect()
     }
 
     /// The usage of each agent over its stages, in the order of the workflow.
@@ -112,10 +114,6 @@ impl StageRecords {
 
     fn record(&mut self, stage: Stage) -> &mut StageRecord {
         self.0.entry(stage).or_default()
-    }
-
-    fn get(&self, stage: Stage) -> StageRecord {
-        self.0.get(&stage).cloned().unwrap_or_default()
     }
 }
 

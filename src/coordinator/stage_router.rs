@@ -1,6 +1,6 @@
 //! The router of one stage: permits, timeouts and the accounting of its calls.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -17,6 +17,7 @@ use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::router::{AttemptObserver, CallHooks, Generate, Response};
+use crate::sync::lock;
 
 /// The router as one stage uses it: every call waits for a permit and ends at the stage's or the run's deadline.
 ///
@@ -36,7 +37,8 @@ impl StageRouter<'_> {
         if Instant::now() >= at {
             return Err(self.timeout_error());
         }
-        let recorder = Arc::new(AttemptRecorder::new(Arc::clone(handle), self.stage));
+        let recorder = AttemptRecorder { handle: Arc::clone(handle), stage: self.stage, attempts: Mutex::default() };
+        let recorder = Arc::new(recorder);
         let observer: Arc<dyn AttemptObserver> = Arc::<AttemptRecorder>::clone(&recorder);
         let hooks = CallHooks { observer: Some(&observer), ..hooks };
         let call = async {
@@ -98,13 +100,9 @@ struct Attempts {
 }
 
 impl AttemptRecorder {
-    fn new(handle: Arc<RunHandle>, stage: Stage) -> Self {
-        Self { handle, stage, attempts: Mutex::default() }
-    }
-
     /// Records the outcome of the call, and those of its attempts that were not observed.
     fn finish(&self, outcome: &Result<Response>) {
-        let Attempts { has_ended, has_fallen_back, reported, .. } = std::mem::take(&mut *self.attempts());
+        let Attempts { has_ended, has_fallen_back, reported, .. } = std::mem::take(&mut *lock(&self.attempts));
         let attempts = match outcome {
             Ok(response) => {
                 // An answer from the cache or of another call sent no request for this one.
@@ -164,16 +162,12 @@ impl AttemptRecorder {
     fn report(&self, kind: EventKind) {
         self.handle.update(|state| state.report(kind, None));
     }
-
-    fn attempts(&self) -> MutexGuard<'_, Attempts> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl AttemptObserver for AttemptRecorder {
     fn started(&self, provider: Provider, model: &str) {
         let before = {
-            let mut attempts = self.attempts();
+            let mut attempts = lock(&self.attempts);
             // An attempt concurrent with another one is a hedge, not a fallback.
             let is_alone = attempts.in_flight == 0;
             attempts.in_flight += 1;
@@ -189,7 +183,7 @@ impl AttemptObserver for AttemptRecorder {
 
     fn ended(&self, attempt: &Attempt, cost: Option<f64>) {
         {
-            let mut attempts = self.attempts();
+            let mut attempts = lock(&self.attempts);
             attempts.has_ended = true;
             attempts.in_flight = attempts.in_flight.saturating_sub(1);
             if attempt.error.is_some() {
