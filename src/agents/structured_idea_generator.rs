@@ -52,7 +52,8 @@ impl Improvement {
 }
 
 /// The input of [`StructuredIdeaGenerator`] for one idea.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ImproveInput {
     /// The idea. Must not be blank.
     pub idea: String,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -41,7 +42,7 @@ struct Counts {
 }
 
 /// The contents of a store and its use by this process.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Entries found in memory.
     pub memory_hits: u64,
@@ -62,6 +63,7 @@ pub struct Stats {
     /// The folder of the disk tier.
     pub dir: Option<String>,
     /// Whether the shared server is reachable. `None` without a server, and before the first connection attempt.
+    #[serde(rename = "shared_up")]
     pub is_shared_up: Option<bool>,
     /// Errors of the disk and the shared server.
     pub errors: u64,

@@ -13,9 +13,9 @@ use super::callback::PythonRouter;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
-    self, Advocate, AdvocateInput, Answer, Brief, Critic, DimensionScores, IdeaGenerator, IdeaRequest, ImproveInput,
-    Indexed, InferenceType, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic, SkepticInput,
-    StructuredIdeaGenerator,
+    self, Advocate, AdvocateInput, Answer, Batch, Brief, Critic, DimensionScores, IdeaGenerator, IdeaRequest,
+    ImproveInput, Indexed, InferenceType, Language, LogicalInferenceEngine, MultiDimensionalEvaluator, Skeptic,
+    SkepticInput, StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
@@ -84,11 +84,10 @@ pub(super) fn arun_agent(
     let process = Process::get(py)?;
     let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
     let (native, router) = (router.routed(&process), router.generate(py, &process)?);
-    let work = Box::pin(async move {
+    bridge::submit_text(py, &process, async move {
         let parts = load(attachments, native.as_ref()).await?;
         task.run(&*router, &parts).await
-    });
-    bridge::submit(py, &process, work, |py, outcome| Ok(outcome.into_pyobject(py)?.into_any().unbind()))
+    })
 }
 
 /// Returns the JSON Schema of the output `name` of an agent, as text. Raises `KeyError` for an unknown name.
@@ -116,7 +115,7 @@ struct Task {
     count: usize,
     /// The ideas that the other agents work on. Agents for a single idea use the first one.
     #[serde(default)]
-    cases: Vec<Case>,
+    cases: Vec<ImproveInput>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -134,17 +133,6 @@ enum Agent {
     Infer,
 }
 
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Case {
-    idea: String,
-    evaluation: String,
-    advocacy: String,
-    skepticism: String,
-    weak_dimensions: String,
-    inference: String,
-}
-
 impl Task {
     async fn run(&self, router: &dyn Generate, parts: &[Part]) -> Result<String> {
         let language = self.language.as_deref().map(Language::named).transpose()?;
@@ -155,9 +143,7 @@ impl Task {
                 let wanted = IdeaRequest { brief, count: self.count, minimum: 0, parts };
                 outcome(IdeaGenerator { router }.generate(&wanted).await?, |ideas| to_value(&ideas))
             }
-            Agent::Evaluate => outcome(Critic { router }.evaluate(&self.ideas(), &brief).await?, |batch| {
-                to_value(&batch.indexed().collect::<Vec<_>>())
-            }),
+            Agent::Evaluate => batch_outcome(Critic { router }.evaluate(&self.ideas(), &brief).await?, to_value),
             Agent::Advocate => {
                 outcome(Advocate { router }.advocate(&self.first()?.into(), &brief).await?, |advocacy| {
                     with_text(&advocacy, &advocacy.formatted_in(heading))
@@ -165,9 +151,7 @@ impl Task {
             }
             Agent::AdvocateBatch => {
                 let answer = Advocate { router }.advocate_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| {
-                    batch.indexed().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
-                })
+                batch_outcome(answer, |one| with_text(one, &one.item.formatted_in(heading)))
             }
             Agent::Criticize => {
                 outcome(Skeptic { router }.criticize(&self.first()?.into(), &brief).await?, |skepticism| {
@@ -176,27 +160,22 @@ impl Task {
             }
             Agent::CriticizeBatch => {
                 let answer = Skeptic { router }.criticize_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| {
-                    batch.indexed().map(|one| with_text(&one, &one.item.formatted_in(heading))).collect()
-                })
+                batch_outcome(answer, |one| with_text(one, &one.item.formatted_in(heading)))
             }
             Agent::Improve => {
-                let answer = StructuredIdeaGenerator { router }.improve(&self.first()?.into(), &brief).await?;
+                let answer = StructuredIdeaGenerator { router }.improve(&self.first()?, &brief).await?;
                 outcome(answer, |improvement| to_value(&improvement))
             }
             Agent::ImproveBatch => {
-                let answer = StructuredIdeaGenerator { router }.improve_batch(&self.cases(), &brief).await?;
-                outcome(answer, |batch| to_value(&batch.indexed().collect::<Vec<_>>()))
+                batch_outcome(StructuredIdeaGenerator { router }.improve_batch(&self.cases, &brief).await?, to_value)
             }
             Agent::Rate => {
-                let answer = MultiDimensionalEvaluator { router }.evaluate(&self.ideas(), &brief).await?;
-                outcome(answer, |batch| batch.indexed().map(|one| rated(&one)).collect())
+                batch_outcome(MultiDimensionalEvaluator { router }.evaluate(&self.ideas(), &brief).await?, rated)
             }
             Agent::Infer => {
                 let kind: InferenceType =
                     self.inference_type.as_deref().map_or(Ok(InferenceType::default()), str::parse)?;
-                let answer = LogicalInferenceEngine { router }.infer(&self.ideas(), kind, &brief).await?;
-                outcome(answer, |batch| to_value(&batch.indexed().collect::<Vec<_>>()))
+                batch_outcome(LogicalInferenceEngine { router }.infer(&self.ideas(), kind, &brief).await?, to_value)
             }
         }
     }
@@ -205,31 +184,24 @@ impl Task {
         self.cases.iter().map(|case| case.idea.clone()).collect()
     }
 
-    fn first(&self) -> Result<Case> {
+    fn first(&self) -> Result<ImproveInput> {
         self.cases.first().cloned().ok_or_else(|| Error::invalid_input("there is no idea"))
     }
 
-    fn cases<T: From<Case>>(&self) -> Vec<T> {
+    fn cases<T: From<ImproveInput>>(&self) -> Vec<T> {
         self.cases.iter().cloned().map(T::from).collect()
     }
 }
 
-impl From<Case> for AdvocateInput {
-    fn from(case: Case) -> Self {
+impl From<ImproveInput> for AdvocateInput {
+    fn from(case: ImproveInput) -> Self {
         Self { idea: case.idea, evaluation: case.evaluation }
     }
 }
 
-impl From<Case> for SkepticInput {
-    fn from(case: Case) -> Self {
+impl From<ImproveInput> for SkepticInput {
+    fn from(case: ImproveInput) -> Self {
         Self { idea: case.idea, advocacy: case.advocacy }
-    }
-}
-
-impl From<Case> for ImproveInput {
-    fn from(case: Case) -> Self {
-        let Case { idea, evaluation, advocacy, skepticism, weak_dimensions, inference } = case;
-        Self { idea, evaluation, advocacy, skepticism, weak_dimensions, inference }
     }
 }
 
@@ -246,6 +218,11 @@ fn outcome<T>(answer: Answer<T>, shape: impl FnOnce(T) -> Result<Value>) -> Resu
     let (tokens, cost, calls) = (answer.tokens, answer.cost, answer.calls);
     let value = shape(answer.value)?;
     Ok(json!({ "value": value, "tokens": tokens, "cost": cost, "calls": calls }).to_string())
+}
+
+/// Returns the outcome of a batch as JSON text, each item as `shape` returns it.
+fn batch_outcome<T>(answer: Answer<Batch<T>>, shape: impl Fn(&Indexed<T>) -> Result<Value>) -> Result<String> {
+    outcome(answer, |batch| batch.indexed().map(|one| shape(&one)).collect())
 }
 
 fn to_value(value: &impl Serialize) -> Result<Value> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -71,6 +72,18 @@ where
     start(process, &running_loop(py)?, guarded(work), convert)
 }
 
+/// Like [`submit`], for work whose output is text, or `None`.
+pub(super) fn submit_text<T>(
+    py: Python<'_>,
+    process: &Process,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> PyResult<Pending>
+where
+    T: for<'py> IntoPyObject<'py, Error: Into<PyErr>> + Send + 'static,
+{
+    submit(py, process, Box::pin(work), |py, output| output.into_py_any(py))
+}
+
 /// The result of [`submit_eager`].
 #[derive(IntoPyObject)]
 pub(super) enum Submission<'py> {
@@ -78,12 +91,13 @@ pub(super) enum Submission<'py> {
     Pending(Pending),
 }
 
-/// Like [`submit`], for work whose first poll is short: polls it once on this thread, and returns the output if it is
+/// Like [`submit`]. If the first poll is short (`is_light`), it runs on this thread, and the output is returned if it is
 /// ready. An error is always returned through the future.
 pub(super) fn submit_eager<'py, T, C>(
     py: Python<'py>,
     process: &Process,
     work: Work<T>,
+    is_light: bool,
     convert: C,
 ) -> PyResult<Submission<'py>>
 where
@@ -92,6 +106,9 @@ where
 {
     let event_loop = running_loop(py)?;
     let mut work = guarded(work);
+    if !is_light {
+        return start(process, &event_loop, work, convert).map(Submission::Pending);
+    }
     let first = {
         let _runtime = process.handle.enter();
         let _collector = log::Collector::begin();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -64,15 +65,10 @@ impl Call {
     /// Returns the text of the next reply, as `next` does.
     #[pyo3(signature = (errors = None))]
     fn anext<'py>(&self, py: Python<'py>, errors: Option<Vec<String>>) -> PyResult<Submission<'py>> {
-        let convert = |py: Python<'_>, text: String| Ok(text.into_pyobject(py)?.into_any().unbind());
+        let convert = |py: Python<'_>, text: String| text.into_py_any(py);
         // The first poll writes files into the request's body, which takes too long for the thread of the loop.
         let is_light = matches!(&*lock(&self.state), State::Ready(call) if !call.has_attachments());
-        let work = self.request(errors)?;
-        if is_light {
-            bridge::submit_eager(py, &self.process, work, convert)
-        } else {
-            bridge::submit(py, &self.process, work, convert).map(Submission::Pending)
-        }
+        bridge::submit_eager(py, &self.process, self.request(errors)?, is_light, convert)
     }
 
     /// Ends the call with its last reply, and returns the `LLMResponse`.

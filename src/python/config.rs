@@ -1,6 +1,5 @@
 //! `LLMConfig`: the immutable configuration of one request.
 
-mod cache;
 mod limits;
 mod values;
 
@@ -15,10 +14,10 @@ use super::error;
 use super::number::{Real, Whole, optional};
 use crate::config::{BaseUrl, Config, KeepAlive, MB, Secret, Thinking, ThinkingLevel};
 use crate::error::Result;
-use values::{LimitsByProvider, PricesByModel, key, thinking, without_password};
+use values::{LimitsByProvider, PricesByModel, cache, key, seconds, thinking, without_password};
 
 pub(super) use limits::Limits;
-pub(super) use values::{choice, parse, tier};
+pub(super) use values::{parse, tier};
 
 /// The fields in the order of the arguments of the constructor.
 const FIELDS: [&str; 30] = [
@@ -135,7 +134,7 @@ impl LLMConfig {
                 anthropic_model,
                 anthropic_base_url: anthropic_base_url.map_or(base.anthropic_base_url, BaseUrl::from),
                 default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
-                cache: cache::cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
+                cache: cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),
                 page_hosts: page_hosts.unwrap_or(base.page_hosts),
@@ -254,7 +253,7 @@ impl LLMConfig {
     /// The time in seconds after which a cached reply expires.
     #[getter]
     fn cache_ttl_seconds<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        cache::seconds(py, self.config.cache.ttl)
+        seconds(py, self.config.cache.ttl)
     }
 
     /// The maximum size of `cache_dir` in MB.

@@ -3,15 +3,17 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use serde::Serialize;
 
 use super::once;
 use crate::attempt::Attempt;
-use crate::router::{MetricsSnapshot, ProviderHealth, ProviderSnapshot, Response, StreamEvent};
+use crate::router::{MetricsSnapshot, ProviderSnapshot, Response, StreamEvent};
 
 /// Returns a `madspark.llm.response.Attempt`.
-pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
+fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
     let usage = PyDict::new(py);
     usage.set_item(name!(py, "input"), attempt.usage.input)?;
@@ -32,6 +34,11 @@ pub(super) fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound
         PyTuple::new(py, attempt.changes.iter().map(|change| change.as_str()))?,
     );
     once::import(&CLASS, py, "madspark.llm.response", "Attempt")?.call(fields, rare_fields(py, attempt)?.as_ref())
+}
+
+/// Returns each as a `madspark.llm.response.Attempt`.
+pub(super) fn attempts<'py>(py: Python<'py>, attempts: &[Attempt]) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, attempts.iter().map(|one| attempt(py, one)).collect::<PyResult<Vec<_>>>()?)
 }
 
 /// Returns the fields that few attempts have, `None` if they all have their defaults.
@@ -84,8 +91,7 @@ pub(super) struct Attempts(Vec<Attempt>);
 impl Attempts {
     /// Returns each as a `madspark.llm.response.Attempt`.
     fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let made: Vec<_> = self.0.iter().map(|one| attempt(py, one)).collect::<PyResult<_>>()?;
-        PyTuple::new(py, made)
+        attempts(py, &self.0)
     }
 }
 
@@ -105,26 +111,12 @@ pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_,
 }
 
 /// Returns a router's metrics as a dictionary.
-pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("total_requests", metrics.total_requests)?;
-    dict.set_item("cache_hits", metrics.cache_hits)?;
-    dict.set_item("ollama_calls", metrics.ollama_calls)?;
-    dict.set_item("gemini_calls", metrics.gemini_calls)?;
-    dict.set_item("openai_calls", metrics.openai_calls)?;
-    dict.set_item("anthropic_calls", metrics.anthropic_calls)?;
-    dict.set_item("fallback_triggers", metrics.fallback_triggers)?;
-    dict.set_item("failed_requests", metrics.failed_requests)?;
-    dict.set_item("cancelled_requests", metrics.cancelled_requests)?;
-    dict.set_item("total_tokens", metrics.total_tokens)?;
-    dict.set_item("total_cost", metrics.total_cost)?;
-    dict.set_item("total_latency_ms", metrics.total_latency_ms)?;
-    dict.set_item("cache_hit_rate", metrics.cache_hit_rate)?;
-    dict.set_item("avg_latency_ms", metrics.avg_latency_ms)?;
+pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResult<Bound<'py, PyAny>> {
     let providers = PyDict::new(py);
     for one in &metrics.providers {
         providers.set_item(one.provider.as_str(), provider_metrics(py, one)?)?;
     }
+    let dict = to_python(py, metrics)?;
     dict.set_item("providers", providers)?;
     Ok(dict)
 }
@@ -145,16 +137,8 @@ fn provider_metrics<'py>(py: Python<'py>, metrics: &ProviderSnapshot) -> PyResul
     Ok(dict)
 }
 
-/// Returns the health of each provider as a dictionary.
-pub(super) fn health<'py>(py: Python<'py>, found: &[ProviderHealth]) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for health in found {
-        let one = PyDict::new(py);
-        one.set_item("available", health.available)?;
-        one.set_item("healthy", health.healthy)?;
-        one.set_item("model", &health.model)?;
-        one.set_item("reason", health.reason.as_deref())?;
-        dict.set_item(health.provider.as_str(), one)?;
-    }
-    Ok(dict)
+/// Returns `value` as the object that Python's `json` reads.
+pub(super) fn to_python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_string(value).map_err(|failure| PyValueError::new_err(failure.to_string()))?;
+    py.import("json")?.call_method1("loads", (text,))
 }

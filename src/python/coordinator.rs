@@ -1,4 +1,4 @@
-//! The coordinator of the Python package. Options, events, candidates and results are JSON text.
+//! The coordinator and the text similarity of the Python package. Options, events, candidates and results are JSON text.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,8 @@ use tokio::task::AbortHandle;
 use super::agents::{self, Source};
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
-use super::callback::Progress;
+use super::callback::{Progress, PythonGate};
 use super::error;
-use super::gate::PythonGate;
 use super::runtime::Process;
 use crate::coordinator::{self, Gate, Hooks, Options, RunHandle};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,8 +29,7 @@ pub(super) struct Coordinator {
 impl Coordinator {
     #[new]
     fn new(py: Python<'_>, max_concurrent_agents: usize) -> PyResult<Self> {
-        let coordinator =
-            coordinator::Coordinator::new(max_concurrent_agents).map_err(|failure| error::to_python(py, &failure))?;
+        let coordinator = error::raise(py, coordinator::Coordinator::new(max_concurrent_agents))?;
         Ok(Self { coordinator: Arc::new(coordinator) })
     }
 
@@ -130,7 +128,7 @@ impl Run {
             let events = handle.read_events(after).await?;
             (!events.is_empty()).then(|| json(&events)).transpose()
         };
-        bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
+        bridge::submit_text(py, &self.process, work)
     }
 
     /// Awaits the end of the run and returns the candidates as JSON text. Raises the error that ended the run.
@@ -140,7 +138,7 @@ impl Run {
             handle.await_result(ended(&mut outcome)).await?;
             json(&handle.candidates())
         };
-        bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
+        bridge::submit_text(py, &self.process, work)
     }
 
     /// Awaits the end of the run and returns the result as JSON text: the finished part if a deadline, the budget or the
@@ -153,12 +151,12 @@ impl Run {
                 _ => json(&handle.result()),
             }
         };
-        bridge::submit(py, &self.process, Box::pin(work), |py, text| Ok(text.into_pyobject(py)?.into_any().unbind()))
+        bridge::submit_text(py, &self.process, work)
     }
 
     /// The result so far, as JSON text.
     fn snapshot(&self, py: Python<'_>) -> PyResult<String> {
-        json(&self.handle.result()).map_err(|failure| error::to_python(py, &failure))
+        error::raise(py, json(&self.handle.result()))
     }
 
     /// Cancels the run if it has not ended; its sockets close. Safe to call again.
@@ -172,6 +170,21 @@ impl Drop for Run {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Returns the similarity of two texts in any script, 0.0 to 1.0.
+#[pyfunction]
+pub(super) fn similarity(py: Python<'_>, one: &str, two: &str) -> f64 {
+    py.detach(|| coordinator::similarity(one, two))
+}
+
+/// Returns the texts at least `threshold` similar to an earlier one, as (index, index of the earlier text, similarity).
+#[pyfunction]
+pub(super) fn duplicates(py: Python<'_>, texts: Vec<String>, threshold: f64) -> Vec<(usize, usize, f64)> {
+    py.detach(move || {
+        let found = coordinator::duplicates(texts.iter().map(String::as_str), threshold);
+        found.into_iter().map(|one| (one.index, one.of, one.similarity)).collect()
+    })
 }
 
 /// Waits for the end of a run and returns the error that ended it. Cancellation is not an error here.
@@ -200,6 +213,5 @@ fn parse(py: Python<'_>, options: &str) -> PyResult<Options> {
     let options: Options = serde_json::from_str(options)
         .and_then(serde_json::from_value::<Options>)
         .map_err(|failure| PyValueError::new_err(failure.to_string()))?;
-    options.validate().map_err(|failure| error::to_python(py, &failure))?;
-    Ok(options)
+    error::raise(py, options.validate()).map(|()| options)
 }

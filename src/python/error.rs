@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyFileNotFoundError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use super::{convert, once};
 use crate::error::{Error, ErrorKind};
@@ -59,7 +59,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     data.set_item("model", error.model())?;
     data.set_item("status", error.status())?;
     data.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;
-    data.set_item("attempts", attempts(py, error)?)?;
+    data.set_item("attempts", convert::attempts(py, error.attempts())?)?;
     let exception = if error.kind() == ErrorKind::AllTargetsFailed {
         let causes = PyDict::new(py);
         for cause in error.causes() {
@@ -91,12 +91,6 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         raised.set_cause(py, Some(to_python(py, cause)));
     }
     Ok(raised)
-}
-
-fn attempts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyTuple>> {
-    let attempts: Vec<_> =
-        error.attempts().iter().map(|attempt| convert::attempt(py, attempt)).collect::<PyResult<_>>()?;
-    PyTuple::new(py, attempts)
 }
 
 const fn class_of(kind: ErrorKind) -> &'static str {

@@ -77,7 +77,7 @@ impl Record {
 
     fn log(self, py: Python<'_>, context: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let extra = PyDict::new(py);
-        for (name, value) in self.fields {
+        for (name, value) in self.fields.0 {
             extra.set_item(format!("madspark_{name}"), value)?;
         }
         let options = PyDict::new(py);

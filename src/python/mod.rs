@@ -21,10 +21,8 @@ mod config;
 mod convert;
 mod coordinator;
 mod error;
-mod gate;
 mod log;
 mod loop_queue;
-mod novelty;
 mod number;
 mod policy;
 mod python_thread;
@@ -39,31 +37,21 @@ use pyo3::prelude::*;
 // Not `gil_used = false` before the whole suite has passed on a free-threaded interpreter.
 #[pymodule(gil_used = true)]
 mod _core {
-    #[pymodule_export]
-    use super::agents::{arun_agent, run_agent, schema_of};
-    #[pymodule_export]
-    use super::bridge::Pending;
-    #[pymodule_export]
-    use super::cache::{cache_clear, cache_stats};
-    #[pymodule_export]
-    use super::call::Call;
-    #[pymodule_export]
-    use super::config::{LLMConfig, Limits};
-    #[pymodule_export]
-    use super::convert::Attempts;
-    #[pymodule_export]
-    use super::coordinator::{Coordinator, Run};
-    #[pymodule_export]
-    use super::novelty::{duplicates, similarity};
-    #[pymodule_export]
-    use super::policy::Budget;
-    #[pymodule_export]
-    use super::router::{Router, Schema};
-    #[pymodule_export]
-    use super::simulator::{RecordedRequest, Simulator};
-    #[pymodule_export]
-    use super::stream::Stream;
     use super::{Bound, PyModule, PyResult, runtime};
+    #[pymodule_export]
+    use super::{
+        agents::{arun_agent, run_agent, schema_of},
+        bridge::Pending,
+        cache::{cache_clear, cache_stats},
+        call::Call,
+        config::{LLMConfig, Limits},
+        convert::Attempts,
+        coordinator::{Coordinator, Run, duplicates, similarity},
+        policy::Budget,
+        router::{Router, Schema},
+        simulator::{RecordedRequest, Simulator},
+        stream::Stream,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,6 +6,7 @@ use futures_util::future::join;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use serde_json::json;
 
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
@@ -15,7 +16,7 @@ use super::number::{Real, Whole, optional_seconds};
 use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::Stream;
-use super::{cache, convert, error};
+use super::{convert, error};
 use crate::cache::Stats;
 use crate::error::Result;
 use crate::message::Request;
@@ -79,7 +80,7 @@ impl Router {
             };
             policy.validate()?;
             Ok(Overrides {
-                primary_provider: config::choice(primary_provider)?,
+                primary_provider: config::parse(primary_provider)?,
                 fallback_enabled,
                 model_tier: config::parse(model_tier)?,
                 cache_enabled,
@@ -201,7 +202,7 @@ impl Router {
     }
 
     /// Returns the counters of this router's calls.
-    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::metrics(py, &self.router.metrics())
     }
 
@@ -259,11 +260,15 @@ type Health = (Vec<ProviderHealth>, Option<Stats>);
 
 /// Returns the health of the providers, and the statistics of the cache if the router uses it.
 async fn health(router: &router::Router, engine: &Arc<Engine>) -> Health {
-    join(router.health(engine), cache::stats_of(router, engine)).await
+    let store = router.cache_enabled().then(|| engine.cache().store(&router.config().cache));
+    join(router.health(engine), async { Some(store?.stats().await) }).await
 }
 
 fn health_to_python<'py>(py: Python<'py>, (providers, stats): &Health) -> PyResult<Bound<'py, PyDict>> {
-    let health = convert::health(py, providers)?;
-    health.set_item("cache", cache::health(py, stats.as_ref())?)?;
+    let health = PyDict::new(py);
+    for one in providers {
+        health.set_item(one.provider.as_str(), convert::to_python(py, one)?)?;
+    }
+    health.set_item("cache", convert::to_python(py, &json!({ "enabled": stats.is_some(), "stats": stats }))?)?;
     Ok(health)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use serde_json::Value;
 
+use super::convert::to_python;
 use super::error::raise;
 use crate::config::Provider;
 use crate::error::{Error, Result};
@@ -119,35 +119,28 @@ impl Simulator {
         prompt_tokens: Option<u64>,
         thinking_tokens: Option<u64>,
     ) -> PyResult<()> {
-        let headers = headers.map(|headers| {
-            headers.iter().map(|(name, value)| Ok((name.extract()?, value.extract()?))).collect::<PyResult<Vec<_>>>()
-        });
-        let body = body.map(raw).transpose()?;
-        let pieces = pieces.map(|pieces| pieces.iter().map(raw).collect::<PyResult<_>>()).transpose()?;
+        let header = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| Ok((name.extract()?, value.extract()?));
+        let headers = headers.map(|headers| headers.iter().map(header).collect::<PyResult<_>>()).transpose()?;
         let json = json.map(|value| to_json(value)).transpose()?;
-        let rule = || -> Result<Rule> {
-            Ok(Rule {
-                route: route_of(route)?,
-                contains,
-                model,
-                times,
-                latency: latency.map(seconds).transpose()?,
-                tokens_per_second,
-                status,
-                headers: Vec::new(),
-                body,
-                pieces,
-                text,
-                json: json
-                    .map(|text| serde_json::from_str::<Value>(&text))
-                    .transpose()
-                    .map_err(|failure| Error::invalid_input(failure.to_string()))?,
-                prompt_tokens,
-                thinking_tokens,
-                fault: fault.map(str::parse).transpose()?,
-            })
+        let parse =
+            |text: &String| serde_json::from_str(text).map_err(|failure| Error::invalid_input(failure.to_string()));
+        let rule = Rule {
+            route: raise(py, route_of(route))?,
+            contains,
+            model,
+            times,
+            latency: raise(py, latency.map(seconds).transpose())?,
+            tokens_per_second,
+            status,
+            headers: headers.unwrap_or_default(),
+            body: body.map(raw).transpose()?,
+            pieces: pieces.map(|pieces| pieces.iter().map(raw).collect::<PyResult<_>>()).transpose()?,
+            text,
+            json: raise(py, json.as_ref().map(parse).transpose())?,
+            prompt_tokens,
+            thinking_tokens,
+            fault: raise(py, fault.map(str::parse).transpose())?,
         };
-        let rule = Rule { headers: headers.transpose()?.unwrap_or_default(), ..raise(py, rule())? };
         raise(py, self.simulator.on(rule))
     }
 
@@ -253,7 +246,7 @@ impl RecordedRequest {
     /// The parsed body; None if it is not JSON.
     #[getter]
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.request.json().map(|value| from_json(py, &value)).transpose()
+        self.request.json().map(|value| to_python(py, &value)).transpose()
     }
 
     /// The requested model.
@@ -277,7 +270,7 @@ impl RecordedRequest {
     /// The requested schema of the reply.
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.request.schema.as_deref().map(|schema| from_json(py, schema)).transpose()
+        self.request.schema.as_deref().map(|schema| to_python(py, schema)).transpose()
     }
 
     /// The time of its arrival in seconds since the start of the simulator.
@@ -341,8 +334,4 @@ fn raw(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 
 fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
     value.py().import("json")?.call_method1("dumps", (value,))?.extract()
-}
-
-fn from_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    py.import("json")?.call_method1("loads", (value.to_string(),))
 }

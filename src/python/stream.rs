@@ -48,12 +48,7 @@ impl Stream {
             |py: Python<'_>, event: Option<StreamEvent>| Ok(convert::stream_event(py, event.as_ref())?.unbind());
         // The first poll writes files into the request's body, which takes too long for the thread of the loop.
         let is_light = matches!(&*lock(&self.state), State::Ready(stream) if !stream.has_attachments());
-        let work = self.read()?;
-        if is_light {
-            bridge::submit_eager(py, &self.process, work, convert)
-        } else {
-            bridge::submit(py, &self.process, work, convert).map(Submission::Pending)
-        }
+        bridge::submit_eager(py, &self.process, self.read()?, is_light, convert)
     }
 
     /// Rejects the complete reply that the last read returned, because of `errors`. The next read continues.

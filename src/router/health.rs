@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{Engine, Router};
 use crate::config::{Provider, ProviderChoice};
 use crate::error::{Error, ErrorKind, Result};
@@ -11,9 +13,10 @@ use crate::provider::{self, Codec, Target, is_same_model};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of the probe of one provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ProviderHealth {
     /// The provider.
+    #[serde(skip)]
     pub provider: Provider,
     /// The model that a call would use.
     pub model: String,

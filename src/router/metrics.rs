@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::Response;
 use super::budget::{PICO, picodollars};
 use super::latencies::Latencies;
@@ -40,7 +42,7 @@ struct Tally {
 }
 
 /// A snapshot of the metrics of a router.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct MetricsSnapshot {
     /// Calls started.
     pub total_requests: u64,
@@ -71,6 +73,7 @@ pub struct MetricsSnapshot {
     /// `total_latency_ms` divided by the number of answered calls; 0 without answers.
     pub avg_latency_ms: f64,
     /// The providers that were used, without the mock.
+    #[serde(skip)]
     pub providers: Vec<ProviderSnapshot>,
 }
 

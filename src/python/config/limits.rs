@@ -1,7 +1,7 @@
 //! `Limits`: the rate limits of a provider.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{IntoPyDict as _, PyDict, PyTuple};
 
 use crate::config;
 use crate::error::Result;
@@ -56,20 +56,21 @@ impl Limits {
     }
 
     fn __repr__(&self) -> String {
-        let fields = [
-            ("concurrent", self.limits.concurrent.map(u64::from)),
-            ("requests_per_minute", self.limits.requests_per_minute.map(u64::from)),
-            ("tokens_per_minute", self.limits.tokens_per_minute),
-        ];
-        let shown = fields.map(|(name, limit)| limit.map(|limit| format!("{name}={limit}")));
+        let shown = self.fields().map(|(name, limit)| limit.map(|limit| format!("{name}={limit}")));
         format!("Limits({})", shown.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 
     fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let fields = PyDict::new(py);
-        fields.set_item("concurrent", self.limits.concurrent)?;
-        fields.set_item("requests_per_minute", self.limits.requests_per_minute)?;
-        fields.set_item("tokens_per_minute", self.limits.tokens_per_minute)?;
-        Ok((PyTuple::empty(py), fields))
+        Ok((PyTuple::empty(py), self.fields().into_py_dict(py)?))
+    }
+}
+
+impl Limits {
+    fn fields(&self) -> [(&'static str, Option<u64>); 3] {
+        [
+            ("concurrent", self.limits.concurrent.map(u64::from)),
+            ("requests_per_minute", self.limits.requests_per_minute.map(u64::from)),
+            ("tokens_per_minute", self.limits.tokens_per_minute),
+        ]
     }
 }

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyIterator, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyIterator, PyString};
 
 use super::limits::Limits;
-use crate::config::{self, KeepAlive, ModelTier, Price, Provider, ProviderChoice, Secret, Thinking};
+use crate::config::{self, CacheConfig, KeepAlive, MB, ModelTier, Price, Provider, Secret, Thinking};
 use crate::error::{Error, Result};
 use crate::python::number::{Real, Whole};
 use crate::python::{error, once};
@@ -152,11 +154,6 @@ pub(in crate::python) fn parse<T: std::str::FromStr<Err = Error>>(name: Option<&
     name.map(str::parse).transpose()
 }
 
-/// Parses the name of a provider, or "auto".
-pub(in crate::python) fn choice(name: Option<&str>) -> Result<Option<ProviderChoice>> {
-    parse(name)
-}
-
 /// Replaces the password in `address`, if it has one, with `***`.
 pub(super) fn without_password(address: &str) -> Cow<'_, str> {
     let Some(mut url) = url::Url::parse(address).ok().filter(|url| url.password().is_some()) else {
@@ -169,4 +166,43 @@ pub(super) fn without_password(address: &str) -> Cow<'_, str> {
 /// Returns the API key; a blank one is none.
 pub(super) fn key(text: Option<&str>) -> Option<Secret> {
     text.filter(|text| !text.trim().is_empty()).map(Secret::new)
+}
+
+/// Returns the cache configuration; an argument that is `None` takes its default.
+pub(super) fn cache(
+    enabled: Option<bool>,
+    ttl_seconds: Option<Real>,
+    max_size_mb: Option<Whole>,
+    dir: Option<PathBuf>,
+    url: Option<&str>,
+) -> Result<CacheConfig> {
+    let base = CacheConfig::default();
+    Ok(CacheConfig {
+        enabled: enabled.unwrap_or(base.enabled),
+        ttl: ttl_seconds.map_or(Ok(base.ttl), ttl)?,
+        max_bytes: max_size_mb.map_or(Ok(base.max_bytes), bytes)?,
+        dir: dir.unwrap_or(base.dir),
+        url: key(url),
+    })
+}
+
+/// Returns the seconds, as an `int` if they are a whole number.
+pub(super) fn seconds(py: Python<'_>, time: Duration) -> Bound<'_, PyAny> {
+    if time.subsec_nanos() == 0 {
+        PyInt::new(py, time.as_secs()).into_any()
+    } else {
+        PyFloat::new(py, time.as_secs_f64()).into_any()
+    }
+}
+
+/// A zero duration, also one below a nanosecond, is rejected by `Config::validate`.
+fn ttl(Real(seconds): Real) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        Error::invalid_input(format!("cache_ttl_seconds must be a positive number of seconds, not {seconds}"))
+    })
+}
+
+fn bytes(megabytes: Whole) -> Result<u64> {
+    let size: u64 = megabytes.at_least(1, "cache_max_size_mb")?;
+    size.checked_mul(MB).ok_or_else(|| Error::invalid_input("cache_max_size_mb is too large"))
 }

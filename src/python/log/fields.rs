@@ -17,7 +17,7 @@ pub(super) enum Value {
 
 /// Named values; a later value replaces an earlier one of the same name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Fields(Vec<(&'static str, Value)>);
+pub(super) struct Fields(pub(super) Vec<(&'static str, Value)>);
 
 impl Fields {
     pub(super) fn set(&mut self, name: &'static str, value: Value) {
@@ -40,15 +40,6 @@ impl Fields {
             Some((_, Value::Text(message))) => message,
             _ => String::new(),
         }
-    }
-}
-
-impl IntoIterator for Fields {
-    type Item = (&'static str, Value);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
     }
 }
 

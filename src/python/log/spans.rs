@@ -20,11 +20,9 @@ thread_local! {
 
 struct OpenSpans {
     last_id: u64,
-    spans: BTreeMap<u64, (Arc<Span>, Handles)>,
+    /// Each with its number of handles.
+    spans: BTreeMap<u64, (Arc<Span>, usize)>,
 }
-
-/// How many handles to a span exist.
-type Handles = usize;
 
 /// A span that has begun. It keeps the spans around it.
 #[derive(Clone)]
