@@ -19,23 +19,10 @@ from madspark.core.events import (
     StageStarted as StageStarted,
     WorkflowEvent as WorkflowEvent,
 )
-from madspark.core.gate import (
-    OnStage as OnStage,
-    StageReview as StageReview,
-    StopWorkflow as StopWorkflow,
-)
-from madspark.core.options import (
-    RunOptions as RunOptions,
-    StartOptions as StartOptions,
-)
-from madspark.core.result import (
-    Candidate as Candidate,
-    WorkflowResult as WorkflowResult,
-)
-from madspark.core.run import (
-    WorkflowEvents as WorkflowEvents,
-    WorkflowRun as WorkflowRun,
-)
+from madspark.core.gate import OnStage as OnStage, StageReview as StageReview, StopWorkflow as StopWorkflow
+from madspark.core.options import RunOptions as RunOptions, StartOptions as StartOptions
+from madspark.core.result import Candidate as Candidate, WorkflowResult as WorkflowResult
+from madspark.core.run import WorkflowEvents as WorkflowEvents, WorkflowRun as WorkflowRun
 from madspark.llm.budget import Budget as Budget
 from madspark.llm.config import LLMConfig as LLMConfig
 from madspark.llm.exceptions import (
@@ -83,10 +70,7 @@ from madspark.llm.response import (
     TokenUsage as TokenUsage,
 )
 from madspark.llm.router import LLMRouter as LLMRouter
-from madspark.llm.stream import (
-    AsyncTextStream as AsyncTextStream,
-    TextStream as TextStream,
-)
+from madspark.llm.stream import AsyncTextStream as AsyncTextStream, TextStream as TextStream
 from madspark.llm.structured_stream import (
     AsyncStructuredStream as AsyncStructuredStream,
     StructuredStream as StructuredStream,

@@ -1,7 +1,8 @@
 """The agents as typed classes. Their modules also have the functions of the previous package.
 
-Each class takes a router: an `LLMRouter`, or any object with `generate_structured`. Without one, it builds an
-`LLMRouter` from the environment. Each synchronous method has a coroutine twin whose name starts with "a".
+Each class and function takes a router: an `LLMRouter`, or any object with `generate_structured`. None builds an
+`LLMRouter` from the environment. The topic of a request must not be blank; its context may be. Each synchronous method
+has a coroutine twin whose name starts with "a".
 """
 
 from madspark.agents.advocate import Advocate

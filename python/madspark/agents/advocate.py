@@ -109,14 +109,7 @@ def advocate_ideas_batch(
     temperature: float = 0.5,
     router: Any = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Argue for many ideas in one call.
-
-    Args:
-        ideas_with_evaluations: Dicts with `idea` and `evaluation`.
-        topic: The topic of the ideas. Must not be blank.
-        context: Constraints and wishes. May be blank.
-        temperature: 0.0 to 2.0.
-        router: The router for the request. None builds one from the environment.
+    """Argue for many ideas in one call, each a dict with `idea` and `evaluation`.
 
     Returns:
         A dict for each idea, with `idea_index` and the bullet text as `formatted`, and the number of tokens. Ideas

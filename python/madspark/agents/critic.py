@@ -62,12 +62,7 @@ def evaluate_ideas(
 
     Args:
         ideas: A list of texts, or one text that `split_ideas` splits.
-        topic: The topic of the ideas. Must not be blank.
-        context: Constraints and wishes. May be blank.
-        temperature: 0.0 to 2.0.
         use_structured_output: If false, the result is one line for each idea instead of JSON.
-        use_router: Must be true.
-        router: The router for the request. None builds one from the environment.
 
     Raises:
         ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.

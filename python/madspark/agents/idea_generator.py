@@ -97,10 +97,6 @@ def improve_ideas_batch(
     Args:
         ideas_with_feedback: Dicts with `idea`, and any of `critique` (or `evaluation`), `advocacy`, `skepticism`,
             `weak_dimensions` and `inference`.
-        topic: The topic of the ideas. Must not be blank.
-        context: Constraints and wishes. May be blank.
-        temperature: 0.0 to 2.0.
-        router: The router for the request. None builds one from the environment.
 
     Returns:
         A dict for each improved idea, with `idea_index`, and the number of tokens. Ideas without a valid result after

@@ -33,12 +33,6 @@ _NAMES = {
     "anthropic": "Anthropic",
 }
 _KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-_MODEL_FLAGS = {
-    "ollama": "--ollama-model",
-    "gemini": "--gemini-model",
-    "openai": "--openai-model",
-    "anthropic": "--anthropic-model",
-}
 _START = {
     "ollama": "start it with `ollama serve` or pass --ollama-host",
     "gemini": "check the network or pass --gemini-base-url",
@@ -138,7 +132,9 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case "model_missing" if provider == "ollama":
             return f"{name} has no model {model}: run `ollama pull {model}` or pass --ollama-model"
         case "model_missing":
-            return f"{name} has no model {model}: pass {_MODEL_FLAGS.get(provider, 'another model')}"
+            return (
+                f"{name} has no model {model}: pass {f'--{provider}-model' if provider in _NAMES else 'another model'}"
+            )
         case "timeout" | "first_token_timeout" | "idle_timeout" | "loading":
             return f"{name} did not answer in time with {model or 'this model'}: try --tier fast or a longer --timeout"
         case "rate_limited" | "cooldown":

@@ -9,7 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from madspark.llm.response import Attempt
+    from madspark.llm.exceptions import MadsparkError
+    from madspark.llm.response import Attempt, LLMResponse
 
 __all__ = ["explain_answer", "explain_failure"]
 
@@ -72,19 +73,11 @@ _SHORT_SECONDS = 0.0995
 """Below this, milliseconds are shown."""
 
 
-def explain_answer(
-    provider: str,
-    model: str,
-    attempts: Sequence[Attempt],
-    *,
-    cached: bool,
-    latency_ms: float,
-    tokens: int,
-    cost: float | None,
-) -> str:
+def explain_answer(response: LLMResponse) -> str:
     """Describe how an answer came about: one line per attempt, and one with the totals."""
-    target = _target(provider, model)
-    if cached and not any(attempt.shared and attempt.ok for attempt in attempts):
+    attempts, latency_ms, cost = response.attempts, response.latency_ms, response.cost
+    target = _target(response.provider, response.model)
+    if response.cached and not any(attempt.shared and attempt.ok for attempt in attempts):
         cache_hit = f"{target} had answered this before: the answer came from the cache in {_seconds(latency_ms)}."
         return "\n".join([*_lines([attempt for attempt in attempts if not attempt.ok]), cache_hit])
     if sum(attempt.ok for attempt in attempts) > 1:
@@ -93,37 +86,23 @@ def explain_answer(
         lines = list(_lines(attempts))
     else:
         lines = [f"{target} answered; no attempt was recorded."]
-    lines.append(_totals(attempts, latency_ms, tokens, "cost unknown" if cost is None else _dollars(cost)))
+    lines.append(
+        _totals(attempts, latency_ms, response.tokens_used, "cost unknown" if cost is None else _dollars(cost))
+    )
     return "\n".join(lines)
 
 
-def explain_failure(
-    headline: str,
-    attempts: Sequence[Attempt],
-    failures: Mapping[str, Exception],
-    *,
-    target: tuple[str, str | None] | None,
-    ready_in: Mapping[str, float],
-    retry_after: float | None,
-) -> str:
-    """Describe why there is no answer: one line per attempt, and per failure without one.
-
-    Args:
-        headline: The first line.
-        attempts: The attempts of the call.
-        failures: The error of each provider that failed.
-        target: The provider and model of a call that had only one.
-        ready_in: Seconds until each provider takes requests again.
-        retry_after: The shortest of these, if the provider is not known.
-    """
+def explain_failure(error: MadsparkError, headline: str, failures: Mapping[str, Exception]) -> str:
+    """Describe why there is no answer: one line per attempt, and per failure without one, after the `headline`."""
+    attempts = error.attempts
     lines = [headline, *_lines(attempts), *_failures_without_attempt(attempts, failures)]
-    if ready_in:
-        soonest_first = sorted(ready_in.items(), key=lambda item: (item[1], item[0]))
+    if error.ready_in:
+        soonest_first = sorted(error.ready_in.items(), key=lambda item: (item[1], item[0]))
         ready = ", ".join(f"{provider} in {_seconds(wait * 1000)}" for provider, wait in soonest_first)
         lines.append(f"Available again: {ready}.")
-    elif retry_after is not None:
-        first = "The first of them" if target is None else _target(*target)
-        lines.append(f"{first} is available again in {_seconds(retry_after * 1000)}.")
+    elif error.retry_after is not None:
+        first = "The first of them" if error.provider is None else _target(error.provider, error.model)
+        lines.append(f"{first} is available again in {_seconds(error.retry_after * 1000)}.")
     if attempts:
         tokens = sum(sum(attempt.usage.values()) for attempt in attempts)
         latency_ms = sum(attempt.wait_ms + attempt.latency_ms for attempt in attempts if not attempt.hedged)

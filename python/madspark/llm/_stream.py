@@ -108,13 +108,7 @@ class AsyncStream(Stream[_Event]):
         return self
 
     async def __anext__(self) -> _Event:
-        """Wait for the next event.
-
-        Raises:
-            AllProvidersFailedError: If no provider answered. It holds the error of each.
-            LLMProviderError: If a provider refused to answer, or failed after its first text. `partial` holds what had
-                arrived.
-        """
+        """Wait for the next event. Raises what `SyncStream.__next__` does."""
         while not self._has_ended:
             # Outside the try block: this raises if another task is reading the stream, which stays open.
             step = self._core.anext()

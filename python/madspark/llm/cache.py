@@ -42,7 +42,7 @@ class CacheStats(TypedDict):
 
 def stats(config: LLMConfig | None = None) -> CacheStats:
     """Return the statistics of the cache of `config`. None means `LLMConfig.from_env()`."""
-    return _core.cache_stats(_config_or_environment(config))
+    return _core.cache_stats(LLMConfig.from_env() if config is None else config)
 
 
 def clear(config: LLMConfig | None = None) -> int:
@@ -59,8 +59,4 @@ def clear(config: LLMConfig | None = None) -> int:
     Raises:
         OSError: If the folder or the server cannot be used.
     """
-    return _core.cache_clear(_config_or_environment(config))
-
-
-def _config_or_environment(config: LLMConfig | None) -> LLMConfig:
-    return LLMConfig.from_env() if config is None else config
+    return _core.cache_clear(LLMConfig.from_env() if config is None else config)

@@ -119,14 +119,7 @@ class MadsparkError(Exception):
         The first of them is available again in 12 s.
         In all: 2 attempts, 2 ms, 0 tokens.
         """
-        return explain_failure(
-            self._headline,
-            self.attempts,
-            self._failures(),
-            target=None if self.provider is None else (self.provider, self.model),
-            ready_in=self.ready_in,
-            retry_after=self.retry_after,
-        )
+        return explain_failure(self, self._headline, self._failures())
 
     def _failures(self) -> Mapping[str, Exception]:
         """The error of each provider that is known to have failed."""

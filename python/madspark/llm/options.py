@@ -45,13 +45,15 @@ File: TypeAlias = str | PathLike[str] | bytes
 """A path, or the content of a file."""
 
 
-class _Attachments(TypedDict, total=False):
+class _Structured(TypedDict, total=False):
     files: Sequence[File] | None
     """Paths or bytes: images up to 8 MB, PDF up to 40 MB, text and Markdown up to 20 MB."""
     urls: Sequence[str] | None
     """Web pages for the model to read."""
     images: Sequence[File] | None
     """Paths or bytes of images."""
+    token_budget: int | None
+    """The same as `max_tokens`, under the name of earlier versions. Passing both raises TypeError."""
 
 
 class _Target(TypedDict, total=False):
@@ -68,11 +70,8 @@ class GenerateOptions(_Target, total=False):
     """Whether the answer may come from the response cache and is stored there. None means the router's setting."""
 
 
-class StructuredOptions(GenerateOptions, _Attachments, total=False):
+class StructuredOptions(GenerateOptions, _Structured, total=False):
     """The options of `LLMRouter.generate_structured`, `generate_structured_batch` and their coroutine twins."""
-
-    token_budget: int | None
-    """The same as `max_tokens`, under the name of earlier versions. Passing both raises TypeError."""
 
 
 class StreamTimeouts(TypedDict, total=False):
@@ -90,8 +89,5 @@ class StreamOptions(_Target, StreamTimeouts, total=False):
     """The options of `LLMRouter.stream` and `astream`, besides `on_stream_error`."""
 
 
-class StructuredStreamOptions(StreamOptions, _Attachments, total=False):
+class StructuredStreamOptions(StreamOptions, _Structured, total=False):
     """The options of `LLMRouter.stream_structured` and `astream_structured`, besides `on_stream_error`."""
-
-    token_budget: int | None
-    """The same as `max_tokens`, under the name of earlier versions. Passing both raises TypeError."""

@@ -226,15 +226,7 @@ class LLMResponse:
         ollama (gemma3:12b) was tried next and answered in 0.8 s.
         In all: 2 attempts, 0.9 s, 312 tokens, 0.0000 USD.
         """
-        return explain_answer(
-            self.provider,
-            self.model,
-            self.attempts,
-            cached=self.cached,
-            latency_ms=self.latency_ms,
-            tokens=self.tokens_used,
-            cost=self.cost,
-        )
+        return explain_answer(self)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         fields = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)

@@ -196,22 +196,16 @@ class LLMRouter:
         if that loses nothing (the attempt lists the `changes`). Otherwise it is sent back once with the validation
         errors, and after that the next provider is tried.
 
+        The other arguments are those of `generate`.
+
         Args:
-            prompt: At most 100 000 characters, not blank.
             schema: A pydantic model, a dataclass, a TypedDict, an enumeration, any other type that pydantic can
                 validate (`list[Idea]`, `dict[str, int]`, `A | B`, `Annotated[...]`), a `TypeAdapter`, or a JSON Schema
                 as a dictionary. A JSON Schema returns plain data; its `format`s are sent but not validated.
-            system_instruction: Instructions for the model; may be empty.
-            temperature: 0.0 to 2.0. None means the configuration's `default_temperature`.
             files: Paths or bytes: images up to 8 MB, PDF up to 40 MB, text and Markdown up to 20 MB.
             urls: Web pages for the model to read. Gemini fetches them itself; for the others they are fetched here.
             images: Paths or bytes of images.
-            force_provider: The only provider that may answer. It overrides the router's choice and disables fallback.
-            use_cache: Whether the answer may come from the response cache and is stored there. None means the router's
-                setting.
             token_budget: The same as `max_tokens`, under the name of earlier versions.
-            max_tokens: Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one:
-                16 000.
 
         Returns:
             The value, and the response: who answered, tokens, cost and every attempt.
