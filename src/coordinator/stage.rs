@@ -1,51 +1,40 @@
 //! The stages of the workflow: their order, names and weights.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
+use crate::named_enum::named_enum;
 
-/// A stage of the workflow that calls a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Generates ideas for the topic.
-    IdeaGeneration,
-    /// Scores every idea.
-    Evaluation,
-    /// Rates each selected idea on seven dimensions.
-    MultiDimensional,
-    /// Draws conclusions from each selected idea.
-    LogicalInference,
-    /// Argues for each selected idea.
-    Advocacy,
-    /// Argues against each selected idea.
-    Skepticism,
-    /// Writes an improved version of each selected idea.
-    Improvement,
-    /// Scores every improved version.
-    ReEvaluation,
-    /// Rates every improved version on seven dimensions.
-    ReMultiDimensional,
+named_enum! {
+    /// A stage of the workflow that calls a model.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Stage {
+        /// Generates ideas for the topic.
+        IdeaGeneration = "idea_generation",
+        /// Scores every idea.
+        Evaluation = "evaluation",
+        /// Rates each selected idea on seven dimensions.
+        MultiDimensional = "multi_dimensional",
+        /// Draws conclusions from each selected idea.
+        LogicalInference = "logical_inference",
+        /// Argues for each selected idea.
+        Advocacy = "advocacy",
+        /// Argues against each selected idea.
+        Skepticism = "skepticism",
+        /// Writes an improved version of each selected idea.
+        Improvement = "improvement",
+        /// Scores every improved version.
+        ReEvaluation = "re_evaluation",
+        /// Rates every improved version on seven dimensions.
+        ReMultiDimensional = "re_multi_dimensional",
+    }
 }
 
 impl Stage {
-    /// Every stage, in the order of the workflow.
-    pub const ALL: [Self; 9] = [
-        Self::IdeaGeneration,
-        Self::Evaluation,
-        Self::MultiDimensional,
-        Self::LogicalInference,
-        Self::Advocacy,
-        Self::Skepticism,
-        Self::Improvement,
-        Self::ReEvaluation,
-        Self::ReMultiDimensional,
-    ];
-
     /// The stages of every idea before the selection, in order.
     pub(super) const BEFORE_SELECTION: &'static [Self] = &[Self::Evaluation];
 
@@ -61,21 +50,6 @@ impl Stage {
         &[&[Self::Improvement]],
         &[&[Self::ReEvaluation], &[Self::ReMultiDimensional]],
     ];
-
-    /// A stable snake-case name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::IdeaGeneration => "idea_generation",
-            Self::Evaluation => "evaluation",
-            Self::MultiDimensional => "multi_dimensional",
-            Self::LogicalInference => "logical_inference",
-            Self::Advocacy => "advocacy",
-            Self::Skepticism => "skepticism",
-            Self::Improvement => "improvement",
-            Self::ReEvaluation => "re_evaluation",
-            Self::ReMultiDimensional => "re_multi_dimensional",
-        }
-    }
 
     /// The agent of the stage, by the name of its module.
     pub const fn agent(self) -> &'static str {
@@ -115,12 +89,6 @@ impl Stage {
             Self::Advocacy | Self::Skepticism => 300.0,
             Self::Improvement => 350.0,
         }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
