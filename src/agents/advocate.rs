@@ -58,13 +58,8 @@ impl Output for Advocacy {
 impl Advocacy {
     /// Returns the argument as bullet text under headings. Empty sections are left out.
     ///
-    /// The headings are in the language of the argument if that is Arabic, Chinese, German or Japanese, otherwise in
-    /// English.
-    pub fn formatted(&self) -> String {
-        self.formatted_in(None)
-    }
-
-    /// Does as [`Advocacy::formatted`], with headings in `language` if the argument is too short to detect its language.
+    /// The headings are in the language of the argument, or in `language` if it is too short to detect that. English replaces
+    /// languages other than Arabic, Chinese, German and Japanese.
     pub fn formatted_in(&self, language: Option<Language>) -> String {
         let concerns = self.addressing_concerns.iter().map(|item| (&*item.concern, &*item.response)).collect();
         output::formatted(

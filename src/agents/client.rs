@@ -30,11 +30,7 @@ pub(super) struct AgentClient<'a> {
 }
 
 impl<'a> AgentClient<'a> {
-    /// Creates a client whose requests carry the system instruction of `role`.
-    ///
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` if the topic is blank or the temperature is out of range.
+    /// Creates a client whose requests carry the system instruction of `role`. Fails with `InvalidInput` if the brief is invalid.
     pub(super) fn new(router: &'a dyn Generate, role: &str, brief: &'a Brief<'a>) -> Result<Self> {
         brief.check()?;
         Ok(Self { router, brief, system: prompt::system(role), parts: &[] })
@@ -63,12 +59,9 @@ impl<'a> AgentClient<'a> {
 
     /// Requests one item for each of `ideas`. `prompt` writes the prompt about the ideas with the given indices.
     ///
-    /// Ideas without a valid item are requested a second time, together and without the others.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the first round if that produced no item at all, and any fatal error at once. Other errors
-    /// become the reason why an idea has no item.
+    /// Ideas without a valid item are requested a second time, together and without the others. Fails with the error of the
+    /// first round if that produced no item at all, and with any fatal error at once. Other errors become the reason why an
+    /// idea has no item.
     pub(super) async fn batch<'i, T: Output>(
         &self,
         ideas: impl ExactSizeIterator<Item = &'i str> + Send,

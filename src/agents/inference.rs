@@ -1,9 +1,7 @@
 //! Inferences about ideas: the outputs of the logical inference engine.
 
-use std::borrow::Cow;
-
 use garde::Validate;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::output::Output;
@@ -149,31 +147,14 @@ pub struct Contradiction {
     pub severity: Severity,
 }
 
-/// How bad a contradiction is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+// Without doc comments, which the schema would contain: some providers reject documented values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Severity {
-    /// It can stay.
     Low,
-    /// It should be resolved.
     Medium,
-    /// The idea fails by it.
     High,
-}
-
-/// Lists the plain names. The derived schema would document each of them, which some providers reject.
-impl JsonSchema for Severity {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Severity".into()
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["low", "medium", "high"] })
-    }
 }
 
 impl Inference {

@@ -33,9 +33,7 @@ struct Item<T> {
 /// - Equal items with one index count once. Different ones are all dropped, as nothing shows which is right.
 /// - A single item without an index is taken if a single idea was requested.
 ///
-/// # Errors
-///
-/// Returns the faults of a reply that has no list of items.
+/// Fails with the faults of a reply that has no list of items.
 pub(super) fn match_items<T: Output>(json: &str, requested: &[usize]) -> Result<MatchedItems<T>, Vec<String>> {
     let values = output::read_items(json, requested.len())?;
     let mut faults = Vec::new();
@@ -73,11 +71,7 @@ pub(super) fn match_items<T: Output>(json: &str, requested: &[usize]) -> Result<
 }
 
 impl<T> MatchedItems<T> {
-    /// Returns the item of every requested idea.
-    ///
-    /// # Errors
-    ///
-    /// Returns the faults of a reply without any valid item.
+    /// Returns the item of every requested idea, or the faults of a reply without any valid item.
     pub(super) fn into_usable(self) -> Result<BTreeMap<usize, Result<T, String>>, Vec<String>> {
         if self.items.values().any(Result::is_ok) { Ok(self.items) } else { Err(self.faults) }
     }

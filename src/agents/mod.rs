@@ -42,7 +42,7 @@ pub use inference::{
 };
 pub use language::Language;
 pub use logical_inference::{InferenceType, LogicalInferenceEngine};
-pub use output::{BATCHES, Output, Point, schema_of};
+pub use output::{Output, Point, schema_of};
 pub use prompt::Brief;
 pub use skeptic::{MissingConsideration, QuestionableAssumption, Skeptic, SkepticInput, Skepticism};
 pub use structured_idea_generator::{ImproveInput, Improvement, StructuredIdeaGenerator};

@@ -59,43 +59,31 @@ impl Point {
     }
 }
 
-/// The names of the array schemas.
-pub const BATCHES: [&str; 11] = [
-    IdeaItem::BATCH,
-    CriticEvaluation::BATCH,
-    Advocacy::BATCH,
-    Skepticism::BATCH,
-    Improvement::BATCH,
-    DimensionScores::BATCH,
-    FullInference::BATCH,
-    CausalInference::BATCH,
-    ConstraintInference::BATCH,
-    ContradictionInference::BATCH,
-    ImplicationInference::BATCH,
+/// Returns the schema document with a name.
+type Document = fn(&str) -> Value;
+
+/// The schemas that agents send, by name: arrays without their number of items, and single objects.
+const SCHEMAS: [(&str, Document); 14] = [
+    (IdeaItem::BATCH, array::<IdeaItem>),
+    (CriticEvaluation::BATCH, array::<Indexed<CriticEvaluation>>),
+    (Advocacy::BATCH, array::<Indexed<Advocacy>>),
+    (Skepticism::BATCH, array::<Indexed<Skepticism>>),
+    (Improvement::BATCH, array::<Indexed<Improvement>>),
+    (DimensionScores::BATCH, array::<Indexed<DimensionScores>>),
+    (FullInference::BATCH, array::<Indexed<FullInference>>),
+    (CausalInference::BATCH, array::<Indexed<CausalInference>>),
+    (ConstraintInference::BATCH, array::<Indexed<ConstraintInference>>),
+    (ContradictionInference::BATCH, array::<Indexed<ContradictionInference>>),
+    (ImplicationInference::BATCH, array::<Indexed<ImplicationInference>>),
+    ("Advocacy", |_| document::<Advocacy>()),
+    ("Skepticism", |_| document::<Skepticism>()),
+    ("Improvement", |_| document::<Improvement>()),
 ];
 
-/// Returns the schema that agents send under `name`, without the number of items, which depends on the request.
-///
-/// The names are [`BATCHES`] (arrays), `Advocacy`, `Skepticism` and `Improvement` (objects). `None` means that the name is
-/// unknown.
+/// Returns the schema that agents send under `name`, without the number of items, which depends on the request. `None` means
+/// that the name is unknown.
 pub fn schema_of(name: &str) -> Option<Value> {
-    Some(match name {
-        IdeaItem::BATCH => array::<IdeaItem>(name),
-        CriticEvaluation::BATCH => array::<Indexed<CriticEvaluation>>(name),
-        Advocacy::BATCH => array::<Indexed<Advocacy>>(name),
-        Skepticism::BATCH => array::<Indexed<Skepticism>>(name),
-        Improvement::BATCH => array::<Indexed<Improvement>>(name),
-        DimensionScores::BATCH => array::<Indexed<DimensionScores>>(name),
-        FullInference::BATCH => array::<Indexed<FullInference>>(name),
-        CausalInference::BATCH => array::<Indexed<CausalInference>>(name),
-        ConstraintInference::BATCH => array::<Indexed<ConstraintInference>>(name),
-        ContradictionInference::BATCH => array::<Indexed<ContradictionInference>>(name),
-        ImplicationInference::BATCH => array::<Indexed<ImplicationInference>>(name),
-        "Advocacy" => document::<Advocacy>(),
-        "Skepticism" => document::<Skepticism>(),
-        "Improvement" => document::<Improvement>(),
-        _ => return None,
-    })
+    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(name, schema)| schema(name))
 }
 
 /// Returns the schema of one object.
@@ -266,7 +254,7 @@ mod tests {
 
     #[test]
     fn schemas_are_self_contained() {
-        for name in BATCHES.into_iter().chain(["Advocacy", "Skepticism", "Improvement"]) {
+        for (name, _) in SCHEMAS {
             let document = schema_of(name).unwrap();
             let text = document.to_string();
             assert!(!text.contains("$ref") && !text.contains("\"format\""), "{name}: {text}");

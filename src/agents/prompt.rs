@@ -31,9 +31,7 @@ pub struct Brief<'a> {
 }
 
 impl Brief<'_> {
-    /// # Errors
-    ///
-    /// Returns `InvalidInput` if the topic is blank or the temperature is out of range.
+    /// Fails with `InvalidInput` if the topic is blank or the temperature is out of range.
     pub(super) fn check(&self) -> Result<()> {
         check_text("topic", self.topic)?;
         config::check_temperature(self.temperature)

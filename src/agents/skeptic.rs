@@ -76,13 +76,8 @@ impl Output for Skepticism {
 impl Skepticism {
     /// Returns the argument as bullet text under headings. Empty sections are left out.
     ///
-    /// The headings are in the language of the argument if that is Arabic, Chinese, German or Japanese, otherwise in
-    /// English.
-    pub fn formatted(&self) -> String {
-        self.formatted_in(None)
-    }
-
-    /// Does as [`Skepticism::formatted`], with headings in `language` if the argument is too short to detect its language.
+    /// The headings are in the language of the argument, or in `language` if it is too short to detect that. English replaces
+    /// languages other than Arabic, Chinese, German and Japanese.
     pub fn formatted_in(&self, language: Option<Language>) -> String {
         let assumptions =
             self.questionable_assumptions.iter().map(|item| (&*item.assumption, &*item.concern)).collect();

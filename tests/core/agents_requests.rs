@@ -231,11 +231,11 @@ async fn single_ideas_are_answered_with_one_object() {
     let idea = ideas(1).remove(0);
     let input = AdvocateInput { idea: idea.clone(), evaluation: "Score: 6 of 10".to_owned() };
     let advocacy = Advocate { router: &double }.advocate(&input, &BRIEF).await.unwrap().value;
-    assert_eq!(advocacy.formatted(), "STRENGTHS:\n• Cheap: because\n\nADDRESSING CONCERNS:\n• Dirt: Soap");
-    let input = SkepticInput { idea: idea.clone(), advocacy: advocacy.formatted() };
+    assert_eq!(advocacy.formatted_in(None), "STRENGTHS:\n• Cheap: because\n\nADDRESSING CONCERNS:\n• Dirt: Soap");
+    let input = SkepticInput { idea: idea.clone(), advocacy: advocacy.formatted_in(None) };
     let skepticism = Skeptic { router: &double }.criticize(&input, &BRIEF).await.unwrap().value;
     assert_eq!(
-        skepticism.formatted(),
+        skepticism.formatted_in(None),
         "CRITICAL FLAWS:\n• Smell: because\n\nRISKS & CHALLENGES:\n• Law: because\n\n\
          QUESTIONABLE ASSUMPTIONS:\n• People care: Do they?\n\nMISSING CONSIDERATIONS:\n• Winter: Ice"
     );
@@ -257,12 +257,12 @@ fn headings_are_in_the_language_of_the_argument() {
     ] {
         let point = Point { title: title.to_owned(), description: description.to_owned() };
         let advocacy = Advocacy { strengths: vec![point], opportunities: Vec::new(), addressing_concerns: Vec::new() };
-        assert_eq!(advocacy.formatted(), format!("{heading}: {description}"));
+        assert_eq!(advocacy.formatted_in(None), format!("{heading}: {description}"));
     }
     let point = Point { title: "Billig".to_owned(), description: "Ein Geschenk".to_owned() };
     let short = Advocacy { strengths: vec![point], opportunities: Vec::new(), addressing_concerns: Vec::new() };
     let german = Language::named("de").unwrap();
-    assert_eq!(short.formatted(), "STRENGTHS:\n• Billig: Ein Geschenk", "too short to detect");
+    assert_eq!(short.formatted_in(None), "STRENGTHS:\n• Billig: Ein Geschenk", "too short to detect");
     assert_eq!(short.formatted_in(Some(german)), "STÄRKEN:\n• Billig: Ein Geschenk");
 }
 
