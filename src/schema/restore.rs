@@ -183,17 +183,13 @@ impl<'g> Restorer<'g> {
                     .all(|property| members.iter().any(|member| member.name == property.name));
                 is_complete
                     && members.iter().all(|Member { name, value, .. }| {
-                        match properties.iter().find(|property| property.name == *name) {
-                            Some(property) => {
-                                (nulls == NullMeaning::Absent && self.stands_for_absent(value, property))
-                                    || self.matches(value, &property.node, nulls)
+                        let property = properties.iter().find(|property| property.name == *name);
+                        let is_absent = |property| self.stands_for_absent(value, property);
+                        (nulls == NullMeaning::Absent && property.is_some_and(is_absent))
+                            || match property.map(|property| &property.node).or(additional.node()) {
+                                Some(node) => self.matches(value, node, nulls),
+                                None => *additional != Additional::Forbidden,
                             }
-                            None => match additional {
-                                Additional::Schema(node) => self.matches(value, node, nulls),
-                                Additional::Forbidden => false,
-                                Additional::Any | Additional::Unspecified => true,
-                            },
-                        }
                     })
             }
             _ => false,

@@ -6,19 +6,9 @@ use super::{Json, ParseError, Parser};
 use crate::schema::change::Change;
 use crate::schema::scan;
 
-/// The spellings of JSON's words.
-const WORDS: [(&str, &str); 10] = [
-    ("true", "true"),
-    ("false", "false"),
-    ("null", "null"),
-    ("True", "true"),
-    ("False", "false"),
-    ("None", "null"),
-    ("TRUE", "true"),
-    ("FALSE", "false"),
-    ("NULL", "null"),
-    ("Null", "null"),
-];
+/// JSON's words, each with its other spellings.
+const WORDS: [(&str, &[&str]); 3] =
+    [("true", &["True", "TRUE"]), ("false", &["False", "FALSE"]), ("null", &["None", "NULL", "Null"])];
 const NOT_FINITE: [&str; 4] = ["NaN", "nan", "Infinity", "inf"];
 
 impl<'t> Parser<'t> {
@@ -49,15 +39,17 @@ impl<'t> Parser<'t> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let word = &rest[..end];
-        let value = if let Some((spelling, literal)) = WORDS.iter().find(|(spelling, _)| *spelling == word) {
-            if spelling != literal {
+        let value = if let Some((literal, _)) =
+            WORDS.iter().find(|(literal, others)| *literal == word || others.contains(&word))
+        {
+            if *literal != word {
                 self.changes.note(Change::Literal);
             }
             Json::Scalar(Cow::Borrowed(*literal))
         } else if NOT_FINITE.contains(&word) {
             Json::NotFinite
         } else {
-            let known = WORDS.iter().map(|(spelling, _)| *spelling).chain(NOT_FINITE);
+            let known = WORDS.iter().flat_map(|(literal, others)| others.iter().chain([literal])).chain(&NOT_FINITE);
             let is_truncated = end == rest.len() && known.into_iter().any(|known| known.starts_with(word));
             return Err(if is_truncated { ParseError::Truncated } else { ParseError::Invalid(self.at) });
         };
