@@ -4,8 +4,6 @@ mod keys;
 mod single_flight;
 pub(super) mod stores;
 
-use std::sync::Arc;
-
 use super::{Entry, Key};
 use crate::config::Provider;
 use crate::message::Usage;
@@ -19,15 +17,7 @@ pub(super) fn entry(text: &str) -> Entry {
 
 /// Returns the key of a request with `prompt`.
 pub(super) fn key(prompt: &str) -> Key {
-    let target = Target {
-        provider: Provider::Ollama,
-        model: Arc::from("gemma3:4b"),
-        base_url: "http://localhost".into(),
-        key: None,
-        timeout: std::time::Duration::from_secs(1),
-        options: crate::provider::ModelOptions::default(),
-        facts: None,
-    };
+    let target = Target::new(Provider::Ollama, "gemma3:4b", &"http://localhost".into(), None);
     let wire = WireRequest {
         method: reqwest::Method::POST,
         url: url::Url::parse("http://localhost/api/chat").unwrap(),

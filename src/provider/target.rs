@@ -44,7 +44,7 @@ pub struct ModelOptions {
 
 impl Target {
     /// A target with the default timeout and no further settings.
-    pub(super) fn new(provider: Provider, model: &str, base_url: &BaseUrl, key: Option<&Secret>) -> Self {
+    pub(crate) fn new(provider: Provider, model: &str, base_url: &BaseUrl, key: Option<&Secret>) -> Self {
         Self {
             provider,
             model: Arc::from(model),

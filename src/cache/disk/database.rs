@@ -154,7 +154,7 @@ impl Database {
     /// Deletes the least recently used entries if the database uses more than `max_bytes`, until it uses at most nine tenths
     /// of that. Returns the number. Each step is a transaction of its own, so that other processes can write in between.
     pub(super) fn evict(&mut self, max_bytes: u64) -> Result<u64, DatabaseError> {
-        if self.used_bytes()? <= max_bytes {
+        if used_bytes(&self.connection)? <= max_bytes {
             return Ok(0);
         }
         let target = max_bytes / 10 * 9;
@@ -187,7 +187,7 @@ impl Database {
     pub(super) fn size(&self) -> Result<DatabaseSize, DatabaseError> {
         let mut count = self.connection.prepare_cached("SELECT count(*) FROM answers")?;
         let entries = unsigned(count.query_row([], |row| row.get(0))?);
-        Ok(DatabaseSize { entries, bytes: self.used_bytes()? })
+        Ok(DatabaseSize { entries, bytes: used_bytes(&self.connection)? })
     }
 
     /// Deletes every entry and shrinks the files. Returns the number of entries.
@@ -201,10 +201,6 @@ impl Database {
         drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         Ok(unsigned(count))
     }
-
-    fn used_bytes(&self) -> Result<u64, DatabaseError> {
-        Ok(used_bytes(&self.connection)?)
-    }
 }
 
 fn set_up(connection: &mut Connection) -> Result<(), DatabaseError> {
@@ -212,12 +208,10 @@ fn set_up(connection: &mut Connection) -> Result<(), DatabaseError> {
     let application = signed_number(connection, "application_id")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version) {
-        (APPLICATION_ID, VERSION) | (0, 0) => {}
+        (APPLICATION_ID, VERSION) => {}
+        (0, 0) if tables == 0 => {}
         (APPLICATION_ID, newer) if newer > VERSION => return Err(DatabaseError::Newer),
         _ => return Err(DatabaseError::Damaged("it belongs to another program".to_owned())),
-    }
-    if version == 0 && tables > 0 {
-        return Err(DatabaseError::Damaged("it belongs to another program".to_owned()));
     }
     if version == 0 {
         // Has no effect after the first page is written.

@@ -120,16 +120,9 @@ fn base(provider: Provider) -> (Target, Request) {
         // Newer models get no temperature.
         _ => "claude-sonnet-4-5",
     };
-    let target = Target {
-        provider,
-        model: Arc::from(model),
-        // Of the servers with this protocol, only OpenAI's own accepts PDFs.
-        base_url: (if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" }).into(),
-        key: Some(Secret::new("key-of-one-tenant")),
-        timeout: Duration::from_secs(60),
-        options: ModelOptions::default(),
-        facts: None,
-    };
+    // Of the servers with this protocol, only OpenAI's own accepts PDFs.
+    let base_url = if provider == OpenAi { "https://api.openai.com/v1" } else { "http://127.0.0.1:1/v1" };
+    let target = Target::new(provider, model, &base_url.into(), Some(&Secret::new("key-of-one-tenant")));
     let text = |name: &str, text: &str| Part::Text { name: Arc::from(name), text: Arc::from(text) };
     let mut parts = vec![
         text("a.md", "one"),

@@ -8,18 +8,10 @@ use tokio::time::Instant;
 use super::super::breaker::BreakerOutcome;
 use super::super::target_state::TargetStates;
 use crate::config::{Limits, Provider, Secret};
-use crate::provider::{ModelOptions, Target};
+use crate::provider::Target;
 
 fn target(key: &str, model: &str) -> Target {
-    Target {
-        provider: Provider::OpenAi,
-        model: Arc::from(model),
-        base_url: "http://localhost:1/v1".into(),
-        key: Some(Secret::new(key)),
-        timeout: Duration::from_secs(1),
-        options: ModelOptions::default(),
-        facts: None,
-    }
+    Target::new(Provider::OpenAi, model, &"http://localhost:1/v1".into(), Some(&Secret::new(key)))
 }
 
 #[test]
