@@ -61,26 +61,23 @@ impl Request {
     /// Returns an estimate of the tokens of its texts: one per four characters in alphabetic scripts, one per character in all
     /// others. Attachments without text do not count.
     pub fn estimated_tokens(&self) -> u64 {
-        let documents = self.parts.iter().map(|part| match part {
-            Part::Text { text, .. } => estimated_tokens(text),
-            Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => 0,
-        });
-        let repair = self
-            .repair
-            .as_ref()
-            .map_or(0, |repair| estimated_tokens(&repair.reply) + estimated_tokens(&repair.instruction));
-        estimated_tokens(&self.system) + estimated_tokens(&self.prompt) + documents.sum::<u64>() + repair
+        self.count_in_texts(estimated_tokens)
     }
 
     /// Returns a lower bound of the tokens of its texts for every tokeniser in use: none combines two words. Scripts without
     /// spaces count for almost nothing.
     pub fn least_tokens(&self) -> u64 {
+        self.count_in_texts(words)
+    }
+
+    /// Returns the sum of `count` over the texts of the request.
+    fn count_in_texts(&self, count: fn(&str) -> u64) -> u64 {
         let documents = self.parts.iter().map(|part| match part {
-            Part::Text { text, .. } => words(text),
+            Part::Text { text, .. } => count(text),
             Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => 0,
         });
-        let repair = self.repair.as_ref().map_or(0, |repair| words(&repair.reply) + words(&repair.instruction));
-        words(&self.system) + words(&self.prompt) + documents.sum::<u64>() + repair
+        let repair = self.repair.as_ref().map_or(0, |repair| count(&repair.reply) + count(&repair.instruction));
+        count(&self.system) + count(&self.prompt) + documents.sum::<u64>() + repair
     }
 }
 

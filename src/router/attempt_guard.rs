@@ -70,7 +70,7 @@ impl AttemptGuard {
             "attempt",
             provider = target.provider.as_str(),
             model = &*target.model,
-            attempt = call.next_number(),
+            attempt = call.attempts.len() + 1,
             is_hedge = Empty,
             status = Empty,
             error = Empty,
@@ -79,7 +79,7 @@ impl AttemptGuard {
         if let Some(observer) = &call.observer {
             observer.started(target.provider, &target.model);
         }
-        let left = call.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
+        let left = call.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
         Self {
             router: Arc::clone(&call.router),
             observer: call.observer.clone(),
@@ -94,7 +94,7 @@ impl AttemptGuard {
             started: now,
             load_timeout: None,
             is_loading: false,
-            deadline: call.deadline(),
+            deadline: call.deadline,
             waited: Duration::ZERO,
             is_hedge: false,
             stream_usage: Usage::default(),
@@ -167,7 +167,7 @@ impl AttemptGuard {
             self.router.spent.refund(&self.router.policy.budget);
         }
         if attempt.sent {
-            self.router.metrics.record_request(attempt.provider);
+            self.router.metrics.increment(attempt.provider, |tally| &tally.attempts);
         }
         self.router.metrics.record_attempt(attempt, cost);
         if let Some(observer) = &self.observer {

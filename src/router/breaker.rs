@@ -2,7 +2,6 @@
 //!
 //! A breaker has no clock: every operation receives the time. An operation with an older time is harmless.
 
-use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -167,8 +166,9 @@ impl State {
     }
 
     fn settle(&mut self, permit: Issued, outcome: BreakerOutcome, now: Instant) {
+        use BreakerOutcome::{Cooldown, Demoted, Failure, Ignored, Success};
         match outcome {
-            BreakerOutcome::Success => {
+            Success => {
                 if permit.demotions == self.demotions {
                     self.demoted_until = None;
                 }
@@ -177,15 +177,12 @@ impl State {
                     self.consecutive = 0;
                     self.recent.record_success(now);
                 }
-                if permit.is_probe {
-                    self.close();
-                }
             }
-            BreakerOutcome::Failure if permit.is_probe => {
+            Failure if permit.is_probe => {
                 self.failed_probes = self.failed_probes.saturating_add(1);
                 self.open(now);
             }
-            BreakerOutcome::Failure => {
+            Failure => {
                 if permit.generation == self.generation {
                     self.consecutive = self.consecutive.saturating_add(1);
                     self.recent.record_failure(now);
@@ -194,21 +191,17 @@ impl State {
                     }
                 }
             }
-            // A target that reports these two is up, so a probe has succeeded. The time holds whenever the request was sent.
-            BreakerOutcome::Cooldown(time) => {
-                extend(&mut self.cooldown_until, now, time);
-                if permit.is_probe {
-                    self.close();
-                }
-            }
-            BreakerOutcome::Demoted(time) => {
+            // The time holds whenever the request was sent.
+            Cooldown(time) => extend(&mut self.cooldown_until, now, time),
+            Demoted(time) => {
                 extend(&mut self.demoted_until, now, time);
                 self.demotions += 1;
-                if permit.is_probe {
-                    self.close();
-                }
             }
-            BreakerOutcome::Ignored => self.ignore(permit),
+            Ignored => self.ignore(permit),
+        }
+        // A target that requests a cooldown or rejects a key is up too.
+        if permit.is_probe && matches!(outcome, Success | Cooldown(_) | Demoted(_)) {
+            self.close();
         }
     }
 
@@ -296,6 +289,5 @@ fn time_until(until: Option<Instant>, now: Instant) -> Duration {
 
 /// Extends `until`, which is never shortened.
 fn extend(until: &mut Option<Instant>, now: Instant, time: Duration) {
-    let new = now + time.min(MAX_COOLDOWN);
-    *until = Some(mem::take(until).map_or(new, |old| old.max(new)));
+    *until = (*until).max(Some(now + time.min(MAX_COOLDOWN)));
 }

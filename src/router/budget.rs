@@ -40,11 +40,7 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    /// Reserves one request of `budget`; [`Spent::refund`] returns it.
-    ///
-    /// # Errors
-    ///
-    /// Returns `BudgetReached` if a bound is reached.
+    /// Reserves one request of `budget`, or fails with `BudgetReached`; [`Spent::refund`] returns it.
     pub(super) fn take(&self, budget: &Budget) -> Result<()> {
         let tokens = self.tokens.load(Ordering::Relaxed);
         if let Some(max) = budget.max_tokens.filter(|max| tokens >= *max) {

@@ -64,7 +64,7 @@ impl CacheLookup {
             }
             // Boxed: most answers that are found are in memory.
             let searching = Box::pin(self.store.load(&key, self.max_age));
-            let found = match call.deadline() {
+            let found = match call.deadline {
                 Some(deadline) => timeout_at(deadline, searching).await.ok().flatten(),
                 None => searching.await,
             };
@@ -90,15 +90,15 @@ impl CacheLookup {
 
     /// Writes `reply`, the accepted reply of the last attempt of `call`. `None` if it is not cacheable.
     pub(super) fn write(&self, call: &CallState, reply: &Reply) -> Option<CacheWrite> {
-        let attempt = call.last_success().filter(|_| is_complete(reply))?;
-        let index = call.last_index()?;
+        let attempt = call.attempts.last().filter(|attempt| attempt.ok() && is_complete(reply))?;
+        let index = call.last_index?;
         let key = self.lookups.iter().rfind(|lookup| lookup.index == index)?.key;
         // The call that sent a shared request writes the answer, unless it was cancelled.
         if attempt.is_shared && self.in_memory(&key).is_some() {
             return None;
         }
         let entry = Entry::new(reply.text.as_str(), attempt.provider, Arc::clone(&attempt.model), reply.usage);
-        Some(CacheWrite { pending: self.store.put(key, Arc::new(entry), self.max_age), deadline: call.deadline() })
+        Some(CacheWrite { pending: self.store.put(key, Arc::new(entry), self.max_age), deadline: call.deadline })
     }
 
     /// Removes the answer of `key`, which its caller has rejected.
@@ -119,7 +119,7 @@ impl CacheLookup {
             return None;
         }
         // Encoding may need the facts of the model. If fetching them fails, the attempt fails too and reports it.
-        let limit = time_left(&target, call.deadline());
+        let limit = time_left(&target, call.deadline);
         timeout(limit, call.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
         let wire = encode(codec, &target, &request).ok()?;
         let key = offload(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));

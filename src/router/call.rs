@@ -134,8 +134,9 @@ impl Call {
         }
         let (preferred, ready) = self.state.next_targets(Instant::now());
         let index = ready.or(preferred);
-        let shareable =
-            index.filter(|_| !self.state.is_hedged()).and_then(|index| lookup.shareable(&self.state, index));
+        let shareable = index
+            .filter(|_| self.state.router.policy.hedge.is_none())
+            .and_then(|index| lookup.shareable(&self.state, index));
         let (Some(index), Some((key, encoded))) = (index, shareable) else {
             let guard = self.state.next_attempt().await?;
             return self.attempt(guard).await;
@@ -143,7 +144,7 @@ impl Call {
         let engine = Arc::clone(&self.state.engine);
         let mut begin = None;
         let (on_cancel, cancelled) = mpsc::channel();
-        let mut waiter = engine.shared_requests().join(key, || {
+        let mut waiter = engine.shared_requests.join(key, || {
             let (sender, work) = shared_request::prepare(&engine);
             begin = Some(sender);
             work
@@ -170,7 +171,7 @@ impl Call {
             drop(begin.send(guard));
         }
         let since = Instant::now();
-        let outcome = match self.state.deadline() {
+        let outcome = match self.state.deadline {
             Some(deadline) => timeout_at(deadline, &mut waiter).await.ok(),
             None => Some((&mut waiter).await),
         };
@@ -260,9 +261,7 @@ impl Call {
             }
             outcome => {
                 drop(other);
-                for attempt in cancelled.try_iter() {
-                    self.state.record_cancelled(attempt);
-                }
+                self.state.attempts.extend(cancelled.try_iter());
                 Ok((guard, outcome))
             }
         }

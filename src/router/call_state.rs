@@ -32,13 +32,14 @@ pub(super) struct CallState {
     /// From the call's first step to its end.
     pub(super) span: Span,
     selector: TargetSelector,
-    attempts: Vec<Attempt>,
+    /// The records of the attempts so far.
+    pub(super) attempts: Vec<Attempt>,
     /// The attempts that count against the limit of requests.
     sent: u32,
     /// The target of the last attempt.
-    last_index: Option<usize>,
+    pub(super) last_index: Option<usize>,
     started: Option<Instant>,
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// How long the call has waited for targets to become ready.
     paused: Duration,
     has_ended: bool,
@@ -55,7 +56,7 @@ impl CallState {
         static CALLS: AtomicU64 = AtomicU64::new(1);
         validate(&request)?;
         let targets = plan::targets(&router, force);
-        let selector = TargetSelector::new(targets, engine.states(), router.policy.on_refusal, Instant::now());
+        let selector = TargetSelector::new(targets, &engine.states, router.policy.on_refusal, Instant::now());
         Ok(Self {
             id: CALLS.fetch_add(1, Ordering::Relaxed),
             router,
@@ -79,18 +80,14 @@ impl CallState {
         if self.started.is_some() {
             return;
         }
-        self.router.metrics.record_start();
+        self.router.metrics.requests.increment();
         self.started = Some(now);
         self.deadline = self.router.policy.deadline.and_then(|deadline| now.checked_add(deadline));
         self.span = tracing::info_span!("call", router_id = self.router.id, call_id = self.id);
     }
 
-    /// Waits until a target is ready and its limits admit a request.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the call if no target is left, at the deadline, and if the limit of requests or the budget is
-    /// reached. Cancel safety: a dropped future leaves nothing reserved.
+    /// Waits until a target is ready and its limits admit a request. Fails if no target is left, at the deadline, and if the
+    /// limit of requests or the budget is reached. Cancel safety: a dropped future leaves nothing reserved.
     pub(super) async fn next_attempt(&mut self) -> Result<Box<AttemptGuard>> {
         let since = Instant::now();
         self.start(since);
@@ -137,20 +134,6 @@ impl CallState {
     /// Returns the schema form of a first request to the target with `index`; `None` if the next one is a correction.
     pub(super) fn first_form(&self, index: usize) -> Option<SchemaForm> {
         self.selector.target(index).first_form()
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// Returns the target of the last attempt.
-    pub(super) fn last_index(&self) -> Option<usize> {
-        self.last_index
-    }
-
-    /// Returns the number of the next attempt, from 1 on.
-    pub(super) fn next_number(&self) -> usize {
-        self.attempts.len() + 1
     }
 
     /// Whether a further attempt is possible.
@@ -230,7 +213,7 @@ impl CallState {
         }
         let (provider, model) = (attempt.target.provider, &*attempt.target.model);
         tracing::info!(provider = provider.as_str(), model, call_id = self.id, "falling back to {provider}");
-        self.router.metrics.record_fallback();
+        self.router.metrics.fallbacks.increment();
     }
 }
 
@@ -246,7 +229,7 @@ impl fmt::Debug for CallState {
 impl Drop for CallState {
     fn drop(&mut self) {
         if self.started.is_some() && !self.has_ended {
-            self.router.metrics.record_cancellation();
+            self.router.metrics.cancelled.increment();
         }
     }
 }

@@ -49,12 +49,7 @@ struct CachedFacts {
 }
 
 impl Facts {
-    /// Adds the facts that `request` depends on to `target`, and checks that its model can serve the request.
-    ///
-    /// # Errors
-    ///
-    /// Returns `Unsupported` for an image to a model without vision, and `ContextTooLong` for a prompt that cannot fit the context
-    /// window of the model. Cancel safety: dropping the future closes the socket of the lookup.
+    /// See [`Engine::prepare`](super::Engine::prepare).
     pub(super) async fn prepare(
         &self,
         transport: &dyn Transport,
@@ -108,8 +103,6 @@ impl Facts {
 /// Whether the server of `target` has to load its model first; `false` if unknown.
 ///
 /// Ollama lists a model as running as soon as it begins to load it, so the check is valid only right before the request is sent.
-///
-/// Cancel safety: dropping the future closes the socket.
 pub(super) async fn is_loading(transport: &dyn Transport, target: &Target) -> bool {
     let Some(codec) = provider::codec(target.provider) else { return false };
     let fetching = Box::pin(fetch(transport, target, codec.running_request(target)));

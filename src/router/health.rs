@@ -58,7 +58,7 @@ async fn probe_one(router: &Router, engine: &Engine, provider: Provider) -> Prov
 /// Fails unless the target's server lists the target's model.
 async fn find_model(codec: &dyn Codec, target: &Target, engine: &Engine) -> Result<()> {
     let wire = codec.models_request(target)?;
-    let reply = engine.transport().send(wire, PROBE_TIMEOUT.min(target.timeout)).await?;
+    let reply = engine.transport.send(wire, PROBE_TIMEOUT.min(target.timeout)).await?;
     if !reply.is_success() {
         return Err(codec.decode_error(target, reply.status, &reply.headers, &reply.body));
     }

@@ -47,9 +47,9 @@ impl Limiter {
         poll_fn(move |cx| {
             loop {
                 let until = match waiter.poll(Instant::now(), cx) {
-                    ReservePoll::Reserved(reservation) => return Poll::Ready(reservation),
-                    ReservePoll::Wait => return Poll::Pending,
-                    ReservePoll::WaitUntil(until) => until,
+                    Ok(reservation) => return Poll::Ready(reservation),
+                    Err(None) => return Poll::Pending,
+                    Err(Some(until)) => until,
                 };
                 // Only the first call in line needs a timer.
                 let timer = timer.insert(Box::pin(sleep_until(until)));
@@ -119,37 +119,26 @@ struct WaitingCall<'a> {
     id: Option<u64>,
 }
 
-enum ReservePoll {
-    Reserved(Reservation),
-    /// Another call wakes it.
-    Wait,
-    /// It is the first in its queue and waits until this time.
-    WaitUntil(Instant),
-}
-
 impl WaitingCall<'_> {
-    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> ReservePoll {
+    /// Returns a reservation, or the time until which it waits as the first in its queue. `Err(None)` means that another call
+    /// wakes it.
+    fn poll(&mut self, now: Instant, cx: &Context<'_>) -> Result<Reservation, Option<Instant>> {
         let shared = &self.limiter.shared;
         let mut state = lock(shared);
         if !state.is_first(self.limits, self.id) {
             state.enqueue(self, cx);
-            return ReservePoll::Wait;
+            return Err(None);
         }
         let wait = state.window.ready_in(self.limits, self.tokens, now);
-        if wait.is_zero() && state.has_capacity(self.limits) {
-            let next = state.dequeue(self);
-            let slot = state.take(self.tokens, now);
-            drop(state);
-            next.into_iter().for_each(Waker::wake);
-            return ReservePoll::Reserved(Reservation {
-                shared: Arc::clone(shared),
-                slot,
-                tokens: self.tokens,
-                settled: None,
-            });
+        if !wait.is_zero() || !state.has_capacity(self.limits) {
+            state.enqueue(self, cx);
+            return Err((!wait.is_zero()).then(|| now + wait));
         }
-        state.enqueue(self, cx);
-        if wait.is_zero() { ReservePoll::Wait } else { ReservePoll::WaitUntil(now + wait) }
+        let next = state.dequeue(self);
+        let slot = state.take(self.tokens, now);
+        drop(state);
+        next.into_iter().for_each(Waker::wake);
+        Ok(Reservation { shared: Arc::clone(shared), slot, tokens: self.tokens, settled: None })
     }
 }
 

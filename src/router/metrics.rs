@@ -14,31 +14,60 @@ use crate::config::Provider;
 use crate::error::ErrorKind;
 use crate::provider::codec;
 
-/// The counters of one router. Every counter is an atomic of its own, so that recording never waits.
+/// The counters of one router. Each is atomic, so that recording never waits.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
-    requests: AtomicU64,
-    fallbacks: AtomicU64,
-    failed: AtomicU64,
-    cancelled: AtomicU64,
-    tokens: AtomicU64,
-    cost_picodollars: AtomicU64,
-    latency_micros: AtomicU64,
-    answers: AtomicU64,
-    cache_hits: AtomicU64,
+    /// Calls started.
+    pub(super) requests: Counter,
+    /// Attempts at another provider.
+    pub(super) fallbacks: Counter,
+    /// Failed calls.
+    pub(super) failed: Counter,
+    /// Calls that were dropped before their end.
+    pub(super) cancelled: Counter,
+    /// Calls answered from the cache or by another call.
+    pub(super) cache_hits: Counter,
+    tokens: Counter,
+    cost_picodollars: Counter,
+    latency_micros: Counter,
+    answers: Counter,
     /// In the order of [`Provider::ALL`]; the mock has none. Allocated at the first request to a provider.
     tallies: [OnceLock<Box<Tally>>; Provider::ALL.len()],
 }
 
 /// The counters of one provider.
 #[derive(Debug)]
-struct Tally {
-    calls: AtomicU64,
-    attempts: AtomicU64,
-    repairs: AtomicU64,
+pub(super) struct Tally {
+    /// Calls with an attempt at it.
+    pub(super) calls: Counter,
+    /// Requests sent.
+    pub(super) attempts: Counter,
+    /// Requests for a correction.
+    pub(super) repairs: Counter,
     /// By class, in the order of [`ErrorKind::ALL`]. Lock-free, because a fork would keep a lock locked forever.
-    failures: [AtomicU64; ErrorKind::ALL.len()],
+    failures: [Counter; ErrorKind::ALL.len()],
     latencies: Latencies,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn increment(&self) {
+        self.add(1);
+    }
+
+    fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// A snapshot of the metrics of a router.
@@ -97,62 +126,29 @@ pub struct ProviderSnapshot {
 }
 
 impl Metrics {
-    /// Records that a call began.
-    pub(super) fn record_start(&self) {
-        add(&self.requests, 1);
-    }
-
-    /// Records the first attempt of a call at `provider`.
-    pub(super) fn record_call(&self, provider: Provider) {
-        self.tally(provider, |tally| add(&tally.calls, 1));
-    }
-
-    /// Records a request to `provider`.
-    pub(super) fn record_request(&self, provider: Provider) {
-        self.tally(provider, |tally| add(&tally.attempts, 1));
-    }
-
-    /// Records a request for a correction.
-    pub(super) fn record_repair(&self, provider: Provider) {
-        self.tally(provider, |tally| add(&tally.repairs, 1));
+    /// Increments one counter of `provider`.
+    pub(super) fn increment(&self, provider: Provider, counter: impl FnOnce(&Tally) -> &Counter) {
+        self.tally(provider, |tally| counter(tally).increment());
     }
 
     /// Records the end of `attempt`.
     pub(super) fn record_attempt(&self, attempt: &Attempt, cost: Option<f64>) {
-        add(&self.tokens, attempt.usage.total());
-        add(&self.cost_picodollars, picodollars(cost.unwrap_or(0.0)));
-        self.failure(attempt);
+        self.tokens.add(attempt.usage.total());
+        self.cost_picodollars.add(picodollars(cost.unwrap_or(0.0)));
+        self.record_error(attempt);
     }
 
-    /// Records that the reply of `attempt`, which was recorded as a success, was rejected.
-    pub(super) fn record_rejection(&self, attempt: &Attempt) {
-        self.failure(attempt);
-    }
-
-    /// Records an attempt at another provider.
-    pub(super) fn record_fallback(&self) {
-        add(&self.fallbacks, 1);
-    }
-
-    /// Records that a call failed.
-    pub(super) fn record_failure(&self) {
-        add(&self.failed, 1);
-    }
-
-    /// Records that a call was dropped before its end.
-    pub(super) fn record_cancellation(&self) {
-        add(&self.cancelled, 1);
-    }
-
-    /// Records a call answered from the cache or by another call.
-    pub(super) fn record_cache_hit(&self) {
-        add(&self.cache_hits, 1);
+    /// Records the error of `attempt`, if it has one: also of a reply that was rejected after it was recorded as a success.
+    pub(super) fn record_error(&self, attempt: &Attempt) {
+        if let Some(kind) = attempt.error {
+            self.increment(attempt.provider, |tally| &tally.failures[kind as usize]);
+        }
     }
 
     /// Records a call answered by a provider.
     pub(super) fn record_answer(&self, response: &Response) {
-        add(&self.answers, 1);
-        add(&self.latency_micros, u64::try_from(response.latency.as_micros()).unwrap_or(u64::MAX));
+        self.answers.increment();
+        self.latency_micros.add(u64::try_from(response.latency.as_micros()).unwrap_or(u64::MAX));
         // The latency of the last attempt, without failed ones before it.
         if let Some(attempt) = response.attempts.iter().rfind(|attempt| attempt.ok()) {
             self.tally(attempt.provider, |tally| tally.latencies.record(attempt.latency));
@@ -161,8 +157,8 @@ impl Metrics {
 
     #[expect(clippy::cast_precision_loss, reason = "sums shown to people")]
     pub(super) fn snapshot(&self) -> MetricsSnapshot {
-        let (requests, answered) = (read(&self.requests), read(&self.answers));
-        let total_latency_ms = read(&self.latency_micros) as f64 / 1000.0;
+        let (requests, answered) = (self.requests.get(), self.answers.get());
+        let total_latency_ms = self.latency_micros.get() as f64 / 1000.0;
         let providers: Vec<_> = Provider::ALL
             .into_iter()
             .zip(&self.tallies)
@@ -171,18 +167,18 @@ impl Metrics {
         let attempts = |provider| providers.iter().find(|one| one.provider == provider).map_or(0, |one| one.attempts);
         MetricsSnapshot {
             total_requests: requests,
-            cache_hits: read(&self.cache_hits),
+            cache_hits: self.cache_hits.get(),
             ollama_calls: attempts(Provider::Ollama),
             gemini_calls: attempts(Provider::Gemini),
             openai_calls: attempts(Provider::OpenAi),
             anthropic_calls: attempts(Provider::Anthropic),
-            fallback_triggers: read(&self.fallbacks),
-            failed_requests: read(&self.failed),
-            cancelled_requests: read(&self.cancelled),
-            total_tokens: read(&self.tokens),
-            total_cost: read(&self.cost_picodollars) as f64 / PICO,
+            fallback_triggers: self.fallbacks.get(),
+            failed_requests: self.failed.get(),
+            cancelled_requests: self.cancelled.get(),
+            total_tokens: self.tokens.get(),
+            total_cost: self.cost_picodollars.get() as f64 / PICO,
             total_latency_ms,
-            cache_hit_rate: if requests == 0 { 0.0 } else { read(&self.cache_hits) as f64 / requests as f64 },
+            cache_hit_rate: if requests == 0 { 0.0 } else { self.cache_hits.get() as f64 / requests as f64 },
             avg_latency_ms: if answered == 0 { 0.0 } else { total_latency_ms / answered as f64 },
             providers,
         }
@@ -200,15 +196,9 @@ impl Metrics {
             &self.answers,
             &self.cache_hits,
         ] {
-            counter.store(0, Ordering::Relaxed);
+            counter.reset();
         }
         self.tallies.iter().filter_map(OnceLock::get).for_each(|tally| tally.reset());
-    }
-
-    fn failure(&self, attempt: &Attempt) {
-        if let Some(kind) = attempt.error {
-            self.tally(attempt.provider, |tally| tally.failure(kind));
-        }
     }
 
     fn tally(&self, provider: Provider, count: impl FnOnce(&Tally)) {
@@ -227,30 +217,26 @@ impl Metrics {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            calls: AtomicU64::new(0),
-            attempts: AtomicU64::new(0),
-            repairs: AtomicU64::new(0),
-            failures: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
+            calls: Counter::default(),
+            attempts: Counter::default(),
+            repairs: Counter::default(),
+            failures: std::array::from_fn(|_| Counter::default()),
             latencies: Latencies::default(),
         }
     }
 }
 
 impl Tally {
-    fn failure(&self, kind: ErrorKind) {
-        add(&self.failures[kind as usize], 1);
-    }
-
     /// Returns `None` if nothing was recorded since the last reset.
     fn snapshot(&self, provider: Provider) -> Option<ProviderSnapshot> {
-        let counted = ErrorKind::ALL.into_iter().zip(self.failures.each_ref().map(read));
+        let counted = ErrorKind::ALL.into_iter().zip(self.failures.each_ref().map(Counter::get));
         let mut failures: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
         failures.sort_unstable_by_key(|(kind, _)| kind.as_str());
         let snapshot = ProviderSnapshot {
             provider,
-            calls: read(&self.calls),
-            attempts: read(&self.attempts),
-            repairs: read(&self.repairs),
+            calls: self.calls.get(),
+            attempts: self.attempts.get(),
+            repairs: self.repairs.get(),
             failures,
             p50_latency: self.latencies.observed_quantile(0.5),
             p95_latency: self.latencies.observed_quantile(0.95),
@@ -263,18 +249,10 @@ impl Tally {
 
     fn reset(&self) {
         for counter in [&self.calls, &self.attempts, &self.repairs].into_iter().chain(&self.failures) {
-            counter.store(0, Ordering::Relaxed);
+            counter.reset();
         }
         self.latencies.reset();
     }
-}
-
-fn add(counter: &AtomicU64, amount: u64) {
-    counter.fetch_add(amount, Ordering::Relaxed);
-}
-
-fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
@@ -285,24 +263,9 @@ mod tests {
     use crate::message::Usage;
 
     fn attempt(provider: Provider, error: Option<ErrorKind>, millis: u64) -> Attempt {
-        Attempt {
-            provider,
-            model: Arc::from("m"),
-            error,
-            message: None,
-            status: None,
-            sent: true,
-            waited: Duration::ZERO,
-            latency: Duration::from_millis(millis),
-            usage: Usage { input: 3, output: 4, ..Usage::default() },
-            is_estimated: false,
-            is_hedge: false,
-            is_shared: false,
-            retry_after: None,
-            skipped_events: 0,
-            changes: Vec::new(),
-            pages: Vec::new(),
-        }
+        let usage = Usage { input: 3, output: 4, ..Usage::default() };
+        let latency = Duration::from_millis(millis);
+        Attempt { error, sent: true, latency, usage, ..Attempt::new(provider, Arc::from("m")) }
     }
 
     fn response(attempts: Vec<Attempt>) -> Response {
@@ -319,18 +282,18 @@ mod tests {
     fn each_provider_has_its_own_counts() {
         let metrics = Metrics::default();
         for _ in 0..2 {
-            metrics.record_call(Provider::Gemini);
+            metrics.increment(Provider::Gemini, |tally| &tally.calls);
             for kind in [ErrorKind::RateLimited, ErrorKind::Connect] {
-                metrics.record_request(Provider::Gemini);
+                metrics.increment(Provider::Gemini, |tally| &tally.attempts);
                 metrics.record_attempt(&attempt(Provider::Gemini, Some(kind), 5000), Some(0.5));
             }
         }
-        metrics.record_call(Provider::Ollama);
-        metrics.record_request(Provider::Ollama);
+        metrics.increment(Provider::Ollama, |tally| &tally.calls);
+        metrics.increment(Provider::Ollama, |tally| &tally.attempts);
         metrics.record_attempt(&attempt(Provider::Ollama, None, 40), None);
-        metrics.record_rejection(&attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40));
-        metrics.record_repair(Provider::Ollama);
-        metrics.record_request(Provider::Ollama);
+        metrics.record_error(&attempt(Provider::Ollama, Some(ErrorKind::InvalidOutput), 40));
+        metrics.increment(Provider::Ollama, |tally| &tally.repairs);
+        metrics.increment(Provider::Ollama, |tally| &tally.attempts);
         metrics.record_attempt(&attempt(Provider::Ollama, None, 30), None);
         metrics.record_answer(&response(vec![
             attempt(Provider::Gemini, Some(ErrorKind::Connect), 5000),
@@ -382,13 +345,13 @@ mod tests {
         let metrics = Metrics::default();
         assert_eq!(metrics.snapshot(), MetricsSnapshot::default());
         for provider in Provider::ALL {
-            metrics.record_start();
-            metrics.record_call(provider);
-            metrics.record_request(provider);
-            metrics.record_repair(provider);
-            metrics.record_fallback();
-            metrics.record_failure();
-            metrics.record_cancellation();
+            metrics.requests.increment();
+            metrics.increment(provider, |tally| &tally.calls);
+            metrics.increment(provider, |tally| &tally.attempts);
+            metrics.increment(provider, |tally| &tally.repairs);
+            metrics.fallbacks.increment();
+            metrics.failed.increment();
+            metrics.cancelled.increment();
             metrics.record_attempt(&attempt(provider, Some(ErrorKind::Server), 1), Some(1.0));
             metrics.record_answer(&response(vec![attempt(provider, None, 1)]));
         }
@@ -407,7 +370,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        metrics.record_request(Provider::Anthropic);
+                        metrics.increment(Provider::Anthropic, |tally| &tally.attempts);
                         metrics
                             .record_attempt(&attempt(Provider::Anthropic, Some(ErrorKind::Overloaded), 1), Some(0.25));
                     }

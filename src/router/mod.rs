@@ -88,21 +88,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn transport(&self) -> &dyn Transport {
-        &*self.transport
-    }
-
     /// Returns the response cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
-    }
-
-    fn shared_requests(&self) -> &SharedRequests {
-        &self.shared_requests
-    }
-
-    fn states(&self) -> &TargetStates {
-        &self.states
     }
 
     /// Adds the facts that `request` depends on to `target`, and checks that its model can serve the request.
@@ -112,13 +100,13 @@ impl Engine {
     /// Returns `Unsupported` for an image to a model without vision, and `ContextTooLong` for a prompt that cannot fit. Cancel
     /// safety: dropping the future closes the socket of the lookup.
     pub async fn prepare(&self, target: &mut Target, request: &Request) -> Result<()> {
-        self.facts.prepare(self.transport(), target, request).await
+        self.facts.prepare(&*self.transport, target, request).await
     }
 
     /// Whether the server of `target` has to load its model first; `false` if unknown. Valid only right before a request. Cancel
     /// safety: dropping the future closes the socket.
     pub async fn is_loading(&self, target: &Target) -> bool {
-        facts::is_loading(self.transport(), target).await
+        facts::is_loading(&*self.transport, target).await
     }
 }
 

@@ -10,6 +10,7 @@ use super::breaker::BreakerOutcome;
 use super::budget::Budget;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
+use crate::named_enum::named_enum;
 use crate::provider::protocol;
 
 /// The default of [`Policy::max_attempts`].
@@ -85,23 +86,15 @@ impl Policy {
     }
 }
 
-/// What follows a refusal or a block by a safety filter.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnRefusal {
-    /// The call fails.
-    #[default]
-    Stop,
-    /// The call continues at the next target.
-    Next,
-}
-
-impl OnRefusal {
-    /// Returns the name that [`OnRefusal::from_str`] parses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Next => "next",
-        }
+named_enum! {
+    /// What follows a refusal or a block by a safety filter.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum OnRefusal {
+        /// The call fails.
+        #[default]
+        Stop = "stop",
+        /// The call continues at the next target.
+        Next = "next",
     }
 }
 
@@ -109,11 +102,8 @@ impl FromStr for OnRefusal {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "stop" => Ok(Self::Stop),
-            "next" => Ok(Self::Next),
-            _ => Err(Error::invalid_input(format!("on_refusal must be \"stop\" or \"next\", not {name:?}"))),
-        }
+        let found = Self::ALL.into_iter().find(|choice| choice.as_str() == name);
+        found.ok_or_else(|| Error::invalid_input(format!("on_refusal must be \"stop\" or \"next\", not {name:?}")))
     }
 }
 

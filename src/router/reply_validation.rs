@@ -59,7 +59,7 @@ impl ReplyValidation {
             return false;
         }
         candidate.received = Some(std::mem::replace(&mut candidate.reply.text, json));
-        if let Some(attempt) = call.last_attempt() {
+        if let Some(attempt) = call.attempts.last_mut() {
             attempt.changes = changes;
         }
         true
@@ -67,7 +67,7 @@ impl ReplyValidation {
 
     /// Rejects the candidate: the last attempt of `call` has failed. Returns its error, and the request for a correction.
     pub(super) fn reject(&mut self, call: &mut CallState, rejection: &Rejection) -> Result<(Error, Repair)> {
-        let (Some(candidate), Some(attempt)) = (self.candidate.take(), call.last_attempt()) else {
+        let (Some(candidate), Some(attempt)) = (self.candidate.take(), call.attempts.last_mut()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without a candidate"));
         };
         let text = candidate.received.unwrap_or(candidate.reply.text);

@@ -29,11 +29,8 @@ pub(super) async fn send(engine: &Engine, mut guard: Box<AttemptGuard>) -> (Box<
 }
 
 /// Looks up what the request of `guard` depends on, and whether its target has to load its model first. Afterwards the
-/// request has its whole time limit, within the deadline of the call.
-///
-/// # Errors
-///
-/// Returns an error if the target is known to be unable to serve the request. Nothing was sent in that case.
+/// request has its whole time limit, within the deadline of the call. Fails, with nothing sent, if the target is known to be
+/// unable to serve the request.
 pub(super) async fn prepare(engine: &Engine, guard: &mut AttemptGuard) -> Result<()> {
     if let Ok(outcome) = timeout(guard.timeout, engine.prepare(&mut guard.target, &guard.request)).await {
         outcome?;
@@ -60,7 +57,7 @@ async fn exchange(engine: &Engine, mut guard: Box<AttemptGuard>) -> (Box<Attempt
         }
         Err(error) => return (guard, Err(error)),
     };
-    let mut sending = engine.transport().send(wire, guard.timeout);
+    let mut sending = engine.transport.send(wire, guard.timeout);
     // Declared after the connection, so it is dropped first: who sees the connection close finds the attempt accounted.
     let in_flight = guard;
     let reply = (&mut sending).await;
@@ -93,11 +90,8 @@ pub(super) fn encode(codec: &dyn Codec, target: &Target, request: &Request) -> R
     offload(request.attached_bytes(), || codec.encode(target, request))
 }
 
-/// Returns the protocol of `target`; `None` for the mock.
-///
-/// # Errors
-///
-/// Returns `Unsupported` if the protocol cannot carry an attachment of `request`.
+/// Returns the protocol of `target`; `None` for the mock. Fails with `Unsupported` if the protocol cannot carry an attachment of
+/// `request`.
 pub(super) fn codec_for(target: &Target, request: &Request) -> Result<Option<&'static dyn Codec>> {
     let Some(codec) = provider::codec(target.provider) else { return Ok(None) };
     if let Some(part) = request.parts.iter().find(|part| !codec.supports(part)) {

@@ -24,6 +24,7 @@ use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
+use crate::named_enum::named_enum;
 use crate::provider::Target;
 use crate::transport::StreamTimeouts;
 
@@ -34,25 +35,25 @@ const FIRST_TEXT_TIMEOUT: Duration = Duration::from_secs(120);
 /// The default time limit between two events.
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What happens if a stream fails after its first text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnStreamError {
-    /// The call fails. The error contains the text so far.
-    #[default]
-    Fail,
-    /// The next attempt starts over, if the policy allows one, and [`StreamEvent::Restarted`] discards the text so far.
-    Restart,
+named_enum! {
+    /// What happens if a stream fails after its first text.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum OnStreamError {
+        /// The call fails. The error contains the text so far.
+        #[default]
+        Fail = "fail",
+        /// The next attempt starts over, if the policy allows one, and [`StreamEvent::Restarted`] discards the text so far.
+        Restart = "restart",
+    }
 }
 
 impl FromStr for OnStreamError {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "fail" => Ok(Self::Fail),
-            "restart" => Ok(Self::Restart),
-            _ => Err(Error::invalid_input(format!("on_stream_error must be \"fail\" or \"restart\", not {name:?}"))),
-        }
+        Self::ALL.into_iter().find(|choice| choice.as_str() == name).ok_or_else(|| {
+            Error::invalid_input(format!("on_stream_error must be \"fail\" or \"restart\", not {name:?}"))
+        })
     }
 }
 

@@ -255,7 +255,7 @@ async fn request_reply(engine: &Engine, target: Target, request: Request, timeou
     let (first, total) = (timeouts.cap(timeouts.first), timeouts.cap(timeouts.total));
     let wire = offload(request.attached_bytes(), || codec.encode_stream(&target, &request))?;
     let host = transport::host_and_port(&wire.url);
-    let reply = engine.transport().open(wire, first).await?;
+    let reply = engine.transport.open(wire, first).await?;
     let left = |limit: Duration| limit.saturating_sub(started.elapsed());
     if !reply.is_success() {
         let body = read_to_end(reply.body, left(first)).await?;

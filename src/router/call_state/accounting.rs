@@ -79,11 +79,6 @@ impl CallState {
         self.is_past_deadline(Instant::now()) || self.selector.is_fatal(guard.index, error.kind())
     }
 
-    /// Adds the record of an attempt that was cancelled because another one was answered.
-    pub(in crate::router) fn record_cancelled(&mut self, attempt: Attempt) {
-        self.attempts.push(attempt);
-    }
-
     /// Records the `outcome` of an identical request of another call to the target with `index`, awaited since `started`.
     /// Fails if the outcome ends the call.
     pub(in crate::router) fn record_shared(
@@ -118,24 +113,15 @@ impl CallState {
         let (Some(index), Some(attempt)) = (self.last_index, self.attempts.last().cloned()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without a reply"));
         };
-        self.router.metrics.record_rejection(&attempt);
+        self.router.metrics.record_error(&attempt);
         self.apply_failure(index, error, Some(repair), Instant::now()).map_err(|error| self.fail(error))?;
         Ok(attempt)
-    }
-
-    pub(in crate::router) fn last_attempt(&mut self) -> Option<&mut Attempt> {
-        self.attempts.last_mut()
-    }
-
-    /// Returns the record of the last attempt if its reply was not rejected.
-    pub(in crate::router) fn last_success(&self) -> Option<&Attempt> {
-        self.attempts.last().filter(|attempt| attempt.ok())
     }
 
     /// Ends the call with `error`.
     pub(in crate::router) fn fail(&mut self, error: Error) -> Error {
         self.end();
-        self.router.metrics.record_failure();
+        self.router.metrics.failed.increment();
         error.with_attempts(std::mem::take(&mut self.attempts))
     }
 
@@ -145,7 +131,7 @@ impl CallState {
         let (provider, model, is_shared) = (attempt.provider, Arc::clone(&attempt.model), attempt.is_shared);
         let response = self.response(text, provider, model, is_shared);
         if is_shared {
-            self.router.metrics.record_cache_hit();
+            self.router.metrics.cache_hits.increment();
         } else {
             self.router.metrics.record_answer(&response);
         }
@@ -154,7 +140,7 @@ impl CallState {
 
     /// Ends the call with an answer from the cache.
     pub(in crate::router) fn finish_cached(mut self, entry: &Entry) -> Response {
-        self.router.metrics.record_cache_hit();
+        self.router.metrics.cache_hits.increment();
         self.response(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
     }
 

@@ -46,10 +46,6 @@ impl CallState {
         }
     }
 
-    pub(in crate::router) fn is_hedged(&self) -> bool {
-        self.router.policy.hedge.is_some()
-    }
-
     /// Waits for the rate limits of the target with `index`; `None` for the mock. Fails at the deadline of the call.
     pub(super) async fn reserve(&mut self, index: usize, now: Instant) -> Result<Option<Reservation>> {
         let (limits, tokens) = self.limits(index);
@@ -127,11 +123,11 @@ impl CallState {
         let call_target = self.selector.target(index);
         let provider = call_target.target.provider;
         if call_target.attempts == 0 {
-            self.router.metrics.record_call(provider);
+            self.router.metrics.increment(provider, |tally| &tally.calls);
         }
         let request = self.selector.request(index, &self.request);
         if request.repair.is_some() {
-            self.router.metrics.record_repair(provider);
+            self.router.metrics.increment(provider, |tally| &tally.repairs);
         }
         // Boxed: the futures of a call hold a pointer, not the whole attempt.
         let mut attempt = Box::new(AttemptGuard::new(self, index, request, permit, reservation, now));
