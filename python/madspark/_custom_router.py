@@ -109,39 +109,28 @@ async def _run_on_thread(function: Callable[[], Any]) -> Any:
     nor Ctrl-C could end a run whose router hangs.
     """
     import asyncio
-    import contextlib
     import contextvars
     import threading
+    from concurrent.futures import Future
 
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def set_outcome(value: object, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+    outcome: Future[Any] = Future()
+    # Cancelling the coroutine does not cancel the future, whose outcome the thread still sets.
+    outcome.set_running_or_notify_cancel()
 
     def run() -> None:
-        value: object = None
-        error: BaseException | None = None
         try:
-            value = function()
+            outcome.set_result(function())
         except StopIteration as stopped:
             # A future rejects StopIteration, which an exhausted mock raises. Coroutines also turn it into RuntimeError.
             error = RuntimeError("the router raised StopIteration")
             error.__cause__ = stopped
+            outcome.set_exception(error)
         except BaseException as raised:  # noqa: BLE001  (raised again by the coroutine)
-            error = raised
-        # The loop may have been closed meanwhile.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(set_outcome, value, error)
+            outcome.set_exception(raised)
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(run,), name="madspark-router", daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(outcome)
 
 
 def _answer(answer: Any, router_name: str, schema_name: str) -> Answer:

@@ -33,7 +33,8 @@ class Critic(Agent):
             ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return self._run(_task(ideas, topic, context, temperature, language)).many(madspark.schemas.CriticEvaluation)
+        task = build_task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
+        return self._run(task).many(madspark.schemas.CriticEvaluation)
 
     async def aevaluate(
         self,
@@ -45,8 +46,8 @@ class Critic(Agent):
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
         """Evaluate ideas in one call, as a coroutine. See `evaluate`."""
-        outcome = await self._arun(_task(ideas, topic, context, temperature, language))
-        return outcome.many(madspark.schemas.CriticEvaluation)
+        task = build_task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)
+        return (await self._arun(task)).many(madspark.schemas.CriticEvaluation)
 
 
 def evaluate_ideas(
@@ -70,7 +71,8 @@ def evaluate_ideas(
     """
     require_router(use_router)
     texts = split_ideas(ideas) if isinstance(ideas, str) else list(ideas)
-    evaluations, tokens = Critic(router)._run(_task(texts, topic, context, temperature))  # noqa: SLF001
+    task = build_task("evaluate", topic, context, temperature, idea_cases(texts))
+    evaluations, tokens = Critic(router)._run(task)  # noqa: SLF001
     if use_structured_output:
         return json.dumps(evaluations, ensure_ascii=False), tokens
     lines = [f"{one['idea_index'] + 1}. Score {one['score']:g}: {one['comment']}" for one in evaluations]
@@ -104,9 +106,3 @@ def _as_text(item: object) -> str:
     if isinstance(item, dict) and "title" in item:
         return f"{item['title']}: {item.get('description', '')}".rstrip(": ")
     return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-
-
-def _task(
-    ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None = None
-) -> dict[str, Any]:
-    return build_task("evaluate", topic, context, temperature, idea_cases(ideas), language=language)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import madspark
 from madspark.agents._agent import Agent, build_task, idea_cases
@@ -43,9 +42,8 @@ class MultiDimensionalEvaluator(Agent):
             ValueError: If the topic or an idea is blank, there is no idea, or the language is unknown. Nothing is sent.
             LLMProviderError: If no provider answers.
         """
-        return self._run(_task(ideas, topic, context, temperature, language)).many(
-            madspark.schemas.MultiDimensionalEvaluationForIdea
-        )
+        task = build_task("rate", topic, context, temperature, idea_cases(ideas), language=language)
+        return self._run(task).many(madspark.schemas.MultiDimensionalEvaluationForIdea)
 
     async def aevaluate(
         self,
@@ -57,9 +55,5 @@ class MultiDimensionalEvaluator(Agent):
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
         """Score ideas in one call, as a coroutine. See `evaluate`."""
-        outcome = await self._arun(_task(ideas, topic, context, temperature, language))
-        return outcome.many(madspark.schemas.MultiDimensionalEvaluationForIdea)
-
-
-def _task(ideas: Sequence[str], topic: str, context: str, temperature: float, language: str | None) -> dict[str, Any]:
-    return build_task("rate", topic, context, temperature, idea_cases(ideas), language=language)
+        task = build_task("rate", topic, context, temperature, idea_cases(ideas), language=language)
+        return (await self._arun(task)).many(madspark.schemas.MultiDimensionalEvaluationForIdea)

@@ -10,9 +10,13 @@ from typing import Any, NoReturn
 
 from madspark.utils.temperature_control import PRESETS, TemperatureManager
 
-__all__ = ["EXIT_CODES", "config_changes", "parse", "parse_cache", "temperatures"]
+__all__ = ["config_changes", "parse", "parse_cache", "temperatures"]
 
-EXIT_CODES = """\
+EPILOG = """\
+`madspark cache stats` shows the size of the response cache, `madspark cache clear` empties it.
+
+API keys are read from the environment only: GOOGLE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY.
+
 exit codes:
   0    every idea completed the workflow
   1    the run failed
@@ -21,21 +25,13 @@ exit codes:
   130  cancelled with Ctrl-C
 """
 
-KEYS = """\
-API keys are read from the environment only: GOOGLE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY.
-"""
-
-CACHE = """\
-`madspark cache stats` shows the size of the response cache, `madspark cache clear` empties it.
-"""
-
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line. An invalid one ends the process with one line on stderr and exit code 2."""
     parser = _Parser(
         prog="madspark",
         description="Generate ideas on a topic, criticise them and improve the best ones.",
-        epilog=f"{CACHE}\n{KEYS}\n{EXIT_CODES}",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

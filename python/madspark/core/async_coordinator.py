@@ -238,7 +238,7 @@ class AsyncCoordinator:
         return WorkflowRun(self._begin(request, emit, events, idle_seconds), cache)
 
     def _callback(self, verbose: bool) -> Callable[[str, float], object]:
-        callback = self._progress or _discard
+        callback = self._progress or (lambda _message, _fraction: None)
         if not verbose:
             return callback
         import logging
@@ -250,7 +250,3 @@ class AsyncCoordinator:
             return callback(message, fraction)
 
         return log_and_call
-
-
-def _discard(_message: str, _fraction: float) -> None:
-    """Ignore the progress."""

@@ -33,32 +33,6 @@ from typing import TypedDict, Unpack
 from madspark.llm._explain import explain_failure
 from madspark.llm.response import Attempt
 
-__all__ = [
-    "AllProvidersContextLengthError",
-    "AllProvidersFailedError",
-    "AllProvidersInvalidOutputError",
-    "AllProvidersRateLimitedError",
-    "AllProvidersRefusedError",
-    "AllProvidersTimedOutError",
-    "AllProvidersUnauthorizedError",
-    "AllProvidersUnavailableError",
-    "AuthorizationError",
-    "BudgetExceededError",
-    "ContentRefusedError",
-    "ContextLengthError",
-    "DeadlineExceededError",
-    "ErrorDetails",
-    "InternalError",
-    "LLMProviderError",
-    "MadsparkError",
-    "ProviderTimeoutError",
-    "ProviderUnavailableError",
-    "RateLimitError",
-    "SchemaValidationError",
-    "WorkflowTimeoutError",
-    "all_failed",
-]
-
 
 class ErrorDetails(TypedDict, total=False):
     """The data of an error, as its constructor takes them."""
