@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
-use super::callback::PythonRouter;
+use super::callback::{AsyncCallback, PythonRouter};
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
@@ -41,7 +41,7 @@ impl Source<'_> {
     pub(super) fn generate(self, py: Python<'_>, process: &Process) -> PyResult<Arc<dyn Generate>> {
         Ok(match self {
             Self::Native(router) => Arc::new(routed(&router, process)),
-            Self::Python(generate) => Arc::new(PythonRouter::new(py, process, generate.unbind())?),
+            Self::Python(generate) => Arc::new(PythonRouter(AsyncCallback::new(py, process, generate.unbind())?)),
         })
     }
 }

@@ -163,21 +163,12 @@ fn result_of<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if exception.is_none() { task.call_method0("result") } else { Err(PyErr::from_value(exception)) }
 }
 
-/// A Python object with `generate_structured`, as a router.
-pub(super) struct PythonRouter {
-    /// `(prompt, schema_name, system, temperature, with_attachments) -> Answer`.
-    generate: AsyncCallback,
-}
+/// A Python object with `generate_structured`, as a router: its function takes
+/// `(prompt, schema_name, system, temperature, with_attachments)` and returns an [`Answer`].
+pub(super) struct PythonRouter(pub(super) AsyncCallback);
 
 /// JSON text, provider, model, tokens, cost, latency in milliseconds.
 type Answer = (String, String, String, u64, Option<f64>, f64);
-
-impl PythonRouter {
-    /// A router that calls `generate` on the running event loop.
-    pub(super) fn new(py: Python<'_>, process: &Process, generate: Py<PyAny>) -> PyResult<Self> {
-        Ok(Self { generate: AsyncCallback::new(py, process, generate)? })
-    }
-}
 
 impl Generate for PythonRouter {
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
@@ -188,7 +179,7 @@ impl Generate for PythonRouter {
                     .into_pyobject(py)
                     .map(Bound::unbind)
             };
-            let (text, provider, model, tokens, cost, latency_ms): Answer = self.generate.call(arguments).await?;
+            let (text, provider, model, tokens, cost, latency_ms): Answer = self.0.call(arguments).await?;
             hooks.validator.validate(&text).map_err(|rejection| {
                 let faults = rejection.faults.join("; ");
                 Error::new(ErrorKind::InvalidOutput, format!("the router's answer does not fit the schema: {faults}"))
@@ -208,23 +199,14 @@ impl Generate for PythonRouter {
 }
 
 /// A Python coroutine function that takes a review and returns a decision, both as JSON text.
-pub(super) struct PythonGate {
-    decide: AsyncCallback,
-}
-
-impl PythonGate {
-    /// A gate that calls `decide` on the running event loop.
-    pub(super) fn new(py: Python<'_>, process: &Process, decide: Py<PyAny>) -> PyResult<Self> {
-        Ok(Self { decide: AsyncCallback::new(py, process, decide)? })
-    }
-}
+pub(super) struct PythonGate(pub(super) AsyncCallback);
 
 impl Gate for PythonGate {
     fn review(&self, review: Review) -> BoxFuture<'_, Result<Decision>> {
         Box::pin(async move {
             let invalid = |failure: serde_json::Error| Error::new(ErrorKind::Internal, failure.to_string());
             let review = serde_json::to_string(&review).map_err(invalid)?;
-            let decision: String = self.decide.call(move |py| (review,).into_pyobject(py).map(Bound::unbind)).await?;
+            let decision: String = self.0.call(move |py| (review,).into_pyobject(py).map(Bound::unbind)).await?;
             serde_json::from_str(&decision).map_err(invalid)
         })
     }
@@ -239,7 +221,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Binds `emit` to the running event loop.
     pub(super) fn new(py: Python<'_>, process: &Process, emit: Py<PyAny>) -> PyResult<Self> {
-        Ok(Self { event_loop: EventLoop::running(py, process)?, emit: Arc::new(emit) })
+        Ok(Self { event_loop: EventLoop::new(process, &running_loop(py)?)?, emit: Arc::new(emit) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{IntoPyDict as _, PyDict, PyString, PyTuple};
 use serde::Serialize;
 
 use super::once;
@@ -53,12 +53,7 @@ fn rare_fields<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound
     fields.set_item(name!(py, "shared"), is_shared)?;
     fields.set_item(name!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
     fields.set_item(name!(py, "estimated"), is_estimated)?;
-    let pages = pages.iter().map(|page| {
-        let one = PyDict::new(py);
-        one.set_item("url", &page.url)?;
-        one.set_item("status", page.status.as_str())?;
-        Ok(one)
-    });
+    let pages = pages.iter().map(|page| [("url", &*page.url), ("status", page.status.as_str())].into_py_dict(py));
     fields.set_item(name!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
     Ok(Some(fields))
 }
@@ -123,10 +118,7 @@ pub(super) fn metrics<'py>(py: Python<'py>, metrics: &MetricsSnapshot) -> PyResu
 
 fn provider_metrics<'py>(py: Python<'py>, metrics: &ProviderSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let millis = |latency: Option<Duration>| latency.map(|latency| latency.as_secs_f64() * 1000.0);
-    let failures = PyDict::new(py);
-    for (kind, count) in &metrics.failures {
-        failures.set_item(kind.as_str(), count)?;
-    }
+    let failures = metrics.failures.iter().map(|(kind, count)| (kind.as_str(), count)).into_py_dict(py)?;
     let dict = PyDict::new(py);
     dict.set_item("calls", metrics.calls)?;
     dict.set_item("attempts", metrics.attempts)?;

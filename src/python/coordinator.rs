@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use super::agents::{self, Source};
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
-use super::callback::{Progress, PythonGate};
+use super::callback::{AsyncCallback, Progress, PythonGate};
 use super::error;
 use super::runtime::Process;
 use crate::coordinator::{self, Gate, Hooks, Options, RunHandle};
@@ -64,7 +64,7 @@ impl Coordinator {
             Some(emit) => Box::new(Progress::new(py, &process, emit)?),
             None => Box::new(Silent),
         };
-        let gate = gate.map(|gate| PythonGate::new(py, &process, gate)).transpose()?;
+        let gate = gate.map(|gate| AsyncCallback::new(py, &process, gate).map(PythonGate)).transpose()?;
         let idle_timeout =
             Duration::try_from_secs_f64(idle_timeout).ok().filter(|_| events > 0).unwrap_or(Duration::MAX);
         let handle = {

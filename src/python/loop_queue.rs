@@ -26,11 +26,6 @@ pub(super) enum EventLoop {
 }
 
 impl EventLoop {
-    /// Returns the loop that is running on this thread. Raises `RuntimeError` outside asyncio.
-    pub(super) fn running(py: Python<'_>, process: &Process) -> PyResult<Self> {
-        Self::new(process, &running_loop(py)?)
-    }
-
     /// `event_loop` has to be running on this thread.
     pub(super) fn new(process: &Process, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(match process.loop_queues.get_or_open(event_loop, &process.python_thread)? {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{IntoPyDict as _, PyBytes, PyDict, PyString};
 
 use super::convert::to_python;
 use super::error::raise;
@@ -230,11 +230,7 @@ impl RecordedRequest {
     /// The headers, with names in lower case.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let headers = PyDict::new(py);
-        for (name, value) in &self.request.headers {
-            headers.set_item(name, value)?;
-        }
-        Ok(headers)
+        self.request.headers.iter().map(|(name, value)| (name, value)).into_py_dict(py)
     }
 
     /// The body.

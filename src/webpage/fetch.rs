@@ -53,6 +53,7 @@ pub struct Fetcher {
 }
 
 impl Default for Fetcher {
+    /// A fetcher for the public internet only.
     fn default() -> Self {
         Self {
             allowed_hosts: BTreeSet::new(),
@@ -66,11 +67,6 @@ impl Default for Fetcher {
 }
 
 impl Fetcher {
-    /// Creates a fetcher for the public internet only.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Returns a fetcher that also fetches pages of `hosts`, each `host:port`, at any address.
     ///
     /// # Errors

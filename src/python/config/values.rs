@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyIterator, PyString};
+use pyo3::types::{IntoPyDict as _, PyDict, PyFloat, PyInt, PyIterator, PyString};
 
 use super::limits::Limits;
 use crate::config::{self, CacheConfig, KeepAlive, MB, ModelTier, Price, Provider, Secret, Thinking};
@@ -41,11 +41,7 @@ impl LimitsByProvider {
         py: Python<'py>,
         limits: &BTreeMap<Provider, config::Limits>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (provider, limits) in limits {
-            dict.set_item(provider.as_str(), Limits { limits: *limits })?;
-        }
-        Ok(dict)
+        limits.iter().map(|(provider, limits)| (provider.as_str(), Limits { limits: *limits })).into_py_dict(py)
     }
 }
 
@@ -85,11 +81,8 @@ impl<'py> FromPyObject<'_, 'py> for PricesByModel {
 
 impl PricesByModel {
     pub(super) fn to_dict<'py>(py: Python<'py>, prices: &BTreeMap<String, Price>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (model, price) in prices {
-            dict.set_item(model, (price.input, price.cached_input, price.output))?;
-        }
-        Ok(dict)
+        let amounts = |price: &Price| (price.input, price.cached_input, price.output);
+        prices.iter().map(|(model, price)| (model, amounts(price))).into_py_dict(py)
     }
 }
 

@@ -173,7 +173,7 @@ async fn defect_21_private_addresses_are_refused_before_anything_is_sent() {
     }
     assert_eq!(lookup.names(), ["localhost", "intranet", "mapped.example"], "addresses are not looked up");
     // By default this machine is private under every name.
-    let default = Fetcher::new();
+    let default = Fetcher::default();
     for page in ["http://127.0.0.1/", "http://localhost/"] {
         assert_eq!(problem(default.fetch(page).await), PageProblem::NotPublic, "{page}");
     }
@@ -291,8 +291,10 @@ async fn allowed_hosts_may_be_private_but_only_at_their_port() {
     let (listener, port) = listen().await;
     let lookup = ScriptedLookup::new([&["127.0.0.1"], &["127.0.0.1"]]);
     let hosts = [format!("localhost:{port}"), format!("127.0.0.1:{port}"), "[::1]:80".to_owned()];
-    let fetcher =
-        Fetcher { lookup: Arc::<ScriptedLookup>::clone(&lookup), ..Fetcher::new().with_allowed_hosts(&hosts).unwrap() };
+    let fetcher = Fetcher {
+        lookup: Arc::<ScriptedLookup>::clone(&lookup),
+        ..Fetcher::default().with_allowed_hosts(&hosts).unwrap()
+    };
     for host in ["LOCALHOST", "127.0.0.1"] {
         let page = format!("http://{host}:{port}/");
         let answer = ok("", b"private");
@@ -305,7 +307,7 @@ async fn allowed_hosts_may_be_private_but_only_at_their_port() {
     for wrong in
         ["localhost", "localhost:", "a b:1", "localhost:99999", "http://localhost:1", "x@localhost:1", ":1", "a/b:1"]
     {
-        assert!(Fetcher::new().with_allowed_hosts(&[wrong]).is_err(), "{wrong}");
+        assert!(Fetcher::default().with_allowed_hosts(&[wrong]).is_err(), "{wrong}");
     }
 }
 
