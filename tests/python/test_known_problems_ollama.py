@@ -64,9 +64,10 @@ def test_problem_38_loading_a_model_has_its_own_timeout(
     streamed: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     madspark_simulator.on("/api/ps", body=NOTHING_LOADED)
-    madspark_simulator.on("/api/chat", latency=0.3)
+    madspark_simulator.on("/api/chat", latency=2.0)
+    # The request for loaded models has to be answered within the usual timeout, on a busy machine too.
     router = madspark_router(
-        primary_provider="ollama", fallback_enabled=False, ollama_timeout=0.1, ollama_load_timeout=20.0
+        primary_provider="ollama", fallback_enabled=False, ollama_timeout=0.8, ollama_load_timeout=20.0
     )
     if streamed:
         with router.stream("hello") as stream:
