@@ -163,10 +163,7 @@ class AsyncCoordinator:
     async def start(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowRun:
         """Start a run and return it. The progress callback is not called; the run has events instead.
 
-        Args:
-            topic: The topic of the ideas; not blank.
-            context: Constraints and preferences; may be blank.
-            options: See `StartOptions`.
+        The arguments are those of `run`, with the options of `StartOptions`.
 
         Raises:
             ValueError: If an argument is invalid. Nothing is sent.

@@ -181,12 +181,9 @@ class WorkflowResult(BaseModel):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the candidates as `run_workflow` returns them."""
-        return [_as_dict(candidate) for candidate in self.candidates]
-
-
-def _as_dict(candidate: Candidate) -> dict[str, Any]:
-    fields = candidate.model_dump(exclude={"idea_index", "stages"})
-    if candidate.logical_inference is None:
-        # The only key that is omitted without a value.
-        del fields["logical_inference"]
-    return fields
+        found = [candidate.model_dump(exclude={"idea_index", "stages"}) for candidate in self.candidates]
+        for fields in found:
+            # The only key that is omitted without a value.
+            if fields["logical_inference"] is None:
+                del fields["logical_inference"]
+        return found

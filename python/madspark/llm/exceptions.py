@@ -256,13 +256,8 @@ def all_failed(
     details["attempts"] = attempts = tuple(details.get("attempts", ()))
     not_sent = {attempt.provider for attempt in attempts if attempt.error in _NOT_SENT}
     failures = [failure for name, failure in errors.items() if name not in not_sent] or list(errors.values())
-    summary: type[AllProvidersFailedError] = AllProvidersFailedError
-    if failures:
-        for kind, of_kind in _SUMMARIES:
-            if all(isinstance(failure, kind) for failure in failures):
-                summary = of_kind
-                break
-    error = summary(message, errors, prompt, **details)
+    kinds = (summary for kind, summary in _SUMMARIES if failures and all(isinstance(one, kind) for one in failures))
+    error = next(kinds, AllProvidersFailedError)(message, errors, prompt, **details)
     if error.retry_after is None:
         waits = [failure.retry_after for failure in failures if isinstance(failure, MadsparkError)]
         error.retry_after = min((wait for wait in waits if wait is not None), default=None)

@@ -398,18 +398,13 @@ class LLMRouter:
     ) -> TextStream[Any]:
         """Answer `prompt` with text as it arrives. The response cache is not used.
 
-        The other arguments are those of `generate`. Before the first text, a failing provider is replaced by the next
-        one. Each time limit applies to one provider, and counts only the time spent waiting for it.
+        The other arguments are those of `generate` and `StreamTimeouts`. Before the first text, a failing provider is
+        replaced by the next one.
 
         Args:
             on_stream_error: What happens if a provider fails after its first text. "fail" raises the error, whose
                 `partial` holds the text so far. "restart" yields a `Restarted`, which means that the text so far is
                 void, and starts again with the next provider, or with the same one if no other may answer.
-            first_token_timeout: Seconds until the first text. None means 120; for Ollama, the configuration's
-                `ollama_timeout`.
-            idle_timeout: Seconds between two pieces of text. None means 60.
-            total_timeout: Seconds for the whole answer. None means 600; for Ollama, the configuration's
-                `ollama_timeout`.
 
         Returns:
             An iterator and context manager. Nothing is sent before the first `next()`.
