@@ -21,26 +21,24 @@ class ReplyValidation(Generic[_T]):
     `errors` describes why the last reply is invalid, for the request that asks the model to correct it.
     """
 
-    __slots__ = ("_adapter", "_cause", "_prompt", "_reply", "_value", "errors")
+    __slots__ = ("_adapter", "_cause", "_prompt", "_reply", "errors", "value")
+
+    value: _T
+    """The value of the valid reply."""
 
     def __init__(self, prompt: str, adapter: OutputAdapter[_T] | None = None) -> None:
         self._prompt = prompt
         self._adapter = adapter
         self.errors: list[str] | None = None
 
-    @property
-    def value(self) -> _T:
-        """The value of the valid reply."""
-        return self._value
-
     def accepts(self, reply: str) -> bool:
         """Return whether `reply` is valid. Exceptions of the caller's own validators are not caught."""
         adapter = self._adapter
         if adapter is None:
-            self._value = cast("_T", reply)
+            self.value = cast("_T", reply)
             return True
         try:
-            self._value = adapter.validate_json(reply)
+            self.value = adapter.validate_json(reply)
         except adapter.VALIDATION_ERRORS as error:
             self._reply, self._cause, self.errors = reply, error, adapter.describe(error)
             return False
