@@ -518,7 +518,7 @@ class Simulator:
         """Set the latency of responses whose rule has none, in seconds."""
 
     def set_tokens_per_second(self, rate: float | None) -> None:
-        """How fast every answer is written whose rule names no rate; None is at once."""
+        """The speed of answers whose rule sets none; None writes them at once."""
 
     def set_models(self, models: Sequence[str]) -> None:
         """Set the models that every provider lists."""
@@ -527,7 +527,7 @@ class Simulator:
         """Whether a model that is not listed is answered with 404."""
 
     def require_key(self, provider: str, key: str) -> None:
-        """From now on `provider` takes only `key`."""
+        """Reject requests to `provider` with another key."""
 
     def wait_for_requests(self, count: int, timeout: float = 5.0) -> bool:
         """Block until `count` requests have arrived; False when `timeout` seconds pass first."""

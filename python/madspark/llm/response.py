@@ -270,6 +270,15 @@ def answered(
     attempts: Attempts,
 ) -> LLMResponse:
     """Build a response for the core, whose attempts are converted when they are first read."""
-    response = LLMResponse(text, provider, model, tokens_used, latency_ms, cost, cached)
+    # Without the constructor, which costs more than the assignments.
+    response = LLMResponse.__new__(LLMResponse)
+    response.text = text
+    response.provider = provider
+    response.model = model
+    response.tokens_used = tokens_used
+    response.latency_ms = latency_ms
+    response.cost = cost
+    response.cached = cached
+    response.timestamp = datetime.now(UTC)
     response._attempts = attempts  # noqa: SLF001  (their own module)
     return response
