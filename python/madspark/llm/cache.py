@@ -6,8 +6,6 @@ everything that affects it: the encoded request, with model, address, attachment
 two API keys never share an answer.
 """
 
-from __future__ import annotations
-
 from typing import TypedDict
 
 from madspark import _core

@@ -14,8 +14,6 @@ The temperature follows one rule in every method: a number from 0.0 to 2.0, or N
 0.0, so that they return the same fields for the same question.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from os import PathLike
 from typing import Literal, TypeAlias, TypedDict
