@@ -89,7 +89,7 @@ wheel: $(WHEEL) ## Build the release wheel into dist/
 
 lock: | tools ## Update requirements-dev.txt from the dependency groups
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP_INSTALL) uv; }
-	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \
+	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group development \
 		--custom-compile-command 'make lock' --output-file requirements-dev.txt
 
 clean: ## Delete everything that was built
