@@ -225,6 +225,10 @@ async def test_cancelling_a_call_closes_both_sockets(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await madspark_simulator.await_hang_ups(2)
+    # The call itself ends a moment after its sockets.
+    async with asyncio.timeout(10):
+        while router.get_metrics()["cancelled_requests"] == 0:  # noqa: ASYNC110  # it ends on another thread
+            await asyncio.sleep(0.01)
     metrics = router.get_metrics()
     assert (metrics["ollama_calls"], metrics["gemini_calls"], metrics["cancelled_requests"]) == (1, 1, 1)
     assert metrics["failed_requests"] == 0
