@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::named_enum::named_enum;
 use crate::schema::Schema;
 
 pub use crate::attempt::{Page, PageStatus, Usage};
@@ -193,21 +194,35 @@ pub struct Reply {
     pub model: Option<String>,
     /// Why the model stopped.
     pub finish: FinishReason,
+    /// The provider's name for that reason; `None` if it reported none.
+    pub finish_detail: Option<String>,
+    /// The reasoning that the provider or the model returned next to the text; `None` if there is none.
+    pub reasoning: Option<String>,
     /// The tokens counted by the provider.
     pub usage: Usage,
     /// The web pages that the provider was to read, and the outcome of each. Only Gemini reports them.
     pub pages: Vec<Page>,
 }
 
-/// Why a model stopped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FinishReason {
-    /// It had finished.
-    Stop,
-    /// It reached the limit of output tokens or the context window.
-    Length,
-    /// Any other reason, or none reported.
-    #[default]
-    Other,
+named_enum! {
+    /// Why a model stopped.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum FinishReason {
+        /// It had finished.
+        Stop = "stop",
+        /// It reached the limit of output tokens or the context window.
+        Length = "length",
+        /// It refused.
+        Refusal = "refusal",
+        /// A content filter stopped it.
+        ContentFilter = "content_filter",
+        /// It called a tool. Requests offer none.
+        ToolCalls = "tool_calls",
+        /// Its server failed.
+        Error = "error",
+        /// Any other reason, or none reported.
+        #[default]
+        Other = "other",
+    }
 }

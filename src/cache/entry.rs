@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Key;
 use crate::config::Provider;
-use crate::message::Usage;
+use crate::message::{FinishReason, Usage};
 
 /// The first byte of every stored entry.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The length of the checksum that detects damaged entries.
 const CHECKSUM_LEN: usize = 16;
@@ -30,6 +30,12 @@ pub struct Entry {
     pub model: Arc<str>,
     /// The usage of the original request.
     pub usage: Usage,
+    /// Why the model stopped.
+    pub finish: FinishReason,
+    /// The provider's name for that reason.
+    pub finish_detail: Option<Arc<str>>,
+    /// The reasoning that was returned next to the text.
+    pub reasoning: Option<Arc<str>>,
     /// When the answer was received, in milliseconds since 1970.
     pub created: u64,
 }
@@ -45,14 +51,29 @@ struct Record<'a> {
     usage: [u64; 5],
     #[serde(rename = "c")]
     created: u64,
+    #[serde(rename = "f")]
+    finish: &'a str,
+    #[serde(rename = "d", borrow, default, skip_serializing_if = "Option::is_none")]
+    finish_detail: Option<Cow<'a, str>>,
+    #[serde(rename = "r", borrow, default, skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Cow<'a, str>>,
     #[serde(rename = "t", borrow)]
     text: Cow<'a, str>,
 }
 
 impl Entry {
-    /// Creates an entry of the current time.
+    /// Creates an entry of the current time, of a model that had finished.
     pub fn new(text: impl Into<Arc<str>>, provider: Provider, model: impl Into<Arc<str>>, usage: Usage) -> Self {
-        Self { text: text.into(), provider, model: model.into(), usage, created: now() }
+        Self {
+            text: text.into(),
+            provider,
+            model: model.into(),
+            usage,
+            finish: FinishReason::Stop,
+            finish_detail: None,
+            reasoning: None,
+            created: now(),
+        }
     }
 
     /// Returns whether the entry is at most `max_age` old. One from the future is not, as its clock or this one is wrong.
@@ -62,18 +83,22 @@ impl Entry {
 
     /// Returns the approximate size in memory.
     pub(super) fn size(&self) -> u64 {
-        (self.text.len() + self.model.len()) as u64 + OVERHEAD
+        let reasoning = self.reasoning.as_ref().map_or(0, |reasoning| reasoning.len());
+        (self.text.len() + self.model.len() + reasoning) as u64 + OVERHEAD
     }
 
     /// Returns the bytes to store under `key`, or `None` if serialization fails, which no text causes.
     pub(super) fn encode(&self, key: &Key) -> Option<Vec<u8>> {
-        let Self { text, provider, model, usage, created } = self;
-        let Usage { input, cached_input, output, reasoning, tool } = *usage;
+        let Self { text, provider, model, usage, finish, finish_detail, reasoning, created } = self;
+        let Usage { input, cached_input, output, reasoning: thoughts, tool } = *usage;
         let record = Record {
             provider: provider.as_str(),
             model: Cow::Borrowed(model),
-            usage: [input, cached_input, output, reasoning, tool],
+            usage: [input, cached_input, output, thoughts, tool],
             created: *created,
+            finish: finish.as_str(),
+            finish_detail: finish_detail.as_deref().map(Cow::Borrowed),
+            reasoning: reasoning.as_deref().map(Cow::Borrowed),
             text: Cow::Borrowed(text),
         };
         let mut bytes = Vec::with_capacity(text.len() + text.len() / 8 + 160);
@@ -99,6 +124,9 @@ impl Entry {
             provider: record.provider.parse().ok()?,
             model: Arc::from(record.model),
             usage: Usage { input, cached_input, output, reasoning, tool },
+            finish: FinishReason::ALL.into_iter().find(|reason| reason.as_str() == record.finish)?,
+            finish_detail: record.finish_detail.map(Arc::from),
+            reasoning: record.reasoning.map(Arc::from),
             created: record.created,
         })
     }

@@ -27,6 +27,8 @@ impl<'de> Deserialize<'de> for TokenCount {
 pub(super) struct ParsedReply {
     /// The text without thoughts; may be empty.
     pub(super) text: String,
+    /// The reasoning that the provider returned apart from the text.
+    pub(super) reasoning: String,
     /// The model that the provider reports.
     pub(super) model: Option<String>,
     /// Why the model stopped.
@@ -42,7 +44,8 @@ impl ParsedReply {
     /// request to the caller's schema. Fails like [`ParsedReply::validate`].
     pub(super) fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
         self.validate(target, request)?;
-        let Self { text, model, finish, usage, .. } = self;
+        let Self { text, reasoning, model, finish, reason, usage } = self;
+        let reasoning = Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty());
         let schema = request.schema.as_ref().zip(dialect);
         let json = schema.and_then(|schema| Some((schema, schema::json_text(&text)?)));
         let is_json = json.is_some();
@@ -53,7 +56,7 @@ impl ParsedReply {
                 (schema.lower(dialect).restore(json.to_owned()), is_part.then_some(text))
             }
         };
-        Ok(Reply { text, is_json, around, model, finish, usage, pages: Vec::new() })
+        Ok(Reply { text, is_json, around, model, finish, finish_detail: reason, reasoning, usage, pages: Vec::new() })
     }
 
     /// Checks that it is a complete reply to `request`.

@@ -34,11 +34,13 @@ impl UsageUpdate {
     }
 }
 
-/// One event of a streamed reply. Roles, reasoning and keep-alives are the default, empty event.
+/// One event of a streamed reply. Roles and keep-alives are the default, empty event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
     /// A piece of the answer.
     pub text: Option<String>,
+    /// A piece of the reasoning that is apart from the answer.
+    pub reasoning: Option<String>,
     /// A piece of a refusal.
     pub refusal: Option<String>,
     /// The message of a content filter that blocked the prompt or the answer.
@@ -72,10 +74,13 @@ pub struct Transcript {
 impl Transcript {
     /// Adds `event`.
     pub fn add(&mut self, event: Event) {
-        let Event { text, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
+        let Event { text, reasoning, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
         if let Some(text) = text {
             self.has_content |= !text.trim().is_empty();
             self.reply.text.push_str(&text);
+        }
+        if let Some(reasoning) = reasoning {
+            self.reply.reasoning.push_str(&reasoning);
         }
         if let Some(refusal) = refusal {
             self.refusal.push_str(&refusal);

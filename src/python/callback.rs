@@ -192,6 +192,9 @@ impl Generate for PythonRouter {
                 cost,
                 latency: Duration::try_from_secs_f64(latency_ms / 1000.0).unwrap_or_default(),
                 is_cached: false,
+                finish: None,
+                finish_detail: None,
+                reasoning: None,
                 attempts: Vec::new(),
             })
         })

@@ -102,6 +102,9 @@ pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_,
         response.cost,
         response.is_cached,
         Attempts(response.attempts),
+        response.finish.map(crate::message::FinishReason::as_str),
+        response.finish_detail,
+        response.reasoning,
     ))
 }
 

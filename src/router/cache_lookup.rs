@@ -97,7 +97,12 @@ impl CacheLookup {
         if attempt.is_shared && self.in_memory(&key).is_some() {
             return None;
         }
-        let entry = Entry::new(reply.text.as_str(), attempt.provider, Arc::clone(&attempt.model), reply.usage);
+        let entry = Entry {
+            finish: reply.finish,
+            finish_detail: reply.finish_detail.as_deref().map(Arc::from),
+            reasoning: reply.reasoning.as_deref().map(Arc::from),
+            ..Entry::new(reply.text.as_str(), attempt.provider, Arc::clone(&attempt.model), reply.usage)
+        };
         Some(CacheWrite { pending: self.store.put(key, Arc::new(entry), self.max_age), deadline: call.deadline })
     }
 
@@ -149,8 +154,8 @@ fn time_left(target: &Target, deadline: Option<Instant>) -> Duration {
 fn is_complete(reply: &Reply) -> bool {
     let has_finished = match reply.finish {
         FinishReason::Stop => true,
-        FinishReason::Length => false,
         FinishReason::Other => reply.is_json,
+        _ => false,
     };
     has_finished && reply.pages.iter().all(|page| page.status == PageStatus::Success)
 }

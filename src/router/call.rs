@@ -88,7 +88,7 @@ impl Call {
         let missing = || Error::new(ErrorKind::Internal, "finish() without a candidate");
         let reply = self.validation.accept().ok_or_else(missing)?;
         let write = self.lookup.as_ref().and_then(|lookup| lookup.write(&self.state, &reply));
-        let response = self.state.finish(reply.text).ok_or_else(missing)?;
+        let response = self.state.finish(reply).ok_or_else(missing)?;
         Ok((response, write))
     }
 

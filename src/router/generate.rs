@@ -10,7 +10,7 @@ use super::{Engine, OnStreamError, Router, StreamEvent, StreamOptions, plan};
 use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::Result;
-use crate::message::Request;
+use crate::message::{FinishReason, Request};
 use crate::provider::protocol;
 
 /// Answers a request with text that fits the request's schema.
@@ -100,6 +100,12 @@ pub struct Response {
     pub latency: Duration,
     /// Whether the answer comes from the cache or from an identical concurrent call.
     pub is_cached: bool,
+    /// Why the model stopped; `None` if unknown, as for a custom router.
+    pub finish: Option<FinishReason>,
+    /// The provider's name for that reason.
+    pub finish_detail: Option<String>,
+    /// The reasoning that was returned next to the text.
+    pub reasoning: Option<String>,
     /// All attempts in order, including the failed ones.
     pub attempts: Vec<Attempt>,
 }

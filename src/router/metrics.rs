@@ -271,7 +271,19 @@ mod tests {
     fn response(attempts: Vec<Attempt>) -> Response {
         let latency = attempts.iter().map(|attempt| attempt.latency).sum();
         let (text, provider, model) = (String::new(), Arc::from("p"), Arc::from("m"));
-        Response { text, provider, model, tokens: 0, cost: None, latency, is_cached: false, attempts }
+        Response {
+            text,
+            provider,
+            model,
+            tokens: 0,
+            cost: None,
+            latency,
+            is_cached: false,
+            finish: None,
+            finish_detail: None,
+            reasoning: None,
+            attempts,
+        }
     }
 
     fn is_close(reported: Option<Duration>, millis: f64) -> bool {

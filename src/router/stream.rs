@@ -180,7 +180,7 @@ impl Stream {
     /// Returns `Internal` before the end of the stream and after an error.
     pub fn finish(mut self) -> Result<Response> {
         let answer = self.validation.accept().filter(|_| self.rejection.is_none());
-        let response = answer.and_then(|reply| self.state.finish(reply.text));
+        let response = answer.and_then(|reply| self.state.finish(reply));
         response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() was called before the end of the stream"))
     }
 

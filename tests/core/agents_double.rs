@@ -135,6 +135,9 @@ impl Generate for Double {
                 cost: Some(0.5),
                 latency: Duration::ZERO,
                 is_cached: false,
+                finish: None,
+                finish_detail: None,
+                reasoning: None,
                 attempts: Vec::new(),
             })
         })

@@ -28,7 +28,9 @@ def test_a_response_defaults_to_now_in_utc_and_to_no_attempts() -> None:
 
 def test_to_dict_holds_every_field_as_json() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    response = LLMResponse("hi", "gemini", "m", 7, 1.5, None, True, moment, [FAILED, ANSWERED])
+    response = LLMResponse(
+        "hi", "gemini", "m", 7, 1.5, None, True, moment, [FAILED, ANSWERED], "length", "MAX_TOKENS", "hm"
+    )
     assert json.loads(json.dumps(response.to_dict())) == {
         "text": "hi",
         "provider": "gemini",
@@ -39,6 +41,10 @@ def test_to_dict_holds_every_field_as_json() -> None:
         "cached": True,
         "timestamp": "2026-01-02T03:04:05+00:00",
         "attempts": [FAILED.to_dict(), ANSWERED.to_dict()],
+        "finish_reason": "length",
+        "provider_finish_reason": "MAX_TOKENS",
+        "truncated": True,
+        "reasoning": "hm",
     }
     assert FAILED.to_dict()["usage"] == {"input": 3}
     assert FAILED.to_dict()["error"] == "server"

@@ -79,4 +79,11 @@ def _combined(responses: Sequence[LLMResponse], latency_ms: float) -> LLMRespons
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         cached=all(response.cached for response in responses),
         attempts=tuple(attempt for response in responses for attempt in response.attempts),
+        finish_reason=_common([response.finish_reason for response in responses]),
+        provider_finish_reason=_common([response.provider_finish_reason for response in responses]),
     )
+
+
+def _common(reasons: Sequence[str | None]) -> str | None:
+    """Return the reason that all responses share; None if they differ."""
+    return reasons[0] if len(set(reasons)) == 1 else None

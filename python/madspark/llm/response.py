@@ -161,9 +161,27 @@ class LLMResponse:
         cached: Whether the answer came from the cache, or from an identical call that was in flight. It costs nothing,
             and its tokens were counted by the call that requested it.
         timestamp: In UTC; defaults to now.
+        finish_reason: Why the model stopped: "stop", "length" (the limit of tokens), "refusal", "content_filter",
+            "tool_calls", "error", or "other" for a reason that is unknown or not reported; None without a model.
+        provider_finish_reason: The provider's own word for it, such as "end_turn"; None if it reported none.
+        reasoning: What the model thought before it answered, if the provider or the model returned it; never a part of
+            `text`.
     """
 
-    __slots__ = ("_attempts", "cached", "cost", "latency_ms", "model", "provider", "text", "timestamp", "tokens_used")
+    __slots__ = (
+        "_attempts",
+        "cached",
+        "cost",
+        "finish_reason",
+        "latency_ms",
+        "model",
+        "provider",
+        "provider_finish_reason",
+        "reasoning",
+        "text",
+        "timestamp",
+        "tokens_used",
+    )
 
     def __init__(
         self,
@@ -176,6 +194,9 @@ class LLMResponse:
         cached: bool = False,
         timestamp: datetime | None = None,
         attempts: Iterable[Attempt] = (),
+        finish_reason: str | None = None,
+        provider_finish_reason: str | None = None,
+        reasoning: str | None = None,
     ) -> None:
         self.text = text
         self.provider = provider
@@ -186,6 +207,18 @@ class LLMResponse:
         self.cached = cached
         self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
         self._attempts: tuple[Attempt, ...] | Attempts = tuple(attempts)
+        self.finish_reason = finish_reason
+        self.provider_finish_reason = provider_finish_reason
+        self.reasoning = reasoning
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the text was cut at a limit of tokens.
+
+        >>> LLMResponse("Once upon a", "ollama", "m", finish_reason="length").truncated
+        True
+        """
+        return self.finish_reason == "length"
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -230,7 +263,8 @@ class LLMResponse:
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         fields = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)
-        return type(self), (*fields, self.timestamp, self.attempts)
+        ending = (self.finish_reason, self.provider_finish_reason, self.reasoning)
+        return type(self), (*fields, self.timestamp, self.attempts, *ending)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, LLMResponse) else NotImplemented
@@ -256,6 +290,10 @@ class LLMResponse:
             "cached": self.cached,
             "timestamp": self.timestamp.isoformat(),
             "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "finish_reason": self.finish_reason,
+            "provider_finish_reason": self.provider_finish_reason,
+            "truncated": self.truncated,
+            "reasoning": self.reasoning,
         }
 
 
@@ -268,6 +306,9 @@ def answered(
     cost: float | None,
     cached: bool,
     attempts: Attempts,
+    finish_reason: str | None,
+    provider_finish_reason: str | None,
+    reasoning: str | None,
 ) -> LLMResponse:
     """Build a response for the core, whose attempts are converted when they are first read."""
     # Without the constructor, which costs more than the assignments.
@@ -281,4 +322,7 @@ def answered(
     response.cached = cached
     response.timestamp = datetime.now(UTC)
     response._attempts = attempts  # noqa: SLF001  (their own module)
+    response.finish_reason = finish_reason
+    response.provider_finish_reason = provider_finish_reason
+    response.reasoning = reasoning
     return response

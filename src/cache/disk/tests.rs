@@ -13,6 +13,7 @@ use crate::cache::entry::{Entry, now};
 use crate::cache::tests::stores::TempFolder;
 use crate::cache::tests::{entry, key};
 use crate::cache::thread::OnStart;
+use crate::message::FinishReason;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MB: u64 = 1024 * 1024;
@@ -283,8 +284,17 @@ async fn an_entry_that_cannot_be_read_is_removed() {
     let mut flipped = entry("flipped").encode(&key("flipped")).unwrap();
     *flipped.last_mut().unwrap() ^= 1;
     let mut newer = entry("newer").encode(&key("newer")).unwrap();
-    newer[0] = 2;
-    let rows = [("swapped", swapped), ("flipped", flipped), ("newer", newer), ("short", vec![1, 2]), ("none", vec![])];
+    newer[0] += 1;
+    let mut older = entry("older").encode(&key("older")).unwrap();
+    older[0] -= 1;
+    let rows = [
+        ("swapped", swapped),
+        ("flipped", flipped),
+        ("newer", newer),
+        ("older", older),
+        ("short", vec![1, 2]),
+        ("none", vec![]),
+    ];
     let (mut database, _) = Database::open(&cache_folder, DAY).unwrap();
     let put =
         |(name, entry): &(&str, Vec<u8>)| Change::Put { key: key(name), used: now(), expires: 0, entry: entry.clone() };
@@ -304,7 +314,12 @@ fn every_entry_is_decoded_as_it_was_encoded() {
     for text in ["", "\0", "\u{0}\u{1f}\u{7f}\u{fffd}", "\"\\/\n", "😀漢字", "{\"a\":1}"] {
         let usage = crate::message::Usage { input: 1, cached_input: 2, output: 3, reasoning: 4, tool: u64::MAX };
         for provider in crate::config::Provider::ALL {
-            let entry = Entry::new(text, provider, "a \"model\"", usage);
+            let entry = Entry {
+                finish: FinishReason::Other,
+                finish_detail: Some(Arc::from(text)),
+                reasoning: Some(Arc::from(text)).filter(|_| usage.input > 0),
+                ..Entry::new(text, provider, "a \"model\"", usage)
+            };
             assert_eq!(Entry::decode(&key("q"), &entry.encode(&key("q")).unwrap()), Some(entry));
         }
     }

@@ -78,7 +78,7 @@ impl Message {
         };
         let is_text = |block: &Block| block.r#type.as_deref().is_none_or(|kind| kind == "text");
         let text = content.into_iter().filter(is_text).filter_map(|block| block.text).collect();
-        Ok(ParsedReply { text, model: self.model, finish, reason: self.stop_reason, usage })
+        Ok(ParsedReply { text, reasoning: String::new(), model: self.model, finish, reason: self.stop_reason, usage })
     }
 }
 

@@ -74,7 +74,14 @@ impl GenerateContentReply {
             return Err(target_error(target, ErrorKind::Blocked, &message).with_usage(usage));
         }
         let (finish, reason, pages) = (candidate.finish(), candidate.finish_reason.clone(), candidate.pages());
-        let reply = ParsedReply { text: candidate.into_text(), model: self.model_version, finish, reason, usage };
+        let reply = ParsedReply {
+            text: candidate.into_text(),
+            reasoning: String::new(),
+            model: self.model_version,
+            finish,
+            reason,
+            usage,
+        };
         Ok((reply, pages))
     }
 

@@ -57,6 +57,8 @@ pub fn answer(request: &Request) -> Result<Reply> {
         around: None,
         model: Some("mock".to_owned()),
         finish: FinishReason::Stop,
+        finish_detail: None,
+        reasoning: None,
         usage,
         pages: Vec::new(),
     })

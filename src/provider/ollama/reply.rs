@@ -37,7 +37,7 @@ impl ChatReply {
             return Err(target_error(target, ErrorKind::MalformedReply, message));
         };
         let text = message.content.unwrap_or_default();
-        Ok(ParsedReply { text, model: self.model, finish, reason: self.done_reason, usage })
+        Ok(ParsedReply { text, reasoning: String::new(), model: self.model, finish, reason: self.done_reason, usage })
     }
 
     pub(super) fn into_event(self) -> Event {

@@ -86,7 +86,7 @@ impl Completion {
             return Err(target_error(target, ErrorKind::Blocked, BLOCKED).with_usage(usage));
         }
         let (text, finish) = (text.unwrap_or_default(), finish_reason(reason.as_deref()));
-        Ok(ParsedReply { text, model: self.model, finish, reason, usage })
+        Ok(ParsedReply { text, reasoning: String::new(), model: self.model, finish, reason, usage })
     }
 
     pub(super) fn into_event(self) -> Event {

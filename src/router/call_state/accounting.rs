@@ -125,11 +125,16 @@ impl CallState {
         error.with_attempts(std::mem::take(&mut self.attempts))
     }
 
-    /// Ends the call with `text`, the reply of the last attempt; `None` if there was no attempt.
-    pub(in crate::router) fn finish(mut self, text: String) -> Option<Response> {
+    /// Ends the call with `reply`, that of the last attempt; `None` if there was no attempt.
+    pub(in crate::router) fn finish(mut self, reply: Reply) -> Option<Response> {
         let attempt = self.attempts.last()?;
         let (provider, model, is_shared) = (attempt.provider, Arc::clone(&attempt.model), attempt.is_shared);
-        let response = self.response(text, provider, model, is_shared);
+        let response = Response {
+            finish: Some(reply.finish),
+            finish_detail: reply.finish_detail,
+            reasoning: reply.reasoning,
+            ..self.response(reply.text, provider, model, is_shared)
+        };
         if is_shared {
             self.router.metrics.cache_hits.increment();
         } else {
@@ -141,7 +146,12 @@ impl CallState {
     /// Ends the call with an answer from the cache.
     pub(in crate::router) fn finish_cached(mut self, entry: &Entry) -> Response {
         self.router.metrics.cache_hits.increment();
-        self.response(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
+        Response {
+            finish: Some(entry.finish),
+            finish_detail: entry.finish_detail.as_deref().map(str::to_owned),
+            reasoning: entry.reasoning.as_deref().map(str::to_owned),
+            ..self.response(entry.text.to_string(), entry.provider, Arc::clone(&entry.model), true)
+        }
     }
 
     fn response(&mut self, text: String, provider: Provider, model: Arc<str>, is_cached: bool) -> Response {
@@ -154,6 +164,9 @@ impl CallState {
             cost: self.attempts.iter().map(|attempt| record::cost(&self.router, attempt)).sum(),
             latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             is_cached,
+            finish: None,
+            finish_detail: None,
+            reasoning: None,
             attempts: std::mem::take(&mut self.attempts),
         }
     }
