@@ -195,4 +195,9 @@ impl AttemptObserver for AttemptRecorder {
             self.report_failure(attempt);
         }
     }
+
+    fn rejected(&self, attempt: &Attempt) {
+        lock(&self.attempts).reported.push((attempt.latency, attempt.error));
+        self.report_failure(attempt);
+    }
 }

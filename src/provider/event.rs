@@ -127,8 +127,9 @@ impl Transcript {
     ///
     /// # Errors
     /// Returns `Refused` for a refusal and `Blocked` for a reply that a content filter stopped, however the stream ended. After
-    /// the terminal event `failure` is ignored. Without a terminal event and a finish reason, a normal end is `Truncated` after
-    /// content and `EmptyReply` before it. A reply cut at the token limit is an error as for replies that are not streamed.
+    /// the terminal event `failure` is ignored. Without a terminal event and a finish reason, a normal end is `Disconnected` after
+    /// content, as a connection that broke, and `EmptyReply` before it. A reply cut at the token limit is an error as for replies
+    /// that are not streamed.
     pub fn check(&self, target: &Target, request: &Request, failure: Option<Error>) -> Result<()> {
         let outcome = match failure {
             _ if self.blocked.is_some() || !self.refusal.trim().is_empty() => Err(self.refused(target)),
@@ -155,7 +156,9 @@ impl Transcript {
 
     fn incomplete(&self, target: &Target) -> Error {
         if self.has_content {
-            target_error(target, ErrorKind::Truncated, "the stream ended before the reply was complete")
+            let message =
+                "the server ended the stream before the reply was complete: neither a finish reason nor an end marker";
+            target_error(target, ErrorKind::Disconnected, message)
         } else {
             target_error(target, ErrorKind::EmptyReply, "the stream ended without any text")
         }

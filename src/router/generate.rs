@@ -71,9 +71,12 @@ pub trait AttemptObserver: Send + Sync {
     /// A request to `provider` is about to be sent.
     fn started(&self, provider: Provider, model: &str);
 
-    /// An attempt has ended. A reply that is rejected later counts as a success here; the call's result has the final record.
+    /// An attempt has ended. A reply that is rejected later counts as a success here; see [`AttemptObserver::rejected`].
     /// `cost` is in US dollars, `None` if the price is unknown.
     fn ended(&self, attempt: &Attempt, cost: Option<f64>);
+
+    /// The reply of an attempt that has ended was rejected. `attempt` is its final record. The usage was reported before.
+    fn rejected(&self, attempt: &Attempt);
 }
 
 /// Why a reply was rejected.

@@ -165,7 +165,8 @@ pub(super) enum HealthImpact {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) retry: Retry,
-    /// The most attempts of one call at one target after such a failure.
+    /// The number of failures of this class at one target of a call after which the target is not tried again. Failures of
+    /// other classes do not count.
     pub(super) max_attempts: u32,
     pub(super) fallback: Fallback,
     pub(super) health: HealthImpact,

@@ -75,6 +75,9 @@ impl ReplyValidation {
         let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
         attempt.error = Some(kind);
         attempt.message = Some(message.clone());
+        if let Some(observer) = &call.observer {
+            observer.rejected(attempt);
+        }
         let error = Error::new(kind, message).at(attempt.provider, Arc::clone(&attempt.model));
         let error = match attempt.status {
             Some(status) => error.with_status(status),

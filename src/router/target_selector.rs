@@ -30,6 +30,8 @@ pub(super) struct CallTarget {
     ready_at: Instant,
     /// The number of attempts of this call.
     pub(super) attempts: u32,
+    /// The number of failed attempts of each class.
+    failures: Vec<(ErrorKind, u32)>,
     /// The call makes no further attempt at it.
     is_exhausted: bool,
     repair: Option<Repair>,
@@ -64,6 +66,7 @@ impl TargetSelector {
                 state,
                 ready_at: now,
                 attempts: 0,
+                failures: Vec::new(),
                 is_exhausted: false,
                 repair: None,
                 form,
@@ -134,7 +137,7 @@ impl TargetSelector {
         let target = &mut self.targets[index];
         let rule = policy::rule(kind, target.target.provider);
         // A preflight error needs no request to recur.
-        let is_final = target.attempts >= rule.max_attempts || error.is_preflight();
+        let is_final = target.count_failure(kind) >= rule.max_attempts || error.is_preflight();
         let retry = if is_final { Retry::Never } else { rule.retry };
         target.repair = if retry == Retry::WithCorrection { repair } else { target.repair.take() };
         let retries_at_once = match retry {
@@ -200,6 +203,16 @@ impl CallTarget {
     /// Returns the schema form of a first request to it; `None` if the next request is a correction or has more headroom.
     pub(super) fn first_form(&self) -> Option<SchemaForm> {
         (self.repair.is_none() && self.headroom == Headroom::Standard).then_some(self.form)
+    }
+
+    /// Counts a failure of class `kind`. Returns the number of such failures.
+    fn count_failure(&mut self, kind: ErrorKind) -> u32 {
+        if let Some((_, count)) = self.failures.iter_mut().find(|(class, _)| *class == kind) {
+            *count += 1;
+            return *count;
+        }
+        self.failures.push((kind, 1));
+        1
     }
 
     fn ready_at(&self, now: Instant) -> Instant {

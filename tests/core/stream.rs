@@ -72,7 +72,7 @@ async fn a_restart_discards_the_text_and_falls_back() {
     let response = outcome.unwrap();
     assert_eq!((restarts, &text, &*response.provider), (2, &response.text, "gemini"));
     let kinds: Vec<_> = response.attempts.iter().map(|attempt| attempt.error).collect();
-    assert_eq!(kinds, [Some(ErrorKind::Disconnected), Some(ErrorKind::Truncated), None]);
+    assert_eq!(kinds, [Some(ErrorKind::Disconnected), Some(ErrorKind::Disconnected), None]);
     assert_eq!(harness.router.metrics().fallback_triggers, 2);
 }
 

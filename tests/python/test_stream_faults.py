@@ -91,7 +91,7 @@ FAULTS = {
     "endless events": Fault(
         [ROLE] * 500, "timeout", "timeout", ProviderTimeoutError, {"tokens_per_second": 100}, {"total_timeout": 0.5}
     ),
-    "no terminal event": Fault([ROLE], "empty_reply", "truncated", SchemaValidationError),
+    "no terminal event": Fault([ROLE], "empty_reply", "disconnected", ProviderUnavailableError),
     "error after status 200": Fault(
         [chunk(error={"code": 503, "message": "busy"})], "overloaded", "overloaded", ProviderUnavailableError
     ),
@@ -255,7 +255,7 @@ PROVIDER_EVENTS = {
 
 @pytest.mark.parametrize("provider", PROVIDER_EVENTS)
 @pytest.mark.parametrize(
-    ("ending", "error"), [("no terminal event", "truncated"), ("error", "server"), ("cut", "disconnected")]
+    ("ending", "error"), [("no terminal event", "disconnected"), ("error", "server"), ("cut", "disconnected")]
 )
 def test_every_provider_reports_a_failed_stream(
     provider: str, ending: str, error: str, madspark_simulator: Simulator, madspark_router: Callable[..., LLMRouter]

@@ -183,7 +183,7 @@ fn the_latest_count_replaces_the_previous_one() {
     assert_eq!(transcript.usage().total(), 13);
     let (_, target) = protocol(Provider::OpenAi);
     let cut = transcript_of([count(5)]).check(&target, &Request::new("p"), None).unwrap_err();
-    assert_eq!((cut.kind(), cut.usage().total()), (ErrorKind::Truncated, 15));
+    assert_eq!((cut.kind(), cut.usage().total()), (ErrorKind::Disconnected, 15));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_end_of_a_stream_is_classified() {
         (vec![text("a"), last(FinishReason::Stop)], &plain, lost(), None),
         (vec![text("a"), finished.clone()], &plain, None, None),
         (vec![text("a"), finished], &plain, lost(), Some(ErrorKind::Disconnected)),
-        (vec![text("a")], &plain, None, Some(ErrorKind::Truncated)),
+        (vec![text("a")], &plain, None, Some(ErrorKind::Disconnected)),
         (vec![text("a")], &plain, lost(), Some(ErrorKind::Disconnected)),
         (vec![text(" ")], &plain, None, Some(ErrorKind::EmptyReply)),
         (vec![text(" "), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::EmptyReply)),
