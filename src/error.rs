@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::{Attempt, Usage};
+use crate::parameter::Refusal;
 use crate::provider_id::Provider;
 
 pub use crate::error_kind::ErrorKind;
@@ -41,6 +42,7 @@ struct Inner {
     usage: Usage,
     partial: Option<Arc<str>>,
     rejected: Option<Rejected>,
+    refusal: Option<Refusal>,
     causes: Vec<Error>,
     attempts: Vec<Attempt>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -60,6 +62,7 @@ impl Error {
             usage: Usage::default(),
             partial: None,
             rejected: None,
+            refusal: None,
             causes: Vec::new(),
             attempts: Vec::new(),
             source: None,
@@ -128,6 +131,13 @@ impl Error {
         self
     }
 
+    /// Sets the refusal of a parameter of the request.
+    #[must_use]
+    pub fn with_refusal(mut self, refusal: Refusal) -> Self {
+        self.0.refusal = Some(refusal);
+        self
+    }
+
     /// Sets the errors that this one summarises, in order.
     #[must_use]
     pub fn with_causes(mut self, causes: Vec<Self>) -> Self {
@@ -192,6 +202,11 @@ impl Error {
     /// Returns the text that a stream had delivered before it failed; `None` for every other failure.
     pub fn partial(&self) -> Option<&str> {
         self.0.partial.as_deref()
+    }
+
+    /// Returns the refusal of a parameter of the request.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.0.refusal
     }
 
     /// Returns the rejected reply. Neither `Display` nor `Debug` contains its text.

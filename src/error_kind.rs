@@ -43,6 +43,8 @@ named_enum! {
         ModelMissing = "model_missing",
         /// The target rejected the request as malformed (another HTTP 4xx).
         Rejected = "rejected",
+        /// The target does not accept an optional parameter of the request.
+        ParameterRejected = "parameter_rejected",
         /// The target does not accept the form of the schema.
         SchemaRejected = "schema_rejected",
         /// The prompt does not fit the context window of the model.

@@ -28,6 +28,7 @@ mod error_kind;
 pub mod message;
 mod named_enum;
 mod offload;
+pub mod parameter;
 pub mod progress;
 pub mod provider;
 mod provider_id;

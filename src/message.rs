@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::named_enum::named_enum;
+use crate::parameter::{Adjustments, Parameter};
 use crate::schema::Schema;
 
 pub use crate::attempt::{Page, PageStatus, Usage};
@@ -20,9 +21,9 @@ pub struct Request {
     pub parts: Vec<Part>,
     /// The schema the reply must fit; `None` for free text.
     pub schema: Option<Arc<Schema>>,
-    /// The sampling temperature, 0.0 to 2.0. Zero is a value, not "unset". Anthropic's maximum is 1.0, and its newer models accept
-    /// none.
-    pub temperature: f64,
+    /// The sampling temperature, 0.0 to 2.0. `None` sends none, so that the model's default applies. Anthropic's maximum is 1.0;
+    /// reasoning models of OpenAI and newer models of Anthropic accept none.
+    pub temperature: Option<f64>,
     /// The maximum number of output tokens. `None` means the default of the model, and 16 000 for Anthropic.
     pub max_tokens: Option<u32>,
     /// A rejected reply and the request for a correction, as the turns after the prompt.
@@ -31,6 +32,8 @@ pub struct Request {
     pub form: SchemaForm,
     /// The headroom for the prompt and the answer.
     pub headroom: Headroom,
+    /// The changes that the target requires.
+    pub adjustments: Adjustments,
 }
 
 impl Request {
@@ -41,12 +44,23 @@ impl Request {
             system: Arc::from(""),
             parts: Vec::new(),
             schema: None,
-            temperature: 0.0,
+            temperature: Some(0.0),
             max_tokens: None,
             repair: None,
             form: SchemaForm::Native,
             headroom: Headroom::Standard,
+            adjustments: Adjustments::default(),
         }
+    }
+
+    /// Whether it may contain `parameter`: the target has not refused it.
+    pub fn allows(&self, parameter: Parameter) -> bool {
+        !self.adjustments.omits(parameter)
+    }
+
+    /// Returns the temperature to send.
+    pub fn sent_temperature(&self) -> Option<f64> {
+        self.temperature.filter(|_| self.allows(Parameter::Temperature))
     }
 
     /// Returns the size of the attachments in bytes.
@@ -82,13 +96,13 @@ impl Request {
     }
 }
 
-/// The headroom of a request: for the prompt, and for the answer next to reasoning.
+/// The headroom of a request for the prompt and the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Headroom {
     /// The default of the target.
     #[default]
     Standard,
-    /// More, after an attempt that exceeded it: a larger context window (Ollama), less reasoning (Gemini).
+    /// More, after an attempt that exceeded it: a larger context window (Ollama).
     Extended,
 }
 

@@ -24,8 +24,8 @@ pub struct Brief<'a> {
     pub topic: &'a str,
     /// Constraints and wishes. May be blank.
     pub context: &'a str,
-    /// The sampling temperature, from 0.0 to 2.0.
-    pub temperature: f64,
+    /// The sampling temperature, from 0.0 to 2.0; `None` sends none.
+    pub temperature: Option<f64>,
     /// The language of the reply. `None` means the language of the topic.
     pub language: Option<Language>,
 }
@@ -34,7 +34,7 @@ impl Brief<'_> {
     /// Fails with `InvalidInput` if the topic is blank or the temperature is out of range.
     pub(super) fn check(&self) -> Result<()> {
         check_text("topic", self.topic)?;
-        config::check_temperature(self.temperature)
+        self.temperature.map_or(Ok(()), config::check_temperature)
     }
 
     /// Returns the language of the reply: the given one, or that of the topic if it can be detected.

@@ -130,37 +130,43 @@ impl Options {
     }
 }
 
-/// The sampling temperature of each stage, 0.0 to 2.0. The improvement uses that of the idea generation, the re-evaluation
+/// The sampling temperature of each stage, 0.0 to 2.0; `None` sends none. The improvement uses that of the idea generation, the re-evaluation
 /// that of the evaluation. The rating and inference agents define their own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Temperatures {
     /// The temperature from which the others were derived; no stage uses it.
-    pub base: f64,
+    pub base: Option<f64>,
     /// Idea generation and improvement. Default 0.9.
-    pub idea_generation: f64,
+    pub idea_generation: Option<f64>,
     /// Evaluation and re-evaluation. Default 0.3.
-    pub evaluation: f64,
+    pub evaluation: Option<f64>,
     /// Advocacy. Default 0.5.
-    pub advocacy: f64,
+    pub advocacy: Option<f64>,
     /// Skepticism. Default 0.5.
-    pub skepticism: f64,
+    pub skepticism: Option<f64>,
 }
 
 impl Default for Temperatures {
     fn default() -> Self {
-        Self { base: 0.7, idea_generation: 0.9, evaluation: 0.3, advocacy: 0.5, skepticism: 0.5 }
+        Self {
+            base: Some(0.7),
+            idea_generation: Some(0.9),
+            evaluation: Some(0.3),
+            advocacy: Some(0.5),
+            skepticism: Some(0.5),
+        }
     }
 }
 
 impl Temperatures {
     /// The temperature of `stage`.
-    pub const fn of(&self, stage: Stage) -> f64 {
+    pub const fn of(&self, stage: Stage) -> Option<f64> {
         match stage {
             Stage::IdeaGeneration | Stage::Improvement => self.idea_generation,
             Stage::Evaluation | Stage::ReEvaluation => self.evaluation,
-            Stage::MultiDimensional | Stage::ReMultiDimensional => MultiDimensionalEvaluator::TEMPERATURE,
-            Stage::LogicalInference => LogicalInferenceEngine::TEMPERATURE,
+            Stage::MultiDimensional | Stage::ReMultiDimensional => Some(MultiDimensionalEvaluator::TEMPERATURE),
+            Stage::LogicalInference => Some(LogicalInferenceEngine::TEMPERATURE),
             Stage::Advocacy => self.advocacy,
             Stage::Skepticism => self.skepticism,
         }
@@ -169,6 +175,7 @@ impl Temperatures {
     fn validate(&self) -> Result<()> {
         [self.base, self.idea_generation, self.evaluation, self.advocacy, self.skepticism]
             .into_iter()
+            .flatten()
             .try_for_each(check_temperature)
     }
 }
@@ -282,9 +289,9 @@ mod tests {
         assert!(is_rejected(&|options| options.timeout = 0.0));
         assert!(is_rejected(&|options| options.timeout = f64::NAN));
         assert!(is_rejected(&|options| options.stage_timeouts.advocacy = -1.0));
-        assert!(is_rejected(&|options| options.temperatures.evaluation = 2.1));
+        assert!(is_rejected(&|options| options.temperatures.evaluation = Some(2.1)));
         assert!(!is_rejected(&|options| options.timeout = f64::INFINITY));
-        assert!(!is_rejected(&|options| options.temperatures.evaluation = 0.0));
+        assert!(!is_rejected(&|options| options.temperatures.evaluation = Some(0.0)));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn structured() -> Request {
 
 /// A request for text with a limit of output tokens.
 pub(super) fn bounded() -> Request {
-    Request { max_tokens: Some(64), temperature: 0.9, ..Request::new("Tell me more.") }
+    Request { max_tokens: Some(64), temperature: Some(0.9), ..Request::new("Tell me more.") }
 }
 
 /// One of each kind of part.

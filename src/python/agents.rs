@@ -103,7 +103,8 @@ struct Task {
     agent: Agent,
     topic: String,
     context: String,
-    temperature: f64,
+    #[serde(default)]
+    temperature: Option<f64>,
     /// The language of the output, by any of its names; `None` uses the language of the topic.
     #[serde(default)]
     language: Option<String>,

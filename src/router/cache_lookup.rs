@@ -12,6 +12,7 @@ use super::{Engine, Router};
 use crate::cache::{Entry, Key, PendingWrite, Store};
 use crate::message::{FinishReason, PageStatus, Reply, SchemaForm};
 use crate::offload::offload;
+use crate::parameter::Adjustments;
 use crate::provider::Target;
 use crate::transport::WireRequest;
 
@@ -28,7 +29,7 @@ pub(super) struct CacheLookup {
 struct LookupKey {
     /// The index of the target in its call.
     index: usize,
-    form: SchemaForm,
+    variant: (SchemaForm, Adjustments),
     key: Key,
     /// The encoded request, until it is sent.
     wire: Option<WireRequest>,
@@ -78,8 +79,8 @@ impl CacheLookup {
     /// Returns the key of the next request to the target with `index`, and the request if it is not sent yet. `None` if the
     /// request cannot be shared.
     pub(super) fn shareable(&mut self, call: &CallState, index: usize) -> Option<(Key, Option<WireRequest>)> {
-        let form = call.first_form(index)?;
-        let lookup = self.lookups.iter_mut().find(|lookup| lookup.index == index && lookup.form == form)?;
+        let variant = call.first_variant(index)?;
+        let lookup = self.lookups.iter_mut().find(|lookup| lookup.index == index && lookup.variant == variant)?;
         Some((lookup.key, lookup.wire.take()))
     }
 
@@ -114,8 +115,8 @@ impl CacheLookup {
     /// Returns the key of the first request to the target with `index`. `None` if it was looked up before or has no key. Sends
     /// nothing to a target that is not ready.
     async fn key(&mut self, call: &CallState, index: usize, is_ready: bool) -> Option<Key> {
-        let form = call.first_form(index)?;
-        if self.lookups.iter().any(|lookup| lookup.index == index && lookup.form == form) {
+        let variant = call.first_variant(index)?;
+        if self.lookups.iter().any(|lookup| lookup.index == index && lookup.variant == variant) {
             return None;
         }
         let (mut target, request) = (call.target(index).clone(), call.request_to(index));
@@ -128,7 +129,7 @@ impl CacheLookup {
         timeout(limit, call.engine.prepare(&mut target, &request)).await.ok()?.ok()?;
         let wire = encode(codec, &target, &request).ok()?;
         let key = offload(wire.body.len(), || Key::of(&target, &wire, request.schema.as_deref()));
-        self.lookups.push(LookupKey { index, form, key, wire: Some(wire) });
+        self.lookups.push(LookupKey { index, variant, key, wire: Some(wire) });
         Some(key)
     }
 }

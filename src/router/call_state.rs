@@ -19,6 +19,7 @@ use crate::attempt::Attempt;
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Request, SchemaForm};
+use crate::parameter::Adjustments;
 use crate::provider::Target;
 
 /// The state of one call.
@@ -131,9 +132,10 @@ impl CallState {
         self.selector.request(index, &self.request)
     }
 
-    /// Returns the schema form of a first request to the target with `index`; `None` if the next one is a correction.
-    pub(super) fn first_form(&self, index: usize) -> Option<SchemaForm> {
-        self.selector.target(index).first_form()
+    /// Returns the schema form and the changes of a first request to the target with `index`; `None` if the next one is a
+    /// correction.
+    pub(super) fn first_variant(&self, index: usize) -> Option<(SchemaForm, Adjustments)> {
+        self.selector.target(index).first_variant()
     }
 
     /// Whether a further attempt is possible.
@@ -253,5 +255,5 @@ fn validate(request: &Request) -> Result<()> {
     if request.max_tokens == Some(0) {
         return Err(Error::invalid_input("the limit of output tokens must be at least 1"));
     }
-    config::check_temperature(request.temperature)
+    request.temperature.map_or(Ok(()), config::check_temperature)
 }

@@ -127,8 +127,12 @@ pub(super) enum Retry {
     WithCorrection,
     /// At once, with a simpler form of the schema.
     SimplerSchema,
-    /// At once, with a larger context window or less reasoning.
+    /// At once, without the parameter that the target refused, or with its other name.
+    WithoutParameter,
+    /// At once, with a larger context window.
     MoreHeadroom,
+    /// At once, with less thinking.
+    LessThinking,
 }
 
 /// Whether another target is tried.
@@ -203,13 +207,14 @@ pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
         (E::Forbidden, _) => row(R::Never, 1, F::Allowed, H::Demotion),
         (E::ModelMissing, _) => row(R::Never, 1, F::Allowed, H::Demotion),
         (E::Rejected, _) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::ParameterRejected, _) => row(R::WithoutParameter, 6, F::Allowed, H::Healthy),
         (E::SchemaRejected, _) => row(R::SimplerSchema, 4, F::Allowed, H::Healthy),
         (E::ContextTooLong, true) => row(R::MoreHeadroom, 2, F::Allowed, H::Healthy),
         (E::ContextTooLong, _) => row(R::Never, 1, F::Allowed, H::Healthy),
         (E::ContextTruncated, _) => row(R::MoreHeadroom, 2, F::Allowed, H::Healthy),
         (E::EmptyReply, _) => row(R::AfterPause, 2, F::Allowed, H::Healthy),
         (E::Truncated, _) => row(R::Never, 1, F::Allowed, H::Healthy),
-        (E::ThinkingTruncated, true) => row(R::MoreHeadroom, 2, F::Allowed, H::Healthy),
+        (E::ThinkingTruncated, true) => row(R::LessThinking, 2, F::Allowed, H::Healthy),
         (E::ThinkingTruncated, _) => row(R::Never, 1, F::Allowed, H::Healthy),
         (E::InvalidOutput, true) => row(R::WithCorrection, 2, F::Allowed, H::Healthy),
         (E::InvalidOutput, false) => row(R::Never, 1, F::Allowed, H::Healthy),

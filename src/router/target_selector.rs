@@ -9,6 +9,7 @@ use super::policy::{self, Fallback, OnRefusal, Retry};
 use super::target_state::{TargetState, TargetStates};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headroom, Repair, Request, SchemaForm};
+use crate::parameter::Adjustments;
 use crate::provider::{self, Target};
 
 /// The targets of a call, in the order of its plan.
@@ -37,6 +38,8 @@ pub(super) struct CallTarget {
     repair: Option<Repair>,
     form: SchemaForm,
     headroom: Headroom,
+    /// The changes that it requires of the requests of this call.
+    adjustments: Adjustments,
     last_error: Option<Error>,
     /// The attempts of the call say already that it was skipped.
     is_skip_recorded: bool,
@@ -71,6 +74,7 @@ impl TargetSelector {
                 repair: None,
                 form,
                 headroom: Headroom::Standard,
+                adjustments: Adjustments::default(),
                 last_error: None,
                 is_skip_recorded: false,
             }
@@ -84,8 +88,10 @@ impl TargetSelector {
 
     /// Returns `request` as it is sent to the target with `index`.
     pub(super) fn request(&self, index: usize, request: &Request) -> Request {
-        let CallTarget { repair, form, headroom, .. } = &self.targets[index];
-        Request { repair: repair.clone(), form: *form, headroom: *headroom, ..request.clone() }
+        let target = &self.targets[index];
+        let CallTarget { repair, form, headroom, .. } = target;
+        let adjustments = target.adjustments();
+        Request { repair: repair.clone(), form: *form, headroom: *headroom, adjustments, ..request.clone() }
     }
 
     /// Chooses the target of an attempt at `now`, except the one with index `except`; `None` if none is left.
@@ -148,6 +154,8 @@ impl TargetSelector {
             }
             Retry::WithCorrection => target.repair.is_some(),
             Retry::SimplerSchema => target.simplify(),
+            Retry::WithoutParameter => target.adjust(&error),
+            Retry::LessThinking => !std::mem::replace(&mut target.adjustments.less_thinking, true),
             Retry::MoreHeadroom => std::mem::replace(&mut target.headroom, Headroom::Extended) == Headroom::Standard,
         };
         target.is_exhausted = retry != Retry::AfterPause && !retries_at_once;
@@ -200,9 +208,16 @@ impl TargetSelector {
 }
 
 impl CallTarget {
-    /// Returns the schema form of a first request to it; `None` if the next request is a correction or has more headroom.
-    pub(super) fn first_form(&self) -> Option<SchemaForm> {
-        (self.repair.is_none() && self.headroom == Headroom::Standard).then_some(self.form)
+    /// Returns the schema form and the changes of a first request to it; `None` if the next request is a correction, or has
+    /// more headroom or less thinking.
+    pub(super) fn first_variant(&self) -> Option<(SchemaForm, Adjustments)> {
+        let is_first = self.repair.is_none() && self.headroom == Headroom::Standard && !self.adjustments.less_thinking;
+        is_first.then(|| (self.form, self.adjustments()))
+    }
+
+    /// Returns the changes that it requires: those of this call, and those that the process knows.
+    fn adjustments(&self) -> Adjustments {
+        self.state.as_ref().map_or(self.adjustments, |state| self.adjustments.union(state.adjustments()))
     }
 
     /// Counts a failure of class `kind`. Returns the number of such failures.
@@ -244,6 +259,19 @@ impl CallTarget {
             state.remember_form(form);
         }
         true
+    }
+
+    /// Leaves out the parameter that it refused, also in later calls. Returns false if that changes nothing.
+    fn adjust(&mut self, error: &Error) -> bool {
+        let Some(refusal) = error.refusal() else { return false };
+        let before = self.adjustments;
+        self.adjustments = before.after(refusal);
+        if let Some(state) = &self.state
+            && refusal.is_lasting()
+        {
+            state.remember_refusal(refusal);
+        }
+        self.adjustments != before
     }
 
     fn skip_error(&self, now: Instant) -> Error {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
@@ -13,6 +13,7 @@ use super::latencies::Latencies;
 use super::limit::Limiter;
 use crate::config::Secret;
 use crate::message::SchemaForm;
+use crate::parameter::{Adjustments, Refusal};
 use crate::provider::Target;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -76,6 +77,8 @@ pub(super) struct TargetState {
     pub(super) latencies: Latencies,
     /// The [`SchemaForm`] that it accepts, as a number.
     form: AtomicU8,
+    /// The parameters that it refused, as [`Adjustments::bits`].
+    refused: AtomicU32,
     /// The time of its last reply.
     answered: Mutex<Option<Instant>>,
 }
@@ -103,6 +106,16 @@ impl TargetState {
     /// Notes that the target rejected every form before `form`.
     pub(super) fn remember_form(&self, form: SchemaForm) {
         self.form.fetch_max(form as u8, Ordering::Relaxed);
+    }
+
+    /// Returns the changes that the target requires of every request.
+    pub(super) fn adjustments(&self) -> Adjustments {
+        Adjustments::from_bits(self.refused.load(Ordering::Relaxed))
+    }
+
+    /// Notes that the target refused a parameter of every request.
+    pub(super) fn remember_refusal(&self, refusal: Refusal) {
+        self.refused.fetch_or(Adjustments::default().after(refusal).bits(), Ordering::Relaxed);
     }
 
     fn is_idle(&self) -> bool {

@@ -28,7 +28,7 @@ pub(crate) struct SentRequest {
     pub(crate) document: Value,
     pub(crate) system: String,
     pub(crate) prompt: String,
-    pub(crate) temperature: f64,
+    pub(crate) temperature: Option<f64>,
     pub(crate) parts: usize,
     /// The index and the text of every idea that is shown under an index.
     pub(crate) ideas: Vec<(u64, String)>,

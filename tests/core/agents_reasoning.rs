@@ -9,7 +9,7 @@ use madspark::error::{Error, ErrorKind};
 use serde_json::json;
 
 const BRIEF: Brief<'static> =
-    Brief { topic: "Less waste in our town", context: "No money", temperature: 0.0, language: None };
+    Brief { topic: "Less waste in our town", context: "No money", temperature: Some(0.0), language: None };
 
 fn ideas(count: usize) -> Vec<String> {
     IDEAS[..count].iter().map(|(title, description, _)| format!("{title}: {description}")).collect()
@@ -27,7 +27,7 @@ async fn defect_16_one_call_scores_and_summarizes_every_idea() {
         assert!((scores.of(Dimension::Feasibility) - score).abs() < 1e-9);
     }
     let sent = &double.calls()[0];
-    assert!(sent.temperature.abs() < f64::EPSILON && MultiDimensionalEvaluator::TEMPERATURE.abs() < f64::EPSILON);
+    assert!(sent.temperature == Some(0.0) && MultiDimensionalEvaluator::TEMPERATURE.abs() < f64::EPSILON);
     let items = &sent.document["items"];
     for dimension in Dimension::ALL {
         let bounds = &items["properties"][dimension.as_str()];

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// The modules that every layer may use. They use only each other.
-const LEAVES: [&str; 14] = [
+const LEAVES: [&str; 15] = [
     "attachment",
     "attempt",
     "config",
@@ -17,6 +17,7 @@ const LEAVES: [&str; 14] = [
     "message",
     "named_enum",
     "offload",
+    "parameter",
     "progress",
     "provider_id",
     "schema",

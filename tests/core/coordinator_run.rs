@@ -83,8 +83,9 @@ const STAGES: [(&str, bool, Stage); 6] = [
 async fn a_complete_run_calls_every_stage_with_the_outputs_of_earlier_stages() {
     let double = Double::honest();
     let parts = vec![Part::Url(Arc::from("https://example.org/plan"))];
-    let temperatures =
-        Temperatures { base: 1.0, idea_generation: 1.3, evaluation: 0.4, advocacy: 1.0, skepticism: 1.0 };
+    let temperatures = [1.0, 1.3, 0.4, 1.0, 1.0].map(Some);
+    let [base, idea_generation, evaluation, advocacy, skepticism] = temperatures;
+    let temperatures = Temperatures { base, idea_generation, evaluation, advocacy, skepticism };
     let options = Options { temperatures, parts, ..options() };
     let candidates = run(&double, &options).await.unwrap();
 
@@ -101,8 +102,8 @@ async fn a_complete_run_calls_every_stage_with_the_outputs_of_earlier_stages() {
 
     let calls = double.calls();
     assert_eq!(calls.iter().map(|sent| sent.schema.as_str()).collect::<Vec<_>>(), STAGES.map(|stage| stage.0));
-    let temperatures: Vec<f64> = calls.iter().map(|sent| sent.temperature).collect();
-    assert_eq!(temperatures, [1.3, 0.4, 1.0, 1.0, 1.3, 0.4]);
+    let temperatures: Vec<_> = calls.iter().map(|sent| sent.temperature).collect();
+    assert_eq!(temperatures, [1.3, 0.4, 1.0, 1.0, 1.3, 0.4].map(Some));
     assert_eq!(calls.iter().map(|sent| sent.parts).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 0]);
     assert!(calls.iter().all(|sent| sent.prompt.contains("<context>\nNo money\n</context>")));
     assert_eq!(calls[1].indices(), [0, 1, 2, 3, 4]);

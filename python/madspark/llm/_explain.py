@@ -39,6 +39,7 @@ _FAILED = {
     "forbidden": "did not allow the API key to do this",
     "model_missing": "does not have the model",
     "rejected": "rejected the request",
+    "parameter_rejected": "rejected a parameter of the request",
     "schema_rejected": "rejected the schema in the form in which it was sent",
     "context_too_long": "could not fit the prompt into its context window",
     "context_truncated": "read only a part of the prompt",
@@ -59,6 +60,7 @@ _FAILED = {
 
 _RETRIED = {
     "invalid_output": "was sent the errors of its reply",
+    "parameter_rejected": "was tried again without that parameter",
     "schema_rejected": "was tried again with a simpler form of the schema",
     "thinking_truncated": "was tried again with less thinking",
     "context_too_long": "was tried again with a larger context window",

@@ -37,6 +37,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         repair,
         form: _,
         headroom: _,
+        adjustments: _,
     } = request;
     let Repair { reply: _, instruction: _ } = repair.as_ref().unwrap();
     let Target { provider: _, model: _, base_url: _, key: _, timeout: _, options, facts: _ } = target;
@@ -53,7 +54,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("prompt", ALL, |_, request| request.prompt = Arc::from("What is this?!")),
         ("system", ALL, |_, request| request.system = Arc::from("Be brief.")),
         ("no system", ALL, |_, request| request.system = Arc::from("")),
-        ("temperature", ALL, |_, request| request.temperature = 0.25),
+        ("temperature", ALL, |_, request| request.temperature = Some(0.25)),
         ("max_tokens", ALL, |_, request| request.max_tokens = Some(101)),
         ("no max_tokens", ALL, |_, request| request.max_tokens = None),
         ("schema", ALL, |_, request| request.schema = Some(schema(json!({"type": "integer"})))),
@@ -62,7 +63,9 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("rejected reply", ALL, |_, request| request.repair.as_mut().unwrap().reply = Arc::from("{}")),
         ("repair instruction", ALL, |_, request| request.repair.as_mut().unwrap().instruction = Arc::from("Again")),
         ("form", ALL, |_, request| request.form = SchemaForm::Prompted),
-        ("headroom", &[Ollama, Gemini], |_, request| request.headroom = Headroom::Extended),
+        ("headroom", &[Ollama], |_, request| request.headroom = Headroom::Extended),
+        ("no temperature", ALL, |_, request| request.temperature = None),
+        ("less thinking", &[Gemini], |_, request| request.adjustments.less_thinking = true),
         ("no parts", ALL, |_, request| request.parts.clear()),
         ("order of parts", ALL, |_, request| request.parts.swap(0, 1)),
         ("name of a text", ALL, |_, request| {
@@ -136,7 +139,7 @@ fn base(provider: Provider) -> (Target, Request) {
         system: Arc::from("Be exact."),
         parts,
         schema: Some(schema(json!({"type": "object", "properties": {"name": {"type": "string"}}}))),
-        temperature: 0.5,
+        temperature: Some(0.5),
         max_tokens: Some(100),
         repair: Some(Repair { reply: Arc::from("{"), instruction: Arc::from("Mend it") }),
         ..Request::new("What is this?")

@@ -96,7 +96,10 @@ impl<'a> MessagesRequest<'a> {
             max_tokens: request.max_tokens.unwrap_or(MAX_TOKENS),
             system: system_instruction(&request.system, prompted),
             messages,
-            temperature: accepts_temperature(&target.model).then(|| request.temperature.min(MAX_TEMPERATURE)),
+            temperature: request
+                .sent_temperature()
+                .filter(|_| accepts_temperature(&target.model))
+                .map(|temperature| temperature.min(MAX_TEMPERATURE)),
             output_config: enforced.map(|schema| OutputConfig { format: Format { r#type: "json_schema", schema } }),
             stream: stream.then_some(true),
         })

@@ -112,7 +112,7 @@ fn a_temperature_is_sent_only_to_models_that_accept_it() {
         ("claude-next", false),
     ] {
         let target = Target { model: Arc::from(model), ..anthropic() };
-        let request = Request { temperature: 1.4, ..Request::new("?") };
+        let request = Request { temperature: Some(1.4), ..Request::new("?") };
         let sent = encoded(&target, &request);
         let expected = accepted.then(|| json!(1.0));
         assert_eq!(sent.get("temperature"), expected.as_ref(), "{model}");

@@ -50,7 +50,8 @@ enum Tool {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GenerationConfig<'a> {
-    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,12 +77,12 @@ impl<'a> GenerateContentRequest<'a> {
             contents: contents(request),
             tools: if reads_pages(request) { vec![Tool::UrlContext {}] } else { Vec::new() },
             generation_config: GenerationConfig {
-                temperature: request.temperature,
+                temperature: request.sent_temperature(),
                 max_output_tokens: request.max_tokens,
                 response_mime_type: is_json.then_some("application/json"),
                 response_json_schema: in_form(SchemaForm::Native),
                 response_schema: in_form(SchemaForm::Older),
-                thinking_config: thinking::config(&target.model, target.options.thinking, request.headroom),
+                thinking_config: thinking::config(&target.model, target.options.thinking, request.adjustments),
             },
         }
     }

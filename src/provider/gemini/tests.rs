@@ -9,7 +9,8 @@ use super::super::tests::{
 };
 use super::*;
 use crate::config::Thinking;
-use crate::message::{FinishReason, Headroom, Usage};
+use crate::message::{FinishReason, Usage};
+use crate::parameter::Adjustments;
 
 const THINKING: &str = include_str!("../../../tests/core/fixtures/wire/gemini/thinking.json");
 const TRUNCATED_BY_THOUGHTS: &str = include_str!("../../../tests/core/fixtures/wire/gemini/truncated_by_thoughts.json");
@@ -243,20 +244,22 @@ fn models_are_listed_by_name() {
 }
 
 #[test]
-fn thinking_is_sent_as_configured_and_reduced_for_extended_headroom() {
-    let config = |model: &str, thinking, headroom| {
+fn thinking_is_sent_as_configured_and_reduced_on_request() {
+    let config = |model: &str, thinking, less_thinking| {
         let options = ModelOptions { thinking, ..ModelOptions::default() };
         let target = Target { model: Arc::from(model), options, ..gemini() };
-        let request = Request { headroom, ..Request::new("?") };
+        let mut adjustments = Adjustments::default();
+        adjustments.less_thinking = less_thinking;
+        let request = Request { adjustments, ..Request::new("?") };
         let sent = encoded(&target, &request);
         assert_eq!(sent, body(&Gemini.encode_stream(&target, &request).unwrap()));
         sent["generationConfig"].get("thinkingConfig").cloned()
     };
     let budget = Some(Thinking::Budget(512));
-    assert_eq!(config("gemini-2.5-flash", None, Headroom::Standard), None);
-    assert_eq!(config("gemini-2.5-flash", budget, Headroom::Standard), Some(json!({"thinkingBudget": 512})));
-    assert_eq!(config("gemini-2.5-flash", budget, Headroom::Extended), Some(json!({"thinkingBudget": 0})));
-    assert_eq!(config("models/gemini-3-pro-preview", None, Headroom::Extended), Some(json!({"thinkingLevel": "LOW"})));
+    assert_eq!(config("gemini-2.5-flash", None, false), None);
+    assert_eq!(config("gemini-2.5-flash", budget, false), Some(json!({"thinkingBudget": 512})));
+    assert_eq!(config("gemini-2.5-flash", budget, true), Some(json!({"thinkingBudget": 0})));
+    assert_eq!(config("models/gemini-3-pro-preview", None, true), Some(json!({"thinkingLevel": "LOW"})));
 }
 
 #[test]

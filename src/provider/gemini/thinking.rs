@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::config::{Thinking, ThinkingLevel};
-use crate::message::Headroom;
+use crate::parameter::{Adjustments, Parameter};
 
 /// The context length of generations 2.5 and 3, in tokens.
 const CONTEXT_LENGTH: u64 = 1_048_576;
@@ -20,12 +20,12 @@ pub(super) struct ThinkingConfig {
     thinking_level: Option<&'static str>,
 }
 
-/// The thinking of a request: as configured, or the least that `model` supports if the answer needs the headroom.
-pub(super) fn config(model: &str, configured: Option<Thinking>, headroom: Headroom) -> Option<ThinkingConfig> {
-    let thinking = match headroom {
-        Headroom::Standard => configured,
-        Headroom::Extended => least(model).or(configured),
-    };
+/// The thinking of a request: as configured, or the least that `model` supports if it has to think less.
+pub(super) fn config(model: &str, configured: Option<Thinking>, adjustments: Adjustments) -> Option<ThinkingConfig> {
+    if adjustments.omits(Parameter::ThinkingConfig) {
+        return None;
+    }
+    let thinking = if adjustments.less_thinking { least(model).or(configured) } else { configured };
     Some(match thinking? {
         Thinking::Budget(tokens) => ThinkingConfig { thinking_budget: Some(tokens), thinking_level: None },
         Thinking::Level(level) => ThinkingConfig { thinking_budget: None, thinking_level: Some(name(level)) },
@@ -78,22 +78,24 @@ mod tests {
 
     use super::*;
 
-    fn sent(model: &str, configured: Option<Thinking>, headroom: Headroom) -> Value {
-        serde_json::to_value(config(model, configured, headroom)).unwrap()
+    fn sent(model: &str, configured: Option<Thinking>, less_thinking: bool) -> Value {
+        let mut adjustments = Adjustments::default();
+        adjustments.less_thinking = less_thinking;
+        serde_json::to_value(config(model, configured, adjustments)).unwrap()
     }
 
     #[test]
     fn configured_thinking_is_sent() {
         for model in ["gemini-2.5-flash", "gemini-3-flash-preview", "tuned"] {
-            assert_eq!(sent(model, None, Headroom::Standard), Value::Null);
-            assert_eq!(sent(model, Some(Thinking::Budget(-1)), Headroom::Standard), json!({"thinkingBudget": -1}));
+            assert_eq!(sent(model, None, false), Value::Null);
+            assert_eq!(sent(model, Some(Thinking::Budget(-1)), false), json!({"thinkingBudget": -1}));
             let level = Some(Thinking::Level(ThinkingLevel::Medium));
-            assert_eq!(sent(model, level, Headroom::Standard), json!({"thinkingLevel": "MEDIUM"}));
+            assert_eq!(sent(model, level, false), json!({"thinkingLevel": "MEDIUM"}));
         }
     }
 
     #[test]
-    fn extended_headroom_requests_the_least_thinking() {
+    fn less_thinking_is_the_least_that_the_model_supports() {
         for (model, least) in [
             ("gemini-2.5-flash", json!({"thinkingBudget": 0})),
             ("models/gemini-2.5-flash-lite", json!({"thinkingBudget": 0})),
@@ -107,10 +109,10 @@ mod tests {
             ("gemini-2.0-flash", json!({"thinkingBudget": 2048})),
             ("gemma-3-27b-it", json!({"thinkingBudget": 2048})),
         ] {
-            assert_eq!(sent(model, Some(Thinking::Budget(2048)), Headroom::Extended), least, "{model}");
+            assert_eq!(sent(model, Some(Thinking::Budget(2048)), true), least, "{model}");
         }
-        assert_eq!(sent("gemini-2.0-flash", None, Headroom::Extended), Value::Null);
-        assert_eq!(sent("gemini-flash-latest", None, Headroom::Extended), Value::Null);
+        assert_eq!(sent("gemini-2.0-flash", None, true), Value::Null);
+        assert_eq!(sent("gemini-flash-latest", None, true), Value::Null);
     }
 
     #[test]

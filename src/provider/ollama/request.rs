@@ -46,7 +46,8 @@ enum Format<'a> {
 
 #[derive(Serialize)]
 struct Options {
-    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     num_predict: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +82,7 @@ impl<'a> ChatRequest<'a> {
             format,
             keep_alive: target.options.keep_alive.as_ref(),
             options: Options {
-                temperature: request.temperature,
+                temperature: request.sent_temperature(),
                 num_predict: request.max_tokens,
                 num_ctx: window::num_ctx(target, request),
             },

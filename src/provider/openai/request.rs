@@ -32,7 +32,8 @@ const MAX_NAME: usize = 64;
 pub(super) struct CompletionRequest<'a> {
     model: &'a str,
     messages: Vec<Message<'a, ContentPart<'a>>>,
-    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +102,7 @@ impl<'a> CompletionRequest<'a> {
         Ok(Self {
             model: &target.model,
             messages: messages(target, url, request, prompted)?,
-            temperature: request.temperature,
+            temperature: request.sent_temperature(),
             max_completion_tokens: request.max_tokens.filter(|_| is_openai),
             max_tokens: request.max_tokens.filter(|_| !is_openai),
             response_format: request.schema.as_deref().zip(lowered).and_then(|(schema, lowered)| match request.form {

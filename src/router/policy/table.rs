@@ -30,7 +30,9 @@ fn row(class: &str, rule: Rule) -> String {
         Retry::AfterPause => "after a pause",
         Retry::WithCorrection => "at once, with the errors",
         Retry::SimplerSchema => "at once, with a simpler schema",
+        Retry::WithoutParameter => "at once, without the parameter",
         Retry::MoreHeadroom => "at once, with more headroom",
+        Retry::LessThinking => "at once, with less thinking",
     };
     let fallback = match rule.fallback {
         Fallback::Allowed => "yes",
