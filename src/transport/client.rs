@@ -17,7 +17,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
 use super::body::{HttpBody, ResponseBody};
@@ -29,10 +29,15 @@ use super::pool::Pool;
 use super::{MAX_REPLY, Transport, WireReply, WireRequest};
 use crate::error::Result;
 
+/// Upper bound of the time in which a server that closed a connection before it read the request makes itself known: a round
+/// trip. A server that ends the connection later may have worked on the request.
+const MAX_STALE_TIME: Duration = Duration::from_secs(1);
+
 /// An HTTP/1.1 client with a connection pool. Opens no connection before the first request.
 ///
-/// A request is repeated only if a pooled connection had been closed before a byte of the request was written: the provider may
-/// charge for every other request.
+/// A request that was sent over a pooled connection is sent once more, over a new connection, if the pooled one ended within
+/// [`MAX_STALE_TIME`] and before a byte of the reply: the server had closed it before the request arrived. Every other request
+/// may have been worked on and charged for, so it fails.
 #[derive(Debug, Default)]
 pub struct Http {
     connector: Connector,
@@ -85,24 +90,21 @@ impl Http {
     /// Sends `request` over a pooled connection if there is one, else over a new one, and waits for the head of the reply.
     async fn exchange(&self, request: &WireRequest) -> Result<(Box<Connection>, Response<Incoming>), TransportError> {
         let origin = &request.url[..Position::BeforePath];
-        let mut http_request = http_request(request)?;
-        loop {
-            let pooled = poll_fn(|cx| Poll::Ready(self.pool.take(origin, cx))).await;
-            let is_pooled = pooled.is_some();
-            let stream = match pooled {
-                Some(stream) => stream,
-                // Boxed because it is rarely needed and would enlarge the future of every call.
-                None => Box::new(Box::pin(self.connector.connect(&request.url)).await?),
-            };
-            let mut connection = Connection::new(stream).await?;
-            match connection.send(http_request).await {
+        if let Some(pooled) = poll_fn(|cx| Poll::Ready(self.pool.take(origin, cx))).await {
+            let sent = Instant::now();
+            let mut connection = Connection::new(pooled).await?;
+            match connection.send(http_request(request)?).await {
                 Ok(response) => return Ok((connection, response)),
-                Err(mut error) => match error.take_message().filter(|_| is_pooled) {
-                    Some(unsent) => http_request = unsent,
-                    None => return Err(TransportError::Exchange(error.into_error())),
-                },
+                Err(failure) if failure.is_silent && sent.elapsed() < MAX_STALE_TIME => {}
+                Err(failure) => return Err(TransportError::Exchange(failure.error)),
             }
         }
+        // Boxed because it is rarely needed and would enlarge the future of every call.
+        let stream = Box::pin(self.connector.connect(&request.url)).await?;
+        let mut connection = Connection::new(Box::new(stream)).await?;
+        let sent = connection.send(http_request(request)?).await;
+        let response = sent.map_err(|failure| TransportError::Exchange(failure.error))?;
+        Ok((connection, response))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
@@ -12,6 +14,7 @@ use hyper::rt::{Read, ReadBuf};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 use tower_service::Service;
@@ -32,6 +35,18 @@ pub(super) fn poll_end(stream: &mut IoStream, cx: &mut Context<'_>) -> Poll<()> 
     let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buffer.unfilled()));
     // Without `unconstrained`, a task that has used up its cooperative budget gets `Pending` whatever the stream's state.
     pin!(unconstrained(read)).poll(cx).map(drop)
+}
+
+/// Whether an idle `stream` can be used again, as the operating system knows it at this moment. The runtime learns later
+/// that the server has closed the connection.
+pub(super) fn is_quiet(stream: &IoStream) -> bool {
+    let socket = match stream {
+        MaybeHttpsStream::Http(plain) => plain.inner(),
+        // Bytes that are not decrypted yet are an alert that the server closes the connection.
+        MaybeHttpsStream::Https(encrypted) => encrypted.inner().get_ref().0.inner().inner(),
+    };
+    let peeked = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Opens connections. Loads the TLS configuration at the first `https` address.

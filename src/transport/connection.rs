@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming};
-use hyper::client::conn::{TrySendError, http1};
+use hyper::client::conn::http1;
 use hyper::{Request, Response};
 
 use super::connect::IoStream;
@@ -27,6 +27,16 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Reads and writes; `None` once the connection has ended.
     driver: Option<Driver>,
+    /// Whether bytes were left that are no complete head of a reply when the connection ended.
+    has_partial_head: bool,
+}
+
+/// Why the head of a reply did not arrive.
+#[derive(Debug)]
+pub(super) struct SendError {
+    pub(super) error: hyper::Error,
+    /// Whether the connection ended before a byte of the reply arrived.
+    pub(super) is_silent: bool,
 }
 
 type Driver = http1::Connection<Box<IoStream>, Full<Bytes>>;
@@ -36,18 +46,22 @@ impl Connection {
     pub(super) async fn new(stream: Box<IoStream>) -> Result<Box<Self>, TransportError> {
         let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).writev(true).handshake(stream);
         let (sender, driver) = handshake.await.map_err(TransportError::Exchange)?;
-        Ok(Box::new(Self { sender, driver: Some(driver) }))
+        Ok(Box::new(Self { sender, driver: Some(driver), has_partial_head: false }))
     }
 
-    /// Sends `request` and waits for the head of the reply. The error returns the request if no byte of it was written.
-    pub(super) async fn send(&mut self, request: HttpRequest) -> Result<Response<Incoming>, TrySendError<HttpRequest>> {
-        let Self { sender, driver } = self;
-        let mut reply = pin!(sender.try_send_request(request));
-        std::future::poll_fn(|cx| {
-            poll_driver(driver, cx);
+    /// Sends `request` and waits for the head of the reply.
+    pub(super) async fn send(&mut self, request: HttpRequest) -> Result<Response<Incoming>, SendError> {
+        let Self { sender, driver, has_partial_head } = self;
+        let mut reply = pin!(sender.send_request(request));
+        let reply = std::future::poll_fn(|cx| {
+            *has_partial_head |= poll_driver(driver, cx);
             reply.as_mut().poll(cx)
         })
-        .await
+        .await;
+        reply.map_err(|error| {
+            *has_partial_head |= driver.take().is_some_and(has_unread_bytes);
+            SendError { error, is_silent: !*has_partial_head }
+        })
     }
 
     /// Polls for the next bytes of `body`; `None` at its end.
@@ -87,11 +101,12 @@ impl Connection {
 }
 
 /// Reads and writes what is possible. The driver's own outcome is ignored: hyper reports a failed connection to the exchange
-/// too, at the latest when the driver is dropped.
-fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    if let Some(running) = driver
-        && Pin::new(running).poll(cx).is_ready()
-    {
-        *driver = None;
-    }
+/// too, at the latest when the driver is dropped. Returns whether the driver has ended with bytes that it could not read.
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> bool {
+    let has_ended = driver.as_mut().is_some_and(|running| Pin::new(running).poll(cx).is_ready());
+    has_ended && driver.take().is_some_and(has_unread_bytes)
+}
+
+fn has_unread_bytes(driver: Driver) -> bool {
+    !driver.into_parts().read_buf.is_empty()
 }

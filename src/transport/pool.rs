@@ -10,7 +10,7 @@ use std::task::{Context, Wake, Waker};
 use tokio::time::Instant;
 
 use super::IDLE_TIMEOUT;
-use super::connect::{IoStream, poll_end};
+use super::connect::{IoStream, is_quiet, poll_end};
 use super::connection::Connection;
 use crate::sync::lock;
 
@@ -44,7 +44,8 @@ impl Pool {
     pub(super) fn take(&self, origin: &str, cx: &mut Context<'_>) -> Option<Box<IoStream>> {
         loop {
             let mut idle = lock(&self.idle).get_mut(origin)?.pop()?;
-            if idle.since.elapsed() < IDLE_TIMEOUT && poll_end(&mut idle.stream, cx).is_pending() {
+            let is_open = poll_end(&mut idle.stream, cx).is_pending() && is_quiet(&idle.stream);
+            if is_open && idle.since.elapsed() < IDLE_TIMEOUT {
                 return Some(idle.stream);
             }
         }

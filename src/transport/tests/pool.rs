@@ -110,7 +110,7 @@ async fn a_connection_with_an_unwritten_request_is_not_pooled() {
 
 /// So that the request can be sent again on another connection.
 #[tokio::test]
-async fn sending_on_a_closed_connection_returns_the_request() {
+async fn sending_on_a_closed_connection_fails_silently() {
     let (listener, url) = listen().await;
     let connector = Connector::default();
     let (stream, accepted) = tokio::join!(connector.connect(&url), listener.accept());
@@ -118,8 +118,102 @@ async fn sending_on_a_closed_connection_returns_the_request() {
     drop(accepted);
     in_time(poll_fn(|cx| poll_end(&mut stream, cx))).await;
     let mut connection = Connection::new(stream).await.unwrap();
-    let mut failure = connection.send(http_request(&post(url)).unwrap()).await.unwrap_err();
-    assert!(failure.take_message().is_some());
+    let failure = connection.send(http_request(&post(url)).unwrap()).await.unwrap_err();
+    assert!(failure.is_silent);
+}
+
+/// Serves a request, ends the connection as `end` does after the next request, and serves a further connection.
+async fn serve_stale(listener: &TcpListener, end: impl AsyncFnOnce(TcpStream)) -> usize {
+    let (_, stream) = serve(listener, [OK]).await;
+    end(stream).await;
+    let mut served = 0;
+    while let Ok((mut stream, _)) = listener.accept().await {
+        read_request(&mut stream).await;
+        served += 1;
+        stream.write_all(OK).await.unwrap();
+    }
+    served
+}
+
+#[tokio::test]
+async fn a_request_over_a_stale_connection_is_sent_again_over_a_new_one() {
+    type End = fn(TcpStream) -> futures_util::future::BoxFuture<'static, ()>;
+    let unread: End = |stream| {
+        Box::pin(async move {
+            // Closed with the request unread, which resets the connection.
+            stream.readable().await.unwrap();
+        })
+    };
+    let read: End = |mut stream| {
+        Box::pin(async move {
+            read_request(&mut stream).await;
+        })
+    };
+    for end in [unread, read] {
+        let (listener, url) = listen().await;
+        let http = Http::default();
+        let calls = async {
+            for _ in 0..2 {
+                assert_eq!(http.send(post(url.clone()), TIMEOUT).await.unwrap().status, 200);
+            }
+        };
+        in_time(async {
+            tokio::select! {
+                served = serve_stale(&listener, end) => panic!("ended after {served}"),
+                () = calls => {}
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_not_sent_again_after_a_byte_of_the_reply_or_on_a_new_connection() {
+    for replies in [&[OK, b"HTTP/1.1 2"][..], &[OK, b"H"], &[b""]] {
+        let (listener, url) = listen().await;
+        let http = Http::default();
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for reply in replies {
+                read_request(&mut stream).await;
+                stream.write_all(reply).await.unwrap();
+            }
+        };
+        let calls = async {
+            for _ in 1..replies.len() {
+                http.send(post(url.clone()), TIMEOUT).await.unwrap();
+            }
+            http.send(post(url.clone()), TIMEOUT).await.unwrap_err()
+        };
+        let ((), error) = in_time(async { tokio::join!(serving, calls) }).await;
+        assert_eq!(error.kind(), ErrorKind::Disconnected, "{replies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_closed_behind_the_last_chunk_does_not_fail_the_next_call() {
+    const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let (listener, url) = listen().await;
+    let http = Http::default();
+    let serving = async {
+        loop {
+            drop(serve(&listener, [REPLY]).await);
+        }
+    };
+    let calls = async {
+        for round in 0..20 {
+            let mut reply = http.open(post(url.clone()), TIMEOUT).await.unwrap();
+            while reply.body.chunk().await.unwrap().is_some() {}
+            assert_eq!(reply.status, 200, "round {round}");
+        }
+    };
+    in_time(async {
+        tokio::select! {
+            () = serving => {}
+            () = calls => {}
+        }
+    })
+    .await;
 }
 
 /// A long reply can use up the cooperative budget of its task.
