@@ -43,6 +43,9 @@ _T_co = TypeVar("_T_co", covariant=True)
 # (input, output) or (input, cached input, output).
 _Price: TypeAlias = tuple[float, float] | tuple[float, float, float]
 
+# What follows the last byte of a raw reply.
+_End: TypeAlias = Literal["keep_alive", "close", "reset", "stall"]
+
 _Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body", "disconnect"]
 
 # A router of the core, or a coroutine function that calls a custom router.
@@ -496,6 +499,9 @@ class Simulator:
         fault: _Fault | None = None,
         prompt_tokens: int | None = None,
         thinking_tokens: int | None = None,
+        reply: str | bytes | Sequence[str | bytes | float] | None = None,
+        split: int | None = None,
+        end: _End | None = None,
     ) -> None:
         """Add a rule. Each request uses the first rule that matches it and has uses left.
 
@@ -504,6 +510,11 @@ class Simulator:
         response: `latency` in seconds, `tokens_per_second`, `status` with `headers` and `body`, `pieces` of a streamed
         body before a fault, the `text` or `json` of the usual reply, its `prompt_tokens` and `thinking_tokens`, or a
         `fault`.
+
+        `reply` is sent byte for byte: text, bytes, or a list of them and of pauses in seconds. If it starts with
+        "HTTP/", it is the whole reply; otherwise it is the body, in chunks if it is a list, with `status` and `headers`.
+        `split` divides it into pieces of so many bytes. `end` is what follows; None keeps the connection open if the
+        headers state the end of the body.
 
         Raises ValueError for a response that cannot be sent.
         """

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict as _, PyBytes, PyDict, PyString};
+use pyo3::types::{IntoPyDict as _, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::convert::to_python;
 use super::error::raise;
 use crate::config::Provider;
 use crate::error::{Error, Result};
-use crate::simulator::{self, Route, Rule};
+use crate::simulator::{self, RawEnd, RawPart, RawReply, Route, Rule};
 
 /// An HTTP server on loopback that speaks the protocols of Ollama, Gemini, OpenAI and Anthropic.
 ///
@@ -93,11 +94,16 @@ impl Simulator {
     /// a fault, the `text` or `json` of the usual reply, its `prompt_tokens` and `thinking_tokens`, or a `fault`:
     /// "malformed", "truncate", "stall", "stall_after_headers", "stall_mid_body" or "disconnect".
     ///
+    /// `reply` is sent byte for byte: text, bytes, or a list of them and of pauses in seconds. If it starts with "HTTP/", it
+    /// is the whole reply; otherwise it is the body, in chunks if it is a list, with `status` and `headers`. `split` divides
+    /// it into pieces of so many bytes. `end` is what follows: "keep_alive", "close", "reset" or "stall"; None keeps the
+    /// connection open if the headers state the end of the body.
+    ///
     /// Raises ValueError for a response that cannot be sent.
     #[pyo3(signature = (
         route = None, *, contains = None, model = None, times = None, latency = None, tokens_per_second = None,
         status = None, headers = None, body = None, pieces = None, text = None, json = None, fault = None,
-        prompt_tokens = None, thinking_tokens = None
+        prompt_tokens = None, thinking_tokens = None, reply = None, split = None, end = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword per field of a rule")]
     fn on(
@@ -118,10 +124,17 @@ impl Simulator {
         fault: Option<&str>,
         prompt_tokens: Option<u64>,
         thinking_tokens: Option<u64>,
+        reply: Option<&Bound<'_, PyAny>>,
+        split: Option<usize>,
+        end: Option<&str>,
     ) -> PyResult<()> {
         let header = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| Ok((name.extract()?, value.extract()?));
         let headers = headers.map(|headers| headers.iter().map(header).collect::<PyResult<_>>()).transpose()?;
         let json = json.map(|value| to_json(value)).transpose()?;
+        let end = raise(py, end.map(RawEnd::parse).transpose())?;
+        if reply.is_none() && (split.is_some() || end.is_some()) {
+            raise(py, Err(Error::invalid_input("`split` and `end` need `reply`")))?;
+        }
         let parse =
             |text: &String| serde_json::from_str(text).map_err(|failure| Error::invalid_input(failure.to_string()));
         let rule = Rule {
@@ -140,6 +153,10 @@ impl Simulator {
             prompt_tokens,
             thinking_tokens,
             fault: raise(py, fault.map(str::parse).transpose())?,
+            reply: reply.map(raw_parts).transpose()?.map(|parts| RawReply { parts, end }).map(|reply| match split {
+                Some(size) => reply.split(size),
+                None => reply,
+            }),
         };
         raise(py, self.simulator.on(rule))
     }
@@ -326,6 +343,23 @@ fn raw(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
     }
     to_json(value).map(Bytes::from)
+}
+
+/// Returns the parts of a raw reply: text, bytes, or a sequence of them and of pauses in seconds.
+fn raw_parts(value: &Bound<'_, PyAny>) -> PyResult<Vec<RawPart>> {
+    let part = |value: &Bound<'_, PyAny>| {
+        if value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>() {
+            return raw(value).map(RawPart::Bytes);
+        }
+        let Ok(pause) = value.extract::<f64>() else {
+            return Err(PyTypeError::new_err("`reply` is text, bytes, or a list of them and of pauses in seconds"));
+        };
+        raise(value.py(), seconds(pause)).map(RawPart::Pause)
+    };
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return value.try_iter()?.map(|item| part(&item?)).collect();
+    }
+    part(value).map(|part| vec![part])
 }
 
 fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {

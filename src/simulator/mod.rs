@@ -3,7 +3,7 @@
 //!
 //! The completion is an instance of the schema of the request (see [`sample()`]), or a few sentences without a schema. The
 //! simulator records every request. A [`Rule`] makes it fail: errors, delays, truncated or malformed replies, stalls,
-//! closed connections.
+//! closed connections. A [`RawReply`] is sent byte for byte.
 //!
 //! ```
 //! use madspark::simulator::{Fault, Route, Rule, Simulator};
@@ -28,11 +28,13 @@ mod gemini;
 mod ollama;
 mod openai;
 mod protocol;
+mod raw;
 mod record;
 mod reply;
 mod sample;
 mod script;
 mod server;
+mod socket;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -44,6 +46,7 @@ use tokio::sync::oneshot;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use raw::{RawEnd, RawPart, RawReply};
 pub use record::RecordedRequest;
 pub use sample::sample;
 pub use script::{Fault, Route, Rule};
@@ -128,7 +131,7 @@ impl Simulator {
     }
 
     /// Adds a rule. The first rule that matches a request and has uses left applies. Fails with `InvalidInput` for a status
-    /// outside 200 to 599, a malformed header or a rate that is not positive.
+    /// outside 200 to 599, a malformed header, a rate that is not positive, or a raw reply with other contents.
     pub fn on(&self, rule: Rule) -> Result<()> {
         self.shared.script.add(rule)
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::raw::{CompiledReply, RawReply};
 use crate::config::Provider;
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
@@ -50,6 +51,8 @@ pub struct Rule {
     pub thinking_tokens: Option<u64>,
     /// The fault of the reply.
     pub fault: Option<Fault>,
+    /// The bytes of the reply, which replace those of the protocol.
+    pub reply: Option<RawReply>,
 }
 
 /// The route of a request.
@@ -107,11 +110,12 @@ pub(super) struct RuleInput<'r> {
     pub(super) body: &'r [u8],
 }
 
-/// A rule with parsed headers.
+/// A rule with parsed headers and a raw reply with its head.
 #[derive(Debug)]
 pub(super) struct CompiledRule {
     pub(super) rule: Rule,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) reply: Option<CompiledReply>,
 }
 
 /// Settings for all requests.
@@ -140,8 +144,11 @@ impl Script {
             return Err(Error::invalid_input(format!("status must be between 200 and 599, not {status}")));
         }
         check_rate(rule.tokens_per_second)?;
+        check_contents(&rule)?;
+        let reply =
+            rule.reply.as_ref().map(|reply| CompiledReply::new(reply, rule.status, &rule.headers)).transpose()?;
         let times = rule.times;
-        self.rules().push((Arc::new(CompiledRule { rule, headers }), times));
+        self.rules().push((Arc::new(CompiledRule { rule, headers, reply }), times));
         Ok(())
     }
 
@@ -174,6 +181,24 @@ pub(super) fn check_rate(rate: Option<f64>) -> Result<()> {
     match rate {
         Some(rate) if !(rate.is_finite() && rate > 0.0) => {
             Err(Error::invalid_input(format!("tokens_per_second must be a positive number, not {rate}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails if a rule has a raw reply and another content.
+fn check_contents(rule: &Rule) -> Result<()> {
+    let others = [
+        ("body", rule.body.is_some()),
+        ("pieces", rule.pieces.is_some()),
+        ("text", rule.text.is_some()),
+        ("json", rule.json.is_some()),
+        ("fault", rule.fault.is_some()),
+        ("tokens_per_second", rule.tokens_per_second.is_some()),
+    ];
+    match others.into_iter().find(|(_, is_set)| *is_set) {
+        Some((name, _)) if rule.reply.is_some() => {
+            Err(Error::invalid_input(format!("`reply` is sent as it is: leave out `{name}`")))
         }
         _ => Ok(()),
     }

@@ -4,6 +4,7 @@ use std::future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::protocol::{self, CompletionRequest, Operation};
 use super::record::{PendingRequest, RecordedRequest};
 use super::reply::{AccessRules, Content, PlannedReply, RequestContext, plan};
 use super::script::{CompiledRule, Fault, RuleInput};
+use super::socket::Socket;
 
 /// The backlog of the listener. The system's smaller default would slow a burst of clients.
 const BACKLOG: u32 = 4096;
@@ -78,13 +80,38 @@ async fn serve(shared: &Arc<Shared>, listener: &TcpListener, mut stopped: onesho
 async fn connection(shared: Arc<Shared>, stream: TcpStream, number: u64) {
     // Without it a small reply may wait for the acknowledgement of the previous one.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| handle(Arc::clone(&shared), request, number));
-    // The log of requests records how a connection ended.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut socket = Socket::new(stream);
+    loop {
+        let connection = Connection { socket: socket.clone(), number, is_reusable: AtomicBool::new(false) };
+        let connection = Arc::new(connection);
+        let service = service_fn(|request| handle(Arc::clone(&shared), request, Arc::clone(&connection)));
+        let mut served = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+        // The log of requests records how a connection ended.
+        let _ = (&mut served).await;
+        if !connection.is_reusable.load(Ordering::Relaxed) {
+            return;
+        }
+        // hyper may have read the next request by the time that it learns that this one is answered.
+        let parts = served.into_parts();
+        socket = parts.io.into_inner().with_unread(parts.read_buf);
+    }
 }
 
-/// Replies to one request. An error makes hyper close the connection without a reply.
-async fn handle(shared: Arc<Shared>, request: Request<Incoming>, connection: u64) -> io::Result<Response<ReplyBody>> {
+/// A connection of a client.
+#[derive(Debug)]
+struct Connection {
+    socket: Socket,
+    number: u64,
+    /// Whether a raw reply left it open for another request.
+    is_reusable: AtomicBool,
+}
+
+/// Replies to one request. An error makes hyper return without a reply.
+async fn handle(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    connection: Arc<Connection>,
+) -> io::Result<Response<ReplyBody>> {
     let closed = || Err(io::ErrorKind::ConnectionAborted.into());
     let started = shared.log.now();
     let (parts, incoming) = request.into_parts();
@@ -117,7 +144,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>, connection: u64
         finished: None,
         status: None,
         hung_up: false,
-        connection,
+        connection: connection.number,
     };
     let (prompt, system) = (Arc::clone(&record.prompt), Arc::clone(&record.system));
     let pending = shared.log.begin(record);
@@ -147,6 +174,16 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>, connection: u64
         }
         Some(Fault::Stall) => return future::pending().await,
         _ => {}
+    }
+    if let Some(reply) = scripted.as_deref().and_then(|scripted| scripted.reply.as_ref()) {
+        if let Some(status) = reply.status {
+            pending.status(status);
+        }
+        if let Ok(is_reusable) = reply.send(&connection.socket).await {
+            pending.finish();
+            connection.is_reusable.store(is_reusable, Ordering::Relaxed);
+        }
+        return closed();
     }
     let elapsed = shared.log.now().saturating_sub(started);
     let context =

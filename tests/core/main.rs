@@ -30,6 +30,7 @@ mod schema_style;
 mod simulator;
 mod simulator_faults;
 mod simulator_models;
+mod simulator_raw;
 mod simulator_sample;
 mod stream;
 mod stream_framing;
