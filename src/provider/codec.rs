@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 
 use super::decode::parse_model_ids;
-use super::error_body::kind_of_status;
+use super::error_body::{ErrorBody, kind_of_status};
 use super::{Event, ModelFacts, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm, Usage};
@@ -64,7 +64,9 @@ pub trait Codec: Send + Sync + Debug {
 
     /// Decodes the error in a reply of another status. The message never contains the key. An error about a schema is
     /// `SchemaRejected`; see [`Codec::reclassify`].
-    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error;
+    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
+        ErrorBody::parse(status, body).into_error(target, status, headers)
+    }
 
     /// Replaces the class `SchemaRejected` of `error` if `request` was sent without a schema, or with one in the prompt
     /// only: such a request has no schema to reject, whatever the server's message mentions.

@@ -43,6 +43,7 @@ pub(crate) use fetch_client::fetch_client;
 pub use framer::{Framer, Framing, MAX_EVENT};
 pub(crate) use resolve::{AddressRule, Lookup, ResolveError, Resolver, SystemLookup};
 pub use retry_after::retry_after;
+pub(crate) use retry_after::{leading_duration, parse_wait, rate_limit_reset};
 #[cfg(test)]
 pub(crate) use scripted::Scripted;
 

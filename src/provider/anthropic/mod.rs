@@ -6,7 +6,6 @@ mod request;
 mod tests;
 
 use bytes::Bytes;
-use http::header::HeaderMap;
 
 use self::reply::{Event as StreamEvent, Message};
 use self::request::MessagesRequest;
@@ -15,7 +14,7 @@ use super::encode::{check_model, get, lower_schema, post};
 use super::error_body::ErrorBody;
 use super::{Codec, Event, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::{Reply, Request, SchemaForm};
 use crate::schema::Dialect;
 use crate::transport::WireRequest;
@@ -67,21 +66,15 @@ impl Codec for Anthropic {
         let message: Message = parse_reply(target, body)?;
         if message.error.is_some() {
             // A gateway may have sent its status before the failure.
-            return Err(reply::error_in(target, body));
+            return Err(ErrorBody::parse(200, body).into_reply_error(target));
         }
         message.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
-    }
-
-    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
-        let error = ErrorBody::parse(status, body);
-        let kind = reply::error_kind(status, &error);
-        error.into_error(target, kind, status, headers)
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let event: StreamEvent = parse_reply(target, data)?;
         if event.is_error() {
-            return Err(reply::error_in(target, data));
+            return Err(ErrorBody::parse(200, data).into_reply_error(target));
         }
         event.parse(target)
     }

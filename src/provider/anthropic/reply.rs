@@ -1,11 +1,10 @@
 //! Replies and stream events of the messages API.
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::decode::{ParsedReply, TokenCount};
-use super::super::error_body::{ErrorBody, target_error};
+use super::super::error_body::target_error;
 use super::super::{Event as DecodedEvent, Target, UsageUpdate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Usage};
@@ -143,28 +142,6 @@ impl MessageUsage {
             return UsageUpdate::Full(usage);
         }
         UsageUpdate::Output { output: usage.output, reasoning: usage.reasoning }
-    }
-}
-
-/// The error in the body of a reply of status 200.
-pub(super) fn error_in(target: &Target, body: &Bytes) -> Error {
-    let error = ErrorBody::parse(200, body);
-    target_error(target, error_kind(500, &error), &error.message)
-}
-
-/// Classifies an error by its type first: gateways change the status.
-pub(super) fn error_kind(status: u16, error: &ErrorBody) -> ErrorKind {
-    match error.detail.get("type").and_then(Value::as_str) {
-        Some("overloaded_error") => ErrorKind::Overloaded,
-        Some("rate_limit_error") => ErrorKind::RateLimited,
-        Some("authentication_error") => ErrorKind::Unauthorized,
-        Some("permission_error") => ErrorKind::Forbidden,
-        Some("not_found_error") if error.mentions("model") => ErrorKind::ModelMissing,
-        Some("billing_error") => ErrorKind::InsufficientQuota,
-        // An account without credit has no type of its own.
-        Some("invalid_request_error") if error.mentions("credit balance") => ErrorKind::InsufficientQuota,
-        Some("invalid_request_error" | "request_too_large" | "not_found_error") => error.kind(400),
-        _ => error.kind(status),
     }
 }
 

@@ -8,19 +8,17 @@ mod tests;
 mod thinking;
 
 use bytes::Bytes;
-use http::header::HeaderMap;
 use serde::Deserialize;
-use serde_json::Value;
 use url::Url;
 
 use self::reply::GenerateContentReply;
 use self::request::{GenerateContentRequest, reads_pages};
 use super::decode::{parse_json, parse_reply};
 use super::encode::{endpoint, get, lower_schema, post};
-use super::error_body::{ErrorBody, target_error};
+use super::error_body::ErrorBody;
 use super::{Codec, Event, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm};
 use crate::provider::ModelOptions;
 use crate::schema::Dialect;
@@ -96,29 +94,17 @@ impl Codec for Gemini {
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
         let reply: GenerateContentReply = parse_reply(target, body)?;
         if reply.error.is_some() {
-            return Err(target_error(target, ErrorKind::Server, &ErrorBody::parse(200, body).message));
+            return Err(ErrorBody::parse(200, body).into_reply_error(target));
         }
         let (parsed, pages) = reply.parse(target)?;
         let reply = parsed.into_reply(target, request, self.reply_dialect(target, request))?;
         Ok(Reply { pages, ..reply })
     }
 
-    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
-        let mut error = ErrorBody::parse(status, body);
-        let details = error.detail.get("details").and_then(Value::as_array).cloned().unwrap_or_default();
-        let kind = reply::error_kind(status, &error, &details);
-        if kind == ErrorKind::DailyQuota {
-            error.message.insert_str(0, "the quota of the day is used up: ");
-        }
-        let delay = details.iter().find_map(reply::retry_delay);
-        let error = error.into_error(target, kind, status, headers);
-        if delay.is_some() { error.with_retry_after(delay) } else { error }
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let reply: GenerateContentReply = parse_reply(target, data)?;
         if reply.error.is_some() {
-            return Err(self.decode_error(target, ErrorBody::parse(200, data).status(), &HeaderMap::new(), data));
+            return Err(ErrorBody::parse(200, data).into_reply_error(target));
         }
         Ok(reply.into_event())
     }

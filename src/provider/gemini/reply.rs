@@ -1,12 +1,10 @@
 //! Replies and stream events of `generateContent`.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::decode::{ParsedReply, TokenCount};
-use super::super::error_body::{ErrorBody, target_error};
+use super::super::error_body::target_error;
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Page, PageStatus, Usage};
@@ -152,21 +150,6 @@ impl UsageMetadata {
     }
 }
 
-/// Classifies an error by `details`, the list of Google's error details.
-pub(super) fn error_kind(status: u16, error: &ErrorBody, details: &[Value]) -> ErrorKind {
-    match status {
-        400 if is_wrong_key(error, details) => ErrorKind::Unauthorized,
-        429 if details.iter().any(is_daily_quota) => ErrorKind::DailyQuota,
-        _ => error.kind(status),
-    }
-}
-
-/// The delay in a `RetryInfo`: seconds with an optional fraction, followed by `s`.
-pub(super) fn retry_delay(detail: &Value) -> Option<Duration> {
-    let seconds: f64 = detail.get("retryDelay")?.as_str()?.strip_suffix('s')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
 fn page(metadata: &Value) -> Option<Page> {
     let status = match metadata.get("urlRetrievalStatus").and_then(Value::as_str).unwrap_or_default() {
         "URL_RETRIEVAL_STATUS_SUCCESS" => PageStatus::Success,
@@ -181,16 +164,4 @@ fn page(metadata: &Value) -> Option<Page> {
 fn is_block(reason: &str) -> bool {
     let reason = reason.strip_prefix("IMAGE_").unwrap_or(reason);
     matches!(reason, "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII")
-}
-
-/// Gemini rejects a wrong key with status 400 and a reason, gateways with status 400 and a message only.
-fn is_wrong_key(error: &ErrorBody, details: &[Value]) -> bool {
-    let reasons = ["API_KEY_INVALID", "API_KEY_EXPIRED"];
-    details.iter().filter_map(|detail| detail.get("reason")?.as_str()).any(|reason| reasons.contains(&reason))
-        || (error.mentions("api key") && ["not valid", "invalid", "expired"].iter().any(|word| error.mentions(word)))
-}
-
-fn is_daily_quota(detail: &Value) -> bool {
-    let violations = detail.get("violations").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    violations.iter().any(|one| one.get("quotaId").and_then(Value::as_str).is_some_and(|id| id.contains("PerDay")))
 }

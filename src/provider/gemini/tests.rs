@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Transcript;
 use super::super::tests::{
@@ -226,10 +226,13 @@ fn errors_are_classified() {
 
 #[test]
 fn a_retry_delay_is_in_seconds() {
-    let delay = |text: &str| reply::retry_delay(&json!({"retryDelay": text}));
+    let delay = |text: &str| {
+        let body = json!({"error": {"code": 429, "message": "no", "details": [{"retryDelay": text}]}});
+        error(&gemini(), 429, &body.to_string()).retry_after()
+    };
     assert_eq!(delay("3s"), Some(Duration::from_secs(3)));
     assert_eq!(delay("0.5s"), Some(Duration::from_millis(500)));
-    for malformed in ["3", "-1s", "NaNs", "s", "1e300s"] {
+    for malformed in ["soon", "-1s", "NaNs", "s", "1e300s"] {
         assert_eq!(delay(malformed), None, "{malformed}");
     }
 }

@@ -10,7 +10,6 @@ mod window;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderMap;
 
 use self::reply::ChatReply;
 use self::request::{ChatRequest, ShowRequest};
@@ -20,7 +19,7 @@ use super::error_body::{ErrorBody, target_error};
 use super::target::REQUEST_TIMEOUT;
 use super::{Codec, Event, ModelFacts, ModelOptions, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
@@ -101,23 +100,9 @@ impl Codec for Ollama {
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
         let reply: ChatReply = parse_reply(target, body)?;
         if reply.error.is_some() {
-            return Err(target_error(target, ErrorKind::Server, &ErrorBody::parse(200, body).message));
+            return Err(ErrorBody::parse(200, body).into_reply_error(target));
         }
         reply.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
-    }
-
-    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
-        let mut error = ErrorBody::parse(status, body);
-        let mut kind = error.kind(status);
-        if kind == ErrorKind::ModelMissing && !error.mentions("not found") {
-            // The path does not exist at this server.
-            kind = ErrorKind::Rejected;
-        } else if kind == ErrorKind::ModelMissing {
-            error.message = format!("the model is not installed: run `ollama pull {}`", target.model);
-        } else if kind == ErrorKind::ContextTooLong {
-            error.message.push_str(" (set ollama_num_ctx higher, or OLLAMA_CONTEXT_LENGTH where the server runs)");
-        }
-        error.into_error(target, kind, status, headers)
     }
 
     fn framing(&self) -> Framing {
@@ -127,7 +112,7 @@ impl Codec for Ollama {
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let reply: ChatReply = parse_reply(target, data)?;
         if reply.error.is_some() {
-            return Err(self.decode_error(target, ErrorBody::parse(200, data).status(), &HeaderMap::new(), data));
+            return Err(ErrorBody::parse(200, data).into_reply_error(target));
         }
         Ok(reply.into_event())
     }

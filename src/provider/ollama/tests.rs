@@ -119,7 +119,12 @@ fn errors_are_classified() {
         ),
         (404, "404 page not found", ErrorKind::Rejected, "404 page not found"),
         (404, r#"{"error":"no model is served at this path"}"#, ErrorKind::Rejected, "at this path"),
-        (400, r#"{"error":"\"the-model\" does not support thinking"}"#, ErrorKind::Rejected, "does not support"),
+        (
+            400,
+            r#"{"error":"\"the-model\" does not support thinking"}"#,
+            ErrorKind::ParameterRejected,
+            "does not support",
+        ),
         (401, r#"{"error":"unauthorized","signin_url":"https://ollama.com/connect"}"#, ErrorKind::Unauthorized, "una"),
         (429, r#"{"error":"you have reached your hourly usage limit"}"#, ErrorKind::RateLimited, "hourly"),
         (500, r#"{"error":{"message":"model requires more system memory"}}"#, ErrorKind::Server, "more system memory"),

@@ -6,16 +6,15 @@ mod request;
 mod tests;
 
 use bytes::Bytes;
-use http::header::HeaderMap;
 
 use self::reply::Completion;
 use self::request::CompletionRequest;
 use super::decode::parse_reply;
 use super::encode::{check_model, endpoint, get, lower_schema, post};
-use super::error_body::{ErrorBody, target_error};
+use super::error_body::ErrorBody;
 use super::{Codec, Event, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::message::{Reply, Request, SchemaForm};
 use crate::schema::Dialect;
 use crate::transport::WireRequest;
@@ -65,22 +64,10 @@ impl Codec for OpenAi {
         let completion: Completion = parse_reply(target, body)?;
         if completion.error.is_some() {
             // OpenRouter reports an upstream failure with status 200 and the real status as the code.
-            let error = ErrorBody::parse(200, body);
-            let status = error.status();
-            let kind = reply::error_kind(status, &error);
-            let error = target_error(target, kind, &error.message).with_status(status);
+            let error = ErrorBody::parse(200, body).into_reply_error(target);
             return Err(self.reclassify(target, request, error));
         }
         completion.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
-    }
-
-    fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
-        let mut error = ErrorBody::parse(status, body);
-        let kind = reply::error_kind(status, &error);
-        if kind == ErrorKind::InsufficientQuota {
-            error.message.insert_str(0, "the account's quota is used up: ");
-        }
-        error.into_error(target, kind, status, headers)
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
@@ -89,7 +76,7 @@ impl Codec for OpenAi {
         }
         let completion: Completion = parse_reply(target, data)?;
         if completion.error.is_some() {
-            return Err(self.decode_error(target, ErrorBody::parse(200, data).status(), &HeaderMap::new(), data));
+            return Err(ErrorBody::parse(200, data).into_reply_error(target));
         }
         Ok(completion.into_event())
     }

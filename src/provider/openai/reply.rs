@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::decode::{ParsedReply, TokenCount};
-use super::super::error_body::{ErrorBody, target_error};
+use super::super::error_body::target_error;
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Usage};
@@ -146,15 +146,6 @@ impl CompletionUsage {
             reasoning: within.saturating_add(apart),
             tool: 0,
         }
-    }
-}
-
-pub(super) fn error_kind(status: u16, error: &ErrorBody) -> ErrorKind {
-    match status {
-        400 | 403 if error.mentions("invalid_api_key") => ErrorKind::Unauthorized,
-        400 | 404 if error.mentions("model_not_found") => ErrorKind::ModelMissing,
-        402 => ErrorKind::InsufficientQuota,
-        _ => error.kind(status),
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::tests::{
     KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, encoded, error, parts, structured, target,
 };
 use super::*;
+use crate::error::ErrorKind;
 use crate::message::{FinishReason, Usage};
 
 const COMPLETION: &str = include_str!("../../../tests/core/fixtures/wire/openai/completion.json");
