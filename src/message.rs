@@ -28,6 +28,9 @@ pub struct Request {
     pub max_tokens: Option<u32>,
     /// A rejected reply and the request for a correction, as the turns after the prompt.
     pub repair: Option<Repair>,
+    /// Whether the prompt states the schema in words, so that a protocol whose schema is only a grammar does not outline it
+    /// in the system instruction.
+    pub states_schema: bool,
     /// The form of the schema.
     pub form: SchemaForm,
     /// The headroom for the prompt and the answer.
@@ -47,6 +50,7 @@ impl Request {
             temperature: Some(0.0),
             max_tokens: None,
             repair: None,
+            states_schema: false,
             form: SchemaForm::Native,
             headroom: Headroom::Standard,
             adjustments: Adjustments::default(),
@@ -112,21 +116,12 @@ pub enum SchemaForm {
     /// The provider's newest form, enforced by it.
     #[default]
     Native,
+    /// The same form with the structure alone: without bounds, lengths and patterns.
+    Unbounded,
     /// An older, smaller form, enforced by the provider.
     Older,
     /// Text in the instructions.
     Prompted,
-}
-
-impl SchemaForm {
-    /// Returns the next simpler form; `None` after the last.
-    pub const fn simpler(self) -> Option<Self> {
-        match self {
-            Self::Native => Some(Self::Older),
-            Self::Older => Some(Self::Prompted),
-            Self::Prompted => None,
-        }
-    }
 }
 
 /// Returns an estimate of the tokens of `text`.
@@ -153,6 +148,8 @@ pub struct Repair {
     pub reply: Arc<str>,
     /// The request for a correction, as the user's next turn.
     pub instruction: Arc<str>,
+    /// The form in which the schema is sent with it; `None` keeps the form of the rejected request.
+    pub form: Option<SchemaForm>,
 }
 
 /// An attachment of a prompt.

@@ -7,6 +7,7 @@ use http::header::HeaderMap;
 
 use super::decode::parse_model_ids;
 use super::error_body::{ErrorBody, kind_of_status};
+use super::schema_form::{self, FormScope};
 use super::{Event, ModelFacts, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm, Usage};
@@ -24,17 +25,23 @@ pub trait Codec: Send + Sync + Debug {
     /// if the target does not enforce that form or if it cannot express the schema. `None` without a schema.
     fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm>;
 
-    /// The form to try after `target` rejected a schema in `form`; `None` if there is no simpler one.
-    fn simpler_form(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
-        form.simpler()
+    /// The forms in which `target` may accept a schema, each simpler than the one before.
+    fn forms(&self, _target: &Target) -> &'static [SchemaForm] {
+        &[SchemaForm::Native, SchemaForm::Unbounded, SchemaForm::Older, SchemaForm::Prompted]
     }
 
-    /// The subset of JSON Schema that a schema in `form` is lowered to.
-    fn dialect(&self, form: SchemaForm) -> Dialect;
+    /// The form to try after `target` rejected the schema of `request` with `error`, and the schemas for which it is to be
+    /// remembered; `None` if there is no simpler one.
+    fn simpler_form(&self, target: &Target, request: &Request, error: &Error) -> Option<(SchemaForm, FormScope)> {
+        schema_form::simpler_form(self, target, request, error)
+    }
+
+    /// The subset of JSON Schema that a schema in `form` is lowered to for `target`.
+    fn dialect(&self, target: &Target, form: SchemaForm) -> Dialect;
 
     /// The subset of JSON Schema that a reply of `target` to `request` follows; `None` without a schema.
     fn reply_dialect(&self, target: &Target, request: &Request) -> Option<Dialect> {
-        self.schema_form(target, request).map(|form| self.dialect(form))
+        self.schema_form(target, request).map(|form| self.dialect(target, form))
     }
 
     /// Encodes `request` for `target`, for a whole or a streamed reply.

@@ -34,6 +34,12 @@ impl Serialize for Base64<'_> {
     }
 }
 
+/// Precedes the outline of a schema.
+const OUTLINE: &str = "Answer with JSON in this form:\n";
+
+/// Precedes the document of a schema.
+const DOCUMENT: &str = "Answer with JSON alone, a value of this JSON Schema:\n";
+
 /// A file that serializes as a `data:` URL.
 #[derive(Debug)]
 pub(super) struct DataUrl<'a> {
@@ -154,16 +160,28 @@ pub(super) fn lower_schema(
     request: &Request,
 ) -> (Option<SchemaForm>, Option<Arc<Lowered>>) {
     let form = codec.schema_form(target, request);
-    let lowered = request.schema.as_ref().zip(form).map(|(schema, form)| schema.lower(codec.dialect(form)));
+    let lowered = request.schema.as_ref().zip(form).map(|(schema, form)| schema.lower(codec.dialect(target, form)));
     (form, lowered)
 }
 
-/// The system instruction, followed by `schema` if the prompt has to state it.
-pub(super) fn system_instruction<'a>(system: &'a str, schema: Option<&Lowered>) -> Cow<'a, str> {
-    let Some(lowered) = schema else { return Cow::Borrowed(system) };
+/// The system instruction of `request`, followed by what it has to say about the schema: all of `prompted`, which no field
+/// of the request carries, or the outline of `enforced`, which the server compiles to a grammar that the model never sees.
+pub(super) fn system_instruction<'a>(
+    request: &'a Request,
+    prompted: Option<&Lowered>,
+    enforced: Option<&Lowered>,
+) -> Cow<'a, str> {
+    let system = &*request.system;
     let gap = if system.is_empty() { "" } else { "\n\n" };
-    let document = lowered.document();
-    Cow::Owned(format!("{system}{gap}Answer with JSON alone, a value of this JSON Schema:\n{document}"))
+    if let Some(lowered) = prompted {
+        return format!("{system}{gap}{DOCUMENT}{}", lowered.document()).into();
+    }
+    match enforced.map(Lowered::outline) {
+        Some(outline) if !request.states_schema && !system.contains(outline) => {
+            [system, gap, OUTLINE, outline].concat().into()
+        }
+        _ => Cow::Borrowed(system),
+    }
 }
 
 /// The text of the first user turn: the text documents, each between fences that it does not contain, then the prompt.

@@ -16,6 +16,7 @@ mod model;
 mod ollama;
 mod openai;
 mod price;
+mod schema_form;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use event::{Event, Transcript, UsageUpdate};
 pub use mock::answer as mock_answer;
 pub use model::{Capability, ModelFacts, is_same_model};
 pub use price::{Pricing, cost, is_priced};
+pub use schema_form::FormScope;
 pub use target::{ModelOptions, Target};
 
 /// A provider as the router sees it.

@@ -120,7 +120,8 @@ fn targets() -> impl Iterator<Item = (Target, &'static dyn Codec)> {
 
 #[test]
 fn a_repair_adds_two_turns() {
-    let repair = Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string") };
+    let repair =
+        Repair { reply: Arc::from("{\"title\":1}"), instruction: Arc::from("title: not a string"), form: None };
     let repairing = Request { repair: Some(repair), ..structured() };
     for (target, _) in targets() {
         let [first, whole] = [&structured(), &repairing].map(|request| encoded(&target, request));

@@ -57,7 +57,13 @@ impl CallState {
         static CALLS: AtomicU64 = AtomicU64::new(1);
         validate(&request)?;
         let targets = plan::targets(&router, force);
-        let selector = TargetSelector::new(targets, &engine.states, router.policy.on_refusal, Instant::now());
+        let selector = TargetSelector::new(
+            targets,
+            request.schema.as_deref(),
+            &engine.states,
+            router.policy.on_refusal,
+            Instant::now(),
+        );
         Ok(Self {
             id: CALLS.fetch_add(1, Ordering::Relaxed),
             router,
@@ -205,7 +211,7 @@ impl CallState {
             attempt = self.attempts.len(),
             "{error}"
         );
-        if self.selector.fail(index, error.clone(), repair, now) { Ok(()) } else { Err(error) }
+        if self.selector.fail(index, &self.request, error.clone(), repair, now) { Ok(()) } else { Err(error) }
     }
 
     /// Logs and counts an attempt at another target than the `previous` one, or than the first of the plan.

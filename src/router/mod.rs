@@ -7,6 +7,7 @@ mod cache_lookup;
 mod call;
 mod call_state;
 mod facts;
+mod form_memory;
 mod generate;
 mod health;
 mod latencies;

@@ -8,9 +8,10 @@ use super::Rejection;
 use super::call_state::CallState;
 use crate::attempt::Change;
 use crate::error::{Error, ErrorKind, Rejected, Result};
-use crate::message::{FinishReason, Repair, Reply};
+use crate::message::{FinishReason, Repair, Reply, SchemaForm};
 use crate::offload::offload;
-use crate::schema::{self, Recovery};
+use crate::provider;
+use crate::schema::{self, Dialect, Recovery};
 
 /// The validation of the last reply of a call.
 #[derive(Debug, Default)]
@@ -70,6 +71,7 @@ impl ReplyValidation {
         let (Some(candidate), Some(attempt)) = (self.candidate.take(), call.attempts.last_mut()) else {
             return Err(Error::new(ErrorKind::Internal, "a rejection without a candidate"));
         };
+        let holds_json = candidate.reply.is_json || candidate.received.is_some();
         let text = candidate.received.unwrap_or(candidate.reply.text);
         let kind = ErrorKind::InvalidOutput;
         let message = format!("the reply does not fit the schema: {}", rejection.faults.join("; "));
@@ -83,7 +85,7 @@ impl ReplyValidation {
             Some(status) => error.with_status(status),
             None => error,
         };
-        let repair = repair(&text, rejection);
+        let repair = repair(call, &text, holds_json, rejection);
         Ok((error.with_rejected(Rejected { text, faults: rejection.faults.clone() }), repair))
     }
 }
@@ -93,11 +95,25 @@ pub(super) fn no_json() -> Rejection {
     Rejection { faults: vec!["it holds no complete JSON value".to_owned()] }
 }
 
-fn repair(reply: &str, rejection: &Rejection) -> Repair {
+/// Returns the request for a correction of `reply`, the last one of `call`. A reply without JSON shows that the target does
+/// not enforce the schema that it was sent: the next request states it in the prompt.
+fn repair(call: &CallState, reply: &str, holds_json: bool, rejection: &Rejection) -> Repair {
     let faults = rejection.faults.join("\n- ");
-    let instruction = format!(
+    let mut instruction = format!(
         "Your answer could not be used. What is wrong with it:\n- {faults}\n\
          Answer again with the corrected JSON alone, keeping everything that was right."
     );
-    Repair { reply: Arc::from(reply), instruction: Arc::from(instruction) }
+    let sent = call.last_index.map(|index| (call.target(index), call.request_to(index)));
+    let codec = sent.as_ref().and_then(|(target, _)| provider::codec(target.provider));
+    let form = codec.zip(sent.as_ref()).and_then(|(codec, (target, request))| codec.schema_form(target, request));
+    let next = form.filter(|form| !holds_json && *form != SchemaForm::Prompted).map(|_| SchemaForm::Prompted);
+    if let Some(schema) = &call.request.schema {
+        let dialect = match (codec, sent, next.or(form)) {
+            (Some(codec), Some((target, _)), Some(form)) => codec.dialect(target, form),
+            _ => Dialect::Prompted,
+        };
+        instruction.push_str("\nIt has this form:\n");
+        instruction.push_str(schema.lower(dialect).outline());
+    }
+    Repair { reply: Arc::from(reply), instruction: Arc::from(instruction), form: next }
 }

@@ -242,7 +242,7 @@ impl StreamedReply {
     fn dialect(&self) -> Option<Dialect> {
         let AttemptGuard { target, request, .. } = &*self.guard;
         let codec = provider::codec(target.provider).filter(|_| self.complete.is_none())?;
-        codec.schema_form(target, request).map(|form| codec.dialect(form))
+        codec.reply_dialect(target, request)
     }
 }
 

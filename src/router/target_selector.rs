@@ -10,7 +10,8 @@ use super::target_state::{TargetState, TargetStates};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headroom, Repair, Request, SchemaForm};
 use crate::parameter::Adjustments;
-use crate::provider::{self, Target};
+use crate::provider::{self, FormScope, Target};
+use crate::schema::Schema;
 
 /// The targets of a call, in the order of its plan.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct CallTarget {
     is_exhausted: bool,
     repair: Option<Repair>,
     form: SchemaForm,
+    /// Whether the reply in the last form held no JSON, so that the schema is stated in the prompt.
+    is_form_ignored: bool,
     headroom: Headroom,
     /// The changes that it requires of the requests of this call.
     adjustments: Adjustments,
@@ -60,10 +63,17 @@ pub(super) enum Choice {
 }
 
 impl TargetSelector {
-    pub(super) fn new(targets: Vec<Target>, states: &TargetStates, on_refusal: OnRefusal, now: Instant) -> Self {
+    /// Creates the selector of a call that sends `schema`.
+    pub(super) fn new(
+        targets: Vec<Target>,
+        schema: Option<&Schema>,
+        states: &TargetStates,
+        on_refusal: OnRefusal,
+        now: Instant,
+    ) -> Self {
         let targets = targets.into_iter().map(|target| {
             let state = target.is_remote().then(|| states.of(&target));
-            let form = state.as_ref().map_or(SchemaForm::Native, |state| state.form());
+            let form = state.as_ref().map_or(SchemaForm::Native, |state| state.forms.form(schema));
             CallTarget {
                 target,
                 state,
@@ -73,6 +83,7 @@ impl TargetSelector {
                 is_exhausted: false,
                 repair: None,
                 form,
+                is_form_ignored: false,
                 headroom: Headroom::Standard,
                 adjustments: Adjustments::default(),
                 last_error: None,
@@ -136,9 +147,16 @@ impl TargetSelector {
         self.immediate_retry = None;
     }
 
-    /// Applies the policy to `error` of the target with `index`. `repair` corrects the reply if the policy allows that.
-    /// Returns whether the call may continue; [`TargetSelector::choose`] returns the target.
-    pub(super) fn fail(&mut self, index: usize, error: Error, repair: Option<Repair>, now: Instant) -> bool {
+    /// Applies the policy to `error` of the target with `index`, to which `request` was sent. `repair` corrects the reply if the
+    /// policy allows that. Returns whether the call may continue; [`TargetSelector::choose`] returns the target.
+    pub(super) fn fail(
+        &mut self,
+        index: usize,
+        request: &Request,
+        error: Error,
+        repair: Option<Repair>,
+        now: Instant,
+    ) -> bool {
         let kind = error.kind();
         let target = &mut self.targets[index];
         let rule = policy::rule(kind, target.target.provider);
@@ -152,8 +170,8 @@ impl TargetSelector {
                 target.ready_at = now + policy::retry_delay(&error, target.attempts);
                 false
             }
-            Retry::WithCorrection => target.repair.is_some(),
-            Retry::SimplerSchema => target.simplify(),
+            Retry::WithCorrection => target.correct(),
+            Retry::SimplerSchema => target.simplify(request, &error),
             Retry::WithoutParameter => target.adjust(&error),
             Retry::LessThinking => !std::mem::replace(&mut target.adjustments.less_thinking, true),
             Retry::MoreHeadroom => std::mem::replace(&mut target.headroom, Headroom::Extended) == Headroom::Standard,
@@ -162,6 +180,15 @@ impl TargetSelector {
         target.last_error = Some(error);
         self.immediate_retry = retries_at_once.then_some(index);
         !self.is_fatal(index, kind)
+    }
+
+    /// Notes that a reply of the target with `index` was accepted.
+    pub(super) fn succeed(&self, index: usize) {
+        let target = &self.targets[index];
+        // The target ignored the enforced form and followed the prompt.
+        if let Some(state) = target.state.as_ref().filter(|_| target.is_form_ignored) {
+            state.forms.remember(target.form, FormScope::Target, None);
+        }
     }
 
     /// Whether a failure of class `kind` at the target with `index` ends the call.
@@ -250,13 +277,25 @@ impl CallTarget {
         self.state.as_ref().is_some_and(|state| state.breaker.is_demoted(now))
     }
 
-    /// Switches to a simpler schema form, also for later calls. Returns false if the protocol has none.
-    fn simplify(&mut self) -> bool {
+    /// Switches to the form of the correction, if there is one. Returns false without a correction.
+    fn correct(&mut self) -> bool {
+        let Some(repair) = &self.repair else { return false };
+        if let Some(form) = repair.form {
+            self.is_form_ignored = true;
+            self.form = form;
+        }
+        true
+    }
+
+    /// Switches to a simpler schema form after `error`, also for later calls. Returns false if the protocol has none.
+    fn simplify(&mut self, request: &Request, error: &Error) -> bool {
+        let request = Request { form: self.form, ..request.clone() };
         let codec = provider::codec(self.target.provider);
-        let Some(form) = codec.and_then(|codec| codec.simpler_form(&self.target, self.form)) else { return false };
+        let simpler = codec.and_then(|codec| codec.simpler_form(&self.target, &request, error));
+        let Some((form, scope)) = simpler else { return false };
         self.form = form;
         if let Some(state) = &self.state {
-            state.remember_form(form);
+            state.forms.remember(form, scope, request.schema.as_deref());
         }
         true
     }

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
+use super::form_memory::FormMemory;
 use super::latencies::Latencies;
 use super::limit::Limiter;
 use crate::config::Secret;
-use crate::message::SchemaForm;
 use crate::parameter::{Adjustments, Refusal};
 use crate::provider::Target;
 use crate::sync::{Arc, Mutex, lock};
@@ -68,15 +68,15 @@ impl fmt::Debug for TargetStates {
     }
 }
 
-/// The shared state of one target. Contains nothing that a request chose.
+/// The shared state of one target. Of requests it contains only the digests of schemas that it rejected.
 #[derive(Debug, Default)]
 pub(super) struct TargetState {
     pub(super) breaker: Breaker,
     pub(super) limiter: Limiter,
     /// The latencies of its replies to calls, without streams.
     pub(super) latencies: Latencies,
-    /// The [`SchemaForm`] that it accepts, as a number.
-    form: AtomicU8,
+    /// The schema forms that it accepts.
+    pub(super) forms: FormMemory,
     /// The parameters that it refused, as [`Adjustments::bits`].
     refused: AtomicU32,
     /// The time of its last reply.
@@ -92,20 +92,6 @@ impl TargetState {
     /// Whether the server may have to load the model first.
     pub(super) fn may_be_cold(&self, now: Instant) -> bool {
         lock(&self.answered).is_none_or(|answered| now.saturating_duration_since(answered) > KEPT_LOADED)
-    }
-
-    /// Returns the schema form to send.
-    pub(super) fn form(&self) -> SchemaForm {
-        match self.form.load(Ordering::Relaxed) {
-            0 => SchemaForm::Native,
-            1 => SchemaForm::Older,
-            _ => SchemaForm::Prompted,
-        }
-    }
-
-    /// Notes that the target rejected every form before `form`.
-    pub(super) fn remember_form(&self, form: SchemaForm) {
-        self.form.fetch_max(form as u8, Ordering::Relaxed);
     }
 
     /// Returns the changes that the target requires of every request.

@@ -195,6 +195,14 @@ impl Node {
         }
     }
 
+    /// Returns whether it accepts lists of one length alone, whose items have types of their own.
+    pub(super) fn is_fixed_tuple(&self) -> bool {
+        let NodeKind::Array { prefix, additional: Additional::Forbidden } = &self.kind else { return false };
+        let bound = |keyword: &str| self.constraints.get(keyword).and_then(Value::as_u64);
+        let length = prefix.len() as u64;
+        !prefix.is_empty() && bound("minItems") == Some(length) && bound("maxItems").is_none_or(|most| most >= length)
+    }
+
     /// Calls `visitor` with this node and every node inside it. Does not follow references.
     pub(super) fn for_each<'a>(&'a self, visitor: &mut impl FnMut(&'a Self)) {
         visitor(self);

@@ -8,6 +8,7 @@ mod lenient;
 mod lower;
 mod matcher;
 mod nesting;
+mod outline;
 mod partial;
 mod recover;
 mod restore;
@@ -34,7 +35,7 @@ pub struct Schema {
     document: Value,
     graph: Arc<Graph>,
     /// Indexed by [`Dialect`].
-    lowered: [OnceLock<Arc<Lowered>>; 6],
+    lowered: [OnceLock<Arc<Lowered>>; 9],
     digest: OnceLock<[u8; 32]>,
 }
 
@@ -90,7 +91,8 @@ impl Schema {
         // not have. If two threads build it at once, one result is dropped.
         let lowering = lower::lower(&self.graph, dialect);
         let json = to_raw_value(&lowering.document).ok();
-        let lowered = Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering, json });
+        let outline = outline::outline(&self.graph, &lowering);
+        let lowered = Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering, json, outline });
         Arc::clone(cell.get_or_init(|| lowered))
     }
 
@@ -106,7 +108,7 @@ impl Schema {
 
     /// Returns an incremental reader of one reply in the form of this schema. See [`Lowered::partial`].
     pub fn partial(&self) -> Partial {
-        Partial::new(Arc::clone(&self.graph), false, false)
+        Partial::new(Arc::clone(&self.graph), false, false, false)
     }
 }
 
@@ -115,11 +117,17 @@ impl Schema {
 pub enum Dialect {
     /// Ollama's `format`: a grammar.
     Ollama,
+    /// The same without bounds, lengths, patterns and formats.
+    OllamaUnbounded,
     /// Gemini's `responseJsonSchema`.
     Gemini,
     /// Gemini's `responseSchema`, the older and smaller subset.
     GeminiOlder,
-    /// `OpenAI`'s `json_schema` with `strict: true`.
+    /// `OpenAI`'s `json_schema` with `strict: true`, and the bounds that it supports.
+    OpenAi,
+    /// The same for compatible servers that compile it to a grammar, with more bounds.
+    OpenAiGrammar,
+    /// The same without bounds, which older and smaller servers reject.
     OpenAiStrict,
     /// Anthropic's `output_config.format`.
     Anthropic,
@@ -135,12 +143,19 @@ pub struct Lowered {
     lowering: lower::Lowering,
     /// The serialized document, which is copied into each request.
     json: Option<Box<RawValue>>,
+    outline: String,
 }
 
 impl Lowered {
     /// Returns the document to send.
     pub fn document(&self) -> &Value {
         &self.lowering.document
+    }
+
+    /// Returns a short description of the values that match the document, for a model that does not see it: names, types,
+    /// bounds and descriptions.
+    pub fn outline(&self) -> &str {
+        &self.outline
     }
 
     /// Whether the provider can enforce the document: `OpenAI`'s strict mode, Anthropic, and Gemini's older dialect. If
@@ -150,20 +165,19 @@ impl Lowered {
     }
 
     /// Converts the JSON text of a reply that matches the lowered schema to the form of the original one: removes the
-    /// wrapper of the root, and nulls that stand for absent properties. The remaining text keeps its order, white space
+    /// wrapper of the root and nulls that stand for absent properties, and makes lists of objects that stand for them. The remaining text keeps its order, white space
     /// and number literals. Text that is not JSON is returned unchanged.
     pub fn restore(&self, text: String) -> String {
-        let lower::Lowering { wrapped, nullable, .. } = self.lowering;
-        if !wrapped && !nullable {
+        if !self.lowering.is_changed() {
             return text;
         }
-        restore::restore(&self.graph, wrapped, nullable, text)
+        restore::restore(&self.graph, &self.lowering, text)
     }
 
     /// Returns an incremental reader of one reply that matches the lowered schema.
     pub fn partial(&self) -> Partial {
-        let lower::Lowering { wrapped, nullable, .. } = self.lowering;
-        Partial::new(Arc::clone(&self.graph), wrapped, nullable)
+        let lower::Lowering { wrapped, nullable, positional, .. } = self.lowering;
+        Partial::new(Arc::clone(&self.graph), wrapped, nullable, positional)
     }
 }
 

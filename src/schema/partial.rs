@@ -62,8 +62,8 @@ enum State {
 }
 
 impl Partial {
-    pub(super) fn new(graph: Arc<Graph>, wrapped: bool, nullable: bool) -> Self {
-        let expected = Expected { graph, wrapped, nullable };
+    pub(super) fn new(graph: Arc<Graph>, wrapped: bool, nullable: bool, positional: bool) -> Self {
+        let expected = Expected { graph, wrapped, nullable, positional };
         Self { expected, state: State::Searching(StartSearch::default()), pushed: 0, last: (0, 0) }
     }
 
@@ -85,7 +85,7 @@ impl Partial {
     /// Returns the JSON text of the closed part, if it grew since the last snapshot.
     ///
     /// It has the form of the original schema: the wrapper of the root and nulls that may stand for absent properties
-    /// are omitted. Values are as the model wrote them, without coercion.
+    /// are omitted, and objects that stand for tuples are lists. Values are as the model wrote them, without coercion.
     pub fn snapshot(&mut self) -> Option<String> {
         let (State::Parsing(parser) | State::Done(Some(parser))) = &self.state else { return None };
         let (read, values) = self.last;

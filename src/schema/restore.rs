@@ -1,7 +1,7 @@
 //! Restores a reply that matches a lowered schema to the form of the original schema.
 //!
-//! Parts of the text are removed and nothing is rewritten: order, white space and number literals stay as the model
-//! wrote them.
+//! Parts of the text are removed, and brackets of objects that stand for tuples replaced. Nothing else is rewritten: order,
+//! white space and number literals stay as the model wrote them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,39 +11,47 @@ use serde_json::{Map, Value};
 
 use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::unquoted;
-use super::lower::WRAPPER;
+use super::lower::{Lowering, WRAPPER};
 use super::matcher::{is_literal, is_within, length, matches_scalar};
 use super::scan;
 
 /// Deeper replies are returned unchanged; no reader accepts them either.
 const MAX_DEPTH: usize = 256;
 
-/// Removes the wrapper of the root, and each `null` that stands for an absent property. Text that is not JSON is
-/// returned unchanged.
-pub(super) fn restore(graph: &Graph, wrapped: bool, nullable: bool, text: String) -> String {
+/// Removes the wrapper of the root, and each `null` that stands for an absent property, and makes a list of each object
+/// that stands for a tuple. Text that is not JSON is returned unchanged.
+pub(super) fn restore(graph: &Graph, lowering: &Lowering, text: String) -> String {
     let Some(document) = parse(&text) else { return text };
-    let mut restorer = Restorer { graph, nullable, cache: HashMap::new() };
+    let Lowering { wrapped, nullable, positional, .. } = *lowering;
+    let mut restorer = Restorer { graph, nullable, positional, cache: HashMap::new() };
     let value = if wrapped { restorer.unwrap(&document) } else { &document };
-    let mut removals = Vec::new();
-    if nullable {
-        restorer.collect_removals(value, &graph.root, &mut removals);
+    let mut edits = Vec::new();
+    if nullable || positional {
+        restorer.collect_edits(value, &graph.root, &mut edits);
     }
     let Range { start, end } = value.span;
-    if removals.is_empty() && end - start == text.len() {
+    if edits.is_empty() && end - start == text.len() {
         return text;
     }
     let unwrapped = !std::ptr::eq(value, &raw const document);
-    if removals.is_empty() && !unwrapped {
+    if edits.is_empty() && !unwrapped {
         return text;
     }
     let mut out = String::with_capacity(end - start);
     let mut at = start;
-    for removal in removals {
-        out.push_str(&text[at..removal.start]);
-        at = removal.end;
+    for Edit { span, replacement } in edits {
+        out.push_str(&text[at..span.start]);
+        out.push_str(replacement);
+        at = span.end;
     }
     out.push_str(&text[at..end]);
     out
+}
+
+/// A part of the text and what replaces it.
+struct Edit {
+    span: Range<usize>,
+    replacement: &'static str,
 }
 
 /// A JSON value and its position in the text.
@@ -83,10 +91,11 @@ enum NullMeaning {
     Absent,
 }
 
-/// Decides which parts of the text to remove.
+/// Decides which parts of the text to replace.
 struct Restorer<'g> {
     graph: &'g Graph,
     nullable: bool,
+    positional: bool,
     /// Results by position of the value, node and reading of nulls. Keeps nested unions linear.
     cache: HashMap<(usize, *const Node, NullMeaning), bool>,
 }
@@ -102,23 +111,37 @@ impl<'g> Restorer<'g> {
         if is_wrapper { value } else { document }
     }
 
-    /// Adds the parts of the text to remove to `removals`, in order.
-    fn collect_removals(&mut self, json: &Json<'_>, node: &'g Node, removals: &mut Vec<Range<usize>>) {
-        match (&self.graph.resolve(node).kind, &json.kind) {
-            // If the value matches a branch as it is, its nulls are values.
-            (NodeKind::AnyOf(branches), JsonKind::Array(_) | JsonKind::Object(_))
-                if !branches.iter().any(|branch| self.matches(json, branch, NullMeaning::Value)) =>
-            {
-                if let Some(branch) = branches.iter().find(|branch| self.matches(json, branch, NullMeaning::Absent)) {
-                    self.collect_removals(json, branch, removals);
+    /// Adds the edits of the text to `edits`, in order.
+    fn collect_edits(&mut self, json: &Json<'_>, node: &'g Node, edits: &mut Vec<Edit>) {
+        let node = self.graph.resolve(node);
+        match (&node.kind, &json.kind) {
+            (NodeKind::AnyOf(branches), JsonKind::Array(_) | JsonKind::Object(_)) => {
+                // If the value matches a branch as it is, its nulls are values.
+                let exact = branches.iter().find(|branch| self.matches(json, branch, NullMeaning::Value));
+                if exact.is_some() && !self.positional {
+                    return;
+                }
+                let branch =
+                    exact.or_else(|| branches.iter().find(|branch| self.matches(json, branch, NullMeaning::Absent)));
+                if let Some(branch) = branch {
+                    self.collect_edits(json, branch, edits);
                 }
             }
             (NodeKind::Array { prefix, additional }, JsonKind::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
                     if let Some(node) = prefix.get(index).or(additional.node()) {
-                        self.collect_removals(item, node, removals);
+                        self.collect_edits(item, node, edits);
                     }
                 }
+            }
+            (NodeKind::Array { prefix, .. }, JsonKind::Object(members)) if self.stands_for_tuple(members, node) => {
+                let Range { start, end } = json.span;
+                edits.push(Edit { span: start..start + 1, replacement: "[" });
+                for (member, node) in members.iter().zip(prefix) {
+                    edits.push(Edit { span: member.start..member.value.span.start, replacement: "" });
+                    self.collect_edits(&member.value, node, edits);
+                }
+                edits.push(Edit { span: end - 1..end, replacement: "]" });
             }
             (NodeKind::Object { properties, additional }, JsonKind::Object(members)) => {
                 let mut kept = None;
@@ -128,13 +151,14 @@ impl<'g> Restorer<'g> {
                         // Includes a comma: the one before the member, or the one after it if no earlier member is
                         // kept.
                         let next = members.get(index + 1).map_or(value.span.end, |next| next.start);
-                        removals.push(kept.map_or(*start..next, |end| end..value.span.end));
+                        let span = kept.map_or(*start..next, |end| end..value.span.end);
+                        edits.push(Edit { span, replacement: "" });
                         kept = kept.map(|_| value.span.end);
                         continue;
                     }
                     kept = Some(value.span.end);
                     if let Some(node) = property.map(|property| &property.node).or(additional.node()) {
-                        self.collect_removals(value, node, removals);
+                        self.collect_edits(value, node, edits);
                     }
                 }
             }
@@ -144,6 +168,15 @@ impl<'g> Restorer<'g> {
 
     fn stands_for_absent(&self, value: &Json<'_>, property: &Property) -> bool {
         self.nullable && value.is_null() && self.graph.null_is_absence(property)
+    }
+
+    /// Returns whether an object with `members` stands for a list that `node` accepts: one member for each position, in order.
+    fn stands_for_tuple(&self, members: &[Member<'_>], node: &Node) -> bool {
+        let NodeKind::Array { prefix, .. } = &node.kind else { return false };
+        self.positional
+            && members.len() == prefix.len()
+            && node.is_fixed_tuple()
+            && members.iter().enumerate().all(|(position, member)| is_position(&member.name, position))
     }
 
     /// Returns whether `json` matches `node`. Does not check patterns, formats and multiples.
@@ -176,6 +209,10 @@ impl<'g> Restorer<'g> {
                     None => *additional != Additional::Forbidden,
                 })
             }
+            (NodeKind::Array { prefix, .. }, JsonKind::Object(members)) => {
+                self.stands_for_tuple(members, node)
+                    && members.iter().zip(prefix).all(|(member, node)| self.matches(&member.value, node, nulls))
+            }
             (NodeKind::Object { properties, additional }, JsonKind::Object(members)) => {
                 let is_complete = properties
                     .iter()
@@ -195,6 +232,11 @@ impl<'g> Restorer<'g> {
             _ => false,
         }
     }
+}
+
+/// Returns whether `name` is that of the item at `position`.
+pub(super) fn is_position(name: &str, position: usize) -> bool {
+    name.parse() == Ok(position) && !(name.len() > 1 && name.starts_with(['0', '+']))
 }
 
 /// Returns whether `json` satisfies the bounds and lengths in `constraints`.

@@ -35,11 +35,12 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         temperature: _,
         max_tokens: _,
         repair,
+        states_schema: _,
         form: _,
         headroom: _,
         adjustments: _,
     } = request;
-    let Repair { reply: _, instruction: _ } = repair.as_ref().unwrap();
+    let Repair { reply: _, instruction: _, form: _ } = repair.as_ref().unwrap();
     let Target { provider: _, model: _, base_url: _, key: _, timeout: _, options, facts: _ } = target;
     let ModelOptions { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = options;
     for part in &request.parts {
@@ -62,6 +63,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("repair", ALL, |_, request| request.repair = None),
         ("rejected reply", ALL, |_, request| request.repair.as_mut().unwrap().reply = Arc::from("{}")),
         ("repair instruction", ALL, |_, request| request.repair.as_mut().unwrap().instruction = Arc::from("Again")),
+        ("statement of the schema", &[Ollama], |_, request| request.states_schema = true),
         ("form", ALL, |_, request| request.form = SchemaForm::Prompted),
         ("headroom", &[Ollama], |_, request| request.headroom = Headroom::Extended),
         ("no temperature", ALL, |_, request| request.temperature = None),
@@ -141,7 +143,7 @@ fn base(provider: Provider) -> (Target, Request) {
         schema: Some(schema(json!({"type": "object", "properties": {"name": {"type": "string"}}}))),
         temperature: Some(0.5),
         max_tokens: Some(100),
-        repair: Some(Repair { reply: Arc::from("{"), instruction: Arc::from("Mend it") }),
+        repair: Some(Repair { reply: Arc::from("{"), instruction: Arc::from("Mend it"), form: None }),
         ..Request::new("What is this?")
     };
     (target, request)

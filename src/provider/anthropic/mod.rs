@@ -42,14 +42,14 @@ impl Codec for Anthropic {
         Some(if is_sent { SchemaForm::Native } else { SchemaForm::Prompted })
     }
 
-    fn simpler_form(&self, _target: &Target, form: SchemaForm) -> Option<SchemaForm> {
-        (form == SchemaForm::Native).then_some(SchemaForm::Prompted)
+    fn forms(&self, _target: &Target) -> &'static [SchemaForm] {
+        &[SchemaForm::Native, SchemaForm::Prompted]
     }
 
-    fn dialect(&self, form: SchemaForm) -> Dialect {
+    fn dialect(&self, _target: &Target, form: SchemaForm) -> Dialect {
         match form {
             SchemaForm::Native => Dialect::Anthropic,
-            SchemaForm::Older | SchemaForm::Prompted => Dialect::Prompted,
+            SchemaForm::Unbounded | SchemaForm::Older | SchemaForm::Prompted => Dialect::Prompted,
         }
     }
 

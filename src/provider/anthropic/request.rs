@@ -94,7 +94,7 @@ impl<'a> MessagesRequest<'a> {
         Ok(Self {
             model: &target.model,
             max_tokens: request.max_tokens.unwrap_or(MAX_TOKENS),
-            system: system_instruction(&request.system, prompted),
+            system: system_instruction(request, prompted, None),
             messages,
             temperature: request
                 .sent_temperature()

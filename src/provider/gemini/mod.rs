@@ -68,15 +68,24 @@ impl Codec for Gemini {
     /// pages.
     fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {
         let schema = request.schema.as_ref()?;
-        let is_prompted = (request.form == SchemaForm::Older && !schema.lower(Dialect::GeminiOlder).is_strict())
+        let is_prompted = (matches!(request.form, SchemaForm::Unbounded | SchemaForm::Older)
+            && !schema.lower(Dialect::GeminiOlder).is_strict())
             || (reads_pages(request) && !thinking::reads_pages_with_schema(&target.model));
-        Some(if is_prompted { SchemaForm::Prompted } else { request.form })
+        Some(match request.form {
+            _ if is_prompted => SchemaForm::Prompted,
+            SchemaForm::Unbounded => SchemaForm::Older,
+            form => form,
+        })
     }
 
-    fn dialect(&self, form: SchemaForm) -> Dialect {
+    fn forms(&self, _target: &Target) -> &'static [SchemaForm] {
+        &[SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted]
+    }
+
+    fn dialect(&self, _target: &Target, form: SchemaForm) -> Dialect {
         match form {
             SchemaForm::Native => Dialect::Gemini,
-            SchemaForm::Older => Dialect::GeminiOlder,
+            SchemaForm::Unbounded | SchemaForm::Older => Dialect::GeminiOlder,
             SchemaForm::Prompted => Dialect::Prompted,
         }
     }

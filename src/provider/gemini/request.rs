@@ -68,7 +68,7 @@ impl<'a> GenerateContentRequest<'a> {
     pub(super) fn new(target: &Target, request: &'a Request, schema: Option<(SchemaForm, &'a Lowered)>) -> Self {
         let in_form = |wanted| schema.and_then(|(form, lowered)| (form == wanted).then_some(lowered));
         let prompted = in_form(SchemaForm::Prompted);
-        let system = system_instruction(&request.system, prompted);
+        let system = system_instruction(request, prompted, None);
         // Some models do not combine a tool with a media type.
         let is_json = schema.is_some() && (prompted.is_none() || !reads_pages(request));
         Self {

@@ -77,13 +77,17 @@ impl Codec for Ollama {
         Some(if is_cloud(target) { SchemaForm::Prompted } else { request.form })
     }
 
-    fn simpler_form(&self, target: &Target, form: SchemaForm) -> Option<SchemaForm> {
-        if is_cloud(target) { None } else { form.simpler() }
+    fn forms(&self, target: &Target) -> &'static [SchemaForm] {
+        if is_cloud(target) {
+            return &[SchemaForm::Prompted];
+        }
+        &[SchemaForm::Native, SchemaForm::Unbounded, SchemaForm::Older, SchemaForm::Prompted]
     }
 
-    fn dialect(&self, form: SchemaForm) -> Dialect {
+    fn dialect(&self, _target: &Target, form: SchemaForm) -> Dialect {
         match form {
             SchemaForm::Native => Dialect::Ollama,
+            SchemaForm::Unbounded => Dialect::OllamaUnbounded,
             SchemaForm::Older | SchemaForm::Prompted => Dialect::Prompted,
         }
     }

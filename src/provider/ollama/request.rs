@@ -67,15 +67,17 @@ impl<'a> ChatRequest<'a> {
         schema: Option<(SchemaForm, &'a Lowered)>,
         stream: bool,
     ) -> Self {
-        let (format, prompted) = match schema {
-            Some((SchemaForm::Native, lowered)) => (Some(Format::Schema(lowered)), None),
-            Some((SchemaForm::Older, lowered)) => (Some(Format::Name("json")), Some(lowered)),
-            Some((SchemaForm::Prompted, lowered)) => (None, Some(lowered)),
-            None => (None, None),
+        let (format, prompted, enforced) = match schema {
+            Some((SchemaForm::Native | SchemaForm::Unbounded, lowered)) => {
+                (Some(Format::Schema(lowered)), None, Some(lowered))
+            }
+            Some((SchemaForm::Older, lowered)) => (Some(Format::Name("json")), Some(lowered), None),
+            Some((SchemaForm::Prompted, lowered)) => (None, Some(lowered), None),
+            None => (None, None, None),
         };
         Self {
             model: &target.model,
-            messages: messages(request, prompted),
+            messages: messages(request, prompted, enforced),
             stream,
             truncate: false,
             shift: false,
@@ -101,13 +103,13 @@ impl Serialize for KeepAlive {
     }
 }
 
-fn messages<'a>(request: &'a Request, prompted: Option<&Lowered>) -> Vec<Message<'a>> {
+fn messages<'a>(request: &'a Request, prompted: Option<&Lowered>, enforced: Option<&Lowered>) -> Vec<Message<'a>> {
     let images = request.parts.iter().filter_map(|part| match part {
         Part::Image { data, .. } => Some(Base64(data)),
         _ => None,
     });
     let mut messages = Vec::with_capacity(4);
-    let system = system_instruction(&request.system, prompted);
+    let system = system_instruction(request, prompted, enforced);
     if !system.is_empty() {
         messages.push(message("system", system));
     }

@@ -27,7 +27,10 @@ fn a_structured_request_has_the_lowered_schema() {
         json!({
             "model": "the-model",
             "messages": [
-                {"role": "system", "content": "Be brief."},
+                {
+                    "role": "system",
+                    "content": "Be brief.\n\nAnswer with JSON in this form:\n{\n  \"title\": string,\n  \"score\": number\n}",
+                },
                 {"role": "user", "content": "Name an idea."},
             ],
             "stream": false,

@@ -45,9 +45,11 @@ impl Codec for OpenAi {
     }
 
     /// The strict subset suits servers that compile grammars: every node has a type.
-    fn dialect(&self, form: SchemaForm) -> Dialect {
+    fn dialect(&self, target: &Target, form: SchemaForm) -> Dialect {
         match form {
-            SchemaForm::Native | SchemaForm::Older => Dialect::OpenAiStrict,
+            SchemaForm::Native if target.base_url.url().is_some_and(request::is_local) => Dialect::OpenAiGrammar,
+            SchemaForm::Native => Dialect::OpenAi,
+            SchemaForm::Unbounded | SchemaForm::Older => Dialect::OpenAiStrict,
             SchemaForm::Prompted => Dialect::Prompted,
         }
     }

@@ -1,7 +1,7 @@
 //! Requests of chat completions.
 //!
-//! A schema is sent as `json_schema`. Servers that reject it get `json_object` and the schema in the prompt, then the
-//! schema in the prompt alone. Servers built on llama.cpp that do not support `json_schema` enforce a schema next to
+//! A schema is sent as `json_schema`, with the bounds that the server is expected to enforce. Servers that reject it get
+//! the structure alone, then `json_object` and the schema in the prompt, then the schema in the prompt alone. Servers built on llama.cpp that do not support `json_schema` enforce a schema next to
 //! `json_object`. OpenAI and others reject that field, so only local servers get it: those addressed by an IP address or
 //! by a name that is not on the internet.
 //!
@@ -98,15 +98,18 @@ impl<'a> CompletionRequest<'a> {
         stream: bool,
     ) -> Result<Self> {
         let is_openai = url.host_str() == Some(OPENAI);
-        let prompted = lowered.filter(|_| request.form != SchemaForm::Native);
+        let is_enforced = matches!(request.form, SchemaForm::Native | SchemaForm::Unbounded);
+        let prompted = lowered.filter(|_| !is_enforced);
+        // OpenAI passes the schema to the model. Other servers may compile it to a grammar alone.
+        let enforced = lowered.filter(|_| is_enforced && !is_openai);
         Ok(Self {
             model: &target.model,
-            messages: messages(target, url, request, prompted)?,
+            messages: messages(target, url, request, prompted, enforced)?,
             temperature: request.sent_temperature(),
             max_completion_tokens: request.max_tokens.filter(|_| is_openai),
             max_tokens: request.max_tokens.filter(|_| !is_openai),
             response_format: request.schema.as_deref().zip(lowered).and_then(|(schema, lowered)| match request.form {
-                SchemaForm::Native => Some(json_schema(schema, lowered)),
+                SchemaForm::Native | SchemaForm::Unbounded => Some(json_schema(schema, lowered)),
                 SchemaForm::Older => Some(json_object(url, lowered)),
                 SchemaForm::Prompted => None,
             }),
@@ -126,9 +129,10 @@ fn messages<'a>(
     url: &Url,
     request: &'a Request,
     prompted: Option<&Lowered>,
+    enforced: Option<&Lowered>,
 ) -> Result<Vec<Message<'a, ContentPart<'a>>>> {
     let mut messages = Vec::with_capacity(4);
-    let system = system_instruction(&request.system, prompted);
+    let system = system_instruction(request, prompted, enforced);
     if !system.is_empty() {
         messages.push(Message { role: "system", content: Content::Text(system) });
     }
@@ -161,14 +165,19 @@ fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> 
 }
 
 fn json_object<'a>(url: &Url, lowered: &'a Lowered) -> ResponseFormat<'a> {
-    let is_local = match url.host() {
+    ResponseFormat::JsonObject { schema: (is_local(url) && lowered.is_strict()).then_some(lowered) }
+}
+
+/// Whether the host is an IP address or a name that is not on the internet: its server is one that somebody runs for
+/// themselves.
+pub(super) fn is_local(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => {
             !name.contains('.') || matches!(name.rsplit('.').next(), Some("local" | "internal"))
         }
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
         None => false,
-    };
-    ResponseFormat::JsonObject { schema: (is_local && lowered.is_strict()).then_some(lowered) }
+    }
 }
 
 /// A schema's name of letters, digits, `_` and `-` only.

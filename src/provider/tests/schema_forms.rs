@@ -39,6 +39,10 @@ fn stated(system: &Value) -> Value {
     serde_json::from_str(text.split_once(INTRODUCTION).unwrap_or_else(|| panic!("no schema in {text:?}")).1).unwrap()
 }
 
+fn outlined(system: &Value) -> &str {
+    system.as_str().unwrap().strip_prefix("Answer with JSON in this form:\n").unwrap()
+}
+
 #[test]
 fn gemini_falls_back_to_the_older_subset_then_to_the_prompt() {
     let (target, _) = codec_of(Provider::Gemini);
@@ -94,7 +98,20 @@ fn openai_falls_back_to_json_object_then_to_the_prompt() {
 
     let native = sent(&list(SchemaForm::Native));
     assert_eq!(native["response_format"]["type"], "json_schema");
-    assert_eq!(native["messages"][0]["role"], "user");
+    assert_eq!(
+        native["response_format"]["json_schema"]["schema"],
+        *lowered(&list(SchemaForm::Native), Dialect::OpenAi).document()
+    );
+    assert_eq!(
+        outlined(&native["messages"][0]["content"]),
+        lowered(&list(SchemaForm::Native), Dialect::OpenAi).outline()
+    );
+
+    let unbounded = sent(&list(SchemaForm::Unbounded));
+    assert_eq!(
+        unbounded["response_format"]["json_schema"]["schema"],
+        *lowered(&list(SchemaForm::Unbounded), Dialect::OpenAiStrict).document()
+    );
 
     let older = list(SchemaForm::Older);
     assert_eq!(sent(&older)["response_format"], json!({"type": "json_object"}));
@@ -135,15 +152,22 @@ fn ollama_falls_back_to_any_json_then_to_the_prompt() {
     let (target, _) = codec_of(Provider::Ollama);
     for (form, format, is_stated) in [
         (SchemaForm::Native, Some(lowered(&list(SchemaForm::Native), Dialect::Ollama).document().clone()), false),
+        (
+            SchemaForm::Unbounded,
+            Some(lowered(&list(SchemaForm::Native), Dialect::OllamaUnbounded).document().clone()),
+            false,
+        ),
         (SchemaForm::Older, Some(json!("json")), true),
         (SchemaForm::Prompted, None, true),
     ] {
         let request = list(form);
         let sent = encoded(&target, &request);
         assert_eq!(sent.get("format"), format.as_ref(), "{form:?}");
-        assert_eq!(sent["messages"][0]["role"], if is_stated { "system" } else { "user" }, "{form:?}");
+        let system = &sent["messages"][0]["content"];
         if is_stated {
-            assert_eq!(&stated(&sent["messages"][0]["content"]), lowered(&request, Dialect::Prompted).document());
+            assert_eq!(&stated(system), lowered(&request, Dialect::Prompted).document());
+        } else {
+            assert_eq!(outlined(system), lowered(&request, Dialect::Ollama).outline(), "{form:?}");
         }
     }
 }
@@ -162,11 +186,8 @@ fn a_cloud_model_gets_the_schema_in_the_prompt() {
         let request = list(SchemaForm::Native);
         let expected = if is_cloud { SchemaForm::Prompted } else { SchemaForm::Native };
         assert_eq!(ollama.schema_form(&target, &request), Some(expected), "{model} at {base}");
-        assert_eq!(
-            ollama.simpler_form(&target, SchemaForm::Native),
-            (!is_cloud).then_some(SchemaForm::Older),
-            "{model} at {base}"
-        );
+        let simpler = ollama.simpler_form(&target, &request, &rejection("no"));
+        assert_eq!(simpler.map(|(form, _)| form), (!is_cloud).then_some(SchemaForm::Unbounded), "{model} at {base}");
         let sent = encoded(&target, &request);
         assert_eq!(sent.get("format").is_none(), is_cloud, "{model} at {base}");
     }
@@ -196,12 +217,15 @@ fn anthropic_falls_back_to_the_prompt() {
 fn every_fallback_ends_in_the_prompt_and_text_requests_have_no_form() {
     for (target, codec) in targets() {
         let mut forms = vec![SchemaForm::Native];
-        while let Some(form) = codec.simpler_form(&target, forms[forms.len() - 1]) {
+        while let Some((form, _)) =
+            codec.simpler_form(&target, &list(forms[forms.len() - 1]), &rejection("unsupported"))
+        {
             forms.push(form);
         }
         let expected: &[SchemaForm] = match target.provider {
             Provider::Anthropic => &[SchemaForm::Native, SchemaForm::Prompted],
-            _ => &[SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted],
+            Provider::Gemini => &[SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted],
+            _ => &[SchemaForm::Native, SchemaForm::Unbounded, SchemaForm::Older, SchemaForm::Prompted],
         };
         assert_eq!(forms, expected, "{}", target.provider);
         for form in forms {
@@ -213,10 +237,82 @@ fn every_fallback_ends_in_the_prompt_and_text_requests_have_no_form() {
     }
 }
 
+fn rejection(message: &str) -> Error {
+    Error::new(ErrorKind::SchemaRejected, message).with_status(400)
+}
+
+#[test]
+fn a_rejection_leads_to_the_form_that_can_succeed() {
+    use crate::provider::FormScope::{Schema as One, Target as All};
+    let document = json!({"type": "array", "items": {"type": "string", "maxLength": 9}, "maxItems": 3});
+    let schema = Some(Arc::new(Schema::new("S", document).unwrap()));
+    let request = Request { schema, ..Request::new("x") };
+    for (provider, message, form, scope) in [
+        (Provider::OpenAi, "In context=('properties', 'a'), 'maxItems' is not permitted.", SchemaForm::Unbounded, All),
+        (Provider::OpenAi, "Invalid schema for response_format 'S': schema is too deep", SchemaForm::Unbounded, One),
+        (Provider::OpenAi, "JSON schema conversion failed: Unrecognized schema", SchemaForm::Unbounded, One),
+        (Provider::OpenAi, "something is not supported", SchemaForm::Unbounded, All),
+        (Provider::OpenAi, "This response_format type is unavailable now", SchemaForm::Older, All),
+        (Provider::OpenAi, "'response_format.type' must be 'json_object' or 'text'", SchemaForm::Older, All),
+        (Provider::Ollama, "invalid JSON schema in format", SchemaForm::Unbounded, One),
+        (Provider::Ollama, "model runner has unexpectedly stopped", SchemaForm::Unbounded, One),
+        (
+            Provider::Ollama,
+            "invalid format: \"x\"; expected \"json\" or a valid JSON Schema object",
+            SchemaForm::Older,
+            All,
+        ),
+        (Provider::Gemini, "The specified schema has too many states for serving.", SchemaForm::Older, One),
+        (Provider::Gemini, "Unknown name \"responseJsonSchema\": Cannot find field.", SchemaForm::Older, All),
+        (Provider::Anthropic, "output_config: Extra inputs are not permitted", SchemaForm::Prompted, All),
+        (Provider::Anthropic, "The compiled grammar is too large.", SchemaForm::Prompted, One),
+    ] {
+        let (target, codec) = codec_of(provider);
+        let simpler = codec.simpler_form(&target, &request, &rejection(message));
+        assert_eq!(simpler, Some((form, scope)), "{provider} {message}");
+    }
+}
+
+#[test]
+fn the_form_without_bounds_is_skipped_if_the_schema_has_none() {
+    let document = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
+    let schema = Some(Arc::new(Schema::new("S", document).unwrap()));
+    for provider in [Provider::OpenAi, Provider::Ollama] {
+        let (target, codec) = codec_of(provider);
+        let request = Request { schema: schema.clone(), ..Request::new("x") };
+        let simpler = codec.simpler_form(&target, &request, &rejection("invalid JSON schema in format"));
+        assert_eq!(simpler.map(|(form, _)| form), Some(SchemaForm::Older), "{provider}");
+    }
+}
+
+#[test]
+fn a_schema_is_outlined_only_where_the_model_does_not_see_it() {
+    for (provider, base, is_outlined) in [
+        (Provider::OpenAi, "https://api.openai.com/v1", false),
+        (Provider::OpenAi, "http://127.0.0.1:8080/v1", true),
+        (Provider::Ollama, "http://localhost:11434", true),
+        (Provider::Gemini, "https://example.org", false),
+        (Provider::Anthropic, "https://example.org", false),
+    ] {
+        let (target, _) = codec_of(provider);
+        let target = Target { base_url: base.into(), ..target };
+        let request = Request { system: Arc::from("Be brief."), ..list(SchemaForm::Native) };
+        let has_outline =
+            |request: &Request| encoded(&target, request).to_string().contains("Answer with JSON in this");
+        assert_eq!(has_outline(&request), is_outlined, "{provider} {base}");
+        assert!(!has_outline(&Request { states_schema: true, ..request }), "{provider} {base}");
+    }
+    let (target, _) = codec_of(Provider::Ollama);
+    let request = list(SchemaForm::Native);
+    let system = format!("Be brief.\n{}", lowered(&request, Dialect::Ollama).outline());
+    let sent = encoded(&target, &Request { system: Arc::from(system.as_str()), ..request });
+    assert_eq!(sent["messages"][0]["content"], system, "the system instruction has the outline");
+}
+
 #[test]
 fn a_streamed_request_has_the_same_form() {
     for (target, codec) in targets() {
-        for form in [SchemaForm::Native, SchemaForm::Older, SchemaForm::Prompted] {
+        for form in [SchemaForm::Native, SchemaForm::Unbounded, SchemaForm::Older, SchemaForm::Prompted] {
             let whole = encoded(&target, &list(form));
             let streamed = body(&codec.encode_stream(&target, &list(form)).unwrap());
             for field in ["format", "response_format", "output_config", "generationConfig", "system"] {

@@ -128,6 +128,9 @@ impl CallState {
     /// Ends the call with `reply`, that of the last attempt; `None` if there was no attempt.
     pub(in crate::router) fn finish(mut self, reply: Reply) -> Option<Response> {
         let attempt = self.attempts.last()?;
+        if let Some(index) = self.last_index {
+            self.selector.succeed(index);
+        }
         let (provider, model, is_shared) = (attempt.provider, Arc::clone(&attempt.model), attempt.is_shared);
         let response = Response {
             finish: Some(reply.finish),

@@ -32,7 +32,7 @@ fn closed(graph: &Graph) -> Lowering {
     let mut writer = Anthropic { references: References::new(graph) };
     let root = root(graph);
     let (schema, wrapped) = as_object(&root, writer.node(&root));
-    Lowering { document: writer.document(schema), strict: true, wrapped, nullable: false }
+    Lowering { strict: true, wrapped, ..Lowering::plain(writer.document(schema)) }
 }
 
 struct Anthropic<'g> {

@@ -29,7 +29,7 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
         writer.within = Some(id);
     }
     let root = writer.node(&root(graph));
-    Lowering { document: writer.document(root), strict: false, wrapped: false, nullable: false }
+    Lowering::plain(writer.document(root))
 }
 
 struct Gemini<'g> {

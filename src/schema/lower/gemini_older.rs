@@ -17,7 +17,7 @@ pub(super) fn lower(graph: &Graph) -> Lowering {
         return openai::permissive(graph);
     }
     let document = write(graph, &root(graph));
-    Lowering { document, strict: true, wrapped: false, nullable: false }
+    Lowering { strict: true, ..Lowering::plain(document) }
 }
 
 fn is_representable(graph: &Graph) -> bool {

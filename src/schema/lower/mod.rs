@@ -1,16 +1,19 @@
 //! Writes a [`Graph`] as a document in a provider's dialect of JSON Schema.
 
 mod anthropic;
+mod bounds;
 mod gemini;
 mod gemini_older;
 mod inline_size;
 mod ollama;
 mod openai;
+mod pattern;
 
 use serde_json::{Map, Number, Value, json};
 
 use super::Dialect;
 use super::graph::{Additional, DefinitionId, Graph, Node, NodeKind, Property};
+use openai::Bounds;
 
 /// The result of lowering a schema.
 #[derive(Debug)]
@@ -23,6 +26,20 @@ pub(super) struct Lowering {
     pub(super) wrapped: bool,
     /// Whether `null` may stand for an absent property.
     pub(super) nullable: bool,
+    /// Whether an object with a property for each position stands for a tuple.
+    pub(super) positional: bool,
+}
+
+impl Lowering {
+    /// Returns a lowering whose values are those of the schema.
+    fn plain(document: Value) -> Self {
+        Self { document, strict: false, wrapped: false, nullable: false, positional: false }
+    }
+
+    /// Returns whether the values differ from those of the schema.
+    pub(super) fn is_changed(&self) -> bool {
+        self.wrapped || self.nullable || self.positional
+    }
 }
 
 /// The name of the only property of a wrapper object.
@@ -31,9 +48,12 @@ pub(super) const WRAPPER: &str = "value";
 pub(super) fn lower(graph: &Graph, dialect: Dialect) -> Lowering {
     match dialect {
         Dialect::Ollama => ollama::lower(graph),
+        Dialect::OllamaUnbounded => ollama::unbounded(graph),
         Dialect::Gemini => gemini::lower(graph),
         Dialect::GeminiOlder => gemini_older::lower(graph),
-        Dialect::OpenAiStrict => openai::lower(graph),
+        Dialect::OpenAi => openai::lower(graph, Bounds::Documented),
+        Dialect::OpenAiGrammar => openai::lower(graph, Bounds::Grammar),
+        Dialect::OpenAiStrict => openai::lower(graph, Bounds::Words),
         Dialect::Anthropic => anthropic::lower(graph),
         Dialect::Prompted => openai::permissive(graph),
     }
@@ -219,6 +239,17 @@ fn type_of(value: &Value) -> &'static str {
 
 /// Writes the bounds of an integer as `minimum` and `maximum`. Bounds beyond `i64` are omitted.
 fn write_integer_bounds(schema: &mut Value, node: &Node) {
+    let (least, most) = integer_bounds(node);
+    if let Some(least) = least {
+        schema["minimum"] = json!(least);
+    }
+    if let Some(most) = most {
+        schema["maximum"] = json!(most);
+    }
+}
+
+/// Returns the least and the greatest integer within the bounds of `node`.
+fn integer_bounds(node: &Node) -> (Option<i64>, Option<i64>) {
     let bound = |keyword: &str| node.constraints.get(keyword).and_then(Value::as_number);
     let least = [
         bound("minimum").and_then(|number| whole(number, f64::ceil)),
@@ -228,12 +259,7 @@ fn write_integer_bounds(schema: &mut Value, node: &Node) {
         bound("maximum").and_then(|number| whole(number, f64::floor)),
         bound("exclusiveMaximum").and_then(|number| whole(number, f64::ceil)?.checked_sub(1)),
     ];
-    if let Some(least) = least.into_iter().flatten().max() {
-        schema["minimum"] = json!(least);
-    }
-    if let Some(most) = most.into_iter().flatten().min() {
-        schema["maximum"] = json!(most);
-    }
+    (least.into_iter().flatten().max(), most.into_iter().flatten().min())
 }
 
 fn whole(number: &Number, round: fn(f64) -> f64) -> Option<i64> {

@@ -1,36 +1,58 @@
 //! Ollama's `format`, which llama.cpp turns into a grammar without showing it to the model.
 //!
-//! The grammar supports only anchored patterns, grows with every bounded repetition, reads `{}` as "an object", fails
-//! on nodes without a type, and resolves references late. Therefore references are inlined, length limits are dropped,
-//! and every node has a type. The validation of the reply checks what is dropped here.
+//! The grammar supports few patterns, grows with every bounded repetition, reads `{}` as "an object", fails on nodes
+//! without a type, and resolves references late. Therefore references are inlined, only the [`bounds`] that it holds are
+//! written, and every node has a type. The outline in the prompt states the others, and the validation of the reply checks
+//! them.
 
 use serde_json::{Value, json};
 
-use super::{Lowering, References, Writer, any_of, enumeration, inline_size, required, root, write_integer_bounds};
+use super::bounds::{self, GrammarBounds};
+use super::{Lowering, References, Writer, any_of, as_object, enumeration, inline_size, required, root};
 use crate::schema::graph::{Additional, Graph, Node, NodeKind};
 
-/// Longer repetitions make grammars that take seconds to build or are rejected.
-const MAX_ITEMS: u64 = 100;
 /// The formats that the grammar supports.
 const FORMATS: [&str; 8] = ["date", "time", "date-time", "uuid", "uuid1", "uuid3", "uuid4", "uuid5"];
 
 pub(super) fn lower(graph: &Graph) -> Lowering {
+    GrammarBounds::fitted(|bounds| Lowering::plain(document(graph, Some(bounds), false).0))
+}
+
+/// Writes the structure alone.
+pub(super) fn unbounded(graph: &Graph) -> Lowering {
+    Lowering::plain(document(graph, None, false).0)
+}
+
+/// Writes the document with an object at its root, for servers that accept no other.
+pub(super) fn lower_as_object(graph: &Graph) -> Lowering {
+    GrammarBounds::fitted(|bounds| {
+        let (document, wrapped) = document(graph, Some(bounds), true);
+        Lowering { wrapped, ..Lowering::plain(document) }
+    })
+}
+
+/// Returns the document, and whether its root is wrapped.
+fn document(graph: &Graph, bounds: Option<&mut GrammarBounds>, is_object: bool) -> (Value, bool) {
     let mut inline: Vec<bool> = graph.recursive().map(|recurs| !recurs).collect();
     if !inline_size::is_acceptable(graph, &inline) {
         inline.fill(false);
     }
-    let mut writer = Ollama { inline, references: References::new(graph) };
-    let root = writer.node(&root(graph));
-    Lowering { document: writer.document(root), strict: false, wrapped: false, nullable: false }
+    let mut writer = Ollama { inline, bounds, references: References::new(graph) };
+    let root = root(graph);
+    let schema = writer.node(&root);
+    let (schema, wrapped) = if is_object { as_object(&root, schema) } else { (schema, false) };
+    (writer.document(schema), wrapped)
 }
 
-struct Ollama<'g> {
+struct Ollama<'g, 'b> {
     /// Which definitions are inlined.
     inline: Vec<bool>,
+    /// Writes the bounds; `None` omits all.
+    bounds: Option<&'b mut GrammarBounds>,
     references: References<'g>,
 }
 
-impl<'g> Writer<'g> for Ollama<'g> {
+impl<'g> Writer<'g> for Ollama<'g, '_> {
     fn references(&mut self) -> &mut References<'g> {
         &mut self.references
     }
@@ -43,15 +65,22 @@ impl<'g> Writer<'g> for Ollama<'g> {
             NodeKind::Number => json!({"type": "number"}),
             NodeKind::Integer => {
                 let mut schema = json!({"type": "integer"});
-                write_integer_bounds(&mut schema, node);
+                if self.bounds.is_some() {
+                    bounds::write_integer(&mut schema, node);
+                }
                 schema
             }
-            NodeKind::String => match node.constraints.get("format") {
-                Some(format) if FORMATS.iter().any(|known| format == known) => {
-                    json!({"type": "string", "format": format})
+            NodeKind::String => {
+                let mut schema = json!({"type": "string"});
+                let format =
+                    node.constraints.get("format").filter(|format| FORMATS.iter().any(|known| *format == known));
+                match (&mut self.bounds, format) {
+                    (Some(_), Some(format)) => schema["format"] = format.clone(),
+                    (Some(bounds), None) => bounds.write_string(&mut schema, node),
+                    (None, _) => {}
                 }
-                _ => json!({"type": "string"}),
-            },
+                schema
+            }
             NodeKind::Enum(values) => any_of(enumeration(values)),
             NodeKind::Array { prefix, additional } => self.array(node, prefix, additional),
             NodeKind::Object { properties, additional } => {
@@ -76,12 +105,11 @@ impl<'g> Writer<'g> for Ollama<'g> {
     }
 }
 
-impl Ollama<'_> {
+impl Ollama<'_, '_> {
     fn array(&mut self, node: &Node, prefix: &[Node], additional: &Additional) -> Value {
-        let length = prefix.len() as u64;
-        let least = node.constraints.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+        let length = prefix.len();
         let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
-        if !prefix.is_empty() && *additional == Additional::Forbidden && least == length {
+        if node.is_fixed_tuple() {
             return json!({"type": "array", "prefixItems": items, "minItems": length, "maxItems": length});
         }
         match additional {
@@ -95,12 +123,8 @@ impl Ollama<'_> {
         }
         items.dedup();
         let mut schema = json!({"type": "array", "items": any_of(items)});
-        for keyword in ["minItems", "maxItems"] {
-            if let Some(limit) =
-                node.constraints.get(keyword).filter(|limit| limit.as_u64().is_some_and(|n| n <= MAX_ITEMS))
-            {
-                schema[keyword] = limit.clone();
-            }
+        if let Some(bounds) = &mut self.bounds {
+            bounds.write_items(&mut schema, node);
         }
         schema
     }

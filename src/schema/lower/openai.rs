@@ -1,15 +1,16 @@
 //! `OpenAI`'s `json_schema`, with `strict: true` if the schema allows it.
 //!
 //! In strict mode all properties of an object are required and known. An optional property therefore becomes nullable,
-//! and a root that is not an object is wrapped. Bounds and lengths go into the description, because compatible servers
-//! reject the keywords. Strict mode has no objects with arbitrary keys and no values of any type; for such schemas the
-//! document is the permissive one, and `strict` is false.
+//! and a root that is not an object is wrapped. Bounds without a keyword go into the description. Without `prefixItems`, a
+//! tuple becomes an object with a property for each position. Strict mode has no objects with arbitrary keys and no values
+//! of any type; for such schemas `strict` is false.
 
 use serde_json::{Map, Value, json};
 
+use super::bounds::{self, GrammarBounds};
 use super::{
-    Lowering, References, Writer, any_of, as_object, describe, enumeration, is_closed, is_null, is_plain_scalar, root,
-    with_null_type,
+    Lowering, References, Writer, any_of, as_object, describe, enumeration, is_closed, is_null, is_plain_scalar,
+    ollama, pattern, root, with_null_type, write_integer_bounds,
 };
 use crate::schema::graph::{Additional, Graph, Node, NodeKind, Property};
 
@@ -19,37 +20,60 @@ const MAX_PROPERTIES: usize = 5000;
 const MAX_ENUM_VALUES: usize = 1000;
 const MAX_LEVELS: usize = 10;
 
-pub(super) fn lower(graph: &Graph) -> Lowering {
+/// The bounds that are written as keywords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// Those that OpenAI documents for strict mode.
+    Documented,
+    /// Those that a grammar holds.
+    Grammar,
+    /// None: all are stated in words.
+    Words,
+    /// All, for a reader that enforces nothing.
+    All,
+}
+
+pub(super) fn lower(graph: &Graph, bounds: Bounds) -> Lowering {
     if graph.roots().all(is_closed) {
-        let lowering = lower_as(graph, true);
+        let lowering = GrammarBounds::fitted(|sizes| lower_as(graph, true, bounds, sizes));
         if Usage::of(&lowering.document, 0).is_allowed() {
             return lowering;
         }
     }
-    permissive(graph)
+    match bounds {
+        Bounds::Grammar => ollama::lower_as_object(graph),
+        Bounds::Words => lower_as(graph, false, Bounds::Words, &mut GrammarBounds::none()),
+        Bounds::Documented | Bounds::All => permissive(graph),
+    }
 }
 
 /// Writes everything that the graph contains, for a reader that enforces nothing.
 pub(super) fn permissive(graph: &Graph) -> Lowering {
-    lower_as(graph, false)
+    lower_as(graph, false, Bounds::All, &mut GrammarBounds::none())
 }
 
-fn lower_as(graph: &Graph, strict: bool) -> Lowering {
-    let mut writer = OpenAi { strict, nullable: false, references: References::new(graph) };
+fn lower_as(graph: &Graph, strict: bool, bounds: Bounds, sizes: &mut GrammarBounds) -> Lowering {
+    let references = References::new(graph);
+    let mut writer = OpenAi { strict, bounds, sizes, nullable: false, positional: false, references };
     let root = root(graph);
     let (schema, wrapped) = as_object(&root, writer.node(&root));
     let document = writer.document(schema);
-    Lowering { document, strict, wrapped, nullable: writer.nullable }
+    Lowering { document, strict, wrapped, nullable: writer.nullable, positional: writer.positional }
 }
 
-struct OpenAi<'g> {
+struct OpenAi<'g, 's> {
     strict: bool,
+    bounds: Bounds,
+    /// Writes the bounds of a grammar.
+    sizes: &'s mut GrammarBounds,
     /// Whether an optional property became nullable.
     nullable: bool,
+    /// Whether a tuple became an object.
+    positional: bool,
     references: References<'g>,
 }
 
-impl<'g> Writer<'g> for OpenAi<'g> {
+impl<'g> Writer<'g> for OpenAi<'g, '_> {
     fn references(&mut self) -> &mut References<'g> {
         &mut self.references
     }
@@ -63,20 +87,24 @@ impl<'g> Writer<'g> for OpenAi<'g> {
             NodeKind::Number => json!({"type": "number"}),
             NodeKind::String => json!({"type": "string"}),
             NodeKind::Enum(values) => any_of(enumeration(values)),
-            NodeKind::Array { prefix, additional } => self.array(prefix, additional),
+            NodeKind::Array { prefix, additional } => self.array(node, prefix, additional),
             NodeKind::Object { properties, additional } => self.object(properties, additional),
             NodeKind::AnyOf(branches) => any_of(branches.iter().map(|branch| self.node(branch)).collect()),
             // A reference has no siblings.
             NodeKind::Ref(id) if node.description.is_some() => json!({"anyOf": [self.references.to(*id)]}),
             NodeKind::Ref(id) => self.references.to(*id),
         };
+        if self.strict && node.is_fixed_tuple() {
+            return describe(schema, node, &[]);
+        }
+        self.write_bounds(&mut schema, node);
         let mut described = Vec::new();
         for (keyword, value) in &node.constraints {
             let is_format = keyword == "format";
             let is_known = is_format && node.kind == NodeKind::String && FORMATS.iter().any(|known| value == known);
-            if !self.strict || is_known {
+            if self.bounds == Bounds::All || is_known {
                 schema[keyword] = value.clone();
-            } else if !is_format || node.kind == NodeKind::String {
+            } else if !is_written(&schema, keyword) && (!is_format || node.kind == NodeKind::String) {
                 described.push((keyword.as_str(), value));
             }
         }
@@ -84,12 +112,49 @@ impl<'g> Writer<'g> for OpenAi<'g> {
     }
 }
 
-impl OpenAi<'_> {
-    fn array(&mut self, prefix: &[Node], additional: &Additional) -> Value {
+impl OpenAi<'_, '_> {
+    /// Writes the bounds that the server enforces as keywords.
+    fn write_bounds(&mut self, schema: &mut Value, node: &Node) {
+        match (self.bounds, &node.kind) {
+            (Bounds::Grammar, NodeKind::Integer) => bounds::write_integer(schema, node),
+            (Bounds::Grammar, NodeKind::String) => self.sizes.write_string(schema, node),
+            (Bounds::Grammar, NodeKind::Array { .. }) => self.sizes.write_items(schema, node),
+            (Bounds::Documented, NodeKind::Integer) => {
+                write_integer_bounds(schema, node);
+                copy(schema, node, &["multipleOf"]);
+            }
+            (Bounds::Documented | Bounds::Grammar, NodeKind::Number) => {
+                copy(schema, node, &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]);
+                if self.bounds == Bounds::Documented {
+                    copy(schema, node, &["multipleOf"]);
+                }
+            }
+            (Bounds::Documented, NodeKind::String) => {
+                let written = node.constraints.get("pattern").and_then(Value::as_str).and_then(pattern::portable);
+                if let Some(pattern) = written {
+                    schema["pattern"] = json!(pattern);
+                }
+            }
+            (Bounds::Documented, NodeKind::Array { .. }) => copy(schema, node, &["minItems", "maxItems"]),
+            _ => {}
+        }
+    }
+
+    fn array(&mut self, node: &Node, prefix: &[Node], additional: &Additional) -> Value {
         let mut schema = json!({"type": "array"});
         let mut items: Vec<Value> = prefix.iter().map(|item| self.node(item)).collect();
+        if self.strict && node.is_fixed_tuple() {
+            let length = items.len();
+            if self.bounds == Bounds::Grammar {
+                return json!({"type": "array", "prefixItems": items, "minItems": length, "maxItems": length});
+            }
+            self.positional = true;
+            let names: Vec<String> = (0..length).map(|position| position.to_string()).collect();
+            let members: Map<String, Value> = names.iter().cloned().zip(items).collect();
+            return json!({"type": "object", "properties": members, "required": names, "additionalProperties": false});
+        }
         if self.strict {
-            // Strict mode has no tuples: only the types of the items are kept, not their positions.
+            // A list of several lengths keeps only the types of its items, not their positions.
             items.extend(additional.node().map(|additional| self.node(additional)));
             items.dedup();
             schema["items"] = any_of(items);
@@ -129,6 +194,28 @@ impl OpenAi<'_> {
             if self.strict && *additional == Additional::Unspecified { &Additional::Forbidden } else { additional },
         );
         schema
+    }
+}
+
+/// Returns whether `keyword` needs no words: `schema` has it, or another keyword of the same meaning.
+fn is_written(schema: &Value, keyword: &str) -> bool {
+    let written = if schema["type"] == "integer" {
+        match keyword {
+            "exclusiveMinimum" => "minimum",
+            "exclusiveMaximum" => "maximum",
+            keyword => keyword,
+        }
+    } else {
+        keyword
+    };
+    schema.get(written).is_some()
+}
+
+fn copy(schema: &mut Value, node: &Node, keywords: &[&str]) {
+    for keyword in keywords {
+        if let Some(value) = node.constraints.get(*keyword) {
+            schema[*keyword] = value.clone();
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Expected {
     pub(super) wrapped: bool,
     /// Whether `null` may stand for an absent property.
     pub(super) nullable: bool,
+    /// Whether an object may stand for a tuple.
+    pub(super) positional: bool,
 }
 
 /// A step from a container to a value inside it.
@@ -69,19 +71,32 @@ impl Expected {
 
     /// Returns whether a null as the member `name` of the object at `path` may stand for an absent property.
     pub(super) fn may_be_absent<'a>(&self, path: impl Iterator<Item = Step<'a>>, name: &str) -> bool {
-        if !self.nullable {
+        self.nullable
+            && self.kinds_at(path).iter().any(|kind| match kind {
+                NodeKind::Object { properties, .. } => {
+                    properties.iter().any(|property| property.name == name && self.graph.null_is_absence(property))
+                }
+                _ => false,
+            })
+    }
+
+    /// Returns whether an object at `path` stands for a tuple.
+    pub(super) fn is_tuple<'a>(&self, path: impl Iterator<Item = Step<'a>>) -> bool {
+        if !self.positional {
             return false;
         }
+        let kinds = self.kinds_at(path);
+        let accepts_tuple = |kind: &&NodeKind| matches!(kind, NodeKind::Array { prefix, .. } if !prefix.is_empty());
+        kinds.iter().any(accepts_tuple) && !kinds.iter().any(|kind| may_start(kind, b'{'))
+    }
+
+    /// Returns the kinds of values that the schema accepts at `path`.
+    fn kinds_at<'a>(&self, path: impl Iterator<Item = Step<'a>>) -> Vec<&NodeKind> {
         let mut kinds = self.graph.kinds(&self.graph.root);
         for step in path {
             kinds = kinds.iter().filter_map(|kind| child(kind, step)).flat_map(|node| self.graph.kinds(node)).collect();
         }
-        kinds.iter().any(|kind| match kind {
-            NodeKind::Object { properties, .. } => {
-                properties.iter().any(|property| property.name == name && self.graph.null_is_absence(property))
-            }
-            _ => false,
-        })
+        kinds
     }
 
     /// Returns whether the schema mentions objects with the member `name`.
@@ -100,6 +115,7 @@ impl Expected {
 fn child<'g>(kind: &'g NodeKind, step: Step<'_>) -> Option<&'g Node> {
     match (kind, step) {
         (NodeKind::Array { prefix, additional }, Step::Item(index)) => prefix.get(index).or(additional.node()),
+        (NodeKind::Array { prefix, .. }, Step::Member(name)) => prefix.get(name.parse::<usize>().ok()?),
         (NodeKind::Object { properties, additional }, Step::Member(name)) => {
             let property = properties.iter().find(|property| property.name == name);
             property.map(|property| &property.node).or(additional.node())

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::expected::{Expected, Step, Wrapping};
 use super::search::Certainty;
 use crate::schema::lenient::{MAX_DEPTH, unquoted};
+use crate::schema::restore::is_position;
 use crate::schema::scan;
 
 /// Python parses no longer numbers.
@@ -42,6 +43,8 @@ pub(super) struct IncrementalParser {
 #[derive(Debug)]
 struct Container {
     is_object: bool,
+    /// Whether it is an object that stands for a list.
+    is_tuple: bool,
     /// The names of the members so far, including the current one.
     names: HashSet<String>,
     /// The name of the current member, and its literal.
@@ -51,6 +54,18 @@ struct Container {
     index: usize,
     /// Whether a closed value inside it was emitted.
     has_emitted: bool,
+}
+
+impl Container {
+    /// Returns the step from it to its current value.
+    fn step(&self) -> Step<'_> {
+        if self.is_object { Step::Member(&self.name) } else { Step::Item(self.index) }
+    }
+
+    /// Returns the brackets of its output.
+    fn brackets(&self) -> (char, char) {
+        if self.is_object && !self.is_tuple { ('{', '}') } else { ('[', ']') }
+    }
 }
 
 /// The tokens that are valid next.
@@ -130,7 +145,7 @@ impl IncrementalParser {
         let mut text = String::with_capacity(self.output.len() + self.emitted);
         text.push_str(&self.output);
         let emitted = self.open.get(self.root()..self.emitted).unwrap_or_default();
-        text.extend(emitted.iter().rev().map(|container| if container.is_object { '}' } else { ']' }));
+        text.extend(emitted.iter().rev().map(|container| container.brackets().1));
         text
     }
 
@@ -163,7 +178,7 @@ impl IncrementalParser {
                     return Err(Invalid);
                 }
                 match byte {
-                    b'{' | b'[' => self.open_container(byte == b'{')?,
+                    b'{' | b'[' => self.open_container(byte == b'{', expected)?,
                     b'"' => self.begin_token(Token::String { is_escaped: false }),
                     b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
                         self.begin_token(Token::Bare);
@@ -177,12 +192,16 @@ impl IncrementalParser {
         Ok(())
     }
 
-    fn open_container(&mut self, is_object: bool) -> Result<(), Invalid> {
+    fn open_container(&mut self, is_object: bool, expected: &Expected) -> Result<(), Invalid> {
         if self.open.len() == MAX_DEPTH {
             return Err(Invalid);
         }
+        let is_tuple = is_object
+            && expected.positional
+            && expected.is_tuple(self.open.get(self.root()..).unwrap_or_default().iter().map(Container::step));
         self.open.push(Container {
             is_object,
+            is_tuple,
             names: HashSet::new(),
             name: String::new(),
             quoted: String::new(),
@@ -205,7 +224,7 @@ impl IncrementalParser {
         if let Some(container) = self.open.pop()
             && !is_wrapper
         {
-            self.output.push(if container.is_object { '}' } else { ']' });
+            self.output.push(container.brackets().1);
         }
         self.emitted = self.open.len();
         self.expect = Expect::AfterContainer;
@@ -273,6 +292,9 @@ impl IncrementalParser {
         if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.is_plausible(&container.name)) {
             return Err(Invalid);
         }
+        if container.is_tuple && !is_position(&container.name, container.index) {
+            return Err(Invalid);
+        }
         if is_first {
             match expected.wrapping(&container.name) {
                 Wrapping::None => {}
@@ -303,16 +325,14 @@ impl IncrementalParser {
     fn is_absent(&self, expected: &Expected) -> bool {
         let open = self.open.get(self.root()..).unwrap_or_default();
         let Some((container, around)) = open.split_last() else { return false };
-        let steps = around.iter().map(|container| {
-            if container.is_object { Step::Member(&container.name) } else { Step::Item(container.index) }
-        });
+        let steps = around.iter().map(Container::step);
         self.literal == "null" && container.is_object && expected.may_be_absent(steps, &container.name)
     }
 
     /// Emits the missing opening brackets of the first `depth` containers.
     fn emit_containers(&mut self, depth: usize) {
         for at in self.emitted.max(self.root())..depth {
-            let bracket = if self.open[at].is_object { '{' } else { '[' };
+            let bracket = self.open[at].brackets().0;
             if at > self.root() {
                 Self::emit_member(&mut self.open[at - 1], &mut self.output);
             }
@@ -326,7 +346,7 @@ impl IncrementalParser {
         if std::mem::replace(&mut container.has_emitted, true) {
             output.push(',');
         }
-        if container.is_object {
+        if container.is_object && !container.is_tuple {
             output.push_str(&container.quoted);
             output.push(':');
         }
