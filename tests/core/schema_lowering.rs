@@ -112,7 +112,7 @@ fn ollama_inlines_references_up_to_a_size_limit() {
     });
     let expected = json!({
         "type": "object",
-        "properties": {"a": {"type": "string", "description": "Mine."}},
+        "properties": {"a": {"type": "string", "maxLength": 9, "description": "Mine."}},
         "required": [],
     });
     assert_eq!(lowered(Dialect::Ollama, document), expected);

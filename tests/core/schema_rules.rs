@@ -13,8 +13,9 @@ type Node = Map<String, Value>;
 /// Panics if a dialect of `schema` breaks its provider's rules, rejects a value as a model constrained by it writes
 /// that, or does not restore the value.
 pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
-    let [ollama, gemini, older, openai, anthropic, prompted] = [
+    let [ollama, unbounded, gemini, older, openai, anthropic, prompted] = [
         Dialect::Ollama,
+        Dialect::OllamaUnbounded,
         Dialect::Gemini,
         Dialect::GeminiOlder,
         Dialect::OpenAiStrict,
@@ -23,17 +24,30 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
     ]
     .map(|dialect| schema.lower(dialect));
     check_ollama(name, ollama.document());
+    check_ollama(name, unbounded.document());
+    check_structure(name, unbounded.document());
     check_gemini(name, gemini.document());
     check_gemini_older(name, older.document(), older.is_strict());
-    check_openai(name, openai.document(), openai.is_strict());
+    check_openai(name, openai.document(), openai.is_strict(), &[]);
     check_anthropic(name, anthropic.document(), anthropic.is_strict());
-    check_openai(name, prompted.document(), prompted.is_strict());
-    let [of_ollama, of_gemini, of_openai, of_anthropic, of_prompted] =
-        [&ollama, &gemini, &openai, &anthropic, &prompted].map(|lowered| Validator::of(name, lowered.document()));
+    check_openai(name, prompted.document(), prompted.is_strict(), &[]);
+    let compatible =
+        [(Dialect::OpenAi, &DOCUMENTED[..]), (Dialect::OpenAiGrammar, &GRAMMAR), (Dialect::OpenAiStrict, &[])];
+    let compatible = compatible.map(|(dialect, keywords)| {
+        let lowered = schema.lower(dialect);
+        check_openai(name, lowered.document(), lowered.is_strict(), keywords);
+        if dialect == Dialect::OpenAiGrammar {
+            check_grammar(name, lowered.document());
+        }
+        let validator = Validator::of(name, lowered.document());
+        (lowered, validator)
+    });
+    let [of_ollama, of_unbounded, of_gemini, of_anthropic, of_prompted] =
+        [&ollama, &unbounded, &gemini, &anthropic, &prompted].map(|lowered| Validator::of(name, lowered.document()));
     let of_older = older.is_strict().then(|| Validator::of(name, &without_flag(older.document())));
     for value in values {
         assert_valid(name, schema.document(), value);
-        for validator in [&of_ollama, &of_gemini].into_iter().chain(&of_older) {
+        for validator in [&of_ollama, &of_unbounded, &of_gemini].into_iter().chain(&of_older) {
             validator.assert_valid(value);
         }
         let wrapped = json!({ "value": value });
@@ -42,16 +56,19 @@ pub(crate) fn check_all(name: &str, schema: &Schema, values: &[Value]) {
             validator.assert_valid(reply);
             assert_eq!(lowered.restore(reply.to_string()), value.to_string(), "{name}");
         }
-        let held = if openai.is_strict() {
-            let document = openai.document();
-            as_strict(document, document, reply).unwrap_or_else(|| panic!("{name}: {reply} matches no {document:#}"))
-        } else {
-            reply.clone()
-        };
-        of_openai.assert_valid(&held);
-        let restored: Value = serde_json::from_str(&openai.restore(held.to_string())).unwrap();
-        assert_valid(name, schema.document(), &restored);
-        assert_eq!(without_nulls(&restored), without_nulls(value), "{name}");
+        for (lowered, validator) in &compatible {
+            let held = if lowered.is_strict() {
+                let document = lowered.document();
+                as_strict(document, document, reply)
+                    .unwrap_or_else(|| panic!("{name}: {reply} matches no {document:#}"))
+            } else {
+                reply.clone()
+            };
+            validator.assert_valid(&held);
+            let restored: Value = serde_json::from_str(&lowered.restore(held.to_string())).unwrap();
+            assert_valid(name, schema.document(), &restored);
+            assert_eq!(without_nulls(&restored), without_nulls(value), "{name}");
+        }
     }
 }
 
@@ -165,16 +182,62 @@ fn reached<'v>(document: &'v Value, schema: &'v Value) -> Vec<&'v str> {
 const BOUNDED: [&str; 8] =
     ["additionalProperties", "prefixItems", "minItems", "maxItems", "minimum", "maximum", "format", "$ref"];
 
+/// The bounds that `OpenAI` documents for strict mode.
+const DOCUMENTED: [&str; 8] =
+    ["minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern"];
+
+/// The bounds that a compatible server may compile to a grammar. It ignores those of numbers.
+const GRAMMAR: [&str; 10] = [
+    "minItems",
+    "maxItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "prefixItems",
+];
+
+/// Checks that a document has no bound besides the lengths of tuples.
+fn check_structure(name: &str, document: &Value) {
+    for (path, node) in nodes(document) {
+        for keyword in GRAMMAR.iter().filter(|keyword| **keyword != "prefixItems") {
+            let is_tuple = node.contains_key("prefixItems") || node.get("maxItems") == Some(&json!(0));
+            assert!(is_tuple || !node.contains_key(*keyword), "{name}: {keyword} at {path}");
+        }
+    }
+}
+
+/// Checks that no bound stops a server that compiles `document` to a grammar.
+fn check_grammar(name: &str, document: &Value) {
+    let mut sum = 0;
+    for (path, node) in nodes(document) {
+        for (least, most) in [("minItems", "maxItems"), ("minLength", "maxLength")] {
+            let [least, most] = [least, most].map(|keyword| node.get(keyword).map(|bound| bound.as_u64().unwrap()));
+            assert!(least.unwrap_or(0) <= most.unwrap_or(1000), "{name}: {path}");
+            assert!(most.unwrap_or(0) <= 1000, "{name}: {path}");
+            sum += most.or(least).unwrap_or(0);
+        }
+        if let Some(pattern) = node.get("pattern").and_then(Value::as_str) {
+            let is_plain = pattern.starts_with('^') && pattern.ends_with('$') && pattern.is_ascii();
+            let has_escape = pattern.split('\\').skip(1).any(|rest| !rest.starts_with('x'));
+            assert!(is_plain && !has_escape && !pattern.contains("(?"), "{name}: {pattern} at {path}");
+        }
+        assert!(!(node.contains_key("items") && node.contains_key("prefixItems")), "{name}: {path}");
+    }
+    assert!(sum <= 20_000, "{name}: {sum} repetitions");
+}
+
 fn check_ollama(name: &str, document: &Value) {
-    check_common(name, document, &BOUNDED);
+    check_common(name, document, &[&BOUNDED[..], &["minLength", "maxLength", "pattern"]].concat());
     check_typed(name, document);
+    check_grammar(name, document);
     for (path, node) in nodes(document) {
         if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
             let target = document.pointer(&reference[1..]).unwrap();
             assert!(reached(document, target).contains(&reference), "{name}: {reference} at {path} is not recursive");
-        }
-        for keyword in ["minItems", "maxItems"] {
-            assert!(node.get(keyword).is_none_or(|n| n.as_u64().unwrap() <= 100), "{name}: {keyword} at {path}");
         }
         for keyword in ["minimum", "maximum"] {
             let is_known = node.get(keyword).is_none_or(|n| n.is_i64() && types(node).contains(&"integer"));
@@ -184,7 +247,6 @@ fn check_ollama(name: &str, document: &Value) {
             let is_known = ["date", "time", "date-time"].contains(&format) || format.starts_with("uuid");
             assert!(is_known && types(node).contains(&"string"), "{name}: format {format} at {path}");
         }
-        assert!(!(node.contains_key("items") && node.contains_key("prefixItems")), "{name}: {path}");
     }
 }
 
@@ -255,12 +317,13 @@ fn check_closed(name: &str, document: &Value) {
             assert_eq!(node["additionalProperties"], json!(false), "{name}: open object at {path}");
         }
         if types(node).contains(&"array") {
-            assert!(node["items"].is_object(), "{name}: array without items at {path}");
+            let is_tuple = node.contains_key("prefixItems");
+            assert!(is_tuple || node["items"].is_object(), "{name}: array without items at {path}");
         }
     }
 }
 
-fn check_openai(name: &str, document: &Value, strict: bool) {
+fn check_openai(name: &str, document: &Value, strict: bool, bounds: &[&str]) {
     assert_eq!(document["type"], "object", "{name}: the root must be an object");
     assert!(document.get("anyOf").is_none(), "{name}: anyOf at the root");
     for (path, node) in nodes(document) {
@@ -271,7 +334,7 @@ fn check_openai(name: &str, document: &Value, strict: bool) {
     if !strict {
         return;
     }
-    let keywords = ["additionalProperties", "format", "$ref"];
+    let keywords = [&["additionalProperties", "format", "$ref"], bounds].concat();
     check_common(name, document, &keywords);
     check_typed(name, document);
     check_closed(name, document);

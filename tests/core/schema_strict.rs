@@ -24,6 +24,26 @@ pub(crate) fn as_strict(document: &Value, schema: &Value, value: &Value) -> Opti
             }
             Value::Object(written)
         }
+        (Value::Array(items), Some("object")) => {
+            let properties = schema["properties"].as_object().unwrap();
+            let positions = (0..items.len()).map(|position| position.to_string());
+            if !properties.keys().cloned().eq(positions) {
+                return None;
+            }
+            let items = properties.iter().zip(items);
+            items
+                .map(|((name, schema), item)| Some((name.clone(), as_strict(document, schema, item)?)))
+                .collect::<Option<Map<String, Value>>>()?
+                .into()
+        }
+        (Value::Array(items), Some("array")) if schema.get("prefixItems").is_some() => {
+            let schemas = schema["prefixItems"].as_array().unwrap();
+            schemas
+                .iter()
+                .zip(items)
+                .map(|(schema, item)| as_strict(document, schema, item))
+                .collect::<Option<Value>>()?
+        }
         (Value::Array(items), Some("array")) => {
             items.iter().map(|item| as_strict(document, &schema["items"], item)).collect::<Option<Value>>()?
         }
