@@ -116,8 +116,12 @@ impl Config {
     /// Reads the configuration from the environment of the process. Nothing else reads the environment.
     ///
     /// The second value has a warning for each malformed variable, whose default is used instead.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` that names the first variable with a malformed address of a provider: no other address takes its place.
     #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
-    pub fn from_env() -> (Self, Vec<String>) {
+    pub fn from_env() -> Result<(Self, Vec<String>)> {
         Self::from_lookup(|name| std::env::var_os(name))
     }
 

@@ -21,7 +21,7 @@ named_enum! {
         IdleTimeout = "idle_timeout",
         /// The target did not answer within the time limit.
         Timeout = "timeout",
-        /// The target did not load the model within the time limit.
+        /// The target is still loading the model, or did not load it within the time limit.
         Loading = "loading",
         /// The connection was closed before the whole reply had arrived.
         Disconnected = "disconnected",

@@ -128,7 +128,10 @@ class LLMConfig:
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
-        """Return the configuration that the environment variables describe. An invalid value is logged as a warning."""
+        """Return the configuration that the environment variables describe.
+
+        An invalid value is logged as a warning. For an invalid address of a provider it raises ValueError.
+        """
 
     def replace(self, **changes: Any) -> LLMConfig:
         """Return a copy with changed fields. Raises TypeError for an unknown field."""

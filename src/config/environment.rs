@@ -5,12 +5,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 use super::{BaseUrl, CacheConfig, Config, MB, Secret, cache, is_seconds};
 
 impl Config {
     /// Like [`Config::from_env`], with `lookup` as the source of variables. A blank variable counts as absent.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> (Self, Vec<String>) {
-        let mut reader = Reader { lookup: &lookup, warnings: Vec::new() };
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` that names the first variable with a malformed address.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(Self, Vec<String>)> {
+        let mut reader = Reader { lookup: &lookup, warnings: Vec::new(), malformed: None };
         let default = Self::default();
         let config = Self {
             default_provider: reader.choice(
@@ -20,29 +26,31 @@ impl Config {
             ),
             model_tier: reader.choice("MADSPARK_MODEL_TIER", default.model_tier, "fast, balanced or quality"),
             fallback_enabled: reader.flag("MADSPARK_FALLBACK_ENABLED", default.fallback_enabled),
-            ollama_host: reader.host("OLLAMA_HOST", default.ollama_host),
+            ollama_host: reader.address("OLLAMA_HOST", default.ollama_host, |text| BaseUrl::ollama(&text)),
             ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
             ollama_model_balanced: reader.text("OLLAMA_MODEL_BALANCED").unwrap_or(default.ollama_model_balanced),
             ollama_timeout: reader.seconds("OLLAMA_REQUEST_TIMEOUT", default.ollama_timeout),
             gemini_api_key: reader.text("GOOGLE_API_KEY").map(|key| Secret::new(&key)),
             gemini_model: reader.text("GOOGLE_GENAI_MODEL").unwrap_or(default.gemini_model),
-            gemini_base_url: reader.url("GEMINI_BASE_URL", default.gemini_base_url),
+            gemini_base_url: reader.address("GEMINI_BASE_URL", default.gemini_base_url, BaseUrl::from),
             openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
             openai_model: reader.text("OPENAI_MODEL"),
-            openai_base_url: reader.url("OPENAI_BASE_URL", default.openai_base_url),
+            openai_base_url: reader.address("OPENAI_BASE_URL", default.openai_base_url, BaseUrl::from),
             anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
             anthropic_model: reader.text("ANTHROPIC_MODEL"),
-            anthropic_base_url: reader.url("ANTHROPIC_BASE_URL", default.anthropic_base_url),
+            anthropic_base_url: reader.address("ANTHROPIC_BASE_URL", default.anthropic_base_url, BaseUrl::from),
             cache: reader.cache(default.cache),
             ..default
         };
-        (config, reader.warnings)
+        reader.malformed.map_or(Ok((config, reader.warnings)), Err)
     }
 }
 
 struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<OsString>,
     warnings: Vec<String>,
+    /// The error of the first malformed address. No default takes its place: prompts and keys would go elsewhere.
+    malformed: Option<Error>,
 }
 
 impl Reader<'_> {
@@ -52,7 +60,10 @@ impl Reader<'_> {
             self.warn(name, "UTF-8 text");
             return None;
         };
-        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+        // Files of variables for containers keep the quotes around a value.
+        let value = value.trim();
+        let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        Some(unquoted.unwrap_or(value).trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     /// Adds a warning. It does not repeat the value, which may be a key under the wrong name.
@@ -86,9 +97,17 @@ impl Reader<'_> {
         self.parsed(name, default, parse, "a positive number of seconds")
     }
 
-    fn url(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
-        let parse = |value: String| Some(BaseUrl::from(value)).filter(|address| address.url().is_some());
-        self.parsed(name, default, parse, "an http(s) URL")
+    fn address(&mut self, name: &str, default: BaseUrl, parse: impl FnOnce(String) -> BaseUrl) -> BaseUrl {
+        if (self.lookup)(name).is_some_and(|value| value.to_str().is_none()) {
+            self.malformed.get_or_insert_with(|| Error::invalid_input(format!("{name} is not UTF-8 text")));
+            return default;
+        }
+        let Some(value) = self.text(name) else { return default };
+        let address = parse(value);
+        if let Err(error) = address.check(name) {
+            self.malformed.get_or_insert(error);
+        }
+        address
     }
 
     fn cache(&mut self, default: CacheConfig) -> CacheConfig {
@@ -110,16 +129,6 @@ impl Reader<'_> {
             url: self.parsed("MADSPARK_CACHE_URL", default.url, server, "a URL such as redis://host:port/0"),
         }
     }
-
-    /// Reads `OLLAMA_HOST`, which is often written without a scheme (`127.0.0.1:11434`), or as the address `0.0.0.0` that
-    /// the server listens on.
-    fn host(&mut self, name: &str, default: BaseUrl) -> BaseUrl {
-        let parse = |value: String| {
-            let url = if value.contains("://") { value } else { format!("http://{value}") };
-            Some(BaseUrl::from(url.replacen("//0.0.0.0", "//127.0.0.1", 1))).filter(|address| address.url().is_some())
-        };
-        self.parsed(name, default, parse, "a host or an http(s) URL")
-    }
 }
 
 #[cfg(test)]
@@ -127,6 +136,10 @@ mod tests {
     use super::*;
 
     fn from_pairs(pairs: &[(&str, &str)]) -> (Config, Vec<String>) {
+        lookup(pairs).unwrap()
+    }
+
+    fn lookup(pairs: &[(&str, &str)]) -> Result<(Config, Vec<String>)> {
         Config::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
     }
 
@@ -142,10 +155,7 @@ mod tests {
             ("MADSPARK_LLM_PROVIDER", "clippy"),
             ("MADSPARK_MODEL_TIER", "best"),
             ("MADSPARK_FALLBACK_ENABLED", "perhaps"),
-            ("OLLAMA_HOST", "http://"),
             ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
-            ("GEMINI_BASE_URL", "ftp://x"),
-            ("ANTHROPIC_BASE_URL", "x"),
             ("MADSPARK_CACHE_ENABLED", "sometimes"),
             ("MADSPARK_CACHE_TTL", "0"),
             ("MADSPARK_CACHE_MAX_SIZE_MB", "0.5"),
@@ -153,7 +163,7 @@ mod tests {
             ("MADSPARK_CACHE_URL", "http://h"),
         ]);
         assert_eq!(config, Config::default());
-        assert_eq!(warnings.len(), 12, "{warnings:?}");
+        assert_eq!(warnings.len(), 9, "{warnings:?}");
         assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
     }
 
@@ -179,8 +189,25 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_ollama_host_becomes_a_url() {
-        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box:11434")]).0.ollama_host.as_str(), "http://box:11434");
-        assert_eq!(from_pairs(&[("OLLAMA_HOST", "0.0.0.0:1")]).0.ollama_host.as_str(), "http://127.0.0.1:1");
+    fn a_malformed_address_is_an_error_that_names_the_variable() {
+        for (name, value) in [
+            ("OLLAMA_HOST", "http://"),
+            ("OLLAMA_HOST", "box:port"),
+            ("GEMINI_BASE_URL", "ftp://x"),
+            ("OPENAI_BASE_URL", "box:8000/v1"),
+            ("ANTHROPIC_BASE_URL", "x"),
+        ] {
+            let error = lookup(&[(name, value)]).unwrap_err();
+            assert!(error.message().starts_with(name), "{error}");
+            assert!(error.message().contains("such as http://"), "{error}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_completed() {
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "box")]).0.ollama_host.as_str(), "http://box:11434");
+        assert_eq!(from_pairs(&[("OLLAMA_HOST", "\"0.0.0.0:1\"")]).0.ollama_host.as_str(), "http://127.0.0.1:1");
+        let local = from_pairs(&[("OPENAI_BASE_URL", "localhost:8000/v1")]).0;
+        assert_eq!(local.openai_base_url.as_str(), "http://localhost:8000/v1");
     }
 }

@@ -116,7 +116,7 @@ impl LLMConfig {
                 default_provider: parse(default_provider)?.unwrap_or(base.default_provider),
                 model_tier: parse(model_tier)?.unwrap_or(base.model_tier),
                 fallback_enabled: fallback_enabled.unwrap_or(base.fallback_enabled),
-                ollama_host: ollama_host.map_or(base.ollama_host, BaseUrl::from),
+                ollama_host: ollama_host.map_or(base.ollama_host, |text| BaseUrl::ollama(&text)),
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
                 ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
@@ -151,10 +151,11 @@ impl LLMConfig {
     /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, GOOGLE_API_KEY, GOOGLE_GENAI_MODEL, GEMINI_BASE_URL,
     /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL, ANTHROPIC_BASE_URL,
     /// MADSPARK_CACHE_ENABLED, MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and
-    /// MADSPARK_CACHE_URL. An invalid value is logged as a warning, and the default is used.
+    /// MADSPARK_CACHE_URL. An invalid value is logged as a warning, and the default is used; for an invalid address of a
+    /// provider it raises ValueError.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
-        let (config, warnings) = Config::from_env();
+        let (config, warnings) = error::raise(cls.py(), Config::from_env())?;
         if !warnings.is_empty() {
             let logger = cls.py().import("logging")?.call_method1("getLogger", ("madspark.llm.config",))?;
             for warning in warnings {

@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 
 use super::attempt_guard::AttemptGuard;
-use super::policy::{MAX_REQUESTED_WAIT, MAX_WAIT};
 use super::target_selector::{Choice, TargetSelector};
 use super::{AttemptObserver, Engine, MAX_PROMPT_CHARS, Router, plan};
 use crate::attempt::Attempt;
@@ -111,9 +110,12 @@ impl CallState {
                         return Ok(attempt);
                     }
                 }
-                Choice::Later { at, .. } => {
+                Choice::Later { at, max_wait } => {
                     sleep_until(at).await;
-                    self.paused += now.elapsed();
+                    // Waits without a limit do not use up the limit of others.
+                    if max_wait < Duration::MAX {
+                        self.paused += now.elapsed();
+                    }
                     now = Instant::now();
                 }
             }
@@ -169,14 +171,11 @@ impl CallState {
             return Err(self.all_failed_error(now, &limit));
         }
         let choice = self.selector.choose(now, None).ok_or_else(|| self.all_failed_error(now, ""))?;
-        let Choice::Later { at, is_requested } = choice else { return Ok(choice) };
+        let Choice::Later { at, max_wait } = choice else { return Ok(choice) };
         let is_too_long = match self.deadline {
             Some(deadline) if at < deadline => false,
             Some(_) => return Err(self.all_failed_error(now, " before the deadline")),
-            None => {
-                let max_wait = if is_requested { MAX_REQUESTED_WAIT } else { MAX_WAIT };
-                self.paused + at.saturating_duration_since(now) > max_wait
-            }
+            None => self.paused + at.saturating_duration_since(now) > max_wait,
         };
         if is_too_long { Err(self.all_failed_error(now, "")) } else { Ok(choice) }
     }

@@ -31,6 +31,9 @@ const RATE_PAUSE: Duration = Duration::from_secs(1);
 
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 
+/// The longest pause while a server loads its model.
+const MAX_LOADING_PAUSE: Duration = Duration::from_secs(2);
+
 /// A timeout after a shorter time says nothing about the health of the target.
 const MIN_SIGNIFICANT_LATENCY: Duration = Duration::from_secs(10);
 
@@ -123,6 +126,8 @@ pub(super) enum Retry {
     Never,
     /// After its `Retry-After`, otherwise after a pause.
     AfterPause,
+    /// After pauses, until the server has loaded its model or the time limit for that is over.
+    WhenLoaded,
     /// At once, with the faults of its reply.
     WithCorrection,
     /// At once, with a simpler form of the schema.
@@ -195,7 +200,7 @@ pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
         (E::Timeout, _) => row(R::Never, 1, F::Allowed, H::SlowFailure),
         (E::IdleTimeout, _) => row(R::AfterPause, 2, F::Allowed, H::SlowFailure),
         // Loading a large model takes long on a healthy server too.
-        (E::Loading, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::Loading, _) => row(R::WhenLoaded, u32::MAX, F::Allowed, H::Neutral),
         (E::Disconnected, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
         (E::MalformedReply, _) => row(R::AfterPause, 2, F::Allowed, H::Failure),
         (E::Server, _) => row(R::AfterPause, 3, F::Allowed, H::Failure),
@@ -247,6 +252,9 @@ pub(super) fn retry_delay(error: &Error, attempts: u32) -> Duration {
     }
     let first = if error.kind() == ErrorKind::RateLimited { RATE_PAUSE } else { PAUSE };
     let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(10));
+    if error.kind() == ErrorKind::Loading {
+        return doubled.min(MAX_LOADING_PAUSE).mul_f64(0.5 + 0.5 * fastrand::f64());
+    }
     doubled.min(MAX_PAUSE).mul_f64(fastrand::f64())
 }
 

@@ -44,6 +44,8 @@ pub(super) struct CallTarget {
     /// The changes that it requires of the requests of this call.
     adjustments: Adjustments,
     last_error: Option<Error>,
+    /// When its server first reported in this call that it is loading its model.
+    loading_since: Option<Instant>,
     /// The attempts of the call say already that it was skipped.
     is_skip_recorded: bool,
 }
@@ -57,8 +59,8 @@ pub(super) enum Choice {
     Later {
         /// When the first target becomes ready.
         at: Instant,
-        /// Whether that target requested the wait with `Retry-After`.
-        is_requested: bool,
+        /// The longest wait for that target of a call without a deadline, all its waits together.
+        max_wait: Duration,
     },
 }
 
@@ -87,6 +89,7 @@ impl TargetSelector {
                 headroom: Headroom::Standard,
                 adjustments: Adjustments::default(),
                 last_error: None,
+                loading_since: None,
                 is_skip_recorded: false,
             }
         });
@@ -131,7 +134,7 @@ impl TargetSelector {
         }
         match (failed.or(demoted), soonest) {
             (Some(index), _) => Some(Choice::Now(index)),
-            (None, Some((at, target))) => Some(Choice::Later { at, is_requested: target.is_requested(at, now) }),
+            (None, Some((at, target))) => Some(Choice::Later { at, max_wait: target.max_wait(at, now) }),
             (None, None) => None,
         }
     }
@@ -166,7 +169,7 @@ impl TargetSelector {
         target.repair = if retry == Retry::WithCorrection { repair } else { target.repair.take() };
         let retries_at_once = match retry {
             Retry::Never => false,
-            Retry::AfterPause => {
+            Retry::AfterPause | Retry::WhenLoaded => {
                 target.ready_at = now + policy::retry_delay(&error, target.attempts);
                 false
             }
@@ -176,7 +179,12 @@ impl TargetSelector {
             Retry::LessThinking => !std::mem::replace(&mut target.adjustments.less_thinking, true),
             Retry::MoreHeadroom => std::mem::replace(&mut target.headroom, Headroom::Extended) == Headroom::Standard,
         };
-        target.is_exhausted = retry != Retry::AfterPause && !retries_at_once;
+        let waits = match retry {
+            Retry::AfterPause => true,
+            Retry::WhenLoaded => target.is_loading(&error, now),
+            _ => false,
+        };
+        target.is_exhausted = !waits && !retries_at_once;
         target.last_error = Some(error);
         self.immediate_retry = retries_at_once.then_some(index);
         !self.is_fatal(index, kind)
@@ -271,6 +279,24 @@ impl CallTarget {
         let cooldown = self.state.as_ref().map_or(Duration::ZERO, |state| state.breaker.cooldown(now));
         let has_retry_after = self.last_error.as_ref().is_some_and(|error| error.retry_after().is_some());
         (has_retry_after && self.ready_at >= ready_at) || now + cooldown >= ready_at
+    }
+
+    /// Returns how long a call without a deadline waits for it until `ready_at`.
+    fn max_wait(&self, ready_at: Instant, now: Instant) -> Duration {
+        match &self.last_error {
+            // Bounded by the time limit for loading.
+            Some(error) if error.kind() == ErrorKind::Loading => Duration::MAX,
+            _ if self.is_requested(ready_at, now) => policy::MAX_REQUESTED_WAIT,
+            _ => policy::MAX_WAIT,
+        }
+    }
+
+    /// Whether its server reports with `error` that it is loading its model, and may be ready before the time limit for that
+    /// is over. Not if the request itself waited for the model: its time limit was that of loading.
+    fn is_loading(&mut self, error: &Error, now: Instant) -> bool {
+        let since = *self.loading_since.get_or_insert(now);
+        let limit = self.target.options.load_timeout.unwrap_or(self.target.timeout);
+        error.status().is_some() && self.ready_at.saturating_duration_since(since) < limit
     }
 
     fn is_demoted(&self, now: Instant) -> bool {

@@ -286,12 +286,9 @@ def test_only_from_env_reads_the_environment(variable: str, monkeypatch: pytest.
         ("MADSPARK_LLM_PROVIDER", "sk-pasted-here"),
         ("MADSPARK_MODEL_TIER", "sk-pasted-here"),
         ("MADSPARK_FALLBACK_ENABLED", "sk-pasted-here"),
-        ("OLLAMA_HOST", "http://sk-pasted-here:port"),
         ("OLLAMA_REQUEST_TIMEOUT", "sk-pasted-here"),
         ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
         ("OLLAMA_REQUEST_TIMEOUT", "0"),
-        ("GEMINI_BASE_URL", "sk-pasted-here"),
-        ("OPENAI_BASE_URL", "ftp://sk-pasted-here"),
         # Invalid UTF-8.
         ("GOOGLE_GENAI_MODEL", "sk-pasted-here\udcff"),
     ],
@@ -306,6 +303,46 @@ def test_a_malformed_variable_is_reported_and_its_default_used(
     assert (record.levelno, record.name) == (logging.WARNING, "madspark.llm.config")
     assert variable in record.getMessage()
     assert text.rstrip("\udcff") not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("OLLAMA_HOST", "http://sk-pasted-here:port"),
+        ("OLLAMA_HOST", "ftp://sk-pasted-here"),
+        ("GEMINI_BASE_URL", "sk-pasted-here"),
+        ("OPENAI_BASE_URL", "ftp://sk-pasted-here"),
+        ("OPENAI_BASE_URL", "sk-pasted-here:8000/v1"),
+        ("ANTHROPIC_BASE_URL", "sk-pasted-here"),
+        ("OPENAI_BASE_URL", "http://sk-pasted-here\udcff"),
+    ],
+)
+def test_a_malformed_address_is_an_error_and_no_default_takes_its_place(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    for construct in (LLMConfig.from_env, LLMRouter):
+        with pytest.raises(ValueError, match=variable) as caught:
+            construct()
+        assert "sk-pasted-here" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("gpu-box", "http://gpu-box:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        (":11435", "http://localhost:11435"),
+        ("::1", "http://[::1]:11434"),
+        ("[::]:11434", "http://localhost:11434"),
+        ("'gpu-box:1'", "http://gpu-box:1"),
+        ("https://gpu-box/ollama", "https://gpu-box/ollama"),
+    ],
+)
+def test_the_address_of_ollama_follows_its_own_rules(text: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", text)
+    assert LLMConfig.from_env().ollama_host == url
+    assert LLMConfig(ollama_host=text).ollama_host == url
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1", True), ("YES", True), ("0", False), ("False", False)])

@@ -30,7 +30,7 @@ _FAILED = {
     "first_token_timeout": "returned no text in time",
     "idle_timeout": "stopped in the middle of its answer",
     "timeout": "did not answer in time",
-    "loading": "was still loading its model when the time was up",
+    "loading": "was still loading its model",
     "disconnected": "closed the connection before its answer was complete",
     "rate_limited": "was rate limited",
     "daily_quota": "had used up the daily quota",

@@ -99,10 +99,13 @@ impl ErrorBody {
     pub(in crate::provider) fn refused_parameters(&self) -> Vec<String> {
         let mut names = self.named_parameters();
         let replacement = self.replacement();
-        if names.is_empty() && REFUSALS.iter().any(|words| self.words.contains(words)) {
+        let message = self.message.to_lowercase();
+        let is_refusal = REFUSALS.iter().any(|words| message.contains(words))
+            || self.codes.iter().any(|code| code.contains("unsupported") || code.contains("unknownparameter"));
+        if names.is_empty() && is_refusal {
             let found = identifiers(&self.message).filter(Identifier::is_parameter).map(|found| found.name);
             names.extend(found.map(str::to_owned));
-            if names.is_empty() && self.words.contains("support thinking") {
+            if names.is_empty() && message.contains("support thinking") {
                 names.push("think".to_owned());
             }
         }

@@ -441,7 +441,7 @@ fn other_errors_are_not_attributed_to_the_schema() {
             Provider::OpenAi,
             400,
             r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0.2 with this model.","type":"invalid_request_error","param":"temperature","code":"unsupported_value"}}"#,
-            ErrorKind::Rejected,
+            ErrorKind::ParameterRejected,
         ),
         (Provider::OpenAi, 502, "bad gateway: response_format", ErrorKind::Server),
         (Provider::OpenAi, 429, r#"{"error":{"message":"slow down: response_format"}}"#, ErrorKind::RateLimited),

@@ -180,7 +180,9 @@ impl CallState {
     }
 }
 
-/// Whether an attempt that failed with `error` counts against the limit of requests.
+/// Whether an attempt that failed with `error` counts against the limit of requests. Not while a server loads its model: the
+/// time limit for that bounds them.
 fn counts(error: &Error) -> bool {
-    !error.is_preflight() && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
+    let is_loading = error.kind() == ErrorKind::Loading && error.status().is_some();
+    !error.is_preflight() && !is_loading && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
 }

@@ -28,6 +28,7 @@ fn row(class: &str, rule: Rule) -> String {
     let retry = match rule.retry {
         Retry::Never => "never",
         Retry::AfterPause => "after a pause",
+        Retry::WhenLoaded => "after pauses, until it is loaded",
         Retry::WithCorrection => "at once, with the errors",
         Retry::SimplerSchema => "at once, with a simpler schema",
         Retry::WithoutParameter => "at once, without the parameter",
@@ -50,7 +51,8 @@ fn row(class: &str, rule: Rule) -> String {
         }
         HealthImpact::Demotion => format!("demoted for {} s", DEMOTION.as_secs()),
     };
-    format!("{class} | {retry} | {} | {fallback} | {health}", rule.max_attempts)
+    let attempts = if rule.max_attempts == u32::MAX { "no limit".to_owned() } else { rule.max_attempts.to_string() };
+    format!("{class} | {retry} | {attempts} | {fallback} | {health}")
 }
 
 /// Returns the rows of the page without their second column.

@@ -3,5 +3,6 @@
 
 mod breaker;
 mod limit;
+mod loading;
 mod target_state;
 mod window;
