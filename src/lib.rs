@@ -32,6 +32,7 @@ pub mod parameter;
 pub mod progress;
 pub mod provider;
 mod provider_id;
+mod reasoning;
 pub mod router;
 pub mod schema;
 pub mod simulator;

@@ -20,6 +20,7 @@ const LEAVES: [&str; 15] = [
     "parameter",
     "progress",
     "provider_id",
+    "reasoning",
     "schema",
     "sync",
     "transport",
