@@ -59,6 +59,8 @@ named_enum! {
         Truncated = "truncated",
         /// Reasoning used up the limit of output tokens before there was an answer.
         ThinkingTruncated = "thinking_truncated",
+        /// The reply contains reasoning but no answer.
+        ThinkingOnly = "thinking_only",
         /// The text of the reply does not fit the schema.
         InvalidOutput = "invalid_output",
         /// The model refused.

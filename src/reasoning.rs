@@ -142,6 +142,11 @@ impl ReasoningSplitter {
         }
     }
 
+    /// Whether the answer so far contains more than white space.
+    pub(crate) fn has_content(&self) -> bool {
+        self.has_content
+    }
+
     /// Whether text that was part of the answer has become reasoning since the last call.
     pub(crate) fn take_retracted(&mut self) -> bool {
         std::mem::take(&mut self.has_retracted)
@@ -178,8 +183,11 @@ impl ReasoningSplitter {
                 self.answer(&text[..blank], parts);
                 return Some(blank);
             }
+            // A single letter is too little to hold it back. Servers send the first word of a channel at once.
+            let is_letter = self.purpose == Purpose::ShownText && text.len() == 1;
             match match_phrase(text, self.purpose == Purpose::Json) {
-                PhraseMatch::Incomplete if !is_last => return None,
+                _ if self.has_split => {}
+                PhraseMatch::Incomplete if !is_last && !is_letter => return None,
                 PhraseMatch::Found(phrase, length) => {
                     self.start_phrase(phrase, &text[..length], parts);
                     return Some(length);
@@ -207,7 +215,8 @@ impl ReasoningSplitter {
         }
         self.context.read(parts.answer);
         let is_prose = self.purpose != Purpose::Json;
-        let is_text = self.has_content && (self.context.is_protected(is_prose) || (is_prose && self.context.is_quoted(next)));
+        let is_text =
+            self.has_content && (self.context.is_protected(is_prose) || (is_prose && self.context.is_quoted(next)));
         let is_markup = !is_text && self.apply(token, &text[..length], next, parts);
         if !is_markup {
             self.has_mention = true;
@@ -220,10 +229,10 @@ impl ReasoningSplitter {
     fn apply(&mut self, token: Token, text: &str, next: Option<char>, parts: &mut Parts<'_>) -> bool {
         let is_prose = self.purpose != Purpose::Json;
         match token {
-            Token::Open | Token::OpenOrHeading if self.has_content && is_prose && self.context.is_mention() => return false,
-            Token::Open | Token::OpenOrHeading
-                if is_prose && (self.has_content || token == Token::OpenOrHeading) =>
-            {
+            Token::Open | Token::OpenOrHeading if self.has_content && is_prose && self.context.is_mention() => {
+                return false;
+            }
+            Token::Open | Token::OpenOrHeading if is_prose && (self.has_content || token == Token::OpenOrHeading) => {
                 let tentative = Tentative { text: text.to_owned(), opening: text.len() };
                 self.open(BlockEnd::Tag, Some(tentative), parts);
             }
@@ -234,7 +243,9 @@ impl ReasoningSplitter {
             Token::Close => match self.purpose {
                 _ if !self.has_content => self.skip_markup(parts),
                 Purpose::Json => self.retract(parts),
-                Purpose::Text if !self.has_split && !self.has_mention && self.context.is_boundary(next) => self.retract(parts),
+                Purpose::Text if !self.has_split && !self.has_mention && self.context.is_boundary(next) => {
+                    self.retract(parts)
+                }
                 Purpose::Text | Purpose::ShownText => return false,
             },
             Token::Thoughts => {
@@ -304,7 +315,11 @@ impl ReasoningSplitter {
             self.end_block(phrase, parts);
             return Some(start + phrase.len());
         }
-        let kept = if is_last { 0 } else { (1..phrase.len()).rev().find(|length| text.ends_with(&phrase[..*length])).unwrap_or(0) };
+        let kept = if is_last {
+            0
+        } else {
+            (1..phrase.len()).rev().find(|length| text.ends_with(&phrase[..*length])).unwrap_or(0)
+        };
         let length = text.len() - kept;
         block.think(&text[..length], parts);
         (length > 0).then_some(length)

@@ -37,6 +37,8 @@ named_enum! {
         NumberForm = "number_form",
         /// The whole value stood in the reply with its quotes escaped.
         EscapedText = "escaped_text",
+        /// The answer stood where the model reasons.
+        AnswerInReasoning = "answer_in_reasoning",
         /// `NaN` or an infinity became null.
         NotFiniteToNull = "not_finite_to_null",
         /// A number in quotes became a number.

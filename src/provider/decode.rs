@@ -10,6 +10,7 @@ use super::Target;
 use super::error_body::{shorten, target_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Reply, Request, Usage};
+use crate::reasoning::{self, Purpose};
 use crate::schema::{self, Dialect};
 
 /// A token count. A value that is no count reads as zero: malformed accounting must not cost the reply.
@@ -42,7 +43,32 @@ pub(super) struct ParsedReply {
 impl ParsedReply {
     /// Turns it into the reply to `request`. The JSON text of a structured reply is restored from the `dialect` of the
     /// request to the caller's schema. Fails like [`ParsedReply::validate`].
-    pub(super) fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
+    pub(super) fn into_reply(mut self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
+        self.split_reasoning(request);
+        self.into_valid_reply(target, request, dialect)
+    }
+
+    /// Moves the reasoning within the text to the reasoning.
+    fn split_reasoning(&mut self, request: &Request) {
+        let purpose = if request.schema.is_some() { Purpose::Json } else { Purpose::Text };
+        if purpose == Purpose::Json && schema::is_json(&self.text) {
+            return;
+        }
+        let Some((text, reasoning)) = reasoning::split(&self.text, purpose) else { return };
+        self.text = text;
+        if !self.reasoning.is_empty() && !reasoning.is_empty() {
+            self.reasoning.push('\n');
+        }
+        self.reasoning.push_str(&reasoning);
+    }
+
+    /// Turns it into the reply to `request`. Its text contains no reasoning.
+    pub(super) fn into_valid_reply(
+        self,
+        target: &Target,
+        request: &Request,
+        dialect: Option<Dialect>,
+    ) -> Result<Reply> {
         self.validate(target, request)?;
         let Self { text, reasoning, model, finish, reason, usage } = self;
         let reasoning = Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty());
@@ -63,7 +89,7 @@ impl ParsedReply {
     ///
     /// # Errors
     ///
-    /// `EmptyReply` without text. `Truncated` if the text was cut at a limit of tokens, unless the caller set that limit
+    /// `EmptyReply` without text, `ThinkingOnly` if there is reasoning instead. `Truncated` if the text was cut at a limit of tokens, unless the caller set that limit
     /// and requested free text. `ContextTruncated` if the token counts show that the model did not read the whole prompt.
     pub(super) fn validate(&self, target: &Target, request: &Request) -> Result<()> {
         if let Some(codec) = super::codec(target.provider) {
@@ -74,6 +100,10 @@ impl ParsedReply {
         {
             return Err(self.truncated(target));
         }
+        if is_empty && self.has_reasoning() {
+            let message = "the reply holds only thinking, no answer";
+            return Err(target_error(target, ErrorKind::ThinkingOnly, message).with_usage(self.usage));
+        }
         if is_empty {
             let reason = self.reason.as_deref().unwrap_or("no reason given");
             let message = format!("the reply holds no text ({reason})");
@@ -82,9 +112,16 @@ impl ParsedReply {
         Ok(())
     }
 
+    fn has_reasoning(&self) -> bool {
+        !self.reasoning.trim().is_empty()
+    }
+
     fn truncated(&self, target: &Target) -> Error {
         let message = "the reply was cut at the limit of tokens";
         let (kind, message) = match (self.usage.reasoning, self.usage.output) {
+            _ if self.text.trim().is_empty() && self.has_reasoning() => {
+                (ErrorKind::ThinkingTruncated, format!("{message} before the answer began: it holds only thinking"))
+            }
             (0, _) => (ErrorKind::Truncated, message.to_owned()),
             (thoughts, answer) => {
                 let kind = if thoughts > answer { ErrorKind::ThinkingTruncated } else { ErrorKind::Truncated };

@@ -8,6 +8,7 @@ use super::decode::ParsedReply;
 use super::error_body::target_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, Reply, Request, Usage};
+use crate::reasoning::{Purpose, ReasoningSplitter};
 use crate::schema::Dialect;
 
 /// The token counts of an event. Counts are cumulative: each one replaces the previous one.
@@ -63,6 +64,7 @@ pub struct Event {
 #[derive(Debug, Default)]
 pub struct Transcript {
     reply: ParsedReply,
+    splitter: ReasoningSplitter,
     refusal: String,
     blocked: Option<String>,
     pages: Vec<Page>,
@@ -72,12 +74,29 @@ pub struct Transcript {
 }
 
 impl Transcript {
+    /// Creates the transcript of a reply to `request`.
+    pub fn new(request: &Request) -> Self {
+        let purpose = if request.schema.is_some() { Purpose::Json } else { Purpose::ShownText };
+        Self { splitter: ReasoningSplitter::new(purpose), ..Self::default() }
+    }
+
+    /// Creates the transcript of a reply that arrived complete, with `text` as its answer.
+    pub fn complete(text: String) -> Self {
+        let has_content = !text.trim().is_empty();
+        Self {
+            reply: ParsedReply { text, ..ParsedReply::default() },
+            has_content,
+            is_complete: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds `event`.
     pub fn add(&mut self, event: Event) {
         let Event { text, reasoning, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
         if let Some(text) = text {
-            self.has_content |= !text.trim().is_empty();
-            self.reply.text.push_str(&text);
+            self.splitter.push(&text, &mut self.reply.text, &mut self.reply.reasoning);
+            self.has_content = self.splitter.has_content();
         }
         if let Some(reasoning) = reasoning {
             self.reply.reasoning.push_str(&reasoning);
@@ -99,10 +118,24 @@ impl Transcript {
         if !pages.is_empty() {
             self.pages = pages;
         }
-        self.is_complete |= is_last;
+        if is_last {
+            self.is_complete = true;
+            self.finish();
+        }
     }
 
-    /// Returns the text so far.
+    /// Ends the text: nothing is held back any more because it may be the start of reasoning.
+    pub fn finish(&mut self) {
+        self.splitter.finish(&mut self.reply.text, &mut self.reply.reasoning);
+        self.has_content |= self.splitter.has_content();
+    }
+
+    /// Whether text that [`Transcript::text`] has returned proved to be reasoning since the last call.
+    pub fn take_retracted(&mut self) -> bool {
+        self.splitter.take_retracted()
+    }
+
+    /// Returns the answer so far, without reasoning.
     pub fn text(&self) -> &str {
         &self.reply.text
     }
@@ -142,8 +175,9 @@ impl Transcript {
 
     /// Converts it to the reply to `request`. The JSON of a structured reply is converted from `dialect` to the caller's schema.
     /// Fails like [`Transcript::check`].
-    pub fn into_reply(self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
-        let reply = self.reply.into_reply(target, request, dialect)?;
+    pub fn into_reply(mut self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
+        self.finish();
+        let reply = self.reply.into_valid_reply(target, request, dialect)?;
         Ok(Reply { pages: self.pages, ..reply })
     }
 

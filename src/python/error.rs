@@ -108,7 +108,8 @@ const fn class_of(kind: ErrorKind) -> &'static str {
         | ErrorKind::MalformedReply
         | ErrorKind::EmptyReply
         | ErrorKind::Truncated
-        | ErrorKind::ThinkingTruncated => "SchemaValidationError",
+        | ErrorKind::ThinkingTruncated
+        | ErrorKind::ThinkingOnly => "SchemaValidationError",
         ErrorKind::Refused | ErrorKind::Blocked => "ContentRefusedError",
         ErrorKind::ContextTooLong | ErrorKind::ContextTruncated => "ContextLengthError",
         ErrorKind::DeadlineReached => "DeadlineExceededError",

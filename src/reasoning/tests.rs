@@ -43,7 +43,11 @@ const MARKED: [(&str, &str, &str); 48] = [
     ("<|think|>a<|/think|>b", "b", "a"),
     ("<|channel>thought\na<channel|>b", "b", "a"),
     ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>", "b", "a"),
-    ("<|start|>assistant<|channel|>analysis<|message|>a<|end|>\n<|start|>assistant<|channel|>final<|message|>b", "b", "a"),
+    (
+        "<|start|>assistant<|channel|>analysis<|message|>a<|end|>\n<|start|>assistant<|channel|>final<|message|>b",
+        "b",
+        "a",
+    ),
     ("<|channel|>analysis<|message|>a<|channel|>final<|message|>b", "b", "a"),
     ("<|channel|>final<|message|>b", "b", ""),
     ("<|channel|>final <|constrain|>json<|message|>{\"b\": 1}<|return|>", "{\"b\": 1}", ""),
@@ -163,16 +167,23 @@ fn a_closing_tag_alone_ends_the_reasoning() {
 #[test]
 fn every_split_of_a_text_has_the_same_result() {
     let texts = MARKED.iter().map(|(text, ..)| *text).chain(PLAIN);
-    for text in texts.chain(["a</think>b", "a\n</think>\nb", "x<|end|><|start|>assistant<|channel|>final<|message|>y"]) {
+    for text in texts.chain(["a</think>b", "a\n</think>\nb", "x<|end|><|start|>assistant<|channel|>final<|message|>y"])
+    {
         for purpose in PURPOSES {
             let whole = pushed([text], purpose);
-            for (at, _) in text.char_indices() {
+            for (at, _) in text.char_indices().filter(|(at, _)| !shows_letter(&text[..*at], purpose)) {
                 assert_eq!(pushed([&text[..at], &text[at..]], purpose), whole, "{purpose:?}: {at}: {text}");
             }
-            let characters = text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]);
-            assert_eq!(pushed(characters, purpose), whole, "{purpose:?}: {text}");
+            let pairs = text.chars().collect::<Vec<_>>();
+            let pairs: Vec<String> = pairs.chunks(2).map(|pair| pair.iter().collect()).collect();
+            assert_eq!(pushed(pairs.iter().map(String::as_str), purpose), whole, "{purpose:?}: {text}");
         }
     }
+}
+
+/// Whether a single letter is shown, although it may be the start of a phrase.
+fn shows_letter(start: &str, purpose: Purpose) -> bool {
+    purpose == Purpose::ShownText && start.trim_start_matches(is_blank).len() == 1
 }
 
 #[test]
@@ -180,8 +191,8 @@ fn text_is_held_back_only_while_it_may_be_markup() {
     let mut splitter = ReasoningSplitter::new(Purpose::ShownText);
     let (mut answer, mut reasoning) = (String::new(), String::new());
     for (piece, shown) in [
-        ("H", ""),
-        ("ello", "Hello"),
+        ("He", ""),
+        ("llo", "Hello"),
         (" <", "Hello "),
         ("b", "Hello "),
         (">x<", "Hello <b>x"),
@@ -196,11 +207,23 @@ fn text_is_held_back_only_while_it_may_be_markup() {
     assert_eq!(reasoning, "hm");
 }
 
-/// Quadratic time would take about 10^12 steps.
+/// Quadratic time would take about 10^10 steps.
 #[test]
-fn megabytes_of_markup_take_linear_time() {
-    for piece in ["<", "[", "<think>", "</think>", "<think", "<|channel|>", "`<think>", "a <b", "analysis", "<think a=", "{\"<think>"] {
-        let text = piece.repeat((1 << 20) / piece.len());
+fn a_hundred_kilobytes_of_markup_take_linear_time() {
+    for piece in [
+        "<",
+        "[",
+        "<think>",
+        "</think>",
+        "<think",
+        "<|channel|>",
+        "`<think>",
+        "a <b",
+        "analysis",
+        "<think a=",
+        "{\"<think>",
+    ] {
+        let text = piece.repeat((1 << 17) / piece.len());
         for purpose in PURPOSES {
             let (answer, reasoning) = pushed([text.as_str()], purpose);
             assert!(answer.len() + reasoning.len() <= text.len() + 1, "{piece}");
@@ -226,6 +249,7 @@ proptest! {
     ) {
         let text = words.concat();
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).filter(|at| text.is_char_boundary(*at)).collect();
+        cuts.retain(|at| !shows_letter(&text[..*at], purpose));
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
         let pieces = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]);

@@ -104,7 +104,9 @@ pub(super) fn match_phrase(text: &str, is_lenient: bool) -> PhraseMatch {
     for channel in CHANNELS.into_iter().chain([FINAL]) {
         let phrase = if channel == FINAL { Phrase::Answer } else { Phrase::Thoughts };
         match text.strip_prefix(channel) {
-            Some(rest) if rest.starts_with(MESSAGE) => return PhraseMatch::Found(phrase, channel.len() + MESSAGE.len()),
+            Some(rest) if rest.starts_with(MESSAGE) => {
+                return PhraseMatch::Found(phrase, channel.len() + MESSAGE.len());
+            }
             Some(rest) => is_incomplete |= MESSAGE.starts_with(rest),
             None => is_incomplete |= channel.starts_with(text),
         }

@@ -221,6 +221,7 @@ pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
         (E::Truncated, _) => row(R::Never, 1, F::Allowed, H::Healthy),
         (E::ThinkingTruncated, true) => row(R::LessThinking, 2, F::Allowed, H::Healthy),
         (E::ThinkingTruncated, _) => row(R::Never, 1, F::Allowed, H::Healthy),
+        (E::ThinkingOnly, _) => row(R::LessThinking, 2, F::Allowed, H::Healthy),
         (E::InvalidOutput, true) => row(R::WithCorrection, 2, F::Allowed, H::Healthy),
         (E::InvalidOutput, false) => row(R::Never, 1, F::Allowed, H::Healthy),
         (E::Refused, _) => row(R::Never, 1, F::OnRefusal, H::Healthy),

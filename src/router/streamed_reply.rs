@@ -14,7 +14,7 @@ use super::send::codec_for;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
 use crate::offload::offload;
-use crate::provider::{self, Event, Target, Transcript};
+use crate::provider::{self, Target, Transcript};
 use crate::schema::{Dialect, Partial};
 use crate::transport::{self, EventStream, Framing, MAX_REPLY, ResponseBody, StreamProgress, StreamTimeouts};
 
@@ -78,14 +78,9 @@ impl StreamedReply {
     }
 
     fn new(guard: Box<AttemptGuard>, opened: Opened) -> Self {
-        let mut transcript = Transcript::default();
-        let (events, complete) = match opened {
-            Opened::Events(events) => (Some(events), None),
-            Opened::Complete(reply) => {
-                let text = Some(reply.text.clone());
-                transcript.add(Event { text, is_last: true, ..Event::default() });
-                (None, Some(reply))
-            }
+        let (transcript, events, complete) = match opened {
+            Opened::Events(events) => (Transcript::new(&guard.request), Some(events), None),
+            Opened::Complete(reply) => (Transcript::complete(reply.text.clone()), None, Some(reply)),
         };
         let outcome = complete.is_some().then_some(Ok(()));
         let mut this = Self {
@@ -99,10 +94,13 @@ impl StreamedReply {
             skipped: 0,
             outcome,
         };
-        let schema = this.guard.request.schema.as_ref();
-        this.partial =
-            schema.map(|schema| this.dialect().map_or_else(|| schema.partial(), |it| schema.lower(it).partial()));
+        this.partial = this.new_partial();
         this
+    }
+
+    fn new_partial(&self) -> Option<Partial> {
+        let schema = self.guard.request.schema.as_ref()?;
+        Some(self.dialect().map_or_else(|| schema.partial(), |dialect| schema.lower(dialect).partial()))
     }
 
     /// Returns the next text, or the next snapshot of a structured reply if more of it is closed; `None` at the end of a
@@ -188,6 +186,9 @@ impl StreamedReply {
             Ok(event) => {
                 events.reset_idle();
                 self.transcript.add(event);
+                if self.transcript.take_retracted() {
+                    self.retract();
+                }
                 if self.transcript.text().len() > MAX_TEXT {
                     let message = format!("the streamed text is longer than {MAX_TEXT} bytes");
                     self.end(Some(Error::new(ErrorKind::MalformedReply, message)));
@@ -198,6 +199,17 @@ impl StreamedReply {
                 let error = codec.reclassify(target, request, error);
                 self.end(Some(error));
             }
+        }
+    }
+
+    /// Starts over after text of a structured reply that proved to be reasoning. Parts of it that were returned stay, and
+    /// only the complete reply follows.
+    fn retract(&mut self) {
+        self.returned = 0;
+        if self.snapshot.is_empty() {
+            self.partial = self.new_partial();
+        } else if let Some(partial) = &mut self.partial {
+            partial.stop();
         }
     }
 
@@ -218,6 +230,7 @@ impl StreamedReply {
     /// Ends the reply with `failure`, or with the end of the body.
     fn end(&mut self, failure: Option<Error>) {
         let AttemptGuard { target, request, .. } = &*self.guard;
+        self.transcript.finish();
         let outcome = self.transcript.check(target, request, failure).map_err(|error| {
             let error = match error.kind() {
                 ErrorKind::EmptyReply if self.skipped > 0 => {

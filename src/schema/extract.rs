@@ -28,6 +28,11 @@ pub fn json_text(reply: &str) -> Option<&str> {
     [answer, fenced].into_iter().find(|text| is_value(text)).or_else(|| largest(answer))
 }
 
+/// Whether `reply` is one JSON value.
+pub(crate) fn is_json(reply: &str) -> bool {
+    is_value(trim(reply))
+}
+
 /// The tags around a model's reasoning.
 pub(super) const REASONING_START: &str = "<think>";
 pub(super) const REASONING_END: &str = "</think>";

@@ -24,6 +24,7 @@ use crate::error::Result;
 use graph::Graph;
 
 pub use change::Change;
+pub(crate) use extract::is_json;
 pub use extract::json_text;
 pub use partial::Partial;
 pub use recover::{Recovery, recover};

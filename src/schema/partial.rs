@@ -97,6 +97,11 @@ impl Partial {
         Some(parser.snapshot())
     }
 
+    /// Ends the reading: no snapshot follows.
+    pub(crate) fn stop(&mut self) {
+        self.state = State::Done(None);
+    }
+
     /// Searches `text` for the start of the JSON. Returns the number of bytes read.
     fn search(&self, mut search: StartSearch, text: &str) -> (State, usize) {
         let Some((at, certainty)) = search.push(text) else { return (State::Searching(search), text.len()) };

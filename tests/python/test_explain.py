@@ -110,7 +110,7 @@ def test_a_skipped_target_is_not_counted_as_an_attempt(error: str, words: str) -
 
 
 def test_every_error_class_has_its_own_description() -> None:
-    assert len(CLASSES) == 42
+    assert len(CLASSES) == 44
     assert CLASSES > WITHOUT_ATTEMPT
     lines = {name: explained(failed(name), answered())[0] for name in CLASSES - WITHOUT_ATTEMPT}
     assert [name for name, line in lines.items() if "failed (" in line] == []
@@ -123,6 +123,7 @@ def test_every_error_class_has_its_own_description() -> None:
         ("invalid_output", "sent the errors of its reply"),
         ("schema_rejected", "tried again with a simpler form of the schema"),
         ("thinking_truncated", "tried again with less thinking"),
+        ("thinking_only", "tried again with less thinking"),
         ("context_too_long", "tried again with a larger context window"),
         ("context_truncated", "tried again with a larger context window"),
     ],

@@ -49,6 +49,7 @@ _FAILED = {
     "empty_reply": "returned a reply without text",
     "truncated": "returned a reply that was cut short",
     "thinking_truncated": "used up its tokens by thinking",
+    "thinking_only": "returned its thoughts without an answer",
     "refused": "refused to answer",
     "blocked": "blocked the prompt or the reply with a safety filter",
     "invalid_output": "returned a reply that does not match the schema",
@@ -63,6 +64,7 @@ _RETRIED = {
     "parameter_rejected": "was tried again without that parameter",
     "schema_rejected": "was tried again with a simpler form of the schema",
     "thinking_truncated": "was tried again with less thinking",
+    "thinking_only": "was tried again with less thinking",
     "context_too_long": "was tried again with a larger context window",
     "context_truncated": "was tried again with a larger context window",
 }
