@@ -31,14 +31,12 @@ const FORM: [&str; 12] = [
 ];
 
 /// Words in the rejection of what a schema contains.
-const CONTENT: [&str; 17] = [
+const CONTENT: [&str; 15] = [
     "schema for",
     "format.schema",
     "in context=",
-    "invalid json schema",
     "grammar",
     "conversion",
-    "unrecognized schema",
     "features",
     "keyword",
     "too many states",
@@ -50,6 +48,9 @@ const CONTENT: [&str; 17] = [
     "unexpectedly stopped",
     "terminated",
 ];
+
+/// Words in the rejection of a schema whose structure the server cannot convert. It converts the bounds that it is sent.
+const STRUCTURE: [&str; 2] = ["invalid json schema in format", "unrecognized schema"];
 
 /// The keywords that the simpler form omits. A server that does not know one rejects it in every schema.
 const KEYWORDS: [&str; 14] = [
@@ -83,10 +84,13 @@ pub(super) fn simpler_form<C: Codec + ?Sized>(
     let mut simpler = codec.forms(target).iter().copied().skip_while(|form| *form <= rejected);
     let form = simpler.find(|form| {
         *form != SchemaForm::Unbounded
-            || (rejection != Rejection::Form
+            || (!matches!(rejection, Rejection::Form | Rejection::Structure)
                 && differ(schema, codec.dialect(target, rejected), codec.dialect(target, *form)))
     })?;
-    let scope = if rejection == Rejection::Schema { FormScope::Schema } else { FormScope::Target };
+    let scope = match rejection {
+        Rejection::Structure | Rejection::Schema => FormScope::Schema,
+        Rejection::Form | Rejection::Keyword | Rejection::Unknown => FormScope::Target,
+    };
     Some((form, scope))
 }
 
@@ -94,6 +98,7 @@ pub(super) fn simpler_form<C: Codec + ?Sized>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rejection {
     Form,
+    Structure,
     Keyword,
     Schema,
     Unknown,
@@ -103,7 +108,9 @@ impl Rejection {
     fn of(error: &Error) -> Self {
         let message = error.message().to_lowercase();
         let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
-        if mentions(&KEYWORDS) {
+        if mentions(&STRUCTURE) {
+            Self::Structure
+        } else if mentions(&KEYWORDS) {
             Self::Keyword
         } else if mentions(&CONTENT) {
             Self::Schema

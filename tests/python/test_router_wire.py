@@ -66,7 +66,10 @@ def test_ollama_structured(madspark_router: Callable[..., LLMRouter], madspark_s
     request = only(madspark_simulator)
     assert (request.path, request.json["stream"]) == ("/api/chat", False)
     assert request.json["options"] == {"temperature": 0.0, "num_predict": 700}
-    assert request.json["messages"] == [{"role": "user", "content": "Why?"}]
+    outline, question = request.json["messages"]
+    assert outline["role"] == "system"
+    assert outline["content"].startswith("Answer with JSON in this form:\n{\n")
+    assert question == {"role": "user", "content": "Why?"}
     assert list(request.json["format"]["properties"]) == ORDER
     assert request.json["format"]["required"] == ORDER
 

@@ -250,11 +250,12 @@ fn a_rejection_leads_to_the_form_that_can_succeed() {
     for (provider, message, form, scope) in [
         (Provider::OpenAi, "In context=('properties', 'a'), 'maxItems' is not permitted.", SchemaForm::Unbounded, All),
         (Provider::OpenAi, "Invalid schema for response_format 'S': schema is too deep", SchemaForm::Unbounded, One),
-        (Provider::OpenAi, "JSON schema conversion failed: Unrecognized schema", SchemaForm::Unbounded, One),
+        (Provider::OpenAi, "JSON schema conversion failed: Unrecognized schema", SchemaForm::Older, One),
+        (Provider::OpenAi, "Failed to initialize samplers: failed to parse grammar", SchemaForm::Unbounded, One),
         (Provider::OpenAi, "something is not supported", SchemaForm::Unbounded, All),
         (Provider::OpenAi, "This response_format type is unavailable now", SchemaForm::Older, All),
         (Provider::OpenAi, "'response_format.type' must be 'json_object' or 'text'", SchemaForm::Older, All),
-        (Provider::Ollama, "invalid JSON schema in format", SchemaForm::Unbounded, One),
+        (Provider::Ollama, "invalid JSON schema in format", SchemaForm::Older, One),
         (Provider::Ollama, "model runner has unexpectedly stopped", SchemaForm::Unbounded, One),
         (
             Provider::Ollama,
@@ -280,7 +281,7 @@ fn the_form_without_bounds_is_skipped_if_the_schema_has_none() {
     for provider in [Provider::OpenAi, Provider::Ollama] {
         let (target, codec) = codec_of(provider);
         let request = Request { schema: schema.clone(), ..Request::new("x") };
-        let simpler = codec.simpler_form(&target, &request, &rejection("invalid JSON schema in format"));
+        let simpler = codec.simpler_form(&target, &request, &rejection("failed to parse grammar"));
         assert_eq!(simpler.map(|(form, _)| form), Some(SchemaForm::Older), "{provider}");
     }
 }

@@ -1,7 +1,7 @@
 //! `OpenAI`'s `json_schema`, with `strict: true` if the schema allows it.
 //!
 //! In strict mode all properties of an object are required and known. An optional property therefore becomes nullable,
-//! and a root that is not an object is wrapped. Bounds without a keyword go into the description. Without `prefixItems`, a
+//! and a root that is not an object is wrapped. All bounds also go into the description, which the model reads. Without `prefixItems`, a
 //! tuple becomes an object with a property for each position. Strict mode has no objects with arbitrary keys and no values
 //! of any type; for such schemas `strict` is false.
 
@@ -104,7 +104,7 @@ impl<'g> Writer<'g> for OpenAi<'g, '_> {
             let is_known = is_format && node.kind == NodeKind::String && FORMATS.iter().any(|known| value == known);
             if self.bounds == Bounds::All || is_known {
                 schema[keyword] = value.clone();
-            } else if !is_written(&schema, keyword) && (!is_format || node.kind == NodeKind::String) {
+            } else if !is_format || node.kind == NodeKind::String {
                 described.push((keyword.as_str(), value));
             }
         }
@@ -195,20 +195,6 @@ impl OpenAi<'_, '_> {
         );
         schema
     }
-}
-
-/// Returns whether `keyword` needs no words: `schema` has it, or another keyword of the same meaning.
-fn is_written(schema: &Value, keyword: &str) -> bool {
-    let written = if schema["type"] == "integer" {
-        match keyword {
-            "exclusiveMinimum" => "minimum",
-            "exclusiveMaximum" => "maximum",
-            keyword => keyword,
-        }
-    } else {
-        keyword
-    };
-    schema.get(written).is_some()
 }
 
 fn copy(schema: &mut Value, node: &Node, keywords: &[&str]) {
