@@ -81,6 +81,13 @@ impl Error {
         self
     }
 
+    /// Replaces the message.
+    #[must_use]
+    pub(crate) fn with_message(mut self, message: String) -> Self {
+        self.0.message = message;
+        self
+    }
+
     /// Sets the target that failed.
     #[must_use]
     pub fn at(mut self, provider: Provider, model: impl Into<Arc<str>>) -> Self {

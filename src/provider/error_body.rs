@@ -39,8 +39,8 @@ impl ErrorBody {
         let kind = self.kind(status);
         let message = advice::message(target, &self, status, kind);
         let error = target_error(target, kind, &message).with_status(status).with_retry_after(self.wait(kind, headers));
-        let refused = (kind == ErrorKind::Rejected).then(|| self.refused_parameter()).flatten();
-        match refused.and_then(|name| Parameter::parse(&name)) {
+        let refused = if kind == ErrorKind::Rejected { self.refused_parameters() } else { Vec::new() };
+        match refused.iter().find_map(|name| Parameter::parse(name)) {
             Some(parameter) => {
                 error.with_refusal(Refusal::new(parameter, &self.message)).reclassified(ErrorKind::ParameterRejected)
             }

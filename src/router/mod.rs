@@ -6,6 +6,7 @@ mod budget;
 mod cache_lookup;
 mod call;
 mod call_state;
+mod echo;
 mod facts;
 mod form_memory;
 mod generate;

@@ -32,7 +32,7 @@ pub(super) fn message(target: &Target, error: &ErrorBody, status: u16, kind: Err
             format!("{words} (set ollama_num_ctx higher, or OLLAMA_CONTEXT_LENGTH where the server runs)")
         }
         (ErrorKind::Rejected, _) if matches!(status, 404 | 405) => match address_advice(target) {
-            Some(advice) => format!("{words}; {advice}"),
+            Some(advice) => format!("{}; {advice}", words.trim_end_matches('.')),
             None => words.clone(),
         },
         _ => words.clone(),
@@ -56,13 +56,60 @@ fn address_advice(target: &Target) -> Option<String> {
     }
     let server = format!("{}://{}", url.scheme(), host_and_port(url));
     if target.provider == Provider::Ollama {
-        return path.ends_with("/v1").then(|| {
+        return Some(if path.ends_with("/v1") {
             format!("the base URL ends with /v1, the OpenAI protocol of the server: set {setting} to {server}")
+        } else {
+            format!("is this Ollama? Check {setting}")
         });
     }
-    let has_version = path.split('/').any(|step| {
-        let number = step.strip_prefix('v').unwrap_or_default();
-        number.starts_with(|c: char| c.is_ascii_digit())
-    });
-    (!has_version).then(|| format!("the base URL names no version: set {setting}, for example to {server}{version}"))
+    // Anthropic's version is added where it is missing.
+    let has_version = target.provider == Provider::Anthropic
+        || path.split('/').any(|step| {
+            let number = step.strip_prefix('v').unwrap_or_default();
+            number.starts_with(|c: char| c.is_ascii_digit())
+        });
+    Some(if has_version {
+        format!("the server has no such address: check {setting}")
+    } else {
+        format!("the base URL names no version: set {setting}, for example to {server}{version}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::tests::target;
+
+    fn advice(provider: Provider, base: &str) -> String {
+        let target = target(provider, base, None);
+        let error = ErrorBody::parse(404, b"{\"detail\":\"Not Found.\"}");
+        message(&target, &error, 404, ErrorKind::Rejected)
+    }
+
+    #[test]
+    fn an_unknown_address_says_what_is_wrong_with_the_base_url() {
+        for (provider, base, hint) in [
+            (Provider::OpenAi, "http://h:1", "set openai_base_url or OPENAI_BASE_URL, for example to http://h:1/v1"),
+            (Provider::OpenAi, "https://h/", "https://h:443/v1"),
+            (Provider::OpenAi, "http://h/v1/chat/completions", "must not contain /chat/completions"),
+            (Provider::OpenAi, "http://h/openai/v1", "check openai_base_url"),
+            (Provider::Anthropic, "http://h/v1/messages", "must not contain /messages"),
+            (Provider::Anthropic, "http://h", "check anthropic_base_url"),
+            (Provider::Gemini, "http://h:1", "http://h:1/v1beta"),
+            (Provider::Ollama, "http://h:11434/v1", "set ollama_host or OLLAMA_HOST to http://h:11434"),
+            (Provider::Ollama, "http://h:11434/api", "must not contain /api"),
+            (Provider::Ollama, "http://h:1", "is this Ollama?"),
+        ] {
+            let message = advice(provider, base);
+            assert!(message.starts_with("Not Found; "), "{message}");
+            assert!(message.contains(hint), "{base}: {message}");
+        }
+    }
+
+    #[test]
+    fn advice_repeats_neither_a_password_nor_a_path() {
+        for base in ["http://user:secret@h/x", "http://h/secret/v1", "http://h/x?key=secret"] {
+            assert!(!advice(Provider::OpenAi, base).contains("secret"), "{base}");
+        }
+    }
 }

@@ -476,7 +476,7 @@ impl ErrorBody {
 
     fn is_model_missing(&self, status: u16) -> bool {
         if status == 404 {
-            return self.mentions("model") && !self.mentions("this path");
+            return self.mentions("model") && !self.mentions_any(&["this path", "url"]);
         }
         let is_named = self.refused_parameters().is_empty() && self.says_near(&["model", "deployment"], &MODEL_FAULTS);
         matches!(status, 400 | 410 | 422) && is_named

@@ -7,7 +7,7 @@ use super::parse::squashed;
 
 /// The optional parameters of the requests of every protocol, without separators and in lower case, the longer ones of
 /// a common ending first.
-const PARAMETERS: [&str; 34] = [
+const PARAMETERS: [&str; 35] = [
     "temperature",
     "topp",
     "topk",
@@ -36,6 +36,7 @@ const PARAMETERS: [&str; 34] = [
     "presencepenalty",
     "paralleltoolcalls",
     "effort",
+    "anthropicversion",
     "keepalive",
     "numctx",
     "store",
@@ -88,11 +89,6 @@ const REPLACEMENTS: [&str; 7] =
     ["use ", "using ", "did you mean ", "replaced by ", "replaced with ", "in favor of ", "in favour of "];
 
 impl ErrorBody {
-    /// Returns the first of [`ErrorBody::refused_parameters`].
-    pub(in crate::provider) fn refused_parameter(&self) -> Option<String> {
-        self.refused_parameters().into_iter().next()
-    }
-
     /// Returns the parameters that a 4xx error refuses, as the server names them, without those that it names as the ones
     /// to use instead. They come from the fields that name a parameter, or from names in the message of a refusal. Empty if
     /// the error names none.

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Reply};
 use crate::router::attempt_guard::AttemptGuard;
 use crate::router::breaker::BreakerOutcome;
-use crate::router::{Response, policy, record};
+use crate::router::{Response, echo, policy, record};
 
 impl CallState {
     /// Records the latency of `attempt` for the delay of later hedges. Not for streams: the consumer's time is part of theirs.
@@ -61,6 +61,7 @@ impl CallState {
     }
 
     fn settle_failure(&mut self, guard: Box<AttemptGuard>, error: Error, skipped_events: u32) -> (Attempt, Error) {
+        let error = echo::remove(error, &guard.request);
         let now = Instant::now();
         let is_late = self.is_past_deadline(now) && error.is_timeout();
         let error = if is_late { guard.target.locate(self.deadline_error(now)) } else { error };
@@ -87,14 +88,16 @@ impl CallState {
         outcome: &Result<Reply>,
         started: Instant,
     ) -> Result<()> {
-        let attempt = record::shared(self.target(index), outcome, started);
+        let error = outcome.as_ref().err().map(|error| echo::remove(error.clone(), &self.request));
+        let mut attempt = record::shared(self.target(index), outcome, started);
+        attempt.message = error.as_ref().map(|error| error.message().to_owned());
         self.selector.begin(index);
         self.sent += u32::from(outcome.as_ref().err().is_none_or(counts));
         self.last_index = Some(index);
         self.router.metrics.record_attempt(&attempt, None);
         self.attempts.push(attempt);
-        let Err(error) = outcome else { return Ok(()) };
-        self.apply_failure(index, error.clone(), None, Instant::now()).map_err(|error| self.fail(error))
+        let Some(error) = error else { return Ok(()) };
+        self.apply_failure(index, error, None, Instant::now()).map_err(|error| self.fail(error))
     }
 
     /// Ends the call because its deadline came before the shared reply of the target with `index`. `cancelled` is the record
