@@ -4,11 +4,12 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
+use serde_json::Value;
 
 use super::decode::parse_model_ids;
 use super::error_body::{ErrorBody, kind_of_status};
 use super::schema_form::{self, FormScope};
-use super::{Event, ModelFacts, Target};
+use super::{Event, ModelFacts, Target, in_band};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm, Usage};
 use crate::schema::Dialect;
@@ -73,6 +74,11 @@ pub trait Codec: Send + Sync + Debug {
     /// `SchemaRejected`; see [`Codec::reclassify`].
     fn decode_error(&self, target: &Target, status: u16, headers: &HeaderMap, body: &Bytes) -> Error {
         ErrorBody::parse(status, body).into_error(target, status, headers)
+    }
+
+    /// Decodes `error`, which the provider reports in a reply of status 200 or in a stream, whatever its shape.
+    fn error_in_reply(&self, target: &Target, error: &Value) -> Error {
+        in_band::error_in(error).into_reply_error(target)
     }
 
     /// Replaces the class `SchemaRejected` of `error` if `request` was sent without a schema, or with one in the prompt

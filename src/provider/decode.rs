@@ -1,41 +1,37 @@
-//! Helpers of the decoders: JSON envelopes, token counts, and replies before validation.
+//! Helpers of the decoders: replies before validation, and lists of models.
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use serde_json::error::Category;
 
 use super::Target;
-use super::error_body::{shorten, target_error};
+use super::envelope::parse_json;
+use super::error_body::target_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Reply, Request, Usage};
 use crate::reasoning::{self, Purpose};
 use crate::schema::{self, Dialect};
 
-/// A token count. A value that is no count reads as zero: malformed accounting must not cost the reply.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct TokenCount(pub(super) u64);
-
-impl<'de> Deserialize<'de> for TokenCount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Value::deserialize(deserializer)?.as_u64().unwrap_or_default()))
-    }
-}
-
-/// The content of a reply's envelope, before validation.
+/// The content of a reply's envelope, or of the events of a stream, before validation.
 #[derive(Debug, Default)]
 pub(super) struct ParsedReply {
     /// The text without thoughts; may be empty.
     pub(super) text: String,
     /// The reasoning that the provider returned apart from the text.
     pub(super) reasoning: String,
+    /// The words of a refusal; empty if the model did not refuse.
+    pub(super) refusal: String,
+    /// The message of a content filter that blocked the prompt or the reply.
+    pub(super) blocked: Option<String>,
+    /// Whether the model called a tool. Requests offer none.
+    pub(super) has_tool_calls: bool,
     /// The model that the provider reports.
     pub(super) model: Option<String>,
     /// Why the model stopped.
     pub(super) finish: FinishReason,
     /// The provider's name for that reason.
     pub(super) reason: Option<String>,
+    /// The provider's explanation of that reason.
+    pub(super) explanation: Option<String>,
     /// The tokens that the provider reports.
     pub(super) usage: Usage,
 }
@@ -70,7 +66,7 @@ impl ParsedReply {
         dialect: Option<Dialect>,
     ) -> Result<Reply> {
         self.validate(target, request)?;
-        let Self { text, reasoning, model, finish, reason, usage } = self;
+        let Self { text, reasoning, model, finish, reason, usage, .. } = self;
         let reasoning = Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty());
         let schema = request.schema.as_ref().zip(dialect);
         let json = schema.and_then(|schema| Some((schema, schema::json_text(&text)?)));
@@ -89,9 +85,12 @@ impl ParsedReply {
     ///
     /// # Errors
     ///
-    /// `EmptyReply` without text, `ThinkingOnly` if there is reasoning instead. `Truncated` if the text was cut at a limit of tokens, unless the caller set that limit
-    /// and requested free text. `ContextTruncated` if the token counts show that the model did not read the whole prompt.
+    /// `Refused` and `Blocked` as [`ParsedReply::check_refusal`]. `Server` if the provider reports that it failed. `EmptyReply`
+    /// without text, `ThinkingOnly` if there is reasoning instead. `Truncated` if the text was cut at a limit of tokens, unless
+    /// the caller set that limit and requested free text. `ContextTruncated` if the token counts show that the model did not
+    /// read the whole prompt.
     pub(super) fn validate(&self, target: &Target, request: &Request) -> Result<()> {
+        self.check_refusal(target)?;
         if let Some(codec) = super::codec(target.provider) {
             codec.check_usage(target, request, self.usage)?;
         }
@@ -100,13 +99,17 @@ impl ParsedReply {
         {
             return Err(self.truncated(target));
         }
+        if self.finish == FinishReason::Error && (!is_empty || self.explanation.is_some()) {
+            let message = format!("the model stopped before its reply was complete {}", self.explained());
+            return Err(target_error(target, ErrorKind::Server, &message).with_usage(self.usage));
+        }
         if is_empty && self.has_reasoning() {
             let message = "the reply holds only thinking, no answer";
             return Err(target_error(target, ErrorKind::ThinkingOnly, message).with_usage(self.usage));
         }
         if is_empty {
-            let reason = self.reason.as_deref().unwrap_or("no reason given");
-            let message = format!("the reply holds no text ({reason})");
+            let problem = if self.has_tool_calls { "no text but a call of a tool" } else { "no text" };
+            let message = format!("the reply holds {problem} {}", self.explained());
             return Err(target_error(target, ErrorKind::EmptyReply, &message).with_usage(self.usage));
         }
         Ok(())
@@ -114,6 +117,37 @@ impl ParsedReply {
 
     fn has_reasoning(&self) -> bool {
         !self.reasoning.trim().is_empty()
+    }
+
+    /// Checks that neither the model nor a content filter refused.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` or `Blocked`.
+    pub(super) fn check_refusal(&self, target: &Target) -> Result<()> {
+        let (kind, message) = if let Some(message) = &self.blocked {
+            (ErrorKind::Blocked, message.clone())
+        } else if !self.refusal.trim().is_empty() {
+            (ErrorKind::Refused, format!("the model refused: {}", self.refusal))
+        } else {
+            match self.finish {
+                FinishReason::ContentFilter => {
+                    (ErrorKind::Blocked, format!("the reply was blocked {}", self.explained()))
+                }
+                FinishReason::Refusal => (ErrorKind::Refused, format!("the model refused {}", self.explained())),
+                _ => return Ok(()),
+            }
+        };
+        Err(target_error(target, kind, &message).with_usage(self.usage))
+    }
+
+    /// Returns the reason for which the model stopped and its explanation, for messages.
+    fn explained(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or("no reason given");
+        match &self.explanation {
+            Some(explanation) => format!("({reason}): {explanation}"),
+            None => format!("({reason})"),
+        }
     }
 
     fn truncated(&self, target: &Target) -> Error {
@@ -130,24 +164,6 @@ impl ParsedReply {
         };
         target_error(target, kind, &message).with_usage(self.usage)
     }
-}
-
-/// Parses the body of a reply of `target`.
-pub(super) fn parse_reply<T: DeserializeOwned>(target: &Target, body: &Bytes) -> Result<T> {
-    parse_json(body).map_err(|error| target.locate(error))
-}
-
-/// Parses the body of a successful reply. Fails with `MalformedReply`.
-pub(super) fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| {
-        let problem = match error.classify() {
-            _ if is_web_page(body) => "a web page instead of JSON; is the base URL right?".to_owned(),
-            Category::Data => format!("JSON that the protocol does not know: {error}"),
-            Category::Eof => "JSON that ends too early".to_owned(),
-            Category::Io | Category::Syntax => "no JSON; is the base URL right?".to_owned(),
-        };
-        Error::new(ErrorKind::MalformedReply, shorten(&format!("the reply is {problem}")))
-    })
 }
 
 /// Parses a list of models as OpenAI and Anthropic send it: `{"data": [{"id": …}]}`.
@@ -168,41 +184,4 @@ pub(super) fn parse_model_ids(body: &Bytes) -> Result<Vec<String>> {
 /// Deserializes a field that may be null but not absent, so that the JSON of another server is not an empty list.
 pub(super) fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
-}
-
-fn is_web_page(body: &Bytes) -> bool {
-    body.trim_ascii_start().starts_with(b"<")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_that_is_no_envelope_is_malformed() {
-        #[derive(Debug, Deserialize)]
-        struct Envelope {
-            #[expect(dead_code, reason = "only its presence matters")]
-            field: String,
-        }
-        for (body, hint) in [
-            ("<html>", "web page"),
-            ("  <html>", "web page"),
-            ("hello", "no JSON"),
-            ("", "ends too early"),
-            ("{\"field\":\"a", "ends too early"),
-            ("{}", "does not know"),
-        ] {
-            let error = parse_json::<Envelope>(&Bytes::from_static(body.as_bytes())).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::MalformedReply, "{body}");
-            assert!(error.message().contains(hint), "{body}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_malformed_token_count_is_zero() {
-        for (json, count) in [("7", 7), ("null", 0), ("\"7\"", 0), ("-1", 0), ("[1]", 0)] {
-            assert_eq!(serde_json::from_str::<TokenCount>(json).unwrap().0, count, "{json}");
-        }
-    }
 }

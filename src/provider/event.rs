@@ -6,6 +6,7 @@ mod tests;
 use super::Target;
 use super::decode::ParsedReply;
 use super::error_body::target_error;
+use super::halves::HalfJoiner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Page, Reply, Request, Usage};
 use crate::reasoning::{Purpose, ReasoningSplitter};
@@ -46,16 +47,24 @@ pub struct Event {
     pub refusal: Option<String>,
     /// The message of a content filter that blocked the prompt or the answer.
     pub blocked: Option<String>,
+    /// Whether it has a piece of a call of a tool.
+    pub has_tool_calls: bool,
+    /// Whether the texts mark halves of surrogate pairs whose other half may be in another event.
+    pub has_halves: bool,
     /// The model that the provider reports.
     pub model: Option<String>,
     /// Why the model stopped.
     pub finish: Option<FinishReason>,
     /// The provider's name for that reason.
     pub reason: Option<String>,
+    /// The provider's explanation of that reason.
+    pub explanation: Option<String>,
     /// The token counts so far.
     pub usage: Option<UsageUpdate>,
     /// The web pages of the request that the provider has read or failed to read so far.
     pub pages: Vec<Page>,
+    /// Whether it only keeps the connection open: no sign of generation.
+    pub is_keep_alive: bool,
     /// Whether this is the terminal event: the reply is complete.
     pub is_last: bool,
 }
@@ -65,8 +74,8 @@ pub struct Event {
 pub struct Transcript {
     reply: ParsedReply,
     splitter: ReasoningSplitter,
-    refusal: String,
-    blocked: Option<String>,
+    text_halves: HalfJoiner,
+    reasoning_halves: HalfJoiner,
     pages: Vec<Page>,
     has_content: bool,
     has_finish: bool,
@@ -93,39 +102,47 @@ impl Transcript {
 
     /// Adds `event`.
     pub fn add(&mut self, event: Event) {
-        let Event { text, reasoning, refusal, blocked, model, finish, reason, usage, pages, is_last } = event;
+        let Event { text, reasoning, refusal, blocked, has_tool_calls, has_halves, model, finish, .. } = event;
+        let reply = &mut self.reply;
         if let Some(text) = text {
-            self.splitter.push(&text, &mut self.reply.text, &mut self.reply.reasoning);
+            let text = self.text_halves.join(&text, has_halves);
+            self.splitter.push(&text, &mut reply.text, &mut reply.reasoning);
             self.has_content = self.splitter.has_content();
         }
         if let Some(reasoning) = reasoning {
-            self.reply.reasoning.push_str(&reasoning);
+            reply.reasoning.push_str(&self.reasoning_halves.join(&reasoning, has_halves));
         }
         if let Some(refusal) = refusal {
-            self.refusal.push_str(&refusal);
+            reply.refusal.push_str(&HalfJoiner::default().join(&refusal, has_halves));
         }
-        self.blocked = self.blocked.take().or(blocked);
+        reply.blocked = reply.blocked.take().or(blocked);
+        reply.has_tool_calls |= has_tool_calls;
+        // The last reason counts: some servers send one with each event.
         if let Some(finish) = finish {
-            self.reply.finish = finish;
+            reply.finish = finish;
+            reply.reason = event.reason;
+            reply.explanation = event.explanation;
             self.has_finish = true;
         }
-        self.reply.reason = reason.or(self.reply.reason.take());
-        self.reply.model = model.or(self.reply.model.take());
-        if let Some(update) = usage {
-            self.reply.usage = update.apply(self.reply.usage);
+        reply.model = model.or(reply.model.take());
+        if let Some(update) = event.usage {
+            reply.usage = update.apply(reply.usage);
         }
         // Each list contains all pages so far.
-        if !pages.is_empty() {
-            self.pages = pages;
+        if !event.pages.is_empty() {
+            self.pages = event.pages;
         }
-        if is_last {
+        if event.is_last {
             self.is_complete = true;
             self.finish();
         }
     }
 
-    /// Ends the text: nothing is held back any more because it may be the start of reasoning.
+    /// Ends the text: nothing is held back any more because it may be the start of reasoning, or half of a character.
     pub fn finish(&mut self) {
+        self.reply.reasoning.push_str(self.reasoning_halves.finish());
+        let text = self.text_halves.finish();
+        self.splitter.push(text, &mut self.reply.text, &mut self.reply.reasoning);
         self.splitter.finish(&mut self.reply.text, &mut self.reply.reasoning);
         self.has_content |= self.splitter.has_content();
     }
@@ -161,11 +178,13 @@ impl Transcript {
     /// # Errors
     /// Returns `Refused` for a refusal and `Blocked` for a reply that a content filter stopped, however the stream ended. After
     /// the terminal event `failure` is ignored. Without a terminal event and a finish reason, a normal end is `Disconnected` after
-    /// content, as a connection that broke, and `EmptyReply` before it. A reply cut at the token limit is an error as for replies
+    /// content or reasoning, as a connection that broke, and `EmptyReply` before it. A reply cut at the token limit is an error as for replies
     /// that are not streamed.
     pub fn check(&self, target: &Target, request: &Request, failure: Option<Error>) -> Result<()> {
         let outcome = match failure {
-            _ if self.blocked.is_some() || !self.refusal.trim().is_empty() => Err(self.refused(target)),
+            _ if self.reply.check_refusal(target).is_err() => self.reply.check_refusal(target),
+            // The text was cut before the stream failed.
+            Some(_) if self.reply.finish == FinishReason::Length => self.reply.validate(target, request),
             Some(failure) if !self.is_complete => Err(target.locate(failure)),
             None if !self.is_complete && !self.has_finish => Err(self.incomplete(target)),
             _ => self.reply.validate(target, request),
@@ -181,15 +200,8 @@ impl Transcript {
         Ok(Reply { pages: self.pages, ..reply })
     }
 
-    fn refused(&self, target: &Target) -> Error {
-        match &self.blocked {
-            Some(message) => target_error(target, ErrorKind::Blocked, message),
-            None => target_error(target, ErrorKind::Refused, &format!("the model refused: {}", self.refusal)),
-        }
-    }
-
     fn incomplete(&self, target: &Target) -> Error {
-        if self.has_content {
+        if self.has_content || !self.reply.reasoning.trim().is_empty() {
             let message =
                 "the server ended the stream before the reply was complete: neither a finish reason nor an end marker";
             target_error(target, ErrorKind::Disconnected, message)

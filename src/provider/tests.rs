@@ -1,5 +1,6 @@
 //! Test helpers for the providers, and tests of all providers.
 
+mod envelopes;
 mod schema_forms;
 
 use std::sync::Arc;

@@ -229,8 +229,8 @@ impl StreamedReply {
 
     /// Ends the reply with `failure`, or with the end of the body.
     fn end(&mut self, failure: Option<Error>) {
-        let AttemptGuard { target, request, .. } = &*self.guard;
         self.transcript.finish();
+        let AttemptGuard { target, request, .. } = &*self.guard;
         let outcome = self.transcript.check(target, request, failure).map_err(|error| {
             let error = match error.kind() {
                 ErrorKind::EmptyReply if self.skipped > 0 => {

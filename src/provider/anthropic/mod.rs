@@ -9,9 +9,8 @@ use bytes::Bytes;
 
 use self::reply::{Event as StreamEvent, Message};
 use self::request::MessagesRequest;
-use super::decode::parse_reply;
 use super::encode::{check_model, get, lower_schema, post};
-use super::error_body::ErrorBody;
+use super::in_band::{event_or_error, reply_or_error};
 use super::{Codec, Event, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::Result;
@@ -63,20 +62,21 @@ impl Codec for Anthropic {
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
-        let message: Message = parse_reply(target, body)?;
-        if message.error.is_some() {
-            // A gateway may have sent its status before the failure.
-            return Err(ErrorBody::parse(200, body).into_reply_error(target));
+        let mut message: Message = reply_or_error(target, body)?;
+        if let Some(error) = message.take_error(body) {
+            return Err(self.reclassify(target, request, error.into_reply_error(target)));
         }
         message.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
-        let event: StreamEvent = parse_reply(target, data)?;
-        if event.is_error() {
-            return Err(ErrorBody::parse(200, data).into_reply_error(target));
+        let Some((mut event, has_halves)) = event_or_error::<StreamEvent>(target, data)? else {
+            return Ok(Event { is_keep_alive: true, ..Event::default() });
+        };
+        match event.take_error(data) {
+            Some(error) => Err(error.into_reply_error(target)),
+            None => Ok(Event { has_halves, ..event.parse(target)? }),
         }
-        event.parse(target)
     }
 
     fn models_request(&self, target: &Target) -> Result<WireRequest> {

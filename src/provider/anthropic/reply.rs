@@ -3,132 +3,227 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::decode::{ParsedReply, TokenCount};
-use super::super::error_body::target_error;
+use super::super::decode::ParsedReply;
+use super::super::envelope::{Count, Object, Pieces, Text, details, fault, list, object, word};
+use super::super::error_body::{ErrorBody, target_error};
+use super::super::finish::{explanation, finish_reason};
+use super::super::in_band::{error_in, error_shape};
 use super::super::{Event as DecodedEvent, Target, UsageUpdate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Usage};
 
 /// A reply, or the beginning of a streamed one.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 pub(super) struct Message {
+    #[serde(deserialize_with = "list")]
     content: Option<Vec<Block>>,
+    #[serde(deserialize_with = "word")]
     model: Option<String>,
+    #[serde(deserialize_with = "word")]
     stop_reason: Option<String>,
+    #[serde(deserialize_with = "fault")]
     stop_details: Option<Value>,
+    #[serde(deserialize_with = "details")]
     usage: Option<MessageUsage>,
-    pub(super) error: Option<Value>,
+    #[serde(deserialize_with = "fault")]
+    error: Option<Value>,
 }
 
-#[derive(Deserialize)]
+/// A block of the content, or its beginning.
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Block {
+    #[serde(deserialize_with = "word")]
     r#type: Option<String>,
-    text: Option<String>,
+    text: Text,
+    thinking: Text,
 }
 
 /// An event of a streamed reply.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 pub(super) struct Event {
-    r#type: String,
+    #[serde(deserialize_with = "word")]
+    r#type: Option<String>,
+    #[serde(deserialize_with = "object")]
     message: Option<Message>,
+    #[serde(deserialize_with = "object")]
+    content_block: Option<Block>,
+    #[serde(deserialize_with = "object")]
     delta: Option<Delta>,
+    #[serde(deserialize_with = "details")]
     usage: Option<MessageUsage>,
+    #[serde(deserialize_with = "fault")]
+    error: Option<Value>,
 }
 
 /// A change of a block's content or of the message.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Delta {
+    #[serde(deserialize_with = "word")]
     r#type: Option<String>,
-    text: Option<String>,
+    text: Text,
+    thinking: Text,
+    #[serde(deserialize_with = "word")]
     stop_reason: Option<String>,
+    #[serde(deserialize_with = "fault")]
     stop_details: Option<Value>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct MessageUsage {
-    input_tokens: TokenCount,
-    cache_creation_input_tokens: TokenCount,
-    cache_read_input_tokens: TokenCount,
-    output_tokens: TokenCount,
+    input_tokens: Count,
+    cache_creation_input_tokens: Count,
+    cache_read_input_tokens: Count,
+    output_tokens: Count,
+    #[serde(deserialize_with = "details")]
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct OutputDetails {
-    #[serde(default)]
-    thinking_tokens: TokenCount,
+    thinking_tokens: Count,
+}
+
+impl Object for Message {}
+
+impl Object for Block {
+    fn from_text(text: String) -> Option<Self> {
+        Some(Self { text: Text::Plain(text), ..Self::default() })
+    }
+}
+
+impl Object for Delta {
+    fn from_text(text: String) -> Option<Self> {
+        Some(Self { text: Text::Plain(text), ..Self::default() })
+    }
 }
 
 impl Message {
+    /// Takes the error that the server reports in place of a reply. `data` is the whole envelope.
+    pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
+        self.error
+            .take()
+            .map(|error| error_in(&error))
+            .or_else(|| if self.content.is_none() { error_shape(data) } else { None })
+    }
+
     pub(super) fn parse(self, target: &Target) -> Result<ParsedReply> {
         let Some(content) = self.content else {
             let message = "the reply has no content; is the base URL right?";
             return Err(target_error(target, ErrorKind::MalformedReply, message));
         };
         let usage = self.usage.unwrap_or_default().disjoint();
-        let finish = match self.stop_reason.as_deref() {
-            Some("refusal") => {
-                let message = format!("the model refused: {}", explanation(self.stop_details.as_ref()));
-                return Err(target_error(target, ErrorKind::Refused, &message).with_usage(usage));
-            }
-            Some("pause_turn") => return Err(paused(target).with_usage(usage)),
-            reason => finish_reason(reason),
-        };
-        let is_text = |block: &Block| block.r#type.as_deref().is_none_or(|kind| kind == "text");
-        let text = content.into_iter().filter(is_text).filter_map(|block| block.text).collect();
-        Ok(ParsedReply { text, reasoning: String::new(), model: self.model, finish, reason: self.stop_reason, usage })
+        let Ending { finish, reason, explanation, refusal } =
+            Ending::new(self.stop_reason, self.stop_details.as_ref(), target)
+                .map_err(|error| error.with_usage(usage))?;
+        let (pieces, has_tool_calls) = pieces(content);
+        Ok(ParsedReply {
+            text: pieces.text.unwrap_or_default(),
+            reasoning: pieces.reasoning.unwrap_or_default(),
+            refusal: refusal.unwrap_or_default(),
+            has_tool_calls,
+            model: self.model,
+            finish: finish.unwrap_or_default(),
+            reason,
+            explanation,
+            usage,
+            ..ParsedReply::default()
+        })
     }
 }
 
 impl Event {
-    pub(super) fn is_error(&self) -> bool {
-        self.r#type == "error"
+    /// Takes the error that the server reports within the stream. `data` is the whole event.
+    pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
+        let is_unknown = self.r#type.as_deref().is_none_or(|kind| kind == "error");
+        self.error.take().map(|error| error_in(&error)).or_else(|| if is_unknown { error_shape(data) } else { None })
     }
 
     /// An event of an unknown type is empty.
     pub(super) fn parse(self, target: &Target) -> Result<DecodedEvent> {
-        let delta = self.delta;
-        match self.r#type.as_str() {
+        let Some(kind) = self.r#type else {
+            return Err(target_error(
+                target,
+                ErrorKind::MalformedReply,
+                "the event has no type; is the base URL right?",
+            ));
+        };
+        match kind.as_str() {
             "message_start" => {
-                let (model, usage) = self.message.map_or((None, None), |message| (message.model, message.usage));
+                let Message { content, model, usage, .. } = self.message.unwrap_or_default();
+                let (pieces, has_tool_calls) = pieces(content.unwrap_or_default());
                 let usage = usage.map(|usage| UsageUpdate::Full(usage.disjoint()));
-                Ok(DecodedEvent { model, usage, ..DecodedEvent::default() })
+                Ok(DecodedEvent { model, usage, ..event(pieces, has_tool_calls) })
+            }
+            "content_block_start" => {
+                let (pieces, has_tool_calls) = pieces(self.content_block.into_iter().collect());
+                Ok(event(pieces, has_tool_calls))
             }
             "content_block_delta" => {
-                let text = delta.filter(|delta| delta.r#type.as_deref() == Some("text_delta"));
-                Ok(DecodedEvent { text: text.and_then(|delta| delta.text), ..DecodedEvent::default() })
+                let Delta { r#type: kind, text, thinking, .. } = self.delta.unwrap_or_default();
+                let is_text = kind.is_none_or(|kind| kind == "text_delta" || kind == "text");
+                let pieces = Pieces {
+                    text: if is_text { text.into_string() } else { None },
+                    reasoning: thinking.into_string(),
+                    refusal: None,
+                };
+                Ok(event(pieces, false))
             }
             "message_delta" => {
-                let (reason, details) = delta.map_or((None, None), |delta| (delta.stop_reason, delta.stop_details));
-                if reason.as_deref() == Some("pause_turn") {
-                    return Err(paused(target));
-                }
-                let is_refusal = reason.as_deref() == Some("refusal");
-                Ok(DecodedEvent {
-                    refusal: is_refusal.then(|| explanation(details.as_ref()).to_owned()),
-                    finish: reason.as_deref().map(|reason| finish_reason(Some(reason))),
-                    reason,
-                    usage: self.usage.map(|usage| usage.at_end()),
-                    ..DecodedEvent::default()
-                })
+                let Delta { stop_reason, stop_details, .. } = self.delta.unwrap_or_default();
+                let Ending { finish, reason, explanation, refusal } =
+                    Ending::new(stop_reason, stop_details.as_ref(), target)?;
+                let usage = self.usage.map(|usage| usage.at_end());
+                Ok(DecodedEvent { refusal, finish, reason, explanation, usage, ..DecodedEvent::default() })
             }
+            "ping" => Ok(DecodedEvent { is_keep_alive: true, ..DecodedEvent::default() }),
             "message_stop" => Ok(DecodedEvent { is_last: true, ..DecodedEvent::default() }),
             _ => Ok(DecodedEvent::default()),
         }
     }
 }
 
+/// Why the model stopped.
+struct Ending {
+    finish: Option<FinishReason>,
+    reason: Option<String>,
+    explanation: Option<String>,
+    refusal: Option<String>,
+}
+
+impl Ending {
+    /// # Errors
+    /// Returns `Truncated` if the model waits for a server tool.
+    fn new(reason: Option<String>, details: Option<&Value>, target: &Target) -> Result<Self> {
+        if reason.as_deref() == Some("pause_turn") {
+            return Err(paused(target));
+        }
+        let finish = reason.as_deref().and_then(finish_reason);
+        Ok(Self {
+            refusal: (finish == Some(FinishReason::Refusal)).then(|| refusal(details).to_owned()),
+            explanation: explanation(finish.unwrap_or_default(), reason.as_deref()),
+            reason: reason.filter(|_| finish.is_some()),
+            finish,
+        })
+    }
+}
+
 impl MessageUsage {
     /// The counts without overlap. The API counts cache reads and writes apart from the input, and thoughts as part of the
-    /// output. Cache writes count as input: their higher price is not modelled.
+    /// output; a gateway that reports more thoughts than output counts them apart. Cache writes count as input: their higher
+    /// price is not modelled.
     fn disjoint(&self) -> Usage {
         let output = self.output_tokens.0;
-        let reasoning = self.output_tokens_details.as_ref().map_or(0, |details| details.thinking_tokens.0).min(output);
+        let reasoning = self.output_tokens_details.as_ref().map_or(0, |details| details.thinking_tokens.0);
         Usage {
             input: self.input_tokens.0.saturating_add(self.cache_creation_input_tokens.0),
             cached_input: self.cache_read_input_tokens.0,
-            output: output - reasoning,
+            output: output.checked_sub(reasoning).unwrap_or(output),
             reasoning,
             tool: 0,
         }
@@ -145,16 +240,32 @@ impl MessageUsage {
     }
 }
 
-fn finish_reason(reason: Option<&str>) -> FinishReason {
-    match reason {
-        Some("end_turn" | "stop_sequence") => FinishReason::Stop,
-        Some("max_tokens" | "model_context_window_exceeded") => FinishReason::Length,
-        _ => FinishReason::Other,
+fn event(pieces: Pieces, has_tool_calls: bool) -> DecodedEvent {
+    let Pieces { text, reasoning, refusal } = pieces;
+    DecodedEvent { text, reasoning, refusal, has_tool_calls, ..DecodedEvent::default() }
+}
+
+/// The texts of `blocks`, and whether there are calls of tools.
+fn pieces(blocks: Vec<Block>) -> (Pieces, bool) {
+    let (mut pieces, mut has_tool_calls) = (Pieces::default(), false);
+    for block in blocks {
+        let (to, text) = match block.r#type.as_deref() {
+            None | Some("text") => (&mut pieces.text, block.text),
+            Some("thinking") => (&mut pieces.reasoning, block.thinking),
+            kind => {
+                has_tool_calls |= kind == Some("tool_use");
+                continue;
+            }
+        };
+        if let Some(text) = text.into_string() {
+            to.get_or_insert_default().push_str(&text);
+        }
     }
+    (pieces, has_tool_calls)
 }
 
 /// Why the model refused.
-fn explanation(details: Option<&Value>) -> &str {
+fn refusal(details: Option<&Value>) -> &str {
     let found = ["explanation", "category"].into_iter().find_map(|name| details?.get(name)?.as_str());
     found.unwrap_or("no reason given")
 }

@@ -167,7 +167,7 @@ fn missing_and_malformed_counts_are_zero() {
         ("null", 0),
         ("{}", 0),
         (r#"{"input_tokens":null,"output_tokens":3,"cache_read_input_tokens":null}"#, 3),
-        (r#"{"input_tokens":2,"output_tokens":1,"output_tokens_details":{"thinking_tokens":9}}"#, 3),
+        (r#"{"input_tokens":2,"output_tokens":1,"output_tokens_details":{"thinking_tokens":9}}"#, 12),
         (r#"{"input_tokens":2,"output_tokens":1,"output_tokens_details":null}"#, 3),
     ] {
         let reply = decode(&anthropic(), &Request::new("?"), &format!("{{{start},\"usage\":{usage}}}")).unwrap();

@@ -13,9 +13,9 @@ use url::Url;
 
 use self::reply::GenerateContentReply;
 use self::request::{GenerateContentRequest, reads_pages};
-use super::decode::{parse_json, parse_reply};
 use super::encode::{endpoint, get, lower_schema, post};
-use super::error_body::ErrorBody;
+use super::envelope::parse_json;
+use super::in_band::{event_or_error, reply_or_error};
 use super::{Codec, Event, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{ErrorKind, Result};
@@ -101,9 +101,9 @@ impl Codec for Gemini {
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
-        let reply: GenerateContentReply = parse_reply(target, body)?;
-        if reply.error.is_some() {
-            return Err(ErrorBody::parse(200, body).into_reply_error(target));
+        let mut reply: GenerateContentReply = reply_or_error(target, body)?;
+        if let Some(error) = reply.take_error(body) {
+            return Err(self.reclassify(target, request, error.into_reply_error(target)));
         }
         let (parsed, pages) = reply.parse(target)?;
         let reply = parsed.into_reply(target, request, self.reply_dialect(target, request))?;
@@ -111,11 +111,13 @@ impl Codec for Gemini {
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
-        let reply: GenerateContentReply = parse_reply(target, data)?;
-        if reply.error.is_some() {
-            return Err(ErrorBody::parse(200, data).into_reply_error(target));
+        let Some((mut reply, has_halves)) = event_or_error::<GenerateContentReply>(target, data)? else {
+            return Ok(Event { is_keep_alive: true, ..Event::default() });
+        };
+        match reply.take_error(data) {
+            Some(error) => Err(error.into_reply_error(target)),
+            None => Ok(Event { has_halves, ..reply.into_event() }),
         }
-        Ok(reply.into_event())
     }
 
     fn models_request(&self, target: &Target) -> Result<WireRequest> {

@@ -3,99 +3,161 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::decode::{ParsedReply, TokenCount};
-use super::super::error_body::target_error;
+use super::super::decode::ParsedReply;
+use super::super::envelope::{Count, Flag, Object, Pieces, Text, details, fault, list, object, word};
+use super::super::error_body::{ErrorBody, target_error};
+use super::super::finish::finish_reason;
+use super::super::in_band::{error_in, error_shape};
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Page, PageStatus, Usage};
 
 /// A reply, or one event of a streamed reply.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct GenerateContentReply {
+    #[serde(deserialize_with = "list")]
     candidates: Option<Vec<Candidate>>,
+    #[serde(deserialize_with = "details")]
     prompt_feedback: Option<PromptFeedback>,
+    #[serde(deserialize_with = "details")]
     usage_metadata: Option<UsageMetadata>,
+    #[serde(deserialize_with = "word")]
     model_version: Option<String>,
-    pub(super) error: Option<Value>,
+    #[serde(deserialize_with = "fault")]
+    error: Option<Value>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 struct Candidate {
+    index: Option<Count>,
+    #[serde(deserialize_with = "object")]
     content: Option<Content>,
+    #[serde(deserialize_with = "word")]
     finish_reason: Option<String>,
+    #[serde(deserialize_with = "word")]
     finish_message: Option<String>,
-    // A `Value`: malformed metadata about pages must not cost the reply.
+    #[serde(deserialize_with = "fault")]
     url_context_metadata: Option<Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Content {
+    #[serde(deserialize_with = "list")]
     parts: Option<Vec<Part>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct Part {
-    text: Option<String>,
-    thought: Option<bool>,
+    text: Text,
+    thought: Flag,
+    #[serde(deserialize_with = "fault")]
+    function_call: Option<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct PromptFeedback {
+    #[serde(deserialize_with = "word")]
     block_reason: Option<String>,
+    #[serde(deserialize_with = "word")]
+    block_reason_message: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_field_names, reason = "Google's names")]
 struct UsageMetadata {
-    prompt_token_count: TokenCount,
-    candidates_token_count: TokenCount,
-    thoughts_token_count: TokenCount,
-    tool_use_prompt_token_count: TokenCount,
-    cached_content_token_count: TokenCount,
+    prompt_token_count: Count,
+    candidates_token_count: Count,
+    thoughts_token_count: Count,
+    tool_use_prompt_token_count: Count,
+    cached_content_token_count: Count,
+}
+
+/// A candidate without its envelope.
+#[derive(Default)]
+struct Answer {
+    pieces: Pieces,
+    has_tool_calls: bool,
+    finish: Option<FinishReason>,
+    reason: Option<String>,
+    explanation: Option<String>,
+    blocked: Option<String>,
+    pages: Vec<Page>,
+}
+
+impl Object for Candidate {}
+
+impl Object for Content {
+    fn from_text(text: String) -> Option<Self> {
+        Part::from_text(text).map(|part| Self { parts: Some(vec![part]) })
+    }
+}
+
+impl Object for Part {
+    fn from_text(text: String) -> Option<Self> {
+        Some(Self { text: Text::Plain(text), ..Self::default() })
+    }
 }
 
 impl GenerateContentReply {
+    /// Takes the error that the provider reports in place of a reply. `data` is the whole envelope.
+    pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
+        self.error
+            .take()
+            .map(|error| error_in(&error))
+            .or_else(|| if self.is_blank() { error_shape(data) } else { None })
+    }
+
+    fn is_blank(&self) -> bool {
+        self.candidates.is_none() && self.prompt_feedback.is_none() && self.usage_metadata.is_none()
+    }
+
     /// The reply and the status of the pages that the model read.
     pub(super) fn parse(self, target: &Target) -> Result<(ParsedReply, Vec<Page>)> {
-        if self.candidates.is_none() && self.prompt_feedback.is_none() && self.usage_metadata.is_none() {
+        if self.is_blank() {
             let message = "the reply has no candidates; is this Gemini?";
             return Err(target_error(target, ErrorKind::MalformedReply, message));
         }
-        let usage = self.usage_metadata.unwrap_or_default().disjoint();
-        let candidate = self.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
-        let blocked = self.prompt_feedback.and_then(PromptFeedback::blocked).or_else(|| candidate.blocked());
-        if let Some(message) = blocked {
-            return Err(target_error(target, ErrorKind::Blocked, &message).with_usage(usage));
-        }
-        let (finish, reason, pages) = (candidate.finish(), candidate.finish_reason.clone(), candidate.pages());
+        let candidates = self.candidates.unwrap_or_default();
+        let index = candidates.iter().position(Candidate::is_first).unwrap_or(0);
+        let Answer { pieces, has_tool_calls, finish, reason, explanation, blocked, pages } =
+            candidates.into_iter().nth(index).map(Candidate::into_answer).unwrap_or_default();
         let reply = ParsedReply {
-            text: candidate.into_text(),
-            reasoning: String::new(),
+            text: pieces.text.unwrap_or_default(),
+            reasoning: pieces.reasoning.unwrap_or_default(),
+            blocked: self.prompt_feedback.and_then(PromptFeedback::blocked).or(blocked),
+            has_tool_calls,
             model: self.model_version,
-            finish,
+            finish: finish.unwrap_or_default(),
             reason,
-            usage,
+            explanation,
+            usage: self.usage_metadata.unwrap_or_default().disjoint(),
+            ..ParsedReply::default()
         };
         Ok((reply, pages))
     }
 
+    /// A finish reason does not end the stream: some servers send one with each event.
     pub(super) fn into_event(self) -> Event {
-        let blocked = self.prompt_feedback.and_then(PromptFeedback::blocked);
-        let candidate = self.candidates.unwrap_or_default().into_iter().next().unwrap_or_default();
-        let reason = candidate.finish_reason.clone().filter(|reason| reason != "FINISH_REASON_UNSPECIFIED");
+        let candidate = self.candidates.unwrap_or_default().into_iter().find(Candidate::is_first);
+        let Answer { pieces, has_tool_calls, finish, reason, explanation, blocked, pages } =
+            candidate.map(Candidate::into_answer).unwrap_or_default();
         Event {
-            blocked: blocked.or_else(|| candidate.blocked()),
+            text: pieces.text,
+            reasoning: pieces.reasoning,
+            blocked: self.prompt_feedback.and_then(PromptFeedback::blocked).or(blocked),
+            has_tool_calls,
             model: self.model_version,
-            finish: reason.is_some().then(|| candidate.finish()),
-            is_last: reason.is_some(),
+            finish,
             reason,
+            explanation,
             usage: self.usage_metadata.map(|usage| UsageUpdate::Full(usage.disjoint())),
-            pages: candidate.pages(),
-            text: Some(candidate.into_text()),
+            pages,
             ..Event::default()
         }
     }
@@ -103,35 +165,35 @@ impl GenerateContentReply {
 
 impl PromptFeedback {
     fn blocked(self) -> Option<String> {
-        self.block_reason.map(|reason| format!("the prompt was blocked ({reason})"))
+        let reason = self.block_reason.filter(|reason| reason != "BLOCK_REASON_UNSPECIFIED")?;
+        Some(blocked("prompt", &reason, self.block_reason_message.as_deref()))
     }
 }
 
 impl Candidate {
-    fn blocked(&self) -> Option<String> {
-        let reason = self.finish_reason.as_deref().filter(|reason| is_block(reason))?;
-        let message = self.finish_message.as_deref().unwrap_or_default();
-        Some(format!("the reply was blocked ({reason}) {message}"))
+    /// Whether it is the answer: requests ask for one candidate.
+    fn is_first(&self) -> bool {
+        self.index.is_none_or(|Count(index)| index == 0)
     }
 
-    fn finish(&self) -> FinishReason {
-        match self.finish_reason.as_deref() {
-            Some("STOP") => FinishReason::Stop,
-            Some("MAX_TOKENS") => FinishReason::Length,
-            _ => FinishReason::Other,
-        }
-    }
-
-    /// The status of the pages that the URL context tool read.
-    fn pages(&self) -> Vec<Page> {
-        let metadata = self.url_context_metadata.as_ref().and_then(|metadata| metadata.get("urlMetadata")?.as_array());
-        metadata.into_iter().flatten().filter_map(page).collect()
-    }
-
-    /// The text without thoughts.
-    fn into_text(self) -> String {
+    fn into_answer(self) -> Answer {
+        let finish = self.finish_reason.as_deref().and_then(finish_of);
+        let reason = self.finish_reason.filter(|_| finish.is_some());
+        let blocked = (finish == Some(FinishReason::ContentFilter))
+            .then(|| blocked("reply", reason.as_deref().unwrap_or_default(), self.finish_message.as_deref()));
+        let pages = self.url_context_metadata.as_ref().map(pages).unwrap_or_default();
         let parts = self.content.and_then(|content| content.parts).unwrap_or_default();
-        parts.into_iter().filter(|part| part.thought != Some(true)).filter_map(|part| part.text).collect()
+        let mut answer =
+            Answer { finish, reason, explanation: self.finish_message, blocked, pages, ..Answer::default() };
+        for part in parts {
+            answer.has_tool_calls |= part.function_call.is_some();
+            let Some(text) = part.text.into_string() else { continue };
+            let is_thought = part.thought.0;
+            let pieces = &mut answer.pieces;
+            let to = if is_thought { &mut pieces.reasoning } else { &mut pieces.text };
+            to.get_or_insert_default().push_str(&text);
+        }
+        answer
     }
 }
 
@@ -150,6 +212,29 @@ impl UsageMetadata {
     }
 }
 
+/// Why the model stopped. A reason that is neither a good end nor a limit is never the end of a whole answer; an unsupported
+/// language and reasons that Google does not disclose are blocks.
+fn finish_of(word: &str) -> Option<FinishReason> {
+    Some(match finish_reason(word)? {
+        FinishReason::Other if ["LANGUAGE", "OTHER", "IMAGE_OTHER"].contains(&word) => FinishReason::ContentFilter,
+        FinishReason::Other => FinishReason::Error,
+        reason => reason,
+    })
+}
+
+fn blocked(what: &str, reason: &str, message: Option<&str>) -> String {
+    match message {
+        Some(message) => format!("the {what} was blocked ({reason}): {message}"),
+        None => format!("the {what} was blocked ({reason})"),
+    }
+}
+
+/// The status of the pages that the URL context tool read.
+fn pages(metadata: &Value) -> Vec<Page> {
+    let pages = metadata.get("urlMetadata").and_then(Value::as_array);
+    pages.into_iter().flatten().filter_map(page).collect()
+}
+
 fn page(metadata: &Value) -> Option<Page> {
     let status = match metadata.get("urlRetrievalStatus").and_then(Value::as_str).unwrap_or_default() {
         "URL_RETRIEVAL_STATUS_SUCCESS" => PageStatus::Success,
@@ -159,9 +244,4 @@ fn page(metadata: &Value) -> Option<Page> {
         _ => PageStatus::Other,
     };
     Some(Page { url: metadata.get("retrievedUrl")?.as_str()?.to_owned(), status })
-}
-
-fn is_block(reason: &str) -> bool {
-    let reason = reason.strip_prefix("IMAGE_").unwrap_or(reason);
-    matches!(reason, "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII")
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::decode::{parse_json, required};
+use super::super::decode::required;
+use super::super::envelope::parse_json;
 use super::super::model::{Capability, ModelFacts};
 use crate::error::Result;
 

@@ -13,9 +13,9 @@ use bytes::Bytes;
 
 use self::reply::ChatReply;
 use self::request::{ChatRequest, ShowRequest};
-use super::decode::parse_reply;
 use super::encode::{endpoint, get, lower_schema, post, unsupported};
-use super::error_body::{ErrorBody, target_error};
+use super::error_body::target_error;
+use super::in_band::{event_or_error, reply_or_error};
 use super::target::REQUEST_TIMEOUT;
 use super::{Codec, Event, ModelFacts, ModelOptions, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
@@ -102,9 +102,9 @@ impl Codec for Ollama {
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
-        let reply: ChatReply = parse_reply(target, body)?;
-        if reply.error.is_some() {
-            return Err(ErrorBody::parse(200, body).into_reply_error(target));
+        let mut reply: ChatReply = reply_or_error(target, body)?;
+        if let Some(error) = reply.take_error(body) {
+            return Err(self.reclassify(target, request, error.into_reply_error(target)));
         }
         reply.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
     }
@@ -114,11 +114,13 @@ impl Codec for Ollama {
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
-        let reply: ChatReply = parse_reply(target, data)?;
-        if reply.error.is_some() {
-            return Err(ErrorBody::parse(200, data).into_reply_error(target));
+        let Some((mut reply, has_halves)) = event_or_error::<ChatReply>(target, data)? else {
+            return Ok(Event { is_keep_alive: true, ..Event::default() });
+        };
+        match reply.take_error(data) {
+            Some(error) => Err(error.into_reply_error(target)),
+            None => Ok(Event { has_halves, ..reply.into_event() }),
         }
-        Ok(reply.into_event())
     }
 
     fn models_request(&self, target: &Target) -> Result<WireRequest> {

@@ -101,7 +101,11 @@ fn a_truncated_text_is_accepted_only_under_the_callers_limit() {
 fn replies_without_text_are_classified() {
     for (reply, kind, hint) in [
         (r#"{"message":{"content":""},"done_reason":"load"}"#, ErrorKind::EmptyReply, "(load)"),
-        (r#"{"message":{"content":null,"thinking":"hm"},"done_reason":"stop"}"#, ErrorKind::EmptyReply, "(stop)"),
+        (
+            r#"{"message":{"content":null,"thinking":"hm"},"done_reason":"stop"}"#,
+            ErrorKind::ThinkingOnly,
+            "only thinking",
+        ),
         (r#"{"message":{"role":"assistant"}}"#, ErrorKind::EmptyReply, "no reason"),
         (r#"{"response":"hello","done":true}"#, ErrorKind::MalformedReply, "no message"),
         (r#"{"error":{"message":"model runner has stopped"}}"#, ErrorKind::Server, "model runner has stopped"),

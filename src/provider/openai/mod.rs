@@ -9,9 +9,8 @@ use bytes::Bytes;
 
 use self::reply::Completion;
 use self::request::CompletionRequest;
-use super::decode::parse_reply;
 use super::encode::{check_model, endpoint, get, lower_schema, post};
-use super::error_body::ErrorBody;
+use super::in_band::{event_or_error, reply_or_error};
 use super::{Codec, Event, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::Result;
@@ -63,24 +62,24 @@ impl Codec for OpenAi {
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
-        let completion: Completion = parse_reply(target, body)?;
-        if completion.error.is_some() {
-            // OpenRouter reports an upstream failure with status 200 and the real status as the code.
-            let error = ErrorBody::parse(200, body).into_reply_error(target);
-            return Err(self.reclassify(target, request, error));
+        let mut completion: Completion = reply_or_error(target, body)?;
+        if let Some(error) = completion.take_error(body) {
+            return Err(self.reclassify(target, request, error.into_reply_error(target)));
         }
         completion.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
     }
 
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
-        if data.trim_ascii() == b"[DONE]" {
+        if data.trim_ascii().eq_ignore_ascii_case(b"[DONE]") {
             return Ok(Event { is_last: true, ..Event::default() });
         }
-        let completion: Completion = parse_reply(target, data)?;
-        if completion.error.is_some() {
-            return Err(ErrorBody::parse(200, data).into_reply_error(target));
+        let Some((mut completion, has_halves)) = event_or_error::<Completion>(target, data)? else {
+            return Ok(Event { is_keep_alive: true, ..Event::default() });
+        };
+        match completion.take_error(data) {
+            Some(error) => Err(error.into_reply_error(target)),
+            None => Ok(Event { has_halves, ..completion.into_event() }),
         }
-        Ok(completion.into_event())
     }
 
     fn models_request(&self, target: &Target) -> Result<WireRequest> {

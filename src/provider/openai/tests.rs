@@ -117,7 +117,7 @@ fn missing_and_malformed_counts_are_zero() {
         ("null", 0),
         ("{}", 0),
         (r#"{"prompt_tokens":null,"completion_tokens":3}"#, 3),
-        (r#"{"prompt_tokens":2,"completion_tokens":1,"completion_tokens_details":{"reasoning_tokens":9}}"#, 3),
+        (r#"{"prompt_tokens":2,"completion_tokens":1,"completion_tokens_details":{"reasoning_tokens":9}}"#, 12),
         (r#"{"prompt_tokens":2,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9}}"#, 3),
     ];
     for (usage, total) in counts {
