@@ -3,6 +3,7 @@
 mod base_url;
 mod cache;
 mod choice;
+mod effort;
 mod environment;
 mod keep_alive;
 mod limits;
@@ -10,8 +11,10 @@ mod secret;
 mod thinking;
 
 use std::collections::BTreeMap;
+use std::str::FromStr as _;
 use std::time::Duration;
 
+use http::HeaderName;
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -20,10 +23,14 @@ pub use crate::provider_id::Provider;
 pub use base_url::BaseUrl;
 pub use cache::{CacheConfig, MB};
 pub use choice::{ModelTier, ProviderChoice};
+pub use effort::{Effort, Think};
 pub use keep_alive::KeepAlive;
 pub use limits::{Limits, Price};
 pub use secret::Secret;
 pub use thinking::{Thinking, ThinkingLevel};
+
+/// The maximum length of a prompt in characters if neither the configuration nor a context window sets one.
+pub const DEFAULT_MAX_PROMPT_CHARS: usize = 100_000;
 
 /// The configuration of a router. Each request has its own, and it never changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +55,10 @@ pub struct Config {
     pub ollama_keep_alive: Option<KeepAlive>,
     /// The timeout for loading an Ollama model, in seconds.
     pub ollama_load_timeout: f64,
+    /// Whether and how much Ollama's model thinks; `None` leaves it to the model.
+    pub ollama_think: Option<Think>,
+    /// Ollama's API key, for its cloud or a proxy. Local servers need none.
+    pub ollama_api_key: Option<Secret>,
     /// Gemini's API key.
     pub gemini_api_key: Option<Secret>,
     /// Gemini's model.
@@ -60,14 +71,28 @@ pub struct Config {
     pub openai_api_key: Option<Secret>,
     /// The model of the OpenAI-compatible server.
     pub openai_model: Option<String>,
+    /// How much the model of the OpenAI-compatible server reasons; `None` leaves it to the model.
+    pub openai_reasoning_effort: Option<Effort>,
+    /// The header of the API key; `None` decides by the base URL: `api-key` if that has the query parameter `api-version`, as
+    /// Azure's have, otherwise `Authorization`.
+    pub openai_key_header: Option<String>,
+    /// The processing tier, such as `flex` or `priority`; `None` leaves it to the server.
+    pub openai_service_tier: Option<String>,
     /// The base URL of the OpenAI-compatible server, including the version.
     pub openai_base_url: BaseUrl,
     /// Anthropic's API key. Compatible servers may need none.
     pub anthropic_api_key: Option<Secret>,
     /// Anthropic's model.
     pub anthropic_model: Option<String>,
+    /// How much Anthropic's model works on its answer; `None` leaves it to the model.
+    pub anthropic_effort: Option<Effort>,
     /// Anthropic's base URL. `/v1` is added unless it ends with a version.
     pub anthropic_base_url: BaseUrl,
+    /// The timeout of a request to a provider other than Ollama, in seconds.
+    pub request_timeout: f64,
+    /// The maximum length of a prompt in characters. `None` leaves it to the context windows of the models where all are
+    /// known, and means [`DEFAULT_MAX_PROMPT_CHARS`] elsewhere.
+    pub max_prompt_chars: Option<usize>,
     /// The temperature of calls that set none.
     pub default_temperature: f64,
     /// The response cache.
@@ -93,16 +118,24 @@ impl Default for Config {
             ollama_num_ctx: None,
             ollama_keep_alive: None,
             ollama_load_timeout: 600.0,
+            ollama_think: None,
+            ollama_api_key: None,
             gemini_api_key: None,
             gemini_model: "gemini-3-flash-preview".to_owned(),
             gemini_base_url: "https://generativelanguage.googleapis.com/v1beta".into(),
             gemini_thinking: None,
             openai_api_key: None,
             openai_model: None,
+            openai_reasoning_effort: None,
+            openai_key_header: None,
+            openai_service_tier: None,
             openai_base_url: "https://api.openai.com/v1".into(),
             anthropic_api_key: None,
             anthropic_model: None,
+            anthropic_effort: None,
             anthropic_base_url: "https://api.anthropic.com/v1".into(),
+            request_timeout: 600.0,
+            max_prompt_chars: None,
             default_temperature: 0.7,
             cache: CacheConfig::default(),
             limits: BTreeMap::new(),
@@ -142,6 +175,17 @@ impl Config {
         self.anthropic_model.as_deref().map_or(Ok(()), |model| check_text("anthropic_model", model))?;
         check_seconds("ollama_timeout", self.ollama_timeout)?;
         check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
+        check_seconds("request_timeout", self.request_timeout)?;
+        self.openai_service_tier.as_deref().map_or(Ok(()), |tier| check_text("openai_service_tier", tier))?;
+        if self.openai_key_header.as_deref().is_some_and(|name| HeaderName::from_str(name).is_err()) {
+            return Err(Error::invalid_input("openai_key_header must be the name of a header, such as api-key"));
+        }
+        if matches!(self.anthropic_effort, Some(Effort::None | Effort::Minimal)) {
+            return Err(Error::invalid_input("anthropic_effort must be low, medium, high, xhigh or max"));
+        }
+        if self.max_prompt_chars == Some(0) {
+            return Err(Error::invalid_input("max_prompt_chars must be at least 1"));
+        }
         if self.ollama_num_ctx == Some(0) {
             return Err(Error::invalid_input("ollama_num_ctx must be at least 1 token"));
         }

@@ -35,6 +35,8 @@ named_enum! {
         Think = "think",
         /// How long Ollama keeps the model in memory.
         KeepAlive = "keep_alive",
+        /// The version of Anthropic's API that is newer than the first one.
+        AnthropicVersion = "anthropic_version",
     }
 }
 
@@ -60,18 +62,24 @@ const VALUE_WORDS: [&str; 14] = [
 const REASONING_WORDS: [&str; 5] =
     ["with this model", "this model", "only the default", "max_completion_tokens", "reasoning model"];
 
+/// The parameters that reasoning models do not take, as bits.
+const REASONING_PARAMETERS: u16 = Parameter::Temperature.bit() | Parameter::MaxTokens.bit();
+
+/// Both names of the limit of output tokens, as bits.
+const LIMITS: u16 = Parameter::MaxTokens.bit() | Parameter::MaxCompletionTokens.bit();
+
 impl Parameter {
-    /// Returns the parameter with the name `name`, in snake or camel case, possibly at the end of a path such as
+    /// Returns the parameter with the name `name`, in any case and with any separators, possibly at the end of a path such as
     /// `options.temperature`. `None` for a parameter that is mandatory or never sent.
     pub fn parse(name: &str) -> Option<Self> {
         let pieces = name.split(['.', '/', '[', ']', '\'', '"']).filter(|piece| !piece.is_empty());
         // A part of a parameter, such as `thinking.budget_tokens`, stands for the whole of it.
         pieces.rev().find_map(|piece| {
-            let name = snake_case(piece);
+            let name = squashed(piece);
             match name.as_str() {
-                "thinking_budget" | "thinking_level" => Some(Self::ThinkingConfig),
-                "include_usage" => Some(Self::StreamOptions),
-                _ => Self::ALL.into_iter().find(|parameter| parameter.as_str() == name),
+                "thinkingbudget" | "thinkinglevel" => Some(Self::ThinkingConfig),
+                "includeusage" => Some(Self::StreamOptions),
+                _ => Self::ALL.into_iter().find(|parameter| squashed(parameter.as_str()) == name),
             }
         })
     }
@@ -81,10 +89,11 @@ impl Parameter {
     }
 }
 
-/// The refusal of a parameter by a target.
+/// The refusal of parameters by a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    parameter: Parameter,
+    /// The refused parameters, as bits.
+    parameters: u16,
     /// Whether only the value is refused.
     is_of_value: bool,
     /// Whether the words are those of a reasoning model.
@@ -92,22 +101,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Returns the refusal of `parameter` with the words `message`.
-    pub fn new(parameter: Parameter, message: &str) -> Self {
+    /// Returns the refusal of `parameters` with the words `message`; `None` without a parameter.
+    pub fn new(parameters: impl IntoIterator<Item = Parameter>, message: &str) -> Option<Self> {
+        let parameters = parameters.into_iter().fold(0, |bits, parameter| bits | parameter.bit());
+        if parameters == 0 {
+            return None;
+        }
         let message = message.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|words| message.contains(words));
-        let is_reasoning_parameter = matches!(parameter, Parameter::Temperature | Parameter::MaxTokens);
+        let is_reasoning_parameter = parameters & REASONING_PARAMETERS != 0;
         let is_of_value = has(&VALUE_WORDS) && !message.contains("only the default");
-        Self {
-            parameter,
-            is_of_value,
-            is_of_reasoning: is_reasoning_parameter && !is_of_value && has(&REASONING_WORDS),
-        }
-    }
-
-    /// Returns the refused parameter.
-    pub fn parameter(self) -> Parameter {
-        self.parameter
+        let is_of_reasoning = is_reasoning_parameter && !is_of_value && has(&REASONING_WORDS);
+        Some(Self { parameters, is_of_value, is_of_reasoning })
     }
 
     /// Whether it holds for every request to the target, not only for the refused value.
@@ -128,21 +133,31 @@ pub struct Adjustments {
 }
 
 impl Adjustments {
+    /// Returns the changes for a target whose kind takes none of `parameters`.
+    pub(crate) fn implied(parameters: &[Parameter]) -> Self {
+        let implied = parameters.iter().fold(0, |bits, parameter| bits | parameter.bit());
+        Self { implied, ..Self::default() }
+    }
+
     /// Returns the changes that a target requires after `refusal` too.
     ///
     /// A target that refuses a temperature or `max_tokens` in the words of a reasoning model gets neither: it takes
     /// `max_completion_tokens`, unless it refuses that as well.
     #[must_use]
     pub fn after(self, refusal: Refusal) -> Self {
-        let mut refused = self.refused | refusal.parameter.bit();
-        let is_limit = matches!(refusal.parameter, Parameter::MaxTokens | Parameter::MaxCompletionTokens);
-        if is_limit && refusal.is_of_value {
+        let mut refused = self.refused | refusal.parameters;
+        if refusal.parameters & LIMITS != 0 && refusal.is_of_value {
             // The value has the same meaning under both names.
-            refused |= Parameter::MaxTokens.bit() | Parameter::MaxCompletionTokens.bit();
+            refused |= LIMITS;
         }
-        let family =
-            if refusal.is_of_reasoning { Parameter::Temperature.bit() | Parameter::MaxTokens.bit() } else { 0 };
+        let family = if refusal.is_of_reasoning { REASONING_PARAMETERS } else { 0 };
         Self { refused, implied: self.implied | family, ..self }
+    }
+
+    /// Returns the changes with less thinking.
+    #[must_use]
+    pub fn with_less_thinking(self) -> Self {
+        Self { less_thinking: true, ..self }
     }
 
     /// Returns both changes together.
@@ -156,12 +171,13 @@ impl Adjustments {
     }
 
     /// Whether the request must not contain `parameter`.
-    pub fn omits(self, parameter: Parameter) -> bool {
-        let is_refused = |parameter: Parameter| self.refused & parameter.bit() != 0;
+    pub const fn omits(self, parameter: Parameter) -> bool {
+        let is_refused = self.refused & parameter.bit() != 0;
         let is_implied = self.implied & parameter.bit() != 0;
         // The older name of the limit is better than no limit.
-        let has_other_name = parameter != Parameter::MaxTokens || !is_refused(Parameter::MaxCompletionTokens);
-        is_refused(parameter) || (is_implied && has_other_name)
+        let has_other_name =
+            !matches!(parameter, Parameter::MaxTokens) || self.refused & Parameter::MaxCompletionTokens.bit() == 0;
+        is_refused || (is_implied && has_other_name)
     }
 
     /// Whether nothing is changed.
@@ -195,16 +211,9 @@ impl fmt::Display for Adjustments {
     }
 }
 
-/// Returns `name` in snake case: `maxOutputTokens` becomes `max_output_tokens`.
-fn snake_case(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
-    for character in name.trim().chars() {
-        if character.is_ascii_uppercase() && !snake.is_empty() && !snake.ends_with('_') {
-            snake.push('_');
-        }
-        snake.push(if character == '-' { '_' } else { character.to_ascii_lowercase() });
-    }
-    snake
+/// Returns the letters of `name` in lower case: `maxOutputTokens` and `max_output_tokens` are one name.
+fn squashed(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -217,9 +226,9 @@ mod tests {
                                (1) value is supported.";
 
     fn after(refusals: &[(Parameter, &str)]) -> Adjustments {
-        refusals
-            .iter()
-            .fold(Adjustments::default(), |all, (parameter, words)| all.after(Refusal::new(*parameter, words)))
+        refusals.iter().fold(Adjustments::default(), |all, (parameter, words)| {
+            all.after(Refusal::new([*parameter], words).unwrap())
+        })
     }
 
     #[test]
@@ -256,7 +265,7 @@ mod tests {
         let unknown = "Unknown parameter: max_completion_tokens";
         let adjusted = after(&[(Parameter::Temperature, TEMPERATURE), (Parameter::MaxCompletionTokens, unknown)]);
         assert!(!adjusted.omits(Parameter::MaxTokens) && adjusted.omits(Parameter::MaxCompletionTokens));
-        let all = adjusted.after(Refusal::new(Parameter::MaxTokens, "unknown parameter"));
+        let all = adjusted.after(Refusal::new([Parameter::MaxTokens], "unknown parameter").unwrap());
         assert!(all.omits(Parameter::MaxTokens) && all.omits(Parameter::MaxCompletionTokens));
     }
 
@@ -269,7 +278,7 @@ mod tests {
             ("temperature: range: 0..1", false),
             ("max_tokens is too large: 200000", false),
         ] {
-            assert_eq!(Refusal::new(Parameter::Temperature, words).is_lasting(), is_lasting, "{words}");
+            assert_eq!(Refusal::new([Parameter::Temperature], words).unwrap().is_lasting(), is_lasting, "{words}");
         }
         let large = after(&[(Parameter::MaxTokens, "max_tokens is too large: 200000")]);
         assert_eq!(large.to_string(), "max_tokens, max_completion_tokens");

@@ -10,7 +10,7 @@ from typing_extensions import disjoint_base
 
 from madspark.llm.cache import CacheStats
 from madspark.llm.metrics import HealthStatus, RouterMetrics
-from madspark.llm.options import File, ProviderChoice, TierName
+from madspark.llm.options import EffortName, File, ProviderChoice, ThinkLevel, TierName
 from madspark.llm.response import Attempt, LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
@@ -125,6 +125,14 @@ class LLMConfig:
         limits: Mapping[str, Limits] | None = None,
         prices: Mapping[str, _Price] | None = None,
         page_hosts: Sequence[str] | None = None,
+        request_timeout: float | None = None,
+        max_prompt_chars: int | None = None,
+        ollama_think: bool | ThinkLevel | None = None,
+        ollama_api_key: str | None = None,
+        openai_reasoning_effort: EffortName | None = None,
+        openai_service_tier: str | None = None,
+        openai_key_header: str | None = None,
+        anthropic_effort: EffortName | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -228,6 +236,38 @@ class LLMConfig:
     def page_hosts(self) -> tuple[str, ...]:
         """The hosts outside the public internet from which web pages may be fetched, each "host:port"."""
 
+    @property
+    def request_timeout(self) -> float:
+        """The timeout of a request to a provider other than Ollama in seconds."""
+
+    @property
+    def max_prompt_chars(self) -> int | None:
+        """The maximum length of a prompt in characters. None means 100 000, or the context window where it is known."""
+
+    @property
+    def ollama_think(self) -> bool | ThinkLevel | None:
+        """Whether and how much Ollama's model thinks. None leaves it to the model."""
+
+    @property
+    def ollama_api_key(self) -> str | None:
+        """Ollama's API key in plain text, for its cloud or a proxy. The repr hides it."""
+
+    @property
+    def openai_reasoning_effort(self) -> EffortName | None:
+        """How much the model of the OpenAI-compatible server reasons. None leaves it to the model."""
+
+    @property
+    def openai_service_tier(self) -> str | None:
+        """The processing tier of the OpenAI-compatible server. None leaves it to the server."""
+
+    @property
+    def openai_key_header(self) -> str | None:
+        """The header of the OpenAI-compatible server's API key. None decides by the base URL."""
+
+    @property
+    def anthropic_effort(self) -> EffortName | None:
+        """How much Anthropic's model works on its answer. None leaves it to the model."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
@@ -316,7 +356,7 @@ class Router:
         self,
         prompt: str,
         system: str,
-        temperature: float,
+        temperature: float | None,
         max_tokens: int | None,
         schema: Schema | None,
         files: Sequence[File],
@@ -329,7 +369,7 @@ class Router:
         self,
         prompt: str,
         system: str,
-        temperature: float,
+        temperature: float | None,
         max_tokens: int | None,
         force_provider: str | None,
         on_stream_error: str,

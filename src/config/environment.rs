@@ -30,7 +30,12 @@ impl Config {
             ollama_model_fast: reader.text("OLLAMA_MODEL_FAST").unwrap_or(default.ollama_model_fast),
             ollama_model_balanced: reader.text("OLLAMA_MODEL_BALANCED").unwrap_or(default.ollama_model_balanced),
             ollama_timeout: reader.seconds("OLLAMA_REQUEST_TIMEOUT", default.ollama_timeout),
-            gemini_api_key: reader.text("GOOGLE_API_KEY").map(|key| Secret::new(&key)),
+            // In the order of Google's own clients.
+            gemini_api_key: reader
+                .text("GOOGLE_API_KEY")
+                .or_else(|| reader.text("GEMINI_API_KEY"))
+                .map(|key| Secret::new(&key)),
+            ollama_api_key: reader.text("OLLAMA_API_KEY").map(|key| Secret::new(&key)),
             gemini_model: reader.text("GOOGLE_GENAI_MODEL").unwrap_or(default.gemini_model),
             gemini_base_url: reader.address("GEMINI_BASE_URL", default.gemini_base_url, BaseUrl::from),
             openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
@@ -39,6 +44,13 @@ impl Config {
             anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
             anthropic_model: reader.text("ANTHROPIC_MODEL"),
             anthropic_base_url: reader.address("ANTHROPIC_BASE_URL", default.anthropic_base_url, BaseUrl::from),
+            request_timeout: reader.seconds("MADSPARK_REQUEST_TIMEOUT", default.request_timeout),
+            max_prompt_chars: reader.parsed(
+                "MADSPARK_MAX_PROMPT_CHARS",
+                default.max_prompt_chars,
+                |value| value.parse().ok().filter(|chars| *chars > 0).map(Some),
+                "a whole number of at least 1",
+            ),
             cache: reader.cache(default.cache),
             ..default
         };

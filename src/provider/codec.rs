@@ -12,6 +12,7 @@ use super::schema_form::{self, FormScope};
 use super::{Event, ModelFacts, Target, in_band};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Reply, Request, SchemaForm, Usage};
+use crate::parameter::Adjustments;
 use crate::schema::Dialect;
 use crate::transport::{Framing, WireRequest};
 
@@ -81,15 +82,40 @@ pub trait Codec: Send + Sync + Debug {
         in_band::error_in(error).into_reply_error(target)
     }
 
-    /// Replaces the class `SchemaRejected` of `error` if `request` was sent without a schema, or with one in the prompt
-    /// only: such a request has no schema to reject, whatever the server's message mentions.
+    /// Replaces the class of `error` if it names what `request` did not contain, whatever the server's message mentions:
+    /// `SchemaRejected` if the request was sent without a schema, or with one in the prompt only, and `ParameterRejected`
+    /// if it would be the same without the parameter.
     fn reclassify(&self, target: &Target, request: &Request, error: Error) -> Error {
-        let sends_schema = self.schema_form(target, request).is_some_and(|form| form != SchemaForm::Prompted);
-        if error.kind() != ErrorKind::SchemaRejected || sends_schema {
+        let is_possible = match error.kind() {
+            ErrorKind::SchemaRejected => {
+                self.schema_form(target, request).is_some_and(|form| form != SchemaForm::Prompted)
+            }
+            ErrorKind::ParameterRejected => {
+                error.refusal().is_some_and(|refusal| self.changes(target, request, request.adjustments.after(refusal)))
+            }
+            _ => true,
+        };
+        if is_possible {
             return error;
         }
         let kind = kind_of_status(error.status().unwrap_or(400));
         error.reclassified(kind)
+    }
+
+    /// The changes that the model of `target` is known to require of every request.
+    fn adjustments(&self, _target: &Target) -> Adjustments {
+        Adjustments::default()
+    }
+
+    /// Whether `request` is sent to `target` in another form with `adjustments`. Compares requests without the texts and
+    /// attachments.
+    fn changes(&self, target: &Target, request: &Request, adjustments: Adjustments) -> bool {
+        let Request { temperature, max_tokens, headroom, adjustments: before, .. } = *request;
+        let with = |adjustments| Request { temperature, max_tokens, headroom, adjustments, ..Request::new("?") };
+        match (self.encode_stream(target, &with(before)), self.encode_stream(target, &with(adjustments))) {
+            (Ok(before), Ok(after)) => before.body != after.body || before.headers != after.headers,
+            _ => false,
+        }
     }
 
     /// The framing of a streamed reply.

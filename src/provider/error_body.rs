@@ -39,11 +39,12 @@ impl ErrorBody {
         let kind = self.kind(status);
         let message = advice::message(target, &self, status, kind);
         let error = target_error(target, kind, &message).with_status(status).with_retry_after(self.wait(kind, headers));
-        let refused = if kind == ErrorKind::Rejected { self.refused_parameters() } else { Vec::new() };
-        match refused.iter().find_map(|name| Parameter::parse(name)) {
-            Some(parameter) => {
-                error.with_refusal(Refusal::new(parameter, &self.message)).reclassified(ErrorKind::ParameterRejected)
-            }
+        if kind != ErrorKind::Rejected {
+            return error;
+        }
+        let refused = self.refused_parameters();
+        match Refusal::new(refused.iter().filter_map(|name| Parameter::parse(name)), &self.message) {
+            Some(refusal) => error.with_refusal(refusal).reclassified(ErrorKind::ParameterRejected),
             None => error,
         }
     }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::ModelFacts;
-use crate::config::{BaseUrl, KeepAlive, Provider, Secret, Thinking};
+use crate::config::{BaseUrl, Effort, KeepAlive, Provider, Secret, Think, Thinking};
 use crate::error::Error;
 
-/// The default timeout of one request. The workflow's stage timeouts are shorter or equal; this bounds calls outside it.
+/// The timeout of one request if the configured one is no duration.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// One model at one address, with the key to access it.
@@ -40,6 +42,14 @@ pub struct ModelOptions {
     pub load_timeout: Option<Duration>,
     /// How much the model may think; `None` leaves it to the model. Gemini only.
     pub thinking: Option<Thinking>,
+    /// Whether and how much the model thinks; `None` leaves it to the model. Ollama only.
+    pub think: Option<Think>,
+    /// How much the model reasons or works; `None` leaves it to the model. OpenAI and Anthropic only.
+    pub effort: Option<Effort>,
+    /// The header of the key; `None` decides by the base URL. OpenAI only.
+    pub key_header: Option<HeaderName>,
+    /// The processing tier; `None` leaves it to the server. OpenAI only.
+    pub service_tier: Option<Arc<str>>,
 }
 
 impl Target {
@@ -54,6 +64,11 @@ impl Target {
             options: ModelOptions::default(),
             facts: None,
         }
+    }
+
+    /// This target with the timeout of `seconds` for one request.
+    pub(super) fn with_timeout(self, seconds: f64) -> Self {
+        Self { timeout: Duration::try_from_secs_f64(seconds).unwrap_or(REQUEST_TIMEOUT), ..self }
     }
 
     /// The API key, unless it is empty.

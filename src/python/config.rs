@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
 use super::error;
 use super::number::{Real, Whole, optional};
-use crate::config::{BaseUrl, Config, KeepAlive, MB, Secret, Thinking, ThinkingLevel};
+use crate::config::{BaseUrl, Config, Effort, KeepAlive, MB, Secret, Think, Thinking, ThinkingLevel};
 use crate::error::Result;
 use values::{LimitsByProvider, PricesByModel, cache, key, seconds, thinking, without_password};
 
@@ -20,7 +20,7 @@ pub(super) use limits::Limits;
 pub(super) use values::{parse, tier};
 
 /// The fields in the order of the arguments of the constructor.
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 38] = [
     "default_provider",
     "model_tier",
     "fallback_enabled",
@@ -51,6 +51,14 @@ const FIELDS: [&str; 30] = [
     "limits",
     "prices",
     "page_hosts",
+    "request_timeout",
+    "max_prompt_chars",
+    "ollama_think",
+    "ollama_api_key",
+    "openai_reasoning_effort",
+    "openai_service_tier",
+    "openai_key_header",
+    "anthropic_effort",
 ];
 
 /// The immutable configuration of one request.
@@ -74,7 +82,9 @@ impl LLMConfig {
         cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
         openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
-        gemini_thinking_level = None, limits = None, prices = None, page_hosts = None
+        gemini_thinking_level = None, limits = None, prices = None, page_hosts = None, request_timeout = None,
+        max_prompt_chars = None, ollama_think = None, ollama_api_key = None, openai_reasoning_effort = None,
+        openai_service_tier = None, openai_key_header = None, anthropic_effort = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field")]
     fn new(
@@ -109,6 +119,14 @@ impl LLMConfig {
         limits: Option<LimitsByProvider>,
         prices: Option<PricesByModel>,
         page_hosts: Option<Vec<String>>,
+        request_timeout: Option<Real>,
+        max_prompt_chars: Option<Whole>,
+        ollama_think: Option<Think>,
+        ollama_api_key: Option<&str>,
+        openai_reasoning_effort: Option<&str>,
+        openai_service_tier: Option<String>,
+        openai_key_header: Option<String>,
+        anthropic_effort: Option<&str>,
     ) -> PyResult<Self> {
         let build = || -> Result<Config> {
             let base = Config::default();
@@ -123,16 +141,26 @@ impl LLMConfig {
                 ollama_num_ctx: optional(ollama_num_ctx, 1, "ollama_num_ctx")?,
                 ollama_keep_alive,
                 ollama_load_timeout: ollama_load_timeout.map_or(base.ollama_load_timeout, |Real(number)| number),
+                ollama_think,
+                ollama_api_key: key(ollama_api_key),
                 gemini_api_key: key(gemini_api_key),
                 gemini_model: gemini_model.unwrap_or(base.gemini_model),
                 gemini_base_url: gemini_base_url.map_or(base.gemini_base_url, BaseUrl::from),
                 gemini_thinking: thinking(gemini_thinking_budget, gemini_thinking_level)?,
                 openai_api_key: key(openai_api_key),
                 openai_model,
+                openai_reasoning_effort: openai_reasoning_effort
+                    .map(|name| Effort::parse("openai_reasoning_effort", name))
+                    .transpose()?,
+                openai_service_tier,
+                openai_key_header,
                 openai_base_url: openai_base_url.map_or(base.openai_base_url, BaseUrl::from),
                 anthropic_api_key: key(anthropic_api_key),
                 anthropic_model,
+                anthropic_effort: anthropic_effort.map(|name| Effort::parse("anthropic_effort", name)).transpose()?,
                 anthropic_base_url: anthropic_base_url.map_or(base.anthropic_base_url, BaseUrl::from),
+                request_timeout: request_timeout.map_or(base.request_timeout, |Real(number)| number),
+                max_prompt_chars: optional(max_prompt_chars, 1, "max_prompt_chars")?,
                 default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
                 cache: cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
                 limits: limits.map_or(base.limits, |limits| limits.0),
@@ -148,11 +176,11 @@ impl LLMConfig {
     /// Returns the configuration that the environment variables describe.
     ///
     /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
-    /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, GOOGLE_API_KEY, GOOGLE_GENAI_MODEL, GEMINI_BASE_URL,
-    /// OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL, ANTHROPIC_BASE_URL,
-    /// MADSPARK_CACHE_ENABLED, MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and
-    /// MADSPARK_CACHE_URL. An invalid value is logged as a warning, and the default is used; for an invalid address of a
-    /// provider it raises ValueError.
+    /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, OLLAMA_API_KEY, GOOGLE_API_KEY, GEMINI_API_KEY, GOOGLE_GENAI_MODEL,
+    /// GEMINI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL,
+    /// ANTHROPIC_BASE_URL, MADSPARK_REQUEST_TIMEOUT, MADSPARK_MAX_PROMPT_CHARS, MADSPARK_CACHE_ENABLED,
+    /// MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and MADSPARK_CACHE_URL. An invalid value is logged as a
+    /// warning, and the default is used; for an invalid address of a provider it raises ValueError.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
         let (config, warnings) = error::raise(cls.py(), Config::from_env())?;
@@ -369,6 +397,54 @@ impl LLMConfig {
     #[getter]
     fn page_hosts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.config.page_hosts)
+    }
+
+    /// The timeout of a request to a provider other than Ollama in seconds.
+    #[getter]
+    fn request_timeout(&self) -> f64 {
+        self.config.request_timeout
+    }
+
+    /// The maximum length of a prompt in characters. None means 100 000, or the context window where it is known.
+    #[getter]
+    fn max_prompt_chars(&self) -> Option<usize> {
+        self.config.max_prompt_chars
+    }
+
+    /// Whether and how much Ollama's model thinks: True, False, "low", "medium", "high" or "max". None leaves it to the model.
+    #[getter]
+    fn ollama_think(&self) -> Option<Think> {
+        self.config.ollama_think
+    }
+
+    /// Ollama's API key in plain text, for its cloud or a proxy. The repr hides it.
+    #[getter]
+    fn ollama_api_key(&self) -> Option<&str> {
+        self.config.ollama_api_key.as_ref().map(Secret::expose)
+    }
+
+    /// How much the model of the OpenAI-compatible server reasons, such as "low". None leaves it to the model.
+    #[getter]
+    fn openai_reasoning_effort(&self) -> Option<&'static str> {
+        self.config.openai_reasoning_effort.map(Effort::as_str)
+    }
+
+    /// The processing tier of the OpenAI-compatible server, such as "flex". None leaves it to the server.
+    #[getter]
+    fn openai_service_tier(&self) -> Option<&str> {
+        self.config.openai_service_tier.as_deref()
+    }
+
+    /// The header of the OpenAI-compatible server's API key. None decides by the base URL.
+    #[getter]
+    fn openai_key_header(&self) -> Option<&str> {
+        self.config.openai_key_header.as_deref()
+    }
+
+    /// How much Anthropic's model works on its answer, such as "low". None leaves it to the model.
+    #[getter]
+    fn anthropic_effort(&self) -> Option<&'static str> {
+        self.config.anthropic_effort.map(Effort::as_str)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -176,7 +176,7 @@ impl TargetSelector {
             Retry::WithCorrection => target.correct(),
             Retry::SimplerSchema => target.simplify(request, &error),
             Retry::WithoutParameter => target.adjust(&error),
-            Retry::LessThinking => !std::mem::replace(&mut target.adjustments.less_thinking, true),
+            Retry::LessThinking => target.think_less(),
             Retry::MoreHeadroom => std::mem::replace(&mut target.headroom, Headroom::Extended) == Headroom::Standard,
         };
         let waits = match retry {
@@ -324,6 +324,16 @@ impl CallTarget {
             state.forms.remember(form, scope, request.schema.as_deref());
         }
         true
+    }
+
+    /// Asks for less thinking. Returns false if that changes nothing.
+    fn think_less(&mut self) -> bool {
+        let before = Request { adjustments: self.adjustments(), ..Request::new("?") };
+        let adjustments = before.adjustments.with_less_thinking();
+        let codec = provider::codec(self.target.provider);
+        let is_change = codec.is_some_and(|codec| codec.changes(&self.target, &before, adjustments));
+        self.adjustments.less_thinking |= is_change;
+        is_change
     }
 
     /// Leaves out the parameter that it refused, also in later calls. Returns false if that changes nothing.

@@ -43,6 +43,14 @@ DEFAULTS: dict[str, object] = {
     "limits": {},
     "prices": {},
     "page_hosts": (),
+    "request_timeout": 600.0,
+    "max_prompt_chars": None,
+    "ollama_think": None,
+    "ollama_api_key": None,
+    "openai_reasoning_effort": None,
+    "openai_service_tier": None,
+    "openai_key_header": None,
+    "anthropic_effort": None,
 }
 
 OTHERS: dict[str, object] = {
@@ -68,6 +76,14 @@ OTHERS: dict[str, object] = {
     "limits": {"gemini": Limits(requests_per_minute=10), "ollama": Limits(concurrent=1)},
     "prices": {"gemini-x": (0.5, 0.05, 3.0)},
     "page_hosts": ("intranet:8080",),
+    "request_timeout": 30.0,
+    "max_prompt_chars": 500_000,
+    "ollama_think": "low",
+    "ollama_api_key": "ollama-" + KEY,
+    "openai_reasoning_effort": "minimal",
+    "openai_service_tier": "flex",
+    "openai_key_header": "api-key",
+    "anthropic_effort": "xhigh",
 }
 
 VARIABLES: dict[str, tuple[str, str, object]] = {
@@ -78,6 +94,9 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "OLLAMA_MODEL_FAST": ("ollama_model_fast", "small", "small"),
     "OLLAMA_MODEL_BALANCED": ("ollama_model_balanced", "large", "large"),
     "OLLAMA_REQUEST_TIMEOUT": ("ollama_timeout", "2.5", 2.5),
+    "OLLAMA_API_KEY": ("ollama_api_key", KEY, KEY),
+    "MADSPARK_REQUEST_TIMEOUT": ("request_timeout", "2.5", 2.5),
+    "MADSPARK_MAX_PROMPT_CHARS": ("max_prompt_chars", "5000", 5000),
     "GOOGLE_API_KEY": ("gemini_api_key", KEY, KEY),
     "GOOGLE_GENAI_MODEL": ("gemini_model", "gemini-x", "gemini-x"),
     "GEMINI_BASE_URL": ("gemini_base_url", "http://box/v1", "http://box/v1"),
@@ -89,7 +108,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
+    for name in (*VARIABLES, "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -111,6 +130,13 @@ def test_every_field_is_a_keyword_and_the_first_ten_are_positional() -> None:
     assert fields(LLMConfig(*first)) == {**DEFAULTS, **dict(list(OTHERS.items())[:10])}
     with pytest.raises(TypeError):
         LLMConfig(*first, "http://box")  # type: ignore[call-arg]
+
+
+def test_the_key_of_gemini_has_two_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    assert LLMConfig.from_env().gemini_api_key == KEY
+    monkeypatch.setenv("GOOGLE_API_KEY", "other")
+    assert LLMConfig.from_env().gemini_api_key == "other"
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -182,6 +208,16 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("gemini_thinking_budget", -(2**64)),
     ("gemini_thinking_level", "much"),
     ("gemini_thinking_level", ""),
+    ("request_timeout", 0.0),
+    ("request_timeout", float("nan")),
+    ("max_prompt_chars", 0),
+    ("ollama_think", "true"),
+    ("ollama_think", "much"),
+    ("openai_reasoning_effort", "much"),
+    ("openai_service_tier", " "),
+    ("openai_key_header", "api key"),
+    ("anthropic_effort", "much"),
+    ("anthropic_effort", "none"),
     ("limits", {"claude": Limits()}),
     ("prices", {"gemini-x": (1.0,)}),
     ("prices", {"gemini-x": 1.0}),

@@ -9,9 +9,10 @@ A wrapper takes the same options as the method it calls, without repeating them:
 
 Type checkers accept these options by keyword only.
 
-The temperature follows one rule in every method: a number from 0.0 to 2.0, or None for the configuration's
-`default_temperature` (0.7). Methods that return text default to None. Methods that return validated values default to
-0.0, so that they return the same fields for the same question.
+The temperature follows one rule in every method: a number from 0.0 to 2.0, "default" for the configuration's
+`default_temperature` (0.7), or None to send none, so that the model's own default applies. Methods that return text
+default to "default". Methods that return validated values default to 0.0, so that they return the same fields for the same
+question. A model that takes no temperature gets none; `Attempt.omitted` of the response says so.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from os import PathLike
 from typing import Literal, TypeAlias, TypedDict
 
 __all__ = [
+    "EffortName",
     "File",
     "GenerateOptions",
     "ProviderChoice",
@@ -27,6 +29,8 @@ __all__ = [
     "StreamTimeouts",
     "StructuredOptions",
     "StructuredStreamOptions",
+    "Temperature",
+    "ThinkLevel",
     "TierName",
 ]
 
@@ -38,6 +42,15 @@ ProviderChoice: TypeAlias = Literal["auto", "ollama", "gemini", "openai", "anthr
 
 TierName: TypeAlias = Literal["fast", "balanced", "quality"]
 """The value of a `ModelTier`."""
+
+EffortName: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""How much a model reasons or works on its answer. Each model takes only some of the values."""
+
+ThinkLevel: TypeAlias = Literal["low", "medium", "high", "max"]
+"""How much an Ollama model thinks. Only some models take a level."""
+
+Temperature: TypeAlias = float | Literal["default"] | None
+"""A sampling temperature: 0.0 to 2.0, "default" for the configuration's `default_temperature`, or None to send none."""
 
 File: TypeAlias = str | PathLike[str] | bytes
 """A path, or the content of a file."""

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::Key;
-use crate::config::{KeepAlive, Provider, Secret, Thinking};
+use crate::config::{Effort, KeepAlive, Provider, Secret, Think, Thinking};
 use crate::message::{Headroom, Part, Repair, Request, SchemaForm};
 use crate::provider::{ModelFacts, ModelOptions, Target, codec};
 use crate::schema::Schema;
@@ -42,7 +43,16 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
     } = request;
     let Repair { reply: _, instruction: _, form: _ } = repair.as_ref().unwrap();
     let Target { provider: _, model: _, base_url: _, key: _, timeout: _, options, facts: _ } = target;
-    let ModelOptions { num_ctx: _, keep_alive: _, load_timeout: _, thinking: _ } = options;
+    let ModelOptions {
+        num_ctx: _,
+        keep_alive: _,
+        load_timeout: _,
+        thinking: _,
+        think: _,
+        effort: _,
+        key_header: _,
+        service_tier: _,
+    } = options;
     for part in &request.parts {
         match part {
             Part::Text { name: _, text: _ }
@@ -67,7 +77,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("form", ALL, |_, request| request.form = SchemaForm::Prompted),
         ("headroom", &[Ollama], |_, request| request.headroom = Headroom::Extended),
         ("no temperature", ALL, |_, request| request.temperature = None),
-        ("less thinking", &[Gemini], |_, request| request.adjustments.less_thinking = true),
+        ("less thinking", &[Ollama, Gemini], |_, request| request.adjustments.less_thinking = true),
         ("no parts", ALL, |_, request| request.parts.clear()),
         ("order of parts", ALL, |_, request| request.parts.swap(0, 1)),
         ("name of a text", ALL, |_, request| {
@@ -105,6 +115,10 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         }),
         ("num_ctx", &[Ollama], |target, _| target.options.num_ctx = Some(5000)),
         ("keep_alive", &[Ollama], |target, _| target.options.keep_alive = Some(KeepAlive::Seconds(5.0))),
+        ("think", &[Ollama], |target, _| target.options.think = Some(Think::On)),
+        ("effort", &[OpenAi, Anthropic], |target, _| target.options.effort = Some(Effort::Low)),
+        ("key_header", &[OpenAi], |target, _| target.options.key_header = Some(HeaderName::from_static("api-key"))),
+        ("service_tier", &[OpenAi], |target, _| target.options.service_tier = Some(Arc::from("flex"))),
         ("thinking", &[Gemini], |target, _| target.options.thinking = Some(Thinking::Budget(64))),
         // They affect the key only of requests that depend on them, as a test below shows.
         ("facts", &[], |target, _| target.facts = Some(Arc::default())),

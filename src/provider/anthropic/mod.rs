@@ -1,5 +1,6 @@
 //! Anthropic's messages API and compatible servers.
 
+mod model;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -11,10 +12,11 @@ use self::reply::{Event as StreamEvent, Message};
 use self::request::MessagesRequest;
 use super::encode::{check_model, get, lower_schema, post};
 use super::in_band::{event_or_error, reply_or_error};
-use super::{Codec, Event, Protocol, Target};
+use super::{Codec, Event, ModelOptions, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::message::{Reply, Request, SchemaForm};
+use crate::parameter::{Adjustments, Parameter};
 use crate::schema::Dialect;
 use crate::transport::WireRequest;
 
@@ -25,11 +27,19 @@ pub(super) struct Anthropic;
 impl Protocol for Anthropic {
     fn target(&self, config: &Config, _tier: ModelTier) -> Target {
         let model = config.anthropic_model.as_deref().unwrap_or_default();
-        Target::new(Provider::Anthropic, model, &config.anthropic_base_url, config.anthropic_api_key.as_ref())
+        let key = config.anthropic_api_key.as_ref();
+        let target = Target::new(Provider::Anthropic, model, &config.anthropic_base_url, key);
+        let options = ModelOptions { effort: config.anthropic_effort, ..ModelOptions::default() };
+        Target { options, ..target.with_timeout(config.request_timeout) }
     }
 
     fn is_configured(&self, config: &Config) -> bool {
         config.anthropic_model.is_some()
+    }
+
+    /// A request can ask for less effort.
+    fn can_recover(&self, kind: ErrorKind) -> bool {
+        matches!(kind, ErrorKind::InvalidOutput | ErrorKind::ThinkingTruncated)
     }
 }
 
@@ -52,12 +62,21 @@ impl Codec for Anthropic {
         }
     }
 
+    fn adjustments(&self, target: &Target) -> Adjustments {
+        if model::accepts_temperature(&target.model) {
+            Adjustments::default()
+        } else {
+            Adjustments::implied(&[Parameter::Temperature])
+        }
+    }
+
     fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest> {
         check_model(target, "anthropic_model or ANTHROPIC_MODEL")?;
         let url = request::address(target, "messages")?;
         let (form, lowered) = lower_schema(self, target, request);
-        let body = MessagesRequest::new(target, request, form.zip(lowered.as_deref()), is_streamed)?;
-        let headers = request::headers(target, &url)?;
+        let adjustments = request.adjustments.union(self.adjustments(target));
+        let body = MessagesRequest::new(target, request, adjustments, form.zip(lowered.as_deref()), is_streamed)?;
+        let headers = request::headers(target, &url, body.version(adjustments))?;
         post(url, headers, &body, request)
     }
 
@@ -83,7 +102,7 @@ impl Codec for Anthropic {
         let mut url = request::address(target, "models")?;
         // The default page has twenty models.
         url.query_pairs_mut().append_pair("limit", "1000");
-        let headers = request::headers(target, &url)?;
+        let headers = request::headers(target, &url, request::OLDER_VERSION)?;
         Ok(get(url, headers))
     }
 }

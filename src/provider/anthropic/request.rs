@@ -11,16 +11,21 @@ use super::super::Target;
 use super::super::encode::{
     Base64, Message, add_turns, endpoint, key_header, not_configured, system_instruction, unsupported,
 };
+use super::model;
+use crate::config::Effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request, SchemaForm};
+use crate::parameter::{Adjustments, Parameter};
 use crate::schema::Lowered;
 
 /// Anthropic's host. Other hosts are compatible servers.
 const ANTHROPIC: &str = "api.anthropic.com";
 
-/// The version of the API.
-pub(super) const VERSION: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
+/// The version of the API. It accepts no temperature of any model.
+pub(super) const VERSION: &str = "2026-10-21";
+
+/// The version of the API that accepts a temperature of older models. Every compatible server knows it.
+pub(super) const OLDER_VERSION: &str = "2023-06-01";
 
 /// The limit of output tokens of a request that sets none; the API requires one, and thoughts count towards it. Every
 /// model with structured outputs supports more. Anthropic's own clients refuse 21,334 and more without streaming: such
@@ -29,9 +34,6 @@ const MAX_TOKENS: u32 = 16_000;
 
 /// The highest temperature of the API. A higher one is sent as this one.
 const MAX_TEMPERATURE: f64 = 1.0;
-
-/// The last version of the Claude models that accepts a temperature.
-const LAST_WITH_TEMPERATURE: (u32, u32) = (4, 6);
 
 /// The image types that the API accepts.
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -47,6 +49,8 @@ pub(super) struct MessagesRequest<'a> {
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
 }
@@ -68,7 +72,15 @@ struct Source<'a> {
 
 #[derive(Serialize)]
 struct OutputConfig<'a> {
-    format: Format<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Thinking {
+    r#type: &'static str,
 }
 
 #[derive(Serialize)]
@@ -81,9 +93,13 @@ impl<'a> MessagesRequest<'a> {
     pub(super) fn new(
         target: &'a Target,
         request: &'a Request,
+        adjustments: Adjustments,
         schema: Option<(SchemaForm, &'a Lowered)>,
         stream: bool,
     ) -> Result<Self> {
+        let takes = |parameter| !adjustments.omits(parameter);
+        let effort = model::effort(target, adjustments.less_thinking).filter(|_| takes(Parameter::Effort));
+        let is_without_thinking = adjustments.less_thinking && model::can_disable_thinking(&target.model);
         let (enforced, prompted) = match schema {
             Some((SchemaForm::Native, schema)) => (Some(schema), None),
             Some((_, schema)) => (None, Some(schema)),
@@ -97,12 +113,22 @@ impl<'a> MessagesRequest<'a> {
             system: system_instruction(request, prompted, None),
             messages,
             temperature: request
-                .sent_temperature()
-                .filter(|_| accepts_temperature(&target.model))
+                .temperature
+                .filter(|_| takes(Parameter::Temperature))
                 .map(|temperature| temperature.min(MAX_TEMPERATURE)),
-            output_config: enforced.map(|schema| OutputConfig { format: Format { r#type: "json_schema", schema } }),
+            output_config: (enforced.is_some() || effort.is_some()).then(|| OutputConfig {
+                format: enforced.map(|schema| Format { r#type: "json_schema", schema }),
+                effort: effort.map(Effort::as_str),
+            }),
+            thinking: (is_without_thinking && takes(Parameter::Thinking)).then_some(Thinking { r#type: "disabled" }),
             stream: stream.then_some(true),
         })
+    }
+
+    /// The version of the API that accepts the request.
+    pub(super) const fn version(&self, adjustments: Adjustments) -> &'static str {
+        let is_older = self.temperature.is_some() || adjustments.omits(Parameter::AnthropicVersion);
+        if is_older { OLDER_VERSION } else { VERSION }
     }
 }
 
@@ -115,8 +141,8 @@ pub(super) fn address(target: &Target, resource: &str) -> Result<Url> {
 }
 
 /// The version and the key. Compatible servers may need no key.
-pub(super) fn headers(target: &Target, url: &Url) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    let mut headers = vec![VERSION];
+pub(super) fn headers(target: &Target, url: &Url, version: &'static str) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    let mut headers = vec![(HeaderName::from_static("anthropic-version"), HeaderValue::from_static(version))];
     match target.api_key() {
         Some(key) => headers.push(key_header(target, HeaderName::from_static("x-api-key"), "", key)?),
         None if url.host_str() == Some(ANTHROPIC) => {
@@ -125,19 +151,6 @@ pub(super) fn headers(target: &Target, url: &Url) -> Result<Vec<(HeaderName, Hea
         None => {}
     }
     Ok(headers)
-}
-
-/// Whether a request to `model` may contain a temperature. Claude models without a version are newer than
-/// [`LAST_WITH_TEMPERATURE`]; models of other makers, on compatible servers, accept it.
-fn accepts_temperature(model: &str) -> bool {
-    let Some((_, name)) = model.split_once("claude") else { return true };
-    // Longer numbers are dates.
-    let mut numbers = name
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|digits| (1..=2).contains(&digits.len()))
-        .filter_map(|digits| digits.parse().ok());
-    let major: Option<u32> = numbers.next();
-    major.is_some_and(|major| (major, numbers.next().unwrap_or(0)) <= LAST_WITH_TEMPERATURE)
 }
 
 /// The files of the first user turn. They precede the text, as Anthropic recommends.

@@ -8,6 +8,7 @@ use super::parse::squashed;
 /// The optional parameters of the requests of every protocol, without separators and in lower case, the longer ones of
 /// a common ending first.
 const PARAMETERS: [&str; 35] = [
+    "anthropicversion",
     "temperature",
     "topp",
     "topk",
@@ -36,7 +37,6 @@ const PARAMETERS: [&str; 35] = [
     "presencepenalty",
     "paralleltoolcalls",
     "effort",
-    "anthropicversion",
     "keepalive",
     "numctx",
     "store",

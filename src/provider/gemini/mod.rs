@@ -34,6 +34,7 @@ impl Protocol for Gemini {
         Target {
             options: ModelOptions { thinking: config.gemini_thinking, ..ModelOptions::default() },
             ..Target::new(Provider::Gemini, &config.gemini_model, &config.gemini_base_url, key)
+                .with_timeout(config.request_timeout)
         }
     }
 

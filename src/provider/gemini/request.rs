@@ -10,6 +10,7 @@ use super::super::encode::{self, Base64, not_configured, system_instruction, use
 use super::thinking::{self, ThinkingConfig};
 use crate::error::Result;
 use crate::message::{Part, Request, SchemaForm};
+use crate::parameter::Parameter;
 use crate::schema::Lowered;
 
 #[derive(Serialize)]
@@ -78,7 +79,7 @@ impl<'a> GenerateContentRequest<'a> {
             tools: if reads_pages(request) { vec![Tool::UrlContext {}] } else { Vec::new() },
             generation_config: GenerationConfig {
                 temperature: request.sent_temperature(),
-                max_output_tokens: request.max_tokens,
+                max_output_tokens: request.max_tokens.filter(|_| request.allows(Parameter::MaxOutputTokens)),
                 response_mime_type: is_json.then_some("application/json"),
                 response_json_schema: in_form(SchemaForm::Native),
                 response_schema: in_form(SchemaForm::Older),
@@ -92,7 +93,9 @@ impl<'a> GenerateContentRequest<'a> {
 pub(super) fn key_header(target: &Target) -> Result<(HeaderName, HeaderValue)> {
     match target.api_key() {
         Some(key) => encode::key_header(target, HeaderName::from_static("x-goog-api-key"), "", key),
-        None => Err(not_configured(target, "there is no API key: set gemini_api_key or GOOGLE_API_KEY")),
+        None => {
+            Err(not_configured(target, "there is no API key: set gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"))
+        }
     }
 }
 

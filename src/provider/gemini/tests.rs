@@ -89,7 +89,7 @@ fn a_key_is_required() {
         for outcome in [Gemini.encode(&target, &Request::new("?")), Gemini.models_request(&target)] {
             let error = outcome.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotConfigured);
-            assert!(error.message().contains("gemini_api_key or GOOGLE_API_KEY"), "{error}");
+            assert!(error.message().contains("gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"), "{error}");
         }
     }
 }

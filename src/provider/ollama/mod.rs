@@ -12,11 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::reply::ChatReply;
-use self::request::{ChatRequest, ShowRequest};
+use self::request::{ChatRequest, ShowRequest, headers};
 use super::encode::{endpoint, get, lower_schema, post, unsupported};
 use super::error_body::target_error;
 use super::in_band::{event_or_error, reply_or_error};
-use super::target::REQUEST_TIMEOUT;
 use super::{Codec, Event, ModelFacts, ModelOptions, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{ErrorKind, Result};
@@ -33,15 +32,17 @@ pub(super) struct Ollama;
 
 impl Protocol for Ollama {
     fn target(&self, config: &Config, tier: ModelTier) -> Target {
+        let model = config.ollama_model_of(tier);
         Target {
-            timeout: Duration::try_from_secs_f64(config.ollama_timeout).unwrap_or(REQUEST_TIMEOUT),
             options: ModelOptions {
                 num_ctx: config.ollama_num_ctx,
                 keep_alive: config.ollama_keep_alive.clone(),
                 load_timeout: Duration::try_from_secs_f64(config.ollama_load_timeout).ok(),
-                thinking: None,
+                think: config.ollama_think,
+                ..ModelOptions::default()
             },
-            ..Target::new(Provider::Ollama, config.ollama_model_of(tier), &config.ollama_host, None)
+            ..Target::new(Provider::Ollama, model, &config.ollama_host, config.ollama_api_key.as_ref())
+                .with_timeout(config.ollama_timeout)
         }
     }
 
@@ -61,9 +62,9 @@ impl Protocol for Ollama {
         false
     }
 
-    /// A request can set a larger context window.
+    /// A request can set a larger context window, and switch the thinking off.
     fn can_recover(&self, kind: ErrorKind) -> bool {
-        matches!(kind, ErrorKind::InvalidOutput | ErrorKind::ContextTooLong)
+        matches!(kind, ErrorKind::InvalidOutput | ErrorKind::ContextTooLong | ErrorKind::ThinkingTruncated)
     }
 }
 
@@ -98,7 +99,7 @@ impl Codec for Ollama {
         }
         let (form, lowered) = lower_schema(self, target, request);
         let body = ChatRequest::new(target, request, form.zip(lowered.as_deref()), is_streamed);
-        post(endpoint(target, &["api", "chat"])?, Vec::new(), &body, request)
+        post(endpoint(target, &["api", "chat"])?, headers(target)?, &body, request)
     }
 
     fn decode(&self, target: &Target, request: &Request, body: &Bytes) -> Result<Reply> {
@@ -124,7 +125,7 @@ impl Codec for Ollama {
     }
 
     fn models_request(&self, target: &Target) -> Result<WireRequest> {
-        Ok(get(endpoint(target, &["api", "tags"])?, Vec::new()))
+        Ok(get(endpoint(target, &["api", "tags"])?, headers(target)?))
     }
 
     fn decode_models(&self, body: &Bytes) -> Result<Vec<String>> {
@@ -153,7 +154,7 @@ impl Codec for Ollama {
 
     fn facts_request(&self, target: &Target) -> Result<Option<WireRequest>> {
         let body = ShowRequest { model: &target.model };
-        post(endpoint(target, &["api", "show"])?, Vec::new(), &body, &Request::new("")).map(Some)
+        post(endpoint(target, &["api", "show"])?, headers(target)?, &body, &Request::new("")).map(Some)
     }
 
     fn decode_facts(&self, body: &Bytes) -> Result<ModelFacts> {
@@ -164,7 +165,7 @@ impl Codec for Ollama {
         if is_cloud(target) {
             return Ok(None);
         }
-        Ok(Some(get(endpoint(target, &["api", "ps"])?, Vec::new())))
+        Ok(Some(get(endpoint(target, &["api", "ps"])?, headers(target)?)))
     }
 
     fn decode_running(&self, body: &Bytes) -> Result<Vec<String>> {

@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use super::super::Target;
-use super::super::encode::{Base64, system_instruction, user_text};
+use super::super::encode::{Base64, key_header, system_instruction, user_text};
 use super::window;
-use crate::config::KeepAlive;
+use crate::config::{KeepAlive, Think};
+use crate::error::Result;
 use crate::message::{Part, Request, SchemaForm};
+use crate::parameter::Parameter;
 use crate::schema::Lowered;
 
-/// `think` is never sent: some versions ignore the schema next to it, and models without thoughts reject it.
+/// `think` is sent only if it is configured or the model has to think less: some versions ignore the schema next to it.
 #[derive(Serialize)]
 pub(super) struct ChatRequest<'a> {
     model: &'a str,
@@ -25,6 +28,8 @@ pub(super) struct ChatRequest<'a> {
     format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_alive: Option<&'a KeepAlive>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    think: Option<Think>,
     options: Options,
 }
 
@@ -82,12 +87,39 @@ impl<'a> ChatRequest<'a> {
             truncate: false,
             shift: false,
             format,
-            keep_alive: target.options.keep_alive.as_ref(),
+            keep_alive: target.options.keep_alive.as_ref().filter(|_| request.allows(Parameter::KeepAlive)),
+            think: think(target, request).filter(|_| request.allows(Parameter::Think)),
             options: Options {
                 temperature: request.sent_temperature(),
-                num_predict: request.max_tokens,
+                num_predict: request.max_tokens.filter(|_| request.allows(Parameter::NumPredict)),
                 num_ctx: window::num_ctx(target, request),
             },
+        }
+    }
+}
+
+/// Whether and how much the model thinks: as configured, or the least that it supports if it has to think less.
+fn think(target: &Target, request: &Request) -> Option<Think> {
+    match (request.adjustments.less_thinking, target.options.think) {
+        (false, configured) => configured,
+        // Models of this family cannot switch the thinking off.
+        (true, _) if target.model.contains("gpt-oss") => Some(Think::Low),
+        (true, _) => Some(Think::Off),
+    }
+}
+
+/// The key, for Ollama's cloud or a proxy. Local servers need none.
+pub(super) fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    target.api_key().map(|key| key_header(target, AUTHORIZATION, "Bearer ", key)).into_iter().collect()
+}
+
+/// A switch is a boolean on the wire, a level a string.
+impl Serialize for Think {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::On => serializer.serialize_bool(true),
+            Self::Off => serializer.serialize_bool(false),
+            level => serializer.serialize_str(level.as_str()),
         }
     }
 }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::Transcript;
-use super::super::tests::{KEY, assert_fails, body, bounded, decode, encoded, error, parts, structured, target};
+use super::super::tests::{
+    KEY, assert_fails, assert_key_is_hidden, body, bounded, decode, encoded, error, parts, structured, target,
+};
 use super::*;
 use crate::config::KeepAlive;
 use crate::message::{FinishReason, Headroom};
@@ -64,9 +66,15 @@ fn documents_are_text_and_images_base64() {
 }
 
 #[test]
-fn a_key_is_never_sent() {
-    let target = target(Provider::Ollama, "http://localhost:11434", Some(KEY));
-    assert!(Ollama.encode(&target, &structured()).unwrap().headers.is_empty());
+fn a_key_is_a_bearer_token() {
+    assert!(Ollama.encode(&ollama(), &structured()).unwrap().headers.is_empty());
+    let target = target(Provider::Ollama, "https://ollama.com", Some(KEY));
+    let wire = Ollama.encode(&target, &structured()).unwrap();
+    assert_eq!(wire.headers[0].1.to_str().unwrap(), format!("Bearer {KEY}"));
+    assert_key_is_hidden(&wire);
+    for other in [Ollama.models_request(&target), Ollama.facts_request(&target).map(Option::unwrap)] {
+        assert_eq!(other.unwrap().headers, wire.headers);
+    }
 }
 
 #[test]

@@ -1,20 +1,25 @@
 //! OpenAI's chat completions and compatible servers.
 
+mod model;
 mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use self::model::Reasoning;
 use self::reply::Completion;
 use self::request::CompletionRequest;
 use super::encode::{check_model, endpoint, get, lower_schema, post};
 use super::in_band::{event_or_error, reply_or_error};
-use super::{Codec, Event, Protocol, Target};
+use super::{Codec, Event, ModelOptions, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::message::{Reply, Request, SchemaForm};
+use crate::parameter::{Adjustments, Parameter};
 use crate::schema::Dialect;
 use crate::transport::WireRequest;
 
@@ -25,7 +30,14 @@ pub(super) struct OpenAi;
 impl Protocol for OpenAi {
     fn target(&self, config: &Config, _tier: ModelTier) -> Target {
         let model = config.openai_model.as_deref().unwrap_or_default();
-        Target::new(Provider::OpenAi, model, &config.openai_base_url, config.openai_api_key.as_ref())
+        let target = Target::new(Provider::OpenAi, model, &config.openai_base_url, config.openai_api_key.as_ref());
+        let options = ModelOptions {
+            effort: config.openai_reasoning_effort,
+            key_header: config.openai_key_header.as_deref().and_then(|name| name.parse().ok()),
+            service_tier: config.openai_service_tier.as_deref().map(Arc::from),
+            ..ModelOptions::default()
+        };
+        Target { options, ..target.with_timeout(config.request_timeout) }
     }
 
     fn is_configured(&self, config: &Config) -> bool {
@@ -35,6 +47,11 @@ impl Protocol for OpenAi {
     /// A server on this machine is assumed to serve one request at a time.
     fn is_concurrent(&self, target: &Target) -> bool {
         !target.base_url.is_loopback()
+    }
+
+    /// A request can ask for less reasoning.
+    fn can_recover(&self, kind: ErrorKind) -> bool {
+        matches!(kind, ErrorKind::InvalidOutput | ErrorKind::ThinkingTruncated)
     }
 }
 
@@ -53,11 +70,20 @@ impl Codec for OpenAi {
         }
     }
 
+    fn adjustments(&self, target: &Target) -> Adjustments {
+        match Reasoning::of(&target.model) {
+            Some(family) => family.adjustments(&target.model, target.options.effort),
+            None if request::is_openai(target) => Adjustments::implied(&[Parameter::MaxTokens]),
+            None => Adjustments::default(),
+        }
+    }
+
     fn encode_request(&self, target: &Target, request: &Request, is_streamed: bool) -> Result<WireRequest> {
         check_model(target, "openai_model or OPENAI_MODEL")?;
         let url = endpoint(target, &["chat", "completions"])?;
         let (_, lowered) = lower_schema(self, target, request);
-        let body = CompletionRequest::new(target, &url, request, lowered.as_deref(), is_streamed)?;
+        let adjustments = request.adjustments.union(self.adjustments(target));
+        let body = CompletionRequest::new(target, &url, request, adjustments, lowered.as_deref(), is_streamed)?;
         post(url, request::headers(target)?, &body, request)
     }
 

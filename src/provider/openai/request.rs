@@ -4,8 +4,6 @@
 //! the structure alone, then `json_object` and the schema in the prompt, then the schema in the prompt alone. Servers built on llama.cpp that do not support `json_schema` enforce a schema next to
 //! `json_object`. OpenAI and others reject that field, so only local servers get it: those addressed by an IP address or
 //! by a name that is not on the internet.
-//!
-//! The temperature is always sent. OpenAI's reasoning models reject any but 1; they need `temperature=1`.
 
 use std::borrow::Cow;
 
@@ -15,8 +13,11 @@ use url::{Host, Url};
 
 use super::super::Target;
 use super::super::encode::{Content, DataUrl, Message, add_turns, key_header, system_instruction, unsupported};
+use super::model::Reasoning;
+use crate::config::Effort;
 use crate::error::Result;
 use crate::message::{Part, Request, SchemaForm};
+use crate::parameter::{Adjustments, Parameter};
 use crate::schema::{Lowered, Schema};
 
 /// OpenAI's host. Other hosts are compatible servers.
@@ -24,6 +25,12 @@ const OPENAI: &str = "api.openai.com";
 
 /// The hosts that are known to read PDFs. Others may drop the part without an error.
 const PDF_READERS: [&str; 2] = [OPENAI, "openrouter.ai"];
+
+/// The query parameter of Azure's base URLs.
+const API_VERSION: &str = "api-version";
+
+/// Azure's header for the key.
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// The longest name of a schema, in characters.
 const MAX_NAME: usize = 64;
@@ -44,6 +51,10 @@ pub(super) struct CompletionRequest<'a> {
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -94,10 +105,14 @@ impl<'a> CompletionRequest<'a> {
         target: &'a Target,
         url: &Url,
         request: &'a Request,
+        adjustments: Adjustments,
         lowered: Option<&'a Lowered>,
         stream: bool,
     ) -> Result<Self> {
         let is_openai = url.host_str() == Some(OPENAI);
+        let takes = |parameter| !adjustments.omits(parameter);
+        let has_older_limit = takes(Parameter::MaxTokens);
+        let effort = effort(target, url, adjustments).filter(|_| takes(Parameter::ReasoningEffort));
         let is_enforced = matches!(request.form, SchemaForm::Native | SchemaForm::Unbounded);
         let prompted = lowered.filter(|_| !is_enforced);
         // OpenAI passes the schema to the model. Other servers may compile it to a grammar alone.
@@ -105,23 +120,40 @@ impl<'a> CompletionRequest<'a> {
         Ok(Self {
             model: &target.model,
             messages: messages(target, url, request, prompted, enforced)?,
-            temperature: request.sent_temperature(),
-            max_completion_tokens: request.max_tokens.filter(|_| is_openai),
-            max_tokens: request.max_tokens.filter(|_| !is_openai),
+            temperature: request.temperature.filter(|_| takes(Parameter::Temperature)),
+            max_completion_tokens: request
+                .max_tokens
+                .filter(|_| !has_older_limit && takes(Parameter::MaxCompletionTokens)),
+            max_tokens: request.max_tokens.filter(|_| has_older_limit),
             response_format: request.schema.as_deref().zip(lowered).and_then(|(schema, lowered)| match request.form {
                 SchemaForm::Native | SchemaForm::Unbounded => Some(json_schema(schema, lowered)),
                 SchemaForm::Older => Some(json_object(url, lowered)),
                 SchemaForm::Prompted => None,
             }),
             stream: stream.then_some(true),
-            stream_options: stream.then_some(StreamOptions { include_usage: true }),
+            stream_options: (stream && takes(Parameter::StreamOptions))
+                .then_some(StreamOptions { include_usage: true }),
+            reasoning_effort: effort.map(Effort::as_str),
+            service_tier: target.options.service_tier.as_deref().filter(|_| takes(Parameter::ServiceTier)),
         })
     }
 }
 
-/// The key. Local servers need none.
+/// The key. Local servers need none. Azure expects it in a header of its own; its base URLs name a version of the API.
 pub(super) fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    target.api_key().map(|key| key_header(target, AUTHORIZATION, "Bearer ", key)).into_iter().collect()
+    let Some(key) = target.api_key() else { return Ok(Vec::new()) };
+    let has_version =
+        || target.base_url.url().is_some_and(|url| url.query_pairs().any(|(name, _)| name == API_VERSION));
+    let header = match &target.options.key_header {
+        Some(name) if *name != AUTHORIZATION => Some(name.clone()),
+        None if has_version() => Some(API_KEY),
+        Some(_) | None => None,
+    };
+    let header = match header {
+        Some(name) => key_header(target, name, "", key)?,
+        None => key_header(target, AUTHORIZATION, "Bearer ", key)?,
+    };
+    Ok(vec![header])
 }
 
 fn messages<'a>(
@@ -162,6 +194,29 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
 fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
     let json_schema = JsonSchema { name: valid_name(schema.name()), strict: lowered.is_strict(), schema: lowered };
     ResponseFormat::JsonSchema { json_schema }
+}
+
+/// Whether requests go to OpenAI itself.
+pub(super) fn is_openai(target: &Target) -> bool {
+    target.base_url.url().and_then(Url::host_str) == Some(OPENAI)
+}
+
+/// The effort of a request: as configured, or the least that the model takes if it has to think less. Servers on this
+/// machine or network take `none`: llama.cpp, Ollama and vLLM switch the thinking off then.
+fn effort(target: &Target, url: &Url, adjustments: Adjustments) -> Option<Effort> {
+    let configured = target.options.effort;
+    if !adjustments.less_thinking {
+        return configured;
+    }
+    let least = match Reasoning::of(&target.model) {
+        Some(family) => family.least_effort(),
+        None if url.host_str() == Some(OPENAI) => return configured,
+        // Models of this family cannot switch the thinking off.
+        None if target.model.contains("gpt-oss") => Effort::Low,
+        None if is_local(url) => Effort::None,
+        None => Effort::Low,
+    };
+    Some(configured.map_or(least, |configured| configured.min(least)))
 }
 
 fn json_object<'a>(url: &Url, lowered: &'a Lowered) -> ResponseFormat<'a> {

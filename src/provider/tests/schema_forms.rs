@@ -464,7 +464,7 @@ fn other_errors_are_not_attributed_to_the_schema() {
             Provider::Anthropic,
             400,
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"temperature: range: 0..1"}}"#,
-            ErrorKind::Rejected,
+            ErrorKind::ParameterRejected,
         ),
     ] {
         let (target, codec) = codec_of(provider);

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict as _, PyDict, PyFloat, PyInt, PyIterator, PyString};
+use pyo3::types::{IntoPyDict as _, PyBool, PyDict, PyFloat, PyInt, PyIterator, PyString};
 
 use super::limits::Limits;
-use crate::config::{self, CacheConfig, KeepAlive, MB, ModelTier, Price, Provider, Secret, Thinking};
+use crate::config::{self, CacheConfig, KeepAlive, MB, ModelTier, Price, Provider, Secret, Think, Thinking};
 use crate::error::{Error, Result};
 use crate::python::number::{Real, Whole};
 use crate::python::{error, once};
@@ -110,6 +110,35 @@ impl<'py> IntoPyObject<'py> for &KeepAlive {
             (_, Some(seconds)) => Ok(PyInt::new(py, seconds).into_any()),
             (KeepAlive::Seconds(seconds), None) => Ok(seconds.into_pyobject(py)?.into_any()),
             (KeepAlive::Text(text), None) => Ok(PyString::new(py, text).into_any()),
+        }
+    }
+}
+
+impl FromPyObject<'_, '_> for Think {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if let Ok(is_on) = object.extract::<bool>() {
+            return Ok(if is_on { Self::On } else { Self::Off });
+        }
+        let name = object.extract::<&str>().map_err(|_| PyTypeError::new_err("it must be a bool or a str"))?;
+        Self::level(name).ok_or_else(|| {
+            let message =
+                format!("ollama_think must be True, False, \"low\", \"medium\", \"high\" or \"max\", not {name:?}");
+            error::to_python(object.py(), &Error::invalid_input(message))
+        })
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Think {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::On | Self::Off => Ok(PyBool::new(py, self == Self::On).to_owned().into_any()),
+            level => Ok(PyString::new(py, level.as_str()).into_any()),
         }
     }
 }
