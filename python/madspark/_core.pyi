@@ -555,9 +555,9 @@ class Simulator:
         `fault`.
 
         `reply` is sent byte for byte: text, bytes, or a list of them and of pauses in seconds. If it starts with
-        "HTTP/", it is the whole reply; otherwise it is the body, in chunks if it is a list, with `status` and `headers`.
-        `split` divides it into pieces of so many bytes. `end` is what follows; None keeps the connection open if the
-        headers state the end of the body.
+        "HTTP/", it is the whole reply; otherwise it is the body, in chunks if it is a list, with `status` and
+        `headers`. `split` divides it into pieces of so many bytes. `end` is what follows; None keeps the connection
+        open if the headers state the end of the body.
 
         Raises ValueError for a response that cannot be sent.
         """

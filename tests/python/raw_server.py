@@ -1,4 +1,4 @@
-"""A server of raw bytes: it sends each scripted reply as it is and records the requests, without any parser of the package."""
+"""A server of raw bytes: it sends scripted replies as they are and records the requests, without help of madspark."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def _merged(parts: list[Part]) -> list[Part]:
 class RawServer:
     """A server on loopback. The replies are sent in order, and the last one again for every further request.
 
-    A function as reply is called with the request.
+    A function as reply is called with the request. Ollama's requests for facts about models get 404 and are not
+    recorded.
     """
 
     def __init__(self, *replies: Reply | Callable[[Received], Reply]) -> None:
@@ -139,6 +140,8 @@ class RawServer:
             self.failed.append(failure)
 
     def _next(self, request: Received) -> Reply:
+        if request.path.startswith(("/api/show", "/api/ps", "/api/version")):
+            return whole({"error": "not found"}, 404)
         with self._lock:
             self.requests.append(request)
             reply = self.replies[0] if len(self.replies) == 1 else self.replies.pop(0)
