@@ -128,6 +128,136 @@ fn ollama_inlines_references_up_to_a_size_limit() {
 }
 
 #[test]
+fn a_grammar_gets_the_bounds_that_it_holds_and_no_others() {
+    let document = json!({
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "pattern": r"^[A-Z]{3}-\d{2}$", "maxLength": 6},
+            "mail": {"type": "string", "pattern": r"^\S+@\S+$", "minLength": 3, "maxLength": 90},
+            "text": {"type": "string", "minLength": 1, "maxLength": 10_000},
+            "note": {"type": "string", "minLength": 9, "maxLength": 3},
+            "count": {"type": "integer", "exclusiveMinimum": 0, "maximum": 1e30},
+            "none": {"type": "integer", "minimum": 2, "maximum": 1},
+            "share": {"type": "number", "minimum": 0, "maximum": 1},
+            "day": {"type": "string", "format": "date"},
+            "site": {"type": "string", "format": "uri", "maxLength": 80},
+            "tags": {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},
+            "many": {"type": "array", "items": {"type": "null"}, "maxItems": 3000},
+        },
+        "required": ["code", "mail", "text", "note", "count", "none", "share", "day", "site", "tags", "many"],
+    });
+    let properties = json!({
+        "code": {"type": "string", "pattern": "^[A-Z]{3}-[0-9]{2}$"},
+        "mail": {"type": "string", "minLength": 3, "maxLength": 90},
+        "text": {"type": "string", "minLength": 1},
+        "note": {"type": "string"},
+        "count": {"type": "integer", "minimum": 1},
+        "none": {"type": "integer"},
+        "share": {"type": "number"},
+        "day": {"type": "string", "format": "date"},
+        "site": {"type": "string", "maxLength": 80},
+        "tags": {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3},
+        "many": {"type": "array", "items": {"type": "null"}},
+    });
+    assert_eq!(lowered(Dialect::Ollama, document.clone())["properties"], properties);
+    let compatible = &lowered(Dialect::OpenAiGrammar, document.clone())["properties"];
+    for (name, bounds) in properties.as_object().unwrap() {
+        for (keyword, bound) in bounds.as_object().unwrap().iter().filter(|(keyword, _)| *keyword != "type") {
+            assert_eq!(compatible[name][keyword].to_string(), bound.to_string(), "{name}: {keyword}");
+        }
+    }
+    assert_eq!(compatible["share"]["type"], "number");
+    assert_eq!(compatible["share"]["maximum"], json!(1));
+    let structure = lowered(Dialect::OllamaUnbounded, document.clone());
+    assert_eq!(structure["properties"]["tags"], json!({"type": "array", "items": {"type": "string"}}));
+    assert_eq!(structure["properties"]["day"], json!({"type": "string"}));
+    // The rest is words.
+    let outline = Schema::new("S", document).unwrap().lower(Dialect::Ollama).outline().to_owned();
+    for words in [
+        r#""mail": string (3 to 90 characters, matches ^\S+@\S+$)"#,
+        r#""text": string (1 to 10000 characters)"#,
+        r#""share": number (0 to 1)"#,
+        r#""many": [null, ...] (at most 3000 items)"#,
+    ] {
+        assert!(outline.contains(words), "{words} is not in {outline}");
+    }
+}
+
+#[test]
+fn many_large_bounds_are_omitted() {
+    let properties: Map<String, Value> =
+        (0..100).map(|number| (format!("p{number}"), json!({"type": "string", "maxLength": 900 - number}))).collect();
+    let document = lowered(Dialect::Ollama, json!({"type": "object", "properties": properties, "required": ["p0"]}));
+    assert_eq!(document["properties"]["p0"], json!({"type": "string"}));
+    let properties: Map<String, Value> =
+        (0..100).map(|number| (format!("p{number}"), json!({"type": "string", "maxLength": 400}))).collect();
+    let document = lowered(Dialect::Ollama, json!({"type": "object", "properties": properties}));
+    assert_eq!(document["properties"]["p99"]["maxLength"], 400);
+}
+
+#[test]
+fn openai_gets_the_bounds_of_its_documentation() {
+    let document = json!({
+        "type": "object",
+        "properties": {
+            "score": {"type": "integer", "minimum": 0, "exclusiveMaximum": 11, "multipleOf": 5},
+            "share": {"type": "number", "exclusiveMinimum": 0, "description": "A share."},
+            "name": {"type": "string", "maxLength": 9},
+            "code": {"type": "string", "pattern": r"^\d+$"},
+            "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": true},
+        },
+        "required": ["score", "share", "name", "code", "tags"],
+    });
+    let expected = json!({
+        "score": {"type": "integer", "minimum": 0, "maximum": 10, "multipleOf": 5,
+            "description": "(minimum: 0, exclusiveMaximum: 11, multipleOf: 5)"},
+        "share": {"type": "number", "exclusiveMinimum": 0, "description": "A share. (exclusiveMinimum: 0)"},
+        "name": {"type": "string", "description": "(maxLength: 9)"},
+        "code": {"type": "string", "pattern": "^[0-9]+$", "description": r"(pattern: ^\d+$)"},
+        "tags": {"type": "array", "items": {"type": "string", "description": "(minLength: 1)"}, "minItems": 1,
+            "description": "(minItems: 1, uniqueItems: true)"},
+    });
+    assert_eq!(lowered(Dialect::OpenAi, document)["properties"], expected);
+}
+
+#[test]
+fn an_outline_is_short_and_complete() {
+    let idea = json!({
+        "type": "object",
+        "description": "One idea.",
+        "properties": {
+            "title": {"type": "string", "minLength": 1, "maxLength": 80, "description": "A name\n for it."},
+            "score": {"type": ["integer", "null"], "minimum": 0, "maximum": 10},
+            "kind": {"enum": ["new", "old"]},
+            "parts": {"type": "array", "items": {"$ref": "#/$defs/Idea"}, "maxItems": 3},
+            "place": {"type": "array", "prefixItems": [{"type": "number"}, {"type": "number"}], "minItems": 2, "maxItems": 2},
+            "more": {"type": "object", "additionalProperties": {"type": "integer"}},
+        },
+        "required": ["title", "kind"],
+    });
+    let document = json!({"type": "array", "items": {"$ref": "#/$defs/Idea"}, "minItems": 2, "$defs": {"Idea": idea}});
+    let schema = Schema::new("S", document).unwrap();
+    let expected = r#"[Idea, ...] (at least 2 items)
+Idea = {
+  "title": string (1 to 80 characters), // A name for it.
+  "score": integer (0 to 10) | null, // optional
+  "kind": "new" | "old",
+  "parts": [Idea, ...] (at most 3 items), // optional
+  "place": [number, number] (exactly 2 items), // optional
+  "more": {
+    any name: integer, ...
+  } // optional
+} // One idea."#;
+    assert_eq!(schema.lower(Dialect::Ollama).outline(), expected);
+    let prompted = schema.lower(Dialect::Prompted);
+    assert!(prompted.outline().starts_with("{\n  \"value\": [Idea, ...] (at least 2 items)\n}\nIdea = {"));
+    assert!(expected.len() * 2 < prompted.document().to_string().len());
+    let strict = Schema::new("S", json!({"type": "object", "properties": {"a": {"type": "string"}}})).unwrap();
+    assert_eq!(strict.lower(Dialect::OpenAiGrammar).outline(), "{\n  \"a\": string | null\n}");
+    assert_eq!(strict.lower(Dialect::Ollama).outline(), "{\n  \"a\": string // optional\n}");
+}
+
+#[test]
 fn gemini_describes_constraints_without_a_keyword() {
     let document = json!({
         "type": "object",

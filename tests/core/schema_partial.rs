@@ -177,6 +177,21 @@ fn a_wrapped_root_is_unwrapped() {
 }
 
 #[test]
+fn an_object_for_each_position_is_a_list() {
+    let pair = json!({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2});
+    let list = schema(json!({"type": "object", "properties": {"pairs": {"type": "array", "items": pair}}}));
+    let partial = || list.lower(Dialect::OpenAi).partial();
+    let reply = r#"{"pairs": [{"0": 1, "1": "a"}, {"0": 2, "1": "b"}]}"#;
+    assert_eq!(last(partial(), reply).as_deref(), Some(r#"{"pairs":[[1,"a"],[2,"b"]]}"#));
+    assert_eq!(last(partial(), &reply[..33]).as_deref(), Some(r#"{"pairs":[[1,"a"]]}"#));
+    assert_eq!(last(partial(), &reply[..19]).as_deref(), Some(r#"{"pairs":[[1]]}"#));
+    // In another order the positions are unknown.
+    assert_eq!(last(partial(), r#"{"pairs": [{"1": "a", "0": 1}]}"#), None);
+    let root = schema(pair).lower(Dialect::OpenAiStrict).partial();
+    assert_eq!(last(root, r#"{"value": {"0": 1, "1": "a"}}"#).as_deref(), Some(r#"[1,"a"]"#));
+}
+
+#[test]
 fn an_ambiguous_wrapper_is_omitted() {
     let branch = |name: &str| json!({"type": "object", "properties": {name: {"type": "object"}}});
     let unclear = schema(json!({"anyOf": [branch("value"), branch("b")]})).lower(Dialect::OpenAiStrict);

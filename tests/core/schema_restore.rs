@@ -243,3 +243,47 @@ proptest! {
         prop_assert_eq!(restored, original);
     }
 }
+
+#[test]
+fn an_object_for_each_position_is_restored_to_a_list() {
+    let pair = json!({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2});
+    let nested = json!({"type": "array", "prefixItems": [pair, {"type": "null"}], "minItems": 2, "maxItems": 2});
+    let document = json!({
+        "type": "object",
+        "properties": {
+            "pair": pair,
+            "nested": nested,
+            "either": {"anyOf": [pair, {"type": "object", "properties": {"0": {"type": "string"}}, "required": ["0"]}]},
+        },
+        "required": ["pair"],
+    });
+    for dialect in [Dialect::OpenAi, Dialect::OpenAiStrict] {
+        let lowered = Schema::new("S", document.clone()).unwrap().lower(dialect);
+        let written = &lowered.document()["properties"]["pair"];
+        assert_eq!(written["properties"]["1"], json!({"type": "string"}));
+        assert_eq!(written["required"], json!(["0", "1"]));
+        for (reply, restored) in [
+            (r#"{"pair":{"0":1,"1":"a"}}"#, r#"{"pair":[1,"a"]}"#),
+            (r#"{ "pair" : { "0" : 1.0 , "1" : "{}" } , "nested":null}"#, r#"{ "pair" : [ 1.0 , "{}" ]}"#),
+            (
+                r#"{"pair":[1,"a"],"nested":{"0":{"0":2,"1":""},"1":null}}"#,
+                r#"{"pair":[1,"a"],"nested":[[2,""],null]}"#,
+            ),
+            (r#"{"pair":[1,"a"],"either":{"0":"x"}}"#, r#"{"pair":[1,"a"],"either":{"0":"x"}}"#),
+            (r#"{"pair":[1,"a"],"either":{"0":1,"1":"x"}}"#, r#"{"pair":[1,"a"],"either":[1,"x"]}"#),
+            // Wrong types are restored as well, so that the error names them.
+            (r#"{"pair":{"0":"a","1":1}}"#, r#"{"pair":["a",1]}"#),
+            // Neither complete nor in order.
+            (r#"{"pair":{"0":1}}"#, r#"{"pair":{"0":1}}"#),
+            (r#"{"pair":{"1":"a","0":1}}"#, r#"{"pair":{"1":"a","0":1}}"#),
+            (r#"{"pair":{"00":1,"1":"a"}}"#, r#"{"pair":{"00":1,"1":"a"}}"#),
+        ] {
+            assert_eq!(restore(&lowered, reply), restored, "{dialect:?}");
+        }
+    }
+    let root = Schema::new("S", pair.clone()).unwrap();
+    assert_eq!(restore(&root.lower(Dialect::OpenAi), r#"{"value":{"0":1,"1":"a"}}"#), r#"[1,"a"]"#);
+    let grammar = root.lower(Dialect::OpenAiGrammar);
+    assert_eq!(grammar.document()["properties"]["value"], pair);
+    assert_eq!(restore(&grammar, r#"{"value":[1,"a"]}"#), r#"[1,"a"]"#);
+}

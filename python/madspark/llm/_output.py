@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import UnionType
 
+    from pydantic_core import ErrorDetails
+
 _T = TypeVar("_T")
 
 MAX_REPORTED_ERRORS = 20
@@ -45,8 +47,34 @@ class OutputAdapter(Generic[_T]):
         """Return one line per validation error, with its path, for a repair request."""
         if isinstance(error, SchemaMismatchError):
             return error.errors[:MAX_REPORTED_ERRORS]
-        found = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_REPORTED_ERRORS]
-        return [f"{'.'.join(map(str, item['loc'])) or 'the answer'}: {item['msg']}" for item in found]
+        found = error.errors(include_url=False, include_context=False)[:MAX_REPORTED_ERRORS]
+        # A tuple that is too short has one error for each position, with the same message.
+        return list(dict.fromkeys(_description(item, found) for item in found))
+
+
+def _description(error: ErrorDetails, errors: list[ErrorDetails]) -> str:
+    """Return the path of `error` and what is wrong there, without the value."""
+    path, value = error["loc"], error["input"]
+    if error["type"] == "missing" and path and isinstance(path[-1], int) and isinstance(value, list):
+        missing = sum(other["type"] == "missing" and other["loc"][:-1] == path[:-1] for other in errors)
+        return f"{_path(path[:-1])}: Input should be a list of {len(value) + missing} items, not of {len(value)}"
+    found = f", not {_KINDS.get(type(value), 'another type')}" if error["type"].endswith("_type") else ""
+    return f"{_path(path)}: {error['msg']}{found}"
+
+
+_KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def _path(path: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, path)) or "the answer"
 
 
 @overload

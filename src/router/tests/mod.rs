@@ -4,5 +4,6 @@
 mod breaker;
 mod limit;
 mod loading;
+mod schema_form;
 mod target_state;
 mod window;

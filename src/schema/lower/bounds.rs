@@ -12,7 +12,7 @@ use crate::schema::graph::Node;
 const MAX_REPETITIONS: u64 = 1000;
 
 /// The largest sum of the bounds of a document.
-const MAX_SUM: u64 = 20_000;
+const MAX_SUM: u64 = 50_000;
 
 /// Integers of more digits are cut by the converter.
 const MAX_INTEGER: u64 = 999_999_999_999_999;
@@ -44,8 +44,7 @@ impl GrammarBounds {
 
     /// Writes the pattern of a string, or its lengths. A grammar holds only one of them.
     pub(super) fn write_string(&mut self, schema: &mut Value, node: &Node) {
-        let written = node.constraints.get("pattern").and_then(Value::as_str).and_then(pattern::portable);
-        if let Some(pattern) = written {
+        if let Some(pattern) = pattern::of(node) {
             schema["pattern"] = json!(pattern);
             self.sum += MAX_REPETITIONS / 10;
         } else {

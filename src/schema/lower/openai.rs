@@ -130,8 +130,7 @@ impl OpenAi<'_, '_> {
                 }
             }
             (Bounds::Documented, NodeKind::String) => {
-                let written = node.constraints.get("pattern").and_then(Value::as_str).and_then(pattern::portable);
-                if let Some(pattern) = written {
+                if let Some(pattern) = pattern::of(node) {
                     schema["pattern"] = json!(pattern);
                 }
             }

@@ -5,6 +5,10 @@
 //! of JSON: a class that contains a quote or a backslash would match the end of the string. Therefore only anchored
 //! expressions of ASCII literals, classes, groups and greedy repetitions are rewritten.
 
+use serde_json::Value;
+
+use crate::schema::graph::Node;
+
 /// The maximum number of repetitions of one expression, all nested ones multiplied.
 const MAX_REPETITIONS: u64 = 1000;
 
@@ -14,13 +18,23 @@ const MAX_DEPTH: usize = 8;
 /// The characters besides letters and digits that are the same inside and outside a grammar.
 const PLAIN: &[u8] = b"-_:/@ ,#!%&';<=>~`";
 
-/// Returns `pattern` rewritten; `None` if it is not anchored at both ends or contains anything else than the subset.
-pub(super) fn portable(pattern: &str) -> Option<String> {
+/// Returns the pattern of `node` rewritten; `None` if it has none, or one beyond the subset.
+pub(super) fn of(node: &Node) -> Option<String> {
+    let pattern = node.constraints.get("pattern")?.as_str()?;
+    let longest = node.constraints.get("maxLength").and_then(Value::as_u64);
+    // A repetition without a maximum never ends in some models, and none is longer than the string.
+    let bounded = longest.filter(|longest| *longest > 0).and_then(|longest| portable(pattern, Some(longest)));
+    bounded.or_else(|| portable(pattern, None))
+}
+
+/// Returns `pattern` rewritten, with `longest` as the maximum of repetitions that have none; `None` if it is not anchored at
+/// both ends or contains anything else than the subset.
+fn portable(pattern: &str, longest: Option<u64>) -> Option<String> {
     let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
     if !inner.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return None;
     }
-    let mut parser = Parser { rest: inner.as_bytes(), depth: 0 };
+    let mut parser = Parser { rest: inner.as_bytes(), depth: 0, longest };
     let (text, size) = parser.sequence()?;
     (parser.rest.is_empty() && size <= MAX_REPETITIONS).then(|| format!("^{text}$"))
 }
@@ -28,6 +42,7 @@ pub(super) fn portable(pattern: &str) -> Option<String> {
 struct Parser<'p> {
     rest: &'p [u8],
     depth: usize,
+    longest: Option<u64>,
 }
 
 /// One element of a sequence, and how many elements it stands for.
@@ -166,6 +181,7 @@ impl Parser<'_> {
         if matches!(self.rest.first(), Some(b'*' | b'+' | b'?' | b'{')) {
             return None;
         }
+        let most = most.or(self.longest.map(|longest| longest.max(least)));
         if least > MAX_REPETITIONS || most.is_some_and(|most| most < least || most > MAX_REPETITIONS) {
             return None;
         }
@@ -228,7 +244,10 @@ fn member(byte: u8) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::schema::graph::NodeKind;
 
     #[test]
     fn classes_literals_groups_and_repetitions_are_rewritten() {
@@ -245,8 +264,23 @@ mod tests {
             ("^a{1}b{0}c{0,1}$", "^a[c]?$"),
             ("^$", "^$"),
         ] {
-            assert_eq!(portable(pattern).as_deref(), Some(expected), "{pattern}");
+            assert_eq!(portable(pattern, None).as_deref(), Some(expected), "{pattern}");
         }
+    }
+
+    #[test]
+    fn the_longest_string_limits_repetitions_without_a_maximum() {
+        let of = |pattern: &str, longest: u64| {
+            let mut node = Node::new(NodeKind::String);
+            node.constraints = [("pattern", json!(pattern)), ("maxLength", json!(longest))]
+                .map(|(keyword, value)| (keyword.to_owned(), value))
+                .into_iter()
+                .collect();
+            super::of(&node).unwrap()
+        };
+        assert_eq!(of("^[a-z]+-[0-9]*$", 12), "^[a-z]{1,12}-[0-9]{0,12}$");
+        assert_eq!(of("^([a-z]+ )*$", 600), "^([a-z]+ )*$", "600 times 601 repetitions");
+        assert_eq!(of("^a{3,}$", 2), "^[a]{3}$");
     }
 
     #[test]
@@ -291,7 +325,7 @@ mod tests {
             "^a{x}$",
             "^]$|a$",
         ] {
-            assert_eq!(portable(pattern), None, "{pattern}");
+            assert_eq!(portable(pattern, None), None, "{pattern}");
         }
     }
 }

@@ -196,9 +196,9 @@ impl IncrementalParser {
         if self.open.len() == MAX_DEPTH {
             return Err(Invalid);
         }
-        let is_tuple = is_object
-            && expected.positional
-            && expected.is_tuple(self.open.get(self.root()..).unwrap_or_default().iter().map(Container::step));
+        // The outermost object wraps a root that is not one.
+        let around = self.open.get(self.root()..).unwrap_or_default().iter().map(Container::step);
+        let is_tuple = is_object && !self.open.is_empty() && expected.is_tuple(around);
         self.open.push(Container {
             is_object,
             is_tuple,
