@@ -35,6 +35,7 @@ mod provider_id;
 mod reasoning;
 pub mod router;
 pub mod schema;
+mod similarity;
 pub mod simulator;
 mod sync;
 pub mod transport;

@@ -1,5 +1,7 @@
 //! The advocate: argues for ideas.
 
+use std::borrow::Cow;
+
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,16 +11,21 @@ use super::client::AgentClient;
 use super::heading::Heading;
 use super::language::Language;
 use super::output::{self, Output, Point};
-use super::prompt::Brief;
+use super::prompt::{Brief, Instruction};
 use crate::error::Result;
 use crate::router::Generate;
 
-const ROLE: &str = "You are an advocate of ideas. You make the strongest honest case for each, with arguments that fit this idea and no other.";
+const INSTRUCTION: Instruction<'static> = Instruction {
+    role: "You are an advocate of ideas. You make the strongest honest case for each, with arguments that fit this idea and no other.",
+    task: "Make the case for the idea above.",
+    batch_task: "Make the case for each idea above.",
+    fields: Cow::Borrowed(FIELDS),
+};
 const FIELDS: &str = "\
 - strengths: what is good about it as it is, each with a title and a description
 - opportunities: what it could lead to, each with a title and a description
 - addressing_concerns: each concern of the evaluation with your response to it
-Titles have at most 200 characters, descriptions 2000, concerns 500, responses 1000.
+Give one to three of each. Titles have a few words; descriptions, concerns and responses one or two sentences.
 ";
 
 /// The case for one idea.
@@ -48,6 +55,7 @@ pub struct ConcernResponse {
 
 impl Output for Advocacy {
     const BATCH: &'static str = "AdvocacyBatch";
+    const NEVER_EMPTY: &'static [&'static str] = &["strengths", "opportunities", "addressing_concerns"];
 
     fn fault(&self) -> Option<&'static str> {
         let empty = self.strengths.is_empty() && self.opportunities.is_empty() && self.addressing_concerns.is_empty();
@@ -102,9 +110,7 @@ impl Advocate<'_> {
     ///
     /// Returns `InvalidInput` for a blank topic or idea before anything is sent, otherwise the router's errors.
     pub async fn advocate(&self, input: &AdvocateInput, brief: &Brief<'_>) -> Result<Answer<Advocacy>> {
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        let prompt = brief.object_prompt("Make the case for the idea below.", FIELDS, &input.blocks());
-        client.object(&input.idea, prompt).await
+        AgentClient::new(self.router, brief)?.object(&INSTRUCTION, &input.blocks()).await
     }
 
     /// Argues for every idea in one call.
@@ -114,10 +120,7 @@ impl Advocate<'_> {
     /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
     /// errors.
     pub async fn advocate_batch(&self, inputs: &[AdvocateInput], brief: &Brief<'_>) -> Result<Answer<Batch<Advocacy>>> {
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        let prompt = |indices: &[usize]| {
-            brief.batch_prompt("Make the case for each idea below.", FIELDS, indices, |index| inputs[index].blocks())
-        };
-        client.batch(inputs.iter().map(|input| &*input.idea), prompt).await
+        let blocks: Vec<_> = inputs.iter().map(AdvocateInput::blocks).collect();
+        AgentClient::new(self.router, brief)?.batch(&INSTRUCTION, &blocks, |_, _| true).await
     }
 }

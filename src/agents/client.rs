@@ -2,14 +2,18 @@
 //!
 //! A reply is parsed once: the validator that the router calls keeps the parsed value for the agent.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::answer::{Answer, Batch};
+use super::batch::{self, BatchState, Portion};
+use super::bounds::{self, Length};
+use super::form::ItemForm;
+use super::language::Language;
 use super::matching::match_items;
 use super::output::{self, Output};
-use super::prompt::{self, Brief};
+use super::prompt::{self, Brief, Instruction};
+use crate::attempt::Change;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request};
 use crate::router::{CallHooks, Generate, MAX_PROMPT_CHARS, Rejection, ReplyValidator};
@@ -25,15 +29,16 @@ pub(crate) fn is_fatal(error: &Error) -> bool {
 pub(super) struct AgentClient<'a> {
     router: &'a dyn Generate,
     brief: &'a Brief<'a>,
-    system: String,
+    pub(super) form: ItemForm,
     parts: &'a [Part],
+    omitted: &'static [&'static str],
 }
 
 impl<'a> AgentClient<'a> {
-    /// Creates a client whose requests carry the system instruction of `role`. Fails with `InvalidInput` if the brief is invalid.
-    pub(super) fn new(router: &'a dyn Generate, role: &str, brief: &'a Brief<'a>) -> Result<Self> {
+    /// Creates a client. Fails with `InvalidInput` if the brief is invalid.
+    pub(super) fn new(router: &'a dyn Generate, brief: &'a Brief<'a>) -> Result<Self> {
         brief.check()?;
-        Ok(Self { router, brief, system: prompt::system(role), parts: &[] })
+        Ok(Self { router, brief, form: ItemForm::of(router), parts: &[], omitted: &[] })
     }
 
     /// Attaches `parts` to every request.
@@ -41,77 +46,89 @@ impl<'a> AgentClient<'a> {
         Self { parts, ..self }
     }
 
-    /// Requests one object about `idea`.
-    pub(super) async fn object<T: Output>(&self, idea: &str, prompt: String) -> Result<Answer<T>> {
-        prompt::check_text("the idea", idea)?;
-        let mut spent = Answer::nothing();
-        let value = self.send(&mut spent, output::object_schema::<T>()?, prompt, output::parse_object).await?;
-        Ok(spent.map(|()| value))
+    /// Leaves the optional fields `omitted` out of what is asked for. They are read where a model gives them.
+    pub(super) fn without(self, omitted: &'static [&'static str]) -> Self {
+        Self { omitted, ..self }
     }
 
-    /// Requests `count` items that belong to no idea. The returned list has at least one item.
-    pub(super) async fn list<T: Output>(&self, count: usize, prompt: String) -> Result<Answer<Vec<T>>> {
-        let mut spent = Answer::nothing();
-        let schema = output::list_schema::<T>(count)?;
-        let value = self.send(&mut spent, schema, prompt, |json| output::parse_list(json, count)).await?;
-        Ok(spent.map(|()| value))
-    }
-
-    /// Requests one item for each of `ideas`. `prompt` writes the prompt about the ideas with the given indices.
-    ///
-    /// Ideas without a valid item are requested a second time, together and without the others. Fails with the error of the
-    /// first round if that produced no item at all, and with any fatal error at once. Other errors become the reason why an
-    /// idea has no item.
-    pub(super) async fn batch<'i, T: Output>(
+    /// Requests one object about an idea, the first of `blocks`.
+    pub(super) async fn object<T: Output>(
         &self,
-        ideas: impl ExactSizeIterator<Item = &'i str> + Send,
-        prompt: impl Fn(&[usize]) -> String + Send + Sync,
-    ) -> Result<Answer<Batch<T>>> {
-        let all: Vec<usize> = (0..ideas.len()).collect();
-        prompt::check_texts("ideas", ideas)?;
+        instruction: &Instruction<'_>,
+        blocks: &[(&'static str, &str)],
+    ) -> Result<Answer<T>> {
+        prompt::check_text("the idea", blocks.first().map_or("", |(_, idea)| idea))?;
+        let material = prompt::blocks(blocks);
         let mut spent = Answer::nothing();
-        let (mut items, error) = self.request_items(&mut spent, &all, &prompt).await?;
-        if let Some(error) = error.filter(|_| items.values().all(Result::is_err)) {
-            return Err(error);
-        }
-        let missing: Vec<usize> = all.into_iter().filter(|index| items.get(index).is_none_or(Result::is_err)).collect();
-        if !missing.is_empty() {
-            let (retried, error) = self.request_items(&mut spent, &missing, &prompt).await?;
-            for (index, item) in retried {
-                let item = match (items.remove(&index), item) {
-                    (Some(Err(first)), Err(second)) if error.is_some() => {
-                        Err(format!("{first}; the second request failed: {second}"))
-                    }
-                    (_, item) => item,
-                };
-                items.insert(index, item);
+        let mut length = Length::Usual;
+        loop {
+            let text = instruction.text(1, "Answer with one JSON object. Give:\n", length);
+            let schema = ItemForm::Keyed.batch_schema::<T>(&[0], length, self.omitted)?;
+            let prompt = self.brief.prompt(&material, &text);
+            match self.send(&mut spent, schema, prompt, length, output::parse_object).await {
+                Ok(value) => return Ok(spent.map(|()| value)),
+                Err(error) if length == Length::Usual && batch::is_too_long(&error) => length = Length::Short,
+                Err(error) => return Err(error),
             }
         }
-        Ok(spent.map(|()| Batch::new(items.into_values().collect())))
     }
 
-    /// Requests an item for each of `indices`: in one call, or in several if one prompt would be too long. Returns the
-    /// items and the error of the last call that failed.
-    async fn request_items<T: Output>(
+    /// Requests `count` items that belong to no idea. The returned list has at least one item. `prompt` writes the prompt for a
+    /// number of items and a length.
+    ///
+    /// A truncated reply is requested once more, with half the items.
+    pub(super) async fn list<T: Output>(
         &self,
-        spent: &mut Answer<()>,
-        indices: &[usize],
-        prompt: &(impl Fn(&[usize]) -> String + Send + Sync),
-    ) -> Result<(BTreeMap<usize, Result<T, String>>, Option<Error>)> {
-        let (mut items, mut last_error) = (BTreeMap::new(), None);
-        for (group, text) in split_by_length(indices, prompt) {
-            let schema = output::batch_schema::<T>(group)?;
-            let parse = |json: &str| match_items(json, group)?.into_usable();
-            match self.send(spent, schema, text, parse).await {
-                Ok(matched) => items.extend(matched),
-                Err(error) if is_fatal(&error) => return Err(error),
-                Err(error) => {
-                    items.extend(group.iter().map(|index| (*index, Err(error.to_string()))));
-                    last_error = Some(error);
+        count: usize,
+        prompt: impl Fn(usize, Length) -> String + Send + Sync,
+    ) -> Result<Answer<Vec<T>>> {
+        let mut spent = Answer::nothing();
+        let (mut asked, mut length) = (count, Length::Usual);
+        loop {
+            let schema = self.form.list_schema::<T>(asked, length)?;
+            let parse = |json: &str, changes: &mut Vec<Change>| output::parse_list(json, asked, changes);
+            match self.send(&mut spent, schema, prompt(asked, length), length, parse).await {
+                Ok(value) => return Ok(spent.map(|()| value)),
+                Err(error) if length == Length::Usual && batch::is_too_long(&error) => {
+                    (asked, length) = (count.div_ceil(2), Length::Short);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Requests one item for each idea, the first of its `blocks`.
+    ///
+    /// Items that come are kept. Ideas without a valid item, and those whose item `is_own` finds to be about another idea, are
+    /// requested again without the others; see [`BatchState`]. Fails with the first error if no idea has an item, and with any
+    /// fatal error at once. Other errors become the reason why an idea has no item.
+    pub(super) async fn batch<T: Output, const N: usize>(
+        &self,
+        instruction: &Instruction<'_>,
+        blocks: &[[(&'static str, &str); N]],
+        is_own: impl Fn(usize, &T) -> bool + Send + Sync,
+    ) -> Result<Answer<Batch<T>>> {
+        prompt::check_texts("ideas", blocks.iter().map(|blocks| blocks.first().map_or("", |(_, idea)| *idea)))?;
+        let mut spent = Answer::nothing();
+        let mut state = BatchState::new(blocks.len());
+        while let Some(portion) = state.next() {
+            let Portion { indices, length, .. } = &portion;
+            let write = |indices: &[usize]| {
+                let text = instruction.text(indices.len(), &self.form.batch_line(indices), *length);
+                self.brief.prompt(&prompt::ideas(indices, blocks), &text)
+            };
+            for (group, text) in split_by_length(indices, &write) {
+                let schema = self.form.batch_schema::<T>(group, *length, self.omitted)?;
+                let parse = |json: &str, changes: &mut Vec<Change>| match_items(json, group, changes)?.into_usable();
+                match self.send(&mut spent, schema, text, *length, parse).await {
+                    Ok(items) => state.answered(&portion, group, items, &is_own),
+                    Err(error) if is_fatal(&error) => return Err(error),
+                    Err(error) => state.failed(&portion, group, error),
                 }
             }
         }
-        Ok((items, last_error))
+        let items = state.finish()?;
+        Ok(spent.map(|()| Batch::new(items)))
     }
 
     /// Sends one request, adds its cost to `spent`, and returns the reply as `parse` reads it.
@@ -120,12 +137,14 @@ impl<'a> AgentClient<'a> {
         spent: &mut Answer<()>,
         schema: Schema,
         prompt: String,
-        parse: impl Fn(&str) -> Result<V, Vec<String>> + Send + Sync,
+        length: Length,
+        parse: impl Fn(&str, &mut Vec<Change>) -> Result<V, Vec<String>> + Send + Sync,
     ) -> Result<V> {
         check_length(&prompt)?;
         let request = Request {
-            system: Arc::from(self.system.as_str()),
+            system: Arc::from(prompt::SYSTEM),
             parts: self.parts.to_vec(),
+            max_tokens: self.token_bound(&schema, length),
             schema: Some(Arc::new(schema)),
             temperature: self.brief.temperature,
             ..Request::new(prompt)
@@ -145,31 +164,52 @@ impl<'a> AgentClient<'a> {
             Error::new(ErrorKind::InvalidOutput, message)
         })
     }
+
+    /// Returns the maximum number of tokens of a reply that fits `schema`. Only models on local servers need it: hosted ones
+    /// end by themselves, and many count their reasoning.
+    fn token_bound(&self, schema: &Schema, length: Length) -> Option<u32> {
+        self.router.preferred_target().filter(|target| target.is_local)?;
+        let per_char = self.brief.answer_language().map_or(1.0, Language::tokens_per_char);
+        let thinking = match length {
+            Length::Usual => 2048,
+            Length::Short => 8192,
+        };
+        Some(bounds::tokens(schema.document(), per_char).saturating_add(thinking))
+    }
 }
 
 /// Validates a reply by parsing it, and keeps the value of the reply that was accepted.
 struct ReplyParser<P, V> {
     parse: P,
-    value: Mutex<Option<V>>,
+    /// The value, and the changes it took to read it.
+    value: Mutex<Option<(V, Vec<Change>)>>,
 }
 
-impl<V, P: Fn(&str) -> Result<V, Vec<String>>> ReplyParser<P, V> {
+impl<V, P: Fn(&str, &mut Vec<Change>) -> Result<V, Vec<String>>> ReplyParser<P, V> {
     /// Returns the value of the accepted reply, whose text is `json`. The reply of a router
     /// that did not validate it is parsed here.
     fn value(&self, json: &str) -> Result<V, Vec<String>> {
         let value = lock(&self.value).take();
-        value.map_or_else(|| (self.parse)(json), Ok)
+        value.map_or_else(|| (self.parse)(json, &mut Vec::new()), |(value, _)| Ok(value))
     }
 }
 
-impl<V: Send, P: Fn(&str) -> Result<V, Vec<String>> + Send + Sync> ReplyValidator for ReplyParser<P, V> {
+impl<V: Send, P> ReplyValidator for ReplyParser<P, V>
+where
+    P: Fn(&str, &mut Vec<Change>) -> Result<V, Vec<String>> + Send + Sync,
+{
     fn validate(&self, json: &str) -> Result<(), Rejection> {
-        let (value, outcome) = match (self.parse)(json) {
-            Ok(value) => (Some(value), Ok(())),
+        let mut changes = Vec::new();
+        let (value, outcome) = match (self.parse)(json, &mut changes) {
+            Ok(value) => (Some((value, changes)), Ok(())),
             Err(faults) => (None, Err(Rejection { faults })),
         };
         *lock(&self.value) = value;
         outcome
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        lock(&self.value).as_ref().map(|(_, changes)| changes.clone()).unwrap_or_default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The critic: scores every idea and comments on it.
 
+use std::borrow::Cow;
+
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Batch};
 use super::client::AgentClient;
 use super::output::Output;
-use super::prompt::{self, Brief};
+use super::prompt::{Brief, Instruction};
 use crate::error::Result;
 use crate::router::Generate;
 
@@ -53,22 +55,41 @@ impl Critic<'_> {
     /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
     /// errors.
     pub async fn evaluate(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<CriticEvaluation>>> {
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        client.batch(ideas.iter().map(String::as_str), |indices| evaluation_prompt(ideas, brief, indices)).await
+        self.request(ideas, brief, true).await
     }
-}
 
-fn evaluation_prompt(ideas: &[String], brief: &Brief<'_>, indices: &[usize]) -> String {
-    format!(
-        "Evaluate each idea below for the topic{context_rule}.\n\
-         {items_line}\
-         For each idea give:\n\
-         - score: 0 to 10, at most one decimal\n\
-         - comment: 10 to 5000 characters; the reasons for the score\n\
-         - strengths and weaknesses: short phrases\n\
-         {ending}",
-        context_rule = if brief.has_context() { " and the constraints in the context" } else { "" },
-        items_line = prompt::items_line(indices),
-        ending = brief.ending(&prompt::ideas(indices, |index| [("idea", &ideas[index])])),
-    )
+    /// Evaluates every idea in one call like [`Critic::evaluate`], but for a score and a comment alone. Models rank ideas as well
+    /// with these, and write less.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Critic::evaluate`].
+    pub async fn score(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<CriticEvaluation>>> {
+        self.request(ideas, brief, false).await
+    }
+
+    async fn request(
+        &self,
+        ideas: &[String],
+        brief: &Brief<'_>,
+        with_lists: bool,
+    ) -> Result<Answer<Batch<CriticEvaluation>>> {
+        const LISTS: &[&str] = &["strengths", "weaknesses"];
+        let client = AgentClient::new(self.router, brief)?.without(if with_lists { &[] } else { LISTS });
+        let context_rule = if brief.has_context() { " and the constraints in the context" } else { "" };
+        let task = format!("Evaluate each idea above for the topic{context_rule}.");
+        let lists = if with_lists { "- strengths and weaknesses: at most five short phrases each\n" } else { "" };
+        let instruction = Instruction {
+            role: ROLE,
+            task: &task,
+            batch_task: &task,
+            fields: Cow::Owned(format!(
+                "- score: 0 to 10, at most one decimal\n\
+                 - comment: one to three sentences; the reasons for the score\n\
+                 {lists}"
+            )),
+        };
+        let blocks: Vec<_> = ideas.iter().map(|idea| [("idea", idea.as_str())]).collect();
+        client.batch(&instruction, &blocks, |_, _| true).await
+    }
 }

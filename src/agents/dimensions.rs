@@ -1,5 +1,7 @@
 //! The multi-dimensional evaluator: scores every idea on seven dimensions and summarizes it, in one call.
 
+use std::borrow::Cow;
+
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::ser::SerializeMap as _;
@@ -8,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::answer::{Answer, Batch};
 use super::client::AgentClient;
 use super::output::Output;
-use super::prompt::{self, Brief};
+use super::prompt::{Brief, Instruction};
 use crate::error::Result;
 use crate::named_enum::named_enum;
 use crate::router::Generate;
@@ -201,29 +203,27 @@ impl MultiDimensionalEvaluator<'_> {
     /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
     /// errors.
     pub async fn evaluate(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<DimensionScores>>> {
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        client.batch(ideas.iter().map(String::as_str), |indices| dimensions_prompt(ideas, brief, indices)).await
+        let context_rule = if brief.has_context() { " and the constraints in the context" } else { "" };
+        let task = format!("Rate each idea above for the topic{context_rule} on seven dimensions.");
+        let scores = Dimension::ALL.map(|dimension| format!("- {}: {}\n", dimension.as_str(), dimension.question()));
+        let instruction = Instruction {
+            role: ROLE,
+            task: &task,
+            batch_task: &task,
+            fields: Cow::Owned(format!(
+                "{}Each of these is a score from 1 (worst) to 10 (best).\n\
+                 - summary: one sentence on the strong and weak sides\n",
+                scores.concat()
+            )),
+        };
+        let blocks: Vec<_> = ideas.iter().map(|idea| [("idea", idea.as_str())]).collect();
+        AgentClient::new(self.router, brief)?.batch(&instruction, &blocks, |_, _| true).await
     }
 }
 
 /// Clamps a score that is out of range. `NaN` is left for the validation to reject.
 fn clamped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     f64::deserialize(deserializer).map(|score| score.clamp(1.0, 10.0))
-}
-
-fn dimensions_prompt(ideas: &[String], brief: &Brief<'_>, indices: &[usize]) -> String {
-    let dimensions = Dimension::ALL.map(|dimension| format!("- {}: {}\n", dimension.as_str(), dimension.question()));
-    format!(
-        "Rate each idea below for the topic{context_rule} on seven dimensions.\n\
-         {items_line}\
-         For each idea give a score from 1 (worst) to 10 (best) for:\n{dimensions}\
-         and a summary: one sentence on its strong and weak sides\n\
-         {ending}",
-        context_rule = if brief.has_context() { " and the constraints in the context" } else { "" },
-        items_line = prompt::items_line(indices),
-        dimensions = dimensions.concat(),
-        ending = brief.ending(&prompt::ideas(indices, |index| [("idea", &ideas[index])])),
-    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer::Answer;
+use super::bounds::Length;
 use super::client::{AgentClient, is_fatal};
+use super::form::ItemForm;
 use super::output::Output;
 use super::prompt::{self, Brief};
 use crate::error::{Error, Result};
@@ -75,14 +77,18 @@ impl IdeaGenerator<'_> {
     /// Returns `InvalidInput` for a blank topic or a count of 0 before anything is sent, otherwise the router's errors. The
     /// failure of the second call is logged but not returned, as there are ideas already.
     pub async fn generate(&self, request: &IdeaRequest<'_>) -> Result<Answer<Vec<IdeaItem>>> {
-        let client = AgentClient::new(self.router, ROLE, &request.brief)?.with_parts(request.parts);
+        let client = AgentClient::new(self.router, &request.brief)?.with_parts(request.parts);
         if request.count == 0 {
             return Err(Error::invalid_input("the number of ideas must be at least 1"));
         }
-        let mut answer = client.list(request.count, ideas_prompt(request, request.count, &[])).await?;
+        let form = client.form;
+        let prompt = |count, length| ideas_prompt(request, form, count, length, &[]);
+        let mut answer = client.list(request.count, prompt).await?;
         let missing = request.count.saturating_sub(answer.value.len());
         if answer.value.len() < request.minimum && missing > 0 {
-            match client.list(missing, ideas_prompt(request, missing, &answer.value)).await {
+            let existing = &answer.value;
+            let prompt = |count, length| ideas_prompt(request, form, count, length, existing);
+            match client.list(missing, prompt).await {
                 Ok(more) => answer = answer.joined(more),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
@@ -105,23 +111,32 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Ok(value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(1).max(1))
 }
 
-fn ideas_prompt(request: &IdeaRequest<'_>, count: usize, existing: &[IdeaItem]) -> String {
+fn ideas_prompt(
+    request: &IdeaRequest<'_>,
+    form: ItemForm,
+    count: usize,
+    length: Length,
+    existing: &[IdeaItem],
+) -> String {
     let titles: Vec<&str> = existing.iter().map(|idea| idea.title.as_str()).collect();
-    format!(
-        "Propose exactly {count} {ideas} for the topic below. Each must take an approach of its own; none may be another \
+    let instruction = format!(
+        "{ROLE}\n\
+         Propose exactly {count} {ideas} for the topic above. Each must take an approach of its own; none may be another \
          one reworded.{existing_rule}{context_rule}{parts_rule}\n\
-         Answer with a JSON array, one item for each idea. For each idea give:\n\
+         {form_line}\
          - idea_number: counting from 1\n\
-         - title: at most 200 characters\n\
-         - description: 10 to 2000 characters; what is done, for whom, and why it works\n\
-         - key_features: a few short phrases\n\
+         - title: a few words\n\
+         - description: at most 500 characters; what is done, for whom, and why it works\n\
+         - key_features: at most five short phrases\n\
          - category: one or two words\n\
-         {ending}",
+         {length_line}",
         ideas = if count == 1 { "idea" } else { "ideas" },
         existing_rule =
-            if existing.is_empty() { "" } else { " They must also differ from the existing ideas listed below." },
+            if existing.is_empty() { "" } else { " They must also differ from the existing ideas listed above." },
         context_rule = if request.brief.has_context() { " Keep to the constraints in the context." } else { "" },
         parts_rule = if request.parts.is_empty() { "" } else { " Draw on the attached material where it helps." },
-        ending = request.brief.ending(&prompt::enclosed("existing_ideas", &titles.join("\n"))),
-    )
+        form_line = form.list_line(count),
+        length_line = prompt::length_line(length),
+    );
+    request.brief.prompt(&prompt::enclosed("existing_ideas", &titles.join("\n")), &instruction)
 }

@@ -77,6 +77,11 @@ impl Language {
             })
     }
 
+    /// Returns the most tokens that a character takes in vocabularies of English and code, which have few words of others.
+    pub(super) fn tokens_per_char(self) -> f64 {
+        if Script::Latin.langs().contains(&self.0) { 0.5 } else { 1.5 }
+    }
+
     pub(super) fn lang(self) -> Lang {
         self.0
     }

@@ -1,5 +1,6 @@
 //! The logical inference engine: draws conclusions about every idea, step by step, in one call.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use super::answer::{Answer, Batch};
@@ -8,17 +9,17 @@ use super::inference::{
     CausalInference, ConstraintInference, ContradictionInference, FullInference, ImplicationInference, Inference,
 };
 use super::output::Output;
-use super::prompt::Brief;
+use super::prompt::{Brief, Instruction};
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
 use crate::router::Generate;
 
 const ROLE: &str = "You are a logician. You draw conclusions about ideas step by step, each step from the ones before, and say how certain the end is.";
 const FIELDS: &str = "\
-- inference_chain: the steps of the reasoning, in order, at least one
-- conclusion: what follows, at most 2000 characters
+- inference_chain: the steps of the reasoning, in order, one to five
+- conclusion: what follows, one or two sentences
 - confidence: how certain the conclusion is, from 0.0 to 1.0
-- improvements: what the idea should change for it, at most 5000 characters
+- improvements: what the idea should change for it, one or two sentences
 ";
 
 named_enum! {
@@ -43,16 +44,16 @@ impl InferenceType {
     /// Returns the task in the prompt.
     const fn task(self) -> &'static str {
         match self {
-            Self::Full => "Reason about each idea below: does it reach the aim of the topic, and why?",
-            Self::Causal => "Reason about each idea below: what causes what, from the idea to the aim of the topic?",
+            Self::Full => "Reason about each idea above: does it reach the aim of the topic, and why?",
+            Self::Causal => "Reason about each idea above: what causes what, from the idea to the aim of the topic?",
             Self::Constraints => {
-                "Reason about each idea below: which constraints of the topic and the context does it keep, and how well?"
+                "Reason about each idea above: which constraints of the topic and the context does it keep, and how well?"
             }
             Self::Contradiction => {
-                "Reason about each idea below: where does it contradict itself, the topic or the context?"
+                "Reason about each idea above: where does it contradict itself, the topic or the context?"
             }
             Self::Implications => {
-                "Reason about each idea below: what does it lead to, and what do the results lead to?"
+                "Reason about each idea above: what does it lead to, and what do the results lead to?"
             }
         }
     }
@@ -132,11 +133,15 @@ impl LogicalInferenceEngine<'_> {
         kind: InferenceType,
         brief: &Brief<'_>,
     ) -> Result<Answer<Batch<Inference>>> {
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        let fields = format!("{FIELDS}{}", kind.fields());
-        let prompt =
-            |indices: &[usize]| brief.batch_prompt(kind.task(), &fields, indices, |index| [("idea", &*ideas[index])]);
-        let answer: Answer<Batch<T>> = client.batch(ideas.iter().map(String::as_str), prompt).await?;
+        let instruction = Instruction {
+            role: ROLE,
+            task: kind.task(),
+            batch_task: kind.task(),
+            fields: Cow::Owned(format!("{FIELDS}{}", kind.fields())),
+        };
+        let blocks: Vec<_> = ideas.iter().map(|idea| [("idea", idea.as_str())]).collect();
+        let client = AgentClient::new(self.router, brief)?;
+        let answer: Answer<Batch<T>> = client.batch(&instruction, &blocks, |_, _| true).await?;
         Ok(answer.map(|batch| batch.map(T::into)))
     }
 }

@@ -1,14 +1,16 @@
 //! Matches the items of a reply to the ideas they are about.
 //!
-//! Every item names its idea by `idea_index`. Models drop, repeat, reorder and invent items, and some count from one.
-//! An item is matched only if its idea is certain, so that it never ends up with another idea.
+//! An item is found under the key of its idea, or names it by `idea_index`. Models drop, repeat, reorder and invent items, and
+//! some count from one. An item is matched only if its idea is certain, so that it never ends up with another idea.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
-use super::output::{self, Output};
+use super::form::index_of_key;
+use super::output::{self, Output, Root};
+use crate::attempt::Change;
 
 /// The items of a reply by the index of their idea.
 #[derive(Debug)]
@@ -33,11 +35,15 @@ struct Item<T> {
 /// - Equal items with one index count once. Different ones are all dropped, as nothing shows which is right.
 /// - A single item without an index is taken if a single idea was requested.
 ///
-/// Fails with the faults of a reply that has no list of items.
-pub(super) fn match_items<T: Output>(json: &str, requested: &[usize]) -> Result<MatchedItems<T>, Vec<String>> {
-    let values = output::read_items(json, requested.len())?;
+/// Fails with the faults of a reply that has no items.
+pub(super) fn match_items<T: Output>(
+    json: &str,
+    requested: &[usize],
+    changes: &mut Vec<Change>,
+) -> Result<MatchedItems<T>, Vec<String>> {
+    let values = indexed_values(output::read_root(json)?, requested.len())?;
     let mut faults = Vec::new();
-    let items = read_items(values, requested, &mut faults);
+    let items = read_items(values, requested, &mut faults, changes);
     let offset = offset(&items, requested, &mut faults);
 
     let mut contents: BTreeMap<usize, Result<T, Vec<String>>> = BTreeMap::new();
@@ -83,22 +89,61 @@ impl<T> MatchedItems<T> {
     }
 }
 
-/// Takes the index off every item. Items without one are dropped, except for a single item about a single idea.
-fn read_items<T: Output>(values: Vec<Value>, requested: &[usize], faults: &mut Vec<String>) -> Vec<Item<T>> {
+/// Returns the items of a reply about `count` ideas, each with the index in its key, if it has a key.
+fn indexed_values(root: Root, count: usize) -> Result<Vec<(Option<usize>, Value)>, Vec<String>> {
+    let root = match root {
+        // `{"evaluations": {"idea_0": …}}`
+        Root::Fields(mut fields) if is_wrapper(&fields) => match fields.pop() {
+            Some((_, Value::Object(inner))) => Root::Fields(inner.into_iter().collect()),
+            _ => Root::Scalar,
+        },
+        root => root,
+    };
+    let unkeyed = |root| Ok(output::list_items(root, count)?.into_iter().map(|value| (None, value)).collect());
+    let Root::Fields(fields) = root else { return unkeyed(root) };
+    let is_item =
+        |(key, value): &(String, Value)| index_of_key(key).is_some() && (value.is_object() || value.is_null());
+    if fields.iter().any(is_item) {
+        let keyed = fields.into_iter().map(|(key, value)| (index_of_key(&key), value));
+        return Ok(keyed.filter(|(index, value)| index.is_some() && !value.is_null()).collect());
+    }
+    if count > 1 && !matches!(fields.as_slice(), [(_, Value::Array(_))]) {
+        return Err(vec!["the answer must have a key for each idea".to_owned()]);
+    }
+    unkeyed(Root::Fields(fields))
+}
+
+/// Whether `fields` are one object with the items, under a name that is not that of an idea.
+fn is_wrapper(fields: &[(String, Value)]) -> bool {
+    let [(name, Value::Object(inner))] = fields else { return false };
+    index_of_key(name).is_none() && inner.iter().all(|(key, value)| index_of_key(key).is_some() && value.is_object())
+}
+
+/// Takes the index off every item. Items without one are dropped, except for a single item about a single idea, and so are
+/// those whose index contradicts their key.
+fn read_items<T: Output>(
+    values: Vec<(Option<usize>, Value)>,
+    requested: &[usize],
+    faults: &mut Vec<String>,
+    changes: &mut Vec<Change>,
+) -> Vec<Item<T>> {
     let only_idea = match requested {
         [idea] if values.len() == 1 => Some(*idea),
         _ => None,
     };
     let mut items = Vec::with_capacity(values.len());
-    for (position, mut value) in values.into_iter().enumerate() {
-        let index = value.as_object_mut().and_then(|object| object.shift_remove("idea_index"));
-        let index = match index {
-            None | Some(Value::Null) => only_idea,
-            Some(index) => number(&index),
+    for (position, (key, mut value)) in values.into_iter().enumerate() {
+        let path = key.map_or_else(|| format!("[{position}]"), |key| format!("idea_{key}"));
+        let named = value.as_object_mut().and_then(|object| object.shift_remove("idea_index"));
+        let index = match (key, named) {
+            (None, None | Some(Value::Null)) => only_idea,
+            (key, None | Some(Value::Null)) => key,
+            (None, Some(named)) => number(&named),
+            (Some(key), Some(named)) => number(&named).filter(|named| *named == key),
         };
         match index {
-            Some(index) => items.push(Item { index, content: output::parse(value, &format!("[{position}]")) }),
-            None => faults.push(format!("[{position}].idea_index: missing, or not one of the numbers given")),
+            Some(index) => items.push(Item { index, content: output::parse(value, &path, changes) }),
+            None => faults.push(format!("{path}.idea_index: missing, or not one of the numbers given")),
         }
     }
     items
@@ -147,7 +192,19 @@ mod tests {
     }
 
     fn matched(items: &[Value], requested: &[usize]) -> MatchedItems<CriticEvaluation> {
-        match_items(&Value::from(items).to_string(), requested).unwrap()
+        matched_in(&Value::from(items), requested)
+    }
+
+    fn matched_in(reply: &Value, requested: &[usize]) -> MatchedItems<CriticEvaluation> {
+        match_items(&reply.to_string(), requested, &mut Vec::new()).unwrap()
+    }
+
+    fn is_rejected(json: &str, requested: &[usize]) -> bool {
+        match_items::<CriticEvaluation>(json, requested, &mut Vec::new()).is_err()
+    }
+
+    fn bare(about: usize) -> Value {
+        json!({"score": 5, "comment": format!("what there is to say about {about}")})
     }
 
     impl MatchedItems<CriticEvaluation> {
@@ -202,13 +259,11 @@ mod tests {
 
     #[test]
     fn an_index_may_be_missing_only_for_a_single_idea() {
-        let bare = |about: usize| json!({"score": 5, "comment": format!("what there is to say about {about}")});
         assert_eq!(matched(&[bare(4)], &[4]).subjects(), [(4, 4)]);
         assert!(matched(&[bare(0), bare(1)], &[0, 1]).subjects().is_empty());
         assert!(matched(&[bare(0), bare(0)], &[0]).subjects().is_empty());
         assert!(matched(&[bare(0)], &[0, 1]).subjects().is_empty());
-        let single: MatchedItems<CriticEvaluation> = match_items(&bare(0).to_string(), &[0]).unwrap();
-        assert_eq!(single.subjects(), [(0, 0)]);
+        assert_eq!(matched_in(&bare(0), &[0]).subjects(), [(0, 0)]);
     }
 
     #[test]
@@ -222,11 +277,42 @@ mod tests {
 
     #[test]
     fn a_reply_without_a_list_is_rejected() {
-        assert!(match_items::<CriticEvaluation>("[", &[0]).is_err());
-        assert!(match_items::<CriticEvaluation>("3", &[0]).is_err());
-        assert!(match_items::<CriticEvaluation>("{\"a\": 1, \"b\": []}", &[0, 1]).is_err());
-        let wrapped = json!({"evaluations": [item(0, 0), item(1, 1)]}).to_string();
-        assert_eq!(match_items(&wrapped, &[0, 1]).unwrap().subjects(), [(0, 0), (1, 1)]);
+        assert!(is_rejected("[", &[0]));
+        assert!(is_rejected("3", &[0]));
+        assert!(is_rejected("{\"a\": 1, \"b\": []}", &[0, 1]));
+        assert!(
+            is_rejected(&json!({"first": bare(0), "second": bare(1)}).to_string(), &[0, 1]),
+            "the order is no index"
+        );
+        let wrapped = json!({"evaluations": [item(0, 0), item(1, 1)]});
+        assert_eq!(matched_in(&wrapped, &[0, 1]).subjects(), [(0, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn items_are_found_under_the_keys_of_their_ideas() {
+        let reply = json!({"idea_3": bare(3), "idea_1": bare(1)});
+        assert_eq!(matched_in(&reply, &[1, 3]).subjects(), [(1, 1), (3, 3)]);
+        for reply in [
+            json!({"0": bare(0), "1": bare(1)}),
+            json!({"Idea 1": bare(0), "Idea 2": bare(1)}),
+            json!({"evaluations": {"idea_0": bare(0), "idea_1": bare(1)}}),
+            json!({"idea_0": item(0, 0), "idea_1": item(1, 1), "idea_9": bare(9), "note": "done"}),
+        ] {
+            assert_eq!(matched_in(&reply, &[0, 1]).subjects(), [(0, 0), (1, 1)], "{reply}");
+        }
+        assert_eq!(matched_in(&json!({"idea_4": bare(4)}), &[4]).subjects(), [(4, 4)]);
+    }
+
+    #[test]
+    fn keys_that_are_missing_repeated_or_contradicted_lose_only_their_idea() {
+        assert_eq!(matched_in(&json!({"idea_0": bare(0), "idea_1": null}), &[0, 1]).missing_ideas(), [1]);
+        assert_eq!(matched_in(&json!({"idea_0": bare(0)}), &[0, 1]).missing_ideas(), [1]);
+        assert_eq!(matched_in(&json!({"idea_0": bare(0), "idea_1": item(0, 0)}), &[0, 1]).missing_ideas(), [1]);
+        let repeated = format!(r#"{{"idea_0": {}, "idea_1": {}, "idea_1": {}}}"#, bare(0), bare(1), bare(2));
+        let reply: MatchedItems<CriticEvaluation> = match_items(&repeated, &[0, 1], &mut Vec::new()).unwrap();
+        assert_eq!((reply.subjects(), reply.missing_ideas()), (vec![(0, 0)], vec![1]));
+        let invalid = matched_in(&json!({"idea_0": {"score": 11, "comment": "far too good to be true"}}), &[0, 1]);
+        assert_eq!(invalid.items[&0].as_ref().unwrap_err(), "its item was not valid: idea_0.score: greater than 10");
     }
 
     /// The requested ideas, those of them answered, the offset of the indices, and the items in any order: some repeated,

@@ -2,7 +2,10 @@
 //!
 //! Each of the seven agents borrows a router, validates its input before anything is sent, writes one prompt, and returns
 //! typed items with their cost. Agents that work on several ideas request all of them in one call. Every item of the reply
-//! carries the `idea_index` of its idea; nothing is matched by position.
+//! stands under the key of its idea or carries its `idea_index`; nothing is matched by position.
+//!
+//! All prompts begin with the same bytes as far as they concern the same ideas: the system instruction, the topic, the context
+//! and the ideas. The task comes last.
 //!
 //! | agent | single | all ideas in one call |
 //! |---|---|---|
@@ -16,9 +19,12 @@
 
 mod advocate;
 mod answer;
+mod batch;
+mod bounds;
 mod client;
 mod critic;
 mod dimensions;
+mod form;
 mod heading;
 mod idea_generator;
 mod inference;
@@ -27,6 +33,8 @@ mod logical_inference;
 mod matching;
 mod output;
 mod prompt;
+mod resemblance;
+mod sentence;
 mod skeptic;
 mod structured_idea_generator;
 

@@ -1,7 +1,8 @@
 //! The output types of agents: their JSON Schemas, and parsing replies into them.
 //!
 //! One `garde` attribute per field is both the bound in the schema and the validation of the reply, so the two cannot
-//! drift. Doc comments of the output types are part of the schemas that models see.
+//! drift. Requests ask for less: see [`bounds`](super::bounds). Doc comments of the output types are part of the schemas that
+//! models see.
 
 use std::fmt::{Debug, Write as _};
 
@@ -9,25 +10,28 @@ use garde::Validate;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::heading::Heading;
 use super::language::Language;
+use super::sentence;
 use super::{
     Advocacy, CausalInference, ConstraintInference, ContradictionInference, CriticEvaluation, DimensionScores,
     FullInference, IdeaItem, ImplicationInference, Improvement, Indexed, Skepticism,
 };
-use crate::error::Result;
-use crate::schema::Schema;
+use crate::attempt::Change;
 
 /// A type that a model fills in.
 pub trait Output:
     Serialize + DeserializeOwned + JsonSchema + Validate<Context = ()> + Clone + PartialEq + Debug + Send + Sync + 'static
 {
-    /// The name of the schema for an array of these.
+    /// The name of the schema for several of these.
     const BATCH: &'static str;
+
+    /// The lists that a request asks at least one item for. [`Output::fault`] states which of them are necessary.
+    const NEVER_EMPTY: &'static [&'static str] = &[];
 
     /// Returns a fault that spans several fields, if there is one.
     fn fault(&self) -> Option<&'static str> {
@@ -86,36 +90,33 @@ pub fn schema_of(name: &str) -> Option<Value> {
     SCHEMAS.iter().find(|(known, _)| *known == name).map(|(name, schema)| schema(name))
 }
 
-/// Returns the schema of one object.
-pub(super) fn object_schema<T: Output>() -> Result<Schema> {
-    Schema::new(T::schema_name(), document::<T>())
-}
-
-/// Returns the schema of an array of exactly `count` items.
-pub(super) fn list_schema<T: Output>(count: usize) -> Result<Schema> {
-    Schema::new(T::BATCH, with_count(array::<T>(T::BATCH), count))
-}
-
-/// Returns the schema of an array with one item for each of the ideas `indices`.
-pub(super) fn batch_schema<T: Output>(indices: &[usize]) -> Result<Schema> {
-    let mut document = with_count(array::<Indexed<T>>(T::BATCH), indices.len());
-    let index = &mut document["items"]["properties"]["idea_index"];
-    index["minimum"] = json!(indices.iter().min());
-    index["maximum"] = json!(indices.iter().max());
-    Schema::new(T::BATCH, document)
+/// The root of a reply.
+#[derive(Debug)]
+pub(super) enum Root {
+    Items(Vec<Value>),
+    /// In order, with repeated names.
+    Fields(Vec<(String, Value)>),
+    Scalar,
 }
 
 /// Parses a reply of one object.
-pub(super) fn parse_object<T: Output>(json: &str) -> Result<T, Vec<String>> {
-    parse(read_json(json)?, "answer")
+pub(super) fn parse_object<T: Output>(json: &str, changes: &mut Vec<Change>) -> Result<T, Vec<String>> {
+    match read_root(json)? {
+        Root::Fields(fields) => parse(Value::Object(fields.into_iter().collect()), "answer", changes),
+        Root::Items(_) | Root::Scalar => Err(vec!["the answer must be a JSON object".to_owned()]),
+    }
 }
 
 /// Parses a reply of `count` items. Invalid items are dropped as long as a valid one is left.
-pub(super) fn parse_list<T: Output>(json: &str, count: usize) -> Result<Vec<T>, Vec<String>> {
+pub(super) fn parse_list<T: Output>(
+    json: &str,
+    count: usize,
+    changes: &mut Vec<Change>,
+) -> Result<Vec<T>, Vec<String>> {
     let mut faults = Vec::new();
     let mut items = Vec::new();
-    for (position, value) in read_items(json, count)?.into_iter().enumerate() {
-        match parse(value, &format!("[{position}]")) {
+    for (position, value) in list_items(read_root(json)?, count)?.into_iter().enumerate() {
+        match parse(value, &format!("[{position}]"), changes) {
             Ok(item) => items.push(item),
             Err(found) => faults.extend(found),
         }
@@ -128,9 +129,17 @@ pub(super) fn parse_list<T: Output>(json: &str, count: usize) -> Result<Vec<T>, 
 }
 
 /// Parses and validates one output. Faults start with `path`, the position in the reply, and never contain its values.
-pub(super) fn parse<T: Output>(mut value: Value, path: &str) -> Result<T, Vec<String>> {
+/// Texts that are too long are shortened, which is noted in `changes`.
+pub(super) fn parse<T: Output>(mut value: Value, path: &str, changes: &mut Vec<Change>) -> Result<T, Vec<String>> {
     trim(&mut value);
-    let output: T = serde_json::from_value(value).map_err(|error| vec![format!("{path}: {}", describe(&error))])?;
+    let mut output: T = read(&value, path)?;
+    // Only an invalid output pays for the comparison with its schema.
+    if output.validate().is_err() && shorten(&mut value, &document::<T>()) {
+        output = read(&value, path)?;
+        if !changes.contains(&Change::TextShortened) {
+            changes.push(Change::TextShortened);
+        }
+    }
     if let Err(report) = output.validate() {
         return Err(report.iter().map(|(field, error)| format!("{path}.{field}: {error}")).collect());
     }
@@ -140,22 +149,29 @@ pub(super) fn parse<T: Output>(mut value: Value, path: &str) -> Result<T, Vec<St
     }
 }
 
-/// Reads the items of a reply: an array, an array in an object with one key, or a single object if `count` is 1.
-pub(super) fn read_items(json: &str, count: usize) -> Result<Vec<Value>, Vec<String>> {
-    match read_json(json)? {
-        Value::Array(items) => Ok(items),
-        Value::Object(mut object) => {
-            if object.len() == 1
-                && let Some(Value::Array(items)) = object.values_mut().next()
-            {
+/// Reads the root of a reply.
+pub(super) fn read_root(json: &str) -> Result<Root, Vec<String>> {
+    serde_json::from_str(json).map_err(|_| vec!["the answer is not valid JSON".to_owned()])
+}
+
+/// Returns the items of a list: an array, an array in an object with one key, a single object if `count` is 1, or otherwise the
+/// objects under the keys of an object.
+pub(super) fn list_items(root: Root, count: usize) -> Result<Vec<Value>, Vec<String>> {
+    match root {
+        Root::Items(items) => Ok(items),
+        Root::Fields(mut fields) => {
+            if let [(_, Value::Array(items))] = fields.as_mut_slice() {
                 return Ok(std::mem::take(items));
             }
             if count == 1 {
-                return Ok(vec![Value::Object(object)]);
+                return Ok(vec![Value::Object(fields.into_iter().collect())]);
+            }
+            if fields.iter().all(|(_, value)| value.is_object()) {
+                return Ok(fields.into_iter().map(|(_, value)| value).collect());
             }
             Err(vec!["the answer must be a JSON array, not an object".to_owned()])
         }
-        _ => Err(vec!["the answer must be a JSON array".to_owned()]),
+        Root::Scalar => Err(vec!["the answer must be a JSON array".to_owned()]),
     }
 }
 
@@ -179,7 +195,7 @@ pub(super) fn formatted(sections: &[(Heading, Vec<(&str, &str)>)], fallback: Opt
 }
 
 /// Returns the schema document of an array called `name`.
-fn array<T: JsonSchema>(name: &str) -> Value {
+pub(super) fn array<T: JsonSchema>(name: &str) -> Value {
     let mut items = document::<T>();
     if let Some(items) = items.as_object_mut() {
         // The name and the doc comment of a Rust type are of no use to a model.
@@ -188,13 +204,8 @@ fn array<T: JsonSchema>(name: &str) -> Value {
     json!({ "title": name, "type": "array", "items": items, "minItems": 1 })
 }
 
-fn with_count(mut array: Value, count: usize) -> Value {
-    array["minItems"] = json!(count);
-    array["maxItems"] = json!(count);
-    array
-}
-
-fn document<T: JsonSchema>() -> Value {
+/// Returns the schema document of one output.
+pub(super) fn document<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.meta_schema = None;
         settings.inline_subschemas = true;
@@ -206,8 +217,81 @@ fn document<T: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
-fn read_json(json: &str) -> Result<Value, Vec<String>> {
-    serde_json::from_str(json).map_err(|_| vec!["the answer is not valid JSON".to_owned()])
+fn read<T: Output>(value: &Value, path: &str) -> Result<T, Vec<String>> {
+    T::deserialize(value).map_err(|error| vec![format!("{path}: {}", describe(&error))])
+}
+
+impl<'de> Deserialize<'de> for Root {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RootVisitor)
+    }
+}
+
+struct RootVisitor;
+
+impl<'de> Visitor<'de> for RootVisitor {
+    type Value = Root;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Root, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Root::Items(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Root, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Root::Fields(fields))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Root, E> {
+        Ok(Root::Scalar)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Root, E> {
+        Ok(Root::Scalar)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Root, E> {
+        Ok(Root::Scalar)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Root, E> {
+        Ok(Root::Scalar)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Root, E> {
+        Ok(Root::Scalar)
+    }
+
+    fn visit_unit<E>(self) -> Result<Root, E> {
+        Ok(Root::Scalar)
+    }
+}
+
+/// Shortens every text of `value` that is longer than `schema` allows. Returns whether there was one.
+fn shorten(value: &mut Value, schema: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let most = schema["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok());
+            let Some(short) = most.and_then(|most| sentence::shortened(text, most)) else { return false };
+            *text = short;
+            true
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| shorten(item, &schema["items"]) || any),
+        Value::Object(fields) => {
+            fields.iter_mut().fold(false, |any, (name, field)| shorten(field, &schema["properties"][name]) || any)
+        }
+        _ => false,
+    }
 }
 
 /// Trims every text, so that a blank title counts as empty.
@@ -266,17 +350,38 @@ mod tests {
 
     #[test]
     fn lengths_are_counted_in_characters() {
-        let point = |title: &str| parse::<Point>(json!({"title": title, "description": "あ"}), "[0]");
+        let mut changes = Vec::new();
+        let mut point = |title: &str| parse::<Point>(json!({"title": title, "description": "あ"}), "[0]", &mut changes);
         assert!(point(&"語".repeat(200)).is_ok());
-        assert_eq!(point(&"語".repeat(201)).unwrap_err(), ["[0].title: length is greater than 200"]);
         assert_eq!(point("  \n ").unwrap_err(), ["[0].title: length is lower than 1"]);
+        assert!(changes.is_empty());
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_shortened() {
+        let mut changes = Vec::new();
+        let text = "A sentence about it. ".repeat(110);
+        let value = json!({"title": "語".repeat(201), "description": text});
+        let point: Point = parse(value, "[0]", &mut changes).unwrap();
+        assert_eq!(point.title.chars().count(), 200);
+        assert!(point.description.chars().count() <= 2000 && point.description.ends_with("about it."));
+        assert_eq!(changes, [Change::TextShortened]);
+    }
+
+    #[test]
+    fn only_the_invalid_part_of_an_output_is_a_fault() {
+        let mut changes = Vec::new();
+        let value = json!({"title": "", "description": "x".repeat(2001)});
+        let faults = parse::<Point>(value, "[0]", &mut changes).unwrap_err();
+        assert_eq!(faults, ["[0].title: length is lower than 1"]);
     }
 
     #[test]
     fn faults_do_not_contain_values() {
-        let faults = parse::<Point>(json!({"title": ["secret"], "description": "x"}), "[3]").unwrap_err();
+        let mut changes = Vec::new();
+        let faults = parse::<Point>(json!({"title": ["secret"], "description": "x"}), "[3]", &mut changes).unwrap_err();
         assert_eq!(faults, ["[3]: a value is of the wrong type; expected a string"]);
-        let faults = parse::<Point>(json!({"description": "x"}), "[3]").unwrap_err();
+        let faults = parse::<Point>(json!({"description": "x"}), "[3]", &mut changes).unwrap_err();
         assert_eq!(faults, ["[3]: missing field `title`"]);
     }
 

@@ -1,5 +1,7 @@
 //! The skeptic: argues against ideas, in response to their advocate.
 
+use std::borrow::Cow;
+
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,17 +11,22 @@ use super::client::AgentClient;
 use super::heading::Heading;
 use super::language::Language;
 use super::output::{self, Output, Point};
-use super::prompt::Brief;
+use super::prompt::{Brief, Instruction};
 use crate::error::Result;
 use crate::router::Generate;
 
-const ROLE: &str = "You are a skeptic. You look for what would make an idea fail, and take the arguments made for it apart where they are weak.";
+const INSTRUCTION: Instruction<'static> = Instruction {
+    role: "You are a skeptic. You look for what would make an idea fail, and take the arguments made for it apart where they are weak.",
+    task: "Make the case against the idea above; weigh what its advocate says.",
+    batch_task: "Make the case against each idea above; weigh what its advocate says.",
+    fields: Cow::Borrowed(FIELDS),
+};
 const FIELDS: &str = "\
 - critical_flaws: what would make it fail, each with a title and a description
 - risks_and_challenges: what makes it hard, each with a title and a description
 - questionable_assumptions: each assumption with your concern about it
 - missing_considerations: each aspect left out with its importance
-Titles and aspects have at most 200 characters, descriptions 2000, assumptions 500, concerns and importance 1000.
+Give one to three of each. Titles and aspects have a few words, all other texts one or two sentences.
 ";
 
 /// The case against one idea.
@@ -63,6 +70,8 @@ pub struct MissingConsideration {
 
 impl Output for Skepticism {
     const BATCH: &'static str = "SkepticismBatch";
+    const NEVER_EMPTY: &'static [&'static str] =
+        &["critical_flaws", "risks_and_challenges", "questionable_assumptions", "missing_considerations"];
 
     fn fault(&self) -> Option<&'static str> {
         let empty = self.critical_flaws.is_empty()
@@ -123,9 +132,7 @@ impl Skeptic<'_> {
     ///
     /// Returns `InvalidInput` for a blank topic or idea before anything is sent, otherwise the router's errors.
     pub async fn criticize(&self, input: &SkepticInput, brief: &Brief<'_>) -> Result<Answer<Skepticism>> {
-        const TASK: &str = "Make the case against the idea below; weigh what its advocate says.";
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        client.object(&input.idea, brief.object_prompt(TASK, FIELDS, &input.blocks())).await
+        AgentClient::new(self.router, brief)?.object(&INSTRUCTION, &input.blocks()).await
     }
 
     /// Argues against every idea in one call.
@@ -139,9 +146,7 @@ impl Skeptic<'_> {
         inputs: &[SkepticInput],
         brief: &Brief<'_>,
     ) -> Result<Answer<Batch<Skepticism>>> {
-        const TASK: &str = "Make the case against each idea below; weigh what its advocate says.";
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        let prompt = |indices: &[usize]| brief.batch_prompt(TASK, FIELDS, indices, |index| inputs[index].blocks());
-        client.batch(inputs.iter().map(|input| &*input.idea), prompt).await
+        let blocks: Vec<_> = inputs.iter().map(SkepticInput::blocks).collect();
+        AgentClient::new(self.router, brief)?.batch(&INSTRUCTION, &blocks, |_, _| true).await
     }
 }

@@ -1,5 +1,7 @@
 //! The structured idea generator: improves ideas by the feedback on them.
 
+use std::borrow::Cow;
+
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,17 +9,18 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Batch};
 use super::client::AgentClient;
 use super::output::Output;
-use super::prompt::Brief;
+use super::prompt::{Brief, Instruction};
+use super::resemblance;
 use crate::error::Result;
 use crate::router::Generate;
 
 const ROLE: &str = "You improve ideas. You keep what is strong, mend what was criticised, and make the idea more concrete without turning it into another one.";
 const FIELDS: &str = "\
-- improved_title: at most 200 characters
-- improved_description: 10 to 5000 characters; the whole improved idea, understandable without the original
-- key_improvements: what became better, at least one
-- implementation_steps: the first steps, in order
-- differentiators: what sets it apart
+- improved_title: a few words
+- improved_description: at most 1000 characters; the whole improved idea, understandable without the original
+- key_improvements: what became better, one to five short phrases
+- implementation_steps: the first steps, in order, at most five
+- differentiators: what sets it apart, at most five short phrases
 ";
 
 /// A better version of one idea.
@@ -97,13 +100,12 @@ impl StructuredIdeaGenerator<'_> {
     ///
     /// Returns `InvalidInput` for a blank topic or idea before anything is sent, otherwise the router's errors.
     pub async fn improve(&self, input: &ImproveInput, brief: &Brief<'_>) -> Result<Answer<Improvement>> {
-        const TASK: &str = "Improve the idea below, using all that was said about it.";
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        let prompt = brief.object_prompt(TASK, &fields(std::iter::once(input)), &input.blocks());
-        client.object(&input.idea, prompt).await
+        let instruction = instruction(std::slice::from_ref(input));
+        AgentClient::new(self.router, brief)?.object(&instruction, &input.blocks()).await
     }
 
-    /// Improves every idea in one call.
+    /// Improves every idea in one call. An improvement that resembles another idea more than its own is requested again
+    /// alone.
     ///
     /// # Errors
     ///
@@ -114,19 +116,22 @@ impl StructuredIdeaGenerator<'_> {
         inputs: &[ImproveInput],
         brief: &Brief<'_>,
     ) -> Result<Answer<Batch<Improvement>>> {
-        const TASK: &str = "Improve each idea below, using all that was said about it, and only about it.";
-        let client = AgentClient::new(self.router, ROLE, brief)?;
-        let prompt = |indices: &[usize]| {
-            let fields = fields(indices.iter().map(|&index| &inputs[index]));
-            brief.batch_prompt(TASK, &fields, indices, |index| inputs[index].blocks())
+        let blocks: Vec<_> = inputs.iter().map(ImproveInput::blocks).collect();
+        let is_own = |index: usize, improvement: &Improvement| {
+            resemblance::is_of(index, &improvement.text(), inputs.iter().map(|input| &*input.idea))
         };
-        client.batch(inputs.iter().map(|input| &*input.idea), prompt).await
+        AgentClient::new(self.router, brief)?.batch(&instruction(inputs), &blocks, is_own).await
     }
 }
 
-/// Returns the fields of an improvement, followed by the rule for weak dimensions if one of `inputs` has any.
-fn fields<'a>(mut inputs: impl Iterator<Item = &'a ImproveInput>) -> String {
-    let has_weak_dimensions = inputs.any(|input| !input.weak_dimensions.trim().is_empty());
+/// Returns the instruction, with a rule for weak dimensions if one of `inputs` has any.
+fn instruction(inputs: &[ImproveInput]) -> Instruction<'static> {
+    let has_weak_dimensions = inputs.iter().any(|input| !input.weak_dimensions.trim().is_empty());
     let rule = if has_weak_dimensions { "Mend the weak dimensions first, without lowering the others.\n" } else { "" };
-    format!("{FIELDS}{rule}")
+    Instruction {
+        role: ROLE,
+        task: "Improve the idea above, using all that was said about it.",
+        batch_task: "Improve each idea above, using all that was said about it, and only about it.",
+        fields: Cow::Owned(format!("{FIELDS}{rule}")),
+    }
 }

@@ -65,5 +65,7 @@ named_enum! {
         WrapperAdded = "wrapper_added",
         /// A list was taken out of an object that held nothing else.
         WrapperRemoved = "wrapper_removed",
+        /// A text that was too long was cut at the end of a sentence.
+        TextShortened = "text_shortened",
     }
 }

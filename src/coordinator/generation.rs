@@ -8,13 +8,14 @@ use tracing::Instrument as _;
 
 use super::event::EventKind;
 use super::mode::ResolvedMode;
+use super::partial_ideas;
 use super::run::{Halt, Run, counted};
 use super::stage::Stage;
 use super::stage_router::WithPartials;
-use super::{novelty, partial_ideas};
 use crate::agents::{IdeaGenerator, IdeaItem, IdeaRequest};
 use crate::error::Result;
 use crate::router::Generate;
+use crate::similarity;
 
 impl Run<'_> {
     /// Generates ideas and evaluates each as soon as its text is complete.
@@ -83,7 +84,7 @@ impl Run<'_> {
         let mut texts: Vec<String> = answer.value.iter().map(IdeaItem::text).collect();
         let generated = texts.len();
         if self.options.enable_novelty_filter {
-            texts = novelty::filter(texts, |text| text, self.options.novelty_threshold);
+            texts = similarity::filter(texts, |text| text, self.options.novelty_threshold);
         }
         self.handle.update(|state| state.stages.add_ideas(stage, generated, 0, None));
         // Looked up before any is added: equal texts of one reply are separate ideas.
@@ -102,7 +103,7 @@ impl Run<'_> {
     fn add_if_novel(&self, text: String) -> Option<usize> {
         let threshold = if self.options.enable_novelty_filter { self.options.novelty_threshold } else { f64::INFINITY };
         let is_known = self.handle.read(|state| {
-            state.ideas.any(|known| known.idea == text || novelty::similarity(&known.idea, &text) >= threshold)
+            state.ideas.any(|known| known.idea == text || similarity::similarity(&known.idea, &text) >= threshold)
         });
         (!is_known).then(|| self.add(text))
     }

@@ -1,6 +1,6 @@
 //! The comparison of an idea with its improved version.
 
-use super::novelty;
+use crate::similarity;
 
 /// Score changes below this are not meaningful if the text is nearly the same.
 const MIN_SCORE_CHANGE: f64 = 0.3;
@@ -28,7 +28,7 @@ impl Gain {
 
 /// The similarity of an idea and its improved version, 0.0 to 1.0, to three decimals.
 pub(super) fn similarity(original: &str, improved: &str) -> f64 {
-    (novelty::similarity(original, improved) * 1000.0).round() / 1000.0
+    (similarity::similarity(original, improved) * 1000.0).round() / 1000.0
 }
 
 /// Rounds half away from zero; negative zero becomes zero.

@@ -16,7 +16,7 @@ use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
-use crate::router::{AttemptObserver, CallHooks, Generate, Response};
+use crate::router::{AttemptObserver, CallHooks, Generate, PreferredTarget, Response};
 use crate::sync::lock;
 
 /// The router as one stage uses it: every call waits for a permit and ends at the stage's or the run's deadline.
@@ -66,6 +66,14 @@ impl Generate for StageRouter<'_> {
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
         Box::pin(self.call(request, hooks))
     }
+
+    fn supports_concurrency(&self) -> bool {
+        self.run.router.supports_concurrency()
+    }
+
+    fn preferred_target(&self) -> Option<PreferredTarget> {
+        self.run.router.preferred_target()
+    }
 }
 
 /// A router that reports the completed parts of its replies, for agents that do not.
@@ -77,6 +85,14 @@ pub(super) struct WithPartials<'a, F> {
 impl<F: Fn(&str) + Send + Sync> Generate for WithPartials<'_, F> {
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
         self.router.generate(request, CallHooks { on_partial: Some(&self.on_partial), ..hooks })
+    }
+
+    fn supports_concurrency(&self) -> bool {
+        self.router.supports_concurrency()
+    }
+
+    fn preferred_target(&self) -> Option<PreferredTarget> {
+        self.router.preferred_target()
     }
 }
 

@@ -20,6 +20,7 @@ use super::reply_validation::{self, ReplyValidation};
 use super::send::send;
 use super::shared_request::{self, SharedOutcome};
 use super::{AttemptObserver, Engine, Rejection, Response, Router};
+use crate::attempt::Change;
 use crate::cache::{Entry, Key, Waiter};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -73,6 +74,11 @@ impl Call {
     /// Whether the request has attachments.
     pub fn has_attachments(&self) -> bool {
         !self.state.request.parts.is_empty()
+    }
+
+    /// Adds `changes`, which the owner of the schema made to the last candidate, to its attempt.
+    pub fn note(&mut self, changes: Vec<Change>) {
+        self.state.note(changes);
     }
 
     /// Ends the call with the last candidate as its answer, and writes the answer to the cache if the call uses it. Await the

@@ -14,7 +14,7 @@ use tracing::Span;
 use super::attempt_guard::AttemptGuard;
 use super::target_selector::{Choice, TargetSelector};
 use super::{AttemptObserver, Engine, MAX_PROMPT_CHARS, Router, plan};
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Change};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Repair, Request, SchemaForm};
@@ -221,6 +221,15 @@ impl CallState {
         let (provider, model) = (attempt.target.provider, &*attempt.target.model);
         tracing::info!(provider = provider.as_str(), model, call_id = self.id, "falling back to {provider}");
         self.router.metrics.fallbacks.increment();
+    }
+}
+
+impl CallState {
+    /// Adds `changes` to the last attempt.
+    pub(super) fn note(&mut self, changes: Vec<Change>) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.changes.extend(changes);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{Engine, OnStreamError, Router, StreamEvent, StreamOptions, plan};
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Change};
 use crate::config::Provider;
 use crate::error::Result;
 use crate::message::{FinishReason, Request};
@@ -26,6 +26,22 @@ pub trait Generate: Send + Sync {
     fn supports_concurrency(&self) -> bool {
         false
     }
+
+    /// The target of the first attempt of a call; `None` if unknown, as for a custom router.
+    fn preferred_target(&self) -> Option<PreferredTarget> {
+        None
+    }
+}
+
+/// The target of the first attempt of a call, as far as it decides what to request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreferredTarget {
+    /// The provider.
+    pub provider: Provider,
+    /// The model.
+    pub model: Arc<str>,
+    /// Whether it is a server of the caller's own, as opposed to a hosted one.
+    pub is_local: bool,
 }
 
 /// The hooks of one call.
@@ -62,6 +78,11 @@ pub trait ReplyValidator: Send + Sync {
     ///
     /// Returns what is wrong with the reply, so that the model can correct it.
     fn validate(&self, json: &str) -> Result<(), Rejection>;
+
+    /// Returns the changes that the last valid reply took to fit, besides those of the router.
+    fn changes(&self) -> Vec<Change> {
+        Vec::new()
+    }
 }
 
 /// Observes the attempts of a call as they happen, including those that outlive the call.
@@ -131,6 +152,7 @@ impl Routed {
             let candidate = call.next(rejection.take()).await?;
             match hooks.validator.validate(candidate) {
                 Ok(()) => {
+                    call.note(hooks.validator.changes());
                     let (response, write) = call.finish()?;
                     if let Some(write) = write {
                         write.settled().await;
@@ -155,7 +177,10 @@ impl Routed {
             match event {
                 StreamEvent::Partial(json) => on_partial(&json),
                 StreamEvent::Complete(json) => match hooks.validator.validate(&json) {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        stream.note(hooks.validator.changes());
+                        break;
+                    }
                     Err(rejected) => stream.reject(rejected),
                 },
                 StreamEvent::Delta(_) | StreamEvent::Restarted(_) => {}
@@ -184,5 +209,11 @@ impl Generate for Routed {
                 None => protocol(target.provider).is_concurrent(&target),
             }
         })
+    }
+
+    fn preferred_target(&self) -> Option<PreferredTarget> {
+        let target = plan::targets(&self.router, None).into_iter().next()?;
+        let is_local = !protocol(target.provider).is_concurrent(&target);
+        Some(PreferredTarget { provider: target.provider, model: target.model, is_local })
     }
 }

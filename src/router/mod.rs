@@ -46,7 +46,9 @@ use target_state::TargetStates;
 pub use budget::Budget;
 pub use cache_lookup::CacheWrite;
 pub use call::Call;
-pub use generate::{AttemptObserver, CallHooks, Generate, Rejection, ReplyValidator, Response, Routed};
+pub use generate::{
+    AttemptObserver, CallHooks, Generate, PreferredTarget, Rejection, ReplyValidator, Response, Routed,
+};
 pub use health::ProviderHealth;
 pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};

@@ -21,6 +21,7 @@ use super::send;
 use super::streamed_reply::StreamedReply;
 use super::{AttemptObserver, Engine, Rejection, Response, Router};
 use crate::attempt::Attempt;
+use crate::attempt::Change;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -172,6 +173,11 @@ impl Stream {
     /// continues as after any other failure, before or after the first text.
     pub fn reject(&mut self, rejection: Rejection) {
         self.rejection = Some(rejection);
+    }
+
+    /// Adds `changes`, which the owner of the schema made to the complete reply, to its attempt.
+    pub fn note(&mut self, changes: Vec<Change>) {
+        self.state.note(changes);
     }
 
     /// Returns the answer. To be called after [`Stream::next`] returned `None`, or a complete reply that is valid.

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use madspark::attempt::Change;
+use madspark::config::Provider;
 use madspark::error::{Error, ErrorKind, Result};
 use madspark::message::Request;
-use madspark::router::{CallHooks, Generate, Response};
+use madspark::router::{CallHooks, Generate, PreferredTarget, Response};
 use serde_json::{Value, json};
 
 /// Ideas that have no words in common, with their scores. Some have several lines.
@@ -29,6 +31,7 @@ pub(crate) struct SentRequest {
     pub(crate) system: String,
     pub(crate) prompt: String,
     pub(crate) temperature: Option<f64>,
+    pub(crate) max_tokens: Option<u32>,
     pub(crate) parts: usize,
     /// The index and the text of every idea that is shown under an index.
     pub(crate) ideas: Vec<(u64, String)>,
@@ -43,6 +46,7 @@ impl SentRequest {
             system: request.system.to_string(),
             prompt: request.prompt.to_string(),
             temperature: request.temperature,
+            max_tokens: request.max_tokens,
             parts: request.parts.len(),
             ideas: shown_ideas(&request.prompt),
         }
@@ -75,6 +79,9 @@ pub(crate) struct Double {
     pub(crate) sent: Mutex<Vec<SentRequest>>,
     pub(crate) in_flight: Arc<AtomicUsize>,
     pub(crate) most_in_flight: AtomicUsize,
+    preferred: Option<PreferredTarget>,
+    /// The changes that the validators of accepted replies made.
+    pub(crate) changes: Mutex<Vec<Change>>,
 }
 
 impl Double {
@@ -85,7 +92,15 @@ impl Double {
             sent: Mutex::default(),
             in_flight: Arc::default(),
             most_in_flight: AtomicUsize::default(),
+            preferred: None,
+            changes: Mutex::default(),
         }
+    }
+
+    /// Makes it a router with a known target, as opposed to a custom router.
+    pub(crate) fn with_target(self, provider: Provider, is_local: bool) -> Self {
+        let model = Arc::from("double-1");
+        Self { preferred: Some(PreferredTarget { provider, model, is_local }), ..self }
     }
 
     /// Creates a router that answers every request correctly.
@@ -105,6 +120,10 @@ impl Double {
 }
 
 impl Generate for Double {
+    fn preferred_target(&self) -> Option<PreferredTarget> {
+        self.preferred.clone()
+    }
+
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>> {
         Box::pin(async move {
             let _guard = InFlight::new(self);
@@ -127,6 +146,7 @@ impl Generate for Double {
             if let Err(rejection) = hooks.validator.validate(&text) {
                 return Err(Error::new(ErrorKind::InvalidOutput, rejection.faults.join("; ")));
             }
+            self.changes.lock().unwrap().extend(hooks.validator.changes());
             Ok(Response {
                 text,
                 provider: Arc::from("double"),
@@ -167,8 +187,19 @@ pub(crate) fn honest(sent: &SentRequest) -> Value {
             let count = usize::try_from(sent.document["minItems"].as_u64().unwrap()).unwrap();
             (1..).zip(&IDEAS[..count]).map(|(number, idea)| idea_item(number, idea)).collect()
         }
-        _ => sent.ideas.iter().map(|(index, text)| item(&sent.schema, *index, text)).collect(),
+        _ if sent.document["type"] == "array" => {
+            sent.ideas.iter().map(|(index, text)| item(&sent.schema, *index, text)).collect()
+        }
+        _ if sent.document.get("$defs").is_none() => bare_item(sent, &sent.ideas[0]),
+        _ => sent.ideas.iter().map(|idea| (format!("idea_{}", idea.0), bare_item(sent, idea))).collect(),
     }
+}
+
+/// Returns an item without an index, as it stands under the key of its idea.
+fn bare_item(sent: &SentRequest, (index, text): &(u64, String)) -> Value {
+    let mut item = item(&sent.schema, *index, text);
+    item.as_object_mut().unwrap().shift_remove("idea_index");
+    item
 }
 
 pub(crate) fn idea_item(number: u32, (title, description, _): &(&str, &str, f64)) -> Value {
@@ -179,33 +210,33 @@ fn item(schema: &str, index: u64, text: &str) -> Value {
     let (title, _, score) = IDEAS.iter().find(|(title, ..)| text.contains(title)).expect("a known idea");
     let gain = if text.contains("Better ") { 0.5 } else { 0.0 };
     match schema {
-        "CriticEvaluations" => json!({
+        "CriticEvaluations" | "CriticEvaluation" => json!({
             "idea_index": index, "score": score + gain, "comment": format!("Judgement of {title} as it stands"),
         }),
-        "AdvocacyBatch" => json!({
+        "AdvocacyBatch" | "Advocacy" => json!({
             "idea_index": index,
             "strengths": [{"title": format!("For {title}"), "description": "It is cheap."}],
             "opportunities": [],
             "addressing_concerns": [{"concern": "Too few people", "response": "They will come."}],
         }),
-        "SkepticismBatch" => json!({
+        "SkepticismBatch" | "Skepticism" => json!({
             "idea_index": index,
             "critical_flaws": [{"title": format!("Against {title}"), "description": "Nobody pays."}],
             "risks_and_challenges": [],
             "questionable_assumptions": [],
             "missing_considerations": [{"aspect": "Rain", "importance": "It is wet."}],
         }),
-        "ImprovementBatch" => json!({
+        "ImprovementBatch" | "Improvement" => json!({
             "idea_index": index,
             "improved_title": format!("Better {title}"),
             "improved_description": format!("All of {title}, and a plan for winter."),
             "key_improvements": ["winter"],
         }),
-        "DimensionEvaluations" => json!({
+        "DimensionEvaluations" | "DimensionScores" => json!({
             "idea_index": index, "feasibility": score, "innovation": 2.0, "impact": 7.0, "cost_effectiveness": 7.0,
             "scalability": 7.0, "risk_assessment": 7.0, "timeline": 7.0, "summary": format!("Sides of {title}"),
         }),
-        _ if schema.ends_with("Inferences") => inference(index, title, 0.8),
+        _ if schema.trim_end_matches('s').ends_with("Inference") => inference(index, title, 0.8),
         other => panic!("no reply for {other}"),
     }
 }

@@ -5,6 +5,7 @@ use madspark::agents::{
     Brief, Dimension, ImproveInput, Inference, InferenceType, Language, LogicalInferenceEngine,
     MultiDimensionalEvaluator, StructuredIdeaGenerator,
 };
+use madspark::config::Provider;
 use madspark::error::{Error, ErrorKind};
 use serde_json::json;
 
@@ -172,8 +173,11 @@ async fn the_improver_gets_weak_dimensions_and_conclusions() {
     assert!(prompt.contains("<weak_dimensions>\ninnovation: 2 of 10\n</weak_dimensions>"), "{prompt}");
     let conclusion = "• People use it\n→ Shared fridges works\nBegin in May\n</inference>";
     assert!(prompt.contains(conclusion), "{prompt}");
-    let (first, second) = prompt.split_once("idea_index: 1\n").unwrap();
-    assert!(first.contains("<inference>") && !second.contains("<inference>") && !second.contains("<weak_dimensions>"));
+    assert!(
+        prompt.contains("\nOn idea 0:\n<inference>") && prompt.contains("\nOn idea 0:\n<weak_dimensions>"),
+        "{prompt}"
+    );
+    assert!(!prompt.contains("On idea 1:"), "{prompt}");
 
     improver.improve_batch(&[plain], &BRIEF).await.unwrap();
     assert!(!double.calls()[3].prompt.contains("weak dimensions"), "{}", double.calls()[3].prompt);
@@ -185,7 +189,7 @@ async fn a_given_language_overrides_that_of_the_topic() {
     let brief = Brief { language: Some(Language::named("ja").unwrap()), ..BRIEF };
     MultiDimensionalEvaluator { router: &double }.evaluate(&ideas(1), &brief).await.unwrap();
     let prompt = &double.calls()[0].prompt;
-    assert!(prompt.contains("Write every text in Japanese, whatever the language of the topic.\n"), "{prompt}");
+    assert!(prompt.contains("Write every text in Japanese, whatever the language of the topic."), "{prompt}");
     assert!(!prompt.contains("language of the topic, which"), "{prompt}");
 }
 
@@ -195,7 +199,8 @@ async fn prompts_match_their_snapshots() {
     let double = Double::new(|_, sent| match sent.schema.as_str() {
         "Improvement" => Reply::Fail(Error::new(ErrorKind::Overloaded, "not needed")),
         _ => Reply::Json(honest(sent)),
-    });
+    })
+    .with_target(Provider::Ollama, true);
     let brief = Brief { topic: "Wie können wir Lebensmittelabfälle in unserer Stadt verringern?", ..BRIEF };
     let two = ideas(2);
     let evaluator = MultiDimensionalEvaluator { router: &double };

@@ -22,6 +22,7 @@ const LEAVES: [&str; 16] = [
     "provider_id",
     "reasoning",
     "schema",
+    "similarity",
     "sync",
     "transport",
     "webpage",

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod agents_double;
+mod agents_forms;
 mod agents_reasoning;
 mod agents_requests;
 mod architecture;

@@ -39,7 +39,7 @@ pub fn duplicates<'a>(texts: impl IntoIterator<Item = &'a str>, threshold: f64) 
 }
 
 /// Removes the [`duplicates`] from `items`.
-pub(super) fn filter<T>(items: Vec<T>, text: impl Fn(&T) -> &str, threshold: f64) -> Vec<T> {
+pub(crate) fn filter<T>(items: Vec<T>, text: impl Fn(&T) -> &str, threshold: f64) -> Vec<T> {
     let found = duplicates(items.iter().map(text), threshold);
     let is_duplicate = |index: usize| found.iter().any(|duplicate| duplicate.index == index);
     items.into_iter().enumerate().filter(|(index, _)| !is_duplicate(*index)).map(|(_, item)| item).collect()
