@@ -122,15 +122,20 @@ pub(super) const fn length_line(length: Length) -> &'static str {
 }
 
 /// Returns the ideas `indices`, each under its index, then what else is known of each: a section for each further block of
-/// `blocks`, whose first one is the idea. So the ideas are at the same place in the prompts of all stages.
+/// `blocks`, whose first one is the idea. So the ideas are at the same place in the prompts of all stages. What is known of a
+/// single idea needs no label.
 pub(super) fn ideas<const N: usize>(indices: &[usize], blocks: &[[(&'static str, &str); N]]) -> String {
     let mut text = String::new();
     for section in 0..N {
         for &index in indices {
             let (tag, block) = blocks[index][section];
-            let label = if section == 0 { format!("idea_index: {index}") } else { format!("On idea {index}:") };
             if !block.trim().is_empty() {
-                let _ = write!(text, "\n{label}\n{}", enclosed(tag, block));
+                let _ = match section {
+                    0 => write!(text, "\nidea_index: {index}\n"),
+                    _ if indices.len() > 1 => write!(text, "\nOn idea {index}:\n"),
+                    _ => Ok(()),
+                };
+                text.push_str(&enclosed(tag, block));
             }
         }
     }

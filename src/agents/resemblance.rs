@@ -2,9 +2,10 @@
 
 use crate::similarity::similarity;
 
-/// An improvement this much more similar to another idea than to its own belongs to the other one. Unrelated texts of one
-/// language differ by less.
-const MARGIN: f64 = 0.1;
+/// An improvement at least this similar to another idea may belong to it. Unrelated texts are less similar.
+const SIMILAR: f64 = 0.18;
+/// It does if it is less similar to its own idea by at least this much. Versions of similar ideas differ by less.
+const MARGIN: f64 = 0.12;
 
 /// Returns whether `improvement` is one of the idea at `index` of `ideas`, not a copy or a version of another one.
 pub(super) fn is_of<'a>(index: usize, improvement: &str, ideas: impl ExactSizeIterator<Item = &'a str>) -> bool {
@@ -16,7 +17,8 @@ pub(super) fn is_of<'a>(index: usize, improvement: &str, ideas: impl ExactSizeIt
     let others = similarities.iter().enumerate().filter(|(other, _)| *other != index);
     let nearest = others.map(|(_, similarity)| *similarity).fold(0.0, f64::max);
     let is_copy = nearest >= 1.0 && own < 1.0;
-    !is_copy && nearest - own < MARGIN
+    let is_nearer = nearest >= SIMILAR && nearest - own >= MARGIN;
+    !is_copy && !is_nearer
 }
 
 #[cfg(test)]

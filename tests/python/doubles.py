@@ -41,10 +41,10 @@ BEGINNINGS = {
     "skepticism": "Make the case against ",
     "improvement": "Improve ",
 }
-"""The beginning of the prompt of each stage."""
+"""The beginning of the task of each stage."""
 
 REASONING = {"multi_dimensional": "Rate each idea", "logical_inference": "Reason about each idea"}
-"""The beginning of the prompt of each optional stage."""
+"""The beginning of the task of each optional stage."""
 
 REPEATED = {"evaluation": "re_evaluation", "multi_dimensional": "re_multi_dimensional"}
 """The stages that are repeated for the improved ideas."""
@@ -76,7 +76,9 @@ INFERENCES = [
 
 def stage_of(prompt: str) -> str:
     """Return the stage of a prompt. Improved ideas are recognized by their beginning."""
-    [stage] = [stage for stage, beginning in (BEGINNINGS | REASONING).items() if prompt.startswith(beginning)]
+    # The instruction is the last paragraph: the role in one line, then the task.
+    task = prompt.rsplit("\n\n", 1)[1].split("\n")[1]
+    [stage] = [stage for stage, beginning in (BEGINNINGS | REASONING).items() if task.startswith(beginning)]
     return REPEATED.get(stage, stage) if f"<idea>\n{IMPROVED}" in prompt else stage
 
 

@@ -84,7 +84,7 @@ def test_defect_9_ideas_are_counted_and_not_lines(madspark_router: Make, madspar
     found = Critic(madspark_router(primary_provider="ollama")).evaluate(ideas, TOPIC)
     (request,) = madspark_simulator.requests
     assert labels(request.prompt) == [0, 1, 2]
-    assert "exactly 3 items" in request.prompt
+    assert request.schema["required"] == ["idea_0", "idea_1", "idea_2"]
     items = [(one.idea_index, one.score, one.comment.rsplit(" ", 1)[1]) for one in found]
     assert items == [(0, 5, "Amber"), (1, 6, "Bramble"), (2, 7, "Copper")]
 

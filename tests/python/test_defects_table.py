@@ -23,7 +23,7 @@ introduced again.
 | 16 | a rating was dropped, an extra call per idea | test_run_reasoning, test_agents_reasoning, agents_reasoning |
 | 17 | the skeptic never saw the advocacy | test_defects_agents |
 | 18 | placeholders passed, one idea seen | test_run_reasoning, test_agents_reasoning, agents_reasoning, inference |
-| 19 | similarity by words, headings in English | test_workflow_languages, test_duplicates, novelty |
+| 19 | similarity by words, headings in English | test_workflow_languages, test_duplicates, similarity |
 | 20 | tokens and prices mixed | test_defects_workflow |
 | 21 | pages were never fetched, addresses were not checked properly | test_webpages, fetch, address |
 | 22 | a temperature of 0.0 counted as unset | test_defects_agents |

@@ -174,7 +174,7 @@ async def test_the_prompt_version_matches_the_prompts(madspark_router: Make, mad
     )
     for kind in INFERENCE_TYPES:
         await LogicalInferenceEngine(router).ainfer(["A roof"], TOPIC, inference_type=kind)
-    prompts = [[request.system, request.prompt.split("<topic>")[0]] for request in madspark_simulator.requests]
+    prompts = [[request.system, request.prompt.rsplit("\n\n", 1)[1]] for request in madspark_simulator.requests]
     assert len(prompts) == len(ALL_STAGES) + len(INFERENCE_TYPES)
     digest = hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16]
     assert PROMPTS.get(PROMPT_VERSION) == digest

@@ -102,7 +102,7 @@ async def test_a_gate_can_edit_and_remove_candidates(
     prompts = [request.prompt for request in model_requests(madspark_simulator)]
     assert not any("Copper" in prompt for prompt in prompts[1:])
     assert any("Awning: Amber cloth over the whole stop" in prompt for prompt in prompts)
-    improving = [prompt for prompt in prompts if prompt.startswith(BEGINNINGS["improvement"])]
+    improving = [prompt for prompt in prompts if f"\n{BEGINNINGS['improvement']}" in prompt]
     for candidate in result.candidates:
         assert candidate.text == candidate.idea
         assert any(f"Mind the wind at {candidate.idea_index}" in prompt for prompt in improving)

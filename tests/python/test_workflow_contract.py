@@ -169,7 +169,7 @@ async def test_an_idea_with_several_lines_is_one_idea(madspark_router: Make, mad
     ]
     assert "1. second line\n2. third line" in results[0]["idea"]
     evaluation = madspark_simulator.requests[1]
-    assert "exactly 2 items" in evaluation.prompt
+    assert evaluation.schema["required"] == ["idea_0", "idea_1"]
     assert titles(evaluation.prompt) == ["Amber", "Bramble"]
     assert stage_of(evaluation.prompt) == "evaluation"
 

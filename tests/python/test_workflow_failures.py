@@ -88,9 +88,7 @@ async def test_invalid_replies_fail_the_stage(madspark_router: Make, madspark_si
     results = await run(madspark_router)
     check_lack(results, "advocacy", "does not fit the schema")
     # The skeptic's prompt includes no advocacy.
-    [doubt] = [
-        request for request in madspark_simulator.requests if request.prompt.startswith(BEGINNINGS["skepticism"])
-    ]
+    [doubt] = [request for request in madspark_simulator.requests if BEGINNINGS["skepticism"] in request.prompt]
     assert "<advocacy>" not in doubt.prompt
 
 

@@ -23,7 +23,14 @@ impl Sampler<'_> {
                 continue;
             }
             spare -= usize::from(!is_required);
-            object.insert(name.clone(), self.value(schema, &place.property(name)));
+            let label = label_of(name);
+            let own_words = label.and_then(|label| self.prompt.words_of(label));
+            let mut here = place.property(name);
+            here.label = label.or(here.label);
+            if let Some(words) = &own_words {
+                here.words = words;
+            }
+            object.insert(name.clone(), self.value(schema, &here));
         }
         for name in required.iter().filter(|name| !declared.contains_key(**name)) {
             object.insert((*name).to_owned(), self.value(undeclared(keywords), &place.property(name)));
@@ -72,6 +79,11 @@ impl Sampler<'_> {
             object.insert(name, value);
         }
     }
+}
+
+/// The label in the name of a property: `idea_3` is the property of the input with the label 3.
+fn label_of(name: &str) -> Option<i64> {
+    name.strip_prefix("idea_")?.parse().ok()
 }
 
 /// The schema of an undeclared property.

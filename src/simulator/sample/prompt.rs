@@ -89,6 +89,10 @@ impl<'t> Prompt<'t> {
             if found.is_empty() {
                 labels_in(head, is_label_name, &mut found);
             }
+            if found.is_empty() {
+                let line = self.text[..section.whole.start].trim_end().lines().next_back().unwrap_or_default();
+                labels_in(line, is_label_name, &mut found);
+            }
             found.len() == 1 && found.first().is_some_and(|(_, found)| *found == label)
         })?;
         let words = Words::of(&[&self.text[section.body.clone()]], true);
