@@ -37,10 +37,10 @@ NAMES = ["Amber", "Bison", "Cedar", "Dune", "Ember"]
 TYPICAL = {"generate": 120, "evaluate": 100, "advocate": 280, "criticize": 280, "improve": 340, "evaluate again": 100}
 LATER = ("advocate", "criticize", "improve", "evaluate again")
 BEGINNINGS = {
-    "evaluate": "Evaluate each idea below for the topic.",
-    "advocate": "Make the case for each idea below.",
-    "criticize": "Make the case against each idea below; weigh what its advocate says.",
-    "improve": "Improve each idea below, using all that was said about it, and only about it.",
+    "evaluate": "Evaluate each idea above for the topic.",
+    "advocate": "Make the case for each idea above.",
+    "criticize": "Make the case against each idea above; weigh what its advocate says.",
+    "improve": "Improve each idea above, using all that was said about it, and only about it.",
 }
 
 
@@ -129,7 +129,7 @@ def script(simulator: Simulator, workload: Workload, scale: float) -> None:
     for stage, group in groups.items():
         beginning = BEGINNINGS["evaluate" if stage == "evaluate again" else stage]
         replies = [reply_of(workload, stage, idea, label) for label, idea in enumerate(group)]
-        simulator.on(contains=f"{beginning}\nAnswer with a JSON array of exactly {len(group)} items", json=replies)
+        simulator.on(contains=f"{beginning}\nAnswer with one JSON object that has exactly these keys", times=1, json=replies)
     # The latest mark in a prompt identifies its stage.
     marks = {"evaluate again": "I", "improve": "S", "criticize": "A", "advocate": "E", "evaluate": "G"}
     for stage, mark in marks.items():

@@ -161,7 +161,7 @@ async def test_each_option_and_setting_changes_the_key(monkeypatch: pytest.Monke
     assert cache.lookups.count(cache.lookups[0]) == 2
 
 
-PROMPTS = {2: "29b2d679549f82b8"}
+PROMPTS = {3: "f9d96bf0db8bc6cf"}
 """The digest of the prompts of each version."""
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from madspark.llm.options import File
 
 
-PROMPT_VERSION = 2
+PROMPT_VERSION = 3
 """Part of every cache key. Changes with the text of any prompt, which invalidates earlier answers."""
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
