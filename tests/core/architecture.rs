@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// The modules that every layer may use. They use only each other.
-const LEAVES: [&str; 16] = [
+const LEAVES: [&str; 17] = [
     "attachment",
     "attempt",
     "config",
