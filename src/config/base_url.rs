@@ -27,6 +27,17 @@ impl BaseUrl {
         Self::parsed(ollama_address(unquoted(text)))
     }
 
+    /// Reads an address that may lack the scheme if it is one of this machine, such as `localhost:8000/v1`. Of another machine it
+    /// is not known whether the connection is encrypted.
+    pub fn local(text: &str) -> Self {
+        let address = unquoted(text);
+        let (authority, path) = split_path(address);
+        match this_machine(authority).filter(|_| !address.contains("://")) {
+            Some(authority) => Self::parsed(format!("http://{authority}{path}")),
+            None => Self::parsed(address.to_owned()),
+        }
+    }
+
     fn parsed(text: String) -> Self {
         let url = Url::parse(&text);
         Self(Arc::new(Parsed { text, url }))
@@ -65,16 +76,9 @@ impl BaseUrl {
     }
 }
 
-/// Without a scheme only an address of this machine is a URL; of another one it is not known whether it is encrypted.
 impl From<String> for BaseUrl {
     fn from(text: String) -> Self {
-        let address = unquoted(&text);
-        let (authority, path) = split_path(address);
-        match this_machine(authority) {
-            Some(authority) if !address.contains("://") => Self::parsed(format!("http://{authority}{path}")),
-            _ if address.len() < text.len() => Self::parsed(address.to_owned()),
-            _ => Self::parsed(text),
-        }
+        Self::parsed(text)
     }
 }
 
@@ -132,6 +136,9 @@ fn this_machine(authority: &str) -> Option<String> {
 }
 
 fn ollama_address(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, _)) if !matches!(&*scheme.to_ascii_lowercase(), "http" | "https") => return text.to_owned(),
         Some((scheme, rest)) => (Some(scheme), rest),
@@ -247,7 +254,7 @@ mod tests {
             ("/v1", None),
             ("localhost:port/v1", None),
         ] {
-            let base = BaseUrl::from(text);
+            let base = BaseUrl::local(text);
             assert_eq!(base.url().map(|_| base.as_str()), url, "{text}");
         }
     }

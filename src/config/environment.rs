@@ -37,13 +37,14 @@ impl Config {
                 .map(|key| Secret::new(&key)),
             ollama_api_key: reader.text("OLLAMA_API_KEY").map(|key| Secret::new(&key)),
             gemini_model: reader.text("GOOGLE_GENAI_MODEL").unwrap_or(default.gemini_model),
-            gemini_base_url: reader.address("GEMINI_BASE_URL", default.gemini_base_url, BaseUrl::from),
+            gemini_base_url: reader.address("GEMINI_BASE_URL", default.gemini_base_url, |text| BaseUrl::local(&text)),
             openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
             openai_model: reader.text("OPENAI_MODEL"),
-            openai_base_url: reader.address("OPENAI_BASE_URL", default.openai_base_url, BaseUrl::from),
+            openai_base_url: reader.address("OPENAI_BASE_URL", default.openai_base_url, |text| BaseUrl::local(&text)),
             anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
             anthropic_model: reader.text("ANTHROPIC_MODEL"),
-            anthropic_base_url: reader.address("ANTHROPIC_BASE_URL", default.anthropic_base_url, BaseUrl::from),
+            anthropic_base_url: reader
+                .address("ANTHROPIC_BASE_URL", default.anthropic_base_url, |text| BaseUrl::local(&text)),
             request_timeout: reader.seconds("MADSPARK_REQUEST_TIMEOUT", default.request_timeout),
             max_prompt_chars: reader.parsed(
                 "MADSPARK_MAX_PROMPT_CHARS",

@@ -134,7 +134,7 @@ impl LLMConfig {
                 default_provider: parse(default_provider)?.unwrap_or(base.default_provider),
                 model_tier: parse(model_tier)?.unwrap_or(base.model_tier),
                 fallback_enabled: fallback_enabled.unwrap_or(base.fallback_enabled),
-                ollama_host: ollama_host.map_or(base.ollama_host, |text| BaseUrl::ollama(&text)),
+                ollama_host: ollama_host.map_or(base.ollama_host, BaseUrl::from),
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
                 ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
