@@ -374,6 +374,7 @@ class Router:
         force_provider: str | None,
         on_stream_error: str,
         first_token_timeout: float | None,
+        first_text_timeout: float | None,
         idle_timeout: float | None,
         total_timeout: float | None,
         schema: Schema | None,

@@ -179,6 +179,7 @@ impl Router {
         force_provider: Option<&str>,
         on_stream_error: &str,
         first_token_timeout: Option<Real>,
+        first_text_timeout: Option<Real>,
         idle_timeout: Option<Real>,
         total_timeout: Option<Real>,
         schema: Option<&Bound<'_, Schema>>,
@@ -192,6 +193,7 @@ impl Router {
             let options = StreamOptions {
                 on_error: on_stream_error.parse()?,
                 first: optional_seconds(first_token_timeout, "first_token_timeout")?,
+                first_text: optional_seconds(first_text_timeout, "first_text_timeout")?,
                 idle: optional_seconds(idle_timeout, "idle_timeout")?,
                 total: optional_seconds(total_timeout, "total_timeout")?,
             };

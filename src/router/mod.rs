@@ -27,6 +27,7 @@ mod target_selector;
 mod target_state;
 #[cfg(test)]
 mod tests;
+mod whole_reply;
 mod window;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::attempt_guard::AttemptGuard;
+use super::whole_reply;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
 use crate::offload::offload;
@@ -77,7 +78,7 @@ fn decode(guard: &AttemptGuard, reply: Result<WireReply>) -> Result<Reply> {
     let reply = reply.map_err(|error| guard.attribute(error))?;
     let Some(codec) = provider::codec(target.provider) else { return provider::mock_answer(request) };
     if reply.is_success() {
-        let decoded = offload(reply.body.len(), || codec.decode(target, request, &reply.body));
+        let decoded = offload(reply.body.len(), || whole_reply::decode(codec, target, request, &reply.body));
         decoded.map_err(|error| error.with_status(reply.status))
     } else {
         let error = codec.decode_error(target, reply.status, &reply.headers, &reply.body);

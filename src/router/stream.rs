@@ -29,7 +29,7 @@ use crate::named_enum::named_enum;
 use crate::provider::Target;
 use crate::transport::StreamTimeouts;
 
-/// The default time limit for the first text of a hosted provider. A local server may have to load its model first: its default
+/// The default time limit for the first event of a hosted provider. A local server may have to load its model first: its default
 /// is the timeout of the configuration.
 const FIRST_TEXT_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -65,8 +65,11 @@ impl FromStr for OnStreamError {
 pub struct StreamOptions {
     /// What happens if a stream fails after its first text.
     pub on_error: OnStreamError,
-    /// Time limit for the first text, connecting included. Default: 120 s; for Ollama the timeout of the configuration.
+    /// Time limit for the first event, connecting included, and for each further event before the first text. Any sign of
+    /// generation is one, such as reasoning. Default: 120 s; for Ollama the timeout of the configuration.
     pub first: Option<Duration>,
+    /// Time limit for the first text, connecting included. `None` disables it.
+    pub first_text: Option<Duration>,
     /// Time limit between two events after the first text. Default: 60 s.
     pub idle: Option<Duration>,
     /// Time limit for the complete reply. Default: 600 s; for Ollama the timeout of the configuration.
@@ -108,7 +111,11 @@ impl Stream {
         force: Option<Provider>,
         options: StreamOptions,
     ) -> Result<Self> {
-        if [options.first, options.idle, options.total].into_iter().flatten().any(|limit| limit.is_zero()) {
+        if [options.first, options.first_text, options.idle, options.total]
+            .into_iter()
+            .flatten()
+            .any(|limit| limit.is_zero())
+        {
             return Err(Error::invalid_input("a time limit must be a positive number of seconds"));
         }
         Ok(Self {
@@ -295,6 +302,7 @@ impl StreamOptions {
         let first = if target.loads_model() { target.timeout } else { FIRST_TEXT_TIMEOUT };
         StreamTimeouts {
             first: self.first.unwrap_or(first + loading),
+            first_text: self.first_text,
             idle: self.idle.unwrap_or(STREAM_IDLE_TIMEOUT),
             total: self.total.unwrap_or(target.timeout + loading),
             deadline,

@@ -11,12 +11,13 @@ use tracing::Instrument;
 use super::Engine;
 use super::attempt_guard::AttemptGuard;
 use super::send::codec_for;
+use super::whole_reply;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
 use crate::offload::offload;
-use crate::provider::{self, Target, Transcript};
+use crate::provider::{self, Event, Target, Transcript};
 use crate::schema::{Dialect, Partial};
-use crate::transport::{self, EventStream, Framing, MAX_REPLY, ResponseBody, StreamProgress, StreamTimeouts};
+use crate::transport::{self, EventStream, Frame, FrameKind, MAX_REPLY, ResponseBody, StreamProgress, StreamTimeouts};
 
 /// The size from which on text is returned although more has arrived, in bytes.
 const MAX_PIECE: usize = 64 * 1024;
@@ -28,7 +29,7 @@ const MAX_TEXT: usize = 64 * 1024 * 1024;
 enum Opened {
     /// Its events follow.
     Events(EventStream),
-    /// It arrived complete, from a server that does not stream or from the mock.
+    /// It is complete, from the mock.
     Complete(Reply),
 }
 
@@ -39,7 +40,7 @@ pub(super) struct StreamedReply {
     guard: Box<AttemptGuard>,
     /// `None` once the reply has failed, or if it arrived complete.
     events: Option<EventStream>,
-    /// The reply that arrived complete.
+    /// The reply that arrived complete, from a server that does not stream or from the mock.
     complete: Option<Reply>,
     transcript: Transcript,
     /// The length of the text that has been returned.
@@ -48,6 +49,8 @@ pub(super) struct StreamedReply {
     partial: Option<Partial>,
     /// The last snapshot of a structured reply; empty before the first.
     snapshot: String,
+    /// The number of valid events.
+    read: u32,
     /// The number of invalid events.
     skipped: u32,
     /// How the reply ended; reported after its text.
@@ -78,26 +81,39 @@ impl StreamedReply {
     }
 
     fn new(guard: Box<AttemptGuard>, opened: Opened) -> Self {
-        let (transcript, events, complete) = match opened {
-            Opened::Events(events) => (Transcript::new(&guard.request), Some(events), None),
-            Opened::Complete(reply) => (Transcript::complete(reply.text.clone()), None, Some(reply)),
+        let transcript = Transcript::new(&guard.request);
+        let (events, complete) = match opened {
+            Opened::Events(events) => (Some(events), None),
+            Opened::Complete(reply) => (None, Some(reply)),
         };
-        let outcome = complete.is_some().then_some(Ok(()));
         let mut this = Self {
             guard,
             events,
-            complete,
+            complete: None,
             transcript,
             returned: 0,
             partial: None,
             snapshot: String::new(),
+            read: 0,
             skipped: 0,
-            outcome,
+            outcome: None,
         };
-        this.partial = this.new_partial();
+        match complete {
+            Some(reply) => this.complete(reply),
+            None => this.partial = this.new_partial(),
+        }
         this
     }
 
+    /// Ends the reply with `reply`, which has arrived complete.
+    fn complete(&mut self, reply: Reply) {
+        self.transcript = Transcript::complete(reply.text.clone());
+        self.complete = Some(reply);
+        self.partial = self.new_partial();
+        self.outcome = Some(Ok(()));
+    }
+
+    /// Returns the reader of a structured reply in the dialect in which it arrives.
     fn new_partial(&self) -> Option<Partial> {
         let schema = self.guard.request.schema.as_ref()?;
         Some(self.dialect().map_or_else(|| schema.partial(), |dialect| schema.lower(dialect).partial()))
@@ -155,7 +171,7 @@ impl StreamedReply {
                 events.next(progress(&self.transcript)).await.map(Poll::Ready)
             };
             match event {
-                Ok(Poll::Ready(Some(data))) => self.read_event(&data),
+                Ok(Poll::Ready(Some(frame))) => self.read_frame(&frame),
                 Ok(Poll::Ready(None)) => self.end(None),
                 Ok(Poll::Pending) => break,
                 Err(error) => self.end(Some(error)),
@@ -179,26 +195,52 @@ impl StreamedReply {
         self.transcript.has_content() && self.transcript.text().len() > self.returned
     }
 
-    fn read_event(&mut self, data: &Bytes) {
+    fn read_frame(&mut self, frame: &Frame) {
         let AttemptGuard { target, request, .. } = &*self.guard;
-        let (Some(events), Some(codec)) = (&mut self.events, provider::codec(target.provider)) else { return };
-        match codec.decode_event(target, data) {
-            Ok(event) => {
-                events.reset_idle();
-                self.transcript.add(event);
-                if self.transcript.take_retracted() {
-                    self.retract();
-                }
-                if self.transcript.text().len() > MAX_TEXT {
-                    let message = format!("the streamed text is longer than {MAX_TEXT} bytes");
-                    self.end(Some(Error::new(ErrorKind::MalformedReply, message)));
+        let Some(codec) = provider::codec(target.provider) else { return };
+        let event = match frame.kind {
+            FrameKind::Event => whole_reply::decode_event(codec, target, request, &frame.data),
+            FrameKind::Error => Err(whole_reply::decode_error_event(codec, target, request, &frame.data)),
+            FrameKind::Document => {
+                let decoded = offload(frame.data.len(), || whole_reply::decode(codec, target, request, &frame.data));
+                return match decoded {
+                    Ok(reply) => self.complete(reply),
+                    Err(error) => self.fail(error),
+                };
+            }
+        };
+        match event {
+            Ok(event) => self.add(event),
+            Err(error) if error.kind() == ErrorKind::MalformedReply => {
+                match whole_reply::decode_lines(codec, target, request, &frame.data) {
+                    Some(Ok(events)) => {
+                        for event in events {
+                            self.add(event);
+                        }
+                    }
+                    Some(Err(error)) => self.end(Some(error)),
+                    None => self.skip(&error),
                 }
             }
-            Err(error) if error.kind() == ErrorKind::MalformedReply => self.skip(&error),
-            Err(error) => {
-                let error = codec.reclassify(target, request, error);
-                self.end(Some(error));
-            }
+            Err(error) => self.end(Some(error)),
+        }
+    }
+
+    fn add(&mut self, event: Event) {
+        self.read = self.read.saturating_add(1);
+        // A keep-alive is no sign that the model generates.
+        if let Some(events) = &mut self.events
+            && (!event.is_keep_alive || self.transcript.has_content())
+        {
+            events.reset_idle();
+        }
+        self.transcript.add(event);
+        if self.transcript.take_retracted() {
+            self.retract();
+        }
+        if self.transcript.text().len() > MAX_TEXT {
+            let message = format!("the streamed text is longer than {MAX_TEXT} bytes");
+            self.end(Some(Error::new(ErrorKind::MalformedReply, message)));
         }
     }
 
@@ -213,7 +255,8 @@ impl StreamedReply {
         }
     }
 
-    /// Counts an invalid event. Logs only the first one of the reply.
+    /// Counts an invalid event. Logs only the first one of the reply. Structured data without it would be wrong, so it ends a
+    /// structured reply.
     fn skip(&mut self, error: &Error) {
         if self.skipped == 0 {
             let Target { provider, model, .. } = &self.guard.target;
@@ -225,30 +268,48 @@ impl StreamedReply {
             );
         }
         self.skipped = self.skipped.saturating_add(1);
+        if self.partial.is_some() {
+            let hint = if self.read == 0 { "; check the base URL" } else { "" };
+            let message = format!(
+                "an event of the stream could not be read, so the data is incomplete: {}{hint}",
+                error.message()
+            );
+            self.end(Some(Error::new(ErrorKind::MalformedReply, message)));
+        }
     }
 
     /// Ends the reply with `failure`, or with the end of the body.
     fn end(&mut self, failure: Option<Error>) {
         self.transcript.finish();
         let AttemptGuard { target, request, .. } = &*self.guard;
-        let outcome = self.transcript.check(target, request, failure).map_err(|error| {
-            let error = match error.kind() {
-                ErrorKind::EmptyReply if self.skipped > 0 => {
-                    let message = "no event of the stream is valid; check the base URL";
-                    target.locate(Error::new(ErrorKind::MalformedReply, message)).with_usage(error.usage())
-                }
-                _ => error,
-            };
-            match &self.events {
-                Some(events) => error.with_status(events.status()),
-                None => error,
+        match self.transcript.check(target, request, failure) {
+            Ok(()) => self.outcome = Some(Ok(())),
+            Err(error) if error.kind() == ErrorKind::EmptyReply && self.skipped > 0 => {
+                self.fail(self.unreadable().with_usage(error.usage()));
             }
-        });
-        if outcome.is_err() {
-            // Closes the connection.
-            self.events = None;
+            Err(error) if error.kind() == ErrorKind::EmptyReply && self.read == 0 => {
+                self.fail(whole_reply::empty_body(target));
+            }
+            Err(error) => self.fail(error),
         }
-        self.outcome = Some(outcome);
+    }
+
+    /// The error of a reply with invalid events.
+    fn unreadable(&self) -> Error {
+        let message = match self.read {
+            0 => "no event of the stream is valid; check the base URL".to_owned(),
+            read => format!("{} of {} events of the stream could not be read", self.skipped, read + self.skipped),
+        };
+        self.guard.target.locate(Error::new(ErrorKind::MalformedReply, message))
+    }
+
+    /// Ends the reply with `error` and closes the connection.
+    fn fail(&mut self, error: Error) {
+        let error = match self.events.take() {
+            Some(events) => error.with_status(events.status()),
+            None => error,
+        };
+        self.outcome = Some(Err(error));
     }
 
     /// Returns the dialect in which the JSON was requested; `None` if the text is already in the form of the caller's schema.
@@ -265,7 +326,7 @@ async fn request_reply(engine: &Engine, target: Target, request: Request, timeou
         return provider::mock_answer(&request).map(Opened::Complete);
     };
     let started = Instant::now();
-    let (first, total) = (timeouts.cap(timeouts.first), timeouts.cap(timeouts.total));
+    let first = timeouts.cap(timeouts.first);
     let wire = offload(request.attached_bytes(), || codec.encode_stream(&target, &request))?;
     let host = transport::host_and_port(&wire.url);
     let reply = engine.transport.open(wire, first).await?;
@@ -274,10 +335,6 @@ async fn request_reply(engine: &Engine, target: Target, request: Request, timeou
         let body = read_to_end(reply.body, left(first)).await?;
         let error = codec.decode_error(&target, reply.status, &reply.headers, &body);
         return Err(codec.reclassify(&target, &request, error));
-    }
-    if codec.framing() == Framing::Sse && is_document(&transport::media_type(&reply.headers)) {
-        let body = read_to_end(reply.body, left(total)).await?;
-        return codec.decode(&target, &request, &body).map(Opened::Complete);
     }
     Ok(Opened::Events(EventStream::new(reply, codec.framing(), host, timeouts, started.elapsed())))
 }
@@ -290,11 +347,6 @@ fn progress(transcript: &Transcript) -> StreamProgress {
     } else {
         StreamProgress::BeforeText
     }
-}
-
-/// Whether a server sends a document of `media_type` in place of a stream.
-fn is_document(media_type: &str) -> bool {
-    matches!(media_type, "application/json" | "text/html")
 }
 
 async fn read_to_end(body: ResponseBody, limit: Duration) -> Result<Bytes> {

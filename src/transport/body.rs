@@ -11,8 +11,8 @@ use hyper::body::{Body, Frame, Incoming};
 use url::{Position, Url};
 
 use super::connection::Connection;
+use super::decompress::Decompressor;
 use super::error::TransportError;
-use super::gzip::Gunzip;
 use super::pool::Pool;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -69,7 +69,7 @@ pub(super) struct HttpBody {
     pub(super) connection: Option<Box<Connection>>,
     pub(super) pool: Arc<Pool>,
     /// `None` for a body that is not compressed.
-    pub(super) gunzip: Option<Gunzip>,
+    pub(super) decompressor: Option<Decompressor>,
     pub(super) url: Url,
     pub(super) status: u16,
     /// The size from which on a chunk is not decompressed further, in bytes.
@@ -87,13 +87,13 @@ impl HttpBody {
             if is_last && let Some(connection) = self.connection.take() {
                 self.pool.put(&self.url[..Position::BeforePath], connection);
             }
-            let Some(gunzip) = &mut self.gunzip else { return Poll::Ready(Ok(data)) };
+            let Some(decompressor) = &mut self.decompressor else { return Poll::Ready(Ok(data)) };
             let mut plain = match &data {
-                Some(data) => gunzip.push(data, self.limit).map_err(TransportError::Decompress)?,
+                Some(data) => decompressor.push(data, self.limit).map_err(TransportError::Decompress)?,
                 None => Bytes::new(),
             };
             if is_last {
-                let rest = gunzip.finish().map_err(TransportError::Decompress)?;
+                let rest = decompressor.finish().map_err(TransportError::Decompress)?;
                 if !rest.is_empty() {
                     plain = [plain, rest].concat().into();
                 }

@@ -1,5 +1,6 @@
 //! The transport over the network.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use http::header::{
 };
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
@@ -23,8 +24,8 @@ use url::{Position, Url};
 use super::body::{HttpBody, ResponseBody};
 use super::connect::Connector;
 use super::connection::{Connection, HttpRequest};
+use super::decompress::Decompressor;
 use super::error::{TransportError, headers_timeout, reply_timeout};
-use super::gzip::Gunzip;
 use super::pool::Pool;
 use super::{MAX_REPLY, Transport, WireReply, WireRequest};
 use crate::error::Result;
@@ -73,13 +74,23 @@ impl Http {
         let (connection, response) = exchange.map_err(|error| error.classify(&request.url))?;
         let (head, incoming) = response.into_parts();
         let (status, headers) = (head.status.as_u16(), head.headers);
-        let encoding = headers.get(CONTENT_ENCODING);
-        let is_gzip = encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
+        let decompressor = match headers.get(CONTENT_ENCODING).map(Decompressor::new) {
+            None => None,
+            Some(Ok(decompressor)) => decompressor,
+            Some(Err(error)) if head.status.is_success() => {
+                return Err(TransportError::Encoding(error).classify(&request.url).with_status(status));
+            }
+            // The status alone tells what failed.
+            Some(Err(_)) => {
+                let body = ResponseBody::new(Empty::new().map_err(|error: Infallible| match error {}));
+                return Ok(WireReply { status, headers, body });
+            }
+        };
         let body = HttpBody {
             incoming,
             connection: Some(connection),
             pool: Arc::clone(&self.pool),
-            gunzip: is_gzip.then(Gunzip::new),
+            decompressor,
             url: request.url.clone(),
             status,
             limit: max_body,

@@ -44,8 +44,10 @@ pub(super) enum TransportError {
     Connect(BoxError),
     /// The connection failed during the exchange.
     Exchange(hyper::Error),
-    /// The body is not valid gzip.
+    /// The body is not compressed as its header says.
     Decompress(io::Error),
+    /// The body is compressed in a way that is not supported.
+    Encoding(String),
 }
 
 impl TransportError {
@@ -86,10 +88,17 @@ impl TransportError {
                 (ErrorKind::Disconnected, message)
             }
             Self::Decompress(error) => malformed(&host, error),
+            Self::Encoding(encoding) => {
+                let message = format!(
+                    "{host} sent a reply with content-encoding {encoding:?}, which the request did not accept (accept-encoding: \
+                     gzip): turn that compression off at the server or the proxy in front of it"
+                );
+                (ErrorKind::MalformedReply, message)
+            }
         };
         let error = Error::new(kind, message);
         match self {
-            Self::ConnectTimeout => error,
+            Self::ConnectTimeout | Self::Encoding(_) => error,
             Self::Setup(source) | Self::Connect(source) => error.with_source(source),
             Self::Exchange(source) => error.with_source(BoxError::from(source)),
             Self::Decompress(source) => error.with_source(BoxError::from(source)),

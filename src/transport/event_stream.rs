@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use super::{Framer, Framing, ResponseBody, WireReply};
+use super::{Frame, Framer, Framing, ResponseBody, WireReply};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long to wait after the terminal event for the end of the body, so that the connection can be used again, and for a late
@@ -21,8 +21,11 @@ const MAX_CHUNKS: usize = 64;
 /// between two events.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamTimeouts {
-    /// For the first text, connecting included.
+    /// For the first event, connecting included, and for each further event before the first text. Comments, keep-alives and
+    /// invalid events do not count.
     pub first: Duration,
+    /// For the first text, connecting included; `None` disables it.
+    pub first_text: Option<Duration>,
     /// For the next event after the first text. Comments and invalid events do not count.
     pub idle: Duration,
     /// For the complete reply.
@@ -61,7 +64,7 @@ pub struct EventStream {
     host: String,
     /// Time spent waiting since the request was sent.
     waited: Duration,
-    /// Time spent waiting since the last event.
+    /// Time spent waiting since the last event, at first since the request was sent.
     idle: Duration,
     /// The time up to which `waited` and `idle` are counted; `None` while they are paused.
     counted: Option<Instant>,
@@ -84,7 +87,7 @@ impl EventStream {
             timeouts,
             host,
             waited: opening,
-            idle: Duration::ZERO,
+            idle: opening,
             counted: None,
             at_end: false,
         }
@@ -95,7 +98,7 @@ impl EventStream {
         self.status
     }
 
-    /// Waits for the data of the next event; `None` at the end of the body.
+    /// Waits for the next event; `None` at the end of the body.
     ///
     /// # Errors
     /// Returns `FirstTokenTimeout`, `IdleTimeout` or `Timeout` if a time limit expires, and the errors of the body and of the
@@ -103,7 +106,7 @@ impl EventStream {
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
-    pub async fn next(&mut self, progress: StreamProgress) -> Result<Option<Bytes>> {
+    pub async fn next(&mut self, progress: StreamProgress) -> Result<Option<Frame>> {
         loop {
             if let Poll::Ready(event) = self.buffered()? {
                 return Ok(event);
@@ -117,7 +120,7 @@ impl EventStream {
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
-    pub async fn try_next(&mut self) -> Result<Poll<Option<Bytes>>> {
+    pub async fn try_next(&mut self) -> Result<Poll<Option<Frame>>> {
         for _ in 0..MAX_CHUNKS {
             if let Poll::Ready(event) = self.buffered()? {
                 return Ok(Poll::Ready(event));
@@ -147,7 +150,7 @@ impl EventStream {
     }
 
     /// Returns the next event in the bytes that have been read, or `None` for the end.
-    fn buffered(&mut self) -> Result<Poll<Option<Bytes>>> {
+    fn buffered(&mut self) -> Result<Poll<Option<Frame>>> {
         let event = self.framer.next()?;
         let event = if event.is_none() && self.at_end { self.framer.finish()? } else { event };
         Ok(if event.is_some() || self.at_end { Poll::Ready(event) } else { Poll::Pending })
@@ -186,13 +189,22 @@ impl EventStream {
 
     /// Returns how long to wait for the next event, and the limit that expires then.
     fn remaining(&self, progress: StreamProgress) -> (Duration, Limit) {
-        let (remaining, limit) = match progress {
-            StreamProgress::BeforeText => (self.timeouts.first.saturating_sub(self.waited), Limit::First),
-            StreamProgress::Text => (self.timeouts.idle.saturating_sub(self.idle), Limit::Idle),
+        let timeouts = &self.timeouts;
+        let total = (timeouts.total.saturating_sub(self.waited), Limit::Total);
+        let limit = match progress {
+            // A document has no events.
+            _ if self.framer.is_document() => total,
+            StreamProgress::BeforeText => {
+                let first = (timeouts.first.saturating_sub(self.idle), Limit::First);
+                match timeouts.first_text.map(|limit| limit.saturating_sub(self.waited)) {
+                    Some(left) if left < first.0 => (left, Limit::FirstText),
+                    _ => first,
+                }
+            }
+            StreamProgress::Text => (timeouts.idle.saturating_sub(self.idle), Limit::Idle),
             StreamProgress::Complete => (TRAILER_TIMEOUT.saturating_sub(self.idle), Limit::Idle),
         };
-        let total = self.timeouts.total.saturating_sub(self.waited);
-        let (remaining, limit) = if total < remaining { (total, Limit::Total) } else { (remaining, limit) };
+        let (remaining, limit) = if total.0 < limit.0 { total } else { limit };
         // If the deadline comes first, the call replaces the error by that of its deadline.
         (self.timeouts.cap(remaining), limit)
     }
@@ -202,6 +214,7 @@ impl EventStream {
 #[derive(Debug, Clone, Copy)]
 enum Limit {
     First,
+    FirstText,
     Idle,
     Total,
 }
@@ -210,7 +223,13 @@ impl Limit {
     fn error(self, host: &str, timeouts: &StreamTimeouts) -> Error {
         let [first, idle, total] = [timeouts.first, timeouts.idle, timeouts.total].map(|limit| limit.as_secs_f64());
         let (kind, message) = match self {
-            Self::First => (ErrorKind::FirstTokenTimeout, format!("no text from {host} within {first} s")),
+            Self::First => {
+                (ErrorKind::FirstTokenTimeout, format!("no text from {host} and no sign of one within {first} s"))
+            }
+            Self::FirstText => {
+                let limit = timeouts.first_text.unwrap_or_default().as_secs_f64();
+                (ErrorKind::FirstTokenTimeout, format!("no text from {host} within {limit} s, although it sent events"))
+            }
             Self::Idle => (ErrorKind::IdleTimeout, format!("the stream from {host} was idle for {idle} s")),
             Self::Total => (ErrorKind::Timeout, format!("the stream from {host} was not complete within {total} s")),
         };

@@ -38,4 +38,5 @@ mod stream_framing;
 mod stream_harness;
 mod stream_limits;
 mod stream_structured;
+mod stream_wire;
 mod usage;

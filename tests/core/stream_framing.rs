@@ -1,7 +1,7 @@
 //! Framing of streamed replies, for any chunking of their bytes.
 
 use madspark::ErrorKind;
-use madspark::transport::{Framer, Framing, MAX_EVENT};
+use madspark::transport::{Frame, FrameKind, Framer, Framing, MAX_EVENT};
 use proptest::prelude::*;
 
 /// Returns the events of a body that arrives in `chunks`.
@@ -11,11 +11,17 @@ fn events_of<'p>(framing: Framing, chunks: impl IntoIterator<Item = &'p [u8]>) -
     for chunk in chunks {
         framer.push(chunk);
         while let Some(event) = framer.next().unwrap() {
-            events.push(String::from_utf8_lossy(&event).into_owned());
+            events.push(text_of(&event));
         }
     }
-    events.extend(framer.finish().unwrap().map(|event| String::from_utf8_lossy(&event).into_owned()));
+    events.extend(framer.finish().unwrap().map(|event| text_of(&event)));
     events
+}
+
+/// Returns the data of `frame`, with its kind unless it is an event.
+fn text_of(frame: &Frame) -> String {
+    let data = String::from_utf8_lossy(&frame.data);
+    if frame.kind == FrameKind::Event { data.into_owned() } else { format!("{:?} {data}", frame.kind) }
 }
 
 fn sse(body: &str) -> Vec<String> {
@@ -66,6 +72,25 @@ fn the_last_event_needs_no_blank_line_or_line_end() {
 }
 
 #[test]
+fn events_named_error_and_error_fields_are_errors() {
+    assert_eq!(sse("event: error\ndata: out of memory\n\ndata: a\n\n"), ["Error out of memory", "a"]);
+    assert_eq!(sse("data: {}\nevent:Error\n\n"), ["Error {}"]);
+    assert_eq!(sse("data: a\n\nerror: {\"code\":500}\n\n"), ["a", "Error {\"code\":500}"]);
+    assert_eq!(sse("event: errors\ndata: a\n\nerrors: b\n\nevent: error\n\ndata: c\n\n"), ["a", "c"]);
+}
+
+#[test]
+fn the_first_bytes_tell_another_format() {
+    assert_eq!(ndjson("\u{feff}data: a\n\ndata: b\n\n"), ["a", "b"]);
+    assert_eq!(ndjson(": hello\n\nevent: error\ndata: b"), ["Error b"]);
+    assert_eq!(ndjson("{\n  \"a\": 1\n}\n"), ["Document {\n  \"a\": 1\n}\n"]);
+    assert_eq!(ndjson("[{},\n{}]"), ["Document [{},\n{}]"]);
+    assert_eq!(sse("\u{feff} {\"a\":\n1}"), ["Document  {\"a\":\n1}"]);
+    assert_eq!(sse("upstream connect error"), ["Document upstream connect error"]);
+    assert_eq!((sse(""), ndjson(" \n")), (vec![], vec![]));
+}
+
+#[test]
 fn empty_data_and_blank_lines_are_ignored() {
     assert_eq!(sse("data\n\ndata:\n\n\n\ndata: \n\n"), [""; 0]);
     assert_eq!(ndjson("\n \r\n{}\n\n"), ["{}"]);
@@ -105,7 +130,7 @@ proptest! {
         tokens in prop::collection::vec(
             prop::sample::select(vec![
                 "data: ", "data:", "data", ":", " ", "\n", "\r", "\r\n", "\n\n", "é", "日本", "🦀", "{\"a\":1}",
-                "event: x", ": keep-alive", "\u{feff}", "[DONE]",
+                "event: x", "event: error", ": keep-alive", "{\n", "[{}]", "error: no", "\u{feff}", "[DONE]",
             ]),
             0..40,
         ),

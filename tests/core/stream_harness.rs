@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use madspark::message::Request;
-use madspark::router::{Overrides, Response, Stream, StreamEvent, StreamOptions};
+use madspark::router::{Overrides, Policy, Response, Stream, StreamEvent, StreamOptions};
 use madspark::simulator::{Fault, Route, Rule, Simulator};
 use madspark::{Config, Engine, Error, ErrorKind, Provider, ProviderChoice, Router, Secret};
 
@@ -29,6 +29,10 @@ impl Harness {
     }
 
     pub fn with_provider(provider: Provider, fallback: bool) -> Self {
+        Self::with_policy(provider, fallback, Policy::default())
+    }
+
+    pub fn with_policy(provider: Provider, fallback: bool, policy: Policy) -> Self {
         let simulator = Simulator::start().unwrap();
         let config = Config {
             ollama_host: simulator.ollama_url().into(),
@@ -36,6 +40,9 @@ impl Harness {
             gemini_api_key: Some(Secret::new("a-key-of-no-worth")),
             openai_base_url: simulator.openai_url().into(),
             openai_model: Some("simulated".to_owned()),
+            anthropic_base_url: simulator.anthropic_url().into(),
+            anthropic_model: Some("simulated".to_owned()),
+            anthropic_api_key: Some(Secret::new("a-key-of-no-worth")),
             ..Config::default()
         };
         let primary_provider = Some(ProviderChoice::Pinned(provider));
@@ -44,6 +51,7 @@ impl Harness {
             fallback_enabled: Some(fallback),
             // Every call must reach the simulator.
             cache_enabled: Some(false),
+            policy,
             ..Overrides::default()
         };
         let router = Arc::new(Router::new(Arc::new(config), overrides));

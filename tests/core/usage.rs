@@ -110,10 +110,10 @@ fn events(framing: Framing, body: &[u8]) -> Vec<Bytes> {
     let mut framer = Framer::new(framing);
     framer.push(body);
     let mut events = Vec::new();
-    while let Some(event) = framer.next().unwrap() {
+    while let Some(event) = framer.next().unwrap().map(|frame| frame.data) {
         events.push(event);
     }
-    events.extend(framer.finish().unwrap());
+    events.extend(framer.finish().unwrap().map(|frame| frame.data));
     events
 }
 

@@ -173,6 +173,7 @@ async def test_an_error_of_every_provider_is_raised_by_the_first_item(
         {"force_provider": "nobody"},
         {"on_stream_error": "continue"},
         {"first_token_timeout": 0},
+        {"first_text_timeout": 0},
         {"idle_timeout": -1},
         {"total_timeout": float("nan")},
     ],
@@ -219,7 +220,7 @@ def test_types_follow_the_mode(madspark_router: MakeRouter) -> None:
     assert_type(router.stream(QUESTION), TextStream[str])
     assert_type(router.astream(QUESTION), AsyncTextStream[str])
     assert_type(router.astream(QUESTION, on_stream_error="restart"), AsyncTextStream[str | Restarted])
-    assert_type(router.stream(QUESTION, first_token_timeout=5.0, idle_timeout=None), TextStream[str])
+    assert_type(router.stream(QUESTION, first_text_timeout=5.0, idle_timeout=None), TextStream[str])
     with pytest.raises(TypeError, match="frist_token_timeout"):
         router.stream(QUESTION, frist_token_timeout=5.0)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="str"):

@@ -89,7 +89,10 @@ class StreamTimeouts(TypedDict, total=False):
     """Time limits of a stream, in seconds. Each applies to one provider, and counts only the time spent waiting."""
 
     first_token_timeout: float | None
-    """Until the first text. None means 120; for Ollama, the configuration's `ollama_timeout`."""
+    """Until the first event, and between two events before the first text. Reasoning counts, keep-alives do not. None
+    means 120; for Ollama, the configuration's `ollama_timeout`."""
+    first_text_timeout: float | None
+    """Until the first text, however much the model reasons before it. None disables it."""
     idle_timeout: float | None
     """Between two pieces of text. None means 60."""
     total_timeout: float | None

@@ -393,6 +393,7 @@ class LLMRouter:
         on_stream_error: Literal["fail", "restart"] = "fail",
         *,
         first_token_timeout: float | None = None,
+        first_text_timeout: float | None = None,
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
     ) -> TextStream[Any]:
@@ -412,7 +413,7 @@ class LLMRouter:
         Raises:
             ValueError: If an argument is invalid. Nothing is sent.
         """
-        timeouts = (first_token_timeout, idle_timeout, total_timeout)
+        timeouts = (first_token_timeout, first_text_timeout, idle_timeout, total_timeout)
         call = self._begin_stream(
             prompt, system_instruction, temperature, max_tokens, force_provider, on_stream_error, timeouts
         )
@@ -450,11 +451,12 @@ class LLMRouter:
         on_stream_error: Literal["fail", "restart"] = "fail",
         *,
         first_token_timeout: float | None = None,
+        first_text_timeout: float | None = None,
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
     ) -> AsyncTextStream[Any]:
         """Answer `prompt` with text as it arrives, for `async for` and `async with`. See `stream`."""
-        timeouts = (first_token_timeout, idle_timeout, total_timeout)
+        timeouts = (first_token_timeout, first_text_timeout, idle_timeout, total_timeout)
         call = self._begin_stream(
             prompt, system_instruction, temperature, max_tokens, force_provider, on_stream_error, timeouts
         )
@@ -506,6 +508,7 @@ class LLMRouter:
         *,
         on_stream_error: Literal["fail", "restart"] = "fail",
         first_token_timeout: float | None = None,
+        first_text_timeout: float | None = None,
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
@@ -526,7 +529,7 @@ class LLMRouter:
             TypeError: If `schema` is not a supported type, or both `max_tokens` and `token_budget` are passed.
             ValueError: If another argument is invalid. Nothing is sent. With files, the first `next()` raises it.
         """
-        timeouts = (first_token_timeout, idle_timeout, total_timeout)
+        timeouts = (first_token_timeout, first_text_timeout, idle_timeout, total_timeout)
         attached = (_output().output_adapter(schema), files, images, urls)
         limit = _max_tokens(max_tokens, token_budget)
         call = self._begin_stream(
@@ -580,13 +583,14 @@ class LLMRouter:
         *,
         on_stream_error: Literal["fail", "restart"] = "fail",
         first_token_timeout: float | None = None,
+        first_text_timeout: float | None = None,
         idle_timeout: float | None = None,
         total_timeout: float | None = None,
         token_budget: int | None = None,
         max_tokens: int | None = None,
     ) -> AsyncStructuredStream[Any, Any]:
         """Answer `prompt` with a value and its parts, for `async for` and `async with`. See `stream_structured`."""
-        timeouts = (first_token_timeout, idle_timeout, total_timeout)
+        timeouts = (first_token_timeout, first_text_timeout, idle_timeout, total_timeout)
         attached = (_output().output_adapter(schema), files, images, urls)
         limit = _max_tokens(max_tokens, token_budget)
         call = self._begin_stream(
@@ -701,7 +705,7 @@ class LLMRouter:
         max_tokens: int | None,
         force_provider: str | None,
         on_stream_error: str,
-        timeouts: tuple[float | None, float | None, float | None],
+        timeouts: tuple[float | None, float | None, float | None, float | None],
         adapter: OutputAdapter[Any] | None = None,
         files: Sequence[File] | None = None,
         images: Sequence[File] | None = None,
