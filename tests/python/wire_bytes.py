@@ -248,6 +248,13 @@ def streamed(name: Name, events: Sequence[bytes | float], size: int | None = Non
     return chunked(pieces, kind=STREAM_TYPES[name])
 
 
+def begun(name: Name, pieces: Sequence[str]) -> list[bytes]:
+    """Return the events of a stream up to its first text."""
+    events = EVENTS[name](pieces)
+    text = json.dumps(pieces[0])[1:-1].encode()
+    return events[: 1 + next(at for at, event in enumerate(events) if text in event)]
+
+
 def cut_at_random(body: bytes, seed: int) -> list[bytes]:
     """Return `body` in pieces of random sizes."""
     sizes = random.Random(seed)  # noqa: S311  (tests repeat)
