@@ -29,7 +29,7 @@ named_enum! {
         WhiteSpace = "white_space",
         /// A line break or another control character in a string was escaped.
         ControlCharacter = "control_character",
-        /// A backslash that starts no escape of JSON was dropped before `'`, doubled elsewhere.
+        /// A backslash that starts no escape of JSON was dropped before `'` and within `snake\_case`, doubled elsewhere.
         Escape = "escape",
         /// `True`, `None` and their like became JSON's words.
         Literal = "literal",
@@ -63,7 +63,8 @@ named_enum! {
         PropertyName = "property_name",
         /// A list was put into the object whose only required property it is.
         WrapperAdded = "wrapper_added",
-        /// A list was taken out of an object that held nothing else.
+        /// A value was taken out of an object that held nothing else, out of a call of a function, or out of the properties of
+        /// its schema.
         WrapperRemoved = "wrapper_removed",
         /// A text that was too long was cut at the end of a sentence.
         TextShortened = "text_shortened",

@@ -129,7 +129,7 @@ impl StreamedReply {
             let usage = self.complete.as_ref().map_or_else(|| self.transcript.usage(), |reply| reply.usage);
             self.guard.record_progress(usage, self.returned);
             let Some(partial) = &mut self.partial else { return Ok(Some(text)) };
-            partial.push(&text);
+            partial.push_answer(&text);
             if let Some(snapshot) = partial.snapshot() {
                 self.snapshot.clone_from(&snapshot);
                 return Ok(Some(snapshot));
@@ -248,10 +248,8 @@ impl StreamedReply {
     /// only the complete reply follows.
     fn retract(&mut self) {
         self.returned = 0;
-        if self.snapshot.is_empty() {
-            self.partial = self.new_partial();
-        } else if let Some(partial) = &mut self.partial {
-            partial.stop();
+        if let Some(partial) = &mut self.partial {
+            partial.retract();
         }
     }
 

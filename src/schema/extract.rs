@@ -4,7 +4,10 @@
 //! takes precedence over one in the prose. Truncated and invalid spans compete as well: if one wins, the reply has no
 //! JSON, because a smaller value next to or inside it is not the answer.
 
+use serde_json::Value;
+
 use super::scan::{self, ScanError};
+use crate::reasoning::{self, Purpose};
 
 /// Returns the JSON text of a reply: the whole reply, the content of its code fence, or the largest value in its prose.
 /// Returns `None` if there is no complete JSON value. Runs in linear time.
@@ -22,20 +25,99 @@ pub fn json_text(reply: &str) -> Option<&str> {
     if is_value(reply) {
         return Some(reply);
     }
-    let Some(answer) = after_reasoning(reply) else { return largest(reply) };
+    let Some((answer, _)) = reasoning::split(reply, Purpose::Json) else { return largest_or_fenced(reply) };
+    let json = largest_or_fenced(&answer)?;
+    // Unless reasoning was inside it, the value is a part of the reply.
+    reply.rfind(json).map(|start| &reply[start..start + json.len()])
+}
+
+fn largest_or_fenced(answer: &str) -> Option<&str> {
     let answer = trim(answer);
     let fenced = inside_fence(answer);
-    [answer, fenced].into_iter().find(|text| is_value(text)).or_else(|| largest(answer))
+    [answer, fenced]
+        .into_iter()
+        .find(|text| is_value(text))
+        .or_else(|| largest(&spans(answer)).map(|span| span.text(answer)))
+}
+
+/// Returns the JSON text in `reply`, which contains no reasoning, that answers a request whose values satisfy `fits`.
+///
+/// If the reply contains several values, it is the one that fits. Different values that fit are ambiguous, unless only one of
+/// them opens a code fence. A value that does not fit makes the reply ambiguous as well if it looks like another version of the
+/// answer. If no value fits, the result is that of [`json_text`].
+pub(super) fn answer_text(reply: &str, fits: impl Fn(&str) -> bool) -> Option<&str> {
+    let reply = trim(reply);
+    let fenced = inside_fence(reply);
+    if let Some(value) = [reply, fenced].into_iter().find(|text| is_value(text)) {
+        return Some(value);
+    }
+    let spans = spans(reply);
+    let (complete, damaged): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.is_complete);
+    if complete.len() < 2 {
+        return largest(&spans).map(|span| span.text(reply));
+    }
+    let (fitting, others): (Vec<&Span>, Vec<&Span>) = complete.into_iter().partition(|span| fits(span.text(reply)));
+    if fitting.is_empty() {
+        return largest(&spans).map(|span| span.text(reply));
+    }
+    let fenced: Vec<&Span> = fitting.iter().copied().filter(|span| span.is_fenced).collect();
+    let answer = only_value(reply, if fenced.is_empty() { &fitting } else { &fenced })?;
+    let size = |span: &Span| (span.is_fenced, span.end - span.start);
+    let is_damaged_answer = damaged.into_iter().any(|span| size(span) > size(answer));
+    let is_ambiguous = is_damaged_answer || others.into_iter().any(|other| is_version(reply, other, answer));
+    (!is_ambiguous).then(|| answer.text(reply))
+}
+
+/// Returns the JSON text at the end of a model's `reasoning` that answers a request whose values satisfy `fits`; `None` if
+/// another value in it fits as well.
+pub(super) fn answer_at_end(reasoning: &str, fits: impl Fn(&str) -> bool) -> Option<&str> {
+    let text = trim(reasoning);
+    let fenced = inside_fence(text);
+    if let Some(value) = [text, fenced].into_iter().find(|text| is_value(text)) {
+        return fits(value).then_some(value);
+    }
+    let spans = spans(text);
+    let last = spans.last()?;
+    let rest = text[last.end..].trim();
+    if !matches!(rest, "" | "```") {
+        return None;
+    }
+    let fitting: Vec<&Span> = spans.iter().filter(|span| span.is_complete && fits(span.text(text))).collect();
+    let answer = only_value(text, &fitting)?;
+    let is_last = fitting.iter().any(|span| span.end == last.end);
+    (is_last && !spans.iter().any(|span| !std::ptr::eq(span, answer) && is_version(text, span, answer)))
+        .then(|| answer.text(text))
+}
+
+/// Returns the first of `spans` if all have the same value.
+fn only_value<'s>(reply: &str, spans: &[&'s Span]) -> Option<&'s Span> {
+    let (first, others) = spans.split_first()?;
+    let value = |span: &Span| serde_json::from_str::<Value>(span.text(reply)).ok();
+    let is_same = |other: &&Span| {
+        first.text(reply) == other.text(reply) || value(other).is_some_and(|other| Some(other) == value(first))
+    };
+    others.iter().all(is_same).then_some(*first)
+}
+
+/// Whether `other`, which does not fit, may be the answer that is meant, rather than `answer`: it has the same kind and all
+/// members of it, or is larger and has some of them.
+fn is_version(reply: &str, other: &Span, answer: &Span) -> bool {
+    let is_larger = other.end - other.start > answer.end - answer.start;
+    let value = |span: &Span| serde_json::from_str::<Value>(span.text(reply)).ok();
+    match (value(other), value(answer)) {
+        (Some(Value::Array(_)), Some(Value::Array(_))) => is_larger,
+        (Some(Value::Object(other)), Some(Value::Object(answer))) => {
+            let shared = answer.keys().filter(|name| other.contains_key(*name)).count();
+            shared > 0 && (is_larger || shared == answer.len())
+        }
+        _ => false,
+    }
 }
 
 /// Whether `reply` is one JSON value.
 pub(crate) fn is_json(reply: &str) -> bool {
     is_value(trim(reply))
 }
-
-/// The tags around a model's reasoning.
-pub(super) const REASONING_START: &str = "<think>";
-pub(super) const REASONING_END: &str = "</think>";
 
 /// A part of the reply that starts like JSON.
 struct Span {
@@ -45,23 +127,9 @@ struct Span {
     is_fenced: bool,
 }
 
-/// Returns the text after the model's reasoning: the whole reply if there is none, nothing if the reasoning does not
-/// end. Returns `None` if `</think>` may be part of the text itself and no JSON follows it.
-fn after_reasoning(reply: &str) -> Option<&str> {
-    if reply.starts_with(REASONING_START) {
-        let mut answer = reply;
-        while let Some(reasoning) = answer.strip_prefix(REASONING_START) {
-            answer = trim(reasoning.split_once(REASONING_END).map_or("", |(_, answer)| answer));
-        }
-        return Some(answer);
-    }
-    // Some chat templates put the opening tag into the prompt, so that the reply has only the closing one.
-    match reply.split_once(REASONING_END) {
-        Some((reasoning, answer)) if !reasoning.contains(REASONING_START) => {
-            let answer = trim(answer);
-            (is_value(answer) || is_value(inside_fence(answer)) || largest(answer).is_some()).then_some(answer)
-        }
-        _ => Some(reply),
+impl Span {
+    fn text<'t>(&self, reply: &'t str) -> &'t str {
+        &reply[self.start..self.end]
     }
 }
 
@@ -84,10 +152,17 @@ fn is_value(text: &str) -> bool {
     }
 }
 
-/// Returns the best span of `text`, if it is complete.
-fn largest(text: &str) -> Option<&str> {
+/// Returns the best of `spans`, if it is complete: the largest one that opens a code fence, or the largest one.
+fn largest(spans: &[Span]) -> Option<&Span> {
+    let rank = |span: &Span| (span.is_fenced, span.end - span.start);
+    // The first one of the largest.
+    spans.iter().rev().max_by_key(|span| rank(span)).filter(|best| best.is_complete)
+}
+
+/// Returns the parts of `text` that start like JSON, in order.
+fn spans(text: &str) -> Vec<Span> {
     let bytes = text.as_bytes();
-    let mut best: Option<Span> = None;
+    let mut found = Vec::new();
     let mut at = 0;
     while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
         let start = at + offset;
@@ -99,14 +174,10 @@ fn largest(text: &str) -> Option<&str> {
                 continue;
             }
         };
-        let found = Span { start, end, is_complete, is_fenced: opens_fence(&text[..start]) };
-        let rank = |span: &Span| (span.is_fenced, span.end - span.start);
-        if best.as_ref().is_none_or(|best| rank(&found) > rank(best)) {
-            best = Some(found);
-        }
+        found.push(Span { start, end, is_complete, is_fenced: opens_fence(&text[..start]) });
         at = end;
     }
-    best.filter(|best| best.is_complete).map(|best| &text[best.start..best.end])
+    found
 }
 
 /// Returns whether `before` ends with the opening line of a code fence.

@@ -13,6 +13,7 @@ mod partial;
 mod recover;
 mod restore;
 mod scan;
+mod unwrap;
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +23,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::Result;
 use graph::Graph;
+use matcher::Matcher;
 
 pub use change::Change;
 pub(crate) use extract::is_json;
@@ -173,6 +175,23 @@ impl Lowered {
             return text;
         }
         restore::restore(&self.graph, &self.lowering, text)
+    }
+
+    /// Returns the part of `reply` that is the JSON of its answer; `None` if there is none or if it is ambiguous. The reply
+    /// contains no reasoning.
+    pub(crate) fn answer<'t>(&self, reply: &'t str) -> Option<&'t str> {
+        extract::answer_text(reply, |json| self.fits(json))
+    }
+
+    /// Returns the part of a model's `reasoning` that is the JSON of its answer, if the model wrote the answer there.
+    pub(crate) fn answer_in_reasoning<'t>(&self, reasoning: &'t str) -> Option<&'t str> {
+        extract::answer_at_end(reasoning, |json| self.fits(json))
+    }
+
+    /// Whether the JSON text matches the schema once it is restored.
+    fn fits(&self, json: &str) -> bool {
+        let json = self.restore(json.to_owned());
+        lenient::Parser::strict(&json).is_some_and(|json| Matcher::new(&self.graph).matches(&json, &self.graph.root))
     }
 
     /// Returns an incremental reader of one reply that matches the lowered schema.

@@ -16,6 +16,7 @@ mod search;
 use std::sync::Arc;
 
 use super::graph::Graph;
+use crate::reasoning::{Purpose, ReasoningSplitter};
 use expected::Expected;
 use parser::{IncrementalParser, Progress};
 use search::StartSearch;
@@ -46,7 +47,12 @@ const GROWTH: usize = 256;
 pub struct Partial {
     expected: Expected,
     state: State,
-    /// The number of bytes pushed.
+    splitter: ReasoningSplitter,
+    /// The text pushed, without reasoning.
+    answer: String,
+    /// The reasoning in it.
+    reasoning: String,
+    /// The number of bytes of answers pushed.
     pushed: usize,
     /// The number of bytes pushed, and of values emitted, at the last snapshot.
     last: (usize, usize),
@@ -64,11 +70,45 @@ enum State {
 impl Partial {
     pub(super) fn new(graph: Arc<Graph>, wrapped: bool, nullable: bool, positional: bool) -> Self {
         let expected = Expected { graph, wrapped, nullable, positional };
-        Self { expected, state: State::Searching(StartSearch::default()), pushed: 0, last: (0, 0) }
+        Self {
+            expected,
+            state: State::Searching(StartSearch::default()),
+            splitter: ReasoningSplitter::new(Purpose::Json),
+            answer: String::new(),
+            reasoning: String::new(),
+            pushed: 0,
+            last: (0, 0),
+        }
     }
 
     /// Reads the next piece of the reply.
     pub fn push(&mut self, text: &str) {
+        // White space before the first word may precede reasoning.
+        let known = if self.splitter.has_content() { self.answer.len() } else { 0 };
+        self.splitter.push(text, &mut self.answer, &mut self.reasoning);
+        let known = if self.splitter.take_retracted() {
+            self.retract();
+            0
+        } else {
+            known
+        };
+        if self.splitter.has_content() {
+            let answer = std::mem::take(&mut self.answer);
+            self.push_answer(&answer[known..]);
+            self.answer = answer;
+        }
+    }
+
+    /// Starts over: what was read is reasoning. If a snapshot of it was made, none follows.
+    pub(crate) fn retract(&mut self) {
+        self.state = match self.last {
+            (_, 0) => State::Searching(StartSearch::default()),
+            _ => State::Done(None),
+        };
+    }
+
+    /// Reads the next piece of a reply without reasoning.
+    pub(crate) fn push_answer(&mut self, text: &str) {
         self.pushed += text.len();
         let mut rest = text;
         while !rest.is_empty() {
@@ -95,11 +135,6 @@ impl Partial {
         }
         self.last = (self.pushed, parser.values());
         Some(parser.snapshot())
-    }
-
-    /// Ends the reading: no snapshot follows.
-    pub(crate) fn stop(&mut self) {
-        self.state = State::Done(None);
     }
 
     /// Searches `text` for the start of the JSON. Returns the number of bytes read.

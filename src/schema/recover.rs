@@ -10,6 +10,11 @@ use super::graph::Graph;
 use super::lenient::{Json, JsonCandidate, Outcome, find_candidates};
 use super::matcher::Matcher;
 use super::nesting::is_unambiguous;
+use super::unwrap::wrapped_value;
+use crate::reasoning::{self, Purpose};
+
+/// The most wrappers around a value: a list of calls of a function whose arguments have a wrapper.
+const MAX_WRAPPERS: usize = 5;
 
 /// The JSON of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,13 @@ pub enum Recovery {
 /// # Ok::<(), madspark::Error>(())
 /// ```
 pub fn recover(reply: &str, schema: &Schema) -> Recovery {
+    if let Some((answer, _)) = reasoning::split(reply, Purpose::Json) {
+        return recover_answer(&answer, schema);
+    }
+    recover_answer(reply, schema)
+}
+
+fn recover_answer(reply: &str, schema: &Schema) -> Recovery {
     let Some(text) = unescaped(reply) else { return recover_value(reply, &schema.graph) };
     match recover_value(&text, &schema.graph) {
         Recovery::Strict(json) => Recovery::Repaired { json, changes: vec![Change::EscapedText] },
@@ -110,6 +122,21 @@ fn recover_value(reply: &str, graph: &Graph) -> Recovery {
     interpretation.recovery
 }
 
+/// Returns the value of `json` that a wrapper holds, coerced; `None` if none of them can match. The outermost one is returned.
+fn unwrap<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Option<(Json<'t>, Changes)> {
+    let mut inner = json;
+    for _ in 0..MAX_WRAPPERS {
+        inner = wrapped_value(inner)?;
+        if Matcher::new(graph).matches(inner, &graph.root) {
+            return Some((inner.clone(), Changes::default()));
+        }
+        if let Some(coerced) = coerce(inner, graph, length) {
+            return Some(coerced);
+        }
+    }
+    None
+}
+
 /// A candidate that matches the schema, possibly after coercion.
 #[derive(PartialEq)]
 struct Interpretation {
@@ -126,8 +153,14 @@ fn interpret(json: &Json<'_>, changes: &Changes, source: &str, graph: &Graph) ->
     if Matcher::new(graph).matches(json, &graph.root) {
         return Some(Interpretation { recovery: without_coercion(json, changes, source), is_coerced: false });
     }
-    let (json, coercions) = coerce(json, graph, source.len())?;
     let mut changes = changes.clone();
+    let (json, coercions) = match coerce(json, graph, source.len()) {
+        Some(coerced) => coerced,
+        None => {
+            changes.note(Change::WrapperRemoved);
+            unwrap(json, graph, source.len())?
+        }
+    };
     coercions.kinds().for_each(|change| changes.note(change));
     Some(Interpretation {
         recovery: Recovery::Repaired { json: json.to_text()?, changes: changes.into_vec() },

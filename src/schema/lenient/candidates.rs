@@ -2,7 +2,7 @@
 
 use super::{Json, ParseError, Parser};
 use crate::schema::change::Changes;
-use crate::schema::extract::{REASONING_END, REASONING_START, end_of_brackets, opens_fence};
+use crate::schema::extract::{end_of_brackets, opens_fence};
 use crate::schema::scan;
 
 /// Limits how often the search resumes after a bracket of the prose that consumed the rest of the reply.
@@ -25,29 +25,9 @@ pub(in crate::schema) enum Outcome<'t> {
     Invalid,
 }
 
-/// Returns the candidates in `reply`, in order; `None` if one nests too deeply. Runs in linear time.
+/// Returns the value that all of `reply` is, or the candidates in it, in order; `None` if one nests too deeply. Runs in linear time.
 pub(in crate::schema) fn find_candidates(reply: &str) -> Option<Vec<JsonCandidate<'_>>> {
-    let mut answer = start_of_text(reply, 0);
-    while reply[answer..].starts_with(REASONING_START) {
-        let Some(length) = reply[answer..].find(REASONING_END) else { return Some(Vec::new()) };
-        answer = start_of_text(reply, answer + length + REASONING_END.len());
-    }
-    let found = values(reply, answer)?;
-    // Some chat templates put the opening tag into the prompt, so that the reply has only the closing one.
-    match reply[answer..].find(REASONING_END) {
-        Some(length) if !reply[answer..answer + length].contains(REASONING_START) => {
-            let tag = answer + length;
-            // The tag may also be inside a string of the answer.
-            let is_inside = |candidate: &JsonCandidate<'_>| (candidate.start..candidate.end).contains(&tag);
-            if found.iter().any(is_inside) { Some(found) } else { values(reply, tag + REASONING_END.len()) }
-        }
-        _ => Some(found),
-    }
-}
-
-/// Returns the value that all of the text from `start` on is, or the candidates in that text.
-fn values(reply: &str, start: usize) -> Option<Vec<JsonCandidate<'_>>> {
-    let start = start_of_text(reply, start);
+    let start = start_of_text(reply, 0);
     let (inside, is_fenced) = match reply[start..].strip_prefix("```").and_then(|text| text.split_once('\n')) {
         Some((_, content)) => (start_of_text(reply, reply.len() - content.len()), true),
         None => (start, false),

@@ -26,6 +26,8 @@ struct StringBuilder {
     escaped: bool,
     /// Whether the string has a backslash that JSON does not know, which was kept.
     kept: bool,
+    /// Whether the string has a backslash of Markdown, which was dropped.
+    dropped: bool,
 }
 
 impl<'t> Parser<'t> {
@@ -41,7 +43,7 @@ impl<'t> Parser<'t> {
             self.at = end;
             return Ok(Cow::Borrowed(&self.text[start..end]));
         }
-        let mut builder = StringBuilder { out: String::from('"'), escaped: false, kept: false };
+        let mut builder = StringBuilder { out: String::from('"'), escaped: false, kept: false, dropped: false };
         self.at += open.len_utf8();
         match open {
             '"' => self.straight(&mut builder)?,
@@ -50,7 +52,7 @@ impl<'t> Parser<'t> {
             _ => self.typographic(open, &mut builder)?,
         }
         // In "C:\new\Users" the first backslash may start a line break or a folder name.
-        if builder.kept && builder.escaped {
+        if builder.kept && (builder.escaped || builder.dropped) {
             return Err(ParseError::Invalid(start));
         }
         builder.out.push('"');
@@ -186,6 +188,13 @@ impl<'t> Parser<'t> {
                 self.changes.note(Change::Escape);
                 return Ok(());
             }
+            // Markdown writes `snake\_case`. Elsewhere the backslash may be content.
+            '_' if self.is_in_word(at) => {
+                builder.dropped = true;
+                builder.out.push('_');
+                self.changes.note(Change::Escape);
+                return Ok(());
+            }
             // Other languages read these as code points.
             'x' | 'N' => return Err(ParseError::Invalid(at)),
             'U' if hex(8) => return Err(ParseError::Invalid(at)),
@@ -203,6 +212,14 @@ impl<'t> Parser<'t> {
         builder.out.push('\\');
         builder.out.push(c);
         Ok(())
+    }
+
+    /// Returns whether `\_`, which starts at `at` and ends at the current position, is within a word.
+    fn is_in_word(&self, at: usize) -> bool {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let before = self.text[..at].chars().next_back().is_some_and(is_word);
+        let rest = self.text[self.at..].trim_start_matches("\\_");
+        before && rest.chars().next().is_some_and(is_word)
     }
 
     /// Returns whether the text at `end` may follow a complete string.

@@ -1,7 +1,5 @@
 //! Finds the start of the JSON in a reply that is still arriving.
 
-use crate::schema::extract::{REASONING_END, REASONING_START};
-
 /// How certain it is that a bracket starts the answer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
@@ -16,19 +14,14 @@ pub(super) enum Certainty {
 #[derive(Debug, Default)]
 pub(super) struct StartSearch {
     context: Context,
-    /// The number of characters of `</think>` that were just read.
-    closing: usize,
 }
 
 /// The text before the next character, without white space.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Context {
-    /// Nothing, or the model's reasoning.
+    /// Nothing.
     #[default]
     Start,
-    /// This many characters of `<think>`, at the start.
-    Tag(usize),
-    Reasoning,
     /// This many back quotes, at the start of a line.
     Line(usize),
     /// A code fence, possibly with its language tag.
@@ -40,7 +33,7 @@ enum Context {
 impl StartSearch {
     /// Continues after a bracket that did not start the answer.
     pub(super) fn in_prose() -> Self {
-        Self { context: Context::Prose, closing: 0 }
+        Self { context: Context::Prose }
     }
 
     /// Returns the position of the bracket in `text`, after reading the text before it.
@@ -50,7 +43,7 @@ impl StartSearch {
                 match self.context {
                     Context::Start | Context::Fence => return Some((at, Certainty::Certain)),
                     Context::Line(_) | Context::Colon => return Some((at, Certainty::Likely)),
-                    Context::Tag(_) | Context::Reasoning | Context::Prose => {}
+                    Context::Prose => {}
                 }
             }
             self.pass(character);
@@ -59,23 +52,7 @@ impl StartSearch {
     }
 
     fn pass(&mut self, character: char) {
-        let is = |expected: Option<&u8>| expected.is_some_and(|byte| char::from(*byte) == character);
-        // Some chat templates put the opening tag into the prompt, so that the reply has only the closing one.
-        self.closing = match self.closing {
-            matched if is(REASONING_END.as_bytes().get(matched)) => matched + 1,
-            _ => usize::from(character == '<'),
-        };
-        if self.closing == REASONING_END.len() {
-            *self = Self::default();
-            return;
-        }
         self.context = match (self.context, character) {
-            (Context::Reasoning, _) => Context::Reasoning,
-            (Context::Start, '<') => Context::Tag(1),
-            (Context::Tag(matched), _) if is(REASONING_START.as_bytes().get(matched)) => match matched + 1 {
-                all if all == REASONING_START.len() => Context::Reasoning,
-                matched => Context::Tag(matched),
-            },
             (Context::Start, '`') => Context::Line(1),
             (Context::Line(2), '`') => Context::Fence,
             (Context::Line(quotes), '`') => Context::Line(quotes + 1),
