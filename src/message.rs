@@ -201,6 +201,8 @@ pub struct Reply {
     pub is_json: bool,
     /// The whole text around the JSON, if there is more.
     pub around: Option<String>,
+    /// Whether the JSON was found in the reasoning, because the text has none.
+    pub is_from_reasoning: bool,
     /// The model that the provider reports.
     pub model: Option<String>,
     /// Why the model stopped.

@@ -147,6 +147,11 @@ impl ReasoningSplitter {
         self.has_content
     }
 
+    /// Whether there was any markup of reasoning.
+    pub(crate) fn has_split(&self) -> bool {
+        self.has_split
+    }
+
     /// Whether text that was part of the answer has become reasoning since the last call.
     pub(crate) fn take_retracted(&mut self) -> bool {
         std::mem::take(&mut self.has_retracted)

@@ -18,6 +18,8 @@ pub(super) struct ParsedReply {
     pub(super) text: String,
     /// The reasoning that the provider returned apart from the text.
     pub(super) reasoning: String,
+    /// Whether the text marked a part of it as reasoning.
+    pub(super) is_marked: bool,
     /// The words of a refusal; empty if the model did not refuse.
     pub(super) refusal: String,
     /// The message of a content filter that blocked the prompt or the reply.
@@ -52,6 +54,7 @@ impl ParsedReply {
         }
         let Some((text, reasoning)) = reasoning::split(&self.text, purpose) else { return };
         self.text = text;
+        self.is_marked = true;
         if !self.reasoning.is_empty() && !reasoning.is_empty() {
             self.reasoning.push('\n');
         }
@@ -67,18 +70,31 @@ impl ParsedReply {
     ) -> Result<Reply> {
         self.validate(target, request)?;
         let Self { text, reasoning, model, finish, reason, usage, .. } = self;
-        let reasoning = Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty());
-        let schema = request.schema.as_ref().zip(dialect);
-        let json = schema.and_then(|schema| Some((schema, schema::json_text(&text)?)));
+        let lowered = request.schema.as_ref().zip(dialect).map(|(schema, dialect)| schema.lower(dialect));
+        let json = lowered.as_ref().and_then(|schema| schema.answer(&text));
+        let is_part = json.is_some_and(|json| json.len() < text.trim().len());
+        let from_reasoning = lowered.as_ref().filter(|_| json.is_none() && !may_have_json(&text));
+        let from_reasoning = from_reasoning.and_then(|schema| schema.answer_in_reasoning(&reasoning));
+        let is_from_reasoning = from_reasoning.is_some();
+        let json = lowered.as_ref().zip(json.or(from_reasoning));
+        let json = json.map(|(schema, json)| schema.restore(json.to_owned()));
         let is_json = json.is_some();
         let (text, around) = match json {
             None => (text, None),
-            Some(((schema, dialect), json)) => {
-                let is_part = json.len() < text.trim().len();
-                (schema.lower(dialect).restore(json.to_owned()), is_part.then_some(text))
-            }
+            Some(json) => (json, is_part.then_some(text)),
         };
-        Ok(Reply { text, is_json, around, model, finish, finish_detail: reason, reasoning, usage, pages: Vec::new() })
+        Ok(Reply {
+            text,
+            is_json,
+            around,
+            is_from_reasoning,
+            model,
+            finish,
+            finish_detail: reason,
+            reasoning: Some(reasoning).filter(|reasoning| !reasoning.trim().is_empty()),
+            usage,
+            pages: Vec::new(),
+        })
     }
 
     /// Checks that it is a complete reply to `request`.
@@ -104,8 +120,13 @@ impl ParsedReply {
             return Err(target_error(target, ErrorKind::Server, &message).with_usage(self.usage));
         }
         if is_empty && self.has_reasoning() {
-            let message = "the reply holds only thinking, no answer";
-            return Err(target_error(target, ErrorKind::ThinkingOnly, message).with_usage(self.usage));
+            if self.has_answer_in_reasoning(target, request) {
+                return Ok(());
+            }
+            let field = super::codec(target.provider).map_or("", |codec| codec.reasoning_field());
+            let place = if self.is_marked { "marked as such in its text" } else { field };
+            let message = format!("the reply holds only thinking ({place}), no answer");
+            return Err(target_error(target, ErrorKind::ThinkingOnly, &message).with_usage(self.usage));
         }
         if is_empty {
             let problem = if self.has_tool_calls { "no text but a call of a tool" } else { "no text" };
@@ -113,6 +134,13 @@ impl ParsedReply {
             return Err(target_error(target, ErrorKind::EmptyReply, &message).with_usage(self.usage));
         }
         Ok(())
+    }
+
+    /// Whether the model wrote its structured answer where it reasons.
+    fn has_answer_in_reasoning(&self, target: &Target, request: &Request) -> bool {
+        let dialect = super::codec(target.provider).and_then(|codec| codec.reply_dialect(target, request));
+        let schema = request.schema.as_ref().zip(dialect);
+        schema.is_some_and(|(schema, dialect)| schema.lower(dialect).answer_in_reasoning(&self.reasoning).is_some())
     }
 
     fn has_reasoning(&self) -> bool {
@@ -164,6 +192,11 @@ impl ParsedReply {
         };
         target_error(target, kind, &message).with_usage(self.usage)
     }
+}
+
+/// Whether `text` may contain JSON other than a single word.
+fn may_have_json(text: &str) -> bool {
+    text.contains(['{', '['])
 }
 
 /// Parses a list of models as OpenAI and Anthropic send it: `{"data": [{"id": …}]}`.

@@ -145,6 +145,7 @@ impl Transcript {
         self.splitter.push(text, &mut self.reply.text, &mut self.reply.reasoning);
         self.splitter.finish(&mut self.reply.text, &mut self.reply.reasoning);
         self.has_content |= self.splitter.has_content();
+        self.reply.is_marked |= self.splitter.has_split();
     }
 
     /// Whether text that [`Transcript::text`] has returned proved to be reasoning since the last call.

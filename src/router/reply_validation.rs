@@ -40,6 +40,11 @@ impl ReplyValidation {
     /// Makes `reply`, the last one of `call`, the candidate. Returns false if there is nothing in it to validate.
     pub(super) fn begin(&mut self, call: &mut CallState, reply: Reply) -> bool {
         let is_usable = call.request.schema.is_none() || reply.is_json;
+        if reply.is_from_reasoning
+            && let Some(attempt) = call.attempts.last_mut()
+        {
+            attempt.changes.push(Change::AnswerInReasoning);
+        }
         self.candidate = Some(PendingReply { reply, received: None });
         is_usable || self.recover(call)
     }
@@ -52,8 +57,11 @@ impl ReplyValidation {
         }
         // What looked like the JSON may be a part of almost valid JSON.
         let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
-        let Recovery::Repaired { json, changes } = offload(reply.len(), || schema::recover(reply, schema)) else {
-            return false;
+        let (json, changes) = match offload(reply.len(), || schema::recover(reply, schema)) {
+            Recovery::Repaired { json, changes } => (json, changes),
+            // One of several values, which only coercion could tell from the others.
+            Recovery::Strict(json) if !candidate.reply.is_json => (json, Vec::new()),
+            Recovery::Strict(_) | Recovery::Truncated | Recovery::NoJson => return false,
         };
         // A missing bracket may be added only if the model had finished.
         if changes.contains(&Change::MissingCloser) && candidate.reply.finish != FinishReason::Stop {
@@ -61,7 +69,7 @@ impl ReplyValidation {
         }
         candidate.received = Some(std::mem::replace(&mut candidate.reply.text, json));
         if let Some(attempt) = call.attempts.last_mut() {
-            attempt.changes = changes;
+            attempt.changes.extend(changes);
         }
         true
     }
@@ -92,7 +100,7 @@ impl ReplyValidation {
 
 /// Returns the rejection of a reply without JSON.
 pub(super) fn no_json() -> Rejection {
-    Rejection { faults: vec!["it holds no complete JSON value".to_owned()] }
+    Rejection { faults: vec!["it holds no complete JSON value, or several that differ".to_owned()] }
 }
 
 /// Returns the request for a correction of `reply`, the last one of `call`. A reply without JSON shows that the target does

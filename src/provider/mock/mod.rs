@@ -55,6 +55,7 @@ pub fn answer(request: &Request) -> Result<Reply> {
         text,
         is_json: request.schema.is_some(),
         around: None,
+        is_from_reasoning: false,
         model: Some("mock".to_owned()),
         finish: FinishReason::Stop,
         finish_detail: None,
