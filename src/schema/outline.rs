@@ -10,6 +10,9 @@ use super::lower::{Lowering, WRAPPER};
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 200;
 
+/// The maximum number of values of an enumeration.
+const MAX_VALUES: usize = 50;
+
 /// Returns the outline of the values that match `lowering`, which is that of `graph`.
 pub(super) fn outline(graph: &Graph, lowering: &Lowering) -> String {
     let uses = uses(graph);
@@ -71,8 +74,11 @@ impl Writer<'_> {
             NodeKind::Number => self.text.push_str("number"),
             NodeKind::String => self.text.push_str("string"),
             NodeKind::Enum(values) => {
-                let values: Vec<String> = values.iter().map(Value::to_string).collect();
-                self.text.push_str(&values.join(" | "));
+                let shown: Vec<String> = values.iter().take(MAX_VALUES).map(Value::to_string).collect();
+                self.text.push_str(&shown.join(" | "));
+                if values.len() > MAX_VALUES {
+                    self.text.push_str(" | ...");
+                }
             }
             NodeKind::Array { prefix, additional } => self.array(node, prefix, additional, level),
             NodeKind::Object { properties, additional } => self.object(properties, additional, level),

@@ -44,6 +44,8 @@ def constrained(validator: Any, schema: dict[str, Any], value: Any) -> Any:
         text = {**value, **{name: None for name in schema.get("required", []) if name not in value}}
         parts = schema.get("properties", {})
         return {name: constrained(validator, parts[name], text[name]) if name in parts else text[name] for name in text}
+    if isinstance(value, list) and "prefixItems" in schema:
+        return [constrained(validator, part, item) for part, item in zip(schema["prefixItems"], value, strict=False)]
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [constrained(validator, schema["items"], item) for item in value]
     return value
