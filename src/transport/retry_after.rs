@@ -88,7 +88,9 @@ fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         Some((share, wait))
     });
     // Of two that are used up the longer one, of two that are not known to be the shorter one.
-    let order = |(share, wait): &(f64, Duration)| (*share, if *share > 0.0 { *wait } else { Duration::MAX - *wait });
+    let order = |(share, wait): &(f64, Duration)| {
+        (*share, if *share > 0.0 { *wait } else { Duration::MAX.saturating_sub(*wait) })
+    };
     limits.min_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(Ordering::Equal)).map(|(_, wait)| wait)
 }
 

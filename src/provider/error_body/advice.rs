@@ -62,13 +62,13 @@ fn address_advice(target: &Target) -> Option<String> {
             format!("is this Ollama? Check {setting}")
         });
     }
-    // Anthropic's version is added where it is missing.
-    let has_version = target.provider == Provider::Anthropic
-        || path.split('/').any(|step| {
-            let number = step.strip_prefix('v').unwrap_or_default();
-            number.starts_with(|c: char| c.is_ascii_digit())
-        });
-    Some(if has_version {
+    let has_version = path.split('/').any(|step| {
+        let number = step.strip_prefix('v').unwrap_or_default();
+        number.starts_with(|c: char| c.is_ascii_digit())
+    });
+    Some(if target.provider == Provider::Anthropic {
+        format!("the server has no /v1/messages: check {setting}, to which /v1 is added where it is missing")
+    } else if has_version {
         format!("the server has no such address: check {setting}")
     } else {
         format!("the base URL names no version: set {setting}, for example to {server}{version}")
@@ -94,7 +94,7 @@ mod tests {
             (Provider::OpenAi, "http://h/v1/chat/completions", "must not contain /chat/completions"),
             (Provider::OpenAi, "http://h/openai/v1", "check openai_base_url"),
             (Provider::Anthropic, "http://h/v1/messages", "must not contain /messages"),
-            (Provider::Anthropic, "http://h", "check anthropic_base_url"),
+            (Provider::Anthropic, "http://h", "has no /v1/messages: check anthropic_base_url"),
             (Provider::Gemini, "http://h:1", "http://h:1/v1beta"),
             (Provider::Ollama, "http://h:11434/v1", "set ollama_host or OLLAMA_HOST to http://h:11434"),
             (Provider::Ollama, "http://h:11434/api", "must not contain /api"),

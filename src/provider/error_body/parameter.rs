@@ -170,8 +170,8 @@ fn identifiers(message: &str) -> impl Iterator<Item = Identifier<'_>> {
 
 /// The last step of `path` that is a parameter.
 fn parameter_in(path: &str) -> Option<&str> {
-    let steps = path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
-    steps.filter(|step| PARAMETERS.contains(&&*squashed(step))).last()
+    let mut steps = path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
+    steps.rfind(|step| PARAMETERS.contains(&&*squashed(step)))
 }
 
 fn collect_paths(value: &Value, paths: &mut Vec<String>, depth: usize) {
