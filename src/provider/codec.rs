@@ -118,9 +118,6 @@ pub trait Codec: Send + Sync + Debug {
         }
     }
 
-    /// The name of the field, or the kind of field, that holds the reasoning of a reply, for messages.
-    fn reasoning_field(&self) -> &'static str;
-
     /// The framing of a streamed reply.
     fn framing(&self) -> Framing {
         Framing::Sse

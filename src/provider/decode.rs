@@ -18,6 +18,8 @@ pub(super) struct ParsedReply {
     pub(super) text: String,
     /// The reasoning that the provider returned apart from the text.
     pub(super) reasoning: String,
+    /// The name of the field that held it; empty if it was within the text.
+    pub(super) reasoning_field: &'static str,
     /// Whether the text marked a part of it as reasoning.
     pub(super) is_marked: bool,
     /// The words of a refusal; empty if the model did not refuse.
@@ -123,8 +125,7 @@ impl ParsedReply {
             if self.has_answer_in_reasoning(target, request) {
                 return Ok(());
             }
-            let field = super::codec(target.provider).map_or("", |codec| codec.reasoning_field());
-            let place = if self.is_marked { "marked as such in its text" } else { field };
+            let place = if self.is_marked { "marked as such in its text" } else { self.reasoning_field };
             let message = format!("the reply holds only thinking ({place}), no answer");
             return Err(target_error(target, ErrorKind::ThinkingOnly, &message).with_usage(self.usage));
         }

@@ -27,6 +27,11 @@ pub enum UsageUpdate {
 }
 
 impl UsageUpdate {
+    /// Returns all counts of `usage`; `None` if there are none, so that an empty object does not reset them.
+    pub(super) fn full(usage: Option<Usage>) -> Option<Self> {
+        usage.filter(|usage| usage.total() > 0).map(Self::Full)
+    }
+
     /// Returns the counts that follow `previous`.
     fn apply(self, previous: Usage) -> Usage {
         match self {
@@ -43,6 +48,8 @@ pub struct Event {
     pub text: Option<String>,
     /// A piece of the reasoning that is apart from the answer.
     pub reasoning: Option<String>,
+    /// The name of the field that held it; empty without reasoning.
+    pub reasoning_field: &'static str,
     /// A piece of a refusal.
     pub refusal: Option<String>,
     /// The message of a content filter that blocked the prompt or the answer.
@@ -110,6 +117,9 @@ impl Transcript {
             self.has_content = self.splitter.has_content();
         }
         if let Some(reasoning) = reasoning {
+            if !reasoning.is_empty() {
+                reply.reasoning_field = event.reasoning_field;
+            }
             reply.reasoning.push_str(&self.reasoning_halves.join(&reasoning, has_halves));
         }
         if let Some(refusal) = refusal {

@@ -115,9 +115,9 @@ pub(super) fn finish_reason(word: &str) -> Option<FinishReason> {
     Some(known.map_or(FinishReason::Other, |(_, reason)| reason))
 }
 
-/// Returns the words of a failure, which are the reason itself.
-pub(super) fn explanation(finish: FinishReason, word: Option<&str>) -> Option<String> {
-    word.filter(|_| finish == FinishReason::Error).map(|word| format!("the server reports {word:?}"))
+/// Returns the explanation of a failure that the provider reports by its reason alone.
+pub(super) fn explanation(finish: FinishReason) -> Option<String> {
+    (finish == FinishReason::Error).then(|| "the server failed".to_owned())
 }
 
 #[cfg(test)]

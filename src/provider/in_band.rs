@@ -35,9 +35,13 @@ pub(super) fn event_or_error<T: DeserializeOwned>(target: &Target, data: &Bytes)
     }
 }
 
-/// Returns the error in `data`, JSON without the fields of a reply or an event; `None` if it states none.
-pub(super) fn error_shape(data: &[u8]) -> Option<ErrorBody> {
-    ErrorBody::in_reply(&document(data)?)
+/// Returns the error in `data`, an envelope whose field `error` is `error`. `is_blank` is whether it has no field of a reply or
+/// an event, so that it may be an error without that field.
+pub(super) fn reported(error: Option<Value>, is_blank: bool, data: &[u8]) -> Option<ErrorBody> {
+    if error.is_none() && !is_blank {
+        return None;
+    }
+    document(data).and_then(|document| ErrorBody::in_reply(&document)).or_else(|| error.map(|error| error_in(&error)))
 }
 
 /// Returns `error`, the value of a field that holds an error.
@@ -49,8 +53,16 @@ pub(super) fn error_in(error: &Value) -> ErrorBody {
 fn stated(data: &[u8]) -> Option<ErrorBody> {
     match document(data) {
         Some(document) => ErrorBody::in_reply(&document),
+        None if is_framed(data) => None,
         None => ErrorBody::in_text(data),
     }
+}
+
+/// Whether `data` has the shape of events or of JSON, whatever its words are.
+fn is_framed(data: &[u8]) -> bool {
+    let data = data.trim_ascii_start();
+    let starts = ["data:", "event:", "id:", "retry:", ":", "[{", "[\""];
+    starts.iter().any(|start| data.starts_with(start.as_bytes()))
 }
 
 fn is_keep_alive(data: &[u8]) -> bool {

@@ -155,7 +155,7 @@ fn time_left(target: &Target, deadline: Option<Instant>) -> Duration {
 fn is_complete(reply: &Reply) -> bool {
     let has_finished = match reply.finish {
         FinishReason::Stop => true,
-        FinishReason::Other => reply.is_json,
+        FinishReason::Other => reply.is_json && reply.finish_detail.is_none(),
         _ => false,
     };
     has_finished && reply.pages.iter().all(|page| page.status == PageStatus::Success)

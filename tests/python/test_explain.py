@@ -54,6 +54,11 @@ def explained(*attempts: Attempt, cost: float | None = 0.0, **fields: Any) -> li
     return lines.split("\n")[:-1]
 
 
+def test_a_text_that_was_cut_is_mentioned() -> None:
+    response = LLMResponse("Once upon", "ollama", "small", attempts=[answered()], finish_reason="length")
+    assert "The text was cut at the limit of tokens." in response.explain().split("\n")
+
+
 def test_an_answer_of_the_first_target() -> None:
     response = LLMResponse("a reply", "ollama", "small", 312, 812.0, 0.0, attempts=[answered()])
     assert response.explain().split("\n") == [

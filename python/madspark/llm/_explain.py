@@ -90,6 +90,8 @@ def explain_answer(response: LLMResponse) -> str:
         lines = list(_lines(attempts))
     else:
         lines = [f"{target} answered; no attempt was recorded."]
+    if response.truncated:
+        lines.append("The text was cut at the limit of tokens.")
     lines.append(
         _totals(attempts, latency_ms, response.tokens_used, "cost unknown" if cost is None else _dollars(cost))
     )

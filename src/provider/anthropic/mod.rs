@@ -88,10 +88,6 @@ impl Codec for Anthropic {
         message.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
     }
 
-    fn reasoning_field(&self) -> &'static str {
-        "blocks of the type thinking"
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let Some((mut event, has_halves)) = event_or_error::<StreamEvent>(target, data)? else {
             return Ok(Event { is_keep_alive: true, ..Event::default() });

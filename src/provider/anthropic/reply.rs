@@ -7,7 +7,7 @@ use super::super::decode::ParsedReply;
 use super::super::envelope::{Count, Object, Pieces, Text, details, fault, list, object, word};
 use super::super::error_body::{ErrorBody, target_error};
 use super::super::finish::{explanation, finish_reason};
-use super::super::in_band::{error_in, error_shape};
+use super::super::in_band::reported;
 use super::super::{Event as DecodedEvent, Target, UsageUpdate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Usage};
@@ -106,10 +106,8 @@ impl Object for Delta {
 impl Message {
     /// Takes the error that the server reports in place of a reply. `data` is the whole envelope.
     pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
-        self.error
-            .take()
-            .map(|error| error_in(&error))
-            .or_else(|| if self.content.is_none() { error_shape(data) } else { None })
+        let is_blank = self.content.is_none();
+        reported(self.error.take(), is_blank, data)
     }
 
     pub(super) fn parse(self, target: &Target) -> Result<ParsedReply> {
@@ -125,6 +123,7 @@ impl Message {
         Ok(ParsedReply {
             text: pieces.text.unwrap_or_default(),
             reasoning: pieces.reasoning.unwrap_or_default(),
+            reasoning_field: pieces.reasoning_field,
             refusal: refusal.unwrap_or_default(),
             has_tool_calls,
             model: self.model,
@@ -140,8 +139,8 @@ impl Message {
 impl Event {
     /// Takes the error that the server reports within the stream. `data` is the whole event.
     pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
-        let is_unknown = self.r#type.as_deref().is_none_or(|kind| kind == "error");
-        self.error.take().map(|error| error_in(&error)).or_else(|| if is_unknown { error_shape(data) } else { None })
+        let is_blank = self.r#type.as_deref().is_none_or(|kind| kind == "error");
+        reported(self.error.take(), is_blank, data)
     }
 
     /// An event of an unknown type is empty.
@@ -157,7 +156,7 @@ impl Event {
             "message_start" => {
                 let Message { content, model, usage, .. } = self.message.unwrap_or_default();
                 let (pieces, has_tool_calls) = pieces(content.unwrap_or_default());
-                let usage = usage.map(|usage| UsageUpdate::Full(usage.disjoint()));
+                let usage = UsageUpdate::full(usage.map(|usage| usage.disjoint()));
                 Ok(DecodedEvent { model, usage, ..event(pieces, has_tool_calls) })
             }
             "content_block_start" => {
@@ -170,6 +169,7 @@ impl Event {
                 let pieces = Pieces {
                     text: if is_text { text.into_string() } else { None },
                     reasoning: thinking.into_string(),
+                    reasoning_field: "thinking",
                     refusal: None,
                 };
                 Ok(event(pieces, false))
@@ -206,7 +206,7 @@ impl Ending {
         let finish = reason.as_deref().and_then(finish_reason);
         Ok(Self {
             refusal: (finish == Some(FinishReason::Refusal)).then(|| refusal(details).to_owned()),
-            explanation: explanation(finish.unwrap_or_default(), reason.as_deref()),
+            explanation: explanation(finish.unwrap_or_default()),
             reason: reason.filter(|_| finish.is_some()),
             finish,
         })
@@ -241,8 +241,8 @@ impl MessageUsage {
 }
 
 fn event(pieces: Pieces, has_tool_calls: bool) -> DecodedEvent {
-    let Pieces { text, reasoning, refusal } = pieces;
-    DecodedEvent { text, reasoning, refusal, has_tool_calls, ..DecodedEvent::default() }
+    let Pieces { text, reasoning, reasoning_field, refusal } = pieces;
+    DecodedEvent { text, reasoning, reasoning_field, refusal, has_tool_calls, ..DecodedEvent::default() }
 }
 
 /// The texts of `blocks`, and whether there are calls of tools.
@@ -251,7 +251,10 @@ fn pieces(blocks: Vec<Block>) -> (Pieces, bool) {
     for block in blocks {
         let (to, text) = match block.r#type.as_deref() {
             None | Some("text") => (&mut pieces.text, block.text),
-            Some("thinking") => (&mut pieces.reasoning, block.thinking),
+            Some("thinking") => {
+                pieces.reasoning_field = "thinking";
+                (&mut pieces.reasoning, block.thinking)
+            }
             kind => {
                 has_tool_calls |= kind == Some("tool_use");
                 continue;

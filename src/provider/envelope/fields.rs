@@ -8,6 +8,9 @@ use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Unexp
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+/// Above it, a number is no count. The sum of many counts stays within 64 bits.
+const MAX_COUNT: u64 = 1 << 40;
+
 /// A count. A fraction is cut off, and a number in a string is read. Any other value is zero: malformed accounting must not
 /// cost the reply.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +34,13 @@ impl From<Scalar<'_>> for Count {
     fn from(scalar: Scalar<'_>) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the conversion saturates")]
         let whole = |number: f64| number as u64;
-        Self(match scalar {
-            Scalar::Word(word) => word.trim().parse().unwrap_or_else(|_| word.trim().parse().map_or(0, whole)),
+        let count = match scalar {
+            Scalar::Word(word) => word.trim().parse().map_or(0, whole),
             Scalar::Integer(number) => number,
-            Scalar::Number(number) if number.is_finite() => whole(number),
-            Scalar::Number(_) | Scalar::Bool(_) | Scalar::None => 0,
-        })
+            Scalar::Number(number) => whole(number),
+            Scalar::Bool(_) | Scalar::None => 0,
+        };
+        Self(if count > MAX_COUNT { 0 } else { count })
     }
 }
 
@@ -332,7 +336,9 @@ mod tests {
             ("11.0", 11),
             ("\"7\"", 7),
             ("\" 7.9 \"", 7),
-            ("18446744073709551615", u64::MAX),
+            ("\"inf\"", 0),
+            ("1e300", 0),
+            ("18446744073709551615", 0),
             ("null", 0),
             ("-1", 0),
             ("-1.5", 0),

@@ -35,6 +35,8 @@ pub(in crate::provider) struct Pieces {
     pub(in crate::provider) text: Option<String>,
     /// The reasoning.
     pub(in crate::provider) reasoning: Option<String>,
+    /// The name of the field of the reasoning; empty without reasoning.
+    pub(in crate::provider) reasoning_field: &'static str,
     /// The words of a refusal.
     pub(in crate::provider) refusal: Option<String>,
 }
@@ -69,10 +71,20 @@ impl Text {
         match self {
             Self::Plain(text) => Some(text),
             other => {
-                let Pieces { text, reasoning, refusal } = other.into_pieces();
+                let Pieces { text, reasoning, refusal, .. } = other.into_pieces();
                 [text, reasoning, refusal].into_iter().flatten().reduce(|text, more| text + &more)
             }
         }
+    }
+
+    /// Returns all words in it; `None` for a number, a truth value and anything else without a string.
+    pub(in crate::provider) fn into_words(self) -> Option<String> {
+        let has_words = match &self {
+            Self::None => false,
+            Self::Plain(_) => true,
+            Self::Json(json) => json.contains('"'),
+        };
+        if has_words { self.into_string() } else { None }
     }
 
     /// Returns the texts in it. A number or a truth value is its JSON text, and so is a list or an object without parts.
@@ -90,7 +102,7 @@ impl Text {
 
     /// Appends all text in it to `to`.
     fn append(self, to: &mut Option<String>, depth: u32) {
-        let Pieces { text, reasoning, refusal } = self.pieces(depth);
+        let Pieces { text, reasoning, refusal, .. } = self.pieces(depth);
         for text in [text, reasoning, refusal].into_iter().flatten() {
             to.get_or_insert_default().push_str(&text);
         }
@@ -178,6 +190,7 @@ fn parts(json: &str, depth: u32) -> Option<Pieces> {
         match kind {
             PartKind::Text | PartKind::Unknown => text.append(&mut pieces.text, depth + 1),
             PartKind::Reasoning => {
+                pieces.reasoning_field = "thinking parts";
                 for text in [text, thinking, reasoning, summary] {
                     text.append(&mut pieces.reasoning, depth + 1);
                 }
@@ -225,7 +238,12 @@ mod tests {
         let joined = pieces(&format!(
             r#"[{thinking}, {{"type": "text", "text": "a"}}, {{"text": 5.50}}, {{"type": "image_url"}}, {{"type": "x", "text": "b"}}]"#
         ));
-        let expected = Pieces { text: Some("a5.50b".into()), reasoning: Some("hm".into()), refusal: None };
+        let expected = Pieces {
+            text: Some("a5.50b".into()),
+            reasoning: Some("hm".into()),
+            reasoning_field: "thinking parts",
+            refusal: None,
+        };
         assert_eq!(joined, expected);
         assert_eq!(pieces(r#"{"type": "text", "text": "a"}"#), text("a"));
         assert_eq!(pieces(r#"[{"text": "a"}]"#), text("a"));

@@ -53,7 +53,10 @@ fn ollama_counts_tokens_in_the_last_line() {
     let line = json!({"model": "m", "message": {"role": "assistant", "content": "Hel"}, "done": false});
     assert_eq!(event(Provider::Ollama, &line).unwrap(), Event { model: Some("m".to_owned()), ..text("Hel") });
     let thinking = json!({"message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": false});
-    assert_eq!(event(Provider::Ollama, &thinking).unwrap(), Event { reasoning: Some("hm".to_owned()), ..text("") });
+    assert_eq!(
+        event(Provider::Ollama, &thinking).unwrap(),
+        Event { reasoning: Some("hm".to_owned()), reasoning_field: "thinking", ..text("") }
+    );
     let last = json!({"message": {"content": ""}, "done": true, "done_reason": "length",
         "prompt_eval_count": 3, "eval_count": 4});
     let last = event(Provider::Ollama, &last).unwrap();
@@ -67,7 +70,13 @@ fn gemini_separates_thoughts_and_ends_with_the_body() {
         "usageMetadata": {"promptTokenCount": 3, "thoughtsTokenCount": 5}, "modelVersion": "m-1"});
     let usage = Some(UsageUpdate::Full(Usage { input: 3, reasoning: 5, ..Usage::default() }));
     let reasoning = Some("hm".to_owned());
-    let expected = Event { model: Some("m-1".to_owned()), usage, reasoning, ..text("Hel") };
+    let expected = Event {
+        model: Some("m-1".to_owned()),
+        usage,
+        reasoning,
+        reasoning_field: "parts with `thought`",
+        ..text("Hel")
+    };
     assert_eq!(event(Provider::Gemini, &chunk).unwrap(), expected);
     let last = json!({"candidates": [{"content": {"parts": [{"text": "lo"}]}, "finishReason": "MAX_TOKENS"}]});
     let last = event(Provider::Gemini, &last).unwrap();
@@ -83,7 +92,7 @@ fn openai_ends_with_done_after_the_finish_reason() {
     let role = json!({"model": "m", "choices": [{"delta": {"role": "assistant", "content": null}}], "usage": null});
     assert_eq!(event(Provider::OpenAi, &role).unwrap(), Event { model: Some("m".to_owned()), ..Event::default() });
     let reasoning = json!({"choices": [{"delta": {"reasoning_content": "hm"}}]});
-    let thought = Event { reasoning: Some("hm".to_owned()), ..Event::default() };
+    let thought = Event { reasoning: Some("hm".to_owned()), reasoning_field: "reasoning_content", ..Event::default() };
     assert_eq!(event(Provider::OpenAi, &reasoning).unwrap(), thought);
     let stop = event(Provider::OpenAi, &json!({"choices": [{"delta": {}, "finish_reason": "stop"}]})).unwrap();
     assert_eq!((stop.finish, stop.is_last), (Some(FinishReason::Stop), false));

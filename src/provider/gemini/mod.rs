@@ -111,10 +111,6 @@ impl Codec for Gemini {
         Ok(Reply { pages, ..reply })
     }
 
-    fn reasoning_field(&self) -> &'static str {
-        "parts with `thought`"
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let Some((mut reply, has_halves)) = event_or_error::<GenerateContentReply>(target, data)? else {
             return Ok(Event { is_keep_alive: true, ..Event::default() });

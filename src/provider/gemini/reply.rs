@@ -7,7 +7,7 @@ use super::super::decode::ParsedReply;
 use super::super::envelope::{Count, Flag, Object, Pieces, Text, details, fault, list, object, word};
 use super::super::error_body::{ErrorBody, target_error};
 use super::super::finish::finish_reason;
-use super::super::in_band::{error_in, error_shape};
+use super::super::in_band::reported;
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Page, PageStatus, Usage};
@@ -107,10 +107,8 @@ impl Object for Part {
 impl GenerateContentReply {
     /// Takes the error that the provider reports in place of a reply. `data` is the whole envelope.
     pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
-        self.error
-            .take()
-            .map(|error| error_in(&error))
-            .or_else(|| if self.is_blank() { error_shape(data) } else { None })
+        let is_blank = self.is_blank();
+        reported(self.error.take(), is_blank, data)
     }
 
     fn is_blank(&self) -> bool {
@@ -130,6 +128,7 @@ impl GenerateContentReply {
         let reply = ParsedReply {
             text: pieces.text.unwrap_or_default(),
             reasoning: pieces.reasoning.unwrap_or_default(),
+            reasoning_field: pieces.reasoning_field,
             blocked: self.prompt_feedback.and_then(PromptFeedback::blocked).or(blocked),
             has_tool_calls,
             model: self.model_version,
@@ -150,13 +149,14 @@ impl GenerateContentReply {
         Event {
             text: pieces.text,
             reasoning: pieces.reasoning,
+            reasoning_field: pieces.reasoning_field,
             blocked: self.prompt_feedback.and_then(PromptFeedback::blocked).or(blocked),
             has_tool_calls,
             model: self.model_version,
             finish,
             reason,
             explanation,
-            usage: self.usage_metadata.map(|usage| UsageUpdate::Full(usage.disjoint())),
+            usage: UsageUpdate::full(self.usage_metadata.map(|usage| usage.disjoint())),
             pages,
             ..Event::default()
         }
@@ -190,6 +190,9 @@ impl Candidate {
             let Some(text) = part.text.into_string() else { continue };
             let is_thought = part.thought.0;
             let pieces = &mut answer.pieces;
+            if is_thought {
+                pieces.reasoning_field = "parts with `thought`";
+            }
             let to = if is_thought { &mut pieces.reasoning } else { &mut pieces.text };
             to.get_or_insert_default().push_str(&text);
         }

@@ -114,10 +114,6 @@ impl Codec for Ollama {
         Framing::Ndjson
     }
 
-    fn reasoning_field(&self) -> &'static str {
-        "thinking"
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         let Some((mut reply, has_halves)) = event_or_error::<ChatReply>(target, data)? else {
             return Ok(Event { is_keep_alive: true, ..Event::default() });

@@ -7,7 +7,7 @@ use super::super::decode::ParsedReply;
 use super::super::envelope::{Count, Flag, Object, Pieces, Text, fault, object, word};
 use super::super::error_body::{ErrorBody, target_error};
 use super::super::finish::{explanation, finish_reason};
-use super::super::in_band::{error_in, error_shape};
+use super::super::in_band::reported;
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Usage};
@@ -43,10 +43,8 @@ impl Object for Message {}
 impl ChatReply {
     /// Takes the error that the server reports in place of a reply. `data` is the whole envelope.
     pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
-        self.error
-            .take()
-            .map(|error| error_in(&error))
-            .or_else(|| if self.message.is_none() && !self.done.0 { error_shape(data) } else { None })
+        let is_blank = self.message.is_none() && !self.done.0;
+        reported(self.error.take(), is_blank, data)
     }
 
     pub(super) fn parse(self, target: &Target) -> Result<ParsedReply> {
@@ -59,9 +57,10 @@ impl ChatReply {
         Ok(ParsedReply {
             text: pieces.text.unwrap_or_default(),
             reasoning: pieces.reasoning.unwrap_or_default(),
+            reasoning_field: pieces.reasoning_field,
             has_tool_calls,
             model: self.model,
-            explanation: explanation(finish, self.done_reason.as_deref()),
+            explanation: explanation(finish),
             finish,
             reason: self.done_reason,
             usage,
@@ -76,10 +75,11 @@ impl ChatReply {
         Event {
             text: pieces.text,
             reasoning: pieces.reasoning,
+            reasoning_field: pieces.reasoning_field,
             has_tool_calls,
             model: self.model,
             finish: is_last.then_some(finish),
-            explanation: explanation(finish, self.done_reason.as_deref()),
+            explanation: explanation(finish),
             reason: self.done_reason,
             // Only the last line has the counts.
             usage: is_last.then_some(UsageUpdate::Full(usage)),
@@ -101,7 +101,10 @@ impl Message {
     /// The texts, and whether there are calls of tools.
     fn into_pieces(self) -> (Pieces, bool) {
         let mut pieces = self.content.into_pieces();
-        let thinking = self.thinking.into_string().filter(|thinking| !thinking.is_empty());
+        let thinking = self.thinking.into_words().filter(|thinking| !thinking.is_empty());
+        if thinking.is_some() {
+            pieces.reasoning_field = "thinking";
+        }
         pieces.reasoning = [pieces.reasoning, thinking].into_iter().flatten().reduce(|text, more| text + &more);
         (pieces, self.tool_calls.is_some())
     }

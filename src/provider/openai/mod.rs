@@ -95,10 +95,6 @@ impl Codec for OpenAi {
         completion.parse(target)?.into_reply(target, request, self.reply_dialect(target, request))
     }
 
-    fn reasoning_field(&self) -> &'static str {
-        "reasoning_content or reasoning"
-    }
-
     fn decode_event(&self, target: &Target, data: &Bytes) -> Result<Event> {
         if data.trim_ascii().eq_ignore_ascii_case(b"[DONE]") {
             return Ok(Event { is_last: true, ..Event::default() });

@@ -8,7 +8,7 @@ use super::super::decode::ParsedReply;
 use super::super::envelope::{Count, Object, Pieces, Text, details, fault, list, object, word};
 use super::super::error_body::{ErrorBody, target_error};
 use super::super::finish::{explanation, finish_reason};
-use super::super::in_band::{error_in, error_shape};
+use super::super::in_band::reported;
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Usage};
@@ -111,17 +111,16 @@ impl Completion {
     /// Takes the error that the provider reports in place of a reply, or in place of its first choice. `data` is the whole
     /// envelope.
     pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
-        if let Some(error) = self.error.take() {
-            return Some(error_in(&error));
-        }
-        match self.choices.as_deref_mut() {
-            None | Some([]) if self.usage.is_none() => error_shape(data),
-            None => error_shape(data),
+        let is_blank = match self.choices.as_deref_mut() {
+            None => true,
+            Some([]) => self.usage.is_none(),
             Some(choices) => {
                 let mut first = choices.iter_mut().filter(|choice| choice.is_first());
-                first.find_map(|choice| choice.error.take()).map(|error| error_in(&error))
+                self.error = self.error.take().or_else(|| first.find_map(|choice| choice.error.take()));
+                false
             }
-        }
+        };
+        reported(self.error.take(), is_blank, data)
     }
 
     pub(super) fn parse(self, target: &Target) -> Result<ParsedReply> {
@@ -132,14 +131,15 @@ impl Completion {
         // Some servers count from one.
         let index = choices.iter().position(Choice::is_first).unwrap_or(0);
         let Answer { pieces, has_tool_calls, reason, finish, usage } =
-            choices.into_iter().nth(index).map(Choice::into_answer).unwrap_or_default();
+            choices.into_iter().nth(index).map(|choice| choice.into_answer(false)).unwrap_or_default();
         Ok(ParsedReply {
             text: pieces.text.unwrap_or_default(),
             reasoning: pieces.reasoning.unwrap_or_default(),
+            reasoning_field: pieces.reasoning_field,
             refusal: pieces.refusal.unwrap_or_default(),
             has_tool_calls,
             model: self.model,
-            explanation: explanation(finish.unwrap_or_default(), reason.as_deref()),
+            explanation: explanation(finish.unwrap_or_default()),
             finish: finish.unwrap_or_default(),
             reason,
             usage: self.usage.or(usage).unwrap_or_default().disjoint(),
@@ -151,19 +151,20 @@ impl Completion {
         // The other choices are other answers.
         let choice = self.choices.unwrap_or_default().into_iter().find(Choice::is_first);
         let Answer { pieces, has_tool_calls, reason, finish, usage } =
-            choice.map(Choice::into_answer).unwrap_or_default();
+            choice.map(|choice| choice.into_answer(true)).unwrap_or_default();
         Event {
             text: pieces.text,
             reasoning: pieces.reasoning,
+            reasoning_field: pieces.reasoning_field,
             refusal: pieces.refusal,
             blocked: (finish == Some(FinishReason::ContentFilter))
                 .then(|| format!("the reply was blocked ({})", reason.as_deref().unwrap_or_default())),
             has_tool_calls,
             model: self.model,
-            explanation: explanation(finish.unwrap_or_default(), reason.as_deref()),
+            explanation: explanation(finish.unwrap_or_default()),
             finish,
             reason,
-            usage: self.usage.or(usage).map(|usage| UsageUpdate::Full(usage.disjoint())),
+            usage: UsageUpdate::full(self.usage.or(usage).map(|usage| usage.disjoint())),
             // The usage follows the finish reason, and `[DONE]` ends the stream.
             is_last: false,
             ..Event::default()
@@ -177,11 +178,12 @@ impl Choice {
         self.index.is_none_or(|Count(index)| index == 0)
     }
 
-    fn into_answer(self) -> Answer {
+    /// Some servers repeat the text so far as the `message` of each event.
+    fn into_answer(self, is_event: bool) -> Answer {
+        let message = if is_event { self.delta.or(self.message) } else { self.message.or(self.delta) };
         let finish = self.finish_reason.as_deref().and_then(finish_reason);
-        let (mut pieces, has_tool_calls) =
-            self.message.or(self.delta).map_or_else(Default::default, Message::into_pieces);
-        pieces.text = pieces.text.or_else(|| self.text.into_string());
+        let (mut pieces, has_tool_calls) = message.map_or_else(Default::default, Message::into_pieces);
+        pieces.text = pieces.text.filter(|text| !text.is_empty()).or_else(|| self.text.into_string());
         Answer {
             pieces,
             has_tool_calls,
@@ -195,14 +197,20 @@ impl Choice {
 impl Message {
     /// The texts, and whether there are calls of tools.
     fn into_pieces(self) -> (Pieces, bool) {
-        let Pieces { text, reasoning, refusal } = self.content.into_pieces();
-        let details = || self.reasoning_details.and_then(|json| Text::Json(json.get().to_owned()).into_string());
-        let named = [self.reasoning_content, self.reasoning].into_iter().filter_map(Text::into_string);
-        let apart = named.into_iter().find(|text| !text.is_empty()).or_else(details);
+        let Pieces { text, reasoning, reasoning_field, refusal } = self.content.into_pieces();
+        let details = || self.reasoning_details.and_then(|json| Text::Json(json.get().to_owned()).into_words());
+        let named = [("reasoning_content", self.reasoning_content), ("reasoning", self.reasoning)];
+        let apart = named
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.into_words()?)))
+            .find(|(_, text)| !text.is_empty())
+            .or_else(|| Some(("reasoning_details", details()?)));
+        let (reasoning_field, apart) = apart.map_or((reasoning_field, None), |(name, text)| (name, Some(text)));
         let pieces = Pieces {
             text,
             reasoning: [reasoning, apart].into_iter().flatten().reduce(|text, more| text + &more),
-            refusal: refusal.or_else(|| self.refusal.into_string()).filter(|refusal| !refusal.is_empty()),
+            reasoning_field,
+            refusal: refusal.or_else(|| self.refusal.into_words()).filter(|refusal| !refusal.is_empty()),
         };
         (pieces, self.tool_calls.is_some())
     }

@@ -359,6 +359,36 @@ fn only_the_first_choice_is_the_answer() {
 }
 
 #[test]
+fn a_message_beside_the_delta_of_an_event_is_no_text() {
+    let chunk = |delta: &str, so_far: &str, reason: Value| json!({"choices": [{"index": 0, "delta": {"content": delta}, "message": {"content": so_far}, "finish_reason": reason}]});
+    let events =
+        [chunk("hel", "hel", Value::Null), chunk("lo", "hello", Value::Null), chunk("", "hello", json!("stop"))];
+    assert_eq!(stream_of(Provider::OpenAi, &events).unwrap().text, "hello");
+    let whole = json!({"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]});
+    assert_eq!(stream_of(Provider::OpenAi, &[whole]).unwrap().text, "hello");
+}
+
+#[test]
+fn empty_counts_do_not_reset_the_counts_so_far() {
+    for provider in PROVIDERS {
+        let mut events = events(provider);
+        let name = if provider == Provider::Gemini { "usageMetadata" } else { "usage" };
+        events.insert(1, json!({"type": "message_delta", "delta": {}, name: {}}));
+        assert!(stream_of(provider, &events).unwrap().usage.total() > 0, "{provider}");
+    }
+}
+
+#[test]
+fn a_flag_in_place_of_words_is_none() {
+    let message = json!({"content": "hello", "refusal": false, "reasoning": true, "reasoning_content": 0});
+    let reply = json!({"choices": [{"message": message, "finish_reason": "stop"}]});
+    let reply = decode_bytes(Provider::OpenAi, reply.to_string().as_bytes()).unwrap();
+    assert_eq!((reply.text.as_str(), reply.reasoning), ("hello", None));
+    let error = json!({"error": true, "message": "upstream is gone", "choices": []});
+    assert_fails(decode_bytes(Provider::OpenAi, error.to_string().as_bytes()), ErrorKind::Server, "upstream is gone");
+}
+
+#[test]
 fn an_end_that_is_not_good_is_never_a_whole_answer() {
     for (provider, word, kind) in [
         (Provider::OpenAi, "error", Some(ErrorKind::Server)),
@@ -460,6 +490,17 @@ fn errors_within_a_reply_have_the_words_of_the_server() {
         "upstream went away",
     );
     assert_fails(stream_of(Provider::OpenAi, &[choice]), ErrorKind::Server, "upstream went away");
+}
+
+#[test]
+fn the_events_of_a_stream_are_no_error_whatever_their_words_are() {
+    for provider in PROVIDERS {
+        for body in
+            ["data: {\"a\": \"an error: out of memory\"}\n\n", "{\"a\": 1}\n{\"a\": \"error\"}", "[{\"a\": \"error\"}"]
+        {
+            assert_fails(decode_bytes(provider, body.as_bytes()), ErrorKind::MalformedReply, "");
+        }
+    }
 }
 
 #[test]
