@@ -50,7 +50,7 @@ const WORDS: [&str; 9] =
     ["effort", "reasoning", "thinking", "think", "store", "seed", "stream", "stop", "systeminstruction"];
 
 /// Words of a refusal.
-const REFUSALS: [&str; 31] = [
+const REFUSALS: [&str; 32] = [
     "unsupported",
     "not supported",
     "n't support",
@@ -82,6 +82,7 @@ const REFUSALS: [&str; 31] = [
     "remove",
     "too large",
     "too high",
+    "range",
 ];
 
 /// Words before the name of the parameter to use in place of the refused one.
@@ -247,6 +248,7 @@ mod tests {
             ("invalid temperature: only 1 is allowed for this model", "temperature"),
             ("azure does not support parameters: ['stream_options'], for model=m", "stream_options"),
             ("temperature: Extra inputs are not permitted", "temperature"),
+            ("temperature: range: 0..1", "temperature"),
             ("\"m\" does not support thinking", "think"),
             ("The parameter reasoning_effort is not available for this model", "reasoning_effort"),
             ("'think' value \"high\" is not supported for this model", "think"),
