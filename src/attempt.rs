@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error_kind::ErrorKind;
 use crate::named_enum::named_enum;
+use crate::parameter::Parameter;
 use crate::provider_id::Provider;
 
 pub use change::Change;
@@ -51,6 +52,8 @@ pub struct Attempt {
     pub changes: Vec<Change>,
     /// The web pages that the provider was to read, and the outcome of each.
     pub pages: Vec<Page>,
+    /// The requested parameters that were not sent under this name, because the target does not take them.
+    pub omitted: Vec<Parameter>,
 }
 
 impl Attempt {
@@ -73,6 +76,7 @@ impl Attempt {
             skipped_events: 0,
             changes: Vec::new(),
             pages: Vec::new(),
+            omitted: Vec::new(),
         }
     }
 

@@ -100,6 +100,12 @@ pub struct Refusal {
     is_of_reasoning: bool,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Adjustments { refused: self.parameters, ..Adjustments::default() }.fmt(f)
+    }
+}
+
 impl Refusal {
     /// Returns the refusal of `parameters` with the words `message`; `None` without a parameter.
     pub fn new(parameters: impl IntoIterator<Item = Parameter>, message: &str) -> Option<Self> {

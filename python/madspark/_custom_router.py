@@ -76,7 +76,7 @@ async def _generate(
     prompt: str,
     schema_name: str,
     system_instruction: str,
-    temperature: float,
+    temperature: float | None,
     with_attachments: bool,
 ) -> Answer:
     """Call the custom router. A synchronous one runs on a thread, so that it does not block the event loop."""

@@ -135,7 +135,7 @@ impl Options {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Temperatures {
-    /// The temperature from which the others were derived; no stage uses it.
+    /// The temperature from which the others were derived. `None` means that the stages with a fixed one send none.
     pub base: Option<f64>,
     /// Idea generation and improvement. Default 0.9.
     pub idea_generation: Option<f64>,
@@ -165,11 +165,16 @@ impl Temperatures {
         match stage {
             Stage::IdeaGeneration | Stage::Improvement => self.idea_generation,
             Stage::Evaluation | Stage::ReEvaluation => self.evaluation,
-            Stage::MultiDimensional | Stage::ReMultiDimensional => Some(MultiDimensionalEvaluator::TEMPERATURE),
-            Stage::LogicalInference => Some(LogicalInferenceEngine::TEMPERATURE),
+            Stage::MultiDimensional | Stage::ReMultiDimensional => self.fixed(MultiDimensionalEvaluator::TEMPERATURE),
+            Stage::LogicalInference => self.fixed(LogicalInferenceEngine::TEMPERATURE),
             Stage::Advocacy => self.advocacy,
             Stage::Skepticism => self.skepticism,
         }
+    }
+
+    /// The temperature of a stage with a fixed one.
+    const fn fixed(&self, temperature: f64) -> Option<f64> {
+        if self.base.is_some() { Some(temperature) } else { None }
     }
 
     fn validate(&self) -> Result<()> {

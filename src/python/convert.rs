@@ -43,8 +43,9 @@ pub(super) fn attempts<'py>(py: Python<'py>, attempts: &[Attempt]) -> PyResult<B
 
 /// Returns the fields that few attempts have, `None` if they all have their defaults.
 fn rare_fields<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let Attempt { waited, is_hedge, is_shared, retry_after, is_estimated, pages, .. } = attempt;
-    if waited.is_zero() && !is_hedge && !is_shared && retry_after.is_none() && !is_estimated && pages.is_empty() {
+    let Attempt { waited, is_hedge, is_shared, retry_after, is_estimated, pages, omitted, .. } = attempt;
+    let is_usual = waited.is_zero() && !is_hedge && !is_shared && retry_after.is_none() && !is_estimated;
+    if is_usual && pages.is_empty() && omitted.is_empty() {
         return Ok(None);
     }
     let fields = PyDict::new(py);
@@ -55,6 +56,7 @@ fn rare_fields<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound
     fields.set_item(name!(py, "estimated"), is_estimated)?;
     let pages = pages.iter().map(|page| [("url", &*page.url), ("status", page.status.as_str())].into_py_dict(py));
     fields.set_item(name!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
+    fields.set_item(name!(py, "omitted"), PyTuple::new(py, omitted.iter().map(|parameter| parameter.as_str()))?)?;
     Ok(Some(fields))
 }
 

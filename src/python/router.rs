@@ -145,6 +145,12 @@ impl Router {
         self.router.policy().hedge.map(HedgeAfter::from)
     }
 
+    /// Returns the maximum length of a prompt in characters; None leaves it to the context windows.
+    fn prompt_limit(&self, py: Python<'_>, force_provider: Option<&str>) -> PyResult<Option<usize>> {
+        let force = error::raise(py, config::parse(force_provider))?;
+        Ok(self.router.prompt_limit(force))
+    }
+
     /// Prepares a call. Nothing is sent before `next()` or `anext()`.
     #[expect(clippy::too_many_arguments, reason = "the fields of a call, passed by one caller")]
     fn begin(

@@ -13,7 +13,7 @@ use tracing::Span;
 
 use super::attempt_guard::AttemptGuard;
 use super::target_selector::{Choice, TargetSelector};
-use super::{AttemptObserver, Engine, MAX_PROMPT_CHARS, Router, plan};
+use super::{AttemptObserver, Engine, Router, plan};
 use crate::attempt::{Attempt, Change};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,8 +54,8 @@ impl CallState {
         force: Option<Provider>,
     ) -> Result<Self> {
         static CALLS: AtomicU64 = AtomicU64::new(1);
-        validate(&request)?;
         let targets = plan::targets(&router, force);
+        validate(&request, &router, &targets)?;
         let selector = TargetSelector::new(
             targets,
             request.schema.as_deref(),
@@ -210,7 +210,19 @@ impl CallState {
             attempt = self.attempts.len(),
             "{error}"
         );
-        if self.selector.fail(index, &self.request, error.clone(), repair, now) { Ok(()) } else { Err(error) }
+        let continues = self.selector.fail(index, &self.request, error.clone(), repair, now);
+        if let Some(refusal) = error.refusal() {
+            let target = self.target(index);
+            let (provider, model) = (target.provider, &*target.model);
+            let scope = if refusal.is_lasting() { "from now on" } else { "in this call" };
+            tracing::info!(
+                provider = provider.as_str(),
+                model,
+                call_id = self.id,
+                "{provider} ({model}) gets no {refusal} {scope}"
+            );
+        }
+        if continues { Ok(()) } else { Err(error) }
     }
 
     /// Logs and counts an attempt at another target than the `previous` one, or than the first of the plan.
@@ -255,14 +267,17 @@ fn joined(causes: &[Error]) -> String {
 }
 
 /// Finds the caller's own errors before anything is sent.
-fn validate(request: &Request) -> Result<()> {
+fn validate(request: &Request, router: &Router, targets: &[Target]) -> Result<()> {
     if request.prompt.trim().is_empty() {
         return Err(Error::invalid_input("the prompt must not be blank"));
     }
     let length = request.prompt.chars().count();
-    if length > MAX_PROMPT_CHARS {
+    if length > router.max_prompt_chars()
+        && let Some(limit) = plan::prompt_limit(&router.config, targets)
+    {
         let message = format!(
-            "the prompt has {length} characters; the limit is {MAX_PROMPT_CHARS}: shorten it or attach it as a file"
+            "the prompt has {length} characters; the limit is {limit}: shorten it, attach it as a file, or raise \
+             max_prompt_chars"
         );
         return Err(Error::new(ErrorKind::PromptTooLong, message));
     }

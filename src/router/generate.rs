@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Engine, OnStreamError, Router, StreamEvent, StreamOptions, plan};
+use super::{Engine, MAX_PROMPT_CHARS, OnStreamError, Router, StreamEvent, StreamOptions, plan};
 use crate::attempt::{Attempt, Change};
 use crate::config::Provider;
 use crate::error::Result;
@@ -21,6 +21,11 @@ pub trait Generate: Send + Sync {
     /// Answers `request`. A reply that the validator of `hooks` rejects is never returned: implementations repair it, try
     /// another target or fail. Dropping the future cancels the call.
     fn generate<'a>(&'a self, request: Request, hooks: CallHooks<'a>) -> BoxFuture<'a, Result<Response>>;
+
+    /// The maximum length of a prompt in characters.
+    fn max_prompt_chars(&self) -> usize {
+        MAX_PROMPT_CHARS
+    }
 
     /// Whether the preferred target answers concurrent requests as fast as a single one. `false` if unknown.
     fn supports_concurrency(&self) -> bool {
@@ -196,6 +201,10 @@ impl Generate for Routed {
             Some(on_partial) => Box::pin(self.stream(request, hooks, on_partial)),
             None => Box::pin(self.call(request, hooks)),
         }
+    }
+
+    fn max_prompt_chars(&self) -> usize {
+        self.router.max_prompt_chars()
     }
 
     /// Returns whether the configuration allows the first target more than one request at a time. Without such a limit, a

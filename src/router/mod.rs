@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::Cache;
-use crate::config::{Config, ModelTier, Provider, ProviderChoice};
+use crate::config::{Config, DEFAULT_MAX_PROMPT_CHARS, ModelTier, Provider, ProviderChoice};
 use crate::error::Result;
 use crate::message::Request;
 use crate::provider::Target;
@@ -55,8 +55,8 @@ pub use metrics::{MetricsSnapshot, ProviderSnapshot};
 pub use policy::{Hedge, MAX_ATTEMPTS, OnRefusal, Policy};
 pub use stream::{OnStreamError, Stream, StreamEvent, StreamOptions};
 
-/// The maximum length of a prompt in characters.
-pub const MAX_PROMPT_CHARS: usize = 100_000;
+/// The default maximum length of a prompt in characters.
+pub const MAX_PROMPT_CHARS: usize = DEFAULT_MAX_PROMPT_CHARS;
 
 /// The state of the process: connection pools, the state of each target, facts about models, and the response cache. Contains
 /// nothing that a request chose.
@@ -191,6 +191,17 @@ impl Router {
     /// Whether calls use the response cache by default.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
+    }
+
+    /// Returns the maximum length of a prompt in characters where no context window is known.
+    pub fn max_prompt_chars(&self) -> usize {
+        self.config.max_prompt_chars.unwrap_or(MAX_PROMPT_CHARS)
+    }
+
+    /// Returns the maximum length of a prompt in characters; `force` names the only provider of the call. `None` leaves it to
+    /// the context windows of its targets.
+    pub fn prompt_limit(&self, force: Option<Provider>) -> Option<usize> {
+        plan::prompt_limit(&self.config, &plan::targets(self, force))
     }
 
     /// Returns the policy.

@@ -2,8 +2,8 @@
 
 use std::iter;
 
-use super::Router;
-use crate::config::{Provider, ProviderChoice};
+use super::{MAX_PROMPT_CHARS, Router};
+use crate::config::{Config, Provider, ProviderChoice};
 use crate::provider::{Target, codec, protocol};
 
 /// The provider of calls that name none, unless another one is preferred for their tier.
@@ -35,4 +35,12 @@ fn first_choice(router: &Router) -> Provider {
             && (router.fallback_enabled() || protocol.is_configured(router.config()))
     };
     Provider::ALL.into_iter().find(is_preferred).unwrap_or(DEFAULT)
+}
+
+/// Returns the maximum length of a prompt in characters: the configured one, or the default unless the context window of every
+/// target is known without a request. `None` leaves it to the windows.
+pub(super) fn prompt_limit(config: &Config, targets: &[Target]) -> Option<usize> {
+    let has_known_window =
+        |target: &Target| codec(target.provider).is_some_and(|codec| codec.context_length(target).is_some());
+    config.max_prompt_chars.or_else(|| (!targets.iter().all(has_known_window)).then_some(MAX_PROMPT_CHARS))
 }

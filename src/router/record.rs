@@ -8,7 +8,8 @@ use super::Router;
 use super::attempt_guard::AttemptGuard;
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Reply, Usage};
+use crate::message::{Reply, Request, Usage};
+use crate::parameter::Parameter;
 use crate::provider::{self, Target};
 
 /// The attempt of `guard` received `reply`.
@@ -73,7 +74,33 @@ fn at(target: &Target) -> Attempt {
 
 fn of(guard: &AttemptGuard) -> Attempt {
     let (waited, latency, is_hedge) = (guard.waited, guard.started.elapsed(), guard.is_hedge);
-    Attempt { waited, latency, is_hedge, ..at(&guard.target) }
+    Attempt { waited, latency, is_hedge, omitted: omitted(&guard.target, &guard.request), ..at(&guard.target) }
+}
+
+/// Returns the parameters that the call or the configuration asked for, and that `request` to `target` did not contain under
+/// this name.
+fn omitted(target: &Target, request: &Request) -> Vec<Parameter> {
+    let Some(codec) = provider::codec(target.provider) else { return Vec::new() };
+    let adjustments = request.adjustments.union(codec.adjustments(target));
+    if adjustments.is_empty() {
+        return Vec::new();
+    }
+    let options = &target.options;
+    let is_requested = |parameter: &Parameter| match parameter {
+        Parameter::Temperature => request.temperature.is_some(),
+        // The name of the limit is a choice of the protocol unless the target refused it.
+        Parameter::MaxTokens => request.max_tokens.is_some() && request.adjustments.omits(Parameter::MaxTokens),
+        Parameter::MaxCompletionTokens | Parameter::MaxOutputTokens | Parameter::NumPredict => {
+            request.max_tokens.is_some()
+        }
+        Parameter::ReasoningEffort | Parameter::Effort => options.effort.is_some(),
+        Parameter::ServiceTier => options.service_tier.is_some(),
+        Parameter::ThinkingConfig => options.thinking.is_some(),
+        Parameter::Think => options.think.is_some(),
+        Parameter::KeepAlive => options.keep_alive.is_some(),
+        Parameter::StreamOptions | Parameter::Thinking | Parameter::AnthropicVersion => false,
+    };
+    adjustments.omitted().filter(is_requested).collect()
 }
 
 fn with_error(attempt: Attempt, error: &Error) -> Attempt {

@@ -75,6 +75,9 @@ def test_a_temperature_of_zero_is_not_unset() -> None:
     manager = temperatures(parse(["t", "--temperature", "0"]))
     assert manager is not None
     assert manager.base_temperature == 0.0
+    none = temperatures(parse(["t", "--temperature", "none"]))
+    assert none is not None
+    assert none.base_temperature is None
     preset = temperatures(parse(["t", "--preset", "wild"]))
     assert preset is not None
     assert preset.idea_generation == 2.0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import inspect
+import pickle
 import pkgutil
 import pydoc
 import subprocess
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
+    from madspark.llm.options import ProviderName
     from madspark.testing import Simulator
 
 MODULES = sorted(
@@ -159,11 +162,32 @@ async def test_the_default_temperature_is_that_of_the_configuration_or_zero(
     router.generate("Why?")
     await router.agenerate("Why?")
     assert list(router.stream("Why?"))
-    router.generate_structured("Why?", list[str], temperature=None)
+    router.generate_structured("Why?", list[str], temperature="default")
     router.generate_structured("Why?", list[str])
     assert list(router.stream_structured("Why?", list[str]))
     sent = [request.json["options"]["temperature"] for request in madspark_simulator.requests]
     assert sent == [0.9, 0.9, 0.9, 0.9, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("provider", ["ollama", "gemini", "openai", "anthropic"])
+async def test_no_temperature_is_sent_if_it_is_none(
+    provider: ProviderName, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    router = madspark_router(primary_provider=provider, fallback_enabled=False)
+    router.generate("Why?", temperature=None)
+    await router.agenerate_structured("Why?", list[str], temperature=None)
+    assert list(router.stream("Why?", temperature=None))
+    assert [event async for event in router.astream_structured("Why?", list[str], temperature=None)]
+    assert len(madspark_simulator.requests) == 4
+    assert not any("temperature" in str(request.json) for request in madspark_simulator.requests)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_router_says_why_it_cannot_be_copied(copied: Callable[[LLMRouter], object]) -> None:
+    router = LLMRouter("mock", config=LLMConfig())
+    with pytest.raises(TypeError, match="pickle its `config`"):
+        copied(router)
+    assert LLMRouter("mock", config=pickle.loads(pickle.dumps(router.config))).config == router.config  # noqa: S301
 
 
 def test_types_of_options_cost_no_import_of_pydantic() -> None:

@@ -33,6 +33,7 @@ from madspark.agents.logical_inference import INFERENCE_TYPES
 from madspark.cli.main import main
 from madspark.core.enhanced_reasoning import ReasoningEngine
 from madspark.core.events import IdeaScored, StageFinished, StageStarted
+from madspark.utils.temperature_control import TemperatureManager
 from wire import model_requests
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ async def test_a_batch_run_with_all_stages_makes_nine_calls(
     assert [temperature_of(request) for request in wire] == pytest.approx([0.9, 0.3, 0.0, 0.7, 0.5, 0.5, 0.9, 0.3, 0.0])
     for candidate in result.candidates:
         assert [(mark.stage, mark.status) for mark in candidate.stages] == [(stage, "ok") for stage in ALL_STAGES]
+
+
+async def test_a_run_without_temperatures_sends_none_in_any_stage(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False)
+    manager = TemperatureManager.from_base_temperature(None)
+    await run(router, "batch", num_top_candidates=3, temperature_manager=manager)
+    wire = model_requests(madspark_simulator)
+    assert stages(wire) == ALL_STAGES
+    assert not any("temperature" in request.json["options"] for request in wire)
 
 
 async def test_a_fanout_run_makes_one_call_per_selected_idea(

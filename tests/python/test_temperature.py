@@ -11,7 +11,7 @@ from madspark.utils.temperature_control import TemperatureConfig, TemperatureMan
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism", "improvement")
 
 
-def by_stage(manager: TemperatureManager) -> tuple[float, ...]:
+def by_stage(manager: TemperatureManager) -> tuple[float | None, ...]:
     return (manager.base_temperature, *(manager.get_temperature_for_stage(stage) for stage in STAGES))
 
 
@@ -52,6 +52,14 @@ def test_values_out_of_range_are_rejected(value: float) -> None:
     for field in ("base_temperature", "idea_generation", "evaluation", "advocacy", "skepticism"):
         with pytest.raises(ValueError, match=field):
             TemperatureConfig(**{field: value})
+
+
+def test_none_sends_no_temperature_in_any_stage() -> None:
+    manager = TemperatureManager.from_base_temperature(None)
+    assert by_stage(manager) == (None,) * 6
+    fixed = ("multi_dimensional", "logical_inference")
+    assert [manager.get_temperature_for_stage(stage) for stage in fixed] == [None, None]
+    assert TemperatureManager(TemperatureConfig(evaluation=None)).get_temperature_for_stage("re_evaluation") is None
 
 
 def test_zero_is_a_value() -> None:

@@ -21,7 +21,7 @@ class Critic(Agent):
         ideas: Sequence[str],
         topic: str,
         context: str = "",
-        temperature: float = 0.3,
+        temperature: float | None = 0.3,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
@@ -41,7 +41,7 @@ class Critic(Agent):
         ideas: Sequence[str],
         topic: str,
         context: str = "",
-        temperature: float = 0.3,
+        temperature: float | None = 0.3,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.CriticEvaluation]:
@@ -54,7 +54,7 @@ def evaluate_ideas(
     ideas: str | Sequence[str],
     topic: str,
     context: str = "",
-    temperature: float = 0.3,
+    temperature: float | None = 0.3,
     use_structured_output: bool = True,
     use_router: bool = True,
     router: Any = None,

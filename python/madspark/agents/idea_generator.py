@@ -25,7 +25,7 @@ class IdeaGenerator(Agent):
         topic: str,
         context: str = "",
         count: int = DEFAULT_COUNT,
-        temperature: float = 0.9,
+        temperature: float | None = 0.9,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         *,
@@ -45,7 +45,7 @@ class IdeaGenerator(Agent):
         topic: str,
         context: str = "",
         count: int = DEFAULT_COUNT,
-        temperature: float = 0.9,
+        temperature: float | None = 0.9,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         *,
@@ -59,7 +59,7 @@ class IdeaGenerator(Agent):
 def generate_ideas(
     topic: str,
     context: str = "",
-    temperature: float = 0.9,
+    temperature: float | None = 0.9,
     use_structured_output: bool = True,
     multimodal_files: Sequence[File] | None = None,
     multimodal_urls: Sequence[str] | None = None,
@@ -89,7 +89,7 @@ def improve_ideas_batch(
     ideas_with_feedback: Sequence[Mapping[str, Any]],
     topic: str,
     context: str = "",
-    temperature: float = 0.9,
+    temperature: float | None = 0.9,
     router: Any = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Improve many ideas in one call.

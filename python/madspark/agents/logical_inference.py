@@ -27,7 +27,7 @@ class LogicalInferenceEngine(Agent):
         topic: str,
         context: str = "",
         inference_type: str = "full",
-        temperature: float = 0.7,
+        temperature: float | None = 0.7,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.LogicalInference]:
@@ -50,7 +50,7 @@ class LogicalInferenceEngine(Agent):
         topic: str,
         context: str = "",
         inference_type: str = "full",
-        temperature: float = 0.7,
+        temperature: float | None = 0.7,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.LogicalInference]:
@@ -68,7 +68,7 @@ def passes(inference: madspark.schemas.LogicalInference | None, threshold: float
 
 
 def _task(
-    ideas: Sequence[str], topic: str, context: str, inference_type: str, temperature: float, language: str | None
+    ideas: Sequence[str], topic: str, context: str, inference_type: str, temperature: float | None, language: str | None
 ) -> dict[str, Any]:
     request = build_task("infer", topic, context, temperature, idea_cases(ideas), language=language)
     return {**request, "inference_type": text("inference_type", inference_type)}

@@ -29,7 +29,7 @@ class MultiDimensionalEvaluator(Agent):
         ideas: Sequence[str],
         topic: str,
         context: str = "",
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
@@ -50,7 +50,7 @@ class MultiDimensionalEvaluator(Agent):
         ideas: Sequence[str],
         topic: str,
         context: str = "",
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:

@@ -21,7 +21,7 @@ class Skeptic(Agent):
         advocacy: str,
         topic: str,
         context: str = "",
-        temperature: float = 0.5,
+        temperature: float | None = 0.5,
         *,
         language: str | None = None,
     ) -> madspark.schemas.Skepticism:
@@ -39,7 +39,7 @@ class Skeptic(Agent):
         advocacy: str,
         topic: str,
         context: str = "",
-        temperature: float = 0.5,
+        temperature: float | None = 0.5,
         *,
         language: str | None = None,
     ) -> madspark.schemas.Skepticism:
@@ -52,7 +52,7 @@ class Skeptic(Agent):
         cases: Sequence[Mapping[str, Any]],
         topic: str,
         context: str = "",
-        temperature: float = 0.5,
+        temperature: float | None = 0.5,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.SkepticismForIdea]:
@@ -71,7 +71,7 @@ class Skeptic(Agent):
         cases: Sequence[Mapping[str, Any]],
         topic: str,
         context: str = "",
-        temperature: float = 0.5,
+        temperature: float | None = 0.5,
         *,
         language: str | None = None,
     ) -> list[madspark.schemas.SkepticismForIdea]:
@@ -85,7 +85,7 @@ def criticize_idea(
     advocacy: str,
     topic: str,
     context: str = "",
-    temperature: float = 0.5,
+    temperature: float | None = 0.5,
     use_structured_output: bool = True,
     use_router: bool = True,
     router: Any = None,
@@ -106,7 +106,7 @@ def criticize_ideas_batch(
     ideas_with_advocacies: Sequence[Mapping[str, Any]],
     topic: str,
     context: str = "",
-    temperature: float = 0.5,
+    temperature: float | None = 0.5,
     router: Any = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Argue against many ideas in one call, each a dict with `idea` and `advocacy`.
@@ -124,7 +124,7 @@ def criticize_ideas_batch(
 
 
 def _task(
-    idea: str, advocacy: str, topic: str, context: str, temperature: float, language: str | None = None
+    idea: str, advocacy: str, topic: str, context: str, temperature: float | None, language: str | None = None
 ) -> dict[str, Any]:
     return build_task(
         "criticize", topic, context, temperature, [{"idea": idea, "advocacy": advocacy}], language=language
@@ -132,7 +132,7 @@ def _task(
 
 
 def _tasks(
-    cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float, language: str | None = None
+    cases: Sequence[Mapping[str, Any]], topic: str, context: str, temperature: float | None, language: str | None = None
 ) -> dict[str, Any]:
     inputs = [select_fields(case, idea=("idea",), advocacy=("advocacy",)) for case in cases]
     return build_task("criticize_batch", topic, context, temperature, inputs, language=language)

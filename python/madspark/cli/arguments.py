@@ -6,16 +6,21 @@ import argparse
 import math
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from madspark.utils.temperature_control import PRESETS, TemperatureManager
 
 __all__ = ["config_changes", "parse", "parse_cache", "temperatures"]
 
+EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+THINK = ["low", "medium", "high", "max"]
+
 EPILOG = """\
 `madspark cache stats` shows the size of the response cache, `madspark cache clear` empties it.
 
-API keys are read from the environment only: GOOGLE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY.
+API keys are read from the environment only: GOOGLE_API_KEY or GEMINI_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY,
+OLLAMA_API_KEY.
 
 exit codes:
   0    every idea completed the workflow
@@ -78,7 +83,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="similarity from which an idea is dropped, 0-1 (default: 0.8)",
     )
     temperature = run.add_mutually_exclusive_group()
-    temperature.add_argument("--temperature", type=_temperature, metavar="T", help="base temperature, 0-2")
+    temperature.add_argument(
+        "--temperature", type=_temperature, metavar="T", help="base temperature, 0-2, or `none` to send none"
+    )
     temperature.add_argument("--preset", choices=list(PRESETS), help="named set of temperatures")
 
     models = parser.add_argument_group("models")
@@ -95,6 +102,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     models.add_argument("--openai-base-url", type=_url, metavar="URL", help="base URL of the OpenAI-compatible server")
     models.add_argument("--anthropic-model", type=_text, metavar="NAME", help="Anthropic model")
     models.add_argument("--anthropic-base-url", type=_url, metavar="URL", help="base URL of the Anthropic API")
+
+    models.add_argument(
+        "--ollama-think", choices=["true", "false", *THINK], help="whether and how much Ollama's model thinks"
+    )
+    models.add_argument(
+        "--openai-reasoning-effort", choices=EFFORTS, help="how much the OpenAI-compatible model reasons"
+    )
+    models.add_argument(
+        "--openai-service-tier", type=_text, metavar="NAME", help="tier of the OpenAI-compatible server"
+    )
+    models.add_argument("--anthropic-effort", choices=EFFORTS[2:], help="how much the Anthropic model works")
+    models.add_argument(
+        "--request-timeout", type=_seconds, metavar="S", help="time limit of one request, in seconds (default: 600)"
+    )
 
     cache = parser.add_argument_group("response cache")
     cache.add_argument("--no-cache", action="store_true", help="neither read nor write it")
@@ -135,6 +156,12 @@ def config_changes(args: argparse.Namespace) -> dict[str, Any]:
         "openai_base_url": args.openai_base_url,
         "anthropic_model": args.anthropic_model,
         "anthropic_base_url": args.anthropic_base_url,
+        "ollama_think": {"true": True, "false": False}.get(args.ollama_think, args.ollama_think),
+        "openai_reasoning_effort": args.openai_reasoning_effort,
+        "openai_service_tier": args.openai_service_tier,
+        "anthropic_effort": args.anthropic_effort,
+        "request_timeout": args.request_timeout,
+        "ollama_timeout": args.request_timeout,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -142,7 +169,7 @@ def config_changes(args: argparse.Namespace) -> dict[str, Any]:
 def temperatures(args: argparse.Namespace) -> TemperatureManager | None:
     """Return the temperatures that the command line sets, or `None` for the defaults."""
     if args.temperature is not None:
-        return TemperatureManager.from_base_temperature(args.temperature)
+        return TemperatureManager.from_base_temperature(None if args.temperature == "none" else args.temperature)
     return None if args.preset is None else TemperatureManager.from_preset(args.preset)
 
 
@@ -221,5 +248,5 @@ def _share(value: str) -> float:
     return _number(value, 0.0, 1.0, "between 0 and 1")
 
 
-def _temperature(value: str) -> float:
-    return _number(value, 0.0, 2.0, "between 0 and 2")
+def _temperature(value: str) -> float | Literal["none"]:
+    return "none" if value == "none" else _number(value, 0.0, 2.0, "between 0 and 2")

@@ -112,14 +112,21 @@ def _check_names(options: Mapping[str, Any]) -> None:
             raise TypeError(f"unknown option {name!r}: {hint}")
 
 
-def _temperatures(manager: Any) -> dict[str, float]:
+def _temperatures(manager: Any) -> dict[str, float | None]:
     """Return the temperature of each stage; empty for the defaults."""
     if manager is None:
         return {}
     lookup = getattr(manager, "get_temperature_for_stage", None)
     if not callable(lookup):
         raise TypeError(f"temperature_manager must have get_temperature_for_stage(), not {type(manager).__name__}")
-    return {stage: number(f"the temperature of {stage}", float(lookup(stage))) for stage in STAGES}
+    temperatures = {stage: _temperature(stage, lookup(stage)) for stage in STAGES}
+    # Without a base, the stages with a fixed temperature send none either.
+    is_off = all(value is None for value in temperatures.values())
+    return {"base": None, **temperatures} if is_off else temperatures
+
+
+def _temperature(stage: str, value: Any) -> float | None:
+    return None if value is None else number(f"the temperature of {stage}", float(value))
 
 
 def _reasoning(engine: Any) -> dict[str, Any]:

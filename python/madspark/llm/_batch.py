@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 MAX_PROMPT_CHARS = 100_000
-"""Upper bound of one prompt, in characters."""
+"""The default upper bound of one prompt, in characters."""
 
 BATCH_CONCURRENCY = 10
 """The number of calls of one batch that are in flight at the same time."""
 
 
 async def run_batch(
-    prompts: list[str], call: Callable[[str], Coroutine[Any, Any, tuple[_T, LLMResponse]]]
+    prompts: list[str],
+    call: Callable[[str], Coroutine[Any, Any, tuple[_T, LLMResponse]]],
+    limit: int | None = MAX_PROMPT_CHARS,
 ) -> tuple[list[_T], LLMResponse]:
     """Run `call` for each prompt and return the values, in the order of the prompts, with one combined response.
 
@@ -29,14 +31,14 @@ async def run_batch(
         TypeError: If `prompts` is not a list of strings.
         ValueError: If a prompt is blank or too long. Nothing is sent.
     """
-    _check(prompts)
+    _check(prompts, limit)
     started = perf_counter()
     answers = await _gather(prompts, call)
     latency_ms = (perf_counter() - started) * 1000.0
     return [value for value, _ in answers], _combined([response for _, response in answers], latency_ms)
 
 
-def _check(prompts: object) -> None:
+def _check(prompts: object, limit: int | None) -> None:
     if not isinstance(prompts, list):
         raise TypeError(f"prompts must be a list of strings, not {type(prompts).__name__}")
     for index, prompt in enumerate(prompts):
@@ -44,8 +46,8 @@ def _check(prompts: object) -> None:
             raise TypeError(f"prompts[{index}] must be a string, not {type(prompt).__name__}")
         if not prompt.strip():
             raise ValueError(f"prompts[{index}] must not be blank")
-        if len(prompt) > MAX_PROMPT_CHARS:
-            raise ValueError(f"prompts[{index}] has {len(prompt)} characters; the limit is {MAX_PROMPT_CHARS}")
+        if limit is not None and len(prompt) > limit:
+            raise ValueError(f"prompts[{index}] has {len(prompt)} characters; the limit is {limit}")
 
 
 async def _gather(prompts: Sequence[str], call: Callable[[str], Coroutine[Any, Any, _T]]) -> list[_T]:

@@ -145,6 +145,13 @@ def _start(attempt: Attempt, last: Mapping[str, Attempt]) -> str:
 
 
 def _outcome(attempt: Attempt) -> str:
+    outcome = _result(attempt)
+    if attempt.omitted:
+        outcome += f"; it was sent no {' and no '.join(attempt.omitted)}, which it does not take"
+    return outcome
+
+
+def _result(attempt: Attempt) -> str:
     if attempt.ok:
         outcome = f"answered in {_seconds(attempt.latency_ms)}"
     elif attempt.error is None:

@@ -11,8 +11,8 @@ Type checkers accept these options by keyword only.
 
 The temperature follows one rule in every method: a number from 0.0 to 2.0, "default" for the configuration's
 `default_temperature` (0.7), or None to send none, so that the model's own default applies. Methods that return text
-default to "default". Methods that return validated values default to 0.0, so that they return the same fields for the same
-question. A model that takes no temperature gets none; `Attempt.omitted` of the response says so.
+default to "default". Methods that return validated values default to 0.0, so that they return the same fields for the
+same question. A model that takes no temperature gets none; `Attempt.omitted` of the response says so.
 """
 
 from collections.abc import Sequence

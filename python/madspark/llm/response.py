@@ -81,6 +81,9 @@ class Attempt(_Record):
     """The web pages that the provider was to read, each with its status."""
     shared: bool
     """Whether the answer came from an identical request of another call: nothing was sent, and nothing is charged."""
+    omitted: tuple[str, ...]
+    """The requested parameters that were not sent under this name, because the target does not take them, such as
+    "temperature"."""
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class Attempt(_Record):
         estimated: bool = False,
         pages: Iterable[Mapping[str, str]] = (),
         shared: bool = False,
+        omitted: Iterable[str] = (),
     ) -> None:
         # Not slots: filling the slots of an immutable object takes four times as long, and each request makes one.
         fields = self.__dict__
@@ -119,6 +123,7 @@ class Attempt(_Record):
         fields["estimated"] = estimated
         fields["pages"] = tuple(map(dict, pages)) if pages else ()
         fields["shared"] = shared
+        fields["omitted"] = tuple(omitted) if omitted else ()
 
     def __repr__(self) -> str:
         outcome = "ok" if self.ok else f"error={self.error!r}, status={self.status}"
@@ -127,7 +132,13 @@ class Attempt(_Record):
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, as values that `json` can serialize."""
         pages = [dict(page) for page in self.pages]
-        return {**self.__dict__, "usage": dict(self.usage), "changes": list(self.changes), "pages": pages}
+        return {
+            **self.__dict__,
+            "usage": dict(self.usage),
+            "changes": list(self.changes),
+            "pages": pages,
+            "omitted": list(self.omitted),
+        }
 
 
 class Restarted(_Record):

@@ -21,6 +21,7 @@ from madspark.llm.options import (
     StreamTimeouts,
     StructuredOptions,
     StructuredStreamOptions,
+    Temperature,
     TierName,
 )
 from madspark.llm.response import LLMResponse, Restarted
@@ -114,7 +115,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         *,
@@ -123,10 +124,12 @@ class LLMRouter:
         """Answer `prompt` with text.
 
         Args:
-            prompt: At most 100 000 characters, not blank.
+            prompt: Not blank, and not longer than the configuration's `max_prompt_chars`, or than the context window
+                of the model where that is known.
             system_instruction: Instructions for the model; may be empty.
-            temperature: 0.0 to 2.0. None means the configuration's `default_temperature`. Anthropic accepts at most
-                1.0, and its models newer than 4.6 accept none; the value is lowered or left out for them.
+            temperature: 0.0 to 2.0, or "default" for the configuration's `default_temperature`. None sends none, so that
+                the model's own default applies. Anthropic accepts at most 1.0; reasoning models of OpenAI and
+                newer models of Anthropic accept none. The value is lowered or left out (`Attempt.omitted`).
             max_tokens: Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one:
                 16 000.
             force_provider: The only provider that may answer. It overrides the router's choice and disables fallback.
@@ -147,7 +150,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         *,
@@ -163,7 +166,7 @@ class LLMRouter:
         prompt: str,
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[_T, LLMResponse]: ...
     @overload
@@ -172,7 +175,7 @@ class LLMRouter:
         prompt: str,
         schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[Any, LLMResponse]: ...
     def generate_structured(
@@ -180,7 +183,7 @@ class LLMRouter:
         prompt: str,
         schema: Any,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
@@ -229,7 +232,7 @@ class LLMRouter:
         prompt: str,
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[_T, LLMResponse]: ...
     @overload
@@ -238,7 +241,7 @@ class LLMRouter:
         prompt: str,
         schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[Any, LLMResponse]: ...
     async def agenerate_structured(
@@ -246,7 +249,7 @@ class LLMRouter:
         prompt: str,
         schema: Any,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
@@ -269,7 +272,7 @@ class LLMRouter:
         prompts: list[str],
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[list[_T], LLMResponse]: ...
     @overload
@@ -278,7 +281,7 @@ class LLMRouter:
         prompts: list[str],
         schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[list[Any], LLMResponse]: ...
     def generate_structured_batch(
@@ -286,7 +289,7 @@ class LLMRouter:
         prompts: list[str],
         schema: Any,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
@@ -308,7 +311,7 @@ class LLMRouter:
 
         Raises:
             TypeError: If `prompts` is not a list of strings.
-            ValueError: If a prompt is blank or longer than 100 000 characters. Nothing is sent.
+            ValueError: If a prompt is blank or too long. Nothing is sent.
         """
         limit = _max_tokens(max_tokens, token_budget)
         options = StructuredOptions(
@@ -324,7 +327,7 @@ class LLMRouter:
         prompts: list[str],
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[list[_T], LLMResponse]: ...
     @overload
@@ -333,7 +336,7 @@ class LLMRouter:
         prompts: list[str],
         schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
     ) -> tuple[list[Any], LLMResponse]: ...
     async def agenerate_structured_batch(
@@ -341,7 +344,7 @@ class LLMRouter:
         prompts: list[str],
         schema: Any,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
@@ -359,6 +362,7 @@ class LLMRouter:
         return await run_batch(
             prompts,
             lambda prompt: self.agenerate_structured(prompt, schema, system_instruction, temperature, **options),
+            self._core.prompt_limit(force_provider),
         )
 
     @overload
@@ -366,7 +370,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         on_stream_error: Literal["fail"] = "fail",
@@ -377,7 +381,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         on_stream_error: Literal["fail", "restart"] = "fail",
@@ -387,7 +391,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         on_stream_error: Literal["fail", "restart"] = "fail",
@@ -424,7 +428,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         on_stream_error: Literal["fail"] = "fail",
@@ -435,7 +439,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         on_stream_error: Literal["fail", "restart"] = "fail",
@@ -445,7 +449,7 @@ class LLMRouter:
         self,
         prompt: str,
         system_instruction: str = "",
-        temperature: float | None = None,
+        temperature: Temperature = "default",
         max_tokens: int | None = None,
         force_provider: ProviderName | None = None,
         on_stream_error: Literal["fail", "restart"] = "fail",
@@ -468,7 +472,7 @@ class LLMRouter:
         prompt: str,
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         *,
         on_stream_error: Literal["fail"] = "fail",
         **options: Unpack[StructuredStreamOptions],
@@ -479,7 +483,7 @@ class LLMRouter:
         prompt: str,
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         *,
         on_stream_error: Literal["fail", "restart"] = "fail",
         **options: Unpack[StructuredStreamOptions],
@@ -490,7 +494,7 @@ class LLMRouter:
         prompt: str,
         schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         *,
         on_stream_error: Literal["fail", "restart"] = "fail",
         **options: Unpack[StructuredStreamOptions],
@@ -500,7 +504,7 @@ class LLMRouter:
         prompt: str,
         schema: Any,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
@@ -543,7 +547,7 @@ class LLMRouter:
         prompt: str,
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         *,
         on_stream_error: Literal["fail"] = "fail",
         **options: Unpack[StructuredStreamOptions],
@@ -554,7 +558,7 @@ class LLMRouter:
         prompt: str,
         schema: type[_T] | TypeAdapter[_T],
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         *,
         on_stream_error: Literal["fail", "restart"] = "fail",
         **options: Unpack[StructuredStreamOptions],
@@ -565,7 +569,7 @@ class LLMRouter:
         prompt: str,
         schema: dict[str, Any] | UnionType,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         *,
         on_stream_error: Literal["fail", "restart"] = "fail",
         **options: Unpack[StructuredStreamOptions],
@@ -575,7 +579,7 @@ class LLMRouter:
         prompt: str,
         schema: Any,
         system_instruction: str = "",
-        temperature: float | None = 0.0,
+        temperature: Temperature = 0.0,
         files: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
         images: Sequence[File] | None = None,
@@ -670,11 +674,17 @@ class LLMRouter:
             f"cache_enabled={self.cache_enabled}, model_tier={self.model_tier.value!r})"
         )
 
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            "an LLMRouter cannot be pickled or copied: it belongs to one request and holds its metrics and budget; "
+            "pickle its `config` and build a new LLMRouter from that"
+        )
+
     def _begin(
         self,
         prompt: str,
         system: str,
-        temperature: float | None,
+        temperature: Temperature,
         max_tokens: int | None,
         force_provider: str | None,
         use_cache: bool | None,
@@ -686,7 +696,7 @@ class LLMRouter:
         core = self._core.begin(
             prompt,
             system,
-            self._config.default_temperature if temperature is None else temperature,
+            self._config.default_temperature if temperature == "default" else temperature,
             max_tokens,
             None if adapter is None else adapter.schema,
             files or (),
@@ -701,7 +711,7 @@ class LLMRouter:
         self,
         prompt: str,
         system: str,
-        temperature: float | None,
+        temperature: Temperature,
         max_tokens: int | None,
         force_provider: str | None,
         on_stream_error: str,
@@ -714,7 +724,7 @@ class LLMRouter:
         core = self._core.begin_stream(
             prompt,
             system,
-            self._config.default_temperature if temperature is None else temperature,
+            self._config.default_temperature if temperature == "default" else temperature,
             max_tokens,
             force_provider,
             on_stream_error,

@@ -23,7 +23,7 @@ FIXED = {"multi_dimensional": 0.0, "logical_inference": 0.7}
 
 
 class TemperatureConfig:
-    """One temperature per stage, each 0.0 to 2.0.
+    """One temperature per stage, each 0.0 to 2.0, or None to send none.
 
     Raises:
         ValueError: If a temperature is out of bounds.
@@ -33,11 +33,11 @@ class TemperatureConfig:
 
     def __init__(
         self,
-        base_temperature: float = 0.7,
-        idea_generation: float = 0.9,
-        evaluation: float = 0.3,
-        advocacy: float = 0.5,
-        skepticism: float = 0.5,
+        base_temperature: float | None = 0.7,
+        idea_generation: float | None = 0.9,
+        evaluation: float | None = 0.3,
+        advocacy: float | None = 0.5,
+        skepticism: float | None = 0.5,
     ) -> None:
         self.base_temperature = _checked("base_temperature", base_temperature)
         self.idea_generation = _checked("idea_generation", idea_generation)
@@ -54,7 +54,7 @@ class TemperatureConfig:
         fields = ", ".join(f"{stage}={value}" for stage, value in self.to_dict().items())
         return f"TemperatureConfig({fields})"
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         """Return the temperatures by name."""
         return {
             "base_temperature": self.base_temperature,
@@ -87,13 +87,15 @@ class TemperatureManager:
         return cls(TemperatureConfig(*preset))
 
     @classmethod
-    def from_base_temperature(cls, base_temperature: float) -> TemperatureManager:
-        """Derive all temperatures from one: higher for ideas, much lower for evaluations.
+    def from_base_temperature(cls, base_temperature: float | None) -> TemperatureManager:
+        """Derive all temperatures from one: higher for ideas, much lower for evaluations. None sends none in any stage.
 
         Raises:
             ValueError: If `base_temperature` is not between 0.0 and 2.0.
         """
         base = _checked("base_temperature", base_temperature)
+        if base is None:
+            return cls(TemperatureConfig(None, None, None, None, None))
         return cls(
             TemperatureConfig(
                 base_temperature=base,
@@ -105,42 +107,42 @@ class TemperatureManager:
         )
 
     @property
-    def base_temperature(self) -> float:
+    def base_temperature(self) -> float | None:
         """The temperature from which the others are derived; no stage uses it."""
         return self.config.base_temperature
 
     @property
-    def idea_generation(self) -> float:
+    def idea_generation(self) -> float | None:
         """The temperature of the idea generation and the improvement."""
         return self.config.idea_generation
 
     @property
-    def evaluation(self) -> float:
+    def evaluation(self) -> float | None:
         """The temperature of the evaluation and the re-evaluation."""
         return self.config.evaluation
 
     @property
-    def advocacy(self) -> float:
+    def advocacy(self) -> float | None:
         """The temperature of the advocacy."""
         return self.config.advocacy
 
     @property
-    def skepticism(self) -> float:
+    def skepticism(self) -> float | None:
         """The temperature of the skepticism."""
         return self.config.skepticism
 
-    def get_temperature_for_stage(self, stage: str) -> float:
-        """Return the temperature of `stage`.
+    def get_temperature_for_stage(self, stage: str) -> float | None:
+        """Return the temperature of `stage`; None sends none.
 
         The stages are idea_generation, evaluation, advocacy, skepticism, improvement (the same as idea_generation),
         re_evaluation (the same as evaluation), and multi_dimensional and logical_inference, whose temperatures are
-        fixed.
+        fixed unless the base temperature is None.
 
         Raises:
             ValueError: If the workflow has no such stage.
         """
         if stage in FIXED:
-            return FIXED[stage]
+            return None if self.base_temperature is None else FIXED[stage]
         field = _FIELD_OF_STAGE.get(stage)
         if field is None:
             raise ValueError(f"unknown stage {stage!r}: use one of {', '.join([*_FIELD_OF_STAGE, *FIXED])}")
@@ -160,7 +162,9 @@ _FIELD_OF_STAGE = {
 }
 
 
-def _checked(name: str, value: float) -> float:
+def _checked(name: str, value: float | None) -> float | None:
+    if value is None:
+        return None
     # The negated form also rejects NaN.
     if not 0.0 <= value <= MAX_TEMPERATURE:
         raise ValueError(f"{name} must be between 0.0 and 2.0, not {value}")

@@ -1,6 +1,7 @@
 //! Anthropic's messages API and compatible servers.
 
 mod model;
+mod prices;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use self::reply::{Event as StreamEvent, Message};
 use self::request::MessagesRequest;
 use super::encode::{check_model, get, lower_schema, post};
 use super::in_band::{event_or_error, reply_or_error};
-use super::{Codec, Event, ModelOptions, Protocol, Target};
+use super::{Codec, Event, ModelOptions, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{ErrorKind, Result};
 use crate::message::{Reply, Request, SchemaForm};
@@ -31,6 +32,10 @@ impl Protocol for Anthropic {
         let target = Target::new(Provider::Anthropic, model, &config.anthropic_base_url, key);
         let options = ModelOptions { effort: config.anthropic_effort, ..ModelOptions::default() };
         Target { options, ..target.with_timeout(config.request_timeout) }
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Listed(prices::PRICES)
     }
 
     fn is_configured(&self, config: &Config) -> bool {

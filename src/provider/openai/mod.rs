@@ -1,6 +1,7 @@
 //! OpenAI's chat completions and compatible servers.
 
 mod model;
+mod prices;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use self::reply::Completion;
 use self::request::CompletionRequest;
 use super::encode::{check_model, endpoint, get, lower_schema, post};
 use super::in_band::{event_or_error, reply_or_error};
-use super::{Codec, Event, ModelOptions, Protocol, Target};
+use super::{Codec, Event, ModelOptions, Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{ErrorKind, Result};
 use crate::message::{Reply, Request, SchemaForm};
@@ -38,6 +39,10 @@ impl Protocol for OpenAi {
             ..ModelOptions::default()
         };
         Target { options, ..target.with_timeout(config.request_timeout) }
+    }
+
+    fn pricing(&self) -> Pricing {
+        Pricing::Listed(prices::PRICES)
     }
 
     fn is_configured(&self, config: &Config) -> bool {
