@@ -127,8 +127,8 @@ class LLMRouter:
             prompt: Not blank, and not longer than the configuration's `max_prompt_chars`, or than the context window
                 of the model where that is known.
             system_instruction: Instructions for the model; may be empty.
-            temperature: 0.0 to 2.0, or "default" for the configuration's `default_temperature`. None sends none, so that
-                the model's own default applies. Anthropic accepts at most 1.0; reasoning models of OpenAI and
+            temperature: 0.0 to 2.0, or "default" for the configuration's `default_temperature`. None sends none, so
+                that the model's own default applies. Anthropic accepts at most 1.0; reasoning models of OpenAI and
                 newer models of Anthropic accept none. The value is lowered or left out (`Attempt.omitted`).
             max_tokens: Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one:
                 16 000.
