@@ -22,23 +22,25 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
 use super::body::{HttpBody, ResponseBody};
-use super::connect::Connector;
-use super::connection::{Connection, HttpRequest};
+use super::connect::{self, Connector};
+use super::connection::{Connection, HttpRequest, SendError};
 use super::decompress::Decompressor;
-use super::error::{TransportError, headers_timeout, reply_timeout};
+use super::error::{TransportError, headers_timeout, is_reset, reply_timeout};
 use super::pool::Pool;
 use super::{MAX_REPLY, Transport, WireReply, WireRequest};
 use crate::error::Result;
 
-/// Upper bound of the time in which a server that closed a connection before it read the request makes itself known: a round
-/// trip. A server that ends the connection later may have worked on the request.
+/// Upper bound of the time in which a closed connection makes itself known: a round trip. A server that ends the connection later
+/// may have worked on the request.
 const MAX_STALE_TIME: Duration = Duration::from_secs(1);
+
+/// How long to wait, after the end of a connection, for the reset that says that the request was not read.
+const RESET_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// An HTTP/1.1 client with a connection pool. Opens no connection before the first request.
 ///
-/// A request that was sent over a pooled connection is sent once more, over a new connection, if the pooled one ended within
-/// [`MAX_STALE_TIME`] and before a byte of the reply: the server had closed it before the request arrived. Every other request
-/// may have been worked on and charged for, so it fails.
+/// A request over a pooled connection that the server had closed is sent once more, over a new connection; see [`is_stale`]. Every
+/// other request may have been worked on and charged for, so it fails.
 #[derive(Debug, Default)]
 pub struct Http {
     connector: Connector,
@@ -106,7 +108,7 @@ impl Http {
             let mut connection = Connection::new(pooled).await?;
             match connection.send(http_request(request)?).await {
                 Ok(response) => return Ok((connection, response)),
-                Err(failure) if failure.is_silent && sent.elapsed() < MAX_STALE_TIME => {}
+                Err(failure) if is_stale(&failure, sent.elapsed()).await => {}
                 Err(failure) => return Err(TransportError::Exchange(failure.error)),
             }
         }
@@ -117,6 +119,15 @@ impl Http {
         let response = sent.map_err(|failure| TransportError::Exchange(failure.error))?;
         Ok((connection, response))
     }
+}
+
+/// Whether the server cannot have read the request that failed after `elapsed` over a pooled connection: no byte of it was written,
+/// or the connection was reset without a byte of a reply. A server that reads the request and then closes the connection does not
+/// reset it.
+async fn is_stale(failure: &SendError, elapsed: Duration) -> bool {
+    let Some(stream) = &failure.silent else { return failure.is_unsent };
+    failure.is_unsent
+        || (elapsed < MAX_STALE_TIME && (is_reset(&failure.error) || connect::is_reset(stream, RESET_TIMEOUT).await))
 }
 
 /// Converts `request` into hyper's form.

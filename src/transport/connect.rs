@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hyper::Uri;
@@ -15,8 +16,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
+use tokio::time::timeout;
 use tower_service::Service;
 use url::{Position, Url};
 
@@ -40,13 +43,24 @@ pub(super) fn poll_end(stream: &mut IoStream, cx: &mut Context<'_>) -> Poll<()> 
 /// Whether an idle `stream` can be used again, as the operating system knows it at this moment. The runtime learns later
 /// that the server has closed the connection.
 pub(super) fn is_quiet(stream: &IoStream) -> bool {
-    let socket = match stream {
-        MaybeHttpsStream::Http(plain) => plain.inner(),
-        // Bytes that are not decrypted yet are an alert that the server closes the connection.
-        MaybeHttpsStream::Https(encrypted) => encrypted.inner().get_ref().0.inner().inner(),
-    };
-    let peeked = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+    // Bytes that are not decrypted yet are an alert that the server closes the connection.
+    let peeked = SockRef::from(socket(stream)).peek(&mut [MaybeUninit::uninit()]);
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Whether the server resets the ended connection of `stream` within `limit`. A server does so if it had closed the
+/// connection when bytes arrived, or closes it with bytes unread.
+pub(super) async fn is_reset(stream: &IoStream, limit: Duration) -> bool {
+    let socket = socket(stream);
+    let has_error = || SockRef::from(socket).take_error().is_ok_and(|error| error.is_some());
+    has_error() || (timeout(limit, socket.ready(Interest::ERROR)).await.is_ok() && has_error())
+}
+
+fn socket(stream: &IoStream) -> &TcpStream {
+    match stream {
+        MaybeHttpsStream::Http(plain) => plain.inner(),
+        MaybeHttpsStream::Https(encrypted) => encrypted.inner().get_ref().0.inner().inner(),
+    }
 }
 
 /// Opens connections. Loads the TLS configuration at the first `https` address.
@@ -66,7 +80,7 @@ impl Connector {
             let connecting = self.http().call(origin);
             async move { Ok(MaybeHttpsStream::Http(connecting.await?)) }.boxed()
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(outcome) => outcome.map_err(TransportError::Connect),
             Err(_) => Err(TransportError::ConnectTimeout),
         }

@@ -27,16 +27,16 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Reads and writes; `None` once the connection has ended.
     driver: Option<Driver>,
-    /// Whether bytes were left that are no complete head of a reply when the connection ended.
-    has_partial_head: bool,
 }
 
 /// Why the head of a reply did not arrive.
 #[derive(Debug)]
 pub(super) struct SendError {
     pub(super) error: hyper::Error,
-    /// Whether the connection ended before a byte of the reply arrived.
-    pub(super) is_silent: bool,
+    /// Whether no byte of the request was written.
+    pub(super) is_unsent: bool,
+    /// The stream if no byte of the reply has arrived.
+    pub(super) silent: Option<Box<IoStream>>,
 }
 
 type Driver = http1::Connection<Box<IoStream>, Full<Bytes>>;
@@ -46,21 +46,25 @@ impl Connection {
     pub(super) async fn new(stream: Box<IoStream>) -> Result<Box<Self>, TransportError> {
         let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).writev(true).handshake(stream);
         let (sender, driver) = handshake.await.map_err(TransportError::Exchange)?;
-        Ok(Box::new(Self { sender, driver: Some(driver), has_partial_head: false }))
+        Ok(Box::new(Self { sender, driver: Some(driver) }))
     }
 
     /// Sends `request` and waits for the head of the reply.
     pub(super) async fn send(&mut self, request: HttpRequest) -> Result<Response<Incoming>, SendError> {
-        let Self { sender, driver, has_partial_head } = self;
-        let mut reply = pin!(sender.send_request(request));
+        let Self { sender, driver } = self;
+        let mut reply = pin!(sender.try_send_request(request));
+        let mut ended = None;
         let reply = std::future::poll_fn(|cx| {
-            *has_partial_head |= poll_driver(driver, cx);
+            if let Some(parts) = poll_driver(driver, cx) {
+                ended = Some(parts);
+            }
             reply.as_mut().poll(cx)
         })
         .await;
-        reply.map_err(|error| {
-            *has_partial_head |= driver.take().is_some_and(has_unread_bytes);
-            SendError { error, is_silent: !*has_partial_head }
+        reply.map_err(|mut failure| {
+            let ended = ended.or_else(|| driver.take().map(Driver::into_parts));
+            let silent = ended.filter(|parts| parts.read_buf.is_empty()).map(|parts| parts.io);
+            SendError { is_unsent: failure.take_message().is_some(), error: failure.into_error(), silent }
         })
     }
 
@@ -86,13 +90,13 @@ impl Connection {
         if let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        poll_driver(&mut self.driver, cx);
+        drop(poll_driver(&mut self.driver, cx));
         body.poll_frame(cx)
     }
 
     /// Ends the exchange after its reply was read. Returns the stream if another exchange can use it.
     pub(super) fn into_idle(mut self: Box<Self>) -> Option<Box<IoStream>> {
-        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        drop(poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop())));
         // The driver has ended if unsolicited bytes arrived. The sender is not ready while a part of the request
         // is unwritten, which happens if the server answered before it had read the whole request.
         let driver = self.driver.take().filter(|_| self.sender.is_ready())?;
@@ -101,12 +105,12 @@ impl Connection {
 }
 
 /// Reads and writes what is possible. The driver's own outcome is ignored: hyper reports a failed connection to the exchange
-/// too, at the latest when the driver is dropped. Returns whether the driver has ended with bytes that it could not read.
-fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> bool {
-    let has_ended = driver.as_mut().is_some_and(|running| Pin::new(running).poll(cx).is_ready());
-    has_ended && driver.take().is_some_and(has_unread_bytes)
-}
-
-fn has_unread_bytes(driver: Driver) -> bool {
-    !driver.into_parts().read_buf.is_empty()
+/// too, at the latest when the driver is dropped. Returns the stream, with the bytes that no reply consumed, once the driver has
+/// ended.
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> Option<http1::Parts<Box<IoStream>>> {
+    let running = driver.as_mut()?;
+    if Pin::new(running).poll(cx).is_pending() {
+        return None;
+    }
+    driver.take().map(Driver::into_parts)
 }

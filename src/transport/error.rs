@@ -120,6 +120,11 @@ fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
     has_io_kind(error, &[io::ErrorKind::TimedOut])
 }
 
+/// Whether the peer has reset the connection.
+pub(super) fn is_reset(error: &(dyn StdError + 'static)) -> bool {
+    has_io_kind(error, &[io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionAborted])
+}
+
 fn has_io_kind(error: &(dyn StdError + 'static), kinds: &[io::ErrorKind]) -> bool {
     chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| kinds.contains(&error.kind()))
 }

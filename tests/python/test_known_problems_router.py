@@ -577,10 +577,10 @@ async def test_problem_23_a_stream_without_an_end_is_a_failure(
     router = madspark_router(primary_provider=provider, fallback_enabled=True)
     with pytest.raises(LLMProviderError) as caught:
         _ = [piece async for piece in router.astream("hello")]
-    assert [attempt.error for attempt in caught.value.attempts] == ["truncated"]
+    assert [attempt.error for attempt in caught.value.attempts] == ["disconnected"]
     assert caught.value.partial == "Once upon"
     metrics = router.get_metrics()
-    assert (metrics["failed_requests"], metrics["providers"][provider]["failures"]) == (1, {"truncated": 1})
+    assert (metrics["failed_requests"], metrics["providers"][provider]["failures"]) == (1, {"disconnected": 1})
 
 
 LONG = "word " * 6000

@@ -296,7 +296,7 @@ def test_null_for_an_optional_field_is_removed_if_the_provider_requires_it(
 FAULTS: dict[str, tuple[list[str], dict[str, Any], dict[str, Any], str, type[Exception]]] = {
     "disconnect": ([], {"fault": "truncate"}, {}, "disconnected", ProviderUnavailableError),
     "stall": ([], {"fault": "stall_mid_body"}, {"idle_timeout": 0.3}, "idle_timeout", ProviderTimeoutError),
-    "no terminal event": ([], {}, {}, "truncated", SchemaValidationError),
+    "no terminal event": ([], {}, {}, "disconnected", ProviderUnavailableError),
     "token limit": (
         ['data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n', "data: [DONE]\n\n"],
         {},
