@@ -295,7 +295,7 @@ impl ReasoningSplitter {
         }
         let is_tag = block.end == BlockEnd::Tag && !context::is_quoted(before, next);
         match token {
-            Token::Open | Token::OpenOrHeading if is_tag && !context::is_mention(before) => {
+            Token::Open | Token::OpenOrHeading if is_tag => {
                 block.depth += 1;
                 block.think(&text[..length], parts);
             }

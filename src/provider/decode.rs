@@ -9,7 +9,7 @@ use super::error_body::target_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{FinishReason, Reply, Request, Usage};
 use crate::reasoning::{self, Purpose};
-use crate::schema::{self, Dialect};
+use crate::schema::{self, Dialect, Lowered};
 
 /// The content of a reply's envelope, or of the events of a stream, before validation.
 #[derive(Debug, Default)]
@@ -44,16 +44,17 @@ impl ParsedReply {
     /// Turns it into the reply to `request`. The JSON text of a structured reply is restored from the `dialect` of the
     /// request to the caller's schema. Fails like [`ParsedReply::validate`].
     pub(super) fn into_reply(mut self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
-        self.split_reasoning(request);
-        self.into_valid_reply(target, request, dialect)
+        // Mostly the text is JSON and nothing else, and need not be searched.
+        let is_json = request.schema.is_some() && schema::is_json(&self.text);
+        if !is_json {
+            self.split_reasoning(request);
+        }
+        self.into_valid_reply(target, request, dialect, is_json)
     }
 
     /// Moves the reasoning within the text to the reasoning.
     fn split_reasoning(&mut self, request: &Request) {
         let purpose = if request.schema.is_some() { Purpose::Json } else { Purpose::Text };
-        if purpose == Purpose::Json && schema::is_json(&self.text) {
-            return;
-        }
         let Some((text, reasoning)) = reasoning::split(&self.text, purpose) else { return };
         self.text = text;
         self.is_marked = true;
@@ -63,17 +64,19 @@ impl ParsedReply {
         self.reasoning.push_str(&reasoning);
     }
 
-    /// Turns it into the reply to `request`. Its text contains no reasoning.
+    /// Turns it into the reply to `request`. Its text contains no reasoning, and is known to be JSON if `is_json`.
     pub(super) fn into_valid_reply(
         self,
         target: &Target,
         request: &Request,
         dialect: Option<Dialect>,
+        is_json: bool,
     ) -> Result<Reply> {
         self.validate(target, request)?;
         let Self { text, reasoning, model, finish, reason, usage, .. } = self;
         let lowered = request.schema.as_ref().zip(dialect).map(|(schema, dialect)| schema.lower(dialect));
-        let json = lowered.as_ref().and_then(|schema| schema.answer(&text));
+        let answer = |schema| if is_json { Some(schema::trim(&text)) } else { Lowered::answer(schema, &text) };
+        let json = lowered.as_deref().and_then(answer);
         let is_part = json.is_some_and(|json| json.len() < text.trim().len());
         let from_reasoning = lowered.as_ref().filter(|_| json.is_none() && !may_have_json(&text));
         let from_reasoning = from_reasoning.and_then(|schema| schema.answer_in_reasoning(&reasoning));

@@ -207,7 +207,7 @@ impl Transcript {
     /// Fails like [`Transcript::check`].
     pub fn into_reply(mut self, target: &Target, request: &Request, dialect: Option<Dialect>) -> Result<Reply> {
         self.finish();
-        let reply = self.reply.into_valid_reply(target, request, dialect)?;
+        let reply = self.reply.into_valid_reply(target, request, dialect, false)?;
         Ok(Reply { pages: self.pages, ..reply })
     }
 

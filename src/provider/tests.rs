@@ -1,6 +1,7 @@
 //! Test helpers for the providers, and tests of all providers.
 
 mod envelopes;
+mod reasoning;
 mod schema_forms;
 
 use std::sync::Arc;

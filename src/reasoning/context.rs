@@ -100,12 +100,6 @@ pub(super) fn is_quoted(before: &str, next: Option<char>) -> bool {
     are_quotes(before.chars().next_back(), next)
 }
 
-/// Whether a tag after `before` is a part of a sentence.
-pub(super) fn is_mention(before: &str) -> bool {
-    let last_word = before.chars().rev().take_while(|c| *c != '\n').find(|c| !c.is_whitespace());
-    is_mid_sentence(before.chars().next_back().filter(|c| *c != '\n'), last_word)
-}
-
 /// Whether `content` only joins two tags that a sentence names: `<think> and </think>`.
 pub(super) fn joins_tags(content: &str) -> bool {
     matches!(content, "" | "and" | "or" | "to" | "/" | "," | "&" | "..." | "…" | "und" | "et" | "y")

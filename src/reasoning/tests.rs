@@ -16,7 +16,7 @@ fn pushed<'t>(pieces: impl IntoIterator<Item = &'t str>, purpose: Purpose) -> (S
 }
 
 /// Texts with markup for every purpose: the text, its answer and its reasoning.
-const MARKED: [(&str, &str, &str); 48] = [
+const MARKED: [(&str, &str, &str); 49] = [
     ("<think>\nlong thoughts\n</think>\n\nhello", "hello", "long thoughts"),
     ("\n <think>a</think>hello", "hello", "a"),
     ("\u{feff}<think>a</think>hello", "hello", "a"),
@@ -70,6 +70,7 @@ const MARKED: [(&str, &str, &str); 48] = [
     ("<think>one writes `</think>` here</think>b", "b", "one writes `</think>` here"),
     ("<think>{\"tag\": \"</think>\"}</think>b", "b", "{\"tag\": \"</think>\"}"),
     ("<think>The user asks about <think> tags.</think>b", "b", "The user asks about <think> tags."),
+    ("<think>one <think>a</think> two</think>b", "b", "one <think>a</think> two"),
     ("Sure!\n<think>a</think>\nb", "Sure!\nb", "a"),
     ("Sure! <think>a</think> b", "Sure! b", "a"),
     ("{\"a\": 1}<think>b</think>", "{\"a\": 1}", "b"),

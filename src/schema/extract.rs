@@ -82,11 +82,12 @@ pub(super) fn answer_at_end(reasoning: &str, fits: impl Fn(&str) -> bool) -> Opt
     if !matches!(rest, "" | "```") {
         return None;
     }
-    let fitting: Vec<&Span> = spans.iter().filter(|span| span.is_complete && fits(span.text(text))).collect();
+    let (fitting, others): (Vec<&Span>, Vec<&Span>) =
+        spans.iter().partition(|span| span.is_complete && fits(span.text(text)));
     let answer = only_value(text, &fitting)?;
-    let is_last = fitting.iter().any(|span| span.end == last.end);
-    (is_last && !spans.iter().any(|span| !std::ptr::eq(span, answer) && is_version(text, span, answer)))
-        .then(|| answer.text(text))
+    let is_last = fitting.last().is_some_and(|span| span.end == last.end);
+    let is_ambiguous = others.into_iter().any(|other| is_version(text, other, answer));
+    (is_last && !is_ambiguous).then(|| answer.text(text))
 }
 
 /// Returns the first of `spans` if all have the same value.
@@ -139,7 +140,8 @@ fn inside_fence(text: &str) -> &str {
     fenced.and_then(|text| text.split_once('\n')).map_or(text, |(_, content)| trim(content))
 }
 
-fn trim(text: &str) -> &str {
+/// Returns `text` without the white space and the byte order mark around it.
+pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
@@ -348,6 +350,70 @@ mod tests {
         assert_eq!(json_text("[1] [2]"), Some("[1]"));
         let fenced = "The schema was {\"type\": \"object\", \"properties\": {}}.\n```json\n{\"a\": 1}\n```";
         assert_eq!(json_text(fenced), Some("{\"a\": 1}"));
+    }
+
+    /// Whether `json` is an object with a score and a comment.
+    fn is_review(json: &str) -> bool {
+        let value: Value = serde_json::from_str(json).unwrap_or_default();
+        value["score"].is_u64() && value["comment"].is_string()
+    }
+
+    const ANSWER: &str = r#"{"score": 7, "comment": "fine"}"#;
+    const DRAFT: &str = r#"{"score": 3, "comment": "a longer draft"}"#;
+
+    #[test]
+    fn the_value_that_fits_is_the_answer() {
+        for reply in [
+            ANSWER.to_owned(),
+            format!("```json\n{ANSWER}\n```"),
+            format!("Sure: {ANSWER} as {{\"a\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}} says."),
+            format!("{ANSWER}\n\nAgain: {{\"comment\": \"fine\", \"score\": 7}}"),
+            format!("Draft {DRAFT}, so:\n```json\n{ANSWER}\n```"),
+            format!(
+                "```json\n{{\"type\": \"object\", \"properties\": {{\"score\": {{}}}}}}\n```\n```json\n{ANSWER}\n```"
+            ),
+            format!("I start with {{\"score\": 7}}. {ANSWER}"),
+        ] {
+            assert_eq!(answer_text(&reply, is_review), Some(ANSWER), "{reply}");
+        }
+    }
+
+    #[test]
+    fn different_values_that_fit_or_may_be_meant_are_ambiguous() {
+        for reply in [
+            format!("First try {DRAFT} Final answer {ANSWER}"),
+            format!("```json\n{DRAFT}\n```\n```json\n{ANSWER}\n```"),
+            format!("For example {ANSWER}. Mine: {{\"score\": \"8\", \"comment\": \"another one\"}}"),
+            format!("Draft {DRAFT}.\n```json\n{{\"score\": \"8\", \"comment\": \"x\"}}\n```"),
+            format!("{ANSWER} or rather {{\"score\": 8, \"comment\": \"a much longer one, which was"),
+        ] {
+            assert_eq!(answer_text(&reply, is_review), None, "{reply}");
+        }
+        // The validation says what is wrong.
+        assert_eq!(answer_text("{\"a\": 1} {\"a\": 12}", is_review), Some("{\"a\": 12}"));
+    }
+
+    #[test]
+    fn an_answer_ends_the_reasoning() {
+        for reasoning in [
+            ANSWER.to_owned(),
+            format!("So it is good.\n{ANSWER}\n"),
+            format!("So:\n```json\n{ANSWER}\n```"),
+            format!("First {ANSWER}, then {{\"a\": 1}}. So {ANSWER}"),
+        ] {
+            assert_eq!(answer_at_end(&reasoning, is_review), Some(ANSWER), "{reasoning}");
+        }
+        for reasoning in [
+            String::new(),
+            "hm".to_owned(),
+            format!("Maybe {ANSWER}, but I am not sure."),
+            format!("Maybe {DRAFT}. Or {ANSWER}"),
+            format!("{ANSWER} {{\"score\": 8, \"comm"),
+            "{\"score\": \"7\"}".to_owned(),
+            "7".to_owned(),
+        ] {
+            assert_eq!(answer_at_end(&reasoning, is_review), None, "{reasoning}");
+        }
     }
 
     #[test]

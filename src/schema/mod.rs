@@ -26,8 +26,8 @@ use graph::Graph;
 use matcher::Matcher;
 
 pub use change::Change;
-pub(crate) use extract::is_json;
 pub use extract::json_text;
+pub(crate) use extract::{is_json, trim};
 pub use partial::Partial;
 pub use recover::{Recovery, recover};
 

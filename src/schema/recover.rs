@@ -177,3 +177,55 @@ fn without_coercion(json: &Json<'_>, changes: &Changes, source: &str) -> Recover
         None => Recovery::NoJson,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn review() -> Schema {
+        let properties = json!({"score": {"type": "integer"}, "comment": {"type": "string"}});
+        let document = json!({"type": "object", "properties": properties, "required": ["score", "comment"]});
+        Schema::new("Review", document).unwrap()
+    }
+
+    #[test]
+    fn wrappers_are_removed() {
+        const ANSWER: &str = r#"{"score": 7, "comment": "fine"}"#;
+        for reply in [
+            format!("{{\"output\": {ANSWER}}}"),
+            format!("{{\"Review\": {ANSWER}}}"),
+            format!("<tool_call>{{\"name\": \"Review\", \"arguments\": {ANSWER}}}</tool_call>"),
+            format!("[TOOL_CALLS][{{\"name\": \"Review\", \"arguments\": {ANSWER}}}]"),
+            format!(
+                "{{\"tool_calls\": [{{\"type\": \"function\", \"function\": {{\"name\": \"f\", \"arguments\": {ANSWER:?}}}}}]}}"
+            ),
+            format!("{{\"type\": \"object\", \"properties\": {ANSWER}, \"required\": [\"score\"]}}"),
+            format!("```json\n{{\"result\": {{\"review\": {ANSWER}}}}}\n```"),
+        ] {
+            let Recovery::Repaired { json, changes } = recover(&reply, &review()) else { panic!("{reply}") };
+            assert_eq!(json, ANSWER, "{reply}");
+            assert!(changes.contains(&Change::WrapperRemoved), "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_wrapper_that_fits_stays() {
+        let anything = Schema::new("S", json!({"type": "object"})).unwrap();
+        let reply = r#"{"output": {"score": 7}}"#;
+        assert_eq!(recover(reply, &anything), Recovery::Strict(reply.to_owned()));
+    }
+
+    #[test]
+    fn a_backslash_within_a_word_is_markdown() {
+        let reply = r#"{"score": 7, "comment": "the field\_name of my\_\_class"}"#;
+        let Recovery::Repaired { json, changes } = recover(reply, &review()) else { panic!() };
+        assert_eq!(json, r#"{"score": 7, "comment": "the field_name of my__class"}"#);
+        assert_eq!(changes, [Change::Escape]);
+        for comment in [r"odd \_ escape", r"C:\Dir\my\_file"] {
+            let reply = format!("{{\"score\": 7, \"comment\": \"{comment}\"}}");
+            assert_eq!(recover(&reply, &review()), Recovery::NoJson, "{reply}");
+        }
+    }
+}

@@ -48,7 +48,12 @@ class _Structured(Stream[_Partial | _T | _R], Generic[_T, _R]):
                 # pydantic is loaded by the first structured call, not with this module.
                 import pydantic_core
 
-                self._partial = partial = cast("_Partial", pydantic_core.from_json(text))
+                try:
+                    partial = cast("_Partial", pydantic_core.from_json(text))
+                except ValueError:
+                    # Python cannot represent it: a number of thousands of digits. The complete reply is rejected.
+                    return Signal.PULL
+                self._partial = partial
                 return partial
             case None:
                 # Closed while the event was awaited.
