@@ -69,7 +69,7 @@ const MARKED: [(&str, &str, &str); 49] = [
     ("<think>a<thinking>b</thinking>c</think>d", "d", "a<thinking>b</thinking>c"),
     ("<think>one writes `</think>` here</think>b", "b", "one writes `</think>` here"),
     ("<think>{\"tag\": \"</think>\"}</think>b", "b", "{\"tag\": \"</think>\"}"),
-    ("<think>The user asks about <think> tags.</think>b", "b", "The user asks about <think> tags."),
+    ("<think>The user asks about <think> tags.</think>b", "b", "The user asks about <think> tags.</think>"),
     ("<think>one <think>a</think> two</think>b", "b", "one <think>a</think> two"),
     ("Sure!\n<think>a</think>\nb", "Sure!\nb", "a"),
     ("Sure! <think>a</think> b", "Sure! b", "a"),
