@@ -32,9 +32,10 @@ pub(super) struct Portion {
 }
 
 impl<T> BatchState<T> {
-    /// Returns the state of a batch of `count` ideas, which are requested together first.
-    pub(super) fn new(count: usize) -> Self {
-        let all = Portion { indices: (0..count).collect(), length: Length::Usual, earlier: 0 };
+    /// Returns the state of a batch of the ideas `indices`, which are requested together first, in this order.
+    pub(super) fn new(indices: Vec<usize>) -> Self {
+        let count = indices.len();
+        let all = Portion { indices, length: Length::Usual, earlier: 0 };
         Self {
             waiting: VecDeque::from([all]),
             items: (0..count).map(|_| Err(String::new())).collect(),
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn omitted_ideas_are_requested_without_the_others() {
-        let mut state = State::new(5);
+        let mut state = State::new((0..5).collect());
         assert_eq!(reply(&mut state, &[0, 2, 4]), [0, 1, 2, 3, 4]);
         assert_eq!(reply(&mut state, &[3]), [1, 3]);
         assert_eq!(reply(&mut state, &[1]), [1]);
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_idea_without_an_item_is_requested_alone_last() {
-        let mut state = State::new(2);
+        let mut state = State::new((0..2).collect());
         reply(&mut state, &[1]);
         assert_eq!(reply(&mut state, &[]), [0]);
         assert!(state.next().is_none());
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_ideas_of_an_unusable_reply_are_requested_one_by_one() {
-        let mut state = State::new(3);
+        let mut state = State::new((0..3).collect());
         fail(&mut state, ErrorKind::InvalidOutput);
         assert_eq!(reply(&mut state, &[0]), [0]);
         assert_eq!(fail(&mut state, ErrorKind::InvalidOutput).0, [1]);
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_truncated_answer_about_one_idea_is_requested_once_more_and_shorter() {
-        let mut state = State::new(1);
+        let mut state = State::new((0..1).collect());
         assert_eq!(fail(&mut state, ErrorKind::Truncated), (vec![0], Length::Usual));
         assert_eq!(fail(&mut state, ErrorKind::Truncated), (vec![0], Length::Short));
         assert!(state.next().is_none());
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_unreachable_target_is_not_asked_again() {
-        let mut state = State::new(3);
+        let mut state = State::new((0..3).collect());
         fail(&mut state, ErrorKind::Connect);
         assert!(state.next().is_none());
         assert_eq!(state.finish().unwrap_err().kind(), ErrorKind::Connect);
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_item_about_another_idea_is_requested_alone() {
-        let mut state = State::new(2);
+        let mut state = State::new((0..2).collect());
         let portion = state.next().unwrap();
         let items = BTreeMap::from([(0, Ok("other")), (1, Ok("item"))]);
         state.answered(&portion, &portion.indices, items, &|_, item| *item == "item");

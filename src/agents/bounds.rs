@@ -142,7 +142,7 @@ mod tests {
     };
 
     fn asked<T: Output>(length: Length) -> Value {
-        ItemForm::Keyed.batch_schema::<T>(&[0], length, &[]).unwrap().document().clone()
+        ItemForm::Keyed.batch_schema::<T>(&[0], length, |_| ()).unwrap().document().clone()
     }
 
     /// The schemas below the root that are texts or lists.
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_token_bound_grows_with_ideas_and_script() {
         let schema = |indices: &[usize]| {
-            ItemForm::Keyed.batch_schema::<CriticEvaluation>(indices, Length::Usual, &[]).unwrap().document().clone()
+            ItemForm::Keyed.batch_schema::<CriticEvaluation>(indices, Length::Usual, |_| ()).unwrap().document().clone()
         };
         let (one, three) = (tokens(&schema(&[0]), 0.4), tokens(&schema(&[0, 1, 2]), 0.4));
         assert!(three > 2 * one && three < 3 * one, "{one} {three}");

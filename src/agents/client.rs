@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::answer::{Answer, Batch};
 use super::batch::{self, BatchState, Portion};
 use super::bounds::{self, Length};
-use super::form::ItemForm;
+use super::form::{ItemForm, Reshape};
 use super::language::Language;
 use super::matching::match_items;
 use super::output::{self, Output};
@@ -31,14 +31,16 @@ pub(super) struct AgentClient<'a> {
     brief: &'a Brief<'a>,
     pub(super) form: ItemForm,
     parts: &'a [Part],
-    omitted: &'static [&'static str],
+    reshape: Reshape,
+    /// The order in which ideas are shown; `None` means as given.
+    order: Option<Vec<usize>>,
 }
 
 impl<'a> AgentClient<'a> {
     /// Creates a client. Fails with `InvalidInput` if the brief is invalid.
     pub(super) fn new(router: &'a dyn Generate, brief: &'a Brief<'a>) -> Result<Self> {
         brief.check()?;
-        Ok(Self { router, brief, form: ItemForm::of(router), parts: &[], omitted: &[] })
+        Ok(Self { router, brief, form: ItemForm::of(router), parts: &[], reshape: |_| (), order: None })
     }
 
     /// Attaches `parts` to every request.
@@ -46,9 +48,14 @@ impl<'a> AgentClient<'a> {
         Self { parts, ..self }
     }
 
-    /// Leaves the optional fields `omitted` out of what is asked for. They are read where a model gives them.
-    pub(super) fn without(self, omitted: &'static [&'static str]) -> Self {
-        Self { omitted, ..self }
+    /// Changes the schema of an item with `reshape`. What fits it must also be accepted as an item.
+    pub(super) fn reshaped(self, reshape: Reshape) -> Self {
+        Self { reshape, ..self }
+    }
+
+    /// Shows the ideas of a batch in `order`, a permutation of their indices.
+    pub(super) fn in_order(self, order: Vec<usize>) -> Self {
+        Self { order: Some(order), ..self }
     }
 
     /// Requests one object about an idea, the first of `blocks`.
@@ -63,7 +70,7 @@ impl<'a> AgentClient<'a> {
         let mut length = Length::Usual;
         loop {
             let text = instruction.text(1, "Answer with one JSON object. Give:\n", length);
-            let schema = ItemForm::Keyed.batch_schema::<T>(&[0], length, self.omitted)?;
+            let schema = ItemForm::Keyed.batch_schema::<T>(&[0], length, self.reshape)?;
             let prompt = self.brief.prompt(&material, &text);
             match self.send(&mut spent, schema, prompt, length, output::parse_object).await {
                 Ok(value) => return Ok(spent.map(|()| value)),
@@ -110,7 +117,7 @@ impl<'a> AgentClient<'a> {
     ) -> Result<Answer<Batch<T>>> {
         prompt::check_texts("ideas", blocks.iter().map(|blocks| blocks.first().map_or("", |(_, idea)| *idea)))?;
         let mut spent = Answer::nothing();
-        let mut state = BatchState::new(blocks.len());
+        let mut state = BatchState::new(self.order.clone().unwrap_or_else(|| (0..blocks.len()).collect()));
         while let Some(portion) = state.next() {
             let Portion { indices, length, .. } = &portion;
             let write = |indices: &[usize]| {
@@ -118,7 +125,7 @@ impl<'a> AgentClient<'a> {
                 self.brief.prompt(&prompt::ideas(indices, blocks), &text)
             };
             for (group, text) in split_by_length(indices, &write) {
-                let schema = self.form.batch_schema::<T>(group, *length, self.omitted)?;
+                let schema = self.form.batch_schema::<T>(group, *length, self.reshape)?;
                 let parse = |json: &str, changes: &mut Vec<Change>| match_items(json, group, changes)?.into_usable();
                 match self.send(&mut spent, schema, text, *length, parse).await {
                     Ok(items) => state.answered(&portion, group, items, &is_own),
@@ -147,6 +154,7 @@ impl<'a> AgentClient<'a> {
             max_tokens: self.token_bound(&schema, length),
             schema: Some(Arc::new(schema)),
             temperature: self.brief.temperature,
+            states_schema: true,
             ..Request::new(prompt)
         };
         let parser = ReplyParser { parse, value: Mutex::new(None) };

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Batch};
 use super::client::AgentClient;
 use super::output::Output;
 use super::prompt::{Brief, Instruction};
+use super::shuffle;
 use crate::error::Result;
 use crate::router::Generate;
 
@@ -40,6 +42,47 @@ impl Output for CriticEvaluation {
     }
 }
 
+/// The seed of the order in which ideas are shown.
+const SEED: u64 = 7;
+
+/// What the critic is asked for, the one place to change it. The score comes first: a model that comments first ranks worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CriticForm {
+    /// Score and comment.
+    Bare,
+    /// Score, comment, strengths and weaknesses.
+    WithLists,
+}
+
+impl CriticForm {
+    const fn fields(self) -> &'static str {
+        match self {
+            Self::Bare => {
+                "- score: an integer from 0 (worthless) to 10 (excellent)\n\
+                 - comment: the reasons in one or two sentences\n"
+            }
+            Self::WithLists => {
+                "- score: 0 to 10, at most one decimal\n\
+                 - comment: one to three sentences; the reasons for the score\n\
+                 - strengths and weaknesses: at most five short phrases each\n"
+            }
+        }
+    }
+}
+
+/// Reduces the schema of an evaluation to a whole score and a short comment.
+fn bare(document: &mut Value) {
+    const COMMENT: u64 = 300;
+    if let Some(Value::Object(properties)) = document.get_mut("properties") {
+        properties.retain(|name, _| name == "score" || name == "comment");
+    }
+    document["properties"]["score"]["type"] = json!("integer");
+    document["properties"]["score"]["minimum"] = json!(0);
+    document["properties"]["score"]["maximum"] = json!(10);
+    let comment = &mut document["properties"]["comment"]["maxLength"];
+    *comment = json!(comment.as_u64().unwrap_or(COMMENT).min(COMMENT));
+}
+
 /// Evaluates ideas.
 #[derive(Debug, Clone, Copy)]
 pub struct Critic<'a> {
@@ -55,40 +98,33 @@ impl Critic<'_> {
     /// Returns `InvalidInput` for a blank topic or idea, or without ideas, before anything is sent, otherwise the router's
     /// errors.
     pub async fn evaluate(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<CriticEvaluation>>> {
-        self.request(ideas, brief, true).await
+        self.request(ideas, brief, CriticForm::WithLists).await
     }
 
-    /// Evaluates every idea in one call like [`Critic::evaluate`], but for a score and a comment alone. Models rank ideas as well
-    /// with these, and write less.
+    /// Evaluates every idea in one call like [`Critic::evaluate`], but to rank them: for a score and a comment alone, and in an
+    /// order that depends on nothing but their texts, as the place in a list shifts scores.
     ///
     /// # Errors
     ///
     /// The same as [`Critic::evaluate`].
     pub async fn score(&self, ideas: &[String], brief: &Brief<'_>) -> Result<Answer<Batch<CriticEvaluation>>> {
-        self.request(ideas, brief, false).await
+        self.request(ideas, brief, CriticForm::Bare).await
     }
 
     async fn request(
         &self,
         ideas: &[String],
         brief: &Brief<'_>,
-        with_lists: bool,
+        form: CriticForm,
     ) -> Result<Answer<Batch<CriticEvaluation>>> {
-        const LISTS: &[&str] = &["strengths", "weaknesses"];
-        let client = AgentClient::new(self.router, brief)?.without(if with_lists { &[] } else { LISTS });
+        let mut client = AgentClient::new(self.router, brief)?;
+        if form == CriticForm::Bare {
+            client = client.reshaped(bare).in_order(shuffle::order(ideas, SEED));
+        }
         let context_rule = if brief.has_context() { " and the constraints in the context" } else { "" };
         let task = format!("Evaluate each idea above for the topic{context_rule}.");
-        let lists = if with_lists { "- strengths and weaknesses: at most five short phrases each\n" } else { "" };
-        let instruction = Instruction {
-            role: ROLE,
-            task: &task,
-            batch_task: &task,
-            fields: Cow::Owned(format!(
-                "- score: 0 to 10, at most one decimal\n\
-                 - comment: one to three sentences; the reasons for the score\n\
-                 {lists}"
-            )),
-        };
+        let instruction =
+            Instruction { role: ROLE, task: &task, batch_task: &task, fields: Cow::Borrowed(form.fields()) };
         let blocks: Vec<_> = ideas.iter().map(|idea| [("idea", idea.as_str())]).collect();
         client.batch(&instruction, &blocks, |_, _| true).await
     }

@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::router::Generate;
 use crate::schema::Schema;
 
+/// A change to the schema of an item.
+pub(super) type Reshape = fn(&mut Value);
+
 /// The form of a reply about several ideas. A reply in the other form is accepted too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ItemForm {
@@ -27,11 +30,12 @@ impl ItemForm {
         if router.preferred_target().is_some() { Self::Keyed } else { Self::List }
     }
 
-    /// Returns the schema of a reply about the ideas `indices`, without the fields `omitted`.
-    pub(super) fn batch_schema<T: Output>(self, indices: &[usize], length: Length, omitted: &[&str]) -> Result<Schema> {
+    /// Returns the schema of a reply about the ideas `indices`, whose items are changed by `reshape`, except for the classes of
+    /// custom routers.
+    pub(super) fn batch_schema<T: Output>(self, indices: &[usize], length: Length, reshape: Reshape) -> Result<Schema> {
         let (name, document) = match self {
-            Self::Keyed if indices.len() == 1 => (T::schema_name().into_owned(), bounded::<T>(length, omitted)),
-            Self::Keyed => (T::BATCH.to_owned(), keyed::<T>(indices, bounded::<T>(length, omitted))),
+            Self::Keyed if indices.len() == 1 => (T::schema_name().into_owned(), bounded::<T>(length, reshape)),
+            Self::Keyed => (T::BATCH.to_owned(), keyed::<T>(indices, bounded::<T>(length, reshape))),
             Self::List => (T::BATCH.to_owned(), indexed::<T>(indices, length)),
         };
         Schema::new(name, document)
@@ -40,7 +44,7 @@ impl ItemForm {
     /// Returns the schema of a reply with exactly `count` items that belong to no idea.
     pub(super) fn list_schema<T: Output>(self, count: usize, length: Length) -> Result<Schema> {
         if self == Self::Keyed && count == 1 {
-            return Schema::new(T::schema_name(), bounded::<T>(length, &[]));
+            return Schema::new(T::schema_name(), bounded::<T>(length, |_| ()));
         }
         let mut document = output::array::<T>(T::BATCH);
         bounds::apply::<T>(&mut document, length);
@@ -92,15 +96,10 @@ pub(super) fn index_of_key(key: &str) -> Option<usize> {
     NAMES.contains(&&*name).then(|| number.parse().ok()).flatten()
 }
 
-fn bounded<T: Output>(length: Length, omitted: &[&str]) -> Value {
+fn bounded<T: Output>(length: Length, reshape: Reshape) -> Value {
     let mut document = output::document::<T>();
-    if let Some(Value::Object(properties)) = document.get_mut("properties") {
-        properties.retain(|name, _| !omitted.contains(&name.as_str()));
-    }
-    if let Some(Value::Array(required)) = document.get_mut("required") {
-        required.retain(|name| !omitted.iter().any(|omitted| name == omitted));
-    }
     bounds::apply::<T>(&mut document, length);
+    reshape(&mut document);
     document
 }
 
@@ -146,7 +145,7 @@ mod tests {
     use crate::agents::{Advocacy, CriticEvaluation};
 
     fn document(form: ItemForm, indices: &[usize]) -> Value {
-        form.batch_schema::<CriticEvaluation>(indices, Length::Usual, &[]).unwrap().document().clone()
+        form.batch_schema::<CriticEvaluation>(indices, Length::Usual, |_| ()).unwrap().document().clone()
     }
 
     #[test]
@@ -170,15 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn fields_can_be_omitted() {
-        let bare = ItemForm::Keyed.batch_schema::<CriticEvaluation>(&[0, 1], Length::Usual, &["strengths"]).unwrap();
-        let properties = &bare.document()["$defs"]["CriticEvaluation"]["properties"];
-        assert!(properties.get("strengths").is_none() && properties.get("weaknesses").is_some());
-    }
-
-    #[test]
     fn an_argument_cannot_be_empty() {
-        let schema = ItemForm::Keyed.batch_schema::<Advocacy>(&[0], Length::Usual, &[]).unwrap();
+        let schema = ItemForm::Keyed.batch_schema::<Advocacy>(&[0], Length::Usual, |_| ()).unwrap();
         let empty = json!({"strengths": [], "opportunities": [], "addressing_concerns": []});
         assert!(!jsonschema::is_valid(schema.document(), &empty));
     }

@@ -35,6 +35,7 @@ mod output;
 mod prompt;
 mod resemblance;
 mod sentence;
+mod shuffle;
 mod skeptic;
 mod structured_idea_generator;
 

@@ -51,7 +51,7 @@ pub use event::{Event, EventKind};
 pub use gate::{CandidateEdit, Decision, Gate, Review};
 pub use ideas::{IndexedCandidate, StageOutcome};
 pub use mode::{Mode, ResolvedMode};
-pub use options::{Options, StageTimeouts, Temperatures};
+pub use options::{EvaluationMode, Options, OutputTokens, OutputTokensRule, StageTimeouts, Temperatures};
 pub use result::{AgentResult, StageResult, StageStatus, StopReason, WorkflowResult};
 pub use run_handle::RunHandle;
 pub use run_state::RunState;

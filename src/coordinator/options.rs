@@ -48,9 +48,13 @@ pub struct Options {
     /// The approximate maximum of idea tokens in one call; a stage with more makes several concurrent calls. Default
     /// 16 000.
     pub batch_tokens: u64,
+    /// How the ideas of an evaluation are grouped in batch mode. Default `auto`.
+    pub evaluation: EvaluationMode,
+    /// The maximum number of output tokens of each call. Default `auto`.
+    pub max_output_tokens: OutputTokens,
     /// The timeout of the run in seconds. Default 1200.
     pub timeout: f64,
-    /// The timeout of each stage in seconds.
+    /// The time of each stage in seconds.
     pub stage_timeouts: StageTimeouts,
     /// Files and URLs, for the idea generation only: the later stages work on the ideas and would pay for them again.
     #[serde(skip)]
@@ -82,7 +86,9 @@ impl Options {
             language: None,
             mode: Mode::Auto,
             batch_tokens: 16_000,
-            timeout: 1200.0,
+            evaluation: EvaluationMode::Auto,
+            max_output_tokens: OutputTokens::default(),
+            timeout: DEFAULT_TIMEOUT,
             stage_timeouts: StageTimeouts::default(),
             parts: Vec::new(),
         }
@@ -123,10 +129,24 @@ impl Options {
         }
         self.temperatures.validate()?;
         seconds("timeout", self.timeout)?;
+        if matches!(self.max_output_tokens, OutputTokens::Limit(0)) {
+            return Err(Error::invalid_input("max_output_tokens must be at least 1"));
+        }
         for stage in Stage::ALL {
-            seconds(&format!("the timeout of {}", stage.as_str()), self.stage_timeouts.of(stage))?;
+            self.stage_timeout(stage)?;
         }
         Ok(())
+    }
+
+    /// The time of `stage`: the one that is set, or its default, which grows with a longer timeout of the run.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` unless it is a positive number.
+    pub(super) fn stage_timeout(&self, stage: Stage) -> Result<Duration> {
+        let scaled = || StageTimeouts::default_of(stage) * (self.timeout / DEFAULT_TIMEOUT).max(1.0);
+        let value = self.stage_timeouts.of(stage).unwrap_or_else(scaled);
+        seconds(&format!("the timeout of {}", stage.as_str()), value)
     }
 }
 
@@ -185,46 +205,82 @@ impl Temperatures {
     }
 }
 
-/// The timeout of each stage in seconds. The timeout of the run also applies.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StageTimeouts {
-    /// Default 300.
-    pub idea_generation: f64,
-    /// Default 600.
-    pub evaluation: f64,
-    /// For each of the two ratings. Default 600.
-    pub multi_dimensional: f64,
-    /// Default 240.
-    pub logical_inference: f64,
-    /// Default 240.
-    pub advocacy: f64,
-    /// Default 240.
-    pub skepticism: f64,
-    /// Default 600.
-    pub improvement: f64,
-    /// Default 240.
-    pub re_evaluation: f64,
+/// How the ideas of an evaluation are grouped in batch mode. Small models rank ideas at chance if they see several at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EvaluationMode {
+    /// `Each` if the first target is a local server, otherwise `Together`.
+    #[default]
+    Auto,
+    /// One call for each idea.
+    Each,
+    /// One call for all ideas, in an order that does not depend on their age.
+    Together,
 }
 
-impl Default for StageTimeouts {
+/// The maximum number of output tokens of each call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OutputTokens {
+    /// This number.
+    Limit(u32),
+    /// A rule.
+    Rule(OutputTokensRule),
+}
+
+/// A rule for the maximum number of output tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputTokensRule {
+    /// On a local server, the tokens of the longest answer that the stage asks for; elsewhere no limit.
+    Auto,
+    /// No limit besides that of the model.
+    Unlimited,
+}
+
+impl Default for OutputTokens {
     fn default() -> Self {
-        Self {
-            idea_generation: 300.0,
-            evaluation: 600.0,
-            multi_dimensional: 600.0,
-            logical_inference: 240.0,
-            advocacy: 240.0,
-            skepticism: 240.0,
-            improvement: 600.0,
-            re_evaluation: 240.0,
-        }
+        Self::Rule(OutputTokensRule::Auto)
     }
 }
 
+/// The timeout of a run in seconds, for which the defaults of the stages are meant.
+const DEFAULT_TIMEOUT: f64 = 1200.0;
+
+/// The time that the calls of each stage may take, in seconds; `None` means the default. The default is in proportion to the
+/// timeout of the run if that is more than 1200 s. Waiting for a permit does not count. The timeout of the run also applies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StageTimeouts {
+    /// Default 300.
+    pub idea_generation: Option<f64>,
+    /// Default 600.
+    pub evaluation: Option<f64>,
+    /// For each of the two ratings. Default 600.
+    pub multi_dimensional: Option<f64>,
+    /// Default 240.
+    pub logical_inference: Option<f64>,
+    /// Default 240.
+    pub advocacy: Option<f64>,
+    /// Default 240.
+    pub skepticism: Option<f64>,
+    /// Default 600.
+    pub improvement: Option<f64>,
+    /// Default 240.
+    pub re_evaluation: Option<f64>,
+}
+
 impl StageTimeouts {
-    /// The timeout of `stage`.
-    pub const fn of(&self, stage: Stage) -> f64 {
+    const fn default_of(stage: Stage) -> f64 {
+        match stage {
+            Stage::IdeaGeneration => 300.0,
+            Stage::Evaluation | Stage::MultiDimensional | Stage::ReMultiDimensional | Stage::Improvement => 600.0,
+            Stage::LogicalInference | Stage::Advocacy | Stage::Skepticism | Stage::ReEvaluation => 240.0,
+        }
+    }
+
+    /// The time that is set for `stage`.
+    pub const fn of(&self, stage: Stage) -> Option<f64> {
         match stage {
             Stage::IdeaGeneration => self.idea_generation,
             Stage::Evaluation => self.evaluation,
@@ -293,10 +349,33 @@ mod tests {
         assert!(is_rejected(&|options| options.confidence_threshold = f64::NAN));
         assert!(is_rejected(&|options| options.timeout = 0.0));
         assert!(is_rejected(&|options| options.timeout = f64::NAN));
-        assert!(is_rejected(&|options| options.stage_timeouts.advocacy = -1.0));
+        assert!(is_rejected(&|options| options.stage_timeouts.advocacy = Some(-1.0)));
         assert!(is_rejected(&|options| options.temperatures.evaluation = Some(2.1)));
         assert!(!is_rejected(&|options| options.timeout = f64::INFINITY));
         assert!(!is_rejected(&|options| options.temperatures.evaluation = Some(0.0)));
+    }
+
+    #[test]
+    fn the_time_of_a_stage_grows_with_that_of_the_run() {
+        let options = |timeout| Options { timeout, ..Options::new("t", "") };
+        let time = |timeout, stage| options(timeout).stage_timeout(stage).unwrap().as_secs();
+        assert_eq!([60.0, 1200.0, 3600.0].map(|timeout| time(timeout, Stage::Advocacy)), [240, 240, 720]);
+        assert_eq!(time(f64::INFINITY, Stage::Advocacy), 31_536_000);
+        let mut fixed = options(3600.0);
+        fixed.stage_timeouts.advocacy = Some(5.0);
+        assert_eq!(fixed.stage_timeout(Stage::Advocacy).unwrap().as_secs(), 5);
+    }
+
+    #[test]
+    fn the_output_tokens_are_a_number_or_a_rule() {
+        for (json, tokens) in [
+            ("500", OutputTokens::Limit(500)),
+            ("\"auto\"", OutputTokens::default()),
+            ("\"unlimited\"", OutputTokens::Rule(OutputTokensRule::Unlimited)),
+        ] {
+            assert_eq!(serde_json::from_str::<OutputTokens>(json).unwrap(), tokens);
+            assert_eq!(serde_json::to_string(&tokens).unwrap(), json);
+        }
     }
 
     #[test]

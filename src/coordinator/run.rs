@@ -12,7 +12,7 @@ use super::candidate::Status;
 use super::event::EventKind;
 use super::gate::{Decision, Review};
 use super::mode::{ResolvedMode, batches};
-use super::options::{self, Options};
+use super::options::{self, EvaluationMode, Options};
 use super::result::StopReason;
 use super::run_handle::RunHandle;
 use super::stage::{Deadline, Stage};
@@ -168,18 +168,32 @@ impl<'a> Run<'a> {
     async fn run_stage(&self, stage: Stage, group: &[usize]) -> Result<()> {
         let batches = self.handle.read(|state| {
             let ideas = state.ideas.present(group, |candidate| stage.has_input(candidate));
-            batches(&state.ideas, &ideas, self.options.batch_tokens)
+            match stage.is_evaluation() && self.evaluates_each() {
+                true => ideas.into_iter().map(|idea| vec![idea]).collect(),
+                false => batches(&state.ideas, &ideas, self.options.batch_tokens),
+            }
         });
         // A stage that none of its ideas can reach does not begin.
         if !batches.is_empty() {
             self.begin(stage, &batches.concat());
         }
-        let router = self.stage_router(stage)?;
+        let limit = self.options.stage_timeout(stage)?;
         let calls = batches.iter().map(|batch| {
             let span = self.stage_span(stage, batch);
-            self.call_agent(stage, &router, batch).instrument(span)
+            let call = async move {
+                let router = StageRouter::new(*self, stage, limit);
+                self.call_agent(stage, &router, batch).await
+            };
+            call.instrument(span)
         });
-        join_all(calls).await.into_iter().collect::<Result<()>>()?;
+        if self.mode == ResolvedMode::Batch && !self.router.supports_concurrency() && stage.is_evaluation() {
+            // A serial server keeps what the prompts have in common if they come one after the other.
+            for call in calls {
+                call.await?;
+            }
+        } else {
+            join_all(calls).await.into_iter().collect::<Result<()>>()?;
+        }
         self.handle.update(|state| state.progress.reach(group, stage.progress_range().1));
         self.finish_group(stage, None);
         Ok(())
@@ -301,10 +315,18 @@ impl<'a> Run<'a> {
         warn_span!("stage", run_id = self.handle.id(), stage = stage.as_str(), ideas = ?ideas)
     }
 
-    /// The router for the calls of `stage`, whose timeout starts now.
+    /// The router for the calls of `stage` about one group of ideas.
     pub(super) fn stage_router(&self, stage: Stage) -> Result<StageRouter<'a>> {
-        let timeout = options::seconds(stage.as_str(), self.options.stage_timeouts.of(stage))?;
-        Ok(StageRouter { run: *self, stage, deadline: Deadline::after(timeout) })
+        Ok(StageRouter::new(*self, stage, self.options.stage_timeout(stage)?))
+    }
+
+    /// Whether an evaluation makes a call for each idea, also in batch mode.
+    fn evaluates_each(&self) -> bool {
+        match self.options.evaluation {
+            EvaluationMode::Each => true,
+            EvaluationMode::Together => false,
+            EvaluationMode::Auto => self.router.preferred_target().is_some_and(|target| target.is_local),
+        }
     }
 }
 

@@ -51,6 +51,11 @@ impl Stage {
         &[&[Self::ReEvaluation], &[Self::ReMultiDimensional]],
     ];
 
+    /// Whether the stage scores ideas in comparison with each other.
+    pub(super) const fn is_evaluation(self) -> bool {
+        matches!(self, Self::Evaluation | Self::ReEvaluation)
+    }
+
     /// The agent of the stage, by the name of its module.
     pub const fn agent(self) -> &'static str {
         match self {

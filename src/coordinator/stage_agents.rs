@@ -31,7 +31,7 @@ impl Run<'_> {
             Stage::IdeaGeneration => Ok(()),
             Stage::Evaluation => {
                 let texts = self.map(ideas, |candidate| candidate.idea.clone());
-                let answer = Critic { router }.evaluate(&texts, &brief).await;
+                let answer = Critic { router }.score(&texts, &brief).await;
                 self.record(stage, answer, ideas, Candidate::evaluate)
             }
             Stage::MultiDimensional => {
@@ -88,7 +88,7 @@ impl Run<'_> {
             }
             Stage::ReEvaluation => {
                 let texts = self.map(ideas, |candidate| candidate.improved_idea.clone().unwrap_or_default());
-                let answer = Critic { router }.evaluate(&texts, &brief).await;
+                let answer = Critic { router }.score(&texts, &brief).await;
                 self.record(stage, answer, ideas, Candidate::re_evaluate)
             }
             Stage::ReMultiDimensional => {

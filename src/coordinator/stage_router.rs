@@ -4,14 +4,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::event::EventKind;
+use super::options::{OutputTokens, OutputTokensRule};
 use super::result::StopReason;
 use super::run::Run;
 use super::run_handle::RunHandle;
 use super::spending::Spending;
-use super::stage::{Deadline, Stage};
+use super::stage::Stage;
 use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,25 +21,46 @@ use crate::message::Request;
 use crate::router::{AttemptObserver, CallHooks, Generate, PreferredTarget, Response};
 use crate::sync::lock;
 
-/// The router as one stage uses it: every call waits for a permit and ends at the stage's or the run's deadline.
+/// The router as one group of ideas uses it in a stage: every call waits for a permit, and ends when the group has used up the
+/// time of the stage, or at the run's deadline.
 ///
-/// The deadlines end calls, not the future of the stage, so the stage keeps what earlier calls returned.
-#[derive(Clone, Copy)]
+/// These limits end calls, not the future of the stage, so the stage keeps what earlier calls returned. Only the time from the
+/// first request of a call counts, not the wait for a permit or for the limits of the target.
 pub(super) struct StageRouter<'a> {
     pub(super) run: Run<'a>,
     pub(super) stage: Stage,
-    pub(super) deadline: Deadline,
+    limit: Duration,
+    /// The time that earlier calls took.
+    used: Mutex<Duration>,
 }
 
-impl StageRouter<'_> {
-    async fn call(&self, request: Request, hooks: CallHooks<'_>) -> Result<Response> {
-        let Run { router, permits, handle, .. } = self.run;
-        let at = self.run.deadline.at.min(self.deadline.at);
-        // `timeout_at` polls the call once even after the deadline, which would start it.
-        if Instant::now() >= at {
-            return Err(self.timeout_error());
+impl<'a> StageRouter<'a> {
+    pub(super) fn new(run: Run<'a>, stage: Stage, limit: Duration) -> Self {
+        Self { run, stage, limit, used: Mutex::default() }
+    }
+
+    async fn call(&self, mut request: Request, hooks: CallHooks<'_>) -> Result<Response> {
+        let Run { router, permits, handle, options, .. } = self.run;
+        match options.max_output_tokens {
+            OutputTokens::Limit(tokens) => request.max_tokens = Some(tokens),
+            OutputTokens::Rule(OutputTokensRule::Unlimited) => request.max_tokens = None,
+            OutputTokens::Rule(OutputTokensRule::Auto) => {}
         }
-        let recorder = AttemptRecorder { handle: Arc::clone(handle), stage: self.stage, attempts: Mutex::default() };
+        let left = self.limit.saturating_sub(*lock(&self.used));
+        // A timer polls the call once even after the deadline, which would start it.
+        if self.run.deadline.has_passed() {
+            return Err(self.run_timeout());
+        }
+        if left.is_zero() {
+            return Err(self.stage_timeout());
+        }
+        let begun = Arc::new(Notify::new());
+        let recorder = AttemptRecorder {
+            handle: Arc::clone(handle),
+            stage: self.stage,
+            attempts: Mutex::default(),
+            begun: Arc::clone(&begun),
+        };
         let recorder = Arc::new(recorder);
         let observer: Arc<dyn AttemptObserver> = Arc::<AttemptRecorder>::clone(&recorder);
         let hooks = CallHooks { observer: Some(&observer), ..hooks };
@@ -45,19 +68,48 @@ impl StageRouter<'_> {
             handle.wait_for_readers().await;
             let closed = |_| Error::new(ErrorKind::Internal, "the semaphore of the coordinator is closed");
             let _permit = permits.acquire().await.map_err(closed)?;
+            // A custom router does not report its requests.
+            if router.preferred_target().is_none() {
+                begun.notify_one();
+            }
             router.generate(request, hooks).await
         };
-        let outcome = timeout_at(at, call).await.unwrap_or_else(|_| Err(self.timeout_error()));
+        let outcome = self.within_limits(left, &begun, call).await;
         recorder.finish(&outcome);
         outcome
     }
 
-    fn timeout_error(&self) -> Error {
-        if self.run.deadline.at <= self.deadline.at {
-            self.run.handle.update(|state| state.stop(StopReason::Deadline));
-            return self.run.deadline.run_error();
+    /// Awaits `call` until the run's deadline, and for at most `left` from when it has `begun`.
+    async fn within_limits(
+        &self,
+        left: Duration,
+        begun: &Notify,
+        call: impl Future<Output = Result<Response>>,
+    ) -> Result<Response> {
+        let run_deadline = self.run.deadline.at;
+        let mut call = std::pin::pin!(call);
+        tokio::select! {
+            biased;
+            outcome = &mut call => return outcome,
+            () = begun.notified() => {}
+            () = sleep_until(run_deadline) => return Err(self.run_timeout()),
         }
-        let (seconds, stage) = (self.deadline.seconds(), self.stage);
+        let began = Instant::now();
+        let stage_deadline = began + left;
+        let outcome = timeout_at(run_deadline.min(stage_deadline), call).await;
+        *lock(&self.used) += began.elapsed();
+        outcome.unwrap_or_else(|_| {
+            Err(if run_deadline <= stage_deadline { self.run_timeout() } else { self.stage_timeout() })
+        })
+    }
+
+    fn run_timeout(&self) -> Error {
+        self.run.handle.update(|state| state.stop(StopReason::Deadline));
+        self.run.deadline.run_error()
+    }
+
+    fn stage_timeout(&self) -> Error {
+        let (seconds, stage) = (self.limit.as_secs_f64(), self.stage);
         Error::new(ErrorKind::DeadlineExceeded, format!("the limit of {seconds} s for {stage} was reached"))
     }
 }
@@ -101,6 +153,8 @@ struct AttemptRecorder {
     handle: Arc<RunHandle>,
     stage: Stage,
     attempts: Mutex<Attempts>,
+    /// Notified when the first request is sent.
+    begun: Arc<Notify>,
 }
 
 /// The observed attempts of one call.
@@ -182,6 +236,7 @@ impl AttemptRecorder {
 
 impl AttemptObserver for AttemptRecorder {
     fn started(&self, provider: Provider, model: &str) {
+        self.begun.notify_one();
         let before = {
             let mut attempts = lock(&self.attempts);
             // An attempt concurrent with another one is a hedge, not a fallback.

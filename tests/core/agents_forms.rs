@@ -156,7 +156,7 @@ fn common_prefix(prompts: &[&str]) -> usize {
 async fn the_prompts_of_all_stages_begin_with_topic_context_and_ideas() {
     let double = local(|_, sent| Reply::Json(honest(sent)));
     let two = ideas(2);
-    Critic { router: &double }.score(&two, &BRIEF).await.unwrap();
+    Critic { router: &double }.evaluate(&two, &BRIEF).await.unwrap();
     MultiDimensionalEvaluator { router: &double }.evaluate(&two, &BRIEF).await.unwrap();
     LogicalInferenceEngine { router: &double }.infer(&two, InferenceType::Full, &BRIEF).await.unwrap();
     let input = |idea: &String| AdvocateInput { idea: idea.clone(), evaluation: "Fine".to_owned() };

@@ -413,7 +413,7 @@ async fn the_deadline_of_the_run_applies_in_every_stage() {
 #[tokio::test(start_paused = true)]
 async fn a_stage_timeout_fails_only_that_stage() {
     let mut options = options();
-    options.stage_timeouts.advocacy = 7.0;
+    options.stage_timeouts.advocacy = Some(7.0);
     let started = Instant::now();
     let candidates = run(&hanging("AdvocacyBatch", false), &options).await.unwrap();
     assert_eq!(started.elapsed().as_secs(), 7);
@@ -423,10 +423,10 @@ async fn a_stage_timeout_fails_only_that_stage() {
         assert!(candidate.skepticism.is_some() && candidate.improved_score.is_some());
     }
 
-    options.stage_timeouts.evaluation = 3.0;
+    options.stage_timeouts.evaluation = Some(3.0);
     let candidates = run(&hanging("CriticEvaluations", false), &options).await.unwrap();
     assert!(candidates.iter().all(|candidate| candidate.status == Status::Failed));
-    options.stage_timeouts.idea_generation = 2.0;
+    options.stage_timeouts.idea_generation = Some(2.0);
     let error = run(&hanging("GeneratedIdeas", false), &options).await.unwrap_err();
     assert_eq!(error.message(), "the limit of 2 s for idea_generation was reached");
 }

@@ -11,6 +11,7 @@ mod cache_processes;
 mod cache_shared;
 mod cache_support;
 mod coordinator_flow;
+mod coordinator_limits;
 mod coordinator_run;
 mod failure_classes;
 mod model_facts;

@@ -147,7 +147,8 @@ async def test_only_missing_items_are_requested_again(
     assert [result["status"] for result in results] == ["ok"] * 5
     check_own(results, stage)
     first, second = calls_of(madspark_simulator, stage)
-    assert labels(first.prompt) == [0, 1, 2, 3, 4]
+    # Evaluations show the ideas in an order of their own.
+    assert sorted(labels(first.prompt)) == [0, 1, 2, 3, 4]
     assert labels(second.prompt) == missing
     assert titles(second.prompt) == [NAMES[at] for at in missing]
     keys = [f"idea_{at}" for at in missing]

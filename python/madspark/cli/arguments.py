@@ -30,6 +30,18 @@ exit codes:
   130  cancelled with Ctrl-C
 """
 
+STAGES = (
+    "idea_generation",
+    "evaluation",
+    "multi_dimensional",
+    "logical_inference",
+    "advocacy",
+    "skepticism",
+    "improvement",
+    "re_evaluation",
+)
+"""The stages with a time of their own."""
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line. An invalid one ends the process with one line on stderr and exit code 2."""
@@ -73,6 +85,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     run.add_argument(
         "--timeout", type=_seconds, default=1200.0, metavar="S", help="time limit of the run in seconds (default: 1200)"
+    )
+    run.add_argument(
+        "--stage-timeout",
+        action="append",
+        default=[],
+        type=_stage_timeout,
+        metavar="STAGE=S",
+        help="time of a stage in seconds, or none; may be repeated (default: in proportion to --timeout)",
+    )
+    run.add_argument(
+        "--evaluation",
+        choices=["auto", "each", "together"],
+        default="auto",
+        help="evaluate each idea in a call of its own, or all in one (default: each on a local server)",
+    )
+    run.add_argument(
+        "--max-output-tokens",
+        type=_output_tokens,
+        default="auto",
+        metavar="N",
+        help="output tokens of a call: a number, auto or unlimited (default: auto)",
     )
     run.add_argument("--no-novelty-filter", action="store_true", help="keep ideas that are similar to others")
     run.add_argument(
@@ -222,6 +255,21 @@ def _url(value: str) -> str:
     if scheme not in {"http", "https"} or not rest.strip("/"):
         raise argparse.ArgumentTypeError("must be a complete URL with http:// or https://")
     return value
+
+
+def _stage_timeout(value: str) -> tuple[str, float | None]:
+    stage, separator, limit = value.partition("=")
+    if not separator or stage not in STAGES:
+        raise argparse.ArgumentTypeError(f"must be STAGE=SECONDS, with one of the stages {', '.join(STAGES)}")
+    return stage, None if limit == "none" else _seconds(limit)
+
+
+def _output_tokens(value: str) -> int | str:
+    if value in {"auto", "unlimited"}:
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError("must be a positive whole number, auto or unlimited")
+    return int(value)
 
 
 def _host(value: str) -> str:

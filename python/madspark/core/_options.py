@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PROMPT_VERSION = 3
 """Part of every cache key. Changes with the text of any prompt, which invalidates earlier answers."""
 
+_NO_LIMIT = 31_536_000.0
+"""A year in seconds: no stage takes longer."""
+
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
 """The stages with a configurable temperature; the improvement uses that of the idea generation."""
 
@@ -42,6 +45,7 @@ class RunRequest:
         self.files: list[File] = listed("multimodal_files", get("multimodal_files"))
         self.urls: list[str] = listed("multimodal_urls", get("multimodal_urls"))
         timeout, language, stage_timeouts = get("timeout"), get("language"), get("stage_timeouts") or {}
+        mode = get("mode", "auto")
         self.options: dict[str, Any] = {
             "topic": text("topic", topic),
             "context": text("context", context),
@@ -55,9 +59,13 @@ class RunRequest:
             **_reasoning(get("reasoning_engine")),
             "language": None if language is None else text("language", language),
             "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
-            "stage_timeouts": {stage: seconds(stage, limit) for stage, limit in stage_timeouts.items()},
-            "mode": get("mode", "auto"),
+            "stage_timeouts": {
+                stage: _NO_LIMIT if limit is None else seconds(stage, limit) for stage, limit in stage_timeouts.items()
+            },
+            "mode": mode,
             "batch_tokens": count("batch_tokens", get("batch_tokens", 16_000)),
+            "evaluation": get("evaluation") or ("auto" if mode == "auto" else "together"),
+            "max_output_tokens": _output_tokens(get("max_output_tokens", "auto")),
         }
         self.json = json.dumps(self.options, allow_nan=False)
 
@@ -110,6 +118,11 @@ def _check_names(options: Mapping[str, Any]) -> None:
             nearest = get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"the options are {', '.join(known)}"
             raise TypeError(f"unknown option {name!r}: {hint}")
+
+
+def _output_tokens(value: Any) -> int | str:
+    """Return the maximum number of output tokens, or the rule for it."""
+    return value if isinstance(value, str) else count("max_output_tokens", value)
 
 
 def _temperatures(manager: Any) -> dict[str, float | None]:

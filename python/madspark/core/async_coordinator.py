@@ -86,8 +86,10 @@ class AsyncCoordinator:
         multimodal_files: Sequence[File] | None = None,
         multimodal_urls: Sequence[str] | None = None,
         *,
-        stage_timeouts: Mapping[str, float] | None = None,
+        stage_timeouts: Mapping[str, float | None] | None = None,
         mode: Literal["auto", "batch", "fanout"] = "batch",
+        evaluation: Literal["auto", "each", "together"] | None = None,
+        max_output_tokens: int | Literal["auto", "unlimited"] = "auto",
         language: str | None = None,
     ) -> list[dict[str, Any]]:
         """Run the workflow and return its candidates, the highest initial score first.

@@ -84,7 +84,7 @@ def run_multistep_workflow(
     multimodal_urls: Sequence[str] | None = None,
     router: Any = None,
     *,
-    stage_timeouts: Mapping[str, float] | None = None,
+    stage_timeouts: Mapping[str, float | None] | None = None,
     mode: Literal["auto", "batch", "fanout"] = "batch",
     language: str | None = None,
 ) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def run_multistep_workflow_batch(
     multimodal_urls: Sequence[str] | None = None,
     router: Any = None,
     *,
-    stage_timeouts: Mapping[str, float] | None = None,
+    stage_timeouts: Mapping[str, float | None] | None = None,
     language: str | None = None,
 ) -> list[dict[str, Any]]:
     """Run the workflow once in batch mode, as `run_multistep_workflow` does: one call per stage for all its ideas."""

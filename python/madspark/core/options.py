@@ -54,9 +54,11 @@ class RunOptions(TypedDict, total=False):
     """Paths or bytes of images, PDF and text files for the idea generation."""
     multimodal_urls: Sequence[str] | None
     """Web pages for the idea generation. The provider fetches them; Gemini can."""
-    stage_timeouts: Mapping[str, float] | None
-    """The timeouts of stages in seconds. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each
-    of its two calls), logical_inference 240, advocacy 240, skepticism 240, improvement 600, re_evaluation 240."""
+    stage_timeouts: Mapping[str, float | None] | None
+    """The time that the calls of each stage may take, in seconds; None means no limit. Waiting for a server's limit does
+    not count. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each of its two calls),
+    logical_inference 240, advocacy 240, skepticism 240, improvement 600, re_evaluation 240; with a timeout of the run
+    of more than 1200 s, in proportion more."""
     mode: Literal["auto", "batch", "fanout"]
     """How the calls are grouped.
 
@@ -65,6 +67,14 @@ class RunOptions(TypedDict, total=False):
     shortest time, for servers that process requests concurrently. "auto" uses "fanout" if the first provider is hosted,
     and "batch" for Ollama, a server on this machine, a server limited to one request at a time, and a custom router.
     `LLMConfig(limits=...)` sets the concurrency of a server. Default "auto"; "batch" for `run_workflow`."""
+    evaluation: Literal["auto", "each", "together"] | None
+    """How the ideas of an evaluation are grouped in batch mode. "each" makes one call for each idea: small models rank
+    ideas at chance if they see several at once. "together" makes one call for all, for models that rank well. "auto"
+    is "each" on a local server, otherwise "together". None, the default, is "auto" if the mode is "auto", and
+    "together" if it is "batch"."""
+    max_output_tokens: int | Literal["auto", "unlimited"]
+    """The maximum number of output tokens of each call. "auto", the default, is that of the longest answer that a stage
+    asks for on a local server, and no limit elsewhere."""
     language: str | None
     """The language of the answers, by its English name, its own name or its code ("German", "Deutsch", "de", "de-AT").
     None uses the language of the topic."""
