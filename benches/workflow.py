@@ -129,7 +129,9 @@ def script(simulator: Simulator, workload: Workload, scale: float) -> None:
     for stage, group in groups.items():
         beginning = BEGINNINGS["evaluate" if stage == "evaluate again" else stage]
         replies = [reply_of(workload, stage, idea, label) for label, idea in enumerate(group)]
-        simulator.on(contains=f"{beginning}\nAnswer with one JSON object that has exactly these keys", times=1, json=replies)
+        simulator.on(
+            contains=f"{beginning}\nAnswer with one JSON object that has exactly these keys", times=1, json=replies
+        )
     # The latest mark in a prompt identifies its stage.
     marks = {"evaluate again": "I", "improve": "S", "criticize": "A", "advocate": "E", "evaluate": "G"}
     for stage, mark in marks.items():

@@ -187,6 +187,7 @@ def test_the_command_builds_its_router_from_its_arguments(
 
     def work(tenant: Tenant) -> int:
         choices = ["--provider", "ollama", "--no-fallback", "--tier", "fast", "--no-cache", "--quiet", "--json"]
+        choices += ["--evaluation", "together"]
         own = ["--ollama-host", tenant.home.ollama_url, "--ollama-model", tenant.model]
         return run([f"{tenant.name} shade", *choices, *own])
 

@@ -161,7 +161,7 @@ async def test_each_option_and_setting_changes_the_key(monkeypatch: pytest.Monke
     assert cache.lookups.count(cache.lookups[0]) == 2
 
 
-PROMPTS = {3: "f9d96bf0db8bc6cf"}
+PROMPTS = {3: "4952ef5adfce4566"}
 """The digest of the prompts of each version."""
 
 
@@ -170,7 +170,7 @@ async def test_the_prompt_version_matches_the_prompts(madspark_router: Make, mad
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     router = madspark_router(primary_provider="ollama")
     await AsyncCoordinator(router=router).run(
-        TOPIC, enhanced_reasoning=True, multi_dimensional_eval=True, logical_inference=True
+        TOPIC, enhanced_reasoning=True, multi_dimensional_eval=True, logical_inference=True, evaluation="together"
     )
     for kind in INFERENCE_TYPES:
         await LogicalInferenceEngine(router).ainfer(["A roof"], TOPIC, inference_type=kind)

@@ -125,7 +125,7 @@ async def test_failures_and_fallbacks_are_events(madspark_router: Make, madspark
 
 async def test_a_reached_budget_is_an_event(madspark_router: Make) -> None:
     router = madspark_router(primary_provider="ollama", budget=Budget(max_calls=2), fallback_enabled=False)
-    events = await all_of(AsyncCoordinator(router=router).events(TOPIC))
+    events = await all_of(AsyncCoordinator(router=router).events(TOPIC, evaluation="together"))
     check_sequence(events)
     assert [event.is_reached for event in events if isinstance(event, BudgetSpent)] == [
         False, False, True, False,

@@ -247,9 +247,7 @@ async def test_defect_18_every_inference_type_covers_every_selected_idea(
     results = await AsyncCoordinator(router=router).run_workflow(
         TOPIC, num_top_candidates=3, logical_inference=True, reasoning_engine=ReasoningEngine(inference_type=kind)
     )
-    [request] = [
-        one for one in model_requests(madspark_simulator) if REASONING["logical_inference"] in one.prompt
-    ]
+    [request] = [one for one in model_requests(madspark_simulator) if REASONING["logical_inference"] in one.prompt]
     assert labels(request.prompt) == [0, 1, 2]
     own = {
         "full": set[str](),
@@ -390,6 +388,7 @@ def test_the_command_line_has_options_for_these_stages(
     script(madspark_simulator, "logical_inference", inferences)
     host = ["--provider", "ollama", "--no-fallback", "--ollama-host", madspark_simulator.ollama_url]
     flags = ["--multi-dimensional", "--inference-type", "causal", "--language", "de", "--cache-dir", str(tmp_path)]
+    flags += ["--evaluation", "together", "--stage-timeout", "advocacy=none", "--max-output-tokens", "unlimited"]
     assert main([TOPIC, *host, *flags, "--json"]) == 0
     called = stages(model_requests(madspark_simulator))
     assert called == [stage for stage in ALL_STAGES if stage not in {"advocacy", "skepticism"}]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 TOPIC = "Shade for hot bus stops"
 # Each mode, with a provider for which "auto" selects it.
 MODES = {"batch": "ollama", "fanout": "gemini"}
-# Without the novelty filter, because the names of the doubles' ideas are similar.
-ALL_STAGES: dict[str, Any] = {"enhanced_reasoning": True, "enable_novelty_filter": False}
+# Without the novelty filter, because the names of the doubles' ideas are similar. In batch mode, one call per stage.
+ALL_STAGES: dict[str, Any] = {"enhanced_reasoning": True, "enable_novelty_filter": False, "evaluation": "together"}
 AGENTS = ["idea_generator", "critic", "advocate", "skeptic", "structured_idea_generator"]
 
 
@@ -90,7 +90,7 @@ async def test_the_modes_differ_only_in_their_calls(
 
 
 def test_the_synchronous_twin(madspark_router: Make) -> None:
-    result = Coordinator(router=madspark_router(primary_provider="ollama")).run(TOPIC)
+    result = Coordinator(router=madspark_router(primary_provider="ollama")).run(TOPIC, evaluation="together")
     assert (result.status, result.calls) == ("ok", 4)
     assert result.to_dicts() == Coordinator(router=madspark_router(primary_provider="ollama")).run_workflow(TOPIC)
 
@@ -109,6 +109,22 @@ async def test_repairs_and_fallbacks_are_calls(mode: str, madspark_router: Make,
     check_usage(result, router, madspark_simulator)
     with pytest.raises(KeyError):
         result.stage("tea")
+
+
+async def test_a_local_server_evaluates_one_idea_at_a_time(
+    madspark_router: Make, madspark_simulator: Simulator
+) -> None:
+    script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
+    for at, name in enumerate(NAMES):
+        madspark_simulator.on(contains=f"<idea>\n{name} shelter", json=evaluation(9 - at, name), times=1)
+    router = madspark_router(primary_provider="ollama", fallback_enabled=False)
+    result = await run(router, evaluation="auto", max_output_tokens=900, stage_timeouts={"evaluation": None})
+    assert (result.status, result.mode) == ("ok", "batch")
+    assert [stage.spent.calls for stage in result.stages] == [1, 5, 1, 1, 1, 2]
+    assert [candidate.initial_score for candidate in result.candidates] == [9, 8]
+    requests = model_requests(madspark_simulator)
+    assert {request.json["options"]["num_predict"] for request in requests} == {900}
+    assert set(requests[1].schema["properties"]) == {"score", "comment"}
 
 
 async def test_a_request_ended_by_the_deadline_is_a_call(madspark_router: Make, madspark_simulator: Simulator) -> None:

@@ -182,4 +182,4 @@ async def test_too_few_ideas_cause_a_second_request(madspark_router: Make, madsp
     again = madspark_simulator.requests[1]
     assert "exactly 4 ideas" in again.prompt
     assert "<existing_ideas>\nAmber shelter\n</existing_ideas>" in again.prompt
-    assert titles(madspark_simulator.requests[2].prompt) == ["Amber", "Bramble", "Copper"]
+    assert sorted(titles(madspark_simulator.requests[2].prompt)) == ["Amber", "Bramble", "Copper"]

@@ -58,7 +58,7 @@ class Advocate(Agent):
     ) -> list[madspark.schemas.AdvocacyForIdea]:
         """Argue for many ideas in one call. Each result has the `idea_index` of its idea.
 
-        Each case has `idea` and `evaluation`. Ideas without a valid result after two requests are left out.
+        Each case has `idea` and `evaluation`. Ideas that never got a valid result are left out.
 
         Raises:
             ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.
@@ -113,7 +113,7 @@ def advocate_ideas_batch(
 
     Returns:
         A dict for each idea, with `idea_index` and the bullet text as `formatted`, and the number of tokens. Ideas
-        without a valid result after two requests are left out.
+        that never got a valid result are left out.
 
     Raises:
         ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.

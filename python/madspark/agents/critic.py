@@ -27,7 +27,7 @@ class Critic(Agent):
     ) -> list[madspark.schemas.CriticEvaluation]:
         """Evaluate ideas in one call. Each evaluation has the `idea_index` of its idea.
 
-        Ideas without a valid evaluation after two requests are left out.
+        Ideas that never got a valid evaluation are left out.
 
         Raises:
             ValueError: If the topic or an idea is blank, or there is no idea. Nothing is sent.

@@ -35,7 +35,7 @@ class LogicalInferenceEngine(Agent):
 
         `inference_type` determines the class of the inferences: full (`FullInference`), causal (`CausalInference`),
         constraints (`ConstraintInference`), contradiction (`ContradictionInference`) or implications
-        (`ImplicationInference`). Ideas without a valid inference after two requests are left out.
+        (`ImplicationInference`). Ideas that never got a valid inference are left out.
 
         Raises:
             ValueError: If the topic or an idea is blank, there is no idea, or a name is unknown. Nothing is sent.

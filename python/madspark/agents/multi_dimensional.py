@@ -35,7 +35,7 @@ class MultiDimensionalEvaluator(Agent):
     ) -> list[madspark.schemas.MultiDimensionalEvaluationForIdea]:
         """Score ideas in one call, summaries included. Each evaluation has the `idea_index` of its idea.
 
-        Ideas without a valid evaluation after two requests are left out. The summaries are in `language`, a name or a
+        Ideas that never got a valid evaluation are left out. The summaries are in `language`, a name or a
         code; None means the language of the topic.
 
         Raises:

@@ -55,10 +55,10 @@ class RunOptions(TypedDict, total=False):
     multimodal_urls: Sequence[str] | None
     """Web pages for the idea generation. The provider fetches them; Gemini can."""
     stage_timeouts: Mapping[str, float | None] | None
-    """The time that the calls of each stage may take, in seconds; None means no limit. Waiting for a server's limit does
-    not count. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each of its two calls),
-    logical_inference 240, advocacy 240, skepticism 240, improvement 600, re_evaluation 240; with a timeout of the run
-    of more than 1200 s, in proportion more."""
+    """The time that the calls of each stage may take, in seconds; None means no limit. Waiting for a permit or for the
+    limits of a server does not count. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each of
+    its two calls), logical_inference 240, advocacy 240, skepticism 240, improvement 600, re_evaluation 240; in
+    proportion more with a timeout of the run of more than 1200 s."""
     mode: Literal["auto", "batch", "fanout"]
     """How the calls are grouped.
 
