@@ -7,9 +7,12 @@ use super::Target;
 use super::envelope::parse_json;
 use super::error_body::target_error;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Reply, Request, Usage};
+use crate::message::{FinishReason, Reply, Request, SchemaForm, Usage};
 use crate::reasoning::{self, Purpose};
 use crate::schema::{self, Dialect, Lowered};
+
+/// The shortest text that cannot be the beginning of JSON and is not a word before it, in bytes.
+const MIN_PROSE: usize = 200;
 
 /// The content of a reply's envelope, or of the events of a stream, before validation.
 #[derive(Debug, Default)]
@@ -108,7 +111,7 @@ impl ParsedReply {
     ///
     /// `Refused` and `Blocked` as [`ParsedReply::check_refusal`]. `Server` if the provider reports that it failed. `EmptyReply`
     /// without text, `ThinkingOnly` if there is reasoning instead. `Truncated` if the text was cut at a limit of tokens, unless
-    /// the caller set that limit and requested free text. `ContextTruncated` if the token counts show that the model did not
+    /// the caller set that limit and requested free text, or the text is prose in place of JSON. `ContextTruncated` if the token counts show that the model did not
     /// read the whole prompt.
     pub(super) fn validate(&self, target: &Target, request: &Request) -> Result<()> {
         self.check_refusal(target)?;
@@ -116,8 +119,9 @@ impl ParsedReply {
             codec.check_usage(target, request, self.usage)?;
         }
         let is_empty = self.text.trim().is_empty();
-        if self.finish == FinishReason::Length && (is_empty || request.schema.is_some() || request.max_tokens.is_none())
-        {
+        let is_cut = self.finish == FinishReason::Length
+            && (is_empty || request.schema.is_some() || request.max_tokens.is_none());
+        if is_cut && !self.ignores_schema(target, request) {
             return Err(self.truncated(target));
         }
         if self.finish == FinishReason::Error && (!is_empty || self.explanation.is_some()) {
@@ -138,6 +142,15 @@ impl ParsedReply {
             return Err(target_error(target, ErrorKind::EmptyReply, &message).with_usage(self.usage));
         }
         Ok(())
+    }
+
+    /// Whether the text is prose although the request has the provider enforce a schema. A correction that states the schema
+    /// can succeed within the same limit of tokens.
+    fn ignores_schema(&self, target: &Target, request: &Request) -> bool {
+        let form = super::codec(target.provider).and_then(|codec| codec.schema_form(target, request));
+        form.is_some_and(|form| form != SchemaForm::Prompted)
+            && self.text.len() >= MIN_PROSE
+            && !self.text.contains(['{', '['])
     }
 
     /// Whether the model wrote its structured answer where it reasons.

@@ -155,6 +155,17 @@ async fn a_server_that_ignores_the_schema_gets_it_in_the_prompt() {
 }
 
 #[tokio::test]
+async fn prose_up_to_the_limit_of_tokens_is_a_reply_without_json() {
+    let server = Server::new(Provider::OpenAi, |body| {
+        let is_prompted = body.get("response_format").is_none();
+        let (text, reason) = if is_prompted { (ANSWER.to_owned(), "stop") } else { ("A bird. ".repeat(40), "length") };
+        (200, json!({"choices": [{"message": {"content": text}, "finish_reason": reason}]}))
+    });
+    let (answer, bodies) = server.call(&birds()).await;
+    assert_eq!((answer.as_str(), bodies.len()), (ANSWER, 2));
+}
+
+#[tokio::test]
 async fn one_reply_without_json_does_not_change_the_form_if_the_prompt_does_not_help() {
     let replies = Mutex::new(vec![ANSWER, "No.", "No."]);
     let server = Server::new(Provider::OpenAi, move |_| (200, openai(lock(&replies).pop().unwrap())));
