@@ -25,21 +25,12 @@ HOSTS = [
 ]
 
 
-def ollama(config: LLMConfig) -> LLMRouter:
-    return LLMRouter("ollama", False, config=config.replace(cache_enabled=False))
-
-
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("source", ["argument", "environment"])
-def test_the_address_of_ollama(source: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_of_ollama(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(says("ollama", "whole", "Hello")) as server:
-        written = host.format(port=server.port)
-        if source == "environment":
-            monkeypatch.setenv("OLLAMA_HOST", written)
-            config = LLMConfig.from_env()
-        else:
-            config = LLMConfig(ollama_host=written)
-        assert ollama(config).generate("Hi")[0] == "Hello"
+        monkeypatch.setenv("OLLAMA_HOST", host.format(port=server.port))
+        config = LLMConfig.from_env().replace(cache_enabled=False)
+        assert LLMRouter("ollama", False, config=config).generate("Hi")[0] == "Hello"
         assert server.requests[0].headers["host"].endswith(f":{server.port}")
 
 
@@ -63,14 +54,14 @@ DEFAULTS = [
 @pytest.mark.parametrize(("host", "address"), DEFAULTS)
 def test_the_default_port_of_ollama(host: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
-    for config in (LLMConfig.from_env(), LLMConfig(ollama_host=host)):
-        found = config.ollama_host.rstrip("/").replace("localhost", "127.0.0.1")
-        assert found == "http://" + address.replace("localhost", "127.0.0.1")
+    found = LLMConfig.from_env().ollama_host.rstrip("/").replace("localhost", "127.0.0.1")
+    assert found == "http://" + address.replace("localhost", "127.0.0.1")
 
 
 @pytest.mark.parametrize(("host", "port"), [("https://ollama.example", 443), ("http://ollama.example", 80)])
-def test_a_scheme_has_its_own_port(host: str, port: int) -> None:
-    found = LLMConfig(ollama_host=host).ollama_host
+def test_a_scheme_has_its_own_port(host: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    found = LLMConfig.from_env().ollama_host
     assert "11434" not in found
     assert found.rstrip("/") in {host, f"{host}:{port}"}
 

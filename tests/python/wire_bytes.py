@@ -294,7 +294,8 @@ def router(name: Name, server: RawServer, fallback: tuple[Name, RawServer] | Non
     settings: dict[str, Any] = {
         "openai_model": "m",
         "anthropic_model": "m",
-        "gemini_model": "m",
+        # A model whose thinking can be switched off.
+        "gemini_model": "gemini-2.5-flash",
         "openai_api_key": KEY,
         "anthropic_api_key": KEY,
         "gemini_api_key": KEY,
