@@ -43,6 +43,7 @@ impl UsageUpdate {
 
 /// One event of a streamed reply. Roles and keep-alives are the default, empty event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Event {
     /// A piece of the answer.
     pub text: Option<String>,

@@ -1,5 +1,6 @@
 //! Test helpers for the providers, and tests of all providers.
 
+mod endings;
 mod envelopes;
 mod reasoning;
 mod schema_forms;

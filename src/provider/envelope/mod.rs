@@ -8,6 +8,7 @@ mod fields;
 mod raw;
 mod repair;
 mod text;
+mod visitor;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
