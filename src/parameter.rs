@@ -59,8 +59,7 @@ const VALUE_WORDS: [&str; 14] = [
 ];
 
 /// The words with which reasoning models refuse a temperature or the older limit of output tokens.
-const REASONING_WORDS: [&str; 5] =
-    ["with this model", "this model", "only the default", "max_completion_tokens", "reasoning model"];
+const REASONING_WORDS: [&str; 4] = ["with this model", "only the default", "max_completion_tokens", "reasoning model"];
 
 /// The parameters that reasoning models do not take, as bits.
 const REASONING_PARAMETERS: u16 = Parameter::Temperature.bit() | Parameter::MaxTokens.bit();

@@ -3,6 +3,7 @@
 mod endings;
 mod envelopes;
 mod reasoning;
+mod parameters;
 mod schema_forms;
 
 use std::sync::Arc;

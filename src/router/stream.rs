@@ -72,7 +72,7 @@ pub struct StreamOptions {
     pub first_text: Option<Duration>,
     /// Time limit between two events after the first text. Default: 60 s.
     pub idle: Option<Duration>,
-    /// Time limit for the complete reply. Default: 600 s; for Ollama the timeout of the configuration.
+    /// Time limit for the complete reply. Default: the timeout of a request in the configuration.
     pub total: Option<Duration>,
 }
 

@@ -32,7 +32,12 @@ _NAMES = {
     "openai": "the OpenAI-compatible server",
     "anthropic": "Anthropic",
 }
-_KEYS = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+_KEYS = {
+    "ollama": "OLLAMA_API_KEY",
+    "gemini": "GOOGLE_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+}
 _START = {
     "ollama": "start it with `ollama serve` or pass --ollama-host",
     "gemini": "check the network or pass --gemini-base-url",

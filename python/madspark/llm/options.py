@@ -96,7 +96,7 @@ class StreamTimeouts(TypedDict, total=False):
     idle_timeout: float | None
     """Between two pieces of text. None means 60."""
     total_timeout: float | None
-    """For the whole answer. None means 600; for Ollama, the configuration's `ollama_timeout`."""
+    """For the whole answer. None means the configuration's `request_timeout`; for Ollama, its `ollama_timeout`."""
 
 
 class StreamOptions(_Target, StreamTimeouts, total=False):
