@@ -2,8 +2,8 @@
 
 mod endings;
 mod envelopes;
-mod reasoning;
 mod parameters;
+mod reasoning;
 mod schema_forms;
 
 use std::sync::Arc;
