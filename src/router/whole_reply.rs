@@ -117,10 +117,10 @@ fn frames(body: &Bytes) -> Vec<Frame> {
 fn framed(framing: Framing, body: &Bytes) -> Vec<Frame> {
     let mut framer = Framer::fixed(framing);
     framer.push(body);
-    let mut frames = Vec::new();
+    let mut found = Vec::new();
     while let Ok(Some(frame)) = framer.next() {
-        frames.push(frame);
+        found.push(frame);
     }
-    frames.extend(framer.finish().ok().flatten());
-    frames
+    found.extend(framer.finish().ok().flatten());
+    found
 }

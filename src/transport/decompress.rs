@@ -59,13 +59,12 @@ impl Decompressor {
     /// Returns the output that the end of the body completes. Fails if the body is truncated. An empty body is not compressed.
     pub(super) fn finish(&mut self) -> io::Result<Bytes> {
         match self {
-            Self::Gzip(None) => Ok(Bytes::new()),
             Self::Gzip(Some(decoder)) => {
                 decoder.try_finish()?;
                 Ok(std::mem::take(decoder.get_mut()).into())
             }
             Self::Deflate(Some(inflate)) if !inflate.has_ended => Err(io::ErrorKind::UnexpectedEof.into()),
-            Self::Deflate(_) => Ok(Bytes::new()),
+            Self::Gzip(None) | Self::Deflate(_) => Ok(Bytes::new()),
         }
     }
 }

@@ -74,20 +74,22 @@ fn document(provider: Provider) -> Value {
 }
 
 fn sse(events: &[Value]) -> String {
-    events.iter().map(|event| format!("data: {event}\n\n")).collect()
+    let events: Vec<String> = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    events.concat()
 }
 
 fn lines(events: &[Value]) -> String {
-    events.iter().map(|event| format!("{event}\n")).collect()
+    let events: Vec<String> = events.iter().map(|event| format!("{event}\n")).collect();
+    events.concat()
 }
 
 /// Returns the reply of `provider` in every form.
 fn forms(provider: Provider) -> Vec<(&'static str, String)> {
     let (events, document) = (events(provider), document(provider));
-    let named: String = events.iter().map(|event| format!("event: message\r\ndata: {event}\r\n\r\n")).collect();
+    let named: Vec<String> = events.iter().map(|event| format!("event: message\r\ndata: {event}\r\n\r\n")).collect();
     vec![
         ("events", sse(&events)),
-        ("named events after a comment", format!(": hello\n\n{named}")),
+        ("named events after a comment", format!(": hello\n\n{}", named.concat())),
         ("events without blank lines", sse(&events).replace("\n\n", "\n")),
         ("lines", lines(&events)),
         ("a list", serde_json::to_string_pretty(&events).unwrap()),
@@ -417,16 +419,16 @@ fn decoded<'c>(provider: Provider, chunks: impl IntoIterator<Item = &'c [u8]>) -
     };
     let (codec, request) = (codec(provider).unwrap(), Request::new(QUESTION));
     let mut framer = Framer::new(if provider == Provider::Ollama { Framing::Ndjson } else { Framing::Sse });
-    let mut frames = Vec::new();
+    let mut received = Vec::new();
     for chunk in chunks {
         framer.push(chunk);
         while let Some(frame) = framer.next().unwrap() {
-            frames.push(frame);
+            received.push(frame);
         }
     }
-    frames.extend(framer.finish().unwrap());
+    received.extend(framer.finish().unwrap());
     let (mut transcript, mut skipped) = (Transcript::default(), 0);
-    for frame in frames {
+    for frame in received {
         assert_ne!(frame.kind, FrameKind::Document);
         match codec.decode_event(&target, &frame.data) {
             Ok(event) => transcript.add(event),
