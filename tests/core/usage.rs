@@ -207,7 +207,10 @@ fn reasoning_tokens_outside_the_completion_are_not_subtracted_from_it() {
         // Servers without a total, and with an inconsistent total.
         (7, 0, Some(5), 2, 5),
         (7, 3, Some(5), 2, 5),
-        (7, 0, Some(9), 0, 7),
+        // A gateway that counts more reasoning than completion: it is apart from it.
+        (7, 0, Some(9), 7, 9),
+        (7, 17, Some(9), 7, 9),
+        (7, 26, Some(9), 7, 9),
     ] {
         let decoded = decode(Provider::OpenAi, body(completion, total, thoughts));
         let expected = Usage { input: 10, output, reasoning, ..Usage::default() };
