@@ -42,6 +42,7 @@ pub(crate) fn split(text: &str, purpose: Purpose) -> Option<(String, String)> {
 
 /// Splits a text that arrives in pieces.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the text so far")]
 pub(crate) struct ReasoningSplitter {
     purpose: Purpose,
     /// The block of reasoning around the current position.
@@ -249,7 +250,7 @@ impl ReasoningSplitter {
                 _ if !self.has_content => self.skip_markup(parts),
                 Purpose::Json => self.retract(parts),
                 Purpose::Text if !self.has_split && !self.has_mention && self.context.is_boundary(next) => {
-                    self.retract(parts)
+                    self.retract(parts);
                 }
                 Purpose::Text | Purpose::ShownText => return false,
             },

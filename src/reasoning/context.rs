@@ -5,6 +5,7 @@ pub(super) const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '‘', '’'
 
 /// The surroundings of the end of a text that grows. Reads each byte once.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one position")]
 pub(super) struct Context {
     /// The number of bytes read.
     read: usize,
@@ -57,14 +58,12 @@ impl Context {
         match (self.quote, c) {
             _ if self.is_escaped => self.is_escaped = false,
             (Some(_), '\\') => self.is_escaped = true,
-            (Some('\''), '\'') if !rest.trim_start().starts_with([',', ':', '}', ']']) => {}
-            (Some(quote), _) if quote == c => self.quote = None,
-            (Some(_), _) => {}
+            (Some(quote), _) if quote == c && (c == '"' || ends_string(rest)) => self.quote = None,
             (None, '"') => self.quote = Some('"'),
             (None, '\'') if matches!(self.last_word, Some('{' | '[' | ',' | ':')) => self.quote = Some('\''),
             (None, '{' | '[') => self.depth += 1,
             (None, '}' | ']') => self.depth -= 1,
-            (None, _) => {}
+            _ => {}
         }
     }
 
@@ -116,6 +115,11 @@ fn is_mid_sentence(last: Option<char>, last_word: Option<char>) -> bool {
         (Some(last), _) => matches!(last, '(' | '/') || QUOTES.contains(&last),
         _ => false,
     }
+}
+
+/// Whether a single quote before `rest` ends a string rather than being an apostrophe.
+fn ends_string(rest: &str) -> bool {
+    rest.trim_start().starts_with([',', ':', '}', ']'])
 }
 
 /// Whether `bracket` before `rest` opens JSON rather than prose in brackets.

@@ -133,7 +133,7 @@ fn text_about_markup_is_text() {
 
 #[test]
 fn a_block_that_does_not_end_is_reasoning_at_the_start_only() {
-    let of = |text, purpose| split(text, purpose).map(|(answer, reasoning)| (answer, reasoning));
+    let of = split;
     let expected = Some((String::new(), "so I should".to_owned()));
     for text in ["<think>\nso I should", "[THINK]so I should", "<|channel|>analysis<|message|>so I should"] {
         for purpose in PURPOSES {

@@ -154,12 +154,11 @@ fn interpret(json: &Json<'_>, changes: &Changes, source: &str, graph: &Graph) ->
         return Some(Interpretation { recovery: without_coercion(json, changes, source), is_coerced: false });
     }
     let mut changes = changes.clone();
-    let (json, coercions) = match coerce(json, graph, source.len()) {
-        Some(coerced) => coerced,
-        None => {
-            changes.note(Change::WrapperRemoved);
-            unwrap(json, graph, source.len())?
-        }
+    let (json, coercions) = if let Some(coerced) = coerce(json, graph, source.len()) {
+        coerced
+    } else {
+        changes.note(Change::WrapperRemoved);
+        unwrap(json, graph, source.len())?
     };
     coercions.kinds().for_each(|change| changes.note(change));
     Some(Interpretation {
