@@ -40,7 +40,8 @@ class Reply(NamedTuple):
     parts: Sequence[Part]
     keep_alive: bool = False
     reset: bool = False
-    stall: bool = False
+    left: threading.Event | None = None
+    """Set as soon as the client has closed the connection, for which the server waits."""
 
 
 def head(status: int, *headers: str) -> bytes:
@@ -153,8 +154,8 @@ class RawServer:
                 connection.sendall(part)
             elif self._stopped.wait(part):
                 return False
-        if reply.stall:
-            self._stopped.wait(LIMIT)
+        if reply.left is not None and connection.recv(1) == b"":
+            reply.left.set()
         if reply.reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return reply.keep_alive

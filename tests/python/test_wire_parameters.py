@@ -246,6 +246,14 @@ def test_two_refusals_of_different_parameters() -> None:
         assert len(server.requests) == 4
 
 
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "ollama"])
+def test_no_temperature_is_sent_where_none_is_wanted(name: Name) -> None:
+    for way in WAYS:
+        outcome = ask(name, way, says(name, way, VALUE), call={"temperature": None})
+        assert outcome.error is None
+        assert "temperature" not in outcome.requests[0].body.decode()
+
+
 def test_the_workflow_runs_on_a_model_that_refuses_both() -> None:
     """The model's words come from the simulator; the refusals are OpenAI's, byte for byte."""
     import urllib.request

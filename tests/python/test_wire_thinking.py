@@ -57,6 +57,7 @@ MARKUP = {
     "harmony-json": HARMONY.replace("final<", "final <|constrain|>json<"),
     "harmony-two": "<|channel|>analysis<|message|>First.<|end|><|start|>assistant" + HARMONY,
     "closing-only": "{0}\n</think>\n\n{1}",
+    "nested": "<think>one <think>{0}</think> two</think>{1}",
     "two-blocks": "<think>First.</think><think>{0}</think>{1}",
     "after-space": "\n  <think>{0}</think>{1}",
     "attribute": '<think effort="high">{0}</think>{1}',
