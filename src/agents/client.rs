@@ -16,7 +16,7 @@ use super::prompt::{self, Brief, Instruction};
 use crate::attempt::Change;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Part, Request};
-use crate::router::{CallHooks, Generate, MAX_PROMPT_CHARS, Rejection, ReplyValidator};
+use crate::router::{CallHooks, Generate, Rejection, ReplyValidator};
 use crate::schema::Schema;
 use crate::sync::{Mutex, lock};
 
@@ -124,7 +124,7 @@ impl<'a> AgentClient<'a> {
                 let text = instruction.text(indices.len(), &self.form.batch_line(indices), *length);
                 self.brief.prompt(&prompt::ideas(indices, blocks), &text)
             };
-            for (group, text) in split_by_length(indices, &write) {
+            for (group, text) in split_by_length(indices, self.router.max_prompt_chars(), &write) {
                 let schema = self.form.batch_schema::<T>(group, *length, self.reshape)?;
                 let parse = |json: &str, changes: &mut Vec<Change>| match_items(json, group, changes)?.into_usable();
                 match self.send(&mut spent, schema, text, *length, parse).await {
@@ -147,7 +147,7 @@ impl<'a> AgentClient<'a> {
         length: Length,
         parse: impl Fn(&str, &mut Vec<Change>) -> Result<V, Vec<String>> + Send + Sync,
     ) -> Result<V> {
-        check_length(&prompt)?;
+        check_length(&prompt, self.router.max_prompt_chars())?;
         let request = Request {
             system: Arc::from(prompt::SYSTEM),
             parts: self.parts.to_vec(),
@@ -228,26 +228,30 @@ impl fmt::Debug for dyn Generate + '_ {
     }
 }
 
-/// Splits `indices` into as few groups as have prompts within the limit. A group of one may exceed it.
-fn split_by_length<'a>(indices: &'a [usize], prompt: &impl Fn(&[usize]) -> String) -> Vec<(&'a [usize], String)> {
+/// Splits `indices` into as few groups as have prompts of at most `limit` characters. A group of one may exceed it.
+fn split_by_length<'a>(
+    indices: &'a [usize],
+    limit: usize,
+    prompt: &impl Fn(&[usize]) -> String,
+) -> Vec<(&'a [usize], String)> {
     let text = prompt(indices);
-    if indices.len() <= 1 || text.chars().count() <= MAX_PROMPT_CHARS {
+    if indices.len() <= 1 || text.chars().count() <= limit {
         return vec![(indices, text)];
     }
     let (first, second) = indices.split_at(indices.len() / 2);
-    let mut groups = split_by_length(first, prompt);
-    groups.extend(split_by_length(second, prompt));
+    let mut groups = split_by_length(first, limit, prompt);
+    groups.extend(split_by_length(second, limit, prompt));
     groups
 }
 
 /// The core's router checks the length too. This check also covers custom routers, and its message says what to shorten.
-fn check_length(prompt: &str) -> Result<()> {
+fn check_length(prompt: &str, limit: usize) -> Result<()> {
     let length = prompt.chars().count();
-    if length <= MAX_PROMPT_CHARS {
+    if length <= limit {
         return Ok(());
     }
     let message = format!(
-        "topic, context and ideas make a prompt of {length} characters; the limit is {MAX_PROMPT_CHARS}: shorten the \
+        "topic, context and ideas make a prompt of {length} characters; the limit is {limit}: shorten the \
          context, or attach it as a file"
     );
     Err(Error::new(ErrorKind::PromptTooLong, message))

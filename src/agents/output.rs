@@ -286,9 +286,13 @@ fn shorten(value: &mut Value, schema: &Value) -> bool {
             *text = short;
             true
         }
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| shorten(item, &schema["items"]) || any),
+        // Every text is shortened, not only the first.
+        Value::Array(items) => {
+            items.iter_mut().map(|item| shorten(item, &schema["items"])).filter(|cut| *cut).count() > 0
+        }
         Value::Object(fields) => {
-            fields.iter_mut().fold(false, |any, (name, field)| shorten(field, &schema["properties"][name]) || any)
+            let cuts = fields.iter_mut().map(|(name, field)| shorten(field, &schema["properties"][name]));
+            cuts.filter(|cut| *cut).count() > 0
         }
         _ => false,
     }

@@ -126,18 +126,18 @@ pub(super) const fn length_line(length: Length) -> &'static str {
 /// single idea needs no label.
 pub(super) fn ideas<const N: usize>(indices: &[usize], blocks: &[[(&'static str, &str); N]]) -> String {
     let mut text = String::new();
-    for section in 0..N {
-        for &index in indices {
-            let (tag, block) = blocks[index][section];
-            if !block.trim().is_empty() {
-                let _ = match section {
-                    0 => write!(text, "\nidea_index: {index}\n"),
-                    _ if indices.len() > 1 => write!(text, "\nOn idea {index}:\n"),
-                    _ => Ok(()),
-                };
-                text.push_str(&enclosed(tag, block));
-            }
+    let sections = (0..N).flat_map(|section| indices.iter().map(move |&index| (section, index)));
+    for (section, index) in sections {
+        let (tag, block) = blocks[index][section];
+        if block.trim().is_empty() {
+            continue;
         }
+        let _ = match section {
+            0 => write!(text, "\nidea_index: {index}\n"),
+            _ if indices.len() > 1 => write!(text, "\nOn idea {index}:\n"),
+            _ => Ok(()),
+        };
+        text.push_str(&enclosed(tag, block));
     }
     text
 }

@@ -168,9 +168,10 @@ impl<'a> Run<'a> {
     async fn run_stage(&self, stage: Stage, group: &[usize]) -> Result<()> {
         let batches = self.handle.read(|state| {
             let ideas = state.ideas.present(group, |candidate| stage.has_input(candidate));
-            match stage.is_evaluation() && self.evaluates_each() {
-                true => ideas.into_iter().map(|idea| vec![idea]).collect(),
-                false => batches(&state.ideas, &ideas, self.options.batch_tokens),
+            if stage.is_evaluation() && self.evaluates_each() {
+                ideas.into_iter().map(|idea| vec![idea]).collect()
+            } else {
+                batches(&state.ideas, &ideas, self.options.batch_tokens)
             }
         });
         // A stage that none of its ideas can reach does not begin.

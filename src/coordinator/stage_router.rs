@@ -54,12 +54,12 @@ impl<'a> StageRouter<'a> {
         if left.is_zero() {
             return Err(self.stage_timeout());
         }
-        let begun = Arc::new(Notify::new());
+        let first_request = Arc::new(Notify::new());
         let recorder = AttemptRecorder {
             handle: Arc::clone(handle),
             stage: self.stage,
             attempts: Mutex::default(),
-            begun: Arc::clone(&begun),
+            first_request: Arc::clone(&first_request),
         };
         let recorder = Arc::new(recorder);
         let observer: Arc<dyn AttemptObserver> = Arc::<AttemptRecorder>::clone(&recorder);
@@ -70,20 +70,20 @@ impl<'a> StageRouter<'a> {
             let _permit = permits.acquire().await.map_err(closed)?;
             // A custom router does not report its requests.
             if router.preferred_target().is_none() {
-                begun.notify_one();
+                first_request.notify_one();
             }
             router.generate(request, hooks).await
         };
-        let outcome = self.within_limits(left, &begun, call).await;
+        let outcome = self.within_limits(left, &first_request, call).await;
         recorder.finish(&outcome);
         outcome
     }
 
-    /// Awaits `call` until the run's deadline, and for at most `left` from when it has `begun`.
+    /// Awaits `call` until the run's deadline, and for at most `left` from its `first_request` on.
     async fn within_limits(
         &self,
         left: Duration,
-        begun: &Notify,
+        first_request: &Notify,
         call: impl Future<Output = Result<Response>>,
     ) -> Result<Response> {
         let run_deadline = self.run.deadline.at;
@@ -91,7 +91,7 @@ impl<'a> StageRouter<'a> {
         tokio::select! {
             biased;
             outcome = &mut call => return outcome,
-            () = begun.notified() => {}
+            () = first_request.notified() => {}
             () = sleep_until(run_deadline) => return Err(self.run_timeout()),
         }
         let began = Instant::now();
@@ -119,6 +119,10 @@ impl Generate for StageRouter<'_> {
         Box::pin(self.call(request, hooks))
     }
 
+    fn max_prompt_chars(&self) -> usize {
+        self.run.router.max_prompt_chars()
+    }
+
     fn supports_concurrency(&self) -> bool {
         self.run.router.supports_concurrency()
     }
@@ -139,6 +143,10 @@ impl<F: Fn(&str) + Send + Sync> Generate for WithPartials<'_, F> {
         self.router.generate(request, CallHooks { on_partial: Some(&self.on_partial), ..hooks })
     }
 
+    fn max_prompt_chars(&self) -> usize {
+        self.router.max_prompt_chars()
+    }
+
     fn supports_concurrency(&self) -> bool {
         self.router.supports_concurrency()
     }
@@ -154,7 +162,7 @@ struct AttemptRecorder {
     stage: Stage,
     attempts: Mutex<Attempts>,
     /// Notified when the first request is sent.
-    begun: Arc<Notify>,
+    first_request: Arc<Notify>,
 }
 
 /// The observed attempts of one call.
@@ -236,7 +244,7 @@ impl AttemptRecorder {
 
 impl AttemptObserver for AttemptRecorder {
     fn started(&self, provider: Provider, model: &str) {
-        self.begun.notify_one();
+        self.first_request.notify_one();
         let before = {
             let mut attempts = lock(&self.attempts);
             // An attempt concurrent with another one is a hedge, not a fallback.
