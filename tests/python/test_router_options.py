@@ -158,3 +158,28 @@ def test_a_truncated_reasoning_is_retried_with_less_thinking(
     assert [attempt.error for attempt in response.attempts] == ["thinking_truncated", None]
     sent = [request.json["generationConfig"].get("thinkingConfig") for request in madspark_simulator.requests]
     assert sent == [None, {"thinkingLevel": "MINIMAL"}]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_limit_of_a_prompt_is_a_setting_and_a_known_context_window_replaces_it(
+    stream: bool, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    def send(length: int, **settings: Any) -> None:
+        router = madspark_router(fallback_enabled=False, **settings)
+        prompt = "x" * length
+        _ = list(router.stream(prompt)) if stream else router.generate(prompt)
+
+    for provider in ("ollama", "openai"):
+        with pytest.raises(ValueError, match="100001 characters; the limit is 100000"):
+            send(100_001, primary_provider=provider)
+        send(100_001, primary_provider=provider, max_prompt_chars=100_001)
+    send(100_001, primary_provider="gemini")
+    with pytest.raises(ValueError, match=r"the limit is 10: .*max_prompt_chars"):
+        send(11, primary_provider="gemini", max_prompt_chars=10)
+    assert len([request for request in madspark_simulator.requests if request.prompt]) == 3
+
+
+def test_a_batch_has_the_same_limit(madspark_router: Callable[..., LLMRouter]) -> None:
+    router = madspark_router(primary_provider="ollama", max_prompt_chars=10)
+    with pytest.raises(ValueError, match=r"prompts\[1\] has 11 characters; the limit is 10"):
+        router.generate_structured_batch(["short", "x" * 11], list[str])
