@@ -221,8 +221,9 @@ impl ReasoningSplitter {
         }
         self.context.read(parts.answer);
         let is_prose = self.purpose != Purpose::Json;
-        let is_text =
-            self.has_content && (self.context.is_protected(is_prose) || (is_prose && self.context.is_quoted(next)));
+        let is_text = self.has_content
+            && (self.context.is_protected(token == Token::Close && !self.has_mention, is_prose)
+                || (is_prose && self.context.is_quoted(next)));
         let is_markup = !is_text && self.apply(token, &text[..length], next, parts);
         if !is_markup {
             self.has_mention = true;

@@ -67,9 +67,11 @@ impl Context {
         }
     }
 
-    /// Whether markup at the end of the text is content: of a string in JSON or, in prose, of code.
-    pub(super) fn is_protected(&self, is_prose: bool) -> bool {
-        self.quote.is_some() || (is_prose && (self.is_in_fence || self.is_in_code || self.is_in_xml()))
+    /// Whether markup at the end of the text is content: of JSON or, in prose, of code. A closing tag may follow reasoning with
+    /// a bracket that is never closed, so it is content only of a string.
+    pub(super) fn is_protected(&self, is_closing: bool, is_prose: bool) -> bool {
+        let is_in_json = if is_closing { self.quote.is_some() } else { self.depth > 0 };
+        is_in_json || (is_prose && (self.is_in_fence || self.is_in_code || self.is_in_xml()))
     }
 
     fn is_in_xml(&self) -> bool {
@@ -122,12 +124,18 @@ fn ends_string(rest: &str) -> bool {
     rest.trim_start().starts_with([',', ':', '}', ']'])
 }
 
-/// Whether `bracket` before `rest` opens JSON rather than prose in brackets.
+/// Whether `bracket` before `rest` opens JSON rather than prose in brackets. The JSON may be damaged or escaped.
 fn opens_json(bracket: char, rest: &str) -> bool {
-    let next = rest.trim_start().chars().next();
+    let rest = rest.trim_start();
+    let Some(next) = rest.chars().next() else { return false };
     match bracket {
-        '{' => next.is_some_and(|c| c.is_alphanumeric() || matches!(c, '"' | '\'' | '_' | '}')),
-        '[' => matches!(next, Some('"' | '\'' | '{' | '[')),
+        '{' => next.is_alphanumeric() || matches!(next, '_' | '}' | '\\') || QUOTES.contains(&next),
+        '[' => {
+            next.is_ascii_digit()
+                || matches!(next, '{' | '[' | '-' | '\\')
+                || QUOTES.contains(&next)
+                || ["null", "true", "false"].iter().any(|word| rest.starts_with(word))
+        }
         _ => false,
     }
 }

@@ -166,6 +166,18 @@ fn a_closing_tag_alone_ends_the_reasoning() {
 }
 
 #[test]
+fn tags_within_damaged_json_are_content() {
+    for text in [
+        "\n[null,[null,[null,\"<think>\"]]]\na",
+        r#"{\"title\": \"<think><think>\", \"b\": \"</think>\"}"#,
+        "{“a”: “<think>b</think>”}",
+        "{a: <think>1</think>}",
+    ] {
+        assert_eq!(split(text, Purpose::Json), None, "{text}");
+    }
+}
+
+#[test]
 fn every_split_of_a_text_has_the_same_result() {
     let texts = MARKED.iter().map(|(text, ..)| *text).chain(PLAIN);
     for text in texts.chain(["a</think>b", "a\n</think>\nb", "x<|end|><|start|>assistant<|channel|>final<|message|>y"])
