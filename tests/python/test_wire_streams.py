@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from madspark import AsyncCoordinator
 from madspark.llm.exceptions import MadsparkError
-from raw_server import RawServer, Reply, chunked, head, whole
+from raw_server import RawServer, Received, Reply, chunked, head, whole
 from wire_bytes import (
     BODIES,
     DONE,
@@ -215,25 +215,29 @@ def test_a_connection_that_the_server_closed_costs_nothing(way: Way, close: str)
     assert len(server.requests) == 20
 
 
-def test_a_connection_that_ends_when_it_is_used_again_costs_nothing() -> None:
-    """The server closes a kept connection when the next request arrives, before any byte of a reply."""
-    for reset in (False, True):
-        good = whole(openai("Hello"))
-        gone = Reply([], reset=reset)
-        used: set[int] = set()
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_connection_that_ends_when_it_is_used_again(reset: bool) -> None:
+    """A reset shows that the server had closed the connection before it read the request, which is then sent again.
 
-        def answer(request: Any, used: set[int] = used, good: Reply = good, gone: Reply = gone) -> Reply:
-            if request.connection in used:
-                return gone
-            used.add(request.connection)
-            return good
+    A server that read the request and closed the connection may have worked on it: that is a failure.
+    """
+    used: set[int] = set()
 
-        with RawServer(answer) as server:
-            target = router("openai", server, max_attempts=1)
-            for _ in range(5):
-                outcome = send(target, "whole", server)
-                assert outcome.value == "Hello", outcome.words
-                assert outcome.errors == [None]
+    def answer(request: Received) -> Reply:
+        if request.connection in used:
+            return Reply([], reset=reset)
+        used.add(request.connection)
+        return whole(openai("Hello"))
+
+    with RawServer(answer) as server:
+        target = router("openai", server, max_attempts=1)
+        outcomes = [send(target, "whole", server) for _ in range(6)]
+    if reset:
+        assert [outcome.value for outcome in outcomes] == ["Hello"] * 6
+        assert all(outcome.errors == [None] for outcome in outcomes)
+    else:
+        assert [outcome.errors for outcome in outcomes] == [[None], ["disconnected"]] * 3
+        assert len(server.requests) == 6
 
 
 def test_a_fresh_connection_that_ends_is_a_failure() -> None:
