@@ -96,18 +96,28 @@ fn recover_value(reply: &str, graph: &Graph) -> Recovery {
     let best_parse = match &best.outcome {
         Outcome::Complete(json, changes) => (json, changes),
         Outcome::Truncated => return Recovery::Truncated,
-        Outcome::Invalid => return Recovery::NoJson,
+        Outcome::Fragment(..) | Outcome::Invalid => return Recovery::NoJson,
     };
     let mut interpretation: Option<(&JsonCandidate<'_>, Interpretation)> = None;
+    let mut fragments = Vec::new();
     for candidate in &found {
-        let Outcome::Complete(json, changes) = &candidate.outcome else { continue };
+        let (Outcome::Complete(json, changes) | Outcome::Fragment(json, changes)) = &candidate.outcome else {
+            continue;
+        };
         let Some(matching) = interpret(json, changes, source(candidate), graph) else { continue };
         match &interpretation {
+            _ if matches!(candidate.outcome, Outcome::Fragment(..)) => fragments.push(matching),
             // The model repeated its answer.
             Some((_, other)) if *other == matching => {}
             Some(_) => return Recovery::NoJson,
             None => interpretation = Some((candidate, matching)),
         }
+    }
+    // A comma of the prose behind another answer makes it look like a fragment.
+    if let Some((_, chosen)) = &interpretation
+        && fragments.iter().any(|fragment| fragment != chosen)
+    {
+        return Recovery::NoJson;
     }
     // A smaller value that matches, next to a larger one that does not, is an example or a word of the prose.
     let Some((_, interpretation)) = interpretation.filter(|(chosen, _)| source(chosen) == source(best)) else {

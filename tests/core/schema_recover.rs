@@ -337,3 +337,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_answer_before_a_comma_of_the_prose_competes_with_another() {
+    let document = serde_json::json!({
+        "type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"], "additionalProperties": false,
+    });
+    let schema = Schema::new("Score", document).unwrap();
+    for reply in [r#"Final answer {"score": 7}, not {"score": 30}"#, r#"A: {"score": 7}, B: {"score": 30}"#] {
+        assert_eq!(recover(reply, &schema), Recovery::NoJson, "{reply}");
+    }
+}

@@ -135,6 +135,7 @@ def test_markup_in_a_string_of_the_answer_stays(way: Way, comment: str) -> None:
         f"First try {DRAFT} Final answer {VALUE}",
         f"{VALUE}\n{DRAFT}",
         f"```json\n{DRAFT}\n```\nor rather\n```json\n{VALUE}\n```",
+        f"Final answer {VALUE}, not {DRAFT}",
     ],
 )
 def test_two_values_that_fit_are_ambiguous(name: Name, way: Way, text: str) -> None:

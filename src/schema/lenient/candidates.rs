@@ -21,6 +21,8 @@ pub(in crate::schema) struct JsonCandidate<'t> {
 #[derive(Debug)]
 pub(in crate::schema) enum Outcome<'t> {
     Complete(Json<'t>, Changes),
+    /// A complete value that looks like a part of a larger one which has lost its brackets.
+    Fragment(Json<'t>, Changes),
     Truncated,
     Invalid,
 }
@@ -55,7 +57,7 @@ fn search(reply: &str, mut at: usize) -> Option<Vec<JsonCandidate<'_>>> {
         let start = at + offset;
         let mut parser = Parser::new(reply, start);
         let (end, outcome) = match parser.value(super::StringRole::Item) {
-            Ok(_) if is_fragment(reply, start, parser.at) => (parser.at, Outcome::Invalid),
+            Ok(value) if is_fragment(reply, start, parser.at) => (parser.at, Outcome::Fragment(value, parser.changes)),
             Ok(value) => (parser.at, Outcome::Complete(value, parser.changes)),
             Err(ParseError::TooDeep) => return None,
             Err(ParseError::Truncated) if parser.is_json || resumes == MAX_RESUMES => (bytes.len(), Outcome::Truncated),
