@@ -7,6 +7,7 @@ mod effort;
 mod environment;
 mod keep_alive;
 mod limits;
+mod openai_api;
 mod secret;
 mod thinking;
 
@@ -26,6 +27,7 @@ pub use choice::{ModelTier, ProviderChoice};
 pub use effort::{Effort, Think};
 pub use keep_alive::KeepAlive;
 pub use limits::{Limits, Price};
+pub use openai_api::OpenAiApi;
 pub use secret::Secret;
 pub use thinking::{Thinking, ThinkingLevel};
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub openai_api_key: Option<Secret>,
     /// The model of the OpenAI-compatible server.
     pub openai_model: Option<String>,
+    /// The API of the OpenAI-compatible server that requests use.
+    pub openai_api: OpenAiApi,
     /// How much the model of the OpenAI-compatible server reasons; `None` leaves it to the model.
     pub openai_reasoning_effort: Option<Effort>,
     /// The header of the API key; `None` decides by the base URL: `api-key` if that has the query parameter `api-version`, as
@@ -126,6 +130,7 @@ impl Default for Config {
             gemini_thinking: None,
             openai_api_key: None,
             openai_model: None,
+            openai_api: OpenAiApi::default(),
             openai_reasoning_effort: None,
             openai_key_header: None,
             openai_service_tier: None,

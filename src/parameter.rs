@@ -15,7 +15,7 @@ named_enum! {
         MaxTokens = "max_tokens",
         /// The limit of output tokens of OpenAI and of reasoning models.
         MaxCompletionTokens = "max_completion_tokens",
-        /// Gemini's limit of output tokens.
+        /// The limit of output tokens of Gemini and of OpenAI's responses.
         MaxOutputTokens = "max_output_tokens",
         /// Ollama's limit of output tokens.
         NumPredict = "num_predict",
@@ -25,7 +25,7 @@ named_enum! {
         ReasoningEffort = "reasoning_effort",
         /// The processing tier of OpenAI.
         ServiceTier = "service_tier",
-        /// How much an Anthropic model works on its answer.
+        /// How much an Anthropic model works on its answer, or a model reasons over OpenAI's responses.
         Effort = "effort",
         /// Whether an Anthropic model thinks.
         Thinking = "thinking",
@@ -41,11 +41,13 @@ named_enum! {
 }
 
 /// The words of an error that refuses the value of a parameter, not the parameter.
-const VALUE_WORDS: [&str; 14] = [
+const VALUE_WORDS: [&str; 16] = [
     "too large",
     "too small",
     "too high",
     "too low",
+    "minimum value",
+    "maximum value",
     "must be",
     "should be",
     "range",
@@ -78,6 +80,7 @@ impl Parameter {
             match name.as_str() {
                 "thinkingbudget" | "thinkinglevel" => Some(Self::ThinkingConfig),
                 "includeusage" => Some(Self::StreamOptions),
+                "reasoning" => Some(Self::ReasoningEffort),
                 _ => Self::ALL.into_iter().find(|parameter| squashed(parameter.as_str()) == name),
             }
         })
@@ -247,6 +250,8 @@ mod tests {
             ("thinking.type.enabled", Some(Parameter::Thinking)),
             ("output_config.effort", Some(Parameter::Effort)),
             ("reasoning-effort", Some(Parameter::ReasoningEffort)),
+            ("reasoning", Some(Parameter::ReasoningEffort)),
+            ("reasoning.effort", Some(Parameter::Effort)),
             ("stream_options", Some(Parameter::StreamOptions)),
             ("messages[0].content", None),
             ("model", None),
@@ -282,6 +287,7 @@ mod tests {
             ("temperature: Extra inputs are not permitted", true),
             ("temperature: range: 0..1", false),
             ("max_tokens is too large: 200000", false),
+            ("Invalid 'temperature': decimal above maximum value. Expected a value <= 2", false),
         ] {
             assert_eq!(Refusal::new([Parameter::Temperature], words).unwrap().is_lasting(), is_lasting, "{words}");
         }

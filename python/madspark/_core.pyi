@@ -10,7 +10,7 @@ from typing_extensions import disjoint_base
 
 from madspark.llm.cache import CacheStats
 from madspark.llm.metrics import HealthStatus, RouterMetrics
-from madspark.llm.options import EffortName, File, ProviderChoice, ThinkLevel, TierName
+from madspark.llm.options import EffortName, File, OpenAIApiName, ProviderChoice, ThinkLevel, TierName
 from madspark.llm.response import Attempt, LLMResponse, Restarted
 from madspark.llm.tiers import ModelTier
 
@@ -133,6 +133,7 @@ class LLMConfig:
         openai_service_tier: str | None = None,
         openai_key_header: str | None = None,
         anthropic_effort: EffortName | None = None,
+        openai_api: OpenAIApiName | None = None,
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
@@ -251,6 +252,10 @@ class LLMConfig:
     @property
     def ollama_api_key(self) -> str | None:
         """Ollama's API key in plain text, for its cloud or a proxy. The repr hides it."""
+
+    @property
+    def openai_api(self) -> OpenAIApiName:
+        """The API of the OpenAI-compatible server that requests use."""
 
     @property
     def openai_reasoning_effort(self) -> EffortName | None:

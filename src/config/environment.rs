@@ -40,6 +40,7 @@ impl Config {
             gemini_base_url: reader.address("GEMINI_BASE_URL", default.gemini_base_url, |text| BaseUrl::local(&text)),
             openai_api_key: reader.text("OPENAI_API_KEY").map(|key| Secret::new(&key)),
             openai_model: reader.text("OPENAI_MODEL"),
+            openai_api: reader.choice("MADSPARK_OPENAI_API", default.openai_api, "chat or responses"),
             openai_base_url: reader.address("OPENAI_BASE_URL", default.openai_base_url, |text| BaseUrl::local(&text)),
             anthropic_api_key: reader.text("ANTHROPIC_API_KEY").map(|key| Secret::new(&key)),
             anthropic_model: reader.text("ANTHROPIC_MODEL"),
@@ -168,6 +169,7 @@ mod tests {
             ("MADSPARK_LLM_PROVIDER", "clippy"),
             ("MADSPARK_MODEL_TIER", "best"),
             ("MADSPARK_FALLBACK_ENABLED", "perhaps"),
+            ("MADSPARK_OPENAI_API", "assistants"),
             ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
             ("MADSPARK_CACHE_ENABLED", "sometimes"),
             ("MADSPARK_CACHE_TTL", "0"),
@@ -176,7 +178,7 @@ mod tests {
             ("MADSPARK_CACHE_URL", "http://h"),
         ]);
         assert_eq!(config, Config::default());
-        assert_eq!(warnings.len(), 9, "{warnings:?}");
+        assert_eq!(warnings.len(), 10, "{warnings:?}");
         assert!(!warnings.concat().contains("clippy"), "{warnings:?}");
     }
 

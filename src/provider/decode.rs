@@ -115,7 +115,7 @@ impl ParsedReply {
     /// read the whole prompt.
     pub(super) fn validate(&self, target: &Target, request: &Request) -> Result<()> {
         self.check_refusal(target)?;
-        if let Some(codec) = super::codec(target.provider) {
+        if let Some(codec) = target.codec() {
             codec.check_usage(target, request, self.usage)?;
         }
         let is_empty = self.text.trim().is_empty();
@@ -155,7 +155,7 @@ impl ParsedReply {
 
     /// Whether the model wrote its structured answer where it reasons.
     fn has_answer_in_reasoning(&self, target: &Target, request: &Request) -> bool {
-        let dialect = super::codec(target.provider).and_then(|codec| codec.reply_dialect(target, request));
+        let dialect = target.codec().and_then(|codec| codec.reply_dialect(target, request));
         let schema = request.schema.as_ref().zip(dialect);
         schema.is_some_and(|(schema, dialect)| schema.lower(dialect).answer_in_reasoning(&self.reasoning).is_some())
     }

@@ -55,6 +55,8 @@ pub struct Event {
     pub refusal: Option<String>,
     /// The message of a content filter that blocked the prompt or the answer.
     pub blocked: Option<String>,
+    /// Whether its texts are those of the whole reply: each counts only if no piece of it arrived before.
+    pub is_whole: bool,
     /// Whether it has a piece of a call of a tool.
     pub has_tool_calls: bool,
     /// Whether the texts mark halves of surrogate pairs whose other half may be in another event.
@@ -85,6 +87,7 @@ pub struct Transcript {
     text_halves: HalfJoiner,
     reasoning_halves: HalfJoiner,
     pages: Vec<Page>,
+    has_text: bool,
     has_content: bool,
     has_finish: bool,
     is_complete: bool,
@@ -112,18 +115,20 @@ impl Transcript {
     pub fn add(&mut self, event: Event) {
         let Event { text, reasoning, refusal, blocked, has_tool_calls, has_halves, model, finish, .. } = event;
         let reply = &mut self.reply;
-        if let Some(text) = text {
+        let is_new = |is_known: bool| !(event.is_whole && is_known);
+        if let Some(text) = text.filter(|_| is_new(self.has_text)) {
+            self.has_text |= !text.is_empty();
             let text = self.text_halves.join(&text, has_halves);
             self.splitter.push(&text, &mut reply.text, &mut reply.reasoning);
             self.has_content = self.splitter.has_content();
         }
-        if let Some(reasoning) = reasoning {
+        if let Some(reasoning) = reasoning.filter(|_| is_new(!reply.reasoning.is_empty())) {
             if !reasoning.is_empty() {
                 reply.reasoning_field = event.reasoning_field;
             }
             reply.reasoning.push_str(&self.reasoning_halves.join(&reasoning, has_halves));
         }
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = refusal.filter(|_| is_new(!reply.refusal.is_empty())) {
             reply.refusal.push_str(&HalfJoiner::default().join(&refusal, has_halves));
         }
         reply.blocked = reply.blocked.take().or(blocked);

@@ -19,6 +19,7 @@ mod mock;
 mod model;
 mod ollama;
 mod openai;
+mod openai_responses;
 mod price;
 mod schema_form;
 mod target;
@@ -85,7 +86,8 @@ pub fn protocol(provider: Provider) -> &'static dyn Protocol {
     }
 }
 
-/// The codec of `provider`; `None` for the mock, which answers within the process.
+/// The codec of `provider` unless the configuration selects another API; [`Target::codec`] is that of a target. `None` for the
+/// mock, which answers within the process.
 pub fn codec(provider: Provider) -> Option<&'static dyn Codec> {
     match provider {
         Provider::Ollama => Some(&ollama::Ollama),

@@ -15,9 +15,10 @@ pub enum FormScope {
 }
 
 /// Words in the rejection of a form as a whole: the field, its type, or the JSON mode.
-const FORM: [&str; 12] = [
+const FORM: [&str; 13] = [
     "response_format",
     "response format",
+    "text.format",
     "json_schema",
     "json_object",
     "json mode",

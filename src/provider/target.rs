@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::ModelFacts;
-use crate::config::{BaseUrl, Effort, KeepAlive, Provider, Secret, Think, Thinking};
+use super::openai_responses::OpenAiResponses;
+use super::{Codec, ModelFacts};
+use crate::config::{BaseUrl, Effort, KeepAlive, OpenAiApi, Provider, Secret, Think, Thinking};
 use crate::error::Error;
 
 /// The timeout of one request if the configured one is no duration.
@@ -46,6 +47,8 @@ pub struct ModelOptions {
     pub think: Option<Think>,
     /// How much the model reasons or works; `None` leaves it to the model. OpenAI and Anthropic only.
     pub effort: Option<Effort>,
+    /// The API that requests use. OpenAI only.
+    pub api: OpenAiApi,
     /// The header of the key; `None` decides by the base URL. OpenAI only.
     pub key_header: Option<HeaderName>,
     /// The processing tier; `None` leaves it to the server. OpenAI only.
@@ -76,9 +79,17 @@ impl Target {
         self.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty())
     }
 
+    /// The codec of its requests and replies; `None` for the mock, which answers within the process.
+    pub fn codec(&self) -> Option<&'static dyn Codec> {
+        match (self.provider, self.options.api) {
+            (Provider::OpenAi, OpenAiApi::Responses) => Some(&OpenAiResponses),
+            (provider, _) => super::codec(provider),
+        }
+    }
+
     /// Whether requests to it go over HTTP.
     pub fn is_remote(&self) -> bool {
-        super::codec(self.provider).is_some()
+        self.codec().is_some()
     }
 
     /// Whether its server loads the model when a request needs it.

@@ -70,18 +70,18 @@ pub(super) fn body(wire: &WireRequest) -> Value {
 
 /// The body of `request` for `target`.
 pub(super) fn encoded(target: &Target, request: &Request) -> Value {
-    body(&codec(target.provider).unwrap().encode(target, request).unwrap())
+    body(&target.codec().unwrap().encode(target, request).unwrap())
 }
 
 /// Decodes `reply` as the reply of `target`.
 pub(super) fn decode(target: &Target, request: &Request, reply: &str) -> Result<Reply> {
-    codec(target.provider).unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
+    target.codec().unwrap().decode(target, request, &Bytes::copy_from_slice(reply.as_bytes()))
 }
 
 /// Decodes the error in `reply`.
 pub(super) fn error(target: &Target, status: u16, reply: &str) -> Error {
     let body = Bytes::copy_from_slice(reply.as_bytes());
-    let error = codec(target.provider).unwrap().decode_error(target, status, &HeaderMap::new(), &body);
+    let error = target.codec().unwrap().decode_error(target, status, &HeaderMap::new(), &body);
     assert_eq!((error.provider(), error.model()), (Some(target.provider), Some("the-model")));
     assert_eq!(error.status(), Some(status));
     error

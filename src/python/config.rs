@@ -20,7 +20,7 @@ pub(super) use limits::Limits;
 pub(super) use values::{parse, tier};
 
 /// The fields in the order of the arguments of the constructor.
-const FIELDS: [&str; 38] = [
+const FIELDS: [&str; 39] = [
     "default_provider",
     "model_tier",
     "fallback_enabled",
@@ -55,6 +55,7 @@ const FIELDS: [&str; 38] = [
     "max_prompt_chars",
     "ollama_think",
     "ollama_api_key",
+    "openai_api",
     "openai_reasoning_effort",
     "openai_service_tier",
     "openai_key_header",
@@ -84,7 +85,7 @@ impl LLMConfig {
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
         gemini_thinking_level = None, limits = None, prices = None, page_hosts = None, request_timeout = None,
         max_prompt_chars = None, ollama_think = None, ollama_api_key = None, openai_reasoning_effort = None,
-        openai_service_tier = None, openai_key_header = None, anthropic_effort = None
+        openai_service_tier = None, openai_key_header = None, anthropic_effort = None, openai_api = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field")]
     fn new(
@@ -127,6 +128,7 @@ impl LLMConfig {
         openai_service_tier: Option<String>,
         openai_key_header: Option<String>,
         anthropic_effort: Option<&str>,
+        openai_api: Option<&str>,
     ) -> PyResult<Self> {
         let build = || -> Result<Config> {
             let base = Config::default();
@@ -149,6 +151,7 @@ impl LLMConfig {
                 gemini_thinking: thinking(gemini_thinking_budget, gemini_thinking_level)?,
                 openai_api_key: key(openai_api_key),
                 openai_model,
+                openai_api: parse(openai_api)?.unwrap_or(base.openai_api),
                 openai_reasoning_effort: openai_reasoning_effort
                     .map(|name| Effort::parse("openai_reasoning_effort", name))
                     .transpose()?,
@@ -177,8 +180,8 @@ impl LLMConfig {
     ///
     /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
     /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, OLLAMA_API_KEY, GOOGLE_API_KEY, GEMINI_API_KEY, GOOGLE_GENAI_MODEL,
-    /// GEMINI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL,
-    /// ANTHROPIC_BASE_URL, MADSPARK_REQUEST_TIMEOUT, MADSPARK_MAX_PROMPT_CHARS, MADSPARK_CACHE_ENABLED,
+    /// GEMINI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, MADSPARK_OPENAI_API, ANTHROPIC_API_KEY,
+    /// ANTHROPIC_MODEL, ANTHROPIC_BASE_URL, MADSPARK_REQUEST_TIMEOUT, MADSPARK_MAX_PROMPT_CHARS, MADSPARK_CACHE_ENABLED,
     /// MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and MADSPARK_CACHE_URL. An invalid value is logged as a
     /// warning, and the default is used; for an invalid address of a provider it raises ValueError.
     #[classmethod]
@@ -421,6 +424,12 @@ impl LLMConfig {
     #[getter]
     fn ollama_api_key(&self) -> Option<&str> {
         self.config.ollama_api_key.as_ref().map(Secret::expose)
+    }
+
+    /// The API of the OpenAI-compatible server that requests use: "chat" or "responses".
+    #[getter]
+    fn openai_api(&self) -> &'static str {
+        self.config.openai_api.as_str()
     }
 
     /// How much the model of the OpenAI-compatible server reasons, such as "low". None leaves it to the model.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Headroom, Part, Request};
-use crate::provider::{self, Capability, Codec, ModelFacts, Target, is_same_model};
+use crate::provider::{Capability, Codec, ModelFacts, Target, is_same_model};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 use crate::transport::{Transport, WireRequest};
 
@@ -56,7 +56,7 @@ impl Facts {
         target: &mut Target,
         request: &Request,
     ) -> Result<()> {
-        let Some(codec) = provider::codec(target.provider) else { return Ok(()) };
+        let Some(codec) = target.codec() else { return Ok(()) };
         if codec.has_model_facts() && depends_on_facts(request) {
             target.facts = self.of(transport, codec, target).await;
         }
@@ -104,7 +104,7 @@ impl Facts {
 ///
 /// Ollama lists a model as running as soon as it begins to load it, so the check is valid only right before the request is sent.
 pub(super) async fn is_loading(transport: &dyn Transport, target: &Target) -> bool {
-    let Some(codec) = provider::codec(target.provider) else { return false };
+    let Some(codec) = target.codec() else { return false };
     let fetching = Box::pin(fetch(transport, target, codec.running_request(target)));
     let Some(body) = fetching.await else { return false };
     codec.decode_running(&body).is_ok_and(|running| !running.iter().any(|name| is_same_model(name, &target.model)))

@@ -42,7 +42,7 @@ pub(super) async fn probe(router: &Router, engine: &Engine) -> Vec<ProviderHealt
 async fn probe_one(router: &Router, engine: &Engine, provider: Provider) -> ProviderHealth {
     let protocol = provider::protocol(provider);
     let target = protocol.target(router.config(), router.tier());
-    let outcome = match provider::codec(provider) {
+    let outcome = match target.codec() {
         Some(codec) => find_model(codec, &target, engine).await,
         None => Ok(()),
     };

@@ -7,7 +7,7 @@ use crate::attachment;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
-use crate::provider::{self, Target};
+use crate::provider::Target;
 
 impl Router {
     /// Returns `urls` as parts of a call; `force` names its only provider. If a target of the plan reads pages itself, the parts are
@@ -36,7 +36,7 @@ impl Router {
 /// Whether a target reads pages itself and has the API key that it needs.
 fn reads_pages(target: &Target) -> bool {
     let page = Part::Url(Arc::from(""));
-    match provider::codec(target.provider) {
+    match target.codec() {
         Some(codec) => codec.supports(&page) && target.key.is_some(),
         // The mock accepts every part and reads none.
         None => true,

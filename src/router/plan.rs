@@ -40,7 +40,6 @@ fn first_choice(router: &Router) -> Provider {
 /// Returns the maximum length of a prompt in characters: the configured one, or the default unless the context window of every
 /// target is known without a request. `None` leaves it to the windows.
 pub(super) fn prompt_limit(config: &Config, targets: &[Target]) -> Option<usize> {
-    let has_known_window =
-        |target: &Target| codec(target.provider).is_some_and(|codec| codec.context_length(target).is_some());
+    let has_known_window = |target: &Target| target.codec().is_some_and(|codec| codec.context_length(target).is_some());
     config.max_prompt_chars.or_else(|| (!targets.iter().all(has_known_window)).then_some(MAX_PROMPT_CHARS))
 }

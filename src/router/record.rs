@@ -80,7 +80,7 @@ fn of(guard: &AttemptGuard) -> Attempt {
 /// Returns the parameters that the call or the configuration asked for, and that `request` to `target` did not contain under
 /// this name.
 fn omitted(target: &Target, request: &Request) -> Vec<Parameter> {
-    let Some(codec) = provider::codec(target.provider) else { return Vec::new() };
+    let Some(codec) = target.codec() else { return Vec::new() };
     let adjustments = request.adjustments.union(codec.adjustments(target));
     if adjustments.is_empty() {
         return Vec::new();

@@ -10,7 +10,6 @@ use crate::attempt::Change;
 use crate::error::{Error, ErrorKind, Rejected, Result};
 use crate::message::{FinishReason, Repair, Reply, SchemaForm};
 use crate::offload::offload;
-use crate::provider;
 use crate::schema::{self, Dialect, Recovery};
 
 /// The validation of the last reply of a call.
@@ -112,7 +111,7 @@ fn repair(call: &CallState, reply: &str, holds_json: bool, rejection: &Rejection
          Answer again with the corrected JSON alone, keeping everything that was right."
     );
     let sent = call.last_index.map(|index| (call.target(index), call.request_to(index)));
-    let codec = sent.as_ref().and_then(|(target, _)| provider::codec(target.provider));
+    let codec = sent.as_ref().and_then(|(target, _)| target.codec());
     let form = codec.zip(sent.as_ref()).and_then(|(codec, (target, request))| codec.schema_form(target, request));
     let next = form.filter(|form| !holds_json && *form != SchemaForm::Prompted).map(|_| SchemaForm::Prompted);
     if let Some(schema) = &call.request.schema {

@@ -76,7 +76,7 @@ fn wire_request(guard: &mut AttemptGuard) -> Result<Option<WireRequest>> {
 fn decode(guard: &AttemptGuard, reply: Result<WireReply>) -> Result<Reply> {
     let (target, request) = (&guard.target, &guard.request);
     let reply = reply.map_err(|error| guard.attribute(error))?;
-    let Some(codec) = provider::codec(target.provider) else { return provider::mock_answer(request) };
+    let Some(codec) = target.codec() else { return provider::mock_answer(request) };
     if reply.is_success() {
         let decoded = offload(reply.body.len(), || whole_reply::decode(codec, target, request, &reply.body));
         decoded.map_err(|error| error.with_status(reply.status))
@@ -94,7 +94,7 @@ pub(super) fn encode(codec: &dyn Codec, target: &Target, request: &Request) -> R
 /// Returns the protocol of `target`; `None` for the mock. Fails with `Unsupported` if the protocol cannot carry an attachment of
 /// `request`.
 pub(super) fn codec_for(target: &Target, request: &Request) -> Result<Option<&'static dyn Codec>> {
-    let Some(codec) = provider::codec(target.provider) else { return Ok(None) };
+    let Some(codec) = target.codec() else { return Ok(None) };
     if let Some(part) = request.parts.iter().find(|part| !codec.supports(part)) {
         let message = format!("does not take {}", part.describe());
         return Err(target.locate(Error::new(ErrorKind::Unsupported, message)));

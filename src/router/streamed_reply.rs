@@ -197,7 +197,7 @@ impl StreamedReply {
 
     fn read_frame(&mut self, frame: &Frame) {
         let AttemptGuard { target, request, .. } = &*self.guard;
-        let Some(codec) = provider::codec(target.provider) else { return };
+        let Some(codec) = target.codec() else { return };
         let event = match frame.kind {
             FrameKind::Event => whole_reply::decode_event(codec, target, request, &frame.data),
             FrameKind::Error => Err(whole_reply::decode_error_event(codec, target, request, &frame.data)),
@@ -313,7 +313,7 @@ impl StreamedReply {
     /// Returns the dialect in which the JSON was requested; `None` if the text is already in the form of the caller's schema.
     fn dialect(&self) -> Option<Dialect> {
         let AttemptGuard { target, request, .. } = &*self.guard;
-        let codec = provider::codec(target.provider).filter(|_| self.complete.is_none())?;
+        let codec = target.codec().filter(|_| self.complete.is_none())?;
         codec.reply_dialect(target, request)
     }
 }

@@ -10,7 +10,7 @@ use super::target_state::{TargetState, TargetStates};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headroom, Repair, Request, SchemaForm};
 use crate::parameter::Adjustments;
-use crate::provider::{self, FormScope, Target};
+use crate::provider::{FormScope, Target};
 use crate::schema::Schema;
 
 /// The targets of a call, in the order of its plan.
@@ -316,7 +316,7 @@ impl CallTarget {
     /// Switches to a simpler schema form after `error`, also for later calls. Returns false if the protocol has none.
     fn simplify(&mut self, request: &Request, error: &Error) -> bool {
         let request = Request { form: self.form, ..request.clone() };
-        let codec = provider::codec(self.target.provider);
+        let codec = self.target.codec();
         let simpler = codec.and_then(|codec| codec.simpler_form(&self.target, &request, error));
         let Some((form, scope)) = simpler else { return false };
         self.form = form;
@@ -330,7 +330,7 @@ impl CallTarget {
     fn think_less(&mut self) -> bool {
         let before = Request { adjustments: self.adjustments(), ..Request::new("?") };
         let adjustments = before.adjustments.with_less_thinking();
-        let codec = provider::codec(self.target.provider);
+        let codec = self.target.codec();
         let is_change = codec.is_some_and(|codec| codec.changes(&self.target, &before, adjustments));
         self.adjustments.less_thinking |= is_change;
         is_change

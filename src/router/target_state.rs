@@ -109,7 +109,7 @@ impl TargetState {
     }
 }
 
-/// The fingerprint of the provider, base URL, API key and model of a target.
+/// The fingerprint of the provider, its API, base URL, API key and model of a target.
 ///
 /// `SipHash` with random keys of this process, once for each half: unpredictable from outside, so that no tenant can construct a
 /// collision, and 128 bits long, so that none happens by chance. The API key cannot be recovered from it.
@@ -120,7 +120,10 @@ impl TargetKey {
     fn of(target: &Target, hasher: &RandomState) -> Self {
         let key = target.key.as_ref().map(Secret::expose);
         let address = target.base_url.as_str().trim_end_matches('/');
-        Self([0_u8, 1].map(|half| hasher.hash_one((half, target.provider, address, key, &*target.model))))
+        Self(
+            [0_u8, 1]
+                .map(|half| hasher.hash_one((half, target.provider, target.options.api, address, key, &*target.model))),
+        )
     }
 }
 

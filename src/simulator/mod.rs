@@ -27,6 +27,7 @@ mod body;
 mod gemini;
 mod ollama;
 mod openai;
+mod openai_responses;
 mod protocol;
 mod raw;
 mod record;

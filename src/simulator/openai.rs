@@ -1,10 +1,11 @@
-//! OpenAI's chat completions, as a server.
+//! OpenAI, as a server: chat completions, and what both of its APIs share.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::openai_responses;
 use super::protocol::{
     Completion, CompletionRequest, ErrorCause, ErrorReply, Operation, Pieces, ServerProtocol, event, pieces, take_text,
     token_limit, unix_seconds,
@@ -17,7 +18,10 @@ impl ServerProtocol for OpenAi {
         &["sim-model"]
     }
 
-    fn parse_request(&self, _operation: &Operation, mut body: Value) -> CompletionRequest {
+    fn parse_request(&self, operation: &Operation, mut body: Value) -> CompletionRequest {
+        if *operation == Operation::Respond {
+            return openai_responses::parse_request(body);
+        }
         let mut request = CompletionRequest { model: take_text(&mut body, "model"), ..CompletionRequest::default() };
         let has_messages = body.get("messages").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
         request.add_messages(body.get_mut("messages"), &["system", "developer"]);
@@ -48,7 +52,10 @@ impl ServerProtocol for OpenAi {
         request
     }
 
-    fn reply(&self, _operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value {
+    fn reply(&self, operation: &Operation, request: &CompletionRequest, completion: Completion) -> Value {
+        if *operation == Operation::Respond {
+            return openai_responses::reply(request, &completion);
+        }
         let usage = usage(&completion);
         json!({
             "id": id(&completion),
@@ -65,7 +72,10 @@ impl ServerProtocol for OpenAi {
         })
     }
 
-    fn streamed_reply(&self, _operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces {
+    fn streamed_reply(&self, operation: &Operation, request: &CompletionRequest, completion: &Completion) -> Pieces {
+        if *operation == Operation::Respond {
+            return openai_responses::streamed_reply(request, completion);
+        }
         let (id, created) = (id(completion), unix_seconds());
         let chunk = |choices: Value| {
             let mut chunk = json!({

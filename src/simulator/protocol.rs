@@ -24,12 +24,21 @@ pub(super) enum Operation {
     },
     /// Ollama's older API, with a prompt instead of messages.
     Generate,
+    /// OpenAI's responses.
+    Respond,
     ListModels,
     /// One model; `None` if its name is in the body.
     ShowModel(Option<String>),
     Running,
     Version,
     Unknown,
+}
+
+impl Operation {
+    /// Whether it generates text.
+    pub(super) const fn is_completion(&self) -> bool {
+        matches!(self, Self::Complete { .. } | Self::Generate | Self::Respond)
+    }
 }
 
 /// How a request selects streaming.
@@ -217,6 +226,7 @@ pub(super) fn route(
     };
     let operation = match rest {
         "chat/completions" if is_post && provider == Provider::OpenAi => in_body,
+        "responses" if is_post && provider == Provider::OpenAi => Operation::Respond,
         "messages" if is_post && provider == Provider::Anthropic => in_body,
         "models" if is_get => Operation::ListModels,
         _ => match rest.strip_prefix("models/") {

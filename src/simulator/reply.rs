@@ -88,8 +88,7 @@ pub(super) struct AccessRules {
 impl AccessRules {
     pub(super) fn of(settings: &Settings, provider: Option<Provider>, operation: &Operation) -> Self {
         let key = settings.keys.iter().find(|(known, _)| Some(*known) == provider).map(|(_, key)| key.clone());
-        let needs_models =
-            settings.restricted || !matches!(operation, Operation::Complete { .. } | Operation::Generate);
+        let needs_models = settings.restricted || !operation.is_completion();
         let models = match &settings.models {
             _ if !needs_models => Vec::new(),
             Some(models) => models.clone(),

@@ -237,7 +237,7 @@ fn parse_request(
     operation: &Operation,
     body: &[u8],
 ) -> Option<CompletionRequest> {
-    let protocol = protocol.filter(|_| matches!(operation, Operation::Complete { .. } | Operation::Generate))?;
+    let protocol = protocol.filter(|_| operation.is_completion())?;
     let mut request = match serde_json::from_slice(body) {
         Ok(body) => protocol.parse_request(operation, body),
         Err(error) => CompletionRequest {

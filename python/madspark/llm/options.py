@@ -23,6 +23,7 @@ __all__ = [
     "EffortName",
     "File",
     "GenerateOptions",
+    "OpenAIApiName",
     "ProviderChoice",
     "ProviderName",
     "StreamOptions",
@@ -45,6 +46,9 @@ TierName: TypeAlias = Literal["fast", "balanced", "quality"]
 
 EffortName: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """How much a model reasons or works on its answer. Each model takes only some of the values."""
+
+OpenAIApiName: TypeAlias = Literal["chat", "responses"]
+"""The API of an OpenAI-compatible server: chat completions or responses."""
 
 ThinkLevel: TypeAlias = Literal["low", "medium", "high", "max"]
 """How much an Ollama model thinks. Only some models take a level."""

@@ -50,6 +50,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         thinking: _,
         think: _,
         effort: _,
+        api: _,
         key_header: _,
         service_tier: _,
     } = options;
@@ -164,7 +165,7 @@ fn base(provider: Provider) -> (Target, Request) {
 }
 
 fn key(target: &Target, request: &Request) -> Key {
-    let wire = codec(target.provider).unwrap().encode(target, request).unwrap();
+    let wire = target.codec().unwrap().encode(target, request).unwrap();
     Key::of(target, &wire, request.schema.as_deref())
 }
 

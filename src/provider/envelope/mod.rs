@@ -4,6 +4,7 @@
 //! itself ([`raw`]): a field of an unexpected type costs no other field. A text that cannot be read fails the whole envelope,
 //! so that no text is lost silently.
 
+mod content;
 mod fields;
 mod raw;
 mod repair;
@@ -18,6 +19,7 @@ use super::Target;
 use super::error_body::shorten;
 use crate::error::{Error, ErrorKind, Result};
 
+pub(super) use content::Content;
 pub(super) use fields::{Count, Flag, Object, details, fault, list, object, word};
 pub(super) use repair::{Half, half};
 pub(super) use text::{Pieces, Text};

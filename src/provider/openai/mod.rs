@@ -24,6 +24,9 @@ use crate::parameter::{Adjustments, Parameter};
 use crate::schema::Dialect;
 use crate::transport::WireRequest;
 
+pub(super) use self::reply::CompletionUsage;
+pub(super) use self::request::{effort, headers, is_openai, reads_pdf, schema_name};
+
 /// The provider.
 #[derive(Debug)]
 pub(super) struct OpenAi;
@@ -34,6 +37,7 @@ impl Protocol for OpenAi {
         let target = Target::new(Provider::OpenAi, model, &config.openai_base_url, config.openai_api_key.as_ref());
         let options = ModelOptions {
             effort: config.openai_reasoning_effort,
+            api: config.openai_api,
             key_header: config.openai_key_header.as_deref().and_then(|name| name.parse().ok()),
             service_tier: config.openai_service_tier.as_deref().map(Arc::from),
             ..ModelOptions::default()

@@ -62,7 +62,7 @@ struct Message {
 /// API and Anthropic have for them.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct CompletionUsage {
+pub(in crate::provider) struct CompletionUsage {
     prompt_tokens: Count,
     completion_tokens: Count,
     total_tokens: Count,
@@ -220,7 +220,7 @@ impl CompletionUsage {
     /// The counts without overlap. Cached tokens are part of the prompt. OpenAI counts thoughts as part of the completion;
     /// xAI and Gemini's compatible endpoint count them apart, and then the total exceeds the sum of prompt and completion.
     /// Gateways count more thoughts than tokens of the completion: those are apart as well.
-    fn disjoint(&self) -> Usage {
+    pub(in crate::provider) fn disjoint(&self) -> Usage {
         let (prompt, completion) =
             (first(self.prompt_tokens, self.input_tokens), first(self.completion_tokens, self.output_tokens));
         let [prompt_details, completion_details] = [

@@ -140,7 +140,7 @@ impl<'a> CompletionRequest<'a> {
 }
 
 /// The key. Local servers need none. Azure expects it in a header of its own; its base URLs name a version of the API.
-pub(super) fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
+pub(in crate::provider) fn headers(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>> {
     let Some(key) = target.api_key() else { return Ok(Vec::new()) };
     let has_version =
         || target.base_url.url().is_some_and(|url| url.query_pairs().any(|(name, _)| name == API_VERSION));
@@ -173,7 +173,6 @@ fn messages<'a>(
 }
 
 fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<ContentPart<'a>>> {
-    let reads_pdf = url.host_str().is_some_and(|host| PDF_READERS.contains(&host));
     let mut parts = Vec::new();
     for part in &request.parts {
         match part {
@@ -181,7 +180,7 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
             Part::Image { mime, data } => {
                 parts.push(ContentPart::ImageUrl { image_url: ImageUrl { url: DataUrl { mime, data } } });
             }
-            Part::Pdf { name, data } if reads_pdf => {
+            Part::Pdf { name, data } if reads_pdf(url) => {
                 let file_data = DataUrl { mime: "application/pdf", data };
                 parts.push(ContentPart::File { file: File { filename: name, file_data } });
             }
@@ -192,18 +191,28 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
 }
 
 fn json_schema<'a>(schema: &Schema, lowered: &'a Lowered) -> ResponseFormat<'a> {
-    let json_schema = JsonSchema { name: valid_name(schema.name()), strict: lowered.is_strict(), schema: lowered };
+    let json_schema = JsonSchema { name: schema_name(schema), strict: lowered.is_strict(), schema: lowered };
     ResponseFormat::JsonSchema { json_schema }
 }
 
+/// Whether the server is known to read PDFs.
+pub(in crate::provider) fn reads_pdf(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| PDF_READERS.contains(&host))
+}
+
+/// The name of `schema` in a request.
+pub(in crate::provider) fn schema_name(schema: &Schema) -> String {
+    valid_name(schema.name())
+}
+
 /// Whether requests go to OpenAI itself.
-pub(super) fn is_openai(target: &Target) -> bool {
+pub(in crate::provider) fn is_openai(target: &Target) -> bool {
     target.base_url.url().and_then(Url::host_str) == Some(OPENAI)
 }
 
 /// The effort of a request: as configured, or the least that the model takes if it has to think less. Servers on this
 /// machine or network take `none`: llama.cpp, Ollama and vLLM switch the thinking off then.
-fn effort(target: &Target, url: &Url, adjustments: Adjustments) -> Option<Effort> {
+pub(in crate::provider) fn effort(target: &Target, url: &Url, adjustments: Adjustments) -> Option<Effort> {
     let configured = target.options.effort;
     if !adjustments.less_thinking {
         return configured;

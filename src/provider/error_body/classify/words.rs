@@ -302,10 +302,11 @@ pub(super) const TOO_LONG: [&str; 26] = [
 
 /// Words in the error for a schema that the server does not accept: its field in the request, or what it is compiled to.
 /// Gemini, OpenAI, Anthropic, llama.cpp, Ollama, and compatible servers.
-pub(super) const SCHEMA: [&str; 18] = [
+pub(super) const SCHEMA: [&str; 19] = [
     "schema",
     "response_format",
     "response format",
+    "text.format",
     "response_mime_type",
     "response mime type",
     "responsemimetype",
