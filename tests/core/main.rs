@@ -33,6 +33,7 @@ mod simulator;
 mod simulator_faults;
 mod simulator_models;
 mod simulator_raw;
+mod simulator_responses;
 mod simulator_sample;
 mod stream;
 mod stream_framing;

@@ -51,6 +51,7 @@ DEFAULTS: dict[str, object] = {
     "openai_service_tier": None,
     "openai_key_header": None,
     "anthropic_effort": None,
+    "openai_api": "chat",
 }
 
 OTHERS: dict[str, object] = {
@@ -84,6 +85,7 @@ OTHERS: dict[str, object] = {
     "openai_service_tier": "flex",
     "openai_key_header": "api-key",
     "anthropic_effort": "xhigh",
+    "openai_api": "responses",
 }
 
 VARIABLES: dict[str, tuple[str, str, object]] = {
@@ -103,6 +105,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "OPENAI_API_KEY": ("openai_api_key", KEY, KEY),
     "OPENAI_MODEL": ("openai_model", "gpt-x", "gpt-x"),
     "OPENAI_BASE_URL": ("openai_base_url", "https://box/v1", "https://box/v1"),
+    "MADSPARK_OPENAI_API": ("openai_api", "Responses", "responses"),
 }
 
 
@@ -217,6 +220,7 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("openai_service_tier", " "),
     ("openai_key_header", "api key"),
     ("anthropic_effort", "much"),
+    ("openai_api", "completions"),
     ("anthropic_effort", "none"),
     ("limits", {"claude": Limits()}),
     ("prices", {"gemini-x": (1.0,)}),

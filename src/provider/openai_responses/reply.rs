@@ -90,11 +90,7 @@ impl Object for Item {
     }
 }
 
-impl Object for Part {
-    fn from_text(text: String) -> Option<Self> {
-        Some(Self { text: Text::Plain(text), ..Self::default() })
-    }
-}
+impl Object for Part {}
 
 impl Response {
     /// Takes the error that the server reports in place of a reply. `data` is the whole envelope.

@@ -328,7 +328,7 @@ fn deviating_shapes_lose_no_text() {
         json!([{"content": [{"text": "Moss."}]}]),
         json!({"type": "message", "content": {"type": "text", "text": "Moss."}}),
         json!([{"type": "output_text", "text": "Moss."}]),
-        json!([{"type": "message", "content": ["Mo", {"type": "a_new_one", "text": "ss."}]}]),
+        json!([{"type": "message", "content": [{"text": "Mo"}, {"type": "a_new_one", "text": "ss."}]}]),
         json!("Moss."),
     ] {
         let reply = decode(&openai(), &Request::new("?"), &response("completed", &output).to_string()).unwrap();
