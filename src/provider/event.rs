@@ -87,7 +87,8 @@ pub struct Transcript {
     text_halves: HalfJoiner,
     reasoning_halves: HalfJoiner,
     pages: Vec<Page>,
-    has_text: bool,
+    /// The length of the text that has arrived, in bytes.
+    received: usize,
     has_content: bool,
     has_finish: bool,
     is_complete: bool,
@@ -116,8 +117,8 @@ impl Transcript {
         let Event { text, reasoning, refusal, blocked, has_tool_calls, has_halves, model, finish, .. } = event;
         let reply = &mut self.reply;
         let is_new = |is_known: bool| !(event.is_whole && is_known);
-        if let Some(text) = text.filter(|_| is_new(self.has_text)) {
-            self.has_text |= !text.is_empty();
+        if let Some(text) = text.filter(|_| is_new(self.received > 0)) {
+            self.received = self.received.saturating_add(text.len());
             let text = self.text_halves.join(&text, has_halves);
             self.splitter.push(&text, &mut reply.text, &mut reply.reasoning);
             self.has_content = self.splitter.has_content();

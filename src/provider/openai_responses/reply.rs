@@ -181,7 +181,9 @@ impl Item {
                     Content::Parts(parts) => parts,
                     Content::Other(text) => vec![Part { text, ..Part::default() }],
                 };
-                parts.into_iter().for_each(|part| part.add_reasoning_to(pieces));
+                for part in parts {
+                    part.add_reasoning_to(pieces);
+                }
             }
             return false;
         }
@@ -259,7 +261,7 @@ impl StreamEvent {
                 return Ok(Response { status: ending.status.clone().or(status), ..ending }.into_last_event());
             }
             "queued" | "keepalive" | "ping" => return Ok(Event { is_keep_alive: true, ..Event::default() }),
-            name if name.ends_with(".delta") && is_reasoning(name) => {
+            name if name.strip_suffix(".delta").is_some_and(is_reasoning) => {
                 pieces.reasoning = self.delta.into_words();
                 pieces.reasoning_field = "reasoning";
             }
