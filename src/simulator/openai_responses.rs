@@ -41,7 +41,7 @@ pub(super) fn parse_request(mut body: Value) -> CompletionRequest {
 
 pub(super) fn reply(request: &CompletionRequest, completion: &Completion) -> Value {
     let status = status(completion);
-    let message = message(completion, status, json!([text_part(&completion.text)]));
+    let message = message(completion, status, &json!([text_part(&completion.text)]));
     let mut output = reasoning(completion);
     output.push(message);
     response(request, completion, status, &json!(output))
@@ -71,7 +71,7 @@ pub(super) fn streamed_reply(request: &CompletionRequest, completion: &Completio
         }
         fields
     };
-    let empty = message(completion, "in_progress", json!([]));
+    let empty = message(completion, "in_progress", &json!([]));
     send("response.output_item.added", json!({"output_index": index, "item": empty}));
     send("response.content_part.added", place(json!({"part": text_part("")})));
     for piece in pieces(&completion.text) {
@@ -80,7 +80,7 @@ pub(super) fn streamed_reply(request: &CompletionRequest, completion: &Completio
     send("response.output_text.done", place(json!({"text": completion.text, "logprobs": []})));
     send("response.content_part.done", place(json!({"part": text_part(&completion.text)})));
     let status = status(completion);
-    let whole = message(completion, status, json!([text_part(&completion.text)]));
+    let whole = message(completion, status, &json!([text_part(&completion.text)]));
     send("response.output_item.done", json!({"output_index": index, "item": whole}));
     output.push(whole);
     let response = response(request, completion, status, &json!(output));
@@ -104,7 +104,7 @@ fn response(request: &CompletionRequest, completion: &Completion, status: &str, 
     })
 }
 
-fn message(completion: &Completion, status: &str, content: Value) -> Value {
+fn message(completion: &Completion, status: &str, content: &Value) -> Value {
     let id = message_id(completion);
     json!({"type": "message", "id": id, "status": status, "role": "assistant", "content": content})
 }

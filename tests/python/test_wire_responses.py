@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -295,6 +296,15 @@ def test_events_that_deviate_lose_no_text(way: Way) -> None:
     outcome = call(way, reply)
     assert outcome.error is None, outcome.words
     assert outcome.value == "It costs $50.5"
+
+
+def test_leaving_a_stream_closes_the_connection() -> None:
+    left = threading.Event()
+    start = chunked([*begun(), *deltas("output_text", ["Hello"])], ends=False)
+    with RawServer(start._replace(left=left)) as server:
+        with router("openai", server, config={"openai_api": "responses"}).stream("Say something.") as stream:
+            assert next(iter(stream)) == "Hello"
+        assert left.wait(20)
 
 
 # --- How replies end
