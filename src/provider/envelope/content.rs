@@ -60,3 +60,40 @@ impl<'de, T: Object> Visitor<'de> for ContentVisitor<T> {
         String::from_utf8(json.to_vec()).map(|json| Content::Other(Text::Json(json))).map_err(E::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::raw;
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Part {
+        text: Text,
+    }
+
+    impl Object for Part {}
+
+    #[derive(Deserialize)]
+    struct Envelope {
+        content: Content<Part>,
+    }
+
+    #[test]
+    fn a_list_of_parts_is_read_in_the_strict_pass() {
+        let read = |json: &str| serde_json::from_str::<Envelope>(json).map(|envelope| envelope.content);
+        let parts = read(r#"{"content":[{"text":"a"},null,{"text":"b","x":1}]}"#).unwrap();
+        assert!(matches!(parts, Content::Parts(parts) if parts.len() == 2 && parts[1].text == Text::Plain("b".into())));
+        assert!(matches!(read(r#"{"content":"a"}"#).unwrap(), Content::Other(Text::Plain(_))));
+        assert!(matches!(read(r#"{"content":null}"#).unwrap(), Content::Other(Text::None)));
+        assert!(read(r#"{"content":{"a":1}}"#).is_err() && read(r#"{"content":["a"]}"#).is_err());
+    }
+
+    #[test]
+    fn any_other_value_keeps_its_json() {
+        for value in [r#"{"a": 1}"#, r#"["a"]"#, "5.50", r#"[{"text": "a"}]"#] {
+            let envelope: Envelope = raw::from_str(&format!(r#"{{"content":{value}}}"#)).unwrap();
+            assert!(matches!(envelope.content, Content::Other(Text::Json(json)) if json == value), "{value}");
+        }
+    }
+}
