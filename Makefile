@@ -11,12 +11,18 @@ VENV ?= .venv
 TEST_VENV ?= .venv-test
 # The release build and the libraries it is benchmarked against.
 BENCH_VENV ?= .venv-bench
+# The release build and the library that structured output is compared with.
+REAL_VENV ?= .venv-real
+# The model and the server of `make real`. Without URL it starts a server of its own; PROTOCOL is openai or ollama.
+MODEL ?= smollm2-135m
+URL ?=
+PROTOCOL ?= openai
 # Processes of the Python tests. Most tests wait for a timeout or a child process, so more than one per core pays.
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint lint-rust lint-python lint-text lint-dependencies test-rust test-python docs bench instructions \
+.PHONY: help demo test lint lint-rust lint-python lint-text lint-dependencies test-rust test-python docs bench real instructions \
 	lock wheel clean tools redis
 
 RUST_SOURCES := $(shell find src -type f) Cargo.toml Cargo.lock rust-toolchain.toml
@@ -82,6 +88,10 @@ bench: $(BENCH_INSTALLED) ## Measure what a call costs, on an idle machine
 	$(BENCH_VENV)/bin/python -m benches.bridge
 	$(BENCH_VENV)/bin/python -m benches --write benches/results.md
 
+real: $(REAL_VENV)/.installed ## Run the workflow on a real model (MODEL=, URL=, PROTOCOL=); without URL it builds a server
+	$(REAL_VENV)/bin/python -m benches.real --model $(MODEL) $(if $(URL),--url $(URL) --protocol $(PROTOCOL)) \
+		--write benches/real.md
+
 instructions: $(INSTALLED) ## Count the instructions of a call with callgrind, on any machine
 	$(VENV)/bin/python -m benches.instructions
 
@@ -93,7 +103,7 @@ lock: | tools ## Update requirements-dev.txt from the dependency groups
 		--custom-compile-command 'make lock' --output-file requirements-dev.txt
 
 clean: ## Delete everything that was built
-	rm -rf target dist $(VENV) $(TEST_VENV) $(BENCH_VENV) .venv-lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf target dist $(VENV) $(TEST_VENV) $(BENCH_VENV) $(REAL_VENV) .venv-lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '*.so' -delete
 	find python tests examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -144,4 +154,10 @@ $(BENCH_INSTALLED): $(WHEEL) benches/requirements.txt | tools
 	$(BENCH_VENV)/bin/python $(PIP_INSTALL) -r benches/requirements.txt \
 		|| echo "warning: not everything to measure against could be installed" >&2
 	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --force-reinstall dist/*.whl
+	@touch $@
+
+$(REAL_VENV)/.installed: $(WHEEL) benches/real/requirements.txt | tools
+	test -x $(REAL_VENV)/bin/python || $(PYTHON) -m venv $(REAL_VENV)
+	$(REAL_VENV)/bin/python $(PIP_INSTALL) -r benches/real/requirements.txt
+	$(REAL_VENV)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
 	@touch $@
