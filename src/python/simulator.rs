@@ -131,7 +131,7 @@ impl Simulator {
         let header = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| Ok((name.extract()?, value.extract()?));
         let headers = headers.map(|headers| headers.iter().map(header).collect::<PyResult<_>>()).transpose()?;
         let json = json.map(|value| to_json(value)).transpose()?;
-        let end = raise(py, end.map(RawEnd::parse).transpose())?;
+        let end = raise(py, end.map(str::parse::<RawEnd>).transpose())?;
         if reply.is_none() && (split.is_some() || end.is_some()) {
             raise(py, Err(Error::invalid_input("`split` and `end` need `reply`")))?;
         }

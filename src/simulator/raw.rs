@@ -2,6 +2,7 @@
 
 use std::future;
 use std::io;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -101,9 +102,11 @@ impl From<&'static str> for RawPart {
     }
 }
 
-impl RawEnd {
-    /// Returns the end named `name`. Fails with `InvalidInput` for an unknown name.
-    pub(crate) fn parse(name: &str) -> Result<Self> {
+impl FromStr for RawEnd {
+    type Err = Error;
+
+    /// Fails with `InvalidInput` for an unknown name.
+    fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|end| end.as_str() == name).ok_or_else(|| {
             Error::invalid_input(format!("unknown end {name:?}: use one of {}", Self::ALL.map(Self::as_str).join(", ")))
         })

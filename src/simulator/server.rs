@@ -88,12 +88,17 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, number: u64) {
         let mut served = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
         // The log of requests records how a connection ended.
         let _ = (&mut served).await;
-        if !connection.is_reusable.load(Ordering::Relaxed) {
-            return;
-        }
         // hyper may have read the next request by the time that it learns that this one is answered.
         let parts = served.into_parts();
+        let is_read_ahead = !parts.read_buf.is_empty();
         socket = parts.io.into_inner().with_unread(parts.read_buf);
+        if !connection.is_reusable.load(Ordering::Relaxed) {
+            if is_read_ahead {
+                // The system resets a connection that is closed with bytes unread. A failure leaves a plain close.
+                drop(socket.reset_on_close());
+            }
+            return;
+        }
     }
 }
 

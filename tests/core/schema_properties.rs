@@ -171,9 +171,10 @@ proptest! {
             }
             for dialect in [Dialect::OpenAi, Dialect::OpenAiGrammar, Dialect::OpenAiStrict] {
                 let lowered = schema.lower(dialect);
-                let written = match lowered.is_strict() {
-                    true => as_strict(lowered.document(), lowered.document(), &reply),
-                    false => Some(reply.clone()),
+                let written = if lowered.is_strict() {
+                    as_strict(lowered.document(), lowered.document(), &reply)
+                } else {
+                    Some(reply.clone())
                 };
                 let Some(written) = written else { continue };
                 let restored: Value = serde_json::from_str(&lowered.restore(written.to_string())).unwrap();

@@ -150,7 +150,7 @@ def test_a_failed_run_prints_the_remedy(madspark_simulator: Simulator, tmp_path:
     madspark_simulator.require_key("gemini", "the-right-key-of-the-server")
     for arguments, hint in (
         (["--provider", "ollama", "--ollama-model", "nope:1b"], "run `ollama pull nope:1b` or pass --ollama-model"),
-        (["--provider", "gemini"], "there is no API key: set gemini_api_key or GOOGLE_API_KEY"),
+        (["--provider", "gemini"], "there is no API key: set gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"),
         (["--provider", "ollama", "--file", str(paper)], "not take PDF files: pass --provider gemini"),
         (["--provider", "ollama", "--url", "http://localhost:1/x"], "the page at localhost:1 is not on the public"),
     ):

@@ -371,7 +371,7 @@ def test_a_malformed_address_is_an_error_and_no_default_takes_its_place(
     ("text", "url"),
     [
         ("gpu-box", "http://gpu-box:11434"),
-        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),  # noqa: S104  (an address to connect to)
         (":11435", "http://localhost:11435"),
         ("::1", "http://[::1]:11434"),
         ("[::]:11434", "http://localhost:11434"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import UnionType
 
     from pydantic_core import ErrorDetails
+    from typing_extensions import TypeForm
 
 _T = TypeVar("_T")
 
@@ -78,7 +79,9 @@ def _path(path: tuple[int | str, ...]) -> str:
 
 
 @overload
-def output_adapter(schema: type[_T] | TypeAdapter[_T]) -> OutputAdapter[_T]: ...
+def output_adapter(schema: TypeForm[_T]) -> OutputAdapter[_T]: ...
+@overload
+def output_adapter(schema: TypeAdapter[_T]) -> OutputAdapter[_T]: ...
 @overload
 def output_adapter(schema: dict[str, Any] | UnionType) -> OutputAdapter[Any]: ...
 def output_adapter(schema: Any) -> OutputAdapter[Any]:

@@ -31,6 +31,7 @@ from madspark.llm.tiers import ModelTier
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+    from typing_extensions import TypeForm
 
     from madspark.llm._output import OutputAdapter
 
@@ -164,7 +165,16 @@ class LLMRouter:
     def generate_structured(
         self,
         prompt: str,
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeForm[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    def generate_structured(
+        self,
+        prompt: str,
+        schema: TypeAdapter[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
@@ -230,7 +240,16 @@ class LLMRouter:
     async def agenerate_structured(
         self,
         prompt: str,
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeForm[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[_T, LLMResponse]: ...
+    @overload
+    async def agenerate_structured(
+        self,
+        prompt: str,
+        schema: TypeAdapter[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
@@ -270,7 +289,16 @@ class LLMRouter:
     def generate_structured_batch(
         self,
         prompts: list[str],
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeForm[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    def generate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: TypeAdapter[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
@@ -325,7 +353,16 @@ class LLMRouter:
     async def agenerate_structured_batch(
         self,
         prompts: list[str],
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeForm[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        **options: Unpack[StructuredOptions],
+    ) -> tuple[list[_T], LLMResponse]: ...
+    @overload
+    async def agenerate_structured_batch(
+        self,
+        prompts: list[str],
+        schema: TypeAdapter[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         **options: Unpack[StructuredOptions],
@@ -470,7 +507,7 @@ class LLMRouter:
     def stream_structured(
         self,
         prompt: str,
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeForm[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         *,
@@ -481,7 +518,29 @@ class LLMRouter:
     def stream_structured(
         self,
         prompt: str,
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        *,
+        on_stream_error: Literal["fail"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> StructuredStream[_T, Never]: ...
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: TypeForm[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> StructuredStream[_T, Restarted]: ...
+    @overload
+    def stream_structured(
+        self,
+        prompt: str,
+        schema: TypeAdapter[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         *,
@@ -545,7 +604,7 @@ class LLMRouter:
     def astream_structured(
         self,
         prompt: str,
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeForm[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         *,
@@ -556,7 +615,29 @@ class LLMRouter:
     def astream_structured(
         self,
         prompt: str,
-        schema: type[_T] | TypeAdapter[_T],
+        schema: TypeAdapter[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        *,
+        on_stream_error: Literal["fail"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> AsyncStructuredStream[_T, Never]: ...
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: TypeForm[_T],
+        system_instruction: str = "",
+        temperature: Temperature = 0.0,
+        *,
+        on_stream_error: Literal["fail", "restart"] = "fail",
+        **options: Unpack[StructuredStreamOptions],
+    ) -> AsyncStructuredStream[_T, Restarted]: ...
+    @overload
+    def astream_structured(
+        self,
+        prompt: str,
+        schema: TypeAdapter[_T],
         system_instruction: str = "",
         temperature: Temperature = 0.0,
         *,

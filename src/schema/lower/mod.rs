@@ -17,6 +17,7 @@ use openai::Bounds;
 
 /// The result of lowering a schema.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the document")]
 pub(super) struct Lowering {
     pub(super) document: Value,
     /// Whether the document is in the subset that `OpenAI`'s strict mode, Anthropic, or Gemini's older dialect
