@@ -39,8 +39,8 @@ const RESET_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// An HTTP/1.1 client with a connection pool. Opens no connection before the first request.
 ///
-/// A request over a pooled connection that the server had closed is sent once more, over a new connection; see [`is_stale`]. Every
-/// other request may have been worked on and charged for, so it fails.
+/// A request over a pooled connection that the server had closed, so that it cannot have read the request, is sent once more, over
+/// a new connection. Every other request may have been worked on and charged for, so it fails.
 #[derive(Debug, Default)]
 pub struct Http {
     connector: Connector,

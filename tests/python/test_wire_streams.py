@@ -136,7 +136,7 @@ def test_a_stream_that_ended_before_its_first_text_is_asked_again(name: Name, en
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_value_that_lost_its_end_is_asked_again(name: Name) -> None:
-    """Nothing was yielded before the connection ended: the first field is not complete."""
+    """Nothing was yielded before the connection finid: the first field is not complete."""
     lost = chunked(without_end(name, ['{"sco', 're": 1']))
     outcome = ask(name, "structured_stream", lost, says(name, "structured_stream", VALUE))
     assert (outcome.value, len(outcome.requests)) == (EXPECTED, 2)
@@ -324,7 +324,7 @@ def test_a_ping_is_no_sign_of_generation(quiet: bytes) -> None:
 
 def rich(name: Name) -> bytes:
     """Return a stream with thoughts, letters of several bytes, escapes, comments and odd line ends."""
-    body = b"".join(EVENTS[name](["Grüße ", "😀\n", "<b>", ' {"a": 1}', " ende"], thinking=["Hm, ", "ja 😀."]))
+    body = b"".join(EVENTS[name](["Grüße ", "😀\n", "<b>", ' {"a": 1}', " fini"], thinking=["Hm, ", "ja 😀."]))
     if name == "ollama":
         return body.replace(b"\n", b"\r\n", 2)
     return b": comment\n\n" + body.replace(b"\n\n", b"\r\n\r\n", 2)
@@ -350,7 +350,7 @@ def expected() -> dict[Name, tuple[Any, ...]]:
 @pytest.mark.parametrize("size", [1, 2, 3, 17])
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_stream_in_pieces_of_one_size(name: Name, size: int, expected: dict[Name, tuple[Any, ...]]) -> None:
-    assert expected[name][:2] == ('Grüße 😀\n<b> {"a": 1} ende', "stop")
+    assert expected[name][:2] == ('Grüße 😀\n<b> {"a": 1} fini', "stop")
     assert seen(ask(name, "stream", streamed(name, [rich(name)], size))) == expected[name]
 
 
