@@ -100,7 +100,8 @@ class RawServer:
         self.port = self._listener.getsockname()[1]
         self._connections: list[socket.socket] = []
         self._stopped = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +116,13 @@ class RawServer:
     def stop(self) -> None:
         """Close the listener and all connections."""
         self._stopped.set()
-        for connection in [self._listener, *self._connections]:
+        # Wakes the thread. The listener is closed after its end: the thread could accept the connections of the next
+        # listener, which gets the same descriptor.
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        self._acceptor.join()
+        self._listener.close()
+        for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
@@ -124,6 +131,9 @@ class RawServer:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
+                if self._stopped.is_set():
+                    connection.close()
+                    return
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.settimeout(LIMIT)
                 number = len(self._connections)

@@ -136,7 +136,7 @@ def test_a_stream_that_ended_before_its_first_text_is_asked_again(name: Name, en
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_value_that_lost_its_end_is_asked_again(name: Name) -> None:
-    """Nothing was yielded before the connection finid: the first field is not complete."""
+    """Nothing was yielded before the connection ended: the first field is not complete."""
     lost = chunked(without_end(name, ['{"sco', 're": 1']))
     outcome = ask(name, "structured_stream", lost, says(name, "structured_stream", VALUE))
     assert (outcome.value, len(outcome.requests)) == (EXPECTED, 2)
