@@ -183,6 +183,8 @@ async def test_the_prompt_version_matches_the_prompts(madspark_router: Make, mad
 def test_the_exit_code_reports_a_failed_run(madspark_simulator: Simulator) -> None:
     kill_one(madspark_simulator, "batch")
     command = [sys.executable, "-m", "madspark", TOPIC, "--top", "5", "--enhanced", "--no-novelty-filter", "--quiet"]
+    # The script has one reply for all evaluations.
+    command += ["--evaluation", "together"]
     hosts = ["--provider", "ollama", "--no-fallback", "--ollama-host", madspark_simulator.ollama_url, "--json"]
     done = subprocess.run([*command, *hosts], capture_output=True, check=False, encoding="utf-8", timeout=60, env={})  # noqa: S603  (our own command)
     assert done.returncode == 3, done.stderr
