@@ -85,6 +85,9 @@ const PHRASES: [(&str, &str); 4] = [
     ("Here's my thought process:", "Here's my response:"),
 ];
 
+/// The first letters of all channels and phrases.
+const FIRST_LETTERS: [char; 4] = ['a', 'c', 'f', 'H'];
+
 /// Recognises the token at the start of `text`.
 pub(super) fn match_token(text: &str) -> TokenMatch {
     let Some(first) = text.chars().next() else { return TokenMatch::Incomplete };
@@ -100,6 +103,10 @@ pub(super) fn match_token(text: &str) -> TokenMatch {
 
 /// Recognises the words at the start of a reply. `is_lenient` accepts `analysis` in front of any character.
 pub(super) fn match_phrase(text: &str, is_lenient: bool) -> PhraseMatch {
+    // Few replies start with one of these letters.
+    if !text.is_empty() && !text.starts_with(FIRST_LETTERS) {
+        return PhraseMatch::None;
+    }
     let mut is_incomplete = false;
     for channel in CHANNELS.into_iter().chain([FINAL]) {
         let phrase = if channel == FINAL { Phrase::Answer } else { Phrase::Thoughts };
@@ -339,4 +346,15 @@ fn is_thought(name: &str) -> bool {
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phrase_starts_with_one_of_the_letters() {
+        let phrases = PHRASES.into_iter().map(|(start, _)| start);
+        assert!(phrases.chain(CHANNELS).chain([FINAL]).all(|phrase| phrase.starts_with(FIRST_LETTERS)));
+    }
 }
