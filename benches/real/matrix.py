@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = 300
 """Seconds for one answer, all requests included, for either library."""
+MAX_TOKENS = 400
+"""Output tokens of one request, for either library: small models may not end by themselves."""
 
 
 class Review(BaseModel):
@@ -139,7 +141,7 @@ def measure(server: Server, repeats: int, report: Callable[[str, str, Outcomes],
 def _ask(server: Server, schema: type[BaseModel], prompt: str, outcomes: Outcomes) -> None:
     router, began = server.router(deadline=TIMEOUT), time.perf_counter()
     try:
-        _, response = router.generate_structured(prompt, schema)
+        _, response = router.generate_structured(prompt, schema, max_tokens=MAX_TOKENS)
     except LLMProviderError as error:
         outcomes.fail(router, time.perf_counter() - began, error)
     else:
@@ -161,7 +163,12 @@ def _peers(server: Server) -> dict[str, Callable[[type[BaseModel], str, Outcomes
     def peer(mode: Callable[[type[BaseModel]], object]) -> Callable[[type[BaseModel], str, Outcomes], None]:
         def ask(schema: type[BaseModel], prompt: str, outcomes: Outcomes) -> None:
             # As many requests as madspark makes for an answer that does not fit.
-            agent = Agent(model, output_type=mode(schema), retries=1, model_settings={"timeout": TIMEOUT})
+            agent = Agent(
+                model,
+                output_type=mode(schema),
+                retries=1,
+                model_settings={"timeout": TIMEOUT, "max_tokens": MAX_TOKENS},
+            )
             began = time.perf_counter()
             try:
                 result = agent.run_sync(prompt)
