@@ -208,11 +208,9 @@ impl ReasoningSplitter {
             self.answer(&text[..start], parts);
             return Some(start);
         }
-        let (token, length) = match match_token(text) {
-            TokenMatch::Found(token, length) => (token, length),
-            TokenMatch::Incomplete if !is_last => return None,
-            TokenMatch::Incomplete | TokenMatch::None => {
-                let length = text.chars().next().map_or(0, char::len_utf8);
+        let (token, length) = match next_token(text, is_last)? {
+            (Some(token), length) => (token, length),
+            (None, length) => {
                 self.answer(&text[..length], parts);
                 return Some(length);
             }
@@ -283,11 +281,9 @@ impl ReasoningSplitter {
             block.think(&text[..start], parts);
             return Some(start);
         }
-        let (token, length) = match match_token(text) {
-            TokenMatch::Found(token, length) => (token, length),
-            TokenMatch::Incomplete if !is_last => return None,
-            TokenMatch::Incomplete | TokenMatch::None => {
-                let length = text.chars().next().map_or(0, char::len_utf8);
+        let (token, length) = match next_token(text, is_last)? {
+            (Some(token), length) => (token, length),
+            (None, length) => {
                 block.think(&text[..length], parts);
                 return Some(length);
             }
@@ -451,6 +447,16 @@ fn has_mark(text: &str) -> bool {
     /// The second byte of `◁`, which is rarer than the first one.
     const TRIANGLE: u8 = 0x97;
     memchr3(b'<', b'[', TRIANGLE, text.as_bytes()).is_some()
+}
+
+/// Returns the token at the start of `text` and its length; without a token, the length of the first character. `None` if more
+/// text decides.
+fn next_token(text: &str, is_last: bool) -> Option<(Option<Token>, usize)> {
+    match match_token(text) {
+        TokenMatch::Found(token, length) => Some((Some(token), length)),
+        TokenMatch::Incomplete if !is_last => None,
+        TokenMatch::Incomplete | TokenMatch::None => Some((None, text.chars().next().map_or(0, char::len_utf8))),
+    }
 }
 
 /// Returns the position of the first character with which a token may start, or the length of `text`.

@@ -191,7 +191,7 @@ mod tests {
         for message in ["a garden on Mars", "", "the model is overloaded", "on the roof"] {
             assert_eq!(shown(message, &request), message);
         }
-        // Too short to be told from the words of the server.
+        // Too short to be distinguished from the words of the server.
         assert_eq!(shown("unknown model", &Request::new("model")), "unknown model");
         assert_eq!(shown("no: Name a moss", &Request::new("Name a moss.")), "no: …");
     }

@@ -86,8 +86,8 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, number: u64) {
         let connection = Arc::new(connection);
         let service = service_fn(|request| handle(Arc::clone(&shared), request, Arc::clone(&connection)));
         let mut served = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
-        // The log of requests records how a connection ended.
-        let _ = (&mut served).await;
+        // The log of requests records how each exchange ended; the connection ends the same way after an error.
+        drop((&mut served).await);
         // hyper may have read the next request by the time that it learns that this one is answered.
         let parts = served.into_parts();
         let is_read_ahead = !parts.read_buf.is_empty();

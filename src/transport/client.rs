@@ -82,7 +82,7 @@ impl Http {
             Some(Err(error)) if head.status.is_success() => {
                 return Err(TransportError::Encoding(error).classify(&request.url).with_status(status));
             }
-            // The status alone tells what failed.
+            // The status says enough about the failure.
             Some(Err(_)) => {
                 let body = ResponseBody::new(Empty::new().map_err(|error: Infallible| match error {}));
                 return Ok(WireReply { status, headers, body });

@@ -16,7 +16,7 @@ const STEP: usize = 4096;
 pub(super) enum Decompressor {
     /// `None` until the first byte.
     Gzip(Option<Box<MultiGzDecoder<Vec<u8>>>>),
-    /// `None` until the first byte tells whether the body has the zlib format, as the standard says, or is bare deflate.
+    /// `None` until the first byte shows whether the body has the zlib format, as the standard says, or is bare deflate.
     Deflate(Option<Inflate>),
 }
 

@@ -67,8 +67,8 @@ class Outcome(NamedTuple):
     @property
     def words(self) -> str:
         """The messages of the error and of all attempts."""
-        told = [attempt.message or "" for attempt in (self.error or self.response).attempts]
-        return "\n".join([str(self.error or ""), *told])
+        messages = [attempt.message or "" for attempt in (self.error or self.response).attempts]
+        return "\n".join([str(self.error or ""), *messages])
 
 
 def is_streamed(way: Way) -> bool:

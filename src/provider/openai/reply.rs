@@ -231,7 +231,7 @@ impl CompletionUsage {
         let thoughts = first(completion_details.reasoning_tokens, self.reasoning_tokens);
         let apart = self.total_tokens.0.saturating_sub(prompt.saturating_add(completion));
         let (output, reasoning) = match (apart, thoughts) {
-            // The total alone tells the size of the reply.
+            // Only the total states the size of the reply.
             (_, 0) if completion == 0 => (apart, 0),
             (0, _) if thoughts > completion => (completion, thoughts),
             (apart, _) if apart < thoughts && thoughts <= completion => {
