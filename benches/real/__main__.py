@@ -16,6 +16,7 @@ from benches.real.report import Report
 from benches.real.server import Server, started
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from benches.real.outcome import Outcomes
@@ -35,11 +36,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="runs of each agent and schema (default 20)")
     parser.add_argument("--workflows", type=int, default=1, help="runs of each workflow (default 1)")
     parser.add_argument("--write", type=Path, help="the report; without it the figures are only printed")
+    parser.add_argument("--add", action="store_true", help="keep the rows of the report that exists")
     arguments = parser.parse_args()
     models = arguments.model or ["smollm2-135m"]
     if arguments.url is None and (unknown := set(models) - set(packages.MODELS)):
         parser.error(f"unknown model {', '.join(sorted(unknown))}: pass --url, or one of {', '.join(packages.MODELS)}")
     report = Report(arguments.write)
+    if arguments.add:
+        report.load()
     for model in models:
         with _server(arguments, model) as server:
             _measure(server, arguments, report)
@@ -52,9 +56,10 @@ def _server(arguments: argparse.Namespace, model: str) -> AbstractContextManager
 
 
 def _measure(server: Server, arguments: argparse.Namespace, report: Report) -> None:
-    def add(section: str, *labels: tuple[str, str], outcomes: Outcomes) -> None:
+    def add(section: str, *labels: tuple[str, str], outcomes: Outcomes, more: Sequence[str] = ()) -> None:
         names, cells = zip(("model", str(server)), *labels, strict=True)
-        report.add(section, [*names, *outcome.HEADER], [*cells, *outcomes.row()], outcomes)
+        header = [*names, *outcome.HEADER, *(workflow.PROMPTS if more else ())]
+        report.add(section, header, [*cells, *outcomes.row(), *more], outcomes)
 
     if "agents" in arguments.only:
         agents.measure(server, arguments.repeats, lambda name, found: add("agents", ("agent", name), outcomes=found))
@@ -70,7 +75,9 @@ def _measure(server: Server, arguments: argparse.Namespace, report: Report) -> N
             report.add("ranking", ["model", "critic", *ranking.HEADER], [str(server), label, *found.row()])
     if "workflow" in arguments.only:
         workflow.measure(
-            server, arguments.workflows, lambda name, found: add("workflow", ("workflow", name), outcomes=found)
+            server,
+            arguments.workflows,
+            lambda name, found, prompts: add("workflow", ("workflow", name), outcomes=found, more=prompts),
         )
 
 

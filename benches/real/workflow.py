@@ -23,11 +23,14 @@ WORKFLOWS = {
     for mode in ("batch", "fanout")
 }
 
+PROMPTS = ["prompt tokens read", "from cache"]
+"""Averages per run that ended; servers that report no cached tokens count them as read."""
 
-def measure(server: Server, repeats: int, report: Callable[[str, Outcomes], None]) -> None:
-    """Run every workflow `repeats` times."""
+
+def measure(server: Server, repeats: int, report: Callable[[str, Outcomes, list[str]], None]) -> None:
+    """Run every workflow `repeats` times. The last argument of `report` are the cells of `PROMPTS`."""
     for name, (options, mode) in WORKFLOWS.items():
-        outcomes = Outcomes()
+        outcomes, read, reused = Outcomes(), 0, 0
         for _ in range(repeats):
             router, began = server.router(), time.perf_counter()
             try:
@@ -36,7 +39,9 @@ def measure(server: Server, repeats: int, report: Callable[[str, Outcomes], None
             except (LLMProviderError, WorkflowTimeoutError) as error:
                 outcomes.fail(router, time.perf_counter() - began, error)
             else:
+                read += result.spent.usage.input
+                reused += result.spent.usage.cached_input
                 outcomes.reasons.update(f"{stage.stage}: {stage.reason}" for stage in result.stages if stage.reason)
                 complete = result.status == "ok"
                 outcomes.add(router, time.perf_counter() - began, complete=complete)
-        report(name, outcomes)
+        report(name, outcomes, [f"{tokens / repeats:.0f}" for tokens in (read, reused)])
