@@ -220,6 +220,10 @@ async def test_a_run_without_waiters_is_cancelled(madspark_router: Make, madspar
     madspark_simulator.on(contains=BEGINNINGS["improvement"], fault="stall")
     coordinator = AsyncCoordinator(router=madspark_router(primary_provider="ollama", fallback_enabled=False))
     run = await coordinator.start(TOPIC, patience=0.3)
+    # Reading counts as waiting, however slow the machine is.
+    async for event in run.events():
+        if isinstance(event, StageStarted) and event.stage == "improvement":
+            break
     assert await madspark_simulator.await_hang_ups(1)
     result = await run.result()
     assert (result.partial, result.cut, len(result.candidates)) == (True, "cancelled", 2)

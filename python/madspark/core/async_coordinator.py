@@ -181,8 +181,9 @@ class AsyncCoordinator:
     def events(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowEvents:
         """Iterate over the events of a run: `async for event in coordinator.events(topic)`.
 
-        The run starts with the first event. Closing or dropping the iterator cancels it; use `start` for a run with
-        readers that come and go. `await events.result()` returns the result. The arguments are those of `start`.
+        The run starts with the first event and ends when its reader leaves, as `WorkflowEvents` describes; use `start`
+        for a run with readers that come and go. `await events.result()` returns the result. The arguments are those of
+        `start`.
         """
         from madspark.core.run import WorkflowEvents
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Self
 
 from madspark import _core
 from madspark._waiting import result_of
 from madspark.core._cache import WorkflowCache
+from madspark.core._readers import ITERATES, Readers
 from madspark.core.events import PAGE, Event, RunFinished
 from madspark.core.result import Candidate, WorkflowResult
 
@@ -121,13 +123,22 @@ class WorkflowRun:
 class WorkflowEvents:
     """The events of a run, as an async iterator and an async context manager that closes it.
 
-    Events are read on demand. Cancelling `anext` loses no event, so each may have a time limit. An iterator from
-    `AsyncCoordinator.events` owns its run: closing or dropping the iterator cancels the run, and after the last event
-    the iterator raises the error that ended the run, if there is no result. An iterator from a `WorkflowRun` does
-    neither.
+    Events are read on demand. After the last event of an iterator from `AsyncCoordinator.events` it raises the error
+    that ended the run, if there is no result. Such an iterator owns its run, which is cancelled as soon as
+
+    * the iterator is closed or dropped,
+    * an `async for` over it is cancelled while it waits, by a time limit, Ctrl-C or a client that left,
+    * a task that iterates over it fails or is cancelled, or
+    * the tasks that iterate over it and the task that created it have all ended.
+
+    Cancelling `anext(events)` loses no event and does not cancel the run, so each may have a time limit. A task that
+    asks for one event only does not iterate: it may be given up. What the run had finished remains available from
+    `result()`.
+
+    An iterator from a `WorkflowRun` does not own the run and never cancels it.
     """
 
-    __slots__ = ("_after", "_events", "_failure", "_owns_run", "_run", "_start")
+    __slots__ = ("_after", "_events", "_failure", "_readers", "_run", "_start")
 
     def __init__(
         self,
@@ -138,17 +149,28 @@ class WorkflowEvents:
         self._run = run
         self._after = after
         self._start = start
-        self._owns_run = start is not None
+        self._readers = None if start is None else Readers()
         self._events: deque[Event] = deque()
         self._failure: Exception | None = None
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self if self._readers is None else _Loop(self._readers, self._next, self._close)
 
-    async def __anext__(self) -> Event:
+    # Not a coroutine function: `wait_for` and `ensure_future` may run the coroutine in a task of its own, which says
+    # nothing about the task that reads.
+    def __anext__(self) -> Coroutine[Any, Any, Event]:
+        if self._readers is not None:
+            self._readers.add(1)
+        return self._next()
+
+    async def _next(self) -> Event:
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise failure
+            try:
+                raise failure
+            finally:
+                # Its traceback holds this frame.
+                del failure
         run = await self._started()
         if run is None:
             raise StopAsyncIteration
@@ -157,22 +179,30 @@ class WorkflowEvents:
         if not self._events:
             raise StopAsyncIteration
         event = self._events.popleft()
-        self._after = event.sequence
-        if self._owns_run and isinstance(event, RunFinished):
+        if self._readers is not None and isinstance(event, RunFinished):
             # Stores the result in the cache. Not in the next call, because many readers stop at this event.
             try:
                 await run.result()
+            except asyncio.CancelledError:
+                self._events.appendleft(event)
+                raise
             except Exception as failure:  # noqa: BLE001  (raised by the next call)
                 self._failure = failure
+        self._after = event.sequence
         return event
 
-    async def result(self) -> WorkflowResult:
+    def result(self) -> Coroutine[Any, Any, WorkflowResult]:
         """Wait for the end of the run, as `WorkflowRun.result` does. Starts the run if no event was read yet.
 
         Raises:
             LLMProviderError: If the run ended before there was a part to return.
             RuntimeError: If the iterator was closed before the run started.
         """
+        if self._readers is not None:
+            self._readers.add(1)
+        return self._result()
+
+    async def _result(self) -> WorkflowResult:
         run = await self._started()
         if run is None:
             raise RuntimeError("the events were closed before the run started")
@@ -180,22 +210,60 @@ class WorkflowEvents:
 
     async def aclose(self) -> None:
         """Stop reading, and cancel the run if this iterator owns it. Safe to call again."""
+        self._close()
+
+    def _close(self) -> None:
         self._start = None
         self._events.clear()
-        if self._owns_run and self._run is not None:
+        if self._readers is not None and self._run is not None:
             self._run.cancel()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        await self.aclose()
+        self._close()
 
     async def _started(self) -> WorkflowRun | None:
         if self._run is None and self._start is not None:
             start, self._start = self._start, None
-            self._run = await start()
+            try:
+                self._run = await start()
+            except asyncio.CancelledError:
+                # The next call starts the run.
+                self._start = start
+                raise
+            if self._readers is not None:
+                self._readers.run = self._run
         return self._run
+
+
+class _Loop:
+    """An `async for` over events that own their run. Leaving it while it waits closes them."""
+
+    __slots__ = ("_close", "_next", "_readers")
+
+    def __init__(
+        self, readers: Readers, next_event: Callable[[], Coroutine[Any, Any, Event]], close: Callable[[], None]
+    ) -> None:
+        self._readers = readers
+        self._next = next_event
+        self._close = close
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Event]:
+        self._readers.add(ITERATES)
+        return self._read()
+
+    async def _read(self) -> Event:
+        try:
+            return await self._next()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._close()
+            raise
 
 
 def cached_run(candidates: list[dict[str, Any]], mode: str) -> WorkflowRun:
