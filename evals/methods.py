@@ -62,8 +62,7 @@ async def workflow(router: LLMRouter, task: Task, _budget: int | None = None) ->
     result = await AsyncCoordinator(router=router).run(task.topic, task.context, enhanced_reasoning=True)
     if not result.candidates:
         raise LLMProviderError("the run ended without an idea")
-    best = max(result.candidates, key=lambda one: (one.improved_score or -1.0, one.initial_score or -1.0))
-    return _answer(router, best.improved_idea or best.idea)
+    return _answer(router, result.candidates[0].final_idea)
 
 
 async def single_shot(router: LLMRouter, task: Task, _budget: int) -> Answer:

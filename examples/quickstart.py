@@ -39,7 +39,7 @@ async def main() -> None:
         "food from city roofs", "small budget, a crew of volunteers", num_top_candidates=2, enhanced_reasoning=True
     )
     for result in results:
-        print(result["status"], result["improved_score"], result["improved_idea"])
+        print(result["status"], result["final_score"], result["final_idea"])
     print(router.get_metrics())
 
 

@@ -62,6 +62,14 @@ pub struct Candidate {
     pub is_meaningful_improvement: Option<bool>,
     /// The similarity of the idea and the improved idea, 0.0 to 1.0.
     pub similarity_score: Option<f64>,
+    /// Whether the improved idea is the final one, as decided by the two scores: it is unless it scored lower. `None` if there
+    /// is nothing to compare, because there is no improved idea or one of the scores is missing.
+    pub improvement_kept: Option<bool>,
+    /// The text with which the idea ended: the improved idea if it has a score that is not below the initial one, otherwise
+    /// the idea itself. An improved idea that nobody scored is not final; a scored one is if the idea has no score.
+    pub final_idea: String,
+    /// The score of `final_idea`.
+    pub final_score: Option<f64>,
     /// The conclusions from the idea, if their confidence reaches the threshold. The field is omitted otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logical_inference: Option<Inference>,
@@ -74,7 +82,7 @@ pub struct Candidate {
 impl Candidate {
     /// A generated idea before its first stage.
     pub(super) fn new(idea: String) -> Self {
-        Self { text: idea.clone(), idea, ..Self::default() }
+        Self { text: idea.clone(), final_idea: idea.clone(), idea, ..Self::default() }
     }
 
     /// Records that `stage` failed for the idea.
@@ -88,6 +96,7 @@ impl Candidate {
     pub(super) fn evaluate(&mut self, evaluation: CriticEvaluation) {
         self.initial_score = Some(evaluation.score);
         self.initial_critique = Some(evaluation.comment);
+        self.compare();
     }
 
     /// The texts that the prompts of later stages include.
@@ -139,13 +148,20 @@ impl Candidate {
         self.compare();
     }
 
+    /// Computes what follows from the two texts and their scores.
     fn compare(&mut self) {
-        let gain = match (self.initial_score, self.improved_score, self.similarity_score) {
-            (Some(initial), Some(improved), Some(similarity)) => Some(Gain::new(initial, improved, similarity)),
-            _ => None,
-        };
+        let improved = self.improved_idea.as_ref().zip(self.improved_score);
+        let scores = self.initial_score.zip(improved.map(|(_, score)| score));
+        let gain = scores
+            .zip(self.similarity_score)
+            .map(|((initial, improved), similarity)| Gain::new(initial, improved, similarity));
         self.score_delta = gain.map(|gain| gain.delta);
         self.is_meaningful_improvement = gain.map(|gain| gain.is_meaningful);
+        self.improvement_kept = scores.map(|(initial, improved)| improved >= initial);
+        (self.final_idea, self.final_score) = match improved {
+            Some((text, score)) if self.improvement_kept != Some(false) => (text.clone(), Some(score)),
+            _ => (self.idea.clone(), self.initial_score),
+        };
     }
 }
 

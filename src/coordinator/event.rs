@@ -69,8 +69,10 @@ pub enum EventKind {
         idea_index: usize,
         /// The score, 0.0 to 10.0; for a rating, its overall score.
         score: f64,
+        /// For the re-evaluation, whether the improved idea is kept: see [`Candidate::improvement_kept`](super::Candidate::improvement_kept).
+        improvement_kept: Option<bool>,
     },
-    /// The best ideas were selected.
+    /// The ideas with the highest initial scores were selected.
     IdeasSelected {
         /// Their indices, the best first.
         idea_indices: Vec<usize>,
@@ -125,5 +127,7 @@ pub enum EventKind {
         partial: bool,
         /// Why it ended early or failed.
         reason: Option<String>,
+        /// The indices of the candidates of the result, in its order.
+        idea_indices: Vec<usize>,
     },
 }

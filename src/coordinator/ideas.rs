@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, Status};
 use super::gate::CandidateEdit;
+use super::order::Order;
 use super::result::StageStatus;
 use super::stage::Stage;
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Ideas {
     entries: Vec<Entry>,
-    /// The selected ideas, the best first; `None` before the selection.
+    /// The selected ideas, the highest initial score first; `None` before the selection.
     selected: Option<Vec<usize>>,
 }
 
@@ -93,7 +94,8 @@ impl Ideas {
     /// Selects the best `count` ideas and returns them: by score, ties by age, unscored ideas last. If no idea has a score,
     /// the first `count` ideas are selected and marked as failed.
     pub(super) fn select(&mut self, count: usize) -> Vec<usize> {
-        let mut selected = self.ranked();
+        let mut selected = self.remaining();
+        Order::Initial.sort(&mut selected, |idea| &self.entries[idea].candidate);
         selected.truncate(count);
         if selected.iter().all(|idea| self.entries[*idea].candidate.initial_score.is_none()) {
             for idea in &selected {
@@ -153,9 +155,9 @@ impl Ideas {
         Ok(())
     }
 
-    /// The selected ideas, the best first; before the selection, every idea.
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
-        self.map(&self.selection(), Candidate::clone)
+    /// The selected ideas in `order`; before the selection, every idea.
+    pub(super) fn candidates(&self, order: Order) -> Vec<Candidate> {
+        self.map(&self.selection(order), Candidate::clone)
     }
 
     /// The ideas of `group` with their indices and outcomes.
@@ -169,8 +171,8 @@ impl Ideas {
 
     /// The same ideas as [`Ideas::candidates`], with an outcome for every stage of `plan`. A stage that an idea did not
     /// reach is skipped, because of `stop_reason` if that ended the run.
-    pub(super) fn results(&self, plan: &[Stage], stop_reason: Option<&str>) -> Vec<IndexedCandidate> {
-        let mut results = self.indexed(&self.selection());
+    pub(super) fn results(&self, order: Order, plan: &[Stage], stop_reason: Option<&str>) -> Vec<IndexedCandidate> {
+        let mut results = self.indexed(&self.selection(order));
         for result in &mut results {
             for stage in plan {
                 if result.stages.iter().any(|outcome| outcome.stage == *stage) {
@@ -187,18 +189,17 @@ impl Ideas {
         results
     }
 
-    fn selection(&self) -> Vec<usize> {
-        match &self.selected {
+    fn selection(&self, order: Order) -> Vec<usize> {
+        let mut selection = match &self.selected {
             Some(selected) => self.present(selected, |_| true),
-            None => self.ranked(),
-        }
+            None => self.remaining(),
+        };
+        order.sort(&mut selection, |idea| &self.entries[idea].candidate);
+        selection
     }
 
-    /// The ideas in the run, the highest score first. The sort is stable, and a missing score is below every score.
-    fn ranked(&self) -> Vec<usize> {
-        let score = |idea: &usize| self.entries[*idea].candidate.initial_score.unwrap_or(f64::NEG_INFINITY);
-        let mut ranked: Vec<usize> = (0..self.entries.len()).filter(|idea| !self.entries[*idea].is_removed).collect();
-        ranked.sort_by(|one, other| score(other).total_cmp(&score(one)));
-        ranked
+    /// The ideas in the run.
+    fn remaining(&self) -> Vec<usize> {
+        (0..self.entries.len()).filter(|idea| !self.entries[*idea].is_removed).collect()
     }
 }

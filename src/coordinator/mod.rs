@@ -22,6 +22,7 @@ mod generation;
 mod ideas;
 mod mode;
 mod options;
+mod order;
 mod partial_ideas;
 mod progress_estimate;
 mod result;
@@ -52,6 +53,7 @@ pub use gate::{CandidateEdit, Decision, Gate, Review};
 pub use ideas::{IndexedCandidate, StageOutcome};
 pub use mode::{Mode, ResolvedMode};
 pub use options::{EvaluationMode, Options, OutputTokens, OutputTokensRule, StageTimeouts, Temperatures};
+pub use order::Order;
 pub use result::{AgentResult, StageResult, StageStatus, StopReason, WorkflowResult};
 pub use run_handle::RunHandle;
 pub use run_state::RunState;
@@ -77,7 +79,7 @@ impl Coordinator {
         Ok(Self { permits: Semaphore::new(max_concurrent_agents.min(Semaphore::MAX_PERMITS)) })
     }
 
-    /// Runs the workflow once and returns the selected ideas, the highest initial score first, unscored ideas last.
+    /// Runs the workflow once and returns the selected ideas in the order of the options, unscored ideas last.
     ///
     /// # Errors
     ///

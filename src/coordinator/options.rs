@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::message::Part;
 
 use super::mode::Mode;
+use super::order::Order;
 use super::stage::Stage;
 
 /// The options of one run.
@@ -50,6 +51,8 @@ pub struct Options {
     pub batch_tokens: u64,
     /// How the ideas of an evaluation are grouped in batch mode. Default `auto`.
     pub evaluation: EvaluationMode,
+    /// The order of the candidates in the result. Default `final`.
+    pub order: Order,
     /// The maximum number of output tokens of each call. Default `auto`.
     pub max_output_tokens: OutputTokens,
     /// The timeout of the run in seconds. Default 1200.
@@ -87,6 +90,7 @@ impl Options {
             mode: Mode::Auto,
             batch_tokens: 16_000,
             evaluation: EvaluationMode::Auto,
+            order: Order::Final,
             max_output_tokens: OutputTokens::default(),
             timeout: DEFAULT_TIMEOUT,
             stage_timeouts: StageTimeouts::default(),

@@ -76,7 +76,7 @@ pub struct WorkflowResult {
     pub reason: Option<String>,
     /// How the calls were grouped.
     pub mode: ResolvedMode,
-    /// The selected ideas, the best first; every idea if the run ended before the selection.
+    /// The selected ideas in the order of the options; every idea if the run ended before the selection.
     pub candidates: Vec<IndexedCandidate>,
     /// The requested stages, in order.
     pub stages: Vec<StageResult>,

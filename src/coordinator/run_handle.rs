@@ -87,7 +87,7 @@ impl RunHandle {
         self.update(|state| state.options.parts = parts);
     }
 
-    /// The selected ideas as they are now, the best first.
+    /// The selected ideas as they are now, in the order of the options.
     pub fn candidates(&self) -> Vec<Candidate> {
         lock(&self.shared).state.candidates()
     }

@@ -77,9 +77,9 @@ impl RunState {
         &self.id
     }
 
-    /// The selected ideas, the best first; before the selection, every idea.
+    /// The selected ideas in the order of the options; before the selection, every idea.
     pub fn candidates(&self) -> Vec<Candidate> {
-        self.ideas.candidates()
+        self.ideas.candidates(self.options.order)
     }
 
     /// The result of the run; partial before its end.
@@ -87,7 +87,7 @@ impl RunState {
         let stop_reason = self.stop_reason.clone().or_else(|| self.ended_at.is_none().then_some(StopReason::Running));
         let seconds = self.ended_at.unwrap_or(self.elapsed);
         let reason = stop_reason.as_ref().map(StopReason::reason).or_else(|| self.failure.clone());
-        let candidates = self.ideas.results(&self.plan, reason.as_deref());
+        let candidates = self.ideas.results(self.options.order, &self.plan, reason.as_deref());
         let all_have = |status: Status| candidates.iter().all(|one| one.candidate.status == status);
         let status = if all_have(Status::Failed) || candidates.iter().all(|one| one.candidate.initial_score.is_none()) {
             StageStatus::Failed
@@ -149,8 +149,9 @@ impl RunState {
                 None
             }
         };
-        let WorkflowResult { status, partial, reason, .. } = self.result();
-        self.push(EventKind::RunFinished { status, partial, reason }, message, true);
+        let WorkflowResult { status, partial, reason, candidates, .. } = self.result();
+        let idea_indices = candidates.iter().map(|candidate| candidate.idea_index).collect();
+        self.push(EventKind::RunFinished { status, partial, reason, idea_indices }, message, true);
     }
 
     fn push(&mut self, kind: EventKind, message: Option<String>, is_last: bool) -> f64 {

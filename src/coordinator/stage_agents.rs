@@ -149,10 +149,15 @@ impl Run<'_> {
 
 /// The event for the output of `stage` in `candidate`; only scores and improvements have one.
 fn output_event(stage: Stage, idea_index: usize, candidate: &Candidate) -> Option<EventKind> {
-    let scored = |score| EventKind::IdeaScored { stage, idea_index, score };
+    let scored = |score| EventKind::IdeaScored { stage, idea_index, score, improvement_kept: None };
     match stage {
         Stage::Evaluation => candidate.initial_score.map(scored),
-        Stage::ReEvaluation => candidate.improved_score.map(scored),
+        Stage::ReEvaluation => candidate.improved_score.map(|score| EventKind::IdeaScored {
+            stage,
+            idea_index,
+            score,
+            improvement_kept: candidate.improvement_kept,
+        }),
         Stage::MultiDimensional => {
             candidate.multi_dimensional_evaluation.as_ref().map(|scores| scored(scores.overall()))
         }

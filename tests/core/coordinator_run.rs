@@ -140,6 +140,9 @@ async fn candidates_have_the_keys_of_the_contract() {
             "score_delta",
             "is_meaningful_improvement",
             "similarity_score",
+            "improvement_kept",
+            "final_idea",
+            "final_score",
             "status",
             "problems"
         ]
@@ -294,13 +297,16 @@ async fn an_unscored_idea_is_improved_without_a_delta() {
         Reply::Json(reply)
     });
     let candidates = run(&double, &Options { num_top_candidates: 2, ..options() }).await.unwrap();
-    assert_eq!(titles(&candidates), ["Repair van", "Shared fridges"]);
-    assert_eq!(candidates[0].status, Status::Ok);
-    let unscored = &candidates[1];
+    // The score of its improvement is the higher one.
+    assert_eq!(titles(&candidates), ["Shared fridges", "Repair van"]);
+    assert_eq!(candidates[1].status, Status::Ok);
+    let unscored = &candidates[0];
     assert_about_itself(unscored);
     assert_eq!((unscored.status, failed_stages(unscored)), (Status::Degraded, vec![Stage::Evaluation]));
     assert_eq!((unscored.initial_score, unscored.score_delta, unscored.is_meaningful_improvement), (None, None, None));
-    assert!(unscored.improved_score.is_some());
+    assert_eq!((unscored.improvement_kept, unscored.final_score), (None, unscored.improved_score));
+    assert_eq!(Some(&unscored.final_idea), unscored.improved_idea.as_ref());
+    assert!(unscored.final_score.is_some());
 }
 
 #[tokio::test]

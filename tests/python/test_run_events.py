@@ -73,7 +73,9 @@ async def test_the_events_of_a_complete_run(mode: str, madspark_router: Make, ma
     assert sorted(idea for stage, idea in scored if stage == "re_evaluation") == sorted(selected)
     assert sorted(event.idea_index for event in events if isinstance(event, IdeaImproved)) == sorted(selected)
     result = await reader.result()
-    assert [candidate.idea_index for candidate in result.candidates] == selected
+    assert sorted(candidate.idea_index for candidate in result.candidates) == sorted(selected)
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].idea_indices == [candidate.idea_index for candidate in result.candidates]
     spent = [event.spent for event in events if isinstance(event, BudgetSpent)]
     assert [one.calls for one in spent] == sorted(one.calls for one in spent)
     assert spent[-1] == result.spent

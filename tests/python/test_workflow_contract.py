@@ -24,6 +24,8 @@ KEYS = {
     "idea", "text", "initial_score", "initial_critique", "advocacy", "skepticism", "multi_dimensional_evaluation",
     "improved_idea", "improved_score", "improved_critique", "improved_multi_dimensional_evaluation", "score_delta",
     "is_meaningful_improvement", "similarity_score", "status", "problems",
+    # Added to the contract.
+    "improvement_kept", "final_idea", "final_score",
 }  # fmt: skip
 
 
@@ -87,7 +89,7 @@ async def test_more_ideas_are_generated_than_selected(
     assert sorted(labels(second.prompt)) == list(range(wanted))
 
 
-async def test_candidates_are_ordered_by_score_and_age(madspark_router: Make, madspark_simulator: Simulator) -> None:
+async def test_candidates_are_selected_by_score_and_age(madspark_router: Make, madspark_simulator: Simulator) -> None:
     script(madspark_simulator, "idea_generation", numbered_ideas(*NAMES))
     scores = dict(enumerate([4.0, 7.5, 9.26, 7.5, 0.0]))
     comment = "There is a good deal to say"
@@ -96,7 +98,7 @@ async def test_candidates_are_ordered_by_score_and_age(madspark_router: Make, ma
         "evaluation",
         [{"idea_index": at, "score": score, "comment": comment} for at, score in scores.items()],
     )
-    results = await run(madspark_router, num_top_candidates=5, enable_novelty_filter=False)
+    results = await run(madspark_router, num_top_candidates=5, enable_novelty_filter=False, order="initial")
     assert [(result["idea"].split()[0], result["initial_score"]) for result in results] == [
         ("Copper", 9.3),
         ("Bramble", 7.5),
@@ -163,7 +165,7 @@ async def test_an_idea_with_several_lines_is_one_idea(madspark_router: Make, mad
         "evaluation",
         [{"idea_index": at, "score": 9 - at, "comment": f"What to say of {at}"} for at in (1, 0)],
     )
-    results = await run(madspark_router)
+    results = await run(madspark_router, order="initial")
     assert [(result["idea"].split()[0], result["initial_score"]) for result in results] == [
         ("Amber", 9),
         ("Bramble", 8),

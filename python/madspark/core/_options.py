@@ -65,6 +65,7 @@ class RunRequest:
             "mode": mode,
             "batch_tokens": count("batch_tokens", get("batch_tokens", 16_000)),
             "evaluation": get("evaluation") or ("auto" if mode == "auto" else "together"),
+            "order": get("order", "final"),
             "max_output_tokens": _output_tokens(get("max_output_tokens", "auto")),
         }
         self.json = json.dumps(self.options, allow_nan=False)

@@ -91,8 +91,9 @@ class AsyncCoordinator:
         evaluation: Literal["auto", "each", "together"] | None = None,
         max_output_tokens: int | Literal["auto", "unlimited"] = "auto",
         language: str | None = None,
+        order: Literal["final", "initial"] = "final",
     ) -> list[dict[str, Any]]:
-        """Run the workflow and return its candidates, the highest initial score first.
+        """Run the workflow and return its candidates, the highest final score first.
 
         The options are those of `RunOptions`, which documents them. Cancelling the coroutine (Ctrl-C in the synchronous
         twin) closes every connection of the run.
@@ -104,11 +105,12 @@ class AsyncCoordinator:
         Returns:
             A dict per candidate: idea, text, initial_score, initial_critique, advocacy, skepticism,
             multi_dimensional_evaluation, improved_idea, improved_score, improved_critique,
-            improved_multi_dimensional_evaluation, score_delta, is_meaningful_improvement, similarity_score, status
-            ("ok", "degraded" or "failed") and problems (each a dict of stage and reason). Fields of a stage that failed
-            are None. A rating is a dict of overall_score, weighted_score, confidence_interval, dimension_scores by
-            name, weak_dimensions and summary. If an inference is certain enough, the dict also has logical_inference:
-            confidence, conclusion, inference_chain, improvements, and the fields of its inference type.
+            improved_multi_dimensional_evaluation, score_delta, is_meaningful_improvement, similarity_score,
+            improvement_kept, final_idea, final_score, status ("ok", "degraded" or "failed") and problems (each a dict
+            of stage and reason). Fields of a stage that failed are None. A rating is a dict of overall_score,
+            weighted_score, confidence_interval, dimension_scores by name, weak_dimensions and summary. If an inference
+            is certain enough, the dict also has logical_inference: confidence, conclusion, inference_chain,
+            improvements, and the fields of its inference type.
 
         Raises:
             ValueError: If an argument is invalid. Nothing is sent.

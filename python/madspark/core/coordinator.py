@@ -87,6 +87,7 @@ def run_multistep_workflow(
     stage_timeouts: Mapping[str, float | None] | None = None,
     mode: Literal["auto", "batch", "fanout"] = "batch",
     language: str | None = None,
+    order: Literal["final", "initial"] = "final",
 ) -> list[dict[str, Any]]:
     """Run the workflow once, as `Coordinator(router=router).run_workflow` does."""
     options = dict(locals())

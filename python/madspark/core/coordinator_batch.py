@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.core.options import DEFAULT_TIMEOUT
@@ -32,6 +32,7 @@ def run_multistep_workflow_batch(
     *,
     stage_timeouts: Mapping[str, float | None] | None = None,
     language: str | None = None,
+    order: Literal["final", "initial"] = "final",
 ) -> list[dict[str, Any]]:
     """Run the workflow once in batch mode, as `run_multistep_workflow` does: one call per stage for all its ideas."""
     return run_multistep_workflow(**locals(), mode="batch")

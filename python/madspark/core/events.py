@@ -90,17 +90,19 @@ class IdeaScored(WorkflowEvent):
     stage: str
     idea_index: int
     score: float
+    improvement_kept: bool | None
+    """For "re_evaluation", whether the improved idea is kept, as in `Candidate`; otherwise None."""
 
 
 class IdeasSelected(WorkflowEvent):
-    """The best ideas were selected; the best first."""
+    """The ideas with the highest initial scores were selected, the highest first."""
 
     type: Literal["ideas_selected"]
     idea_indices: list[int]
 
 
 class IdeaImproved(WorkflowEvent):
-    """An idea was improved."""
+    """An idea was improved. Whether the improvement is kept is known when it is scored."""
 
     type: Literal["idea_improved"]
     idea_index: int
@@ -150,6 +152,8 @@ class RunFinished(WorkflowEvent):
     status: StageStatus
     partial: bool
     reason: str | None
+    idea_indices: list[int]
+    """The candidates of the result, in its order."""
 
 
 Event: TypeAlias = Annotated[

@@ -75,6 +75,9 @@ class RunOptions(TypedDict, total=False):
     max_output_tokens: int | Literal["auto", "unlimited"]
     """The maximum number of output tokens of each call. "auto", the default, is that of the longest answer that a stage
     asks for on a local server, and no limit elsewhere."""
+    order: Literal["final", "initial"]
+    """The order of the candidates: by `final_score`, the default, or by `initial_score`; the highest first, unscored
+    candidates last, and equal scores in the order of the ideas. The selection is by the initial score with either."""
     language: str | None
     """The language of the answers, by its English name, its own name or its code ("German", "Deutsch", "de", "de-AT").
     None uses the language of the topic."""

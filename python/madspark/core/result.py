@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 __all__ = [
     "AgentSummary",
@@ -60,6 +60,15 @@ class Candidate(BaseModel):
     is_meaningful_improvement: bool | None = None
     similarity_score: float | None = None
     """The similarity of the idea and the improved idea, 0.0 to 1.0."""
+    improvement_kept: bool | None = None
+    """Whether the improved idea is the final one: it is unless it scored lower. None if there is nothing to compare,
+    because there is no improved idea or one of the scores is missing."""
+    final_idea: str = Field(default_factory=lambda fields: str(fields.get("idea", "")))
+    """The text with which the idea ended: the improved idea if it has a score that is not below the initial one,
+    otherwise the idea itself. An improved idea that nobody scored is not final; a scored one is if the idea has no
+    score."""
+    final_score: float | None = None
+    """The score of `final_idea`."""
     logical_inference: dict[str, Any] | None = None
     """The conclusions from the idea; None if they were not requested or are not certain enough."""
     status: Status = "ok"
@@ -140,7 +149,8 @@ class WorkflowResult(BaseModel):
     mode: Mode
     """How the calls were grouped."""
     candidates: list[Candidate]
-    """The selected ideas, the best first; every idea if the run ended before the selection."""
+    """The selected ideas, the best first as the option `order` has it; every idea if the run ended before the
+    selection."""
     stages: list[StageSummary] = []
     """The requested stages, in order."""
     agents: list[AgentSummary] = []

@@ -107,6 +107,7 @@ class WorkflowRun:
             status="ok",
             partial=False,
             reason=None,
+            idea_indices=[candidate.idea_index for candidate in self.snapshot().candidates],
         )
         return [end]
 
