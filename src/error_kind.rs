@@ -67,7 +67,9 @@ named_enum! {
         Refused = "refused",
         /// A safety filter blocked the prompt or the reply.
         Blocked = "blocked",
-        /// The target lacks a setting, such as an API key or a model name. No request was sent.
+        /// The target needs an API key and the configuration has none. No request was sent.
+        MissingKey = "missing_key",
+        /// The target lacks another setting, such as a model name or a price. No request was sent.
         NotConfigured = "not_configured",
         /// The target does not support what the call needs, such as a PDF. No request was sent.
         Unsupported = "unsupported",

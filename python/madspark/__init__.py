@@ -26,11 +26,14 @@ _NAMES = {
     "llm.config": "LLMConfig",
     "llm.exceptions": (
         "AllProvidersContextLengthError AllProvidersFailedError AllProvidersInvalidOutputError "
+        "AllProvidersLackKeyError AllProvidersLackModelError AllProvidersNotConfiguredError "
         "AllProvidersRateLimitedError AllProvidersRefusedError AllProvidersTimedOutError "
-        "AllProvidersUnauthorizedError AllProvidersUnavailableError AuthorizationError BudgetExceededError "
-        "ContentRefusedError ContextLengthError DeadlineExceededError InternalError LLMProviderError "
-        "MadsparkError ProviderTimeoutError ProviderUnavailableError RateLimitError SchemaValidationError "
-        "WorkflowTimeoutError"
+        "AllProvidersUnauthorizedError AllProvidersUnavailableError AllProvidersUnsupportedError "
+        "AuthorizationError BudgetExceededError ContentRefusedError ContextLengthError DeadlineExceededError "
+        "InternalError InvalidArgumentError InvalidRequestError InvalidSettingsError LLMProviderError "
+        "MadsparkError MissingFileError MissingKeyError ModelNotFoundError NotConfiguredError "
+        "PromptTooLongError ProviderTimeoutError ProviderUnavailableError RateLimitError "
+        "SchemaValidationError UnsupportedError WorkflowTimeoutError"
     ),
     "llm.limits": "Limits",
     "llm.metrics": "HealthStatus ProviderMetrics RouterMetrics",

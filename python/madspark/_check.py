@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from madspark.llm.exceptions import InvalidArgumentError, InvalidRequestError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,11 +22,11 @@ def text(name: str, value: str) -> str:
         ValueError: If it contains a lone surrogate.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+        raise InvalidArgumentError(f"{name} must be a str, not {type(value).__name__}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{name} contains a lone surrogate, which is not a character") from error
+        raise InvalidRequestError(f"{name} contains a lone surrogate, which is not a character") from error
     return value
 
 
@@ -38,9 +40,9 @@ def count(name: str, value: int) -> int:
     try:
         integer = operator.index(value)
     except TypeError as error:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from error
+        raise InvalidArgumentError(f"{name} must be an integer, not {value!r}") from error
     if integer < 0:
-        raise ValueError(f"{name} must not be negative, got {integer}")
+        raise InvalidRequestError(f"{name} must not be negative, got {integer}")
     return integer
 
 
@@ -51,7 +53,7 @@ def number(name: str, value: float) -> float:
         ValueError: If it is infinite or NaN.
     """
     if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value}")
+        raise InvalidRequestError(f"{name} must be a finite number, not {value}")
     return value
 
 
@@ -71,5 +73,5 @@ def listed(name: str, items: Iterable[Any] | None) -> list[Any]:
         TypeError: If it is a single item, such as one path, whose letters would become the items.
     """
     if isinstance(items, str | bytes | os.PathLike):
-        raise TypeError(f"{name} must be a list, not {type(items).__name__}; put a single item in brackets")
+        raise InvalidArgumentError(f"{name} must be a list, not {type(items).__name__}; put a single item in brackets")
     return list(items or ())

@@ -148,6 +148,11 @@ pub(super) fn not_configured(target: &Target, message: impl Into<String>) -> Err
     target.locate(Error::new(ErrorKind::NotConfigured, message))
 }
 
+/// The error for an API key that the target needs and does not have; `message` says how to set it.
+pub(super) fn missing_key(target: &Target, message: impl Into<String>) -> Error {
+    target.locate(Error::new(ErrorKind::MissingKey, message))
+}
+
 /// The error for a part that the protocol cannot carry.
 pub(super) fn unsupported(target: &Target, part: &Part) -> Error {
     target.locate(Error::new(ErrorKind::Unsupported, format!("does not take {}", part.describe())))

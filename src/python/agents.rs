@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
 use super::callback::{AsyncCallback, PythonRouter};
+use super::error;
 use super::router::Router;
 use super::runtime::Process;
 use crate::agents::{
@@ -64,7 +65,7 @@ pub(super) fn run_agent(
     urls: Vec<String>,
 ) -> PyResult<String> {
     let process = Process::get(py)?;
-    let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
+    let (task, attachments) = (parse(py, task)?, Attachments::new(files, Vec::new(), urls));
     let native = routed(router, &process);
     bridge::block(py, &process, async move {
         let parts = attachments.load(&native.router, &native.engine, None).await?;
@@ -82,7 +83,7 @@ pub(super) fn arun_agent(
     urls: Vec<String>,
 ) -> PyResult<Pending> {
     let process = Process::get(py)?;
-    let (task, attachments) = (parse(task)?, Attachments::new(files, Vec::new(), urls));
+    let (task, attachments) = (parse(py, task)?, Attachments::new(files, Vec::new(), urls));
     let (native, router) = (router.routed(&process), router.generate(py, &process)?);
     bridge::submit_text(py, &process, async move {
         let parts = load(attachments, native.as_ref()).await?;
@@ -210,8 +211,8 @@ pub(super) fn routed(router: &Bound<'_, Router>, process: &Process) -> Routed {
     Routed { router: Arc::clone(&router.get().router), engine: Arc::clone(&process.engine) }
 }
 
-fn parse(task: &str) -> PyResult<Task> {
-    serde_json::from_str(task).map_err(|failure| PyValueError::new_err(failure.to_string()))
+fn parse(py: Python<'_>, task: &str) -> PyResult<Task> {
+    serde_json::from_str(task).map_err(|failure| error::invalid_input(py, failure.to_string()))
 }
 
 /// Returns the outcome as JSON text: the value, and the tokens, cost and calls that it took.

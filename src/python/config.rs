@@ -173,7 +173,7 @@ impl LLMConfig {
             config.validate()?;
             Ok(config)
         };
-        error::raise(py, build()).map(Self::from)
+        build().map(Self::from).map_err(|error| error::invalid_setting(py, &error))
     }
 
     /// Returns the configuration that the environment variables describe.
@@ -186,7 +186,7 @@ impl LLMConfig {
     /// warning, and the default is used; for an invalid address of a provider it raises ValueError.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
-        let (config, warnings) = error::raise(cls.py(), Config::from_env())?;
+        let (config, warnings) = Config::from_env().map_err(|error| error::invalid_setting(cls.py(), &error))?;
         if !warnings.is_empty() {
             let logger = cls.py().import("logging")?.call_method1("getLogger", ("madspark.llm.config",))?;
             for warning in warnings {

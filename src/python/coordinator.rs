@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -212,6 +211,6 @@ fn parse(py: Python<'_>, options: &str) -> PyResult<Options> {
     // Through a `Value`, whose errors do not name a line and a column of text that the caller never saw.
     let options: Options = serde_json::from_str(options)
         .and_then(serde_json::from_value::<Options>)
-        .map_err(|failure| PyValueError::new_err(failure.to_string()))?;
+        .map_err(|failure| error::invalid_input(py, failure.to_string()))?;
     error::raise(py, options.validate()).map(|()| options)
 }

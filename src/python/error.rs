@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use pyo3::exceptions::{PyFileNotFoundError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -27,11 +26,21 @@ pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     if let Some(raised) = raised(error) {
         return raised.0.clone_ref(py);
     }
-    match error.kind() {
-        ErrorKind::InvalidInput | ErrorKind::PromptTooLong => PyValueError::new_err(error.to_string()),
-        ErrorKind::FileNotFound => PyFileNotFoundError::new_err(error.message().to_owned()),
-        _ => build(py, error).unwrap_or_else(|failure| failure),
-    }
+    build(py, error).unwrap_or_else(|failure| failure)
+}
+
+/// Returns the exception for a value that is wrong whoever uses it: an argument, or text that is not JSON.
+pub(super) fn invalid_input(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    to_python(py, &Error::invalid_input(message))
+}
+
+/// Returns the exception for a setting of the process that is invalid: no request of a client can be the reason.
+pub(super) fn invalid_setting(py: Python<'_>, error: &Error) -> PyErr {
+    let build = || {
+        let class = py.import("madspark.llm.exceptions")?.getattr("InvalidSettingsError")?;
+        class.call1((error.to_string(),)).map(PyErr::from_value)
+    };
+    build().unwrap_or_else(|failure| failure)
 }
 
 /// Returns the output of `result`, or raises the exception of its error.
@@ -95,6 +104,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 
 const fn class_of(kind: ErrorKind) -> &'static str {
     match kind {
+        ErrorKind::InvalidInput => "InvalidRequestError",
+        ErrorKind::PromptTooLong => "PromptTooLongError",
+        ErrorKind::FileNotFound => "MissingFileError",
         ErrorKind::RateLimited | ErrorKind::DailyQuota | ErrorKind::InsufficientQuota | ErrorKind::Cooldown => {
             "RateLimitError"
         }
@@ -115,13 +127,15 @@ const fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::DeadlineReached => "DeadlineExceededError",
         ErrorKind::BudgetReached => "BudgetExceededError",
         ErrorKind::DeadlineExceeded => "WorkflowTimeoutError",
-        ErrorKind::NotConfigured
-        | ErrorKind::Connect
+        ErrorKind::MissingKey => "MissingKeyError",
+        ErrorKind::NotConfigured => "NotConfiguredError",
+        ErrorKind::ModelMissing => "ModelNotFoundError",
+        ErrorKind::Unsupported => "UnsupportedError",
+        ErrorKind::Connect
         | ErrorKind::Dns
         | ErrorKind::Tls
         | ErrorKind::BreakerOpen
         | ErrorKind::Disconnected
-        | ErrorKind::ModelMissing
         | ErrorKind::Overloaded
         | ErrorKind::Server => "ProviderUnavailableError",
         ErrorKind::Internal => "InternalError",

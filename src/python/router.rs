@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::future::join;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::json;
@@ -34,7 +33,7 @@ impl Schema {
     #[new]
     fn new(py: Python<'_>, name: &str, document: &str) -> PyResult<Self> {
         let document = serde_json::from_str(document)
-            .map_err(|failure| PyValueError::new_err(format!("the JSON Schema of {name} is not JSON: {failure}")))?;
+            .map_err(|failure| error::invalid_input(py, format!("the JSON Schema of {name} is not JSON: {failure}")))?;
         let schema = error::raise(py, crate::schema::Schema::new(name, document))?;
         Ok(Self { schema: Arc::new(schema) })
     }

@@ -226,7 +226,7 @@ pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
         (E::InvalidOutput, false) => row(R::Never, 1, F::Allowed, H::Healthy),
         (E::Refused, _) => row(R::Never, 1, F::OnRefusal, H::Healthy),
         (E::Blocked, _) => row(R::Never, 1, F::OnRefusal, H::Healthy),
-        (E::NotConfigured, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        (E::MissingKey | E::NotConfigured, _) => row(R::Never, 1, F::Allowed, H::Neutral),
         (E::Unsupported, _) => row(R::Never, 1, F::Allowed, H::Neutral),
         (E::BreakerOpen, _) => row(R::Never, 1, F::Allowed, H::Neutral),
         (E::Cooldown, _) => row(R::Never, 1, F::Allowed, H::Neutral),

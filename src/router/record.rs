@@ -124,6 +124,7 @@ fn was_sent(error: &Error) -> bool {
         && !matches!(
             error.kind(),
             ErrorKind::InvalidInput
+                | ErrorKind::MissingKey
                 | ErrorKind::NotConfigured
                 | ErrorKind::Unsupported
                 | ErrorKind::Connect

@@ -274,12 +274,15 @@ def test_it_has_fallbacks_and_is_never_a_fallback(
 
 
 def test_a_model_and_a_key_are_required() -> None:
-    for model, message in [(None, "ANTHROPIC_MODEL"), ("claude-sonnet-4-5", "ANTHROPIC_API_KEY")]:
+    for model, message, error in [
+        (None, "ANTHROPIC_MODEL", "not_configured"),
+        ("claude-sonnet-4-5", "ANTHROPIC_API_KEY", "missing_key"),
+    ]:
         config = LLMConfig(anthropic_model=model)
         router = LLMRouter(primary_provider="anthropic", fallback_enabled=False, config=config)
         with pytest.raises(AllProvidersFailedError, match=message) as caught:
             router.generate("hello")
-        assert [attempt.error for attempt in caught.value.attempts] == ["not_configured"]
+        assert [attempt.error for attempt in caught.value.attempts] == [error]
 
 
 def test_it_is_configured_by_environment_variables(

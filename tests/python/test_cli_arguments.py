@@ -276,7 +276,7 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
     [
         (attempt("ollama", "connect"), "cannot reach Ollama at http://box:11434: start it with `ollama serve`"),
         (attempt("gemini", "connect"), "cannot reach Gemini at https://gemini.example"),
-        (attempt("gemini", "not_configured", "there is no API key: set it"), "Gemini: there is no API key: set it"),
+        (attempt("gemini", "missing_key", "there is no API key: set it"), "Gemini: there is no API key: set it"),
         (attempt("ollama", "unsupported", "does not take PDF files"), "PDF files: pass --provider gemini"),
         (attempt("gemini", "unsupported", "does not take that"), "Gemini: does not take that"),
         (attempt("openai", "overloaded", "busy"), "busy: try again"),
@@ -316,7 +316,7 @@ def test_each_target_is_explained_once() -> None:
             attempts=[
                 attempt("ollama", "invalid_output"),
                 attempt("ollama", "model_missing"),
-                attempt("gemini", "not_configured", "set GOOGLE_API_KEY", model="g"),
+                attempt("gemini", "missing_key", "set GOOGLE_API_KEY", model="g"),
             ],
         ),
         HOSTS,

@@ -67,6 +67,11 @@ def test_a_copy_of_a_summary_keeps_errors_and_prompt() -> None:
         ([errors.ProviderTimeoutError, errors.ProviderUnavailableError], errors.AllProvidersUnavailableError),
         ([errors.RateLimitError, errors.RateLimitError], errors.AllProvidersRateLimitedError),
         ([errors.AuthorizationError], errors.AllProvidersUnauthorizedError),
+        ([errors.MissingKeyError, errors.MissingKeyError], errors.AllProvidersLackKeyError),
+        ([errors.MissingKeyError, errors.NotConfiguredError], errors.AllProvidersNotConfiguredError),
+        ([errors.ModelNotFoundError], errors.AllProvidersLackModelError),
+        ([errors.ModelNotFoundError, errors.ProviderUnavailableError], errors.AllProvidersUnavailableError),
+        ([errors.UnsupportedError], errors.AllProvidersUnsupportedError),
         ([errors.SchemaValidationError], errors.AllProvidersInvalidOutputError),
         ([errors.RateLimitError, errors.AuthorizationError], errors.AllProvidersFailedError),
         ([errors.LLMProviderError], errors.AllProvidersFailedError),
@@ -94,6 +99,10 @@ def test_a_summary_has_the_common_class(
         errors.SchemaValidationError,
         errors.ContextLengthError,
         errors.ContentRefusedError,
+        errors.MissingKeyError,
+        errors.NotConfiguredError,
+        errors.ModelNotFoundError,
+        errors.UnsupportedError,
     ],
 )
 def test_a_summary_is_caught_by_its_common_class(kind: type[errors.LLMProviderError]) -> None:
@@ -104,7 +113,16 @@ def test_a_summary_is_caught_by_its_common_class(kind: type[errors.LLMProviderEr
 
 def test_only_model_calls_fail_with_provider_errors() -> None:
     others = [cls for cls in EVERY_CLASS if not issubclass(cls, errors.LLMProviderError)]
-    assert others == [errors.MadsparkError, errors.WorkflowTimeoutError, errors.InternalError]
+    assert others == [
+        errors.MadsparkError,
+        errors.InvalidRequestError,
+        errors.InvalidArgumentError,
+        errors.PromptTooLongError,
+        errors.MissingFileError,
+        errors.InvalidSettingsError,
+        errors.WorkflowTimeoutError,
+        errors.InternalError,
+    ]
 
 
 def test_timeouts_are_builtin_timeout_errors() -> None:

@@ -99,6 +99,7 @@ def test_retries_of_the_same_target_include_their_wait() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
+        ("missing_key", "has no API key"),
         ("not_configured", "is not configured"),
         ("unsupported", "does not support"),
         ("cooldown", "is in cooldown"),
@@ -115,7 +116,7 @@ def test_a_skipped_target_is_not_counted_as_an_attempt(error: str, words: str) -
 
 
 def test_every_error_class_has_its_own_description() -> None:
-    assert len(CLASSES) == 44
+    assert len(CLASSES) == 45
     assert CLASSES > WITHOUT_ATTEMPT
     lines = {name: explained(failed(name), answered())[0] for name in CLASSES - WITHOUT_ATTEMPT}
     assert [name for name, line in lines.items() if "failed (" in line] == []
@@ -249,7 +250,7 @@ def test_a_real_failure_is_explained(madspark_router: Callable[..., LLMRouter], 
     lines = caught.value.explain().split("\n")
     assert lines[0] == "No provider answered."
     assert lines[1].startswith("ollama (gemma3:12b) was tried first and ")
-    assert lines[2].startswith("gemini (gemini-3-flash-preview) was not tried: it is not configured")
+    assert lines[2].startswith("gemini (gemini-3-flash-preview) was not tried: it has no API key")
     assert "private" not in caught.value.explain()
 
 

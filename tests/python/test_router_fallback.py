@@ -49,7 +49,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str, int | None, float 
     "403": ({"status": 403}, errors.AllProvidersUnauthorizedError, "forbidden", 403, None),
     "404 of a model": (
         {"status": 404, "body": {"error": {"message": "model 'x' not found"}}},
-        UNAVAILABLE,
+        errors.AllProvidersLackModelError,
         "model_missing",
         404,
         None,
@@ -273,7 +273,7 @@ def test_a_missing_key_is_reported_with_the_first_failure(
     with pytest.raises(errors.ProviderUnavailableError, match="gemini_api_key") as caught:
         madspark_router(gemini_api_key=None, max_attempts=2).generate("hello")
     # An unconfigured provider does not count: both attempts go to the configured one.
-    assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "not_configured", "overloaded"]
+    assert [attempt.error for attempt in caught.value.attempts] == ["overloaded", "missing_key", "overloaded"]
     assert len(madspark_simulator.requests) == 2
 
 

@@ -10,6 +10,7 @@ from madspark import _core
 from madspark._check import count as whole, listed, number, text
 from madspark._custom_router import native, router_or_default, source
 from madspark._waiting import result_of, run_sync
+from madspark.llm.exceptions import InvalidArgumentError
 from madspark.llm.options import File
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def idea_cases(ideas: Sequence[str]) -> list[dict[str, str]]:
         TypeError: If `ideas` is a single text.
     """
     if isinstance(ideas, str):
-        raise TypeError("ideas must be a list of texts; a single text would be taken letter by letter")
+        raise InvalidArgumentError("ideas must be a list of texts; a single text would be taken letter by letter")
     return [{"idea": idea} for idea in ideas]
 
 
@@ -114,7 +115,7 @@ def select_fields(fields: Mapping[str, Any], **names: Sequence[str]) -> dict[str
         TypeError: If `fields` is not a mapping.
     """
     if not isinstance(fields, Mapping):
-        raise TypeError(f"each idea must be a dict with its text as 'idea', not {type(fields).__name__}")
+        raise InvalidArgumentError(f"each idea must be a dict with its text as 'idea', not {type(fields).__name__}")
     return {
         name: next((fields[other] for other in alternatives if fields.get(other) is not None), "")
         for name, alternatives in names.items()

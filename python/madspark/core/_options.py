@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from madspark._check import count, listed, number, seconds, text
 from madspark.core.options import DEFAULT_TIMEOUT, RunOptions
+from madspark.llm.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +119,7 @@ def _check_names(options: Mapping[str, Any]) -> None:
 
             nearest = get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"the options are {', '.join(known)}"
-            raise TypeError(f"unknown option {name!r}: {hint}")
+            raise InvalidArgumentError(f"unknown option {name!r}: {hint}")
 
 
 def _output_tokens(value: Any) -> int | str:

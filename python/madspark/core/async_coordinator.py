@@ -12,6 +12,7 @@ from madspark._check import count, seconds
 from madspark._custom_router import router_or_default, source
 from madspark._waiting import result_of
 from madspark.core.options import DEFAULT_TIMEOUT, RunOptions, StartOptions
+from madspark.llm.exceptions import InvalidRequestError
 from madspark.llm.options import File
 from madspark.utils.temperature_control import TemperatureManager
 
@@ -175,9 +176,9 @@ class AsyncCoordinator:
         """
         buffer, idle_seconds = options.pop("buffer", _BUFFER), options.pop("patience", _IDLE_SECONDS)
         if count("buffer", buffer) < 1:
-            raise ValueError("buffer must be at least 1")
+            raise InvalidRequestError("buffer must be at least 1")
         if seconds("patience", idle_seconds) <= 0:
-            raise ValueError(f"patience must be a positive number of seconds, not {idle_seconds}")
+            raise InvalidRequestError(f"patience must be a positive number of seconds, not {idle_seconds}")
         return await self._start(self._request(topic, context, **options), None, buffer, idle_seconds)
 
     def events(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowEvents:

@@ -7,6 +7,7 @@ from typing import Any
 from madspark._check import number
 from madspark.agents.logical_inference import CONFIDENCE_THRESHOLD, INFERENCE_TYPES, LogicalInferenceEngine
 from madspark.agents.multi_dimensional import MultiDimensionalEvaluator
+from madspark.llm.exceptions import InvalidRequestError
 
 __all__ = ["LogicalInferenceEngine", "MultiDimensionalEvaluator", "ReasoningEngine"]
 
@@ -34,9 +35,11 @@ class ReasoningEngine:
         confidence_threshold: float = CONFIDENCE_THRESHOLD,
     ) -> None:
         if inference_type not in INFERENCE_TYPES:
-            raise ValueError(f"unknown type of inference {inference_type!r}: use one of {', '.join(INFERENCE_TYPES)}")
+            raise InvalidRequestError(
+                f"unknown type of inference {inference_type!r}: use one of {', '.join(INFERENCE_TYPES)}"
+            )
         if not 0.0 <= number("confidence_threshold", confidence_threshold) <= 1.0:
-            raise ValueError(f"confidence_threshold must be between 0.0 and 1.0, not {confidence_threshold}")
+            raise InvalidRequestError(f"confidence_threshold must be between 0.0 and 1.0, not {confidence_threshold}")
         self._router = router
         self.inference_type = inference_type
         self.confidence_threshold = float(confidence_threshold)

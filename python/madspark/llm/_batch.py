@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
+from madspark.llm.exceptions import InvalidArgumentError, InvalidRequestError, PromptTooLongError
 from madspark.llm.response import LLMResponse
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ async def run_batch(
 
 def _check(prompts: object, limit: int | None) -> None:
     if not isinstance(prompts, list):
-        raise TypeError(f"prompts must be a list of strings, not {type(prompts).__name__}")
+        raise InvalidArgumentError(f"prompts must be a list of strings, not {type(prompts).__name__}")
     for index, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
-            raise TypeError(f"prompts[{index}] must be a string, not {type(prompt).__name__}")
+            raise InvalidArgumentError(f"prompts[{index}] must be a string, not {type(prompt).__name__}")
         if not prompt.strip():
-            raise ValueError(f"prompts[{index}] must not be blank")
+            raise InvalidRequestError(f"prompts[{index}] must not be blank")
         if limit is not None and len(prompt) > limit:
-            raise ValueError(f"prompts[{index}] has {len(prompt)} characters; the limit is {limit}")
+            raise PromptTooLongError(f"prompts[{index}] has {len(prompt)} characters; the limit is {limit}")
 
 
 async def _gather(prompts: Sequence[str], call: Callable[[str], Coroutine[Any, Any, _T]]) -> list[_T]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["explain_answer", "explain_failure"]
 
 _NOT_SENT = {
-    "not_configured": "it is not configured (a key, a model or a price is missing)",
+    "missing_key": "it has no API key",
+    "not_configured": "it is not configured (a model or a price is missing)",
     "unsupported": "it does not support what the call contains, such as files, images or web pages",
     "cooldown": "it is in cooldown, as it requested",
     "breaker_open": "it failed repeatedly, so its circuit breaker is open",

@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from madspark.llm.exceptions import InvalidRequestError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -185,5 +187,5 @@ def _to_python(pattern: str) -> str:
     return "".join(translated)
 
 
-def _invalid(location: str, reason: str) -> ValueError:
-    return ValueError(f"invalid JSON Schema at {location}: {reason}")
+def _invalid(location: str, reason: str) -> InvalidRequestError:
+    return InvalidRequestError(f"invalid JSON Schema at {location}: {reason}")

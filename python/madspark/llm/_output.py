@@ -12,6 +12,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from madspark import _core
 from madspark.llm._json_schema import JsonSchemaValidator, SchemaMismatchError
+from madspark.llm.exceptions import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +163,7 @@ def _adapter_of_dict(document: dict[str, Any]) -> OutputAdapter[Any]:
     try:
         text = json.dumps(document, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"the JSON Schema is not JSON: {error}") from error
+        raise InvalidRequestError(f"the JSON Schema is not JSON: {error}") from error
     return _adapter_of_json_schema(text)
 
 

@@ -13,6 +13,7 @@ from madspark.llm._batch import BATCH_CONCURRENCY, MAX_PROMPT_CHARS, run_batch
 from madspark.llm._call import Call, ReplyValidation
 from madspark.llm.budget import Budget
 from madspark.llm.config import LLMConfig
+from madspark.llm.exceptions import InvalidArgumentError
 from madspark.llm.metrics import HealthStatus, RouterMetrics
 from madspark.llm.options import (
     File,
@@ -831,7 +832,7 @@ def _max_tokens(max_tokens: int | None, token_budget: int | None) -> int | None:
         return token_budget
     if token_budget is None:
         return max_tokens
-    raise TypeError("pass max_tokens or token_budget, not both: they are two names of one limit")
+    raise InvalidArgumentError("pass max_tokens or token_budget, not both: they are two names of one limit")
 
 
 _process_wide: dict[str, LLMRouter] = {}

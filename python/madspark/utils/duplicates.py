@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from madspark import _core
 from madspark._check import listed, text
+from madspark.llm.exceptions import InvalidRequestError
 
 __all__ = ["NOVELTY_THRESHOLD", "Duplicate", "find_duplicates", "similarity"]
 
@@ -38,6 +39,6 @@ def find_duplicates(texts: Iterable[str], threshold: float = NOVELTY_THRESHOLD) 
         ValueError: If `threshold` is not between 0.0 and 1.0.
     """
     if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"threshold must be between 0.0 and 1.0, not {threshold}")
+        raise InvalidRequestError(f"threshold must be between 0.0 and 1.0, not {threshold}")
     found = _core.duplicates([text("texts", one) for one in listed("texts", texts)], threshold)
     return [Duplicate(*one) for one in found]

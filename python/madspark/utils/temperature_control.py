@@ -6,6 +6,8 @@ derived from one base temperature, or set individually.
 
 from __future__ import annotations
 
+from madspark.llm.exceptions import InvalidRequestError
+
 __all__ = ["PRESETS", "TemperatureConfig", "TemperatureManager"]
 
 MAX_TEMPERATURE = 2.0
@@ -83,7 +85,7 @@ class TemperatureManager:
         try:
             preset = PRESETS[name]
         except KeyError:
-            raise ValueError(f"unknown temperature preset {name!r}: use one of {', '.join(PRESETS)}") from None
+            raise InvalidRequestError(f"unknown temperature preset {name!r}: use one of {', '.join(PRESETS)}") from None
         return cls(TemperatureConfig(*preset))
 
     @classmethod
@@ -145,7 +147,7 @@ class TemperatureManager:
             return None if self.base_temperature is None else FIXED[stage]
         field = _FIELD_OF_STAGE.get(stage)
         if field is None:
-            raise ValueError(f"unknown stage {stage!r}: use one of {', '.join([*_FIELD_OF_STAGE, *FIXED])}")
+            raise InvalidRequestError(f"unknown stage {stage!r}: use one of {', '.join([*_FIELD_OF_STAGE, *FIXED])}")
         return self.config.to_dict()[field]
 
     def __repr__(self) -> str:
@@ -167,5 +169,5 @@ def _checked(name: str, value: float | None) -> float | None:
         return None
     # The negated form also rejects NaN.
     if not 0.0 <= value <= MAX_TEMPERATURE:
-        raise ValueError(f"{name} must be between 0.0 and 2.0, not {value}")
+        raise InvalidRequestError(f"{name} must be between 0.0 and 2.0, not {value}")
     return float(value)

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::super::Target;
 use super::super::encode::{
-    Base64, Message, add_turns, endpoint, key_header, not_configured, system_instruction, unsupported,
+    Base64, Message, add_turns, endpoint, key_header, missing_key, system_instruction, unsupported,
 };
 use super::model;
 use crate::config::Effort;
@@ -146,7 +146,7 @@ pub(super) fn headers(target: &Target, url: &Url, version: &'static str) -> Resu
     match target.api_key() {
         Some(key) => headers.push(key_header(target, HeaderName::from_static("x-api-key"), "", key)?),
         None if url.host_str() == Some(ANTHROPIC) => {
-            return Err(not_configured(target, "there is no API key: set anthropic_api_key or ANTHROPIC_API_KEY"));
+            return Err(missing_key(target, "there is no API key: set anthropic_api_key or ANTHROPIC_API_KEY"));
         }
         None => {}
     }

@@ -142,7 +142,7 @@ fn anthropic_needs_a_model_and_a_key() {
         let keyless = target(Provider::Anthropic, "https://api.anthropic.com/v1", key);
         for outcome in [Anthropic.encode(&keyless, &Request::new("?")), Anthropic.models_request(&keyless)] {
             let error = outcome.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::NotConfigured);
+            assert_eq!(error.kind(), ErrorKind::MissingKey);
             assert!(error.message().contains("ANTHROPIC_API_KEY"), "{error}");
         }
         let local = target(Provider::Anthropic, "http://localhost:11434", key);

@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::super::Target;
-use super::super::encode::{self, Base64, not_configured, system_instruction, user_text};
+use super::super::encode::{self, Base64, missing_key, system_instruction, user_text};
 use super::thinking::{self, ThinkingConfig};
 use crate::error::Result;
 use crate::message::{Part, Request, SchemaForm};
@@ -93,9 +93,7 @@ impl<'a> GenerateContentRequest<'a> {
 pub(super) fn key_header(target: &Target) -> Result<(HeaderName, HeaderValue)> {
     match target.api_key() {
         Some(key) => encode::key_header(target, HeaderName::from_static("x-goog-api-key"), "", key),
-        None => {
-            Err(not_configured(target, "there is no API key: set gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"))
-        }
+        None => Err(missing_key(target, "there is no API key: set gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY")),
     }
 }
 

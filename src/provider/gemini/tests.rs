@@ -88,7 +88,7 @@ fn a_key_is_required() {
         let target = target(Provider::Gemini, "https://h/v1beta", key);
         for outcome in [Gemini.encode(&target, &Request::new("?")), Gemini.models_request(&target)] {
             let error = outcome.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::NotConfigured);
+            assert_eq!(error.kind(), ErrorKind::MissingKey);
             assert!(error.message().contains("gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"), "{error}");
         }
     }

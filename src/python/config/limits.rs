@@ -34,7 +34,7 @@ impl Limits {
                 tokens_per_minute: optional(tokens_per_minute, 1, "tokens_per_minute")?,
             })
         };
-        error::raise(py, build()).map(|limits| Self { limits })
+        build().map(|limits| Self { limits }).map_err(|error| error::invalid_setting(py, &error))
     }
 
     /// The limit of requests in flight.

@@ -28,7 +28,7 @@ impl<'py> FromPyObject<'_, 'py> for LimitsByProvider {
         for item in items(mapping)? {
             let (name, limit): (String, Bound<'py, Limits>) = item?.extract()?;
             let provider = name.parse().map_err(|failure: Error| {
-                error::to_python(mapping.py(), &Error::invalid_input(format!("limits: {}", failure.message())))
+                error::invalid_setting(mapping.py(), &Error::invalid_input(format!("limits: {}", failure.message())))
             })?;
             limits.insert(provider, limit.get().limits);
         }
@@ -70,7 +70,7 @@ impl<'py> FromPyObject<'_, 'py> for PricesByModel {
                 Err(_) => {
                     let message =
                         format!("prices: those of {model:?} must be (input, output) or (input, cached_input, output)");
-                    return Err(error::to_python(mapping.py(), &Error::invalid_input(message)));
+                    return Err(error::invalid_setting(mapping.py(), &Error::invalid_input(message)));
                 }
             };
             prices.insert(model, price);
@@ -125,7 +125,7 @@ impl FromPyObject<'_, '_> for Think {
         Self::level(name).ok_or_else(|| {
             let message =
                 format!("ollama_think must be True, False, \"low\", \"medium\", \"high\" or \"max\", not {name:?}");
-            error::to_python(object.py(), &Error::invalid_input(message))
+            error::invalid_setting(object.py(), &Error::invalid_input(message))
         })
     }
 }

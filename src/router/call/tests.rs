@@ -302,7 +302,13 @@ fn is_unconnected(fault: &Fault) -> bool {
 fn is_uncounted(attempt: &Attempt) -> bool {
     matches!(
         attempt.error,
-        Some(ErrorKind::NotConfigured | ErrorKind::Cooldown | ErrorKind::BreakerOpen | ErrorKind::Unsupported)
+        Some(
+            ErrorKind::MissingKey
+                | ErrorKind::NotConfigured
+                | ErrorKind::Cooldown
+                | ErrorKind::BreakerOpen
+                | ErrorKind::Unsupported
+        )
     )
 }
 

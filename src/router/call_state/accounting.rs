@@ -187,5 +187,7 @@ impl CallState {
 /// time limit for that bounds them.
 fn counts(error: &Error) -> bool {
     let is_loading = error.kind() == ErrorKind::Loading && error.status().is_some();
-    !error.is_preflight() && !is_loading && !matches!(error.kind(), ErrorKind::NotConfigured | ErrorKind::Unsupported)
+    !error.is_preflight()
+        && !is_loading
+        && !matches!(error.kind(), ErrorKind::MissingKey | ErrorKind::NotConfigured | ErrorKind::Unsupported)
 }
