@@ -1,4 +1,4 @@
-"""A web backend: one router for each request, progress as server-sent events, cancelled when the client leaves.
+"""A web backend: one router for each request, its events as they happen, ended when the client leaves.
 
     pip install fastapi uvicorn
     python examples/fastapi_backend.py
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
@@ -23,12 +23,14 @@ from madspark import AsyncCoordinator, LLMConfig, LLMRouter, MadsparkError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from madspark import WorkflowEvents
+
 logger = logging.getLogger(__name__)
 
 # Read once, immutable. Hosts and keys are settings of the server, not of a request.
 SETTINGS = LLMConfig.from_env()
 
-# Proxies close silent connections, and a server notices a disconnected client when it writes.
+# Proxies close silent connections.
 KEEP_ALIVE_SECONDS = 10.0
 
 app = FastAPI()
@@ -48,54 +50,54 @@ class IdeaRequest(BaseModel):
 
 @app.post("/ideas")
 async def ideas(request: IdeaRequest) -> StreamingResponse:
-    """Stream `progress` events, then one `result` or one `error`."""
-    return StreamingResponse(events(request), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    """Stream the events of a run, then one `result` or one `error`."""
+    return StreamingResponse(stream(request), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
-async def events(request: IdeaRequest) -> AsyncIterator[str]:
-    """Run the workflow and yield its events. Closing the generator cancels the run and its model calls."""
-    queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
-    run = asyncio.create_task(run_workflow(request, queue))
-    try:
-        while True:
-            try:
-                event, data = await asyncio.wait_for(queue.get(), KEEP_ALIVE_SECONDS)
-            except TimeoutError:
-                yield ": still running\n\n"
-                continue
-            yield f"event: {event}\ndata: {json.dumps(data)}\n\n"
-            if event != "progress":
-                return
-    finally:
-        run.cancel()
-
-
-async def run_workflow(request: IdeaRequest, queue: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
-    """Run the workflow with a new router; always ends with a `result` or an `error` in the queue."""
+async def stream(request: IdeaRequest) -> AsyncIterator[str]:
+    """Run the workflow with a new router. If the client leaves, the run ends and its connections close."""
     router = LLMRouter(
         primary_provider=request.provider,
         fallback_enabled=request.fallback,
         model_tier=request.tier,
         config=SETTINGS,
     )
-
-    async def progress(message: str, fraction: float) -> None:
-        await queue.put(("progress", {"message": message, "progress": fraction}))
-
+    events = AsyncCoordinator(router=router).events(
+        request.topic,
+        request.context,
+        num_top_candidates=request.top,
+        enhanced_reasoning=request.enhanced,
+    )
     try:
-        results = await AsyncCoordinator(progress_callback=progress, router=router).run_workflow(
-            request.topic,
-            request.context,
-            num_top_candidates=request.top,
-            enhanced_reasoning=request.enhanced,
-        )
+        async for text in with_comments(events):
+            yield text
+        result = await events.result()
     except (MadsparkError, ValueError) as error:
-        await queue.put(("error", {"type": type(error).__name__, "message": str(error)}))
+        yield sse("error", json.dumps({"type": type(error).__name__, "message": str(error)}))
     except Exception:
         logger.exception("the workflow failed")
-        await queue.put(("error", {"type": "InternalError", "message": "the workflow failed"}))
+        yield sse("error", json.dumps({"type": "InternalError", "message": "the workflow failed"}))
     else:
-        await queue.put(("result", {"results": results, "metrics": router.get_metrics()}))
+        yield sse("result", result.model_dump_json())
+
+
+async def with_comments(events: WorkflowEvents) -> AsyncIterator[str]:
+    """Yield the events of a run, and a comment whenever none has come for some seconds."""
+    while True:
+        try:
+            # Giving up one event neither loses it nor ends the run.
+            event = await asyncio.wait_for(anext(events), KEEP_ALIVE_SECONDS)
+        except TimeoutError:
+            yield ": still running\n\n"
+        except StopAsyncIteration:
+            return
+        else:
+            yield event.to_sse()
+
+
+def sse(event: str, data: str) -> str:
+    """Return a server-sent event. JSON text has no line breaks."""
+    return f"event: {event}\ndata: {data}\n\n"
 
 
 if __name__ == "__main__":

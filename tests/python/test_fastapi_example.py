@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import socket
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 from madspark import LLMConfig
+from serving import Client, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,9 +24,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_backend.py"
 LIMIT = 20
 
 
-@asynccontextmanager
-async def serving(simulator: Simulator) -> AsyncIterator[int]:
-    """Run the example on a free port with the settings of the test."""
+def backend(simulator: Simulator) -> Any:
+    """Load the example with the settings of the test."""
     spec = importlib.util.spec_from_file_location("fastapi_backend", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
@@ -41,34 +39,18 @@ async def serving(simulator: Simulator) -> AsyncIterator[int]:
         gemini_api_key="simulator-key-of-no-worth",
     )
     vars(example)["SETTINGS"] = settings
-    server = uvicorn.Server(uvicorn.Config(example.app, log_level="warning", lifespan="off"))
-    # It is already listening, so no client waits for the server to start.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serve = asyncio.create_task(server.serve(sockets=[listener]))
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        await serve
+    return example
 
 
-async def ask(port: int, question: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    body = json.dumps(question).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /ideas HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
-    return reader, writer
-
-
-async def leave(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    await writer.wait_closed()
+@asynccontextmanager
+async def running(simulator: Simulator) -> AsyncIterator[int]:
+    """Run the example on a free port."""
+    async with serving(backend(simulator).app) as port:
+        yield port
 
 
 async def answer(port: int, **question: Any) -> str:
-    reader, writer = await ask(port, question)
-    try:
-        return (await reader.read()).decode()
-    finally:
-        await leave(writer)
+    return await (await Client.post(port, "/ideas", question)).rest()
 
 
 def event(reply: str, kind: str) -> Any:
@@ -76,25 +58,24 @@ def event(reply: str, kind: str) -> Any:
     return json.loads(data.splitlines()[0])
 
 
-async def test_requests_choose_their_own_provider_and_get_their_own_metrics(madspark_simulator: Simulator) -> None:
-    async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
+async def test_requests_choose_their_own_provider_and_see_who_answered(madspark_simulator: Simulator) -> None:
+    async with asyncio.timeout(LIMIT), running(madspark_simulator) as port:
         ollama, gemini = await asyncio.gather(
             answer(port, topic="city farming", top=1, provider="ollama", tier="fast", fallback=False),
             answer(port, topic="night trains", top=1, provider="gemini", fallback=False),
         )
-    for reply, provider, other in ((ollama, "ollama", "gemini"), (gemini, "gemini", "ollama")):
-        assert "event: progress\n" in reply
+    for reply, provider in ((ollama, "ollama"), (gemini, "gemini")):
+        assert reply.count("event: run_started\n") == reply.count("event: run_finished\n") == 1
         result = event(reply, "result")
-        assert [one["status"] for one in result["results"]] == ["ok"]
-        assert result["metrics"][f"{provider}_calls"] > 0
-        assert result["metrics"][f"{other}_calls"] == 0
+        assert [one["status"] for one in result["candidates"]] == ["ok"]
+        assert {one["provider"] for one in result["served_by"]} == {provider}
     assert {one.model for one in madspark_simulator.requests if one.provider == "ollama"} == {"gemma3:4b"}
     assert all("city farming" in one.prompt for one in madspark_simulator.requests if one.provider == "ollama")
 
 
 async def test_a_failed_run_is_an_error_event(madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", status=429, headers={"retry-after": "0"})
-    async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
+    async with asyncio.timeout(LIMIT), running(madspark_simulator) as port:
         reply = await answer(port, topic="city farming", provider="ollama", fallback=False)
     assert "RateLimited" in event(reply, "error")["type"]
 
@@ -103,17 +84,29 @@ async def test_a_failed_run_is_an_error_event(madspark_simulator: Simulator) -> 
 async def test_invalid_requests_of_a_client_are_rejected(
     question: dict[str, Any], madspark_simulator: Simulator
 ) -> None:
-    async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
+    async with asyncio.timeout(LIMIT), running(madspark_simulator) as port:
         assert (await answer(port, **question)).startswith("HTTP/1.1 422 ")
     assert madspark_simulator.requests == []
 
 
 async def test_a_disconnected_client_cancels_its_model_call(madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", fault="stall")
-    async with asyncio.timeout(LIMIT), serving(madspark_simulator) as port:
-        _, writer = await ask(port, {"topic": "city farming", "provider": "ollama", "fallback": False})
+    async with asyncio.timeout(LIMIT), running(madspark_simulator) as port:
+        client = await Client.post(port, "/ideas", {"topic": "city farming", "provider": "ollama", "fallback": False})
         assert await madspark_simulator.await_requests(1)
         assert madspark_simulator.in_flight == 1
-        await leave(writer)
+        await client.leave()
         assert await madspark_simulator.await_hang_ups(1)
     assert [one.hung_up for one in madspark_simulator.requests] == [True]
+
+
+async def test_a_silent_run_sends_comments_and_loses_no_event(madspark_simulator: Simulator) -> None:
+    madspark_simulator.on(latency=0.2)
+    example = backend(madspark_simulator)
+    vars(example)["KEEP_ALIVE_SECONDS"] = 0.05
+    async with asyncio.timeout(LIMIT), serving(example.app) as port:
+        reply = await answer(port, topic="city farming", provider="gemini", fallback=False)
+    assert ": still running\n\n" in reply
+    numbers = [int(line.removeprefix("id: ")) for line in reply.splitlines() if line.startswith("id: ")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert event(reply, "result")["status"] == "ok"

@@ -76,11 +76,16 @@ async def last_of(events: WorkflowEvents) -> RunFinished:
     return last
 
 
+async def read_one(events: WorkflowEvents) -> None:
+    await anext(events)
+    await asyncio.Event().wait()
+
+
 def started(work: Awaitable[None]) -> asyncio.Future[None]:
     return asyncio.ensure_future(work)
 
 
-@pytest.mark.parametrize("reader", [loop, loop_without_waiting, poll])
+@pytest.mark.parametrize("reader", [loop, loop_without_waiting, poll, read_one])
 async def test_cancelling_the_task_that_reads_ends_the_run(
     reader: Reader, coordinator: AsyncCoordinator, simulator: Simulator
 ) -> None:

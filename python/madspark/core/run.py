@@ -132,9 +132,9 @@ class WorkflowEvents:
     * a task that iterates over it fails or is cancelled, or
     * the tasks that iterate over it and the task that created it have all ended.
 
-    Cancelling `anext(events)` loses no event and does not cancel the run, so each may have a time limit. A task that
-    asks for one event only does not iterate: it may be given up. What the run had finished remains available from
-    `result()`.
+    Cancelling `anext(events)` loses no event and does not cancel the run, so each may have a time limit. A task does
+    not iterate while it waits for the only event that it asked for: it may be given up. What the run had finished
+    remains available from `result()`.
 
     An iterator from a `WorkflowRun` does not own the run and never cancels it.
     """
@@ -155,16 +155,18 @@ class WorkflowEvents:
         self._failure: Exception | None = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        return self if self._readers is None else _Loop(self._readers, self._next, self._close)
+        return self if self._readers is None else _Loop(self._read, self._close)
 
     # Not a coroutine function: `wait_for` and `ensure_future` may run the coroutine in a task of its own, which says
     # nothing about the task that reads.
     def __anext__(self) -> Coroutine[Any, Any, Event]:
-        if self._readers is not None:
-            self._readers.add(1)
-        return self._next()
+        return self._read(1)
 
-    async def _next(self) -> Event:
+    def _read(self, times: int) -> Coroutine[Any, Any, Event]:
+        """Return a coroutine for the next event, which counts as `times` reads of the current task."""
+        return self._next(None if self._readers is None else self._readers.add(times))
+
+    async def _next(self, reader: asyncio.Task[Any] | None) -> Event:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             try:
@@ -190,6 +192,8 @@ class WorkflowEvents:
             except Exception as failure:  # noqa: BLE001  (raised by the next call)
                 self._failure = failure
         self._after = event.sequence
+        if self._readers is not None and reader is not None:
+            self._readers.received(reader)
         return event
 
     def result(self) -> Coroutine[Any, Any, WorkflowResult]:
@@ -242,25 +246,21 @@ class WorkflowEvents:
 class _Loop:
     """An `async for` over events that own their run. Leaving it while it waits closes them."""
 
-    __slots__ = ("_close", "_next", "_readers")
+    __slots__ = ("_close", "_read")
 
-    def __init__(
-        self, readers: Readers, next_event: Callable[[], Coroutine[Any, Any, Event]], close: Callable[[], None]
-    ) -> None:
-        self._readers = readers
-        self._next = next_event
+    def __init__(self, read: Callable[[int], Coroutine[Any, Any, Event]], close: Callable[[], None]) -> None:
+        self._read = read
         self._close = close
 
     def __aiter__(self) -> Self:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, Event]:
-        self._readers.add(ITERATES)
-        return self._read()
+        return self._next(self._read(ITERATES))
 
-    async def _read(self) -> Event:
+    async def _next(self, read: Coroutine[Any, Any, Event]) -> Event:
         try:
-            return await self._next()
+            return await read
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._close()

@@ -1,0 +1,1 @@
+"""Adapters for other packages. Nothing here is imported by the rest of the package."""
