@@ -25,6 +25,7 @@ pub use base_url::BaseUrl;
 pub use cache::{CacheConfig, MB};
 pub use choice::{ModelTier, ProviderChoice};
 pub use effort::{Effort, Think};
+pub use environment::EnvironmentError;
 pub use keep_alive::KeepAlive;
 pub use limits::{Limits, Price};
 pub use openai_api::OpenAiApi;
@@ -97,8 +98,8 @@ pub struct Config {
     /// The maximum length of a prompt in characters. `None` leaves it to the context windows of the models where all are
     /// known, and means [`DEFAULT_MAX_PROMPT_CHARS`] elsewhere.
     pub max_prompt_chars: Option<usize>,
-    /// The temperature of calls that set none.
-    pub default_temperature: f64,
+    /// The temperature of calls that use the default; `None` sends none.
+    pub default_temperature: Option<f64>,
     /// The response cache.
     pub cache: CacheConfig,
     /// Rate limits by provider.
@@ -141,7 +142,7 @@ impl Default for Config {
             anthropic_base_url: "https://api.anthropic.com/v1".into(),
             request_timeout: 600.0,
             max_prompt_chars: None,
-            default_temperature: 0.7,
+            default_temperature: Some(0.7),
             cache: CacheConfig::default(),
             limits: BTreeMap::new(),
             prices: BTreeMap::new(),
@@ -153,13 +154,12 @@ impl Default for Config {
 impl Config {
     /// Reads the configuration from the environment of the process. Nothing else reads the environment.
     ///
-    /// The second value has a warning for each malformed variable, whose default is used instead.
-    ///
     /// # Errors
     ///
-    /// `InvalidInput` that names the first variable with a malformed address of a provider: no other address takes its place.
+    /// Returns an error that lists every malformed variable. No default takes the place of a malformed value: a run would use
+    /// another provider, address or limit than the one that was meant.
     #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
-    pub fn from_env() -> Result<(Self, Vec<String>)> {
+    pub fn from_env() -> Result<Self, EnvironmentError> {
         Self::from_lookup(|name| std::env::var_os(name))
     }
 
@@ -182,10 +182,10 @@ impl Config {
         check_seconds("ollama_load_timeout", self.ollama_load_timeout)?;
         check_seconds("request_timeout", self.request_timeout)?;
         self.openai_service_tier.as_deref().map_or(Ok(()), |tier| check_text("openai_service_tier", tier))?;
-        if self.openai_key_header.as_deref().is_some_and(|name| HeaderName::from_str(name).is_err()) {
+        if self.openai_key_header.as_deref().is_some_and(|name| !is_header(name)) {
             return Err(Error::invalid_input("openai_key_header must be the name of a header, such as api-key"));
         }
-        if matches!(self.anthropic_effort, Some(Effort::None | Effort::Minimal)) {
+        if self.anthropic_effort.is_some_and(|effort| !Effort::ANTHROPIC.contains(&effort)) {
             return Err(Error::invalid_input("anthropic_effort must be low, medium, high, xhigh or max"));
         }
         if self.max_prompt_chars == Some(0) {
@@ -200,7 +200,7 @@ impl Config {
         self.limits.iter().try_for_each(|(provider, limits)| limits.validate(*provider))?;
         self.prices.iter().try_for_each(|(model, price)| price.validate(model))?;
         self.page_hosts.iter().try_for_each(|host| parse_host(host).map(drop))?;
-        check_temperature(self.default_temperature)
+        self.default_temperature.map_or(Ok(()), check_temperature)
     }
 
     /// The Ollama model of the configured tier.
@@ -242,6 +242,11 @@ pub(crate) fn parse_host(text: &str) -> Result<(String, u16)> {
         Some(name) if is_bare && url.username().is_empty() && url.password().is_none() => Ok((name.to_owned(), port)),
         _ => Err(wrong()),
     }
+}
+
+/// Whether `name` can be the name of an HTTP header.
+fn is_header(name: &str) -> bool {
+    HeaderName::from_str(name).is_ok()
 }
 
 /// Whether `value` is a positive duration that `Duration` can hold.

@@ -4,7 +4,7 @@ from asyncio import Future
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -51,6 +51,22 @@ _Fault: TypeAlias = Literal["malformed", "truncate", "stall", "stall_after_heade
 # A router of the core, or a coroutine function that calls a custom router.
 _Source: TypeAlias = Router | Callable[..., Coroutine[Any, Any, tuple[str, str, str, int, float | None, float]]]
 
+class _SecretValue(Protocol):
+    """An object that hides a value, such as pydantic's `SecretStr`, `SecretBytes` and `Secret[HttpUrl]`."""
+
+    def get_secret_value(self) -> Any: ...
+
+class _Url(Protocol):
+    """An object of a class of URLs, such as pydantic's `HttpUrl`."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def host(self) -> str | None: ...
+
+_Secret: TypeAlias = str | _SecretValue
+_Address: TypeAlias = str | _Url | _SecretValue
+
 __version__: str
 
 @final
@@ -87,7 +103,9 @@ class Limits:
 class LLMConfig:
     """The immutable configuration of one request.
 
-    Every argument is optional. The constructor does not read the environment; `from_env()` does.
+    Every argument is optional. The constructor does not read the environment; `from_env()` does. A key, or an address
+    with a password, may be an object whose `get_secret_value()` returns it, such as pydantic's `SecretStr`; an address
+    may be an object such as pydantic's `HttpUrl`.
 
     Raises ValueError for an invalid value.
     """
@@ -97,26 +115,26 @@ class LLMConfig:
         default_provider: ProviderChoice | None = None,
         model_tier: ModelTier | TierName | None = None,
         fallback_enabled: bool | None = None,
-        ollama_host: str | None = None,
+        ollama_host: _Address | None = None,
         ollama_model_fast: str | None = None,
         ollama_model_balanced: str | None = None,
         ollama_timeout: float | None = None,
-        gemini_api_key: str | None = None,
+        gemini_api_key: _Secret | None = None,
         gemini_model: str | None = None,
-        default_temperature: float | None = None,
+        default_temperature: float | None = 0.7,
         cache_enabled: bool | None = None,
         cache_ttl_seconds: float | None = None,
         cache_max_size_mb: int | None = None,
         cache_dir: str | PathLike[str] | None = None,
         *,
-        cache_url: str | None = None,
-        gemini_base_url: str | None = None,
-        openai_api_key: str | None = None,
+        cache_url: _Address | None = None,
+        gemini_base_url: _Address | None = None,
+        openai_api_key: _Secret | None = None,
         openai_model: str | None = None,
-        openai_base_url: str | None = None,
-        anthropic_api_key: str | None = None,
+        openai_base_url: _Address | None = None,
+        anthropic_api_key: _Secret | None = None,
         anthropic_model: str | None = None,
-        anthropic_base_url: str | None = None,
+        anthropic_base_url: _Address | None = None,
         ollama_num_ctx: int | None = None,
         ollama_keep_alive: str | float | None = None,
         ollama_load_timeout: float | None = None,
@@ -128,7 +146,7 @@ class LLMConfig:
         request_timeout: float | None = None,
         max_prompt_chars: int | None = None,
         ollama_think: bool | ThinkLevel | None = None,
-        ollama_api_key: str | None = None,
+        ollama_api_key: _Secret | None = None,
         openai_reasoning_effort: EffortName | None = None,
         openai_service_tier: str | None = None,
         openai_key_header: str | None = None,
@@ -137,9 +155,9 @@ class LLMConfig:
     ) -> Self: ...
     @classmethod
     def from_env(cls) -> LLMConfig:
-        """Return the configuration that the environment variables describe.
+        """Return the configuration that the environment variables describe. The reference of the settings lists them.
 
-        An invalid value is logged as a warning. For an invalid address of a provider it raises ValueError.
+        Raises InvalidSettingsError, a ValueError, that lists every malformed variable.
         """
 
     def replace(self, **changes: Any) -> LLMConfig:
@@ -170,7 +188,9 @@ class LLMConfig:
     @property
     def gemini_model(self) -> str: ...
     @property
-    def default_temperature(self) -> float: ...
+    def default_temperature(self) -> float | None:
+        """The temperature of calls that use the default. None sends none, so that the model's own applies."""
+
     @property
     def cache_enabled(self) -> bool:
         """Whether calls use the response cache."""

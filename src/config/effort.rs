@@ -1,5 +1,6 @@
 //! How much a model works on its answer.
 
+use super::choice::{choose, named};
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
 
@@ -19,13 +20,13 @@ named_enum! {
 }
 
 impl Effort {
+    /// The values that Anthropic's models take.
+    pub(super) const ANTHROPIC: [Self; 5] = [Self::Low, Self::Medium, Self::High, Self::XHigh, Self::Max];
+
     /// Parses the value `name` of the setting `field`.
     pub fn parse(field: &str, name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|effort| effort.as_str() == name).ok_or_else(|| {
-            Error::invalid_input(format!(
-                "{field} must be none, minimal, low, medium, high, xhigh or max, not {name:?}"
-            ))
-        })
+        choose(name, named(Self::ALL, Self::as_str))
+            .map_err(|names| Error::invalid_input(format!("{field} is {name:?}: use {names}")))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::choice::{choose, named};
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
 
@@ -21,9 +22,7 @@ impl FromStr for OpenAiApi {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|api| api.as_str() == name)
-            .ok_or_else(|| Error::invalid_input(format!("openai_api must be chat or responses, not {name:?}")))
+        choose(name, named(Self::ALL, Self::as_str))
+            .map_err(|names| Error::invalid_input(format!("unknown openai_api {name:?}: use {names}")))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::choice::{choose, named};
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
 
@@ -42,8 +43,7 @@ impl FromStr for ThinkingLevel {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|level| level.as_str() == name).ok_or_else(|| {
-            Error::invalid_input(format!("unknown gemini_thinking_level {name:?}: use minimal, low, medium or high"))
-        })
+        choose(name, named(Self::ALL, Self::as_str))
+            .map_err(|names| Error::invalid_input(format!("unknown gemini_thinking_level {name:?}: use {names}")))
     }
 }

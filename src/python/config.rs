@@ -14,7 +14,9 @@ use super::error;
 use super::number::{Real, Whole, optional};
 use crate::config::{BaseUrl, Config, Effort, KeepAlive, MB, Secret, Think, Thinking, ThinkingLevel};
 use crate::error::Result;
-use values::{LimitsByProvider, PricesByModel, cache, key, seconds, thinking, without_password};
+use values::{
+    Address, LimitsByProvider, PricesByModel, SecretText, cache, key, seconds, temperature, thinking, without_password,
+};
 
 pub(super) use limits::Limits;
 pub(super) use values::{parse, tier};
@@ -64,7 +66,9 @@ const FIELDS: [&str; 39] = [
 
 /// The immutable configuration of one request.
 ///
-/// Every argument is optional. The constructor does not read the environment; `from_env()` does.
+/// Every argument is optional. The constructor does not read the environment; `from_env()` does. A key, or an address
+/// with a password, may be an object whose `get_secret_value()` returns it, such as pydantic's `SecretStr`; an address
+/// may be an object such as pydantic's `HttpUrl`.
 ///
 /// Raises ValueError for an invalid value.
 #[pyclass(frozen, eq, name = "LLMConfig", module = "madspark")]
@@ -79,7 +83,7 @@ impl LLMConfig {
     #[pyo3(signature = (
         default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
         ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
-        default_temperature = None, cache_enabled = None, cache_ttl_seconds = None, cache_max_size_mb = None,
+        default_temperature = 0.7, cache_enabled = None, cache_ttl_seconds = None, cache_max_size_mb = None,
         cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
         openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
         ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
@@ -93,25 +97,26 @@ impl LLMConfig {
         default_provider: Option<&str>,
         model_tier: Option<&str>,
         fallback_enabled: Option<bool>,
-        ollama_host: Option<String>,
+        ollama_host: Option<Address>,
         ollama_model_fast: Option<String>,
         ollama_model_balanced: Option<String>,
         ollama_timeout: Option<Real>,
-        gemini_api_key: Option<&str>,
+        gemini_api_key: Option<SecretText>,
         gemini_model: Option<String>,
-        default_temperature: Option<Real>,
+        // `None` has a meaning of its own.
+        #[pyo3(from_py_with = temperature)] default_temperature: Option<f64>,
         cache_enabled: Option<bool>,
         cache_ttl_seconds: Option<Real>,
         cache_max_size_mb: Option<Whole>,
         cache_dir: Option<PathBuf>,
-        cache_url: Option<&str>,
-        gemini_base_url: Option<String>,
-        openai_api_key: Option<&str>,
+        cache_url: Option<Address>,
+        gemini_base_url: Option<Address>,
+        openai_api_key: Option<SecretText>,
         openai_model: Option<String>,
-        openai_base_url: Option<String>,
-        anthropic_api_key: Option<&str>,
+        openai_base_url: Option<Address>,
+        anthropic_api_key: Option<SecretText>,
         anthropic_model: Option<String>,
-        anthropic_base_url: Option<String>,
+        anthropic_base_url: Option<Address>,
         ollama_num_ctx: Option<Whole>,
         ollama_keep_alive: Option<KeepAlive>,
         ollama_load_timeout: Option<Real>,
@@ -123,7 +128,7 @@ impl LLMConfig {
         request_timeout: Option<Real>,
         max_prompt_chars: Option<Whole>,
         ollama_think: Option<Think>,
-        ollama_api_key: Option<&str>,
+        ollama_api_key: Option<SecretText>,
         openai_reasoning_effort: Option<&str>,
         openai_service_tier: Option<String>,
         openai_key_header: Option<String>,
@@ -136,7 +141,7 @@ impl LLMConfig {
                 default_provider: parse(default_provider)?.unwrap_or(base.default_provider),
                 model_tier: parse(model_tier)?.unwrap_or(base.model_tier),
                 fallback_enabled: fallback_enabled.unwrap_or(base.fallback_enabled),
-                ollama_host: ollama_host.map_or(base.ollama_host, BaseUrl::from),
+                ollama_host: ollama_host.map_or(base.ollama_host, |Address(text)| BaseUrl::ollama(&text)),
                 ollama_model_fast: ollama_model_fast.unwrap_or(base.ollama_model_fast),
                 ollama_model_balanced: ollama_model_balanced.unwrap_or(base.ollama_model_balanced),
                 ollama_timeout: ollama_timeout.map_or(base.ollama_timeout, |Real(number)| number),
@@ -147,7 +152,7 @@ impl LLMConfig {
                 ollama_api_key: key(ollama_api_key),
                 gemini_api_key: key(gemini_api_key),
                 gemini_model: gemini_model.unwrap_or(base.gemini_model),
-                gemini_base_url: gemini_base_url.map_or(base.gemini_base_url, BaseUrl::from),
+                gemini_base_url: gemini_base_url.map_or(base.gemini_base_url, |Address(text)| BaseUrl::local(&text)),
                 gemini_thinking: thinking(gemini_thinking_budget, gemini_thinking_level)?,
                 openai_api_key: key(openai_api_key),
                 openai_model,
@@ -157,14 +162,15 @@ impl LLMConfig {
                     .transpose()?,
                 openai_service_tier,
                 openai_key_header,
-                openai_base_url: openai_base_url.map_or(base.openai_base_url, BaseUrl::from),
+                openai_base_url: openai_base_url.map_or(base.openai_base_url, |Address(text)| BaseUrl::local(&text)),
                 anthropic_api_key: key(anthropic_api_key),
                 anthropic_model,
                 anthropic_effort: anthropic_effort.map(|name| Effort::parse("anthropic_effort", name)).transpose()?,
-                anthropic_base_url: anthropic_base_url.map_or(base.anthropic_base_url, BaseUrl::from),
+                anthropic_base_url: anthropic_base_url
+                    .map_or(base.anthropic_base_url, |Address(text)| BaseUrl::local(&text)),
                 request_timeout: request_timeout.map_or(base.request_timeout, |Real(number)| number),
                 max_prompt_chars: optional(max_prompt_chars, 1, "max_prompt_chars")?,
-                default_temperature: default_temperature.map_or(base.default_temperature, |Real(number)| number),
+                default_temperature,
                 cache: cache(cache_enabled, cache_ttl_seconds, cache_max_size_mb, cache_dir, cache_url)?,
                 limits: limits.map_or(base.limits, |limits| limits.0),
                 prices: prices.map_or(base.prices, |prices| prices.0),
@@ -176,24 +182,12 @@ impl LLMConfig {
         build().map(Self::from).map_err(|error| error::invalid_setting(py, &error))
     }
 
-    /// Returns the configuration that the environment variables describe.
+    /// Returns the configuration that the environment variables describe. The reference of the settings lists the variables.
     ///
-    /// Reads MADSPARK_LLM_PROVIDER, MADSPARK_MODEL_TIER, MADSPARK_FALLBACK_ENABLED, OLLAMA_HOST, OLLAMA_MODEL_FAST,
-    /// OLLAMA_MODEL_BALANCED, OLLAMA_REQUEST_TIMEOUT, OLLAMA_API_KEY, GOOGLE_API_KEY, GEMINI_API_KEY, GOOGLE_GENAI_MODEL,
-    /// GEMINI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL, OPENAI_BASE_URL, MADSPARK_OPENAI_API, ANTHROPIC_API_KEY,
-    /// ANTHROPIC_MODEL, ANTHROPIC_BASE_URL, MADSPARK_REQUEST_TIMEOUT, MADSPARK_MAX_PROMPT_CHARS, MADSPARK_CACHE_ENABLED,
-    /// MADSPARK_CACHE_TTL, MADSPARK_CACHE_MAX_SIZE_MB, MADSPARK_CACHE_DIR and MADSPARK_CACHE_URL. An invalid value is logged as a
-    /// warning, and the default is used; for an invalid address of a provider it raises ValueError.
+    /// Raises InvalidSettingsError, a ValueError, that lists every malformed variable.
     #[classmethod]
     fn from_env(cls: &Bound<'_, PyType>) -> PyResult<Self> {
-        let (config, warnings) = Config::from_env().map_err(|error| error::invalid_setting(cls.py(), &error))?;
-        if !warnings.is_empty() {
-            let logger = cls.py().import("logging")?.call_method1("getLogger", ("madspark.llm.config",))?;
-            for warning in warnings {
-                logger.call_method1("warning", ("%s", warning))?;
-            }
-        }
-        Ok(Self::from(config))
+        Config::from_env().map(Self::from).map_err(|error| error::invalid_environment(cls.py(), &error))
     }
 
     /// Returns a copy with changed fields. Raises TypeError for an unknown field.
@@ -270,9 +264,9 @@ impl LLMConfig {
         &self.config.gemini_model
     }
 
-    /// The default temperature of calls.
+    /// The temperature of calls that use the default. None sends none, so that the model's own applies.
     #[getter]
-    fn default_temperature(&self) -> f64 {
+    fn default_temperature(&self) -> Option<f64> {
         self.config.default_temperature
     }
 

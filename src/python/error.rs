@@ -5,9 +5,10 @@
 use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{IntoPyDict as _, PyDict};
 
 use super::{convert, once};
+use crate::config::EnvironmentError;
 use crate::error::{Error, ErrorKind};
 
 /// An exception of the caller's Python code, carried through the core as the source of an error.
@@ -36,9 +37,18 @@ pub(super) fn invalid_input(py: Python<'_>, message: impl Into<String>) -> PyErr
 
 /// Returns the exception for a setting of the process that is invalid: no request of a client can be the reason.
 pub(super) fn invalid_setting(py: Python<'_>, error: &Error) -> PyErr {
+    invalid_settings(py, &error.to_string(), &[])
+}
+
+/// Returns the exception for malformed environment variables.
+pub(super) fn invalid_environment(py: Python<'_>, error: &EnvironmentError) -> PyErr {
+    invalid_settings(py, &error.to_string(), &error.variables().collect::<Vec<_>>())
+}
+
+fn invalid_settings(py: Python<'_>, message: &str, variables: &[&str]) -> PyErr {
     let build = || {
         let class = py.import("madspark.llm.exceptions")?.getattr("InvalidSettingsError")?;
-        class.call1((error.to_string(),)).map(PyErr::from_value)
+        class.call((message,), Some(&[("variables", variables)].into_py_dict(py)?)).map(PyErr::from_value)
     };
     build().unwrap_or_else(|failure| failure)
 }

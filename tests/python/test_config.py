@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import AnyUrl, HttpUrl, RedisDsn, Secret, SecretBytes, SecretStr
 
-from madspark import Limits, LLMConfig, LLMRouter, ModelTier
+from madspark import InvalidSettingsError, Limits, LLMConfig, LLMRouter, ModelTier
+from madspark.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,18 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "OPENAI_MODEL": ("openai_model", "gpt-x", "gpt-x"),
     "OPENAI_BASE_URL": ("openai_base_url", "https://box/v1", "https://box/v1"),
     "MADSPARK_OPENAI_API": ("openai_api", "Responses", "responses"),
+    "MADSPARK_OLLAMA_LOAD_TIMEOUT": ("ollama_load_timeout", "2.5", 2.5),
+    "MADSPARK_OLLAMA_NUM_CTX": ("ollama_num_ctx", "8192", 8192),
+    "MADSPARK_OLLAMA_KEEP_ALIVE": ("ollama_keep_alive", "1h30m", "1h30m"),
+    "MADSPARK_OLLAMA_THINK": ("ollama_think", "Low", "low"),
+    "MADSPARK_GEMINI_THINKING_LEVEL": ("gemini_thinking_level", "low", "low"),
+    "MADSPARK_GEMINI_THINKING_BUDGET": ("gemini_thinking_budget", "-1", -1),
+    "MADSPARK_OPENAI_REASONING_EFFORT": ("openai_reasoning_effort", "minimal", "minimal"),
+    "MADSPARK_OPENAI_SERVICE_TIER": ("openai_service_tier", "flex", "flex"),
+    "MADSPARK_OPENAI_KEY_HEADER": ("openai_key_header", "api-key", "api-key"),
+    "MADSPARK_ANTHROPIC_EFFORT": ("anthropic_effort", "xhigh", "xhigh"),
+    "MADSPARK_DEFAULT_TEMPERATURE": ("default_temperature", "0.2", 0.2),
+    "MADSPARK_PAGE_HOSTS": ("page_hosts", "intranet:8080, wiki:443", ("intranet:8080", "wiki:443")),
 }
 
 
@@ -174,7 +187,7 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ("default_provider", "claude"),
     ("default_provider", ""),
     ("model_tier", "best"),
-    ("ollama_host", "localhost:11434"),
+    ("ollama_host", "box:port"),
     ("ollama_host", "ftp://box"),
     ("ollama_host", ""),
     ("gemini_base_url", "http://"),
@@ -320,29 +333,61 @@ def test_only_from_env_reads_the_environment(variable: str, monkeypatch: pytest.
     assert fields(LLMConfig.from_env()) == DEFAULTS
 
 
-@pytest.mark.parametrize(
-    ("variable", "text"),
-    [
-        ("MADSPARK_LLM_PROVIDER", "sk-pasted-here"),
-        ("MADSPARK_MODEL_TIER", "sk-pasted-here"),
-        ("MADSPARK_FALLBACK_ENABLED", "sk-pasted-here"),
-        ("OLLAMA_REQUEST_TIMEOUT", "sk-pasted-here"),
-        ("OLLAMA_REQUEST_TIMEOUT", "1e300"),
-        ("OLLAMA_REQUEST_TIMEOUT", "0"),
-        # Invalid UTF-8.
-        ("GOOGLE_GENAI_MODEL", "sk-pasted-here\udcff"),
-    ],
-)
-def test_a_malformed_variable_is_reported_and_its_default_used(
-    variable: str, text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+MALFORMED = [
+    ("MADSPARK_LLM_PROVIDER", "olama", "auto, ollama, gemini, openai, anthropic or mock; did you mean ollama?"),
+    ("MADSPARK_LLM_PROVIDER", "sk-pasted-here", "auto, ollama, gemini, openai, anthropic or mock"),
+    ("MADSPARK_MODEL_TIER", "Qualtiy", "fast, balanced or quality; did you mean quality?"),
+    ("MADSPARK_OPENAI_API", "completions", "chat or responses"),
+    ("MADSPARK_FALLBACK_ENABLED", "sk-pasted-here", "true or false"),
+    ("MADSPARK_OLLAMA_THINK", "sk-pasted-here", "false, true, low, medium, high or max"),
+    ("OLLAMA_REQUEST_TIMEOUT", "sk-pasted-here", "a positive number of seconds"),
+    ("OLLAMA_REQUEST_TIMEOUT", "1e300", "a positive number of seconds"),
+    ("OLLAMA_REQUEST_TIMEOUT", "0", "a positive number of seconds"),
+    ("MADSPARK_DEFAULT_TEMPERATURE", "2.5", "a number from 0.0 to 2.0, or none"),
+    ("MADSPARK_PAGE_HOSTS", "sk-pasted-here", "a list of hosts with ports"),
+    ("MADSPARK_CACHE_URL", "http://:sk-pasted-here@h", "a URL such as redis://host:port/0"),
+    # Invalid UTF-8.
+    ("GOOGLE_GENAI_MODEL", "sk-pasted-here\udcff", "UTF-8 text"),
+    ("GOOGLE_API_KEY", "sk-pasted-here\udcff", "UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "expected"), MALFORMED)
+def test_a_malformed_variable_is_an_error_that_says_what_it_must_be(
+    variable: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(variable, text)
-    with caplog.at_level(logging.DEBUG):
-        assert fields(LLMConfig.from_env()) == DEFAULTS
-    (record,) = caplog.records
-    assert (record.levelno, record.name) == (logging.WARNING, "madspark.llm.config")
-    assert variable in record.getMessage()
-    assert text.rstrip("\udcff") not in record.getMessage()
+    for construct in (LLMConfig.from_env, LLMRouter):
+        with pytest.raises(ValueError, match=variable) as caught:
+            construct()
+        assert isinstance(caught.value, InvalidSettingsError)
+        assert caught.value.variables == (variable,)
+        assert expected in str(caught.value)
+        assert "sk-pasted-here" not in str(caught.value)
+    assert caplog.records == []
+
+
+def test_all_malformed_variables_are_listed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "gemni")
+    monkeypatch.setenv("OLLAMA_HOST", "ftp://box")
+    monkeypatch.setenv("MADSPARK_CACHE_TTL", "soon")
+    with pytest.raises(InvalidSettingsError) as caught:
+        LLMConfig.from_env()
+    assert caught.value.variables == ("MADSPARK_LLM_PROVIDER", "OLLAMA_HOST", "MADSPARK_CACHE_TTL")
+    message = str(caught.value)
+    assert message.startswith("3 environment variables are malformed: MADSPARK_LLM_PROVIDER must be auto")
+    assert "did you mean gemini?" in message
+    assert "MADSPARK_CACHE_TTL must be a positive number of seconds" in message
+
+
+def test_a_malformed_variable_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, madspark_simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", madspark_simulator.ollama_url)
+    monkeypatch.setenv("MADSPARK_LLM_PROVIDER", "olama")
+    assert main(["food from city roofs"]) == 2
+    assert "MADSPARK_LLM_PROVIDER must be auto, ollama" in capsys.readouterr().err
+    assert madspark_simulator.requests == []
 
 
 @pytest.mark.parametrize(
@@ -382,6 +427,37 @@ def test_a_malformed_address_is_an_error_and_no_default_takes_its_place(
 def test_the_address_of_ollama_follows_its_own_rules(text: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", text)
     assert LLMConfig.from_env().ollama_host == url
+    assert LLMConfig(ollama_host=text).ollama_host == url
+    assert LLMConfig().replace(ollama_host=text).ollama_host == url
+
+
+def test_the_scheme_of_an_address_of_this_machine_is_optional() -> None:
+    config = LLMConfig(
+        openai_base_url="localhost:8000/v1", anthropic_base_url="127.0.0.1:1/v1", gemini_base_url="[::1]:2"
+    )
+    assert config.openai_base_url == "http://localhost:8000/v1"
+    assert config.anthropic_base_url == "http://127.0.0.1:1/v1"
+    assert config.gemini_base_url == "http://[::1]:2"
+
+
+@pytest.mark.parametrize("text", ["none", "None"])
+def test_no_temperature_is_a_default(
+    text: str, monkeypatch: pytest.MonkeyPatch, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    monkeypatch.setenv("MADSPARK_DEFAULT_TEMPERATURE", text)
+    assert LLMConfig.from_env().default_temperature is None
+    config = LLMConfig(default_temperature=None)
+    assert config.default_temperature is None
+    assert config.replace(model_tier="fast").default_temperature is None
+    assert config.replace(default_temperature=0.5).default_temperature == 0.5
+    assert config != LLMConfig()
+    router = madspark_router(primary_provider="ollama", default_temperature=None)
+    router.generate("Hello")
+    router.generate_structured("Hello", {"type": "object"}, temperature="default")
+    assert "".join(router.stream("Hello"))
+    assert ["temperature" in request.json["options"] for request in madspark_simulator.requests] == [False] * 3
+    madspark_router(primary_provider="ollama").generate("Hello")
+    assert madspark_simulator.requests[-1].json["options"]["temperature"] == 0.7
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1", True), ("YES", True), ("0", False), ("False", False)])
@@ -407,6 +483,70 @@ def test_configurations_differ_by_any_field() -> None:
     assert len({LLMConfig(), *one_changed}) == len(OTHERS) + 1
     assert LLMConfig() != "config"
     assert LLMConfig() is not None
+
+
+SECRETS = ["gemini_api_key", "openai_api_key", "anthropic_api_key", "ollama_api_key"]
+ADDRESSES = ["ollama_host", "gemini_base_url", "openai_base_url", "anthropic_base_url"]
+
+
+class OwnSecret:
+    """A secret of a caller's own class."""
+
+    def get_secret_value(self) -> str:
+        return KEY
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    "secret",
+    [SecretStr(KEY), SecretBytes(KEY.encode()), Secret[str](KEY), OwnSecret()],
+    ids=lambda it: type(it).__name__,
+)
+def test_a_key_may_be_a_secret_object(name: str, secret: Any) -> None:
+    config = LLMConfig(**{name: secret})
+    assert getattr(config, name) == KEY
+    assert config == LLMConfig(**{name: KEY})  # type: ignore[arg-type]  # one of four names
+    assert LLMConfig().replace(**{name: secret}) == config
+    for twin in (config, copy.deepcopy(config), pickle.loads(pickle.dumps(config))):  # noqa: S301  # trusted bytes
+        assert getattr(twin, name) == KEY
+        assert KEY not in f"{twin!r} {twin} {LLMRouter(config=twin)!r}"
+    assert getattr(LLMConfig().replace(**{name: SecretStr(" ")}), name) is None
+
+
+def test_a_key_of_a_secret_object_is_sent(madspark_simulator: Simulator) -> None:
+    config = LLMConfig(
+        openai_api_key=SecretStr(KEY), openai_base_url=AnyUrl(madspark_simulator.openai_url), openai_model="m"
+    )
+    LLMRouter("openai", fallback_enabled=False, config=config, cache_enabled=False).generate("Hello")
+    assert [request.headers["authorization"] for request in madspark_simulator.requests] == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize("wrap", [str, SecretStr, AnyUrl, HttpUrl, lambda url: Secret[HttpUrl](HttpUrl(url))])
+def test_an_address_may_be_a_url_or_a_secret(name: str, wrap: Callable[[str], Any]) -> None:
+    url = "https://user:hunter2@box:8080/v1"
+    config = LLMConfig(**{name: wrap(url)})
+    assert getattr(config, name) == url
+    assert LLMConfig().replace(**{name: wrap(url)}) == config
+    assert "hunter2" not in repr(config)
+
+
+def test_the_address_of_the_shared_cache_may_be_a_url_or_a_secret() -> None:
+    url = "redis://:hunter2@box:6379/0"
+    for value in (url, SecretStr(url), RedisDsn(url)):
+        config = LLMConfig(cache_url=value)
+        assert config.cache_url == url
+        assert "hunter2" not in repr(config)
+    assert LLMConfig(cache_url=SecretStr("")).cache_url is None
+
+
+def test_a_wrong_secret_is_not_repeated() -> None:
+    wrong: list[Any] = [SecretBytes(b"hunter2\xff"), Secret[list[str]](["hunter2"]), ["hunter2"], b"hunter2"]
+    for value in wrong:
+        for name in (*SECRETS, *ADDRESSES, "cache_url"):
+            with pytest.raises((TypeError, ValueError), match=r"secret|it must be a str") as caught:
+                LLMConfig(**{name: value})
+            assert "hunter2" not in str(caught.value)
 
 
 def test_keys_are_not_printed() -> None:

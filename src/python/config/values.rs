@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict as _, PyBool, PyDict, PyFloat, PyInt, PyIterator, PyString};
+use pyo3::types::{IntoPyDict as _, PyBool, PyBytes, PyDict, PyFloat, PyInt, PyIterator, PyString};
 
 use super::limits::Limits;
 use crate::config::{self, CacheConfig, KeepAlive, MB, ModelTier, Price, Provider, Secret, Think, Thinking};
@@ -83,6 +83,54 @@ impl PricesByModel {
     pub(super) fn to_dict<'py>(py: Python<'py>, prices: &BTreeMap<String, Price>) -> PyResult<Bound<'py, PyDict>> {
         let amounts = |price: &Price| (price.input, price.cached_input, price.output);
         prices.iter().map(|(model, price)| (model, amounts(price))).into_py_dict(py)
+    }
+}
+
+/// A key: text, or an object whose method `get_secret_value` returns it.
+pub(super) struct SecretText(String);
+
+impl FromPyObject<'_, '_> for SecretText {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        revealed(object)?.extract().map(Self).map_err(|_| PyTypeError::new_err("it must be a str or a secret with one"))
+    }
+}
+
+/// The address of a server: text, an object of a class of URLs, or a secret with one of them.
+pub(super) struct Address(pub(super) String);
+
+impl FromPyObject<'_, '_> for Address {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let object = revealed(object)?;
+        if let Ok(text) = object.extract() {
+            return Ok(Self(text));
+        }
+        // Other objects than URLs are not converted to text.
+        let py = object.py();
+        if object.hasattr(name!(py, "scheme"))? && object.hasattr(name!(py, "host"))? {
+            return object.str()?.extract().map(Self);
+        }
+        Err(PyTypeError::new_err("it must be a str or a URL"))
+    }
+}
+
+/// Returns the content of a secret; an object that is none, as it is.
+fn revealed<'py>(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let reveal = name!(object.py(), "get_secret_value");
+    if object.is_instance_of::<PyString>() || !object.hasattr(reveal)? {
+        return Ok(object.to_owned());
+    }
+    let content = object.call_method0(reveal)?;
+    match content.cast::<PyBytes>() {
+        Ok(bytes) => match std::str::from_utf8(bytes.as_bytes()) {
+            Ok(text) => Ok(PyString::new(object.py(), text).into_any()),
+            // The exception of the decoder would contain the bytes.
+            Err(_) => Err(error::invalid_setting(object.py(), &Error::invalid_input("the secret is not UTF-8 text"))),
+        },
+        Err(_) => Ok(content),
     }
 }
 
@@ -165,6 +213,11 @@ pub(super) fn thinking(budget: Option<Whole>, level: Option<&str>) -> Result<Opt
     }
 }
 
+/// Returns a temperature of any size, or none.
+pub(super) fn temperature(number: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    Ok(number.extract::<Option<Real>>()?.map(|Real(number)| number))
+}
+
 /// Returns the member of Python's `ModelTier`.
 pub(in crate::python) fn tier(py: Python<'_>, tier: ModelTier) -> PyResult<Bound<'_, PyAny>> {
     static CLASS: OnceLock<Py<PyAny>> = OnceLock::new();
@@ -186,8 +239,8 @@ pub(super) fn without_password(address: &str) -> Cow<'_, str> {
 }
 
 /// Returns the API key; a blank one is none.
-pub(super) fn key(text: Option<&str>) -> Option<Secret> {
-    text.filter(|text| !text.trim().is_empty()).map(Secret::new)
+pub(super) fn key(text: Option<SecretText>) -> Option<Secret> {
+    text.filter(|SecretText(text)| !text.trim().is_empty()).map(|SecretText(text)| Secret::new(&text))
 }
 
 /// Returns the cache configuration; an argument that is `None` takes its default.
@@ -196,7 +249,7 @@ pub(super) fn cache(
     ttl_seconds: Option<Real>,
     max_size_mb: Option<Whole>,
     dir: Option<PathBuf>,
-    url: Option<&str>,
+    url: Option<Address>,
 ) -> Result<CacheConfig> {
     let base = CacheConfig::default();
     Ok(CacheConfig {
@@ -204,7 +257,7 @@ pub(super) fn cache(
         ttl: ttl_seconds.map_or(Ok(base.ttl), ttl)?,
         max_bytes: max_size_mb.map_or(Ok(base.max_bytes), bytes)?,
         dir: dir.unwrap_or(base.dir),
-        url: key(url),
+        url: url.and_then(|Address(text)| key(Some(SecretText(text)))),
     })
 }
 
