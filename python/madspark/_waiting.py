@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from madspark import _greenlets
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from threading import Thread
@@ -31,8 +33,11 @@ def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
 
     Runs on the calling thread unless an event loop is running there, so that callbacks stay on that thread. Under a
     running loop, as in a notebook, it runs on a new thread with the caller's context variables while the caller waits.
-    Ctrl-C and the cancellation of the caller's task cancel the coroutine.
+    Under gevent it also runs on a native thread, so that other greenlets run meanwhile. Ctrl-C, the cancellation of the
+    caller's task and the end of its greenlet cancel the coroutine.
     """
+    if _greenlets.is_patched():
+        return _greenlets.run(work)
     import asyncio
 
     try:

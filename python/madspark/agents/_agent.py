@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from madspark import _core
+from madspark import _core, _greenlets
 from madspark._check import count as whole, listed, number, text
 from madspark._custom_router import native, router_or_default, source
 from madspark._waiting import result_of, run_sync
@@ -59,7 +59,7 @@ class Agent:
     ) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
         core_router = native(self._router)
-        if core_router is None:
+        if core_router is None or _greenlets.is_patched():
             return run_sync(lambda: self._arun(task, files, urls))
         return _parse_outcome(_core.run_agent(core_router, json.dumps(task), files, urls))
 

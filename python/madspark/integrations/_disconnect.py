@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 __all__ = ["cancel_on_disconnect"]
 
@@ -38,8 +37,6 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, _T]) 
         left.result()
     finally:
         await _end(task, left)
-    from starlette.exceptions import HTTPException
-
     raise HTTPException(_CLIENT_CLOSED_REQUEST, "the client disconnected")
 
 

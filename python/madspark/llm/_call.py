@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from madspark._waiting import result_of
+from madspark import _greenlets
+from madspark._waiting import result_of, run_sync
 from madspark.llm.exceptions import AllProvidersFailedError, LLMProviderError, SchemaValidationError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Call(Generic[_T]):
         self._validation = ReplyValidation(prompt, adapter)
 
     def run(self) -> tuple[_T, LLMResponse]:
-        """Run the call on the calling thread."""
+        """Run the call on the calling thread, which under gevent is shared with other greenlets."""
+        if _greenlets.is_patched():
+            return run_sync(self.arun)
         core, validation = self._core, self._validation
         try:
             while not validation.accepts(core.next(validation.errors)):

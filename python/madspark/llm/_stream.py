@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
-from madspark import _core
+from madspark import _core, _greenlets
 from madspark._waiting import result_of
 from madspark.llm._call import ReplyValidation
 from madspark.llm.response import LLMResponse, Restarted
@@ -76,7 +76,7 @@ class SyncStream(Stream[_Event]):
         """
         while not self._has_ended:
             try:
-                received = self._core.next()
+                received = _greenlets.call(self._core.next) if _greenlets.is_patched() else self._core.next()
             except RuntimeError:
                 # Another thread is reading the stream, which stays open.
                 raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, Unpack, overload
 
-from madspark import _core
+from madspark import _core, _greenlets
 from madspark._waiting import result_of, run_sync
 from madspark.llm._batch import BATCH_CONCURRENCY, MAX_PROMPT_CHARS, run_batch
 from madspark.llm._call import Call, ReplyValidation
@@ -694,6 +694,8 @@ class LLMRouter:
 
     def health_status(self) -> HealthStatus:
         """Probe each provider by listing its models, for at most five seconds, and return what was found."""
+        if _greenlets.is_patched():
+            return run_sync(self.ahealth_status)
         return self._core.health()
 
     async def ahealth_status(self) -> HealthStatus:
