@@ -117,10 +117,9 @@ class Load:
         group.entries.append(first)
         if not choice.cache or choice.fault is not None or first.outcome != "ok":
             return
-        # The same request again must be a hit, the same request of another tier must not. Streams are not cached, so a
-        # fanout generates its ideas again.
+        # The same request again must be a hit, the same request of another tier must not.
         pinned = choice.provider != "auto" and not choice.fallback
-        if pinned and choice.mode == "batch":
+        if pinned:
             again = await self._run(choice, choice.router(group.simulator, self._folder), None)
             again.is_repeat = True
             group.entries.append(again)
@@ -145,6 +144,7 @@ class Load:
             mode=choice.mode,
             enhanced_reasoning=choice.enhanced,
             timeout=RUN_TIMEOUT,
+            use_cache=choice.cache,
         )
         try:
             result = await asyncio.wait_for(run, cancel_after)

@@ -205,7 +205,12 @@ def main() -> None:
     ):
         cache: dict[str, Any] | None = None
         if options.cache:
-            cache = {"cache_enabled": True, "cache_dir": directory, "cache_max_size_mb": 1}
+            cache = {
+                "cache_enabled": True,
+                "cache_dir": directory,
+                "cache_max_size_mb": 1,
+                "default_temperature": 0.0,
+            }
         mix = Mix([Ours(dialect, upstream.port, cache) for dialect in workload.DIALECTS])
         samples = asyncio.run(soak(mix, options.only, options.calls, options.samples))
         reached = Gauge(upstream.port, upstream.process.pid).answered()

@@ -67,7 +67,9 @@ class Worker:
     def _with_cache(self) -> Caller:
         from benches.callers.ours import Ours
 
-        return Ours("openai", self.gauge.port, {"cache_enabled": True, "cache_dir": self.cache})
+        # Answers at temperature 0 are cached.
+        cache = {"cache_enabled": True, "cache_dir": self.cache, "default_temperature": 0.0}
+        return Ours("openai", self.gauge.port, cache)
 
 
 def _has_cache() -> bool:

@@ -26,6 +26,9 @@ pub struct Request {
     pub temperature: Option<f64>,
     /// The maximum number of output tokens. `None` means the default of the model, and 16 000 for Anthropic.
     pub max_tokens: Option<u32>,
+    /// Whether the answer may come from the response cache, or from an equal request in flight, and is stored there. `None`
+    /// means only at temperature 0: at any other, equal requests are samples of which the caller wants each.
+    pub use_cache: Option<bool>,
     /// A rejected reply and the request for a correction, as the turns after the prompt.
     pub repair: Option<Repair>,
     /// Whether the prompt states the schema in words, so that a protocol whose schema is only a grammar does not outline it
@@ -49,6 +52,7 @@ impl Request {
             schema: None,
             temperature: Some(0.0),
             max_tokens: None,
+            use_cache: None,
             repair: None,
             states_schema: false,
             form: SchemaForm::Native,

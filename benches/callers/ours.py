@@ -68,8 +68,7 @@ class Ours:
             openai_base_url=f"http://127.0.0.1:{self.port}/v1",
             openai_model=model,
             openai_api_key=key,
-            default_temperature=TEMPERATURE,
-            **self.cache,
+            **{"default_temperature": TEMPERATURE, **self.cache},
         )
         return LLMRouter(cast("ProviderName", self.dialect), fallback_enabled=False, config=config, **arguments)
 

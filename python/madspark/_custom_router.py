@@ -78,6 +78,7 @@ async def _generate(
     system_instruction: str,
     temperature: float | None,
     with_attachments: bool,
+    use_cache: bool | None,
 ) -> Answer:
     """Call the custom router. A synchronous one runs on a thread, so that it does not block the event loop."""
     import inspect
@@ -90,6 +91,9 @@ async def _generate(
         "system_instruction": system_instruction,
         "temperature": temperature,
     }
+    # Only if the caller chose: a custom router need not have a cache.
+    if use_cache is not None:
+        arguments["use_cache"] = use_cache
     if with_attachments:
         arguments |= {name: list(items) for name, items in (("files", files), ("urls", urls)) if items}
     method = _method(router)

@@ -154,6 +154,7 @@ impl<'a> AgentClient<'a> {
             max_tokens: self.token_bound(&schema, length),
             schema: Some(Arc::new(schema)),
             temperature: self.brief.temperature,
+            use_cache: self.brief.use_cache,
             states_schema: true,
             ..Request::new(prompt)
         };

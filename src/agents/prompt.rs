@@ -32,6 +32,8 @@ pub struct Brief<'a> {
     pub temperature: Option<f64>,
     /// The language of the reply. `None` means the language of the topic.
     pub language: Option<Language>,
+    /// Whether the replies may come from the response cache; see [`Request::use_cache`](crate::message::Request::use_cache).
+    pub use_cache: Option<bool>,
 }
 
 impl Brief<'_> {

@@ -55,6 +55,9 @@ pub struct Options {
     pub order: Order,
     /// The maximum number of output tokens of each call. Default `auto`.
     pub max_output_tokens: OutputTokens,
+    /// Whether the answers may come from the response cache and are stored there. `None`, the default, means those of the
+    /// stages with temperature 0.
+    pub use_cache: Option<bool>,
     /// The timeout of the run in seconds. Default 1200.
     pub timeout: f64,
     /// The time of each stage in seconds.
@@ -92,6 +95,7 @@ impl Options {
             evaluation: EvaluationMode::Auto,
             order: Order::Final,
             max_output_tokens: OutputTokens::default(),
+            use_cache: None,
             timeout: DEFAULT_TIMEOUT,
             stage_timeouts: StageTimeouts::default(),
             parts: Vec::new(),

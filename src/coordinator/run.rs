@@ -307,6 +307,7 @@ impl<'a> Run<'a> {
             context: &self.options.context,
             temperature: self.options.temperatures.of(stage),
             language: self.options.language,
+            use_cache: self.options.use_cache,
         }
     }
 

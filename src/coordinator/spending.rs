@@ -10,6 +10,8 @@ use crate::router::Response;
 pub struct Spending {
     /// Requests sent, including repairs, retries and fallbacks. For a custom router, its answers.
     pub calls: u64,
+    /// Answers from the response cache, or from an equal call that was in flight. They sent no request of their own.
+    pub cached: u64,
     /// Tokens of all requests.
     pub tokens: u64,
     /// The tokens by kind; a custom router does not report them.
@@ -29,12 +31,26 @@ pub struct ServedBy {
     pub model: String,
     /// The number of answers.
     pub answers: u64,
+    /// Those of them that came from the response cache, or from an equal call that was in flight.
+    pub cached: u64,
 }
 
 impl Default for Spending {
     /// No requests.
     fn default() -> Self {
-        Self { calls: 0, tokens: 0, usage: Usage::default(), cost: Some(0.0), is_estimated: false }
+        Self { calls: 0, cached: 0, tokens: 0, usage: Usage::default(), cost: Some(0.0), is_estimated: false }
+    }
+}
+
+impl ServedBy {
+    /// One answer.
+    pub(super) fn of_response(response: &Response) -> Self {
+        Self {
+            provider: response.provider.to_string(),
+            model: response.model.to_string(),
+            answers: 1,
+            cached: u64::from(response.is_cached),
+        }
     }
 }
 
@@ -43,6 +59,7 @@ impl Spending {
     pub(super) fn of_attempt(attempt: &Attempt, cost: Option<f64>) -> Self {
         Self {
             calls: u64::from(attempt.sent),
+            cached: 0,
             tokens: attempt.usage.total(),
             usage: attempt.usage,
             cost,
@@ -58,16 +75,20 @@ impl Spending {
     pub(super) fn add(&mut self, other: &Self) {
         self.usage += other.usage;
         self.calls += other.calls;
+        self.cached += other.cached;
         self.tokens += other.tokens;
         self.cost = self.cost.zip(other.cost).map(|(one, other)| one + other);
         self.is_estimated |= other.is_estimated;
     }
 }
 
-/// Adds `answers` answers of a model to `served`.
-pub(super) fn add_answers(served: &mut Vec<ServedBy>, provider: &str, model: &str, answers: u64) {
-    match served.iter_mut().find(|known| known.provider == provider && known.model == model) {
-        Some(known) => known.answers += answers,
-        None => served.push(ServedBy { provider: provider.to_owned(), model: model.to_owned(), answers }),
+/// Adds the answers of a model to `served`.
+pub(super) fn add_answers(served: &mut Vec<ServedBy>, more: &ServedBy) {
+    match served.iter_mut().find(|known| known.provider == more.provider && known.model == more.model) {
+        Some(known) => {
+            known.answers += more.answers;
+            known.cached += more.cached;
+        }
+        None => served.push(more.clone()),
     }
 }

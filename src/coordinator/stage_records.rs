@@ -37,7 +37,9 @@ impl StageRecords {
 
     /// Counts an answer used by `stage`.
     pub(super) fn add_answer(&mut self, stage: Stage, response: &Response) {
-        add_answers(&mut self.record(stage).served_by, &response.provider, &response.model, 1);
+        let record = self.record(stage);
+        record.spent.cached += u64::from(response.is_cached);
+        add_answers(&mut record.served_by, &ServedBy::of_response(response));
     }
 
     /// Announces `count` more groups of ideas for `stage`.
@@ -85,7 +87,7 @@ impl StageRecords {
     pub(super) fn served_by(&self) -> Vec<ServedBy> {
         let mut total = Vec::new();
         for one in self.0.values().flat_map(|record| &record.served_by) {
-            add_answers(&mut total, &one.provider, &one.model, one.answers);
+            add_answers(&mut total, one);
         }
         total.sort_by_key(|one| std::cmp::Reverse(one.answers));
         total

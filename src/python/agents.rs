@@ -112,6 +112,9 @@ struct Task {
     /// The type of inference, by name.
     #[serde(default)]
     inference_type: Option<String>,
+    /// Whether the replies may come from the response cache; `None` means at temperature 0.
+    #[serde(default)]
+    use_cache: Option<bool>,
     /// How many ideas to generate.
     #[serde(default)]
     count: usize,
@@ -138,7 +141,13 @@ enum Agent {
 impl Task {
     async fn run(&self, router: &dyn Generate, parts: &[Part]) -> Result<String> {
         let language = self.language.as_deref().map(Language::named).transpose()?;
-        let brief = Brief { topic: &self.topic, context: &self.context, temperature: self.temperature, language };
+        let brief = Brief {
+            topic: &self.topic,
+            context: &self.context,
+            temperature: self.temperature,
+            language,
+            use_cache: self.use_cache,
+        };
         let heading = brief.answer_language();
         match self.agent {
             Agent::Generate => {

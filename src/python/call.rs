@@ -32,8 +32,8 @@ impl NewCall {
         Ok(())
     }
 
-    fn start(self, engine: &Arc<Engine>, use_cache: Option<bool>) -> Result<Box<router::Call>> {
-        self.router.call(engine, *self.request, self.force, use_cache).map(Box::new)
+    fn start(self, engine: &Arc<Engine>) -> Result<Box<router::Call>> {
+        self.router.call(engine, *self.request, self.force).map(Box::new)
     }
 }
 
@@ -41,7 +41,6 @@ impl NewCall {
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Call {
     process: Arc<Process>,
-    use_cache: Option<bool>,
     state: Arc<Mutex<State>>,
     cache_write: Mutex<Option<CacheWrite>>,
 }
@@ -97,18 +96,15 @@ impl Call {
 
 impl Call {
     /// Reports invalid arguments at once if there are no attachments to load.
-    pub(super) fn new(process: Arc<Process>, call: NewCall, use_cache: Option<bool>) -> Result<Self> {
-        let state = if call.attachments.is_empty() {
-            State::Ready(call.start(&process.engine, use_cache)?)
-        } else {
-            State::New(call)
-        };
-        Ok(Self { process, use_cache, state: Arc::new(Mutex::new(state)), cache_write: Mutex::default() })
+    pub(super) fn new(process: Arc<Process>, call: NewCall) -> Result<Self> {
+        let state =
+            if call.attachments.is_empty() { State::Ready(call.start(&process.engine)?) } else { State::New(call) };
+        Ok(Self { process, state: Arc::new(Mutex::new(state)), cache_write: Mutex::default() })
     }
 
     /// Takes the call out of the state until the reply is there. Dropping the work drops the call.
     fn request(&self, errors: Option<Vec<String>>) -> PyResult<Work<String>> {
-        let (engine, use_cache, state) = (Arc::clone(&self.process.engine), self.use_cache, Arc::clone(&self.state));
+        let (engine, state) = (Arc::clone(&self.process.engine), Arc::clone(&self.state));
         let taken = std::mem::replace(&mut *lock(&state), State::InUse);
         if matches!(taken, State::InUse) {
             return Err(PyRuntimeError::new_err("the call is in use or has ended"));
@@ -118,7 +114,7 @@ impl Call {
                 State::Ready(call) => call,
                 State::New(mut call) => {
                     call.load(&engine).await?;
-                    call.start(&engine, use_cache)?
+                    call.start(&engine)?
                 }
                 State::InUse => return Err(Error::new(ErrorKind::Internal, "the call has ended")),
             };

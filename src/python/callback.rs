@@ -164,7 +164,7 @@ fn result_of<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// A Python object with `generate_structured`, as a router: its function takes
-/// `(prompt, schema_name, system, temperature, with_attachments)` and returns an [`Answer`].
+/// `(prompt, schema_name, system, temperature, with_attachments, use_cache)` and returns an [`Answer`].
 pub(super) struct PythonRouter(pub(super) AsyncCallback);
 
 /// JSON text, provider, model, tokens, cost, latency in milliseconds.
@@ -175,7 +175,8 @@ impl Generate for PythonRouter {
         Box::pin(async move {
             let arguments = move |py: Python<'_>| {
                 let schema = request.schema.as_ref().map(|schema| schema.name());
-                (&*request.prompt, schema, &*request.system, request.temperature, !request.parts.is_empty())
+                let has_parts = !request.parts.is_empty();
+                (&*request.prompt, schema, &*request.system, request.temperature, has_parts, request.use_cache)
                     .into_pyobject(py)
                     .map(Bound::unbind)
             };

@@ -168,8 +168,13 @@ impl Router {
     ) -> PyResult<Call> {
         let process = Process::get(py)?;
         let attachments = Attachments::new(files, images, urls);
-        let call = self.new_call(prompt, system, temperature, max_tokens, schema, attachments, force_provider);
-        error::raise(py, call.and_then(|call| Call::new(process, call, use_cache)))
+        let begin = || {
+            let mut call =
+                self.new_call(prompt, system, temperature, max_tokens, schema, attachments, force_provider)?;
+            call.request.use_cache = use_cache;
+            Call::new(process, call)
+        };
+        error::raise(py, begin())
     }
 
     /// Prepares a streamed call. Nothing is sent before `next()` or `anext()`.
@@ -201,6 +206,7 @@ impl Router {
                 first_text: optional_seconds(first_text_timeout, "first_text_timeout")?,
                 idle: optional_seconds(idle_timeout, "idle_timeout")?,
                 total: optional_seconds(total_timeout, "total_timeout")?,
+                uses_cache: false,
             };
             let call = self.new_call(prompt, system, temperature, max_tokens, schema, attachments, force_provider)?;
             Stream::new(process, call, options)

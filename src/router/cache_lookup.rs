@@ -10,7 +10,7 @@ use super::facts::depends_on_facts;
 use super::send::{codec_for, encode};
 use super::{Engine, Router};
 use crate::cache::{Entry, Key, PendingWrite, Store};
-use crate::message::{FinishReason, PageStatus, Reply, SchemaForm};
+use crate::message::{FinishReason, PageStatus, Reply, Request, SchemaForm};
 use crate::offload::offload;
 use crate::parameter::Adjustments;
 use crate::provider::Target;
@@ -43,10 +43,12 @@ pub struct CacheWrite {
 }
 
 impl CacheLookup {
-    /// Returns `None` if the call does not use the cache.
-    pub(super) fn new(router: &Router, engine: &Engine, use_cache: Option<bool>) -> Option<Self> {
+    /// Returns `None` if `request` does not use the cache. The temperature that the caller asked for decides, also for models
+    /// that take none.
+    pub(super) fn new(router: &Router, engine: &Engine, request: &Request) -> Option<Self> {
         let config = &router.config().cache;
-        use_cache.unwrap_or(router.cache_enabled()).then(|| Self {
+        let is_default = || router.cache_enabled() && request.temperature == Some(0.0);
+        request.use_cache.unwrap_or_else(is_default).then(|| Self {
             store: engine.cache().store(config),
             max_age: config.ttl,
             lookups: Vec::new(),
@@ -82,6 +84,11 @@ impl CacheLookup {
         let variant = call.first_variant(index)?;
         let lookup = self.lookups.iter_mut().find(|lookup| lookup.index == index && lookup.variant == variant)?;
         Some((lookup.key, lookup.wire.take()))
+    }
+
+    /// Drops the requests that are not sent, which hold the attachments.
+    pub(super) fn drop_requests(&mut self) {
+        self.lookups.iter_mut().for_each(|lookup| lookup.wire = None);
     }
 
     /// Returns the answer of `key` if it is in memory.

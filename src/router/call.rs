@@ -45,9 +45,8 @@ impl Call {
         engine: Arc<Engine>,
         request: Request,
         force: Option<Provider>,
-        use_cache: Option<bool>,
     ) -> Result<Self> {
-        let lookup = CacheLookup::new(&router, &engine, use_cache);
+        let lookup = CacheLookup::new(&router, &engine, &request);
         let state = CallState::new(router, engine, request, force)?;
         Ok(Self { state, validation: ReplyValidation::default(), lookup, cached: None, waiter: None })
     }

@@ -150,7 +150,7 @@ pub struct Routed {
 
 impl Routed {
     async fn call(&self, request: Request, hooks: CallHooks<'_>) -> Result<Response> {
-        let mut call = self.router.call(&self.engine, request, None, None)?;
+        let mut call = self.router.call(&self.engine, request, None)?;
         call.observe(hooks.observer.cloned());
         let mut rejection = None;
         loop {
@@ -175,7 +175,7 @@ impl Routed {
         hooks: CallHooks<'_>,
         on_partial: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Response> {
-        let options = StreamOptions { on_error: OnStreamError::Restart, ..StreamOptions::default() };
+        let options = StreamOptions { on_error: OnStreamError::Restart, uses_cache: true, ..StreamOptions::default() };
         let mut stream = self.router.stream(&self.engine, request, None, options)?;
         stream.observe(hooks.observer.cloned());
         while let Some(event) = stream.next().await? {
@@ -191,7 +191,11 @@ impl Routed {
                 StreamEvent::Delta(_) | StreamEvent::Restarted(_) => {}
             }
         }
-        stream.finish()
+        let (response, write) = stream.finish_and_store()?;
+        if let Some(write) = write {
+            write.settled().await;
+        }
+        Ok(response)
     }
 }
 

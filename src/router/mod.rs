@@ -130,7 +130,7 @@ pub struct Overrides {
     pub fallback_enabled: Option<bool>,
     /// The model tier.
     pub model_tier: Option<ModelTier>,
-    /// Whether calls use the response cache.
+    /// Whether the calls that do not choose otherwise use the response cache at temperature 0.
     pub cache_enabled: Option<bool>,
     /// The policy of its calls.
     pub policy: Policy,
@@ -188,7 +188,7 @@ impl Router {
         self.tier
     }
 
-    /// Whether calls use the response cache by default.
+    /// Whether the calls that do not choose otherwise use the response cache at temperature 0.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
     }
@@ -209,20 +209,13 @@ impl Router {
         &self.policy
     }
 
-    /// Prepares a call; [`Call::next`] sends its first request. `force` names its only provider. `use_cache` overrides
-    /// [`Router::cache_enabled`].
+    /// Prepares a call; [`Call::next`] sends its first request. `force` names its only provider.
     ///
     /// # Errors
     ///
     /// Returns `InvalidInput` or `PromptTooLong` if the request is invalid.
-    pub fn call(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        request: Request,
-        force: Option<Provider>,
-        use_cache: Option<bool>,
-    ) -> Result<Call> {
-        Call::new(Arc::clone(self), Arc::clone(engine), request, force, use_cache)
+    pub fn call(self: &Arc<Self>, engine: &Arc<Engine>, request: Request, force: Option<Provider>) -> Result<Call> {
+        Call::new(Arc::clone(self), Arc::clone(engine), request, force)
     }
 
     /// Prepares a streamed call; [`Stream::next`] sends its first request. `force` names its only provider. The stream of a

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::attempt_guard::AttemptGuard;
+use super::cache_lookup::{CacheLookup, CacheWrite};
 use super::call_state::CallState;
 use super::reply_validation::{self, ReplyValidation};
 use super::send;
@@ -22,6 +23,7 @@ use super::streamed_reply::StreamedReply;
 use super::{AttemptObserver, Engine, Rejection, Response, Router};
 use crate::attempt::Attempt;
 use crate::attempt::Change;
+use crate::cache::{Entry, Key};
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
@@ -74,6 +76,9 @@ pub struct StreamOptions {
     pub idle: Option<Duration>,
     /// Time limit for the complete reply. Default: the timeout of a request in the configuration.
     pub total: Option<Duration>,
+    /// Whether the answer may come from the response cache and is stored there, as that of a [`Call`](super::Call). It arrives
+    /// in one piece then.
+    pub uses_cache: bool,
 }
 
 /// An item of a stream.
@@ -100,6 +105,10 @@ pub struct Stream {
     /// What the consumer has received of the reply that is validated.
     shown: String,
     rejection: Option<Rejection>,
+    /// `None` if the stream does not use the cache.
+    lookup: Option<CacheLookup>,
+    /// The answer, if it comes from the cache.
+    cached: Option<(Key, Arc<Entry>)>,
     has_ended: bool,
 }
 
@@ -118,6 +127,7 @@ impl Stream {
         {
             return Err(Error::invalid_input("a time limit must be a positive number of seconds"));
         }
+        let lookup = if options.uses_cache { CacheLookup::new(&router, &engine, &request) } else { None };
         Ok(Self {
             state: CallState::new(router, engine, request, force)?,
             options,
@@ -125,6 +135,8 @@ impl Stream {
             validation: ReplyValidation::default(),
             shown: String::new(),
             rejection: None,
+            lookup,
+            cached: None,
             has_ended: false,
         })
     }
@@ -160,6 +172,12 @@ impl Stream {
         }
         while !self.has_ended {
             let Some(reply) = &mut self.reply else {
+                // Boxed: the future of a stream without a cache stays small.
+                if self.lookup.is_some()
+                    && let Some(event) = Box::pin(self.look_up()).await
+                {
+                    return Ok(Some(event));
+                }
                 self.open().await?;
                 continue;
             };
@@ -191,15 +209,39 @@ impl Stream {
     ///
     /// # Errors
     /// Returns `Internal` before the end of the stream and after an error.
-    pub fn finish(mut self) -> Result<Response> {
-        let answer = self.validation.accept().filter(|_| self.rejection.is_none());
-        let response = answer.and_then(|reply| self.state.finish(reply));
-        response.ok_or_else(|| Error::new(ErrorKind::Internal, "finish() was called before the end of the stream"))
+    pub fn finish(self) -> Result<Response> {
+        self.finish_and_store().map(|(response, _)| response)
+    }
+
+    /// Returns the answer as [`Stream::finish`] does, and its write to the cache if the stream uses it.
+    pub(super) fn finish_and_store(mut self) -> Result<(Response, Option<CacheWrite>)> {
+        let early = || Error::new(ErrorKind::Internal, "finish() was called before the end of the stream");
+        if self.rejection.is_some() {
+            return Err(early());
+        }
+        if let Some((_, entry)) = self.cached {
+            return Ok((self.state.finish_cached(&entry), None));
+        }
+        let reply = self.validation.accept().ok_or_else(early)?;
+        let write = self.lookup.as_ref().and_then(|lookup| lookup.write(&self.state, &reply));
+        let response = self.state.finish(reply).ok_or_else(early)?;
+        Ok((response, write))
     }
 
     /// Whether the request includes files or images.
     pub fn has_attachments(&self) -> bool {
         !self.state.request.parts.is_empty()
+    }
+
+    /// Looks up the answer in the cache. Returns it as the only item of the stream if it is there.
+    async fn look_up(&mut self) -> Option<StreamEvent> {
+        let lookup = self.lookup.as_mut()?;
+        self.cached = lookup.find(&self.state).await;
+        lookup.drop_requests();
+        let (_, entry) = self.cached.as_ref()?;
+        self.has_ended = true;
+        let text = entry.text.to_string();
+        Some(if self.state.request.schema.is_some() { StreamEvent::Complete(text) } else { StreamEvent::Delta(text) })
     }
 
     /// Sends the request to the next target. If that fails, the policy decides what follows.
@@ -236,6 +278,11 @@ impl Stream {
 
     /// Repairs the rejected reply without a request if that is possible; else discards it.
     fn rejected(&mut self, rejection: &Rejection) -> Result<Option<StreamEvent>> {
+        if let (Some((key, _)), Some(lookup)) = (self.cached.take(), &self.lookup) {
+            lookup.forget(&key);
+            self.has_ended = false;
+            return Ok(None);
+        }
         if self.validation.recover(&mut self.state) { Ok(self.complete()) } else { self.discard(rejection) }
     }
 

@@ -9,8 +9,13 @@ use madspark::config::Provider;
 use madspark::error::{Error, ErrorKind};
 use serde_json::json;
 
-const BRIEF: Brief<'static> =
-    Brief { topic: "Less waste in our town", context: "No money", temperature: Some(0.0), language: None };
+const BRIEF: Brief<'static> = Brief {
+    topic: "Less waste in our town",
+    context: "No money",
+    temperature: Some(0.0),
+    language: None,
+    use_cache: None,
+};
 
 fn ideas(count: usize) -> Vec<String> {
     IDEAS[..count].iter().map(|(title, description, _)| format!("{title}: {description}")).collect()

@@ -14,7 +14,7 @@ use serde_json::json;
 fn call(harness: &Harness) -> Call {
     let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]});
     let schema = Some(Arc::new(Schema::new("Thing", schema).unwrap()));
-    harness.router.call(&harness.engine, Request { schema, ..Request::new(QUESTION) }, None, None).unwrap()
+    harness.router.call(&harness.engine, Request { schema, ..Request::new(QUESTION) }, None).unwrap()
 }
 
 fn reply(text: &str) -> Rule {

@@ -11,7 +11,7 @@ use madspark::{ErrorKind, Provider};
 async fn the_concatenated_deltas_are_the_answer_of_every_provider() {
     for provider in [Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Mock] {
         let harness = Harness::with_provider(provider, false);
-        let mut call = harness.router.call(&harness.engine, Request::new(QUESTION), None, None).unwrap();
+        let mut call = harness.router.call(&harness.engine, Request::new(QUESTION), None).unwrap();
         call.next(None).await.unwrap();
         let whole = call.finish().unwrap().0;
         let (text, restarts, outcome) = read(harness.stream(StreamOptions::default())).await;

@@ -115,7 +115,7 @@ fn once(provider: Provider) -> Harness {
 
 /// Makes a call for a whole reply.
 async fn call(harness: &Harness, request: Request) -> Result<Response, Error> {
-    let mut call = harness.router.call(&harness.engine, request, None, None)?;
+    let mut call = harness.router.call(&harness.engine, request, None)?;
     call.next(None).await?;
     Ok(call.finish()?.0)
 }

@@ -37,7 +37,12 @@ def make(madspark_router: Callable[..., LLMRouter], tmp_path: Path) -> Callable[
     """Makes routers that share the cache of the test."""
 
     def router(**choices: Any) -> LLMRouter:
-        settings = {"cache_enabled": True, "cache_dir": tmp_path / "cache", "primary_provider": "ollama"}
+        settings = {
+            "cache_enabled": True,
+            "cache_dir": tmp_path / "cache",
+            "primary_provider": "ollama",
+            "default_temperature": 0.0,
+        }
         return madspark_router(**{**settings, **choices})
 
     return router
@@ -78,7 +83,7 @@ def test_each_argument_changes_the_key(
     other: dict[str, Any], make: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
     router = make()
-    arguments: dict[str, Any] = {"prompt": "q", "schema": Answer}
+    arguments: dict[str, Any] = {"prompt": "q", "schema": Answer, "use_cache": True}
     router.generate_structured(**arguments)
     assert not router.generate_structured(**{**arguments, **other})[1].cached
     assert router.generate_structured(**{**arguments, **other})[1].cached
@@ -91,7 +96,7 @@ from madspark import LLMConfig, LLMRouter
 router = LLMRouter("ollama", False, config=LLMConfig(ollama_host=sys.argv[1], cache_dir=sys.argv[2]))
 for turn in range(30):
     question = f"question {(turn + int(sys.argv[3]) * 4) % 30}"
-    text, _ = router.generate(question)
+    text, _ = router.generate(question, temperature=0.0)
     assert text
     print(question, "|", text.replace("\\n", " "))
 """

@@ -83,8 +83,8 @@ def test_defect_2_a_cached_reply_belongs_to_its_model_and_provider(
         {"primary_provider": "ollama", "model_tier": "balanced"},
         {"primary_provider": "gemini"},
     ):
-        _, first = madspark_router(**choice, **shared).generate(TOPIC)
-        _, again = madspark_router(**choice, **shared).generate(TOPIC)
+        _, first = madspark_router(**choice, **shared).generate(TOPIC, temperature=0.0)
+        _, again = madspark_router(**choice, **shared).generate(TOPIC, temperature=0.0)
         assert (first.cached, again.cached) == (False, True)
         assert (again.provider, again.model) == (first.provider, first.model)
     models = [(request.provider, request.model) for request in model_requests(madspark_simulator)]

@@ -162,9 +162,9 @@ def test_defect_20_cached_answers_cost_nothing_and_do_not_count_as_latency(
     madspark_router: Make, madspark_simulator: Simulator, tmp_path: Path
 ) -> None:
     router = madspark_router(primary_provider="ollama", cache_enabled=True, cache_dir=str(tmp_path))
-    router.generate(TOPIC)
+    router.generate(TOPIC, temperature=0.0)
     before = router.get_metrics()
-    _, again = router.generate(TOPIC)
+    _, again = router.generate(TOPIC, temperature=0.0)
     after = router.get_metrics()
     assert (again.cached, after["cache_hits"]) == (True, 1)
     for figure in ("avg_latency_ms", "total_latency_ms", "total_tokens", "total_cost"):

@@ -223,14 +223,15 @@ def test_the_functions_pass_on_every_argument(tenants: list[Tenant], monkeypatch
         return []
 
     monkeypatch.setattr(AsyncCoordinator, "run_workflow", take)
-    names = list(inspect.signature(run_multistep_workflow_batch).parameters)
-    places = [name for name in names if name not in {"router", "stage_timeouts", "language"}]
+    parameters = inspect.signature(run_multistep_workflow_batch).parameters.values()
+    keywords = {one.name: one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
+    places = [one.name for one in parameters if one.name not in {"router", *keywords}]
     router = tenants[0].router()
     function: Callable[..., Any] = run_multistep_workflow_batch
-    assert function(*places, router, stage_timeouts={"evaluation": 3}, language="de") == []
+    assert {"stage_timeouts", "language", "use_cache"} <= keywords.keys()
+    assert function(*places, router, **keywords) == []
     del given["self"]
-    named = {"stage_timeouts": {"evaluation": 3}, "mode": "batch", "language": "de"}
-    assert given == {**{name: name for name in places}, **named}
+    assert given == {**{name: name for name in places}, "mode": "batch", **keywords}
 
 
 def test_the_batch_function_makes_one_call_per_stage(tenants: list[Tenant]) -> None:

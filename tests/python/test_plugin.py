@@ -100,11 +100,11 @@ def test_an_enabled_cache_is_private_to_the_test(
     hits = []
     for _ in range(2):
         router = madspark_router(primary_provider="ollama", cache_enabled=True)
-        router.generate("hello")
+        router.generate("hello", temperature=0.0)
         hits.append(router.get_metrics()["cache_hits"])
     assert hits == [0, 1]
     assert len(madspark_simulator.requests) == 1
     assert (tmp_path / "madspark-cache").is_dir()
     elsewhere = madspark_router(primary_provider="ollama", cache_enabled=True, cache_dir=tmp_path / "elsewhere")
-    elsewhere.generate("hello")
+    elsewhere.generate("hello", temperature=0.0)
     assert (elsewhere.get_metrics()["cache_hits"], (tmp_path / "elsewhere").is_dir()) == (0, True)

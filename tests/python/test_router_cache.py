@@ -30,7 +30,7 @@ class Idea(BaseModel):
 
 @pytest.fixture
 def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRouter]:
-    """Makes routers that share the cache of the test."""
+    """Makes routers that share the cache of the test, at temperature 0 by default."""
 
     def make(
         provider: ProviderName = "ollama", fallback: bool = False, cache: bool | None = None, **fields: Any
@@ -46,6 +46,7 @@ def router(madspark_simulator: Simulator, tmp_path: Path) -> Callable[..., LLMRo
             "anthropic_model": "the-model",
             "anthropic_api_key": "key-of-the-test-0123456789",
             "cache_dir": tmp_path / "answers",
+            "default_temperature": 0.0,
         }
         return LLMRouter(provider, fallback, cache, config=LLMConfig(**settings | fields), **options)
 
@@ -84,7 +85,7 @@ def test_another_process_finds_the_answer_on_disk(
     text, _ = router().generate("hello")
     source = (
         f"config = LLMConfig(ollama_host=sys.argv[1], cache_dir={str(tmp_path / 'answers')!r})\n"
-        "text, response = LLMRouter('ollama', False, True, config).generate('hello')\n"
+        "text, response = LLMRouter('ollama', False, True, config).generate('hello', temperature=0.0)\n"
         "print(response.cached, text)"
     )
     assert scripts.run(source, madspark_simulator) == (0, f"True {text}\n", "")
@@ -107,8 +108,9 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 async def test_a_different_request_is_sent(
     call: dict[str, Any], config: dict[str, Any], router: Callable[..., LLMRouter], madspark_simulator: Simulator
 ) -> None:
-    await router("gemini").agenerate("hello")
-    _, response = await router("gemini", **config).agenerate(**{"prompt": "hello"} | call)
+    await router("gemini").agenerate("hello", use_cache=True)
+    arguments: dict[str, Any] = {"prompt": "hello", "use_cache": True} | call
+    _, response = await router("gemini", **config).agenerate(**arguments)
     assert not response.cached
     assert len(model_requests(madspark_simulator)) == 2
 

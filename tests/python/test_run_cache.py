@@ -65,7 +65,8 @@ async def test_an_answer_from_the_response_cache_is_not_a_call(
     async def run() -> tuple[WorkflowResult, LLMRouter]:
         madspark_simulator.clear()
         router = madspark_router(primary_provider="ollama", cache_enabled=True)
-        return await AsyncCoordinator(router=router).run(TOPIC, mode="batch", multi_dimensional_eval=True), router
+        options: dict[str, Any] = {"mode": "batch", "multi_dimensional_eval": True, "use_cache": True}
+        return await AsyncCoordinator(router=router).run(TOPIC, **options), router
 
     first, _ = await run()
     assert first.calls == len(model_requests(madspark_simulator)) > 0

@@ -39,15 +39,20 @@ class Agent:
 
     Args:
         router: An `LLMRouter`, or any object with `generate_structured`. None builds one from the environment.
+        use_cache: Whether answers may come from the response cache and are stored there. None means only at temperature
+            0. A custom router gets a value as `use_cache=`, None not at all.
 
     Raises:
-        TypeError: If `router` has no `generate_structured`.
+        TypeError: If `router` has no `generate_structured`, or `use_cache` is no bool.
     """
 
-    __slots__ = ("_router",)
+    __slots__ = ("_router", "_use_cache")
 
-    def __init__(self, router: Any = None) -> None:
+    def __init__(self, router: Any = None, *, use_cache: bool | None = None) -> None:
+        if not isinstance(use_cache, bool | None):
+            raise TypeError(f"use_cache must be a bool or None, not {type(use_cache).__name__}")
         self._router = router_or_default(router)
+        self._use_cache = use_cache
 
     @property
     def router(self) -> Any:
@@ -61,14 +66,17 @@ class Agent:
         core_router = native(self._router)
         if core_router is None or _greenlets.is_patched():
             return run_sync(lambda: self._arun(task, files, urls))
-        return _parse_outcome(_core.run_agent(core_router, json.dumps(task), files, urls))
+        return _parse_outcome(_core.run_agent(core_router, self._json(task), files, urls))
 
     async def _arun(
         self, task: Mapping[str, Any], files: Sequence[File] | None = None, urls: Sequence[str] | None = None
     ) -> Outcome:
         files, urls = listed("files", files), listed("urls", urls)
         router = source(self._router, files, urls)
-        return _parse_outcome(await result_of(_core.arun_agent(router, json.dumps(task), files, urls)))
+        return _parse_outcome(await result_of(_core.arun_agent(router, self._json(task), files, urls)))
+
+    def _json(self, task: Mapping[str, Any]) -> str:
+        return json.dumps({**task, "use_cache": self._use_cache})
 
 
 def build_task(

@@ -68,19 +68,21 @@ class RunRequest:
             "evaluation": get("evaluation") or ("auto" if mode == "auto" else "together"),
             "order": get("order", "final"),
             "max_output_tokens": _output_tokens(get("max_output_tokens", "auto")),
+            "use_cache": get("use_cache"),
         }
         self.json = json.dumps(self.options, allow_nan=False)
 
     def cache_options(self, router: Any) -> dict[str, Any]:
         """Return everything that can change the result of the run, as JSON-compatible data without any key.
 
-        Reads the files, for their digests.
+        Reads the files, for their digests. `use_cache` is not part of it: it decides whether an answer is new, not what
+        the question is.
         """
         from madspark._core import __version__
 
         config = getattr(router, "config", None)
         return {
-            **{name: value for name, value in self.options.items() if name not in {"topic", "context"}},
+            **{name: value for name, value in self.options.items() if name not in _NOT_IN_KEY},
             "router": f"{type(router).__module__}.{type(router).__qualname__}",
             "provider": str(getattr(router, "primary_provider", None)),
             "model_tier": str(getattr(getattr(router, "model_tier", None), "value", None)),
@@ -93,6 +95,9 @@ class RunRequest:
             "prompts": PROMPT_VERSION,
         }
 
+
+_NOT_IN_KEY = {"topic", "context", "use_cache"}
+"""The options that are not part of the key of a workflow cache, or a part of their own."""
 
 _TARGET_SETTINGS = (
     "ollama_host",

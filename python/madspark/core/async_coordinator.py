@@ -93,6 +93,7 @@ class AsyncCoordinator:
         max_output_tokens: int | Literal["auto", "unlimited"] = "auto",
         language: str | None = None,
         order: Literal["final", "initial"] = "final",
+        use_cache: bool | None = None,
     ) -> list[dict[str, Any]]:
         """Run the workflow and return its candidates, the highest final score first.
 
@@ -204,7 +205,8 @@ class AsyncCoordinator:
         from madspark.core._cache import WorkflowCache
 
         # The decisions of a gate are not part of the key.
-        manager = None if request.on_stage is not None else self._cache
+        is_off = request.on_stage is not None or request.options["use_cache"] is False
+        manager = None if is_off else self._cache
         topic, context = request.options["topic"], request.options["context"]
         return WorkflowCache(manager, topic, context, lambda: request.cache_options(self._router))
 

@@ -88,6 +88,7 @@ def run_multistep_workflow(
     mode: Literal["auto", "batch", "fanout"] = "batch",
     language: str | None = None,
     order: Literal["final", "initial"] = "final",
+    use_cache: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Run the workflow once, as `Coordinator(router=router).run_workflow` does."""
     options = dict(locals())

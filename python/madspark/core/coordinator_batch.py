@@ -33,6 +33,7 @@ def run_multistep_workflow_batch(
     stage_timeouts: Mapping[str, float | None] | None = None,
     language: str | None = None,
     order: Literal["final", "initial"] = "final",
+    use_cache: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Run the workflow once in batch mode, as `run_multistep_workflow` does: one call per stage for all its ideas."""
     return run_multistep_workflow(**locals(), mode="batch")

@@ -78,6 +78,11 @@ class RunOptions(TypedDict, total=False):
     order: Literal["final", "initial"]
     """The order of the candidates: by `final_score`, the default, or by `initial_score`; the highest first, unscored
     candidates last, and equal scores in the order of the ideas. The selection is by the initial score with either."""
+    use_cache: bool | None
+    """Whether the answers of the models may come from the response cache and are stored there: True for all of them,
+    False for none, and then the workflow cache (`cache_manager`) is not used either. None, the default, means the
+    answers of the stages with temperature 0, if the router's cache is enabled. A custom router gets a value as
+    `use_cache=`, None not at all."""
     language: str | None
     """The language of the answers, by its English name, its own name or its code ("German", "Deutsch", "de", "de-AT").
     None uses the language of the topic."""

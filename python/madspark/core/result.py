@@ -93,6 +93,8 @@ class Spending(BaseModel):
 
     calls: int = 0
     """Requests sent, including repairs, retries and fallbacks. For a custom router, its answers."""
+    cached: int = 0
+    """Answers from the response cache, or from an equal call that was in flight. They sent no request of their own."""
     tokens: int = 0
     usage: Usage = Usage()
     """The tokens by kind; a custom router does not report them."""
@@ -108,6 +110,8 @@ class ServedBy(BaseModel):
     provider: str
     model: str
     answers: int
+    cached: int = 0
+    """Those of the answers that came from the response cache, or from an equal call that was in flight."""
 
 
 class StageSummary(BaseModel):

@@ -82,7 +82,8 @@ class GenerateOptions(_Target, total=False):
     """The options of `LLMRouter.generate` and `agenerate`."""
 
     use_cache: bool | None
-    """Whether the answer may come from the response cache and is stored there. None means the router's setting."""
+    """Whether the answer may come from the response cache, or from an equal call in flight, and is stored there: True
+    at any temperature, False never. None means only at temperature 0, and only if the router's cache is enabled."""
 
 
 class StructuredOptions(GenerateOptions, _Structured, total=False):

@@ -64,7 +64,8 @@ class LLMRouter:
     Args:
         primary_provider: The provider that calls start with. Any value except "auto" pins it: it is always tried first.
         fallback_enabled: Whether another provider may answer if the first one fails.
-        cache_enabled: Whether answers come from the response cache and are stored there. Calls can override it.
+        cache_enabled: Whether calls at temperature 0 use the response cache. A call or a run decides otherwise with
+            `use_cache`.
         config: All other settings. None reads the environment, like `LLMConfig.from_env()`.
         model_tier: "fast", "balanced" or "quality".
         deadline: Seconds for one call, with all retries, repairs, fallbacks and pauses. None leaves only the timeouts
@@ -135,8 +136,9 @@ class LLMRouter:
             max_tokens: Upper bound of the answer, in tokens. None leaves it to the provider; Anthropic requires one:
                 16 000.
             force_provider: The only provider that may answer. It overrides the router's choice and disables fallback.
-            use_cache: Whether the answer may come from the response cache and is stored there. None means the router's
-                setting.
+            use_cache: Whether the answer may come from the response cache, or from an equal call in flight, and is
+                stored there: True at any temperature, False never. None means only at temperature 0, and only if the
+                router's cache is enabled.
 
         Returns:
             The text, and the response: who answered, tokens, cost and every attempt.
@@ -331,7 +333,8 @@ class LLMRouter:
         """Answer each prompt with a value of the type `schema`, with up to ten calls in flight.
 
         The arguments except `prompts` are those of `generate_structured` and apply to each prompt. If one prompt fails,
-        the others are cancelled and its error is raised.
+        the others are cancelled and its error is raised. Equal prompts share one request at temperature 0, the default;
+        at any other each is a request of its own, unless `use_cache` is True.
 
         Returns:
             The values in the order of the prompts (`[]` for none), and one response for the batch. It sums up tokens,
@@ -719,7 +722,7 @@ class LLMRouter:
 
     @property
     def cache_enabled(self) -> bool:
-        """Whether answers come from the response cache and are stored there."""
+        """Whether calls at temperature 0 use the response cache, unless they choose otherwise."""
         return self._core.cache_enabled
 
     @property

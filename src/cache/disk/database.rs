@@ -190,8 +190,16 @@ impl Database {
         Ok(DatabaseSize { entries, bytes: used_bytes(&self.connection)? })
     }
 
-    /// Deletes every entry and shrinks the files. Returns the number of entries.
+    /// Deletes every entry, overwrites it and shrinks the files. Returns the number of entries.
     pub(super) fn clear(&mut self) -> Result<u64, DatabaseError> {
+        // Otherwise the pages that the empty table keeps still contain answers.
+        self.connection.execute_batch("PRAGMA secure_delete = ON")?;
+        let cleared = self.delete_all();
+        self.connection.execute_batch("PRAGMA secure_delete = OFF")?;
+        cleared
+    }
+
+    fn delete_all(&mut self) -> Result<u64, DatabaseError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let count: i64 = transaction.query_row("SELECT count(*) FROM answers", [], |row| row.get(0))?;
         transaction.execute("DELETE FROM answers", [])?;

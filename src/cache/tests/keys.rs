@@ -35,6 +35,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         schema: _,
         temperature: _,
         max_tokens: _,
+        use_cache: _,
         repair,
         states_schema: _,
         form: _,
@@ -123,6 +124,7 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
         ("thinking", &[Gemini], |target, _| target.options.thinking = Some(Thinking::Budget(64))),
         // They affect the key only of requests that depend on them, as a test below shows.
         ("facts", &[], |target, _| target.facts = Some(Arc::default())),
+        ("use_cache", &[], |_, request| request.use_cache = Some(true)),
         ("timeout", &[], |target, _| target.timeout = Duration::from_secs(77)),
         ("load_timeout", &[], |target, _| target.options.load_timeout = Some(Duration::from_secs(77))),
     ]

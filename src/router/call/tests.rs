@@ -235,7 +235,7 @@ struct Outcome {
 async fn call(trace: &Trace, schema: Option<Arc<Schema>>) -> Outcome {
     let started = Instant::now();
     let request = Request { schema, ..Request::new("a prompt of some words, as long as it is") };
-    let mut call = trace.router.call(&trace.engine, request, None, None).unwrap();
+    let mut call = trace.router.call(&trace.engine, request, None).unwrap();
     let mut rejection = None;
     let result = loop {
         let is_valid = match call.next(rejection.take()).await {
@@ -389,7 +389,7 @@ async fn a_call_that_goes_to_another_target_releases_the_calls_that_wait_for_its
     let ollama = engine.states.of(&plan::targets(&router, None)[0]);
     let busy = ollama.limiter.try_reserve(limits, 0, Instant::now()).unwrap();
 
-    let call = || router.call(&engine, Request::new("What grows?"), None, None).unwrap();
+    let call = || router.call(&engine, Request::new("What grows?"), None).unwrap();
     let (mut leader, mut follower) = (call(), call());
     let open_breaker = async {
         while ollama.limiter.waiting() == 0 {

@@ -51,7 +51,8 @@ async fn call(loading: Duration, first_status: u16, policy: Policy) -> (Result<R
     };
     let router = Arc::new(Router::new(Arc::new(config), overrides));
     let engine = Arc::new(Engine::with_transport(transport));
-    let mut call = router.call(&engine, Request::new("What grows?"), None, Some(false)).unwrap();
+    let mut call =
+        router.call(&engine, Request { use_cache: Some(false), ..Request::new("What grows?") }, None).unwrap();
     let result = match call.next(None).await {
         Ok(_) => call.finish().map(|(response, _)| response),
         Err(error) => Err(error),

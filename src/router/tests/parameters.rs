@@ -63,7 +63,7 @@ impl Server {
     }
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let mut call = Self::router("m", Policy::default()).call(&self.engine, request, None, None).unwrap();
+        let mut call = Self::router("m", Policy::default()).call(&self.engine, request, None).unwrap();
         call.next(None).await?;
         call.finish().map(|(response, _)| response)
     }
@@ -153,7 +153,7 @@ async fn a_refusal_of_what_was_not_sent_is_final() {
 async fn a_known_reasoning_model_needs_no_extra_request() {
     let server = Server::new(reasoning);
     let router = Server::router("openai/gpt-5-mini", Policy { max_attempts: 1, ..Policy::default() });
-    let mut call = router.call(&server.engine, request(), None, None).unwrap();
+    let mut call = router.call(&server.engine, request(), None).unwrap();
     call.next(None).await.unwrap();
     let (response, _) = call.finish().unwrap();
     assert_eq!(response.attempts[0].omitted, [Parameter::Temperature]);

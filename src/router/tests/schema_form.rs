@@ -52,8 +52,9 @@ impl Server {
 
     /// Returns the answer to a call, and the bodies of its requests.
     async fn call(&self, schema: &Arc<Schema>) -> (String, Vec<Value>) {
-        let request = Request { schema: Some(Arc::clone(schema)), ..Request::new("Name three birds.") };
-        let mut call = self.router.call(&self.engine, request, None, Some(false)).unwrap();
+        let request =
+            Request { schema: Some(Arc::clone(schema)), use_cache: Some(false), ..Request::new("Name three birds.") };
+        let mut call = self.router.call(&self.engine, request, None).unwrap();
         let answer = call.next(None).await.unwrap().to_owned();
         call.finish().unwrap();
         (answer, std::mem::take(&mut *lock(&self.bodies)))
@@ -169,8 +170,8 @@ async fn prose_up_to_the_limit_of_tokens_is_a_reply_without_json() {
 async fn one_reply_without_json_does_not_change_the_form_if_the_prompt_does_not_help() {
     let replies = Mutex::new(vec![ANSWER, "No.", "No."]);
     let server = Server::new(Provider::OpenAi, move |_| (200, openai(lock(&replies).pop().unwrap())));
-    let request = Request { schema: Some(birds()), ..Request::new("Name three birds.") };
-    let mut call = server.router.call(&server.engine, request, None, Some(false)).unwrap();
+    let request = Request { schema: Some(birds()), use_cache: Some(false), ..Request::new("Name three birds.") };
+    let mut call = server.router.call(&server.engine, request, None).unwrap();
     assert!(call.next(None).await.is_err());
     lock(&server.bodies).clear();
     let (_, bodies) = server.call(&birds()).await;
