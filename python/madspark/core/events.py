@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from madspark.core.result import Mode, Spending, StageStatus
+from madspark.core.result import Document, Mode, Spending, StageStatus
 
 __all__ = [
     "AttemptFailed",
@@ -26,10 +26,11 @@ __all__ = [
 ]
 
 
-class WorkflowEvent(BaseModel):
+class WorkflowEvent(Document):
     """The fields of every event."""
 
     run_id: str
+    """The unique id of the run."""
     sequence: int
     """The number of the event in its run, from 1, without gaps."""
     seconds: float
@@ -41,6 +42,7 @@ class WorkflowEvent(BaseModel):
     message: str | None
     """A message for progress displays, if any."""
     type: str
+    """The name of the event, which tells its fields."""
 
     def to_sse(self) -> str:
         """Return a server-sent event. Its `id` is the number, which browsers send back as `Last-Event-ID`."""
@@ -52,32 +54,44 @@ class RunStarted(WorkflowEvent):
     """The run started."""
 
     type: Literal["run_started"]
+    """The name of the event."""
     mode: Mode
+    """How the calls are grouped."""
     stages: list[str]
+    """The requested stages, in order."""
 
 
 class StageStarted(WorkflowEvent):
     """The first idea entered a stage."""
 
     type: Literal["stage_started"]
+    """The name of the event."""
     stage: str
+    """The stage."""
 
 
 class StageFinished(WorkflowEvent):
     """The last idea left a stage."""
 
     type: Literal["stage_finished"]
+    """The name of the event."""
     stage: str
+    """The stage."""
     status: StageStatus
+    """Its outcome, as in `StageSummary`."""
     reason: str | None
+    """Why the status is not "ok": the first failure."""
 
 
 class IdeaGenerated(WorkflowEvent):
     """An idea was generated."""
 
     type: Literal["idea_generated"]
+    """The name of the event."""
     idea_index: int
+    """The index of the idea in its run, from 0."""
     idea: str
+    """The idea as one text, "title: description"."""
 
 
 class IdeaScored(WorkflowEvent):
@@ -87,9 +101,13 @@ class IdeaScored(WorkflowEvent):
     """
 
     type: Literal["idea_scored"]
+    """The name of the event."""
     stage: str
+    """The stage that scored it."""
     idea_index: int
+    """The index of the idea in its run, from 0."""
     score: float
+    """The score, 0.0 to 10.0."""
     improvement_kept: bool | None
     """For "re_evaluation", whether the improved idea is kept, as in `Candidate`; otherwise None."""
 
@@ -98,60 +116,85 @@ class IdeasSelected(WorkflowEvent):
     """The ideas with the highest initial scores were selected, the highest first."""
 
     type: Literal["ideas_selected"]
+    """The name of the event."""
     idea_indices: list[int]
+    """The indices of the selected ideas, the highest score first."""
 
 
 class IdeaImproved(WorkflowEvent):
     """An idea was improved. Whether the improvement is kept is known when it is scored."""
 
     type: Literal["idea_improved"]
+    """The name of the event."""
     idea_index: int
+    """The index of the idea in its run, from 0."""
     idea: str
+    """The improved idea as one text."""
 
 
 class AttemptFailed(WorkflowEvent):
     """An attempt failed. The router's policy decides what follows."""
 
     type: Literal["attempt_failed"]
+    """The name of the event."""
     stage: str
+    """The stage that made the call."""
     provider: str
+    """The provider that failed."""
     model: str
+    """Its model."""
     error: str
+    """The class of the failure in snake case, as in `Attempt`."""
     reason: str | None
+    """The failure in words."""
     status: int | None
+    """The HTTP status of the reply; None if there was none."""
 
 
 class FallbackTaken(WorkflowEvent):
     """The call continues with another provider or model."""
 
     type: Literal["fallback_taken"]
+    """The name of the event."""
     stage: str
+    """The stage that made the call."""
     provider: str
+    """The provider that the call continues with."""
     model: str
+    """Its model."""
     instead_of: str
+    """The provider before."""
 
 
 class BudgetSpent(WorkflowEvent):
     """The usage of the run so far; `is_reached` if the router's budget was reached."""
 
     type: Literal["budget"]
+    """The name of the event."""
     spent: Spending
+    """The usage of the run."""
     is_reached: bool
+    """Whether the router's budget was reached."""
 
 
 class Progress(WorkflowEvent):
     """The run made progress, as described by `message`."""
 
     type: Literal["progress"]
+    """The name of the event."""
 
 
 class RunFinished(WorkflowEvent):
     """The run ended; no event follows."""
 
     type: Literal["run_finished"]
+    """The name of the event."""
     status: StageStatus
+    """The outcome of the run, as in `WorkflowResult`."""
     partial: bool
+    """Whether the run ended early."""
     reason: str | None
+    """Why it ended early, in words."""
     idea_indices: list[int]
     """The candidates of the result, in its order."""
 

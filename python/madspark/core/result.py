@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from madspark.core.ratings import Inference, Rating
 
 __all__ = [
     "AgentSummary",
@@ -23,22 +25,33 @@ StageStatus = Literal["ok", "degraded", "failed", "skipped"]
 Mode = Literal["batch", "fanout"]
 
 
-class Problem(BaseModel):
+class Document(BaseModel):
+    """The base of results and events: their JSON Schema describes each field and requires those that are always set."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+
+
+class Problem(Document):
     """A stage that failed for an idea."""
 
     stage: str
+    """The stage that failed."""
     reason: str
+    """Why, in words."""
 
 
-class StageOutcome(BaseModel):
+class StageOutcome(Document):
     """The outcome of a stage for one idea; "skipped" if the idea did not reach it."""
 
     stage: str
+    """The stage."""
     status: Literal["ok", "failed", "skipped"]
+    """Its outcome."""
     reason: str | None = None
+    """Why it failed, in words; None if it did not."""
 
 
-class Candidate(BaseModel):
+class Candidate(Document):
     """An idea and the outputs of the stages for it. Fields of a stage that failed are None."""
 
     idea_index: int
@@ -48,16 +61,27 @@ class Candidate(BaseModel):
     text: str
     """The same as `idea`."""
     initial_score: float | None = None
+    """The score of the idea, 0.0 to 10.0."""
     initial_critique: str | None = None
+    """The critic's comment on the idea."""
     advocacy: str | None = None
+    """The arguments for the idea, as bullet points."""
     skepticism: str | None = None
-    multi_dimensional_evaluation: dict[str, Any] | None = None
+    """The arguments against the idea, as bullet points."""
+    multi_dimensional_evaluation: Rating | None = None
+    """The rating of the idea; None if it was not requested."""
     improved_idea: str | None = None
+    """The improved idea as one text."""
     improved_score: float | None = None
+    """The score of the improved idea, 0.0 to 10.0."""
     improved_critique: str | None = None
-    improved_multi_dimensional_evaluation: dict[str, Any] | None = None
+    """The critic's comment on the improved idea."""
+    improved_multi_dimensional_evaluation: Rating | None = None
+    """The rating of the improved idea; None if it was not requested."""
     score_delta: float | None = None
+    """The improved score minus the initial score."""
     is_meaningful_improvement: bool | None = None
+    """Whether the improvement is meaningful; None if a score is missing."""
     similarity_score: float | None = None
     """The similarity of the idea and the improved idea, 0.0 to 1.0."""
     improvement_kept: bool | None = None
@@ -69,26 +93,32 @@ class Candidate(BaseModel):
     score."""
     final_score: float | None = None
     """The score of `final_idea`."""
-    logical_inference: dict[str, Any] | None = None
+    logical_inference: Inference | None = None
     """The conclusions from the idea; None if they were not requested or are not certain enough."""
     status: Status = "ok"
+    """"ok" if every requested stage succeeded, "failed" if no idea of the run has a score, otherwise "degraded"."""
     problems: list[Problem] = []
     """The failed stages, in order."""
     stages: list[StageOutcome] = []
     """Every requested stage, in order."""
 
 
-class Usage(BaseModel):
+class Usage(Document):
     """Tokens by kind, in disjoint counts."""
 
     input: int = 0
+    """Tokens of prompts, without cached ones."""
     cached_input: int = 0
+    """Tokens of prompts that the provider had cached."""
     output: int = 0
+    """Tokens of answers."""
     reasoning: int = 0
+    """Tokens of reasoning before answers."""
     tool: int = 0
+    """Tokens of tools, such as web pages that the provider read."""
 
 
-class Spending(BaseModel):
+class Spending(Document):
     """The usage of a number of requests."""
 
     calls: int = 0
@@ -96,6 +126,7 @@ class Spending(BaseModel):
     cached: int = 0
     """Answers from the response cache, or from an equal call that was in flight. They sent no request of their own."""
     tokens: int = 0
+    """The tokens of these requests."""
     usage: Usage = Usage()
     """The tokens by kind; a custom router does not report them."""
     cost: float | None = 0.0
@@ -104,21 +135,26 @@ class Spending(BaseModel):
     """Whether some tokens are estimated because a request was dropped before the provider reported them."""
 
 
-class ServedBy(BaseModel):
+class ServedBy(Document):
     """A model and the number of answers used from it."""
 
     provider: str
+    """The provider."""
     model: str
+    """The model."""
     answers: int
+    """The number of its answers that were used."""
     cached: int = 0
     """Those of the answers that came from the response cache, or from an equal call that was in flight."""
 
 
-class StageSummary(BaseModel):
+class StageSummary(Document):
     """The result of one stage."""
 
     stage: str
+    """The stage."""
     status: StageStatus
+    """"ok" if it succeeded for every idea, "failed" if for none, "skipped" if it was not reached, else "degraded"."""
     reason: str | None
     """Why the status is not "ok": the first failure."""
     began: float | None
@@ -126,22 +162,29 @@ class StageSummary(BaseModel):
     seconds: float
     """Seconds from the first idea that entered the stage to the last that left it."""
     ideas_ok: int
+    """The number of ideas for which it succeeded."""
     ideas_failed: int
+    """The number of ideas for which it failed."""
     spent: Spending
+    """Its usage."""
     served_by: list[ServedBy]
+    """The models that answered, the most used first."""
 
 
-class AgentSummary(BaseModel):
+class AgentSummary(Document):
     """The usage of one agent over all its stages."""
 
     agent: str
+    """The agent."""
     spent: Spending
+    """Its usage."""
 
 
-class WorkflowResult(BaseModel):
+class WorkflowResult(Document):
     """The result of a run."""
 
     run_id: str
+    """The unique id of the run."""
     status: StageStatus
     """"ok" if every candidate went through every stage, "failed" if no idea has a score, otherwise "degraded"."""
     partial: bool
@@ -158,6 +201,7 @@ class WorkflowResult(BaseModel):
     stages: list[StageSummary] = []
     """The requested stages, in order."""
     agents: list[AgentSummary] = []
+    """The agents that were used."""
     served_by: list[ServedBy] = []
     """The models that answered, the most used first."""
     spent: Spending = Spending()
@@ -167,16 +211,19 @@ class WorkflowResult(BaseModel):
     cached: bool = False
     """Whether the result comes from the workflow cache; no request was sent then."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def calls(self) -> int:
         """The number of requests sent."""
         return self.spent.calls
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def tokens(self) -> int:
         """The tokens of all requests."""
         return self.spent.tokens
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def cost(self) -> float | None:
         """The cost of all requests in US dollars; None if a price is unknown."""

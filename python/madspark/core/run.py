@@ -30,7 +30,7 @@ class WorkflowRun:
     time from `snapshot()`.
     """
 
-    __slots__ = ("_cache", "_core", "_result", "id")
+    __slots__ = ("__weakref__", "_cache", "_core", "_result", "id")
 
     id: str
     """The unique id of the run."""

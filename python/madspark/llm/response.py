@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, cast
 from madspark.llm._explain import explain_answer
 
 if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
     from madspark._core import Attempts
 
 __all__ = ["Attempt", "LLMResponse", "Restarted", "TokenUsage"]
@@ -39,6 +42,12 @@ class _Record:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"cannot delete {name!r}: {type(self).__name__} is immutable")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from madspark.llm._documents import document_schema
+
+        return document_schema(cls, handler, Attempt)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         return type(self), tuple(self.to_dict().values())
@@ -160,7 +169,7 @@ class Restarted(_Record):
 
 
 class LLMResponse:
-    """The response of a model call.
+    """The response of a model call. Pydantic validates and dumps it as its `to_dict()`, also as a response of FastAPI.
 
     Attributes:
         text: The text of the answer.
@@ -271,6 +280,12 @@ class LLMResponse:
         In all: 2 attempts, 0.9 s, 312 tokens, 0.0000 USD.
         """
         return explain_answer(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from madspark.llm._documents import document_schema
+
+        return document_schema(cls, handler, Attempt)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         fields = (self.text, self.provider, self.model, self.tokens_used, self.latency_ms, self.cost, self.cached)
