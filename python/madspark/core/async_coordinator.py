@@ -10,6 +10,7 @@ import madspark
 from madspark import _core
 from madspark._check import count, seconds
 from madspark._custom_router import router_or_default, source
+from madspark._not_from_requests import keep_from_requests
 from madspark._waiting import result_of
 from madspark.core.options import DEFAULT_TIMEOUT, RunOptions, StartOptions
 from madspark.llm.exceptions import InvalidRequestError
@@ -255,3 +256,6 @@ class AsyncCoordinator:
             return callback(message, fraction)
 
         return log_and_call
+
+
+keep_from_requests(AsyncCoordinator.__init__, "router", Any)

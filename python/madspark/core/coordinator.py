@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from madspark._not_from_requests import keep_from_requests
 from madspark._waiting import run_sync
 from madspark.core.async_coordinator import AsyncCoordinator
 from madspark.core.options import DEFAULT_TIMEOUT
@@ -65,6 +66,9 @@ class Coordinator:
 
     run_workflow = _sync(AsyncCoordinator.run_workflow)
     run = _sync(AsyncCoordinator.run)
+
+
+keep_from_requests(Coordinator.__init__, "router", Any)
 
 
 def run_multistep_workflow(

@@ -8,6 +8,7 @@ from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, Unpack, overload
 
 from madspark import _core, _greenlets
+from madspark._not_from_requests import keep_from_requests
 from madspark._waiting import result_of, run_sync
 from madspark.llm._batch import BATCH_CONCURRENCY, MAX_PROMPT_CHARS, run_batch
 from madspark.llm._call import Call, ReplyValidation
@@ -822,6 +823,9 @@ class LLMRouter:
             urls or (),
         )
         return core, ReplyValidation(prompt, adapter)
+
+
+keep_from_requests(LLMRouter.__init__, "config", LLMConfig | None)
 
 
 @functools.cache
