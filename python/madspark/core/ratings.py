@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from madspark._described import DescribedModel
+
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
@@ -15,10 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Constraint", "Contradiction", "Inference", "Rating"]
 
 
-class _ReadAsDict(BaseModel):
+class _ReadAsDict(DescribedModel):
     """A model that can also be read like the dict that `model_dump` returns. Its values are plain data then."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     def __getitem__(self, name: str) -> Any:
         return self.model_dump()[name]
@@ -78,10 +78,8 @@ class Rating(_ReadAsDict):
     """The rating in words."""
 
 
-class Constraint(BaseModel):
+class Constraint(DescribedModel):
     """A constraint and how well an idea keeps it."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     constraint: str
     """The constraint."""
@@ -91,10 +89,8 @@ class Constraint(BaseModel):
     """Why."""
 
 
-class Contradiction(BaseModel):
+class Contradiction(DescribedModel):
     """Two things that cannot both be."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     conflict: str
     """What stands against what."""
@@ -139,7 +135,8 @@ class Inference(_ReadAsDict):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         # Without the serializer, whose type hides the fields.
-        return handler(cast("CoreSchema", {name: value for name, value in schema.items() if name != "serialization"}))
+        fields = cast("CoreSchema", {name: value for name, value in schema.items() if name != "serialization"})
+        return super().__get_pydantic_json_schema__(fields, handler)
 
     @model_serializer(mode="wrap")
     def _without_fields_of_other_types(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

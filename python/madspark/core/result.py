@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import ConfigDict, Field, computed_field
 
+from madspark._described import DescribedModel
 from madspark.core.ratings import Inference, Rating
 
 __all__ = [
@@ -25,10 +26,10 @@ StageStatus = Literal["ok", "degraded", "failed", "skipped"]
 Mode = Literal["batch", "fanout"]
 
 
-class Document(BaseModel):
+class Document(DescribedModel):
     """The base of results and events: their JSON Schema describes each field and requires those that are always set."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 class Problem(Document):
@@ -97,9 +98,9 @@ class Candidate(Document):
     """The conclusions from the idea; None if they were not requested or are not certain enough."""
     status: Status = "ok"
     """"ok" if every requested stage succeeded, "failed" if no idea of the run has a score, otherwise "degraded"."""
-    problems: list[Problem] = []
+    problems: list[Problem] = Field(default_factory=list)
     """The failed stages, in order."""
-    stages: list[StageOutcome] = []
+    stages: list[StageOutcome] = Field(default_factory=list)
     """Every requested stage, in order."""
 
 
@@ -198,11 +199,11 @@ class WorkflowResult(Document):
     candidates: list[Candidate]
     """The selected ideas, the best first as the option `order` has it; every idea if the run ended before the
     selection."""
-    stages: list[StageSummary] = []
+    stages: list[StageSummary] = Field(default_factory=list)
     """The requested stages, in order."""
-    agents: list[AgentSummary] = []
+    agents: list[AgentSummary] = Field(default_factory=list)
     """The agents that were used."""
-    served_by: list[ServedBy] = []
+    served_by: list[ServedBy] = Field(default_factory=list)
     """The models that answered, the most used first."""
     spent: Spending = Spending()
     """The usage of the run."""

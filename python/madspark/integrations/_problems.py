@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 
+from madspark._described import DescribedModel
 from madspark.llm._problem import seconds_to_wait
 from madspark.llm.exceptions import MadsparkError
 
@@ -28,10 +28,8 @@ _SERVER_ERROR = 500
 _logger = logging.getLogger("madspark.integrations")
 
 
-class ProblemAttempt(BaseModel):
+class ProblemAttempt(DescribedModel):
     """A failed attempt at one target."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     provider: str
     """The provider."""
@@ -45,10 +43,8 @@ class ProblemAttempt(BaseModel):
     """Seconds that the provider asked to wait."""
 
 
-class ProblemDetails(BaseModel):
+class ProblemDetails(DescribedModel):
     """The body of a failed request: `MadsparkError.to_problem()`. Members without a value are absent."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str
     """The address of the documentation of `code`."""

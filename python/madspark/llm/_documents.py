@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import core_schema
+
+from madspark._described import DescribedModel
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from madspark.llm.response import Attempt as AttemptRecord
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+class _Document(DescribedModel):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 class Attempt(_Document):
@@ -39,11 +41,11 @@ class Attempt(_Document):
     """The failure in words; None if it succeeded."""
     latency_ms: float = 0.0
     """The latency of the attempt in milliseconds."""
-    usage: dict[str, int] = {}
+    usage: dict[str, int] = Field(default_factory=dict)
     """The token counts that the provider reported, also for a failed attempt."""
     skipped_events: int = 0
     """The number of malformed stream events that were skipped."""
-    changes: list[str] = []
+    changes: list[str] = Field(default_factory=list)
     """The local repairs of a structured reply, such as "trailing_comma"; empty if none was needed."""
     wait_ms: float = 0.0
     """How long the call waited before the attempt, in milliseconds."""
@@ -53,11 +55,11 @@ class Attempt(_Document):
     """Seconds to wait before the next request, as requested by the provider."""
     estimated: bool = False
     """Whether the token counts are estimated, because the attempt ended before the provider reported them."""
-    pages: list[dict[str, str]] = []
+    pages: list[dict[str, str]] = Field(default_factory=list)
     """The web pages that the provider was to read, each with its status."""
     shared: bool = False
     """Whether the answer came from an identical request of another call: nothing was sent, and nothing is charged."""
-    omitted: list[str] = []
+    omitted: list[str] = Field(default_factory=list)
     """The requested parameters that were not sent, because the target does not take them, such as "temperature"."""
 
 
@@ -80,7 +82,7 @@ class LLMResponse(_Document):
     """Whether the answer came from the cache, or from an identical call that was in flight."""
     timestamp: datetime
     """When the call ended, in UTC."""
-    attempts: list[Attempt] = []
+    attempts: list[Attempt] = Field(default_factory=list)
     """Every attempt, failed ones included, in order."""
     finish_reason: str | None = None
     """Why the model stopped, such as "stop" or "length"; None without a model."""
