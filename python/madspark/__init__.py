@@ -18,7 +18,7 @@ _NAMES = {
         "AttemptFailed BudgetSpent Event FallbackTaken IdeaGenerated IdeaImproved IdeaScored IdeasSelected "
         "Progress RunFinished RunStarted StageFinished StageStarted WorkflowEvent"
     ),
-    "core.gate": "OnStage StageReview StopWorkflow",
+    "core.gate": "OnProvider OnStage ProviderUse StageReview StopWorkflow",
     "core.options": "RunOptions StartOptions",
     "core.result": "Candidate WorkflowResult",
     "core.run": "WorkflowEvents WorkflowRun",

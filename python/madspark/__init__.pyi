@@ -19,7 +19,13 @@ from madspark.core.events import (
     StageStarted as StageStarted,
     WorkflowEvent as WorkflowEvent,
 )
-from madspark.core.gate import OnStage as OnStage, StageReview as StageReview, StopWorkflow as StopWorkflow
+from madspark.core.gate import (
+    OnProvider as OnProvider,
+    OnStage as OnStage,
+    ProviderUse as ProviderUse,
+    StageReview as StageReview,
+    StopWorkflow as StopWorkflow,
+)
 from madspark.core.options import RunOptions as RunOptions, StartOptions as StartOptions
 from madspark.core.result import Candidate as Candidate, WorkflowResult as WorkflowResult
 from madspark.core.run import WorkflowEvents as WorkflowEvents, WorkflowRun as WorkflowRun

@@ -480,6 +480,7 @@ class Coordinator:
         urls: Sequence[str],
         emit: Callable[[str, float], object] | None,
         gate: Callable[[str], Coroutine[Any, Any, str]] | None,
+        provider_gate: Callable[[str], Coroutine[Any, Any, bool]] | None,
         events: int,
         idle_timeout: float,
     ) -> Run: ...

@@ -25,6 +25,7 @@ mod options;
 mod order;
 mod partial_ideas;
 mod progress_estimate;
+mod provider_gate;
 mod result;
 mod run;
 mod run_handle;
@@ -54,6 +55,7 @@ pub use ideas::{IndexedCandidate, StageOutcome};
 pub use mode::{Mode, ResolvedMode};
 pub use options::{EvaluationMode, Options, OutputTokens, OutputTokensRule, StageTimeouts, Temperatures};
 pub use order::Order;
+pub use provider_gate::{Admissions, ProviderGate, ProviderRequest};
 pub use result::{AgentResult, StageResult, StageStatus, StopReason, WorkflowResult};
 pub use run_handle::RunHandle;
 pub use run_state::RunState;
@@ -136,16 +138,21 @@ pub struct Hooks<'a> {
     pub progress: &'a dyn ProgressSink,
     /// Reviews the ideas between the stages.
     pub gate: Option<&'a dyn Gate>,
+    /// Decides about each provider before the run uses it. A custom router is not asked.
+    pub admissions: Option<&'a Arc<Admissions>>,
 }
 
 impl Default for Hooks<'_> {
     fn default() -> Self {
-        Self { progress: &Silent, gate: None }
+        Self { progress: &Silent, gate: None, admissions: None }
     }
 }
 
 impl std::fmt::Debug for Hooks<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hooks").field("gate", &self.gate.is_some()).finish_non_exhaustive()
+        f.debug_struct("Hooks")
+            .field("gate", &self.gate.is_some())
+            .field("admissions", &self.admissions)
+            .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::event::EventKind;
 use super::options::{OutputTokens, OutputTokensRule};
+use super::provider_gate::Admissions;
 use super::result::StopReason;
 use super::run::Run;
 use super::run_handle::RunHandle;
@@ -18,7 +19,7 @@ use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
-use crate::router::{AttemptObserver, CallHooks, Generate, PreferredTarget, Response};
+use crate::router::{AttemptObserver, CallHooks, Generate, PreferredTarget, ProviderUse, Response};
 use crate::sync::lock;
 
 /// The router as one group of ideas uses it in a stage: every call waits for a permit, and ends when the group has used up the
@@ -60,6 +61,7 @@ impl<'a> StageRouter<'a> {
             stage: self.stage,
             attempts: Mutex::default(),
             first_request: Arc::clone(&first_request),
+            admissions: self.run.hooks.admissions.cloned(),
         };
         let recorder = Arc::new(recorder);
         let observer: Arc<dyn AttemptObserver> = Arc::<AttemptRecorder>::clone(&recorder);
@@ -163,6 +165,7 @@ struct AttemptRecorder {
     attempts: Mutex<Attempts>,
     /// Notified when the first request is sent.
     first_request: Arc<Notify>,
+    admissions: Option<Arc<Admissions>>,
 }
 
 /// The observed attempts of one call.
@@ -243,6 +246,10 @@ impl AttemptRecorder {
 }
 
 impl AttemptObserver for AttemptRecorder {
+    fn admit(&self, provider: ProviderUse) -> Option<BoxFuture<'static, Result<bool>>> {
+        self.admissions.as_ref()?.admit(self.stage, provider)
+    }
+
     fn started(&self, provider: Provider, model: &str) {
         self.first_request.notify_one();
         let before = {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::error;
 use super::loop_queue::{EventLoop, running_loop};
 use super::runtime::Process;
-use crate::coordinator::{Decision, Gate, Review};
+use crate::coordinator::{Decision, Gate, ProviderGate, ProviderRequest, Review};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::progress::ProgressSink;
@@ -212,6 +212,19 @@ impl Gate for PythonGate {
             let review = serde_json::to_string(&review).map_err(invalid)?;
             let decision: String = self.0.call(move |py| (review,).into_pyobject(py).map(Bound::unbind)).await?;
             serde_json::from_str(&decision).map_err(invalid)
+        })
+    }
+}
+
+/// A Python coroutine function that takes the request of a provider gate as JSON text and returns whether it is admitted.
+pub(super) struct PythonProviderGate(pub(super) AsyncCallback);
+
+impl ProviderGate for PythonProviderGate {
+    fn admit(&self, request: ProviderRequest) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move {
+            let invalid = |failure: serde_json::Error| Error::new(ErrorKind::Internal, failure.to_string());
+            let request = serde_json::to_string(&request).map_err(invalid)?;
+            self.0.call(move |py| (request,).into_pyobject(py).map(Bound::unbind)).await
         })
     }
 }

@@ -11,10 +11,10 @@ use tokio::task::AbortHandle;
 use super::agents::{self, Source};
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
-use super::callback::{AsyncCallback, Progress, PythonGate};
+use super::callback::{AsyncCallback, Progress, PythonGate, PythonProviderGate};
 use super::error;
 use super::runtime::Process;
-use crate::coordinator::{self, Gate, Hooks, Options, RunHandle};
+use crate::coordinator::{self, Admissions, Gate, Hooks, Options, RunHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{ProgressSink, Silent};
 
@@ -39,7 +39,8 @@ impl Coordinator {
     }
 
     /// Starts a workflow. `emit(message, fraction)` receives the progress on the thread of the running loop and must return
-    /// at once; `gate` is a coroutine function that takes a review and returns a decision, both as JSON text. `events` is the
+    /// at once; `gate` is a coroutine function that takes a review and returns a decision, both as JSON text. `provider_gate` is
+    /// one that takes a provider as JSON text and returns whether the run may use it. `events` is the
     /// number of events kept for readers, and a run that nobody waits for during `idle_timeout` seconds is cancelled; with 0
     /// events, there are no readers and no idle timeout.
     #[expect(clippy::too_many_arguments, reason = "one argument for each part of a run")]
@@ -52,6 +53,7 @@ impl Coordinator {
         urls: Vec<String>,
         emit: Option<Py<PyAny>>,
         gate: Option<Py<PyAny>>,
+        provider_gate: Option<Py<PyAny>>,
         events: usize,
         idle_timeout: f64,
     ) -> PyResult<Run> {
@@ -64,6 +66,9 @@ impl Coordinator {
             None => Box::new(Silent),
         };
         let gate = gate.map(|gate| AsyncCallback::new(py, &process, gate).map(PythonGate)).transpose()?;
+        let admissions = provider_gate
+            .map(|gate| AsyncCallback::new(py, &process, gate).map(|gate| Admissions::new(PythonProviderGate(gate))))
+            .transpose()?;
         let idle_timeout =
             Duration::try_from_secs_f64(idle_timeout).ok().filter(|_| events > 0).unwrap_or(Duration::MAX);
         let handle = {
@@ -77,7 +82,9 @@ impl Coordinator {
             let work = async {
                 run.set_parts(agents::load(attachments, core_router.as_ref()).await?);
                 let gate = gate.as_ref().map(|gate| -> &dyn Gate { gate });
-                coordinator.conduct(&*router, &run, Hooks { progress: &*progress, gate }).await
+                coordinator
+                    .conduct(&*router, &run, Hooks { progress: &*progress, gate, admissions: admissions.as_ref() })
+                    .await
             };
             let outcome = tokio::select! {
                 biased;

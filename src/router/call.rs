@@ -251,7 +251,20 @@ impl Call {
             done = &mut first => return Ok(done),
             () = tokio::time::sleep(delay) => {}
         }
-        let Some(mut second) = self.state.hedge(index) else { return Ok(first.await) };
+        let now = Instant::now();
+        let Some(other) = self.state.hedge_target(index, now) else { return Ok(first.await) };
+        if let Some(consent) = self.state.consent(other, now) {
+            let consent = tokio::select! {
+                biased;
+                done = &mut first => return Ok(done),
+                consent = consent => consent,
+            };
+            let is_admitted = consent.map_err(|error| self.state.fail(error))?;
+            self.state.record_consent(other, is_admitted)?;
+        }
+        // The target may have been refused, or may be busy now.
+        let hedge = self.state.hedge_target(index, Instant::now()).filter(|ready| *ready == other);
+        let Some(mut second) = hedge.and_then(|other| self.state.hedge(other)) else { return Ok(first.await) };
         second.notify_on_cancel(on_cancel);
         let mut second = Box::pin(send(&engine, second));
         let ((guard, outcome), other) = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod admission;
+mod consent;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(super) struct CallState {
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
     pub(super) observer: Option<Arc<dyn AttemptObserver>>,
+    /// The targets that the observer has admitted, by index.
+    admitted: Vec<usize>,
     /// From the call's first step to its end.
     pub(super) span: Span,
     selector: TargetSelector,
@@ -69,6 +72,7 @@ impl CallState {
             engine,
             request,
             observer: None,
+            admitted: Vec::new(),
             span: Span::none(),
             selector,
             attempts: Vec::new(),
@@ -101,6 +105,11 @@ impl CallState {
         loop {
             match self.choose(now).map_err(|error| self.fail(error))? {
                 Choice::Now(index) => {
+                    if let Some(consent) = self.consent(index, now) {
+                        self.await_consent(index, consent).await?;
+                        now = Instant::now();
+                        continue;
+                    }
                     let reservation = self.reserve(index, now).await?;
                     now = Instant::now();
                     let previous = self.last_index;

@@ -94,6 +94,12 @@ pub trait ReplyValidator: Send + Sync {
 ///
 /// Called from wherever an attempt begins or ends, also while a future is dropped; must return at once.
 pub trait AttemptObserver: Send + Sync {
+    /// The call is about to use a provider for the first time. `None` permits it. Otherwise the call sends nothing there before
+    /// the future is ready: `false` excludes the provider from the call, and an error ends the call.
+    fn admit(&self, _provider: ProviderUse) -> Option<BoxFuture<'static, Result<bool>>> {
+        None
+    }
+
     /// A request to `provider` is about to be sent.
     fn started(&self, provider: Provider, model: &str);
 
@@ -103,6 +109,19 @@ pub trait AttemptObserver: Send + Sync {
 
     /// The reply of an attempt that has ended was rejected. `attempt` is its final record. The usage was reported before.
     fn rejected(&self, attempt: &Attempt);
+}
+
+/// A provider that a call is about to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderUse {
+    /// The provider.
+    pub provider: Provider,
+    /// The model.
+    pub model: Arc<str>,
+    /// The first provider in the order of the call, if it is another one.
+    pub instead_of: Option<Provider>,
+    /// Why that one did not answer.
+    pub reason: Option<String>,
 }
 
 /// Why a reply was rejected.

@@ -48,7 +48,7 @@ pub use budget::Budget;
 pub use cache_lookup::CacheWrite;
 pub use call::Call;
 pub use generate::{
-    AttemptObserver, CallHooks, Generate, PreferredTarget, Rejection, ReplyValidator, Response, Routed,
+    AttemptObserver, CallHooks, Generate, PreferredTarget, ProviderUse, Rejection, ReplyValidator, Response, Routed,
 };
 pub use health::ProviderHealth;
 pub use metrics::{MetricsSnapshot, ProviderSnapshot};

@@ -228,17 +228,21 @@ impl TargetSelector {
 
     /// Returns why each target has not answered, in the order of the plan.
     pub(super) fn causes(&self, now: Instant) -> Vec<Error> {
-        let cause = |target: &CallTarget| {
-            let Some(error) = &target.last_error else { return target.skip_error(now) };
-            let ready_in = if target.is_exhausted {
-                target.breaker_wait(now)
-            } else {
-                target.ready_at(now).saturating_duration_since(now)
-            };
-            error.clone().with_ready_in((!ready_in.is_zero()).then_some(ready_in))
+        (0..self.targets.len()).filter_map(|index| self.cause(index, now)).collect()
+    }
+
+    /// Returns why the target with `index` has not answered; `None` if it is ready and has not failed.
+    pub(super) fn cause(&self, index: usize, now: Instant) -> Option<Error> {
+        let target = &self.targets[index];
+        let Some(error) = &target.last_error else {
+            return (target.ready_at(now) > now).then(|| target.skip_error(now));
         };
-        let has_cause = |target: &&CallTarget| target.last_error.is_some() || target.ready_at(now) > now;
-        self.targets.iter().filter(has_cause).map(cause).collect()
+        let ready_in = if target.is_exhausted {
+            target.breaker_wait(now)
+        } else {
+            target.ready_at(now).saturating_duration_since(now)
+        };
+        Some(error.clone().with_ready_in((!ready_in.is_zero()).then_some(ready_in)))
     }
 }
 

@@ -22,7 +22,11 @@ def test_twins_have_the_same_signatures_and_documentation() -> None:
 def test_keyword_arguments_are_run_options() -> None:
     parameters = typing.get_type_hints(AsyncCoordinator.run_workflow)
     options = typing.get_type_hints(RunOptions)
-    assert set(parameters) - {"topic", "context", "return"} == set(options) - {"batch_tokens", "on_stage"}
+    assert set(parameters) - {"topic", "context", "return"} == set(options) - {
+        "batch_tokens",
+        "on_provider",
+        "on_stage",
+    }
     assert all(options[name] == kind for name, kind in parameters.items() if name in options)
     assert set(typing.get_type_hints(StartOptions)) == {*options, "buffer", "patience"}
 

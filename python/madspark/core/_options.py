@@ -12,7 +12,7 @@ from madspark.llm.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from madspark.core.gate import OnStage
+    from madspark.core.gate import OnProvider, OnStage
     from madspark.llm.options import File
 
 
@@ -34,14 +34,13 @@ class RunRequest:
         ValueError: If an option has an invalid value.
     """
 
-    __slots__ = ("files", "json", "on_stage", "options", "urls", "verbose")
+    __slots__ = ("files", "json", "on_provider", "on_stage", "options", "urls", "verbose")
 
     def __init__(self, topic: str, context: str, options: Mapping[str, Any]) -> None:
         _check_names(options)
         get = options.get
-        self.on_stage: OnStage | None = get("on_stage")
-        if self.on_stage is not None and not callable(self.on_stage):
-            raise TypeError(f"on_stage must be callable, not {type(self.on_stage).__name__}")
+        self.on_stage: OnStage | None = _function("on_stage", get("on_stage"))
+        self.on_provider: OnProvider | None = _function("on_provider", get("on_provider"))
         self.verbose = bool(get("verbose", False))
         self.files: list[File] = listed("multimodal_files", get("multimodal_files"))
         self.urls: list[str] = listed("multimodal_urls", get("multimodal_urls"))
@@ -120,11 +119,17 @@ def _check_names(options: Mapping[str, Any]) -> None:
     known = RunOptions.__annotations__
     for name in options:
         if name not in known:
-            from difflib import get_close_matches
+            from madspark._nearest import nearest
 
-            nearest = get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"the options are {', '.join(known)}"
+            meant = nearest(name, known)
+            hint = f"did you mean {meant!r}?" if meant else f"the options are {', '.join(known)}"
             raise InvalidArgumentError(f"unknown option {name!r}: {hint}")
+
+
+def _function(name: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise InvalidArgumentError(f"{name} must be callable, not {type(value).__name__}")
+    return value
 
 
 def _output_tokens(value: Any) -> int | str:

@@ -218,13 +218,19 @@ class AsyncCoordinator:
         events: int = 0,
         idle_seconds: float = 0.0,
     ) -> _core.Run:
-        gate = None
+        gate = provider_gate = None
         if request.on_stage is not None:
             from madspark.core.gate import json_gate
 
             gate = json_gate(request.on_stage)
+        if request.on_provider is not None:
+            from madspark.core.gate import json_provider_gate
+
+            provider_gate = json_provider_gate(request.on_provider)
         router = source(self._router, request.files, request.urls)
-        return self._core.start(router, request.json, request.files, request.urls, emit, gate, events, idle_seconds)
+        return self._core.start(
+            router, request.json, request.files, request.urls, emit, gate, provider_gate, events, idle_seconds
+        )
 
     async def _start(
         self,

@@ -1,4 +1,4 @@
-"""Stage gates: reviewing, editing or stopping a run between its stages."""
+"""Gates: reviewing, editing or stopping a run between its stages, and deciding about the providers it uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-__all__ = ["Decision", "OnStage", "StageReview", "StopWorkflow"]
+__all__ = ["Decision", "OnProvider", "OnStage", "ProviderUse", "StageReview", "StopWorkflow"]
 
 
 class StageReview(BaseModel):
@@ -34,6 +34,22 @@ Decision: TypeAlias = bool | Sequence[Candidate] | None
 
 OnStage: TypeAlias = Callable[[StageReview], Awaitable[Decision] | Decision]
 """A gate; a coroutine function or a plain function."""
+
+
+class ProviderUse(BaseModel):
+    """The provider that a run is about to use for the first time. Nothing has been sent there."""
+
+    stage: str
+    provider: str
+    model: str
+    instead_of: str | None
+    """The provider that the call would have preferred, if it is another one."""
+    reason: str | None
+    """Why that one did not answer."""
+
+
+OnProvider: TypeAlias = Callable[[ProviderUse], Awaitable[bool | None] | bool | None]
+"""Decides about a provider; a coroutine function or a plain function. False excludes it from the run."""
 
 _CANDIDATES = TypeAdapter(list[Candidate])
 _EDITABLE = {
@@ -66,3 +82,17 @@ async def _decision(on_stage: OnStage, review: StageReview) -> object:
         raise TypeError(f"on_stage must return None, a bool or a list of candidates, not {type(decision).__name__}")
     kept = _CANDIDATES.validate_python(list(decision))
     return {"keep": [candidate.model_dump(include=_EDITABLE) for candidate in kept]}
+
+
+def json_provider_gate(on_provider: OnProvider) -> Callable[[str], Coroutine[Any, Any, bool]]:
+    """Return `on_provider` as the core calls it, with JSON text."""
+
+    async def admit(request: str) -> bool:
+        decision = on_provider(ProviderUse.model_validate_json(request))
+        if inspect.isawaitable(decision):
+            decision = await decision
+        if decision is None or isinstance(decision, bool):
+            return decision is not False
+        raise TypeError(f"on_provider must return None or a bool, not {type(decision).__name__}")
+
+    return admit

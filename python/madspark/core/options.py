@@ -94,6 +94,11 @@ class RunOptions(TypedDict, total=False):
     with the finished part, and a list of candidates continues with these as edited. The time of a review counts towards
     the timeout of the run. A run with a gate neither reads nor writes the workflow cache."""
 
+    on_provider: madspark.OnProvider | None
+    """Called with a `ProviderUse` and awaited before the run sends its first request to each provider. False excludes
+    the provider from the run; None or True permits it. An exception ends the run. Not called for answers from a cache,
+    nor for a custom router, which chooses its providers itself."""
+
 
 class StartOptions(RunOptions, total=False):
     """The options of a run whose events are read."""

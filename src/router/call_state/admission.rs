@@ -19,10 +19,17 @@ use crate::router::target_selector::Choice;
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 impl CallState {
-    /// Returns a hedged attempt at another target than the one with index `except`, if one can begin at once.
-    pub(in crate::router) fn hedge(&mut self, except: usize) -> Option<Box<AttemptGuard>> {
+    /// Returns the target of a hedged attempt besides the one with index `except`, if one is ready.
+    pub(in crate::router) fn hedge_target(&self, except: usize, now: Instant) -> Option<usize> {
+        match self.selector.choose(now, Some(except))? {
+            Choice::Now(index) => Some(index),
+            Choice::Later { .. } => None,
+        }
+    }
+
+    /// Returns a hedged attempt at the target with `index`, if it can begin at once.
+    pub(in crate::router) fn hedge(&mut self, index: usize) -> Option<Box<AttemptGuard>> {
         let now = Instant::now();
-        let Choice::Now(index) = self.selector.choose(now, Some(except))? else { return None };
         if self.is_past_deadline(now) || self.sent >= self.router.policy.max_attempts {
             return None;
         }
