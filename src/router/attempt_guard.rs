@@ -109,6 +109,11 @@ impl AttemptGuard {
         self.on_cancel = Some(on_cancel);
     }
 
+    /// Returns the router of the call.
+    pub(super) fn router(&self) -> &Router {
+        &self.router
+    }
+
     /// Attributes `error` to the target. A timeout while the target loaded its model becomes `Loading`.
     pub(super) fn attribute(&self, error: Error) -> Error {
         let is_late = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::FirstTokenTimeout);

@@ -11,6 +11,7 @@ mod facts;
 mod form_memory;
 mod generate;
 mod health;
+mod installed_models;
 mod latencies;
 mod limit;
 mod metrics;

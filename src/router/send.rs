@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::attempt_guard::AttemptGuard;
+use super::installed_models;
 use super::whole_reply;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
@@ -22,7 +23,16 @@ pub(super) async fn send(engine: &Engine, mut guard: Box<AttemptGuard>) -> (Box<
     let span = guard.span.clone();
     let sending = async move {
         match prepare(engine, &mut guard).await {
-            Ok(()) => exchange(engine, guard).await,
+            Ok(()) => {
+                let (guard, outcome) = exchange(engine, guard).await;
+                match outcome {
+                    Ok(reply) => (guard, Ok(reply)),
+                    Err(error) => {
+                        let error = installed_models::describe(engine, &guard, error).await;
+                        (guard, Err(error))
+                    }
+                }
+            }
             Err(error) => (guard, Err(error)),
         }
     };

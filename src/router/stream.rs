@@ -20,7 +20,7 @@ use super::call_state::CallState;
 use super::reply_validation::{self, ReplyValidation};
 use super::send;
 use super::streamed_reply::StreamedReply;
-use super::{AttemptObserver, Engine, Rejection, Response, Router};
+use super::{AttemptObserver, Engine, Rejection, Response, Router, installed_models};
 use crate::attempt::Attempt;
 use crate::attempt::Change;
 use crate::cache::{Entry, Key};
@@ -254,7 +254,10 @@ impl Stream {
         let timeouts = self.options.timeouts(&guard.target, loading, guard.deadline);
         match StreamedReply::open(&self.state.engine, guard, timeouts).await {
             Ok(reply) => self.reply = Some(reply),
-            Err((guard, error)) => return self.failed(guard, error, 0).map(drop),
+            Err((guard, error)) => {
+                let error = installed_models::describe(&self.state.engine, &guard, error).await;
+                return self.failed(guard, error, 0).map(drop);
+            }
         }
         Ok(())
     }

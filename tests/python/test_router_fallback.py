@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from madspark import AllProvidersFailedError
 from madspark.llm import exceptions as errors
+from wire import called_providers, model_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ async def test_without_fallback_the_error_has_its_class_provider_and_reason(
     assert error.prompt == "a private prompt"
     assert "private" not in f"{error} {error!r} {attempt!r} {cause!r}"
     assert f"{provider} (" in str(error)
-    assert len(madspark_simulator.requests) == 1
+    assert len(model_requests(madspark_simulator)) == 1
     metrics = router.get_metrics()
     assert (metrics["failed_requests"], metrics["total_requests"], metrics["fallback_triggers"]) == (1, 1, 0)
     assert dict(metrics)[f"{provider}_calls"] == 1
@@ -119,7 +120,7 @@ def test_with_fallback_another_provider_answers_and_every_attempt_is_recorded(
     other = "gemini" if provider == "ollama" else "ollama"
     router = madspark_router(primary_provider=provider, fallback_enabled=True)
     text, response = router.generate("hello")
-    assert [request.provider for request in madspark_simulator.requests] == [provider, other]
+    assert called_providers(madspark_simulator) == [provider, other]
     assert (response.provider, response.text, text != "") == (other, text, True)
     failed, answered = response.attempts
     assert (failed.provider, failed.ok, failed.error) == (provider, False, kind)
