@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from madspark import LLMConfig, LLMRouter
+from madspark import LLMConfig, LLMRouter, WorkflowResult
 from madspark.cli.arguments import config_changes, parse, temperatures
 from madspark.cli.failures import explain, without_password
 from madspark.cli.main import main
-from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE
+from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, print_json
 from madspark.cli.progress import Progress
-from madspark.cli.render import as_json, as_text, degraded, metrics_line
+from madspark.cli.render import as_json, as_text, degraded, metrics_line, spending
 from madspark.cli.run import _show
 from madspark.cli.wrap import clean, shorten, width, wrap
 from madspark.llm import exceptions as errors
@@ -35,8 +36,21 @@ RESULT: dict[str, Any] = {
     "improved_idea": "Light roof farm",
     "improved_score": 8.5,
     "improved_critique": "Better.",
+    "improvement_kept": True,
+    "final_idea": "Light roof farm",
+    "final_score": 8.5,
     "status": "ok",
     "problems": [],
+}
+
+
+UNSCORED = {
+    **RESULT,
+    "improved_score": None,
+    "improved_critique": None,
+    "improvement_kept": None,
+    "final_idea": RESULT["idea"],
+    "final_score": 6.0,
 }
 
 
@@ -56,7 +70,7 @@ def test_defaults_change_no_field_of_the_configuration() -> None:
         1200.0,
         0.8,
     )
-    assert (args.provider, args.tier, args.no_fallback) == (None, None, False)
+    assert (args.provider, args.tier, args.fallback) == (None, None, None)
     assert config_changes(args) == {}
     assert temperatures(args) is None
 
@@ -108,12 +122,19 @@ def test_files_and_urls_may_be_repeated(tmp_path: Path) -> None:
         (["t", "--timeout", "0"], "positive"),
         (["t", "--timeout", "inf"], "positive"),
         (["t", "--stage-timeout", "tea=3"], "STAGE=SECONDS"),
+        (["t", "--stage-timeout", "improve=3"], "did you mean improvement?"),
+        (["t", "--fallback", "--no-fallback=3"], "--no-fallback"),
         (["t", "--stage-timeout", "advocacy=0"], "positive"),
         (["t", "--max-output-tokens", "0"], "positive whole number"),
         (["t", "--novelty-threshold", "1.5"], "between 0 and 1"),
         (["t", "--file", "/no/such/file"], "no such file: /no/such/file"),
         (["t", "--url", "ftp://x"], "http"),
-        (["t", "--prov", "ollama"], "--prov"),
+        (["t", "--prov", "ollama"], "unknown option --prov: did you mean --provider?"),
+        (["--tiers=fast", "t"], "unknown option --tiers: did you mean --tier?"),
+        (["--hlep"], "unknown option --hlep: did you mean --help?"),
+        (["t", "--frobnicate"], "unknown option --frobnicate (try"),
+        (["food", "from", "city roofs"], "unexpected argument 'city roofs': put a text of several words in quotes"),
+        (["-", "-"], "only one of topic and context"),
         (["t", "--verbose", "--quiet"], "not allowed with"),
         (["t", "--gemini-api-key", "k"], "--gemini-api-key"),
         (["caf\udce9"], "encoding"),
@@ -129,6 +150,45 @@ def test_wrong_usage_prints_one_line_and_exits_with_2(
     assert out == ""
     assert err.count("\n") == 1
     assert hint in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["help"], "`madspark --help`"),
+        (["Version"], "`madspark --version`"),
+        (["models", "--provider", "mock"], "`ollama list`"),
+        (["pull", "gemma3:4b"], "`ollama pull NAME`"),
+        (["run", "food from city roofs"], "write the topic itself"),
+        (["config"], "environment variables"),
+        (["doctor"], "`doctor` is not a command of madspark"),
+        (["serve", "--json"], "`madspark -- serve`"),
+        (["cahce", "stats"], "did you mean `madspark cache stats`"),
+        (["hlep"], "did you mean `madspark --help`?"),
+    ],
+)
+def test_words_that_are_commands_elsewhere_are_no_topics(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == WRONG_USAGE
+    out, err = capsys.readouterr()
+    assert hint in err
+    assert f"madspark -- {arguments[0]}" in err
+    assert err.count("\n") == 1
+    assert (json.loads(out)["error"]["code"] if out else None) == ("wrong_usage" if "--json" in arguments else None)
+
+
+@pytest.mark.parametrize("topic", ["help for elders", "kelp", "hemp", "catch", "conversion", "health", "chat rooms"])
+def test_other_topics_are_not_refused(topic: str) -> None:
+    assert parse([topic]).topic == topic
+
+
+def test_after_two_dashes_and_with_a_context_a_word_is_a_topic() -> None:
+    for arguments in (["--", "help"], ["--json", "--", "cache", "context"]):
+        assert parse(arguments).topic == arguments[arguments.index("--") + 1]
+    assert parse(["chat", "for a small town"]).topic == "chat"
 
 
 def test_help_lists_exit_codes_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,24 +253,37 @@ def test_shortened_text_fits_in_one_line(text: str, columns: int) -> None:
 
 
 def test_every_section_is_shown_within_the_width() -> None:
-    text = as_text([RESULT, {**RESULT, "improved_score": None, "idea": "second"}], 40)
-    assert "1. score 6 of 10, improved 8.5 (+2.5)" in text
+    text = as_text([RESULT, UNSCORED], 40)
+    assert "1. score 8.5 of 10, improved from 6\n   (+2.5)\n" in text
     assert "2. score 6 of 10\n" in text
     for shown in ("Roof farm", "Heavy.", "STRENGTHS", "CRITICAL FLAWS", "Light roof farm", "Better."):
         assert shown in text
     assert all(width(line) <= 40 for line in text.splitlines())
 
 
+def test_the_kept_idea_comes_first() -> None:
+    def order(text: str, *parts: str) -> bool:
+        return sorted(parts, key=text.index) == list(parts)
+
+    text = as_text([RESULT], 80)
+    assert order(text, "Light roof farm", "Better.", "Improved from", "Roof farm: beds", "Heavy.", "STRENGTHS")
+    lower = {
+        **RESULT,
+        "improved_score": 4.9,
+        "initial_score": 8.7,
+        "improvement_kept": False,
+        "final_idea": RESULT["idea"],
+        "final_score": 8.7,
+    }
+    text = as_text([lower], 80)
+    assert text.startswith("1. score 8.7 of 10; the improved version scored 4.9 and was not kept\n")
+    assert order(text, "Roof farm: beds", "Heavy.", "STRENGTHS", "Improved, but not kept", "Light roof farm", "Better.")
+    assert order(as_text([UNSCORED], 80), "Roof farm: beds", "Heavy.", "Improved, not scored", "Light roof farm")
+
+
 def test_sections_without_content_are_left_out() -> None:
     text = as_text([{"idea": "bare", "initial_score": None, "advocacy": None, "skepticism": ""}], 80)
     assert text == "1. not scored\n   bare"
-
-
-@pytest.mark.parametrize("ascii_only", [True, False])
-def test_json_holds_results_and_metrics(ascii_only: bool) -> None:
-    text = as_json([{**RESULT, "idea": "屋上"}], {"total_requests": 7}, ascii_only=ascii_only)
-    assert text.isascii() is ascii_only
-    assert json.loads(text) == {"results": [{**RESULT, "idea": "屋上"}], "metrics": {"total_requests": 7}}
 
 
 def test_degraded_ideas_are_named_with_stage_and_reason() -> None:
@@ -221,20 +294,88 @@ def test_degraded_ideas_are_named_with_stage_and_reason() -> None:
     assert line.endswith("failed: evaluation: a b")
 
 
+def result_of(results: list[dict[str, Any]], **fields: Any) -> WorkflowResult:
+    statuses = {result["status"] for result in results}
+    values: dict[str, Any] = {
+        "run_id": "r",
+        "status": "ok" if statuses == {"ok"} else "degraded",
+        "partial": False,
+        "mode": "batch",
+        "candidates": [
+            {**result, "skepticism": None, "idea_index": at, "text": result["idea"]}
+            for at, result in enumerate(results)
+        ],
+        "served_by": [{"provider": "ollama", "model": "gemma3:4b", "answers": 3}],
+        "spent": {"calls": 4, "tokens": 120, "cost": None},
+    }
+    return WorkflowResult.model_validate({**values, **fields})
+
+
 @pytest.mark.parametrize(
-    ("results", "code", "message"),
-    [([RESULT], OK, ""), ([RESULT, degraded_result()], DEGRADED, "idea 2"), ([], FAILED, "without an idea")],
+    ("results", "fields", "code", "message"),
+    [
+        ([RESULT], {}, OK, ""),
+        ([RESULT, degraded_result()], {}, DEGRADED, "idea 2"),
+        ([], {"status": "failed"}, FAILED, "without an idea. Answered by Ollama gemma3:4b (3 answers). 4 requests"),
+        ([degraded_result()], {"status": "failed"}, FAILED, "idea 1"),
+        ([RESULT], {"partial": True, "cut": "budget", "reason": "the budget is used up"}, DEGRADED, "used up"),
+    ],
 )
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_exit_codes_of_finished_runs(
-    results: list[dict[str, Any]], code: int, message: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+    results: list[dict[str, Any]],
+    fields: dict[str, Any],
+    code: int,
+    message: str,
+    flags: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert _show(parse(["t", *flags]), results, LLMRouter("mock", config=LLMConfig()).get_metrics()) == code
+    metrics = LLMRouter("mock", config=LLMConfig()).get_metrics()
+    assert _show(parse(["t", *flags]), result_of(results, **fields), metrics, None) == code
     out, err = capsys.readouterr()
     assert message in err
     assert bool(err) is (code != OK)
     if flags:
-        assert json.loads(out)["results"] == results
+        answer = json.loads(out)
+        assert [result["idea"] for result in answer["results"]] == [result["idea"] for result in results]
+        assert (answer["calls"], answer["tokens"], answer["cost"], answer["metrics"]) == (4, 120, None, metrics)
+        assert {"served_by", "stages", "candidates", "spent", "agents", "run_id"} <= set(answer)
+    elif results:
+        assert " ".join(out.rsplit("\n\n", 1)[-1].split()) == (
+            "Answered by Ollama gemma3:4b (3 answers). 4 requests, 120 tokens, cost unknown: a price is unknown."
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_has_the_exit_code_of_its_signal(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = LLMRouter("mock", config=LLMConfig()).get_metrics()
+    cut = {"partial": True, "cut": "cancelled", "reason": "the run was cancelled"}
+    assert _show(parse(["t"]), result_of([RESULT], **cut), metrics, number) == 128 + number
+    out, err = capsys.readouterr()
+    assert "Light roof farm" in out
+    assert err == "madspark: cancelled\n"
+
+
+def test_the_cost_of_a_run_is_shown() -> None:
+    spent = {"calls": 1, "tokens": 9, "cost": 0.12345}
+    served = [{"provider": name, "model": "m\x1b[1m", "answers": 1} for name in ("gemini", "mine")]
+    assert spending(result_of([RESULT], spent=spent, served_by=served)) == (
+        "Answered by Gemini m[1m (1 answer); mine m[1m (1 answer). 1 request, 9 tokens, 0.1235 USD."
+    )
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_json_holds_the_whole_result(ascii_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = result_of([{**RESULT, "idea": "屋上"}])
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii" if ascii_only else "utf-8")
+    monkeypatch.setattr("sys.stdout", stdout)
+    print_json(as_json(result, {"total_requests": 7}))
+    text = stdout.buffer.getvalue().decode()
+    answer = json.loads(text)
+    assert text.isascii() is ascii_only
+    assert answer["metrics"] == {"total_requests": 7}
+    assert answer["results"] == result.to_dicts()
+    assert answer.items() >= result.model_dump(mode="json").items()
 
 
 def test_an_unknown_cost_is_not_zero() -> None:
@@ -250,18 +391,28 @@ class Terminal(io.StringIO):
         return True
 
 
-async def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal() -> None:
+def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal() -> None:
     plain, terminal, silent = io.StringIO(), Terminal(), Terminal()
     for stream, quiet in ((plain, False), (terminal, False), (silent, True)):
-        progress = Progress(stream, quiet=quiet)
-        await progress.show("Starting", 0.0)
-        await progress.show("Generating", 0.1)
-        await progress.show("Done", 1.0)
-        progress.close()
+        show_three(Progress(stream, {"TERM": "xterm"}, quiet=quiet))
     assert plain.getvalue() == "[  0%] Starting\n[ 10%] Generating\n[100%] Done\n"
     assert "\n" not in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[2K")
     assert silent.getvalue() == ""
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {}, {"TERM": "xterm", "NO_COLOR": "1"}])
+def test_a_terminal_without_control_sequences_gets_lines(environment: dict[str, str]) -> None:
+    terminal = Terminal()
+    show_three(Progress(terminal, environment, quiet=False))
+    assert terminal.getvalue() == "[  0%] Starting\n[ 10%] Generating\n[100%] Done\n"
+
+
+def show_three(progress: Progress) -> None:
+    progress.show("Starting", 0.0)
+    progress.show("Generating", 0.1)
+    progress.show("Done", 1.0)
+    progress.clear()
 
 
 # Failures
@@ -287,6 +438,12 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
         (attempt("openai", "forbidden"), "check OPENAI_API_KEY"),
         (attempt("ollama", "model_missing"), "`ollama pull gemma3:4b`"),
         (attempt("gemini", "model_missing"), "--gemini-model"),
+        (
+            attempt(
+                "ollama", "model_missing", "is not installed: run it; installed: a, b; choose one with OLLAMA_MODEL"
+            ),
+            "or pass --ollama-model; installed: a, b; choose one with OLLAMA_MODEL",
+        ),
         (attempt("ollama", "timeout"), "--tier fast"),
         (attempt("ollama", "dns"), "cannot reach Ollama at http://box:11434"),
         (attempt("ollama", "connect_timeout"), "cannot reach Ollama at http://box:11434"),

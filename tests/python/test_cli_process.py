@@ -41,6 +41,19 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+def piped(text: bytes, *arguments: str) -> tuple[int, str, str]:
+    """Run the command with `text` on stdin and the mock provider."""
+    done = subprocess.run(  # noqa: S603  # our own command
+        [*COMMAND, *arguments, "--provider", "mock", "--quiet", "--top", "1"],
+        env=ENVIRONMENT,
+        input=text,
+        capture_output=True,
+        check=False,
+        timeout=LIMIT,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
 def simulated(
     simulator: Simulator, topic: str, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -62,10 +75,49 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def summary(out: str) -> str:
+    """Return the last paragraph of an output, in one line."""
+    return " ".join(out.rsplit("\n\n", 1)[-1].split())
+
+
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+def test_a_dash_reads_the_topic_from_stdin(madspark_simulator: Simulator) -> None:
+    for topic, context, text in (("-", "small budget", "屋上の野菜\n"), ("屋上の野菜", "-", "small budget")):
+        madspark_simulator.clear()
+        done = subprocess.run(  # noqa: S603  # our own command
+            [*COMMAND, topic, context, "--provider", "ollama", "--quiet", "--top", "1"],
+            env={**ENVIRONMENT, "OLLAMA_HOST": madspark_simulator.ollama_url, "PYTHONIOENCODING": "utf-8"},
+            input=text,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            timeout=LIMIT,
+        )
+        assert done.returncode == 0, done.stderr
+        prompt = madspark_simulator.requests[0].prompt
+        assert "屋上の野菜" in prompt
+        assert "small budget" in prompt
+
+
+def test_stdin_that_is_no_topic_is_refused() -> None:
+    for text, reason in (
+        (b" \n", "must not be blank"),
+        (b"\xff", "is not UTF-8"),
+        (b"a" * 1_000_001, "is longer than"),
+    ):
+        code, out, err = piped(text, "-")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert reason in err
+
+
+def test_a_word_after_two_dashes_is_a_topic() -> None:
+    done = run("--provider", "mock", "--quiet", "--top", "1", "--", "help")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_version() -> None:
@@ -123,6 +175,8 @@ def test_quiet_prints_only_the_results() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("1. score ")
     assert "Improved" in done.stdout
+    assert summary(done.stdout).startswith("Answered by mock ")
+    assert "\x1b" not in done.stdout
 
 
 def test_a_closed_pipe_prints_no_traceback() -> None:
@@ -149,7 +203,10 @@ def test_a_failed_run_prints_the_remedy(madspark_simulator: Simulator, tmp_path:
     madspark_simulator.restrict_models(True)
     madspark_simulator.require_key("gemini", "the-right-key-of-the-server")
     for arguments, hint in (
-        (["--provider", "ollama", "--ollama-model", "nope:1b"], "run `ollama pull nope:1b` or pass --ollama-model"),
+        (
+            ["--provider", "ollama", "--ollama-model", "nope:1b"],
+            "run `ollama pull nope:1b` or pass --ollama-model; installed: gemma3:12b, gemma3:4b; choose",
+        ),
         (["--provider", "gemini"], "there is no API key: set gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"),
         (["--provider", "ollama", "--file", str(paper)], "not take PDF files: pass --provider gemini"),
         (["--provider", "ollama", "--url", "http://localhost:1/x"], "the page at localhost:1 is not on the public"),
@@ -215,6 +272,78 @@ sys.exit(main(["topic", "--provider", "mock"]))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "madspark: cancelled\n")
 
 
+def interrupt_third_stage(simulator: Simulator, number: int, *arguments: str) -> tuple[int, str, str]:
+    """Start the command, and send it the signal `number` when it waits for the improvement of its ideas."""
+    simulator.on(contains="improved_title", latency=3600.0)
+    with subprocess.Popen(  # noqa: S603  # our own command
+        [*COMMAND, "city farming", "--provider", "ollama", "--quiet", "--evaluation", "together", *arguments],
+        env={**ENVIRONMENT, "OLLAMA_HOST": simulator.ollama_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        # The generation, the evaluation, and the improvement.
+        assert simulator.wait_for_requests(3, LIMIT)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=LIMIT)
+    assert simulator.wait_for_hang_ups(1, LIMIT)
+    return process.returncode, out, err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_second_stage_prints_the_finished_ideas(number: int, madspark_simulator: Simulator) -> None:
+    code, out, err = interrupt_third_stage(madspark_simulator, number, "--top", "2")
+    assert code == 128 + number
+    assert out.startswith("1. score ")
+    assert "\n2. score " in out
+    assert summary(out).startswith("Answered by Ollama gemma3:12b (2 answers). 3 requests, ")
+    assert "improvement: the run was cancelled" in err
+    assert err.splitlines()[-1] == "madspark: cancelled"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_the_json_of_an_interrupted_run_holds_the_finished_ideas(madspark_simulator: Simulator) -> None:
+    code, out, _ = interrupt_third_stage(madspark_simulator, signal.SIGINT, "--top", "2", "--json")
+    answer = json.loads(out)
+    assert code == 130
+    assert (answer["partial"], answer["cut"], answer["status"]) == (True, "cancelled", "degraded")
+    assert len(answer["results"]) == len(answer["candidates"]) == 2
+    assert all(one["initial_score"] is not None and one["improved_idea"] is None for one in answer["results"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
+    # The run cannot be cancelled here, so only the second signal can end the process.
+    code = """
+import os, signal, sys
+from madspark.core.run import WorkflowRun
+cancel = WorkflowRun.cancel
+def interrupt_again(self):
+    os.kill(os.getpid(), signal.SIGINT)
+WorkflowRun.cancel = interrupt_again
+from madspark.cli import progress
+def show(self, message, fraction):
+    if fraction == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+progress.Progress.show = show
+from madspark.cli.main import main
+sys.exit(main(["topic", "--provider", "ollama"]))
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        # Accepts connections and never answers.
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        done = subprocess.run(  # noqa: S603  # our own command
+            [sys.executable, "-c", code],
+            env={**ENVIRONMENT, "OLLAMA_HOST": host},
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            timeout=LIMIT,
+        )
+    assert (done.returncode, done.stdout) == (130, "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_the_run_and_closes_its_connections() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -236,4 +365,5 @@ def test_ctrl_c_ends_the_run_and_closes_its_connections() -> None:
                 while connection.recv(65536):
                     pass
             out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out, err) == (130, "", "madspark: cancelled\n")
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith("madspark: cancelled before an idea was finished. Answered by no model. 1 request, ")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from madspark.cli import values
+from madspark.cli.parser import Parser, Version
+from madspark.cli.words import refusal
 from madspark.utils.temperature_control import PRESETS, TemperatureManager
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["config_changes", "parse", "parse_cache", "temperatures"]
 
@@ -17,7 +21,12 @@ EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 THINK = ["low", "medium", "high", "max"]
 
 EPILOG = """\
-`madspark cache stats` shows the size of the response cache, `madspark cache clear` empties it.
+`madspark cache stats` shows the size of the response cache, `madspark cache clear` empties it. A topic that is a
+common name of a command is refused; `madspark -- help` runs the workflow on the topic `help`.
+
+A provider that is named, with --provider or MADSPARK_LLM_PROVIDER, is the only one that is used, unless --fallback
+permits others. `auto` uses Ollama and, with its API key set, Gemini. Before the first request to a hosted provider that
+is not named, stderr says so.
 
 API keys are read from the environment only: GOOGLE_API_KEY or GEMINI_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY,
 OLLAMA_API_KEY.
@@ -27,36 +36,45 @@ exit codes:
   1    the run failed
   2    invalid command line
   3    some ideas are degraded or failed; stderr names them with the reason
-  130  cancelled with Ctrl-C
+  130  ended with Ctrl-C (143: with SIGTERM); what was finished is printed
 """
 
-STAGES = (
-    "idea_generation",
-    "evaluation",
-    "multi_dimensional",
-    "logical_inference",
-    "advocacy",
-    "skepticism",
-    "improvement",
-    "re_evaluation",
-)
-"""The stages with a time of their own."""
 
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. An invalid one ends the process with one line on stderr and exit code 2."""
-    parser = _Parser(
+    parser = _parser()
+    args = parser.parse_strictly(arguments)
+    refused = None if "--" in arguments else refusal(args.topic, args.context)
+    if refused is not None:
+        parser.error(refused)
+    if args.topic == "-" == args.context:
+        parser.error("only one of topic and context can be read from stdin")
+    for name in ("topic", "context"):
+        if getattr(args, name) == "-":
+            try:
+                setattr(args, name, values.stdin(sys.stdin))
+            except argparse.ArgumentTypeError as error:
+                parser.error(f"the {name} from stdin {error}")
+    return args
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="madspark",
         description="Generate ideas on a topic, criticise them and improve the best ones.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("topic", type=_text, help="the topic of the ideas")
+    parser.add_argument("topic", type=values.text, help="the topic of the ideas; - reads it from stdin")
     parser.add_argument(
-        "context", nargs="?", default="", type=_optional_text, help="constraints and goals for the ideas"
+        "context",
+        nargs="?",
+        default="",
+        type=values.optional_text,
+        help="constraints and goals for the ideas; - reads them from stdin",
     )
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--version", action=Version)
 
     run = parser.add_argument_group("workflow")
     run.add_argument(
@@ -75,22 +93,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="type of inference; implies --logical-inference",
     )
     run.add_argument(
-        "--language", type=_text, metavar="NAME", help="language of the answers (default: that of the topic)"
+        "--language", type=values.text, metavar="NAME", help="language of the answers (default: that of the topic)"
     )
     run.add_argument(
-        "--file", action="append", default=[], type=_file, metavar="PATH", help="attach a file; may be repeated"
+        "--file", action="append", default=[], type=values.file, metavar="PATH", help="attach a file; may be repeated"
     )
     run.add_argument(
-        "--url", action="append", default=[], type=_url, metavar="URL", help="attach a web page; may be repeated"
+        "--url", action="append", default=[], type=values.url, metavar="URL", help="attach a web page; may be repeated"
     )
     run.add_argument(
-        "--timeout", type=_seconds, default=1200.0, metavar="S", help="time limit of the run in seconds (default: 1200)"
+        "--timeout",
+        type=values.seconds,
+        default=1200.0,
+        metavar="S",
+        help="time limit of the run in seconds (default: 1200)",
     )
     run.add_argument(
         "--stage-timeout",
         action="append",
         default=[],
-        type=_stage_timeout,
+        type=values.stage_timeout,
         metavar="STAGE=S",
         help="time of a stage in seconds, or none; may be repeated (default: in proportion to --timeout)",
     )
@@ -102,7 +124,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     run.add_argument(
         "--max-output-tokens",
-        type=_output_tokens,
+        type=values.output_tokens,
         default="auto",
         metavar="N",
         help="output tokens of a call: a number, auto or unlimited (default: auto)",
@@ -110,31 +132,41 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--no-novelty-filter", action="store_true", help="keep ideas that are similar to others")
     run.add_argument(
         "--novelty-threshold",
-        type=_share,
+        type=values.share,
         default=0.8,
         metavar="T",
         help="similarity from which an idea is dropped, 0-1 (default: 0.8)",
     )
     temperature = run.add_mutually_exclusive_group()
     temperature.add_argument(
-        "--temperature", type=_temperature, metavar="T", help="base temperature, 0-2, or `none` to send none"
+        "--temperature", type=values.temperature, metavar="T", help="base temperature, 0-2, or `none` to send none"
     )
     temperature.add_argument("--preset", choices=list(PRESETS), help="named set of temperatures")
 
     models = parser.add_argument_group("models")
     models.add_argument(
-        "--provider", choices=["auto", "ollama", "gemini", "openai", "anthropic", "mock"], help="provider to start with"
+        "--provider",
+        choices=["auto", "ollama", "gemini", "openai", "anthropic", "mock"],
+        help="the only provider to use",
     )
     models.add_argument("--tier", choices=["fast", "balanced", "quality"], help="model tier")
-    models.add_argument("--no-fallback", action="store_true", help="never use another provider")
-    models.add_argument("--ollama-host", type=_host, metavar="URL", help="base URL of the Ollama server")
-    models.add_argument("--ollama-model", type=_text, metavar="NAME", help="Ollama model, for every tier")
-    models.add_argument("--gemini-model", type=_text, metavar="NAME", help="Gemini model")
-    models.add_argument("--gemini-base-url", type=_url, metavar="URL", help="base URL of the Gemini API")
-    models.add_argument("--openai-model", type=_text, metavar="NAME", help="model of the OpenAI-compatible server")
-    models.add_argument("--openai-base-url", type=_url, metavar="URL", help="base URL of the OpenAI-compatible server")
-    models.add_argument("--anthropic-model", type=_text, metavar="NAME", help="Anthropic model")
-    models.add_argument("--anthropic-base-url", type=_url, metavar="URL", help="base URL of the Anthropic API")
+    models.add_argument(
+        "--fallback",
+        action=argparse.BooleanOptionalAction,
+        help="whether other providers may answer too (default: only with the provider auto)",
+    )
+    models.add_argument("--ollama-host", type=values.host, metavar="URL", help="base URL of the Ollama server")
+    models.add_argument("--ollama-model", type=values.text, metavar="NAME", help="Ollama model, for every tier")
+    models.add_argument("--gemini-model", type=values.text, metavar="NAME", help="Gemini model")
+    models.add_argument("--gemini-base-url", type=values.url, metavar="URL", help="base URL of the Gemini API")
+    models.add_argument(
+        "--openai-model", type=values.text, metavar="NAME", help="model of the OpenAI-compatible server"
+    )
+    models.add_argument(
+        "--openai-base-url", type=values.url, metavar="URL", help="base URL of the OpenAI-compatible server"
+    )
+    models.add_argument("--anthropic-model", type=values.text, metavar="NAME", help="Anthropic model")
+    models.add_argument("--anthropic-base-url", type=values.url, metavar="URL", help="base URL of the Anthropic API")
 
     models.add_argument(
         "--ollama-think", choices=["true", "false", *THINK], help="whether and how much Ollama's model thinks"
@@ -143,11 +175,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--openai-reasoning-effort", choices=EFFORTS, help="how much the OpenAI-compatible model reasons"
     )
     models.add_argument(
-        "--openai-service-tier", type=_text, metavar="NAME", help="tier of the OpenAI-compatible server"
+        "--openai-service-tier", type=values.text, metavar="NAME", help="tier of the OpenAI-compatible server"
     )
     models.add_argument("--anthropic-effort", choices=EFFORTS[2:], help="how much the Anthropic model works")
     models.add_argument(
-        "--request-timeout", type=_seconds, metavar="S", help="time limit of one request, in seconds (default: 600)"
+        "--request-timeout",
+        type=values.seconds,
+        metavar="S",
+        help="time limit of one request, in seconds (default: 600)",
     )
 
     cache = parser.add_argument_group("response cache")
@@ -159,12 +194,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     verbosity = output.add_mutually_exclusive_group()
     verbosity.add_argument("--verbose", action="store_true", help="print metrics, log and tracebacks to stderr")
     verbosity.add_argument("--quiet", action="store_true", help="do not print progress")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def parse_cache(arguments: list[str]) -> argparse.Namespace:
     """Parse the arguments of `madspark cache`. Invalid ones end the process, as in `parse`."""
-    parser = _Parser(
+    parser = Parser(
         prog="madspark cache",
         description="Show or empty the response cache. To run the workflow on the topic `cache`: `madspark -- cache`.",
         epilog="MADSPARK_CACHE_DIR and MADSPARK_CACHE_URL name the cache.",
@@ -172,7 +207,7 @@ def parse_cache(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("action", choices=["stats", "clear"], help="show its size, or remove every answer")
     _add_cache_dir(parser)
-    return parser.parse_args(arguments)
+    return parser.parse_strictly(arguments)
 
 
 def config_changes(args: argparse.Namespace) -> dict[str, Any]:
@@ -207,94 +242,4 @@ def temperatures(args: argparse.Namespace) -> TemperatureManager | None:
 
 
 def _add_cache_dir(to: argparse._ActionsContainer) -> None:
-    to.add_argument("--cache-dir", type=_text, metavar="PATH", help="folder of the response cache")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line, without the usage message."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (try `{self.prog} --help`)\n")
-
-
-class _Version(argparse.Action):
-    """Loads the version only if the flag is used."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, help="show the version", **options)
-
-    def __call__(self, *_: object) -> NoReturn:
-        from madspark import __version__
-
-        sys.stdout.write(f"madspark {__version__}\n")
-        raise SystemExit(0)
-
-
-def _text(value: str) -> str:
-    if not value.strip():
-        raise argparse.ArgumentTypeError("must not be blank")
-    return _optional_text(value)
-
-
-def _optional_text(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("is not valid text in the encoding of this locale") from None
-    return value
-
-
-def _file(value: str) -> str:
-    if not Path(value).is_file():
-        raise argparse.ArgumentTypeError(f"no such file: {value}")
-    return value
-
-
-def _url(value: str) -> str:
-    scheme, _, rest = value.partition("://")
-    if scheme not in {"http", "https"} or not rest.strip("/"):
-        raise argparse.ArgumentTypeError("must be a complete URL with http:// or https://")
-    return value
-
-
-def _stage_timeout(value: str) -> tuple[str, float | None]:
-    stage, separator, limit = value.partition("=")
-    if not separator or stage not in STAGES:
-        raise argparse.ArgumentTypeError(f"must be STAGE=SECONDS, with one of the stages {', '.join(STAGES)}")
-    return stage, None if limit == "none" else _seconds(limit)
-
-
-def _output_tokens(value: str) -> int | str:
-    if value in {"auto", "unlimited"}:
-        return value
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError("must be a positive whole number, auto or unlimited")
-    return int(value)
-
-
-def _host(value: str) -> str:
-    # OLLAMA_HOST has no scheme, and its values are copied into this flag.
-    return value if "://" in value else f"http://{value}"
-
-
-def _number(value: str, low: float, high: float, expected: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not low <= number <= high:
-        raise argparse.ArgumentTypeError(f"must be {expected}, not {value!r}")
-    return number
-
-
-def _seconds(value: str) -> float:
-    # Longer than any run, and small enough to be added to any clock.
-    return _number(value, 0.001, 1e9, "a positive number of seconds")
-
-
-def _share(value: str) -> float:
-    return _number(value, 0.0, 1.0, "between 0 and 1")
-
-
-def _temperature(value: str) -> float | Literal["none"]:
-    return "none" if value == "none" else _number(value, 0.0, 2.0, "between 0 and 2")
+    to.add_argument("--cache-dir", type=values.text, metavar="PATH", help="folder of the response cache")

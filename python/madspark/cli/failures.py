@@ -5,15 +5,17 @@ The line is made from the data of the error (provider, model, error class, statu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from madspark.cli.names import NAMES, name_of
 from madspark.cli.wrap import clean
 from madspark.llm.exceptions import (
     AllProvidersFailedError,
     AuthorizationError,
     InternalError,
     LLMProviderError,
+    MadsparkError,
     ProviderTimeoutError,
     ProviderUnavailableError,
     RateLimitError,
@@ -24,14 +26,8 @@ from madspark.llm.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["explain", "without_password"]
+__all__ = ["as_problem", "explain", "without_password"]
 
-_NAMES = {
-    "ollama": "Ollama",
-    "gemini": "Gemini",
-    "openai": "the OpenAI-compatible server",
-    "anthropic": "Anthropic",
-}
 _KEYS = {
     "ollama": "OLLAMA_API_KEY",
     "gemini": "GOOGLE_API_KEY",
@@ -45,6 +41,7 @@ _START = {
     "anthropic": "check the network or pass --anthropic-base-url",
 }
 _NOT_FOUND = 404
+_INSTALLED = "; installed: "
 
 
 class _Failure(NamedTuple):
@@ -60,6 +57,14 @@ class _Failure(NamedTuple):
 def explain(error: BaseException, hosts: Mapping[str, str]) -> str:
     """Return one line with the reason and the remedy. `hosts` maps each provider to its URL."""
     return " ".join(clean(_explained(error, hosts)).split())
+
+
+def as_problem(error: BaseException, message: str) -> dict[str, Any]:
+    """Return the data of `error` for JSON: its stable `code`, `message`, and what is known about the provider."""
+    if isinstance(error, MadsparkError):
+        return {"message": message, **error.to_problem()}
+    is_invalid = isinstance(error, (ValueError, TypeError, FileNotFoundError))
+    return {"message": message, "code": "invalid_request" if is_invalid else "error", "title": type(error).__name__}
 
 
 def without_password(url: str) -> str:
@@ -127,7 +132,7 @@ def _kind(error: Exception) -> str:
 
 def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
     provider, model = failure.provider, failure.model
-    name = _NAMES.get(provider, provider)
+    name = name_of(provider)
     match failure.kind:
         case "connect" | "connect_timeout" | "dns":
             host = without_password(hosts[provider]) if provider in hosts else "its address"
@@ -135,10 +140,11 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case "unauthorized" | "forbidden" if provider in _KEYS:
             return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
         case "model_missing" if provider == "ollama":
-            return f"{name} has no model {model}: run `ollama pull {model}` or pass --ollama-model"
+            return f"{name} has no model {model}: run `ollama pull {model}` or pass --ollama-model{_installed(failure)}"
         case "model_missing":
             return (
-                f"{name} has no model {model}: pass {f'--{provider}-model' if provider in _NAMES else 'another model'}"
+                f"{name} has no model {model}: pass {f'--{provider}-model' if provider in NAMES else 'another model'}"
+                f"{_installed(failure)}"
             )
         case "timeout" | "first_token_timeout" | "idle_timeout" | "loading":
             return f"{name} did not answer in time with {model or 'this model'}: try --tier fast or a longer --timeout"
@@ -154,3 +160,9 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
         case _:
             # If the provider is not configured, the message says what to set.
             return f"{name}: {failure.message or failure.kind}"
+
+
+def _installed(failure: _Failure) -> str:
+    """Return the part of the message of the core that names the models of a local server, if it could list them."""
+    _, separator, names = failure.message.partition(_INSTALLED)
+    return separator + names

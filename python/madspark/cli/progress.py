@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 from madspark.cli.wrap import shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TextIO
 
 __all__ = ["Progress"]
@@ -16,16 +18,20 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Progress:
-    """Prints progress: one line that is updated on a terminal, one line per event elsewhere, nothing if `quiet`."""
+    """Prints progress: one line that is updated on a terminal, one line per event elsewhere, nothing if `quiet`.
 
-    def __init__(self, stream: TextIO, *, quiet: bool) -> None:
+    A terminal without control sequences (`TERM=dumb`, or none at all) or with `NO_COLOR` set gets lines, too.
+    """
+
+    def __init__(self, stream: TextIO, environment: Mapping[str, str], *, quiet: bool) -> None:
         self._stream = stream
         self._quiet = quiet
-        self._rewrites = stream.isatty()
+        is_dumb = environment.get("TERM", "dumb" if os.name == "posix" else "") == "dumb"
+        self._rewrites = stream.isatty() and not is_dumb and not environment.get("NO_COLOR")
         self._open = False
 
-    async def show(self, message: str, fraction: float) -> None:
-        """Print one event. A coroutine function, so that it runs on the event loop and ends before the final output."""
+    def show(self, message: str, fraction: float) -> None:
+        """Print one event."""
         if self._quiet:
             return
         share = f"[{fraction:4.0%}] "
@@ -37,7 +43,7 @@ class Progress:
             self._stream.write(share + shorten(message, 200) + "\n")
         self._stream.flush()
 
-    def close(self) -> None:
+    def clear(self) -> None:
         """Remove the line, so that the next output starts at the left edge."""
         if self._open:
             self._stream.write(_CLEAR)

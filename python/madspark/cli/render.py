@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from madspark.cli.names import name_of
 from madspark.cli.wrap import clean, shorten, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["as_json", "as_text", "degraded", "metrics_line"]
+    from madspark.core.result import ServedBy, WorkflowResult
+
+__all__ = ["as_json", "as_text", "degraded", "metrics_line", "spending"]
 
 _INDENT = "   "
 
 
-def as_json(results: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], *, ascii_only: bool) -> str:
-    """Return results and metrics as one JSON object. `ascii_only` escapes what the output cannot encode."""
-    return json.dumps({"results": list(results), "metrics": metrics}, ensure_ascii=ascii_only, indent=2)
+def as_json(result: WorkflowResult, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole result with the metrics; `results` are its candidates as `run_workflow` returns them."""
+    dump = result.model_dump(mode="json")
+    totals = {"calls": result.calls, "tokens": result.tokens, "cost": result.cost}
+    return {**dump, **totals, "results": result.to_dicts(), "metrics": metrics}
 
 
 def as_text(results: Sequence[Mapping[str, Any]], columns: int) -> str:
     """Return results as text, in lines of at most `columns` columns."""
     return "\n\n".join("\n".join(_candidate(number, result, columns)) for number, result in enumerate(results, 1))
+
+
+def spending(result: WorkflowResult) -> str:
+    """Return who answered, how many answers came from the cache, and what the run cost."""
+    models = "; ".join(_answers(served) for served in result.served_by)
+    requests = f"{result.calls} {'request' if result.calls == 1 else 'requests'}"
+    cost = "cost unknown: a price is unknown" if result.cost is None else f"{result.cost:.4f} USD"
+    line = f"Answered by {models or 'no model'}. {requests}, {result.tokens} tokens, {cost}."
+    return " ".join(clean(line).split())
 
 
 def degraded(results: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -45,6 +58,7 @@ def metrics_line(metrics: Mapping[str, Any]) -> str:
     cost = metrics.get("total_cost")
     parts = [
         f"{metrics.get('total_requests', 0)} calls",
+        f"{metrics.get('cache_hits', 0)} from the cache",
         f"{metrics.get('failed_requests', 0)} failed",
         f"{metrics.get('fallback_triggers', 0)} fallbacks",
         f"{metrics.get('total_tokens', 0)} tokens",
@@ -54,22 +68,16 @@ def metrics_line(metrics: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _answers(served: ServedBy) -> str:
+    answers = f"{served.answers} {'answer' if served.answers == 1 else 'answers'}"
+    return f"{name_of(served.provider)} {served.model} ({answers})"
+
+
 def _candidate(number: int, result: Mapping[str, Any], columns: int) -> Iterable[str]:
     status = result.get("status", "ok")
-    mark = "" if status == "ok" else f"  [{status}]"
-    yield f"{number}. {_scores(result)}{mark}"
-    sections = (
-        (None, result.get("idea")),
-        ("Critique", result.get("initial_critique")),
-        ("Ratings", _ratings(result.get("multi_dimensional_evaluation"))),
-        ("What follows", _inference(result.get("logical_inference"))),
-        ("For it", result.get("advocacy")),
-        ("Against it", result.get("skepticism")),
-        ("Improved", result.get("improved_idea")),
-        ("Critique of the improved idea", result.get("improved_critique")),
-        ("Ratings of the improved idea", _ratings(result.get("improved_multi_dimensional_evaluation"))),
-    )
-    for heading, content in sections:
+    mark = "" if status == "ok" else f" [{status}]"
+    yield from wrap(f"{number}. {_scores(result)}{mark}", columns)
+    for heading, content in _sections(result):
         text = _text(content)
         if not text:
             continue
@@ -79,13 +87,50 @@ def _candidate(number: int, result: Mapping[str, Any], columns: int) -> Iterable
         yield from wrap(text, columns, _INDENT if heading is None else _INDENT + "  ")
 
 
+def _sections(result: Mapping[str, Any]) -> Iterable[tuple[str | None, object]]:
+    """Return the sections of a candidate, the idea that was kept first."""
+    first = (result.get("idea"), result.get("initial_critique"), result.get("multi_dimensional_evaluation"))
+    improved = (
+        result.get("improved_idea"),
+        result.get("improved_critique"),
+        result.get("improved_multi_dimensional_evaluation"),
+    )
+    arguments = (
+        ("What follows", _inference(result.get("logical_inference"))),
+        ("For it", result.get("advocacy")),
+        ("Against it", result.get("skepticism")),
+    )
+    is_improved = _keeps_improvement(result)
+    kept, other = (improved, first) if is_improved else (first, improved)
+    if is_improved:
+        heading = "Improved from"
+    else:
+        heading = "Improved, but not kept" if result.get("improvement_kept") is False else "Improved, not scored"
+    yield from ((None, kept[0]), ("Critique", kept[1]), ("Ratings", _ratings(kept[2])))
+    if not is_improved:
+        yield from arguments
+    yield from ((heading, other[0]), ("Critique of that", other[1]), ("Ratings of that", _ratings(other[2])))
+    if is_improved:
+        yield from arguments
+
+
+def _keeps_improvement(result: Mapping[str, Any]) -> bool:
+    kept, improved = result.get("improvement_kept"), result.get("improved_idea")
+    # Without a score to compare with, a scored improvement is the final idea.
+    return kept is True or (kept is None and improved is not None and result.get("final_idea") == improved)
+
+
 def _scores(result: Mapping[str, Any]) -> str:
     before, after = result.get("initial_score"), result.get("improved_score")
-    if before is None:
+    if before is None and after is None:
         return "not scored"
     if after is None:
         return f"score {before:g} of 10"
-    return f"score {before:g} of 10, improved {after:g} ({after - before:+.1f})"
+    if before is None:
+        return f"score {after:g} of 10"
+    if not _keeps_improvement(result):
+        return f"score {before:g} of 10; the improved version scored {after:g} and was not kept"
+    return f"score {after:g} of 10, improved from {before:g} ({after - before:+.1f})"
 
 
 def _ratings(rating: Mapping[str, Any] | None) -> str:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from madspark.cli.arguments import config_changes, parse, temperatures
-from madspark.cli.failures import explain
-from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, report
+from madspark.cli.failures import as_problem, explain
+from madspark.cli.interrupt import Interrupts
+from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, interrupted, print_error, print_json, report
 from madspark.cli.progress import Progress
-from madspark.cli.render import as_json, as_text, degraded, metrics_line
+from madspark.cli.providers import Announcements, allows_fallback, named_provider
+from madspark.cli.render import as_json, as_text, degraded, metrics_line, spending
+from madspark.cli.wrap import wrap
 
 if TYPE_CHECKING:
     import argparse
 
     from madspark.core.enhanced_reasoning import ReasoningEngine
+    from madspark.core.result import WorkflowResult
     from madspark.llm.config import LLMConfig
     from madspark.llm.metrics import RouterMetrics
     from madspark.llm.router import LLMRouter
@@ -44,58 +49,68 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         config = LLMConfig.from_env().replace(**config_changes(args))
     except ValueError as error:
-        report(explain(error, {}))
-        return WRONG_USAGE
+        return _fail(args, error, {}, WRONG_USAGE)
     if not args.verbose:
         # Each failed attempt is logged as a warning. Its consequence is in the last line or in the result.
         logging.getLogger("madspark").setLevel(logging.ERROR)
 
     from madspark.llm.router import LLMRouter
 
-    progress = Progress(sys.stderr, quiet=args.quiet)
+    router = None
     try:
         router = LLMRouter(
             primary_provider=args.provider,
-            fallback_enabled=False if args.no_fallback else None,
+            fallback_enabled=allows_fallback(args, config),
             model_tier=args.tier,
             config=config,
         )
-        results = asyncio.run(_workflow(args, router, progress))
+        result, signal = asyncio.run(_workflow(args, router))
     except Exception as error:  # noqa: BLE001  # every failure is reported in one line
         if args.verbose:
             import traceback
 
             traceback.print_exc(file=sys.stderr)
-        report(explain(error, _hosts(config)))
-        return FAILED
-    return _show(args, results, router.get_metrics())
+        return _fail(args, error, _hosts(config), FAILED, None if router is None else router.get_metrics())
+    return _show(args, result, router.get_metrics(), signal)
 
 
-async def _workflow(args: argparse.Namespace, router: LLMRouter, progress: Progress) -> list[dict[str, Any]]:
+async def _workflow(args: argparse.Namespace, router: LLMRouter) -> tuple[WorkflowResult, int | None]:
+    """Return the result, and the signal that ended the run, if one did."""
     from madspark.core.async_coordinator import AsyncCoordinator
 
+    progress = Progress(sys.stderr, os.environ, quiet=args.quiet)
+    named = named_provider(args, router.config)
+    announcements = Announcements(named, router.model_tier.value, progress.clear, quiet=args.quiet)
+    run = await AsyncCoordinator(router=router).start(
+        args.topic,
+        args.context,
+        num_top_candidates=args.top,
+        temperature_manager=temperatures(args),
+        enhanced_reasoning=args.enhanced,
+        multi_dimensional_eval=args.multi_dimensional,
+        logical_inference=args.logical_inference or args.inference_type is not None,
+        reasoning_engine=_reasoning(args),
+        language=args.language,
+        timeout=args.timeout,
+        stage_timeouts=dict(args.stage_timeout),
+        mode="batch",
+        evaluation=args.evaluation,
+        max_output_tokens=args.max_output_tokens,
+        multimodal_files=args.file or None,
+        multimodal_urls=args.url or None,
+        enable_novelty_filter=not args.no_novelty_filter,
+        novelty_threshold=args.novelty_threshold,
+        on_provider=announcements,
+    )
     try:
-        return await AsyncCoordinator(progress_callback=progress.show, router=router).run_workflow(
-            args.topic,
-            args.context,
-            num_top_candidates=args.top,
-            temperature_manager=temperatures(args),
-            enhanced_reasoning=args.enhanced,
-            multi_dimensional_eval=args.multi_dimensional,
-            logical_inference=args.logical_inference or args.inference_type is not None,
-            reasoning_engine=_reasoning(args),
-            language=args.language,
-            timeout=args.timeout,
-            stage_timeouts=dict(args.stage_timeout),
-            evaluation=args.evaluation,
-            max_output_tokens=args.max_output_tokens,
-            multimodal_files=args.file or None,
-            multimodal_urls=args.url or None,
-            enable_novelty_filter=not args.no_novelty_filter,
-            novelty_threshold=args.novelty_threshold,
-        )
+        with Interrupts(run.cancel) as interrupts:
+            async with run:
+                async for event in run.events():
+                    if event.message is not None:
+                        progress.show(event.message, event.fraction)
+                return await run.result(), interrupts.signal
     finally:
-        progress.close()
+        progress.clear()
 
 
 def _reasoning(args: argparse.Namespace) -> ReasoningEngine | None:
@@ -106,26 +121,48 @@ def _reasoning(args: argparse.Namespace) -> ReasoningEngine | None:
     return ReasoningEngine(inference_type=args.inference_type)
 
 
-def _show(args: argparse.Namespace, results: list[dict[str, Any]], metrics: RouterMetrics) -> int:
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+def _show(args: argparse.Namespace, result: WorkflowResult, metrics: RouterMetrics, signal: int | None) -> int:
+    results = result.to_dicts()
     if args.json:
-        text = as_json(results, metrics, ascii_only=encoding != "utf8")
-    else:
-        text = as_text(results, min(shutil.get_terminal_size().columns, _MAX_COLUMNS))
+        print_json(as_json(result, metrics))
+    elif results:
+        columns = min(shutil.get_terminal_size().columns, _MAX_COLUMNS)
+        text = "\n".join([as_text(results, columns), "", *wrap(spending(result), columns), ""])
         # A character that the terminal cannot encode must not lose the result.
-        text = text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
-    if text:
-        sys.stdout.write(text + "\n")
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
     if args.verbose:
         report(metrics_line(metrics))
-    if not results:
-        report("the run ended without an idea")
-        return FAILED
-    problems = degraded(results)
-    for problem in problems:
+    for problem in degraded(results):
         report(problem)
-    return DEGRADED if problems else OK
+    if signal is not None:
+        report("cancelled" if results else f"cancelled before an idea was finished. {spending(result)}")
+        return interrupted(signal)
+    if not results:
+        report(f"the run ended without an idea. {spending(result)}")
+        return FAILED
+    if result.partial and result.reason:
+        report(result.reason)
+    if result.status == "failed":
+        return FAILED
+    return OK if result.status == "ok" and not result.partial else DEGRADED
+
+
+def _fail(
+    args: argparse.Namespace,
+    error: Exception,
+    hosts: dict[str, str],
+    code: int,
+    metrics: RouterMetrics | None = None,
+) -> int:
+    line = explain(error, hosts)
+    if args.json:
+        print_error(as_problem(error, line), **({} if metrics is None else {"metrics": metrics}))
+    report(line)
+    if metrics is not None and metrics["total_tokens"]:
+        report(metrics_line(metrics))
+    return code
 
 
 def _hosts(config: LLMConfig) -> dict[str, str]:
