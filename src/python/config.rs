@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple, PyType};
 
@@ -80,17 +81,28 @@ pub(super) struct LLMConfig {
 #[pymethods]
 impl LLMConfig {
     #[new]
-    #[pyo3(signature = (
-        default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
-        ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
-        default_temperature = 0.7, cache_enabled = None, cache_ttl_seconds = None, cache_max_size_mb = None,
-        cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
-        openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
-        ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
-        gemini_thinking_level = None, limits = None, prices = None, page_hosts = None, request_timeout = None,
-        max_prompt_chars = None, ollama_think = None, ollama_api_key = None, openai_reasoning_effort = None,
-        openai_service_tier = None, openai_key_header = None, anthropic_effort = None, openai_api = None
-    ))]
+    #[pyo3(
+        signature = (
+            default_provider = None, model_tier = None, fallback_enabled = None, ollama_host = None, ollama_model_fast = None,
+            ollama_model_balanced = None, ollama_timeout = None, gemini_api_key = None, gemini_model = None,
+            default_temperature = 0.7, cache_enabled = None, cache_ttl_seconds = None, cache_max_size_mb = None,
+            cache_dir = None, *, cache_url = None, gemini_base_url = None, openai_api_key = None, openai_model = None,
+            openai_base_url = None, anthropic_api_key = None, anthropic_model = None, anthropic_base_url = None,
+            ollama_num_ctx = None, ollama_keep_alive = None, ollama_load_timeout = None, gemini_thinking_budget = None,
+            gemini_thinking_level = None, limits = None, prices = None, page_hosts = None, request_timeout = None,
+            max_prompt_chars = None, ollama_think = None, ollama_api_key = None, openai_reasoning_effort = None,
+            openai_service_tier = None, openai_key_header = None, anthropic_effort = None, openai_api = None, **unknown
+        ),
+        text_signature = "(default_provider=None, model_tier=None, fallback_enabled=None, ollama_host=None, ollama_model_fast=None, \
+            ollama_model_balanced=None, ollama_timeout=None, gemini_api_key=None, gemini_model=None, \
+            default_temperature=0.7, cache_enabled=None, cache_ttl_seconds=None, cache_max_size_mb=None, cache_dir=None, *, \
+            cache_url=None, gemini_base_url=None, openai_api_key=None, openai_model=None, openai_base_url=None, \
+            anthropic_api_key=None, anthropic_model=None, anthropic_base_url=None, ollama_num_ctx=None, \
+            ollama_keep_alive=None, ollama_load_timeout=None, gemini_thinking_budget=None, gemini_thinking_level=None, \
+            limits=None, prices=None, page_hosts=None, request_timeout=None, max_prompt_chars=None, ollama_think=None, \
+            ollama_api_key=None, openai_reasoning_effort=None, openai_service_tier=None, openai_key_header=None, \
+            anthropic_effort=None, openai_api=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "one keyword argument per field")]
     fn new(
         py: Python<'_>,
@@ -134,7 +146,11 @@ impl LLMConfig {
         openai_key_header: Option<String>,
         anthropic_effort: Option<&str>,
         openai_api: Option<&str>,
+        unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        if let Some((name, _)) = unknown.and_then(|unknown| unknown.iter().next()) {
+            return Err(unknown_field(&name));
+        }
         let build = || -> Result<Config> {
             let base = Config::default();
             let config = Config {
@@ -482,6 +498,18 @@ impl LLMConfig {
 impl From<Config> for LLMConfig {
     fn from(config: Config) -> Self {
         Self { config: Arc::new(config) }
+    }
+}
+
+/// Returns the error for a field that does not exist; it names the nearest one.
+fn unknown_field(name: &Bound<'_, PyAny>) -> PyErr {
+    let nearest = || -> PyResult<Option<String>> {
+        name.py().import("madspark._nearest")?.call_method1("nearest", (name, FIELDS.to_vec()))?.extract()
+    };
+    match nearest() {
+        Ok(Some(nearest)) => PyTypeError::new_err(format!("unknown field '{name}': did you mean '{nearest}'?")),
+        Ok(None) => PyTypeError::new_err(format!("unknown field '{name}': the fields are {}", FIELDS.join(", "))),
+        Err(failure) => failure,
     }
 }
 

@@ -78,7 +78,7 @@ def test_defaults_change_no_field_of_the_configuration() -> None:
 def test_flags_change_only_their_own_fields() -> None:
     args = parse(["t", "--ollama-host", "box:11434", "--ollama-model", "qwen3:4b", "--gemini-model", "g"])
     assert config_changes(args) == {
-        "ollama_host": "http://box:11434",
+        "ollama_host": "box:11434",
         "ollama_model_fast": "qwen3:4b",
         "ollama_model_balanced": "qwen3:4b",
         "gemini_model": "g",

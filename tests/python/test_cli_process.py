@@ -127,36 +127,51 @@ def test_version() -> None:
 
 
 def test_an_invalid_flag_prints_one_line() -> None:
-    for flag in (["--top", "9"], ["--ollama-host", "ftp://box"]):
+    for flag in (["--top", "9"], ["--ollama-host", "ftp://box"], ["--gemini-base-url", "box"]):
         done = run("topic", *flag)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("\n") == 1
 
 
-def test_a_malformed_variable_is_reported_without_secrets() -> None:
-    done = run(
-        "topic",
-        "--provider",
-        "gemini",
-        "--no-fallback",
-        "--gemini-base-url",
-        f"http://user:hunter2@127.0.0.1:{closed_port()}",
-        MADSPARK_MODEL_TIER="best",
-        GOOGLE_API_KEY="AIza-hunter2-hunter2-hunter2",
-    )
-    assert done.returncode == 1
-    assert "MADSPARK_MODEL_TIER" in done.stderr
-    assert "cannot reach Gemini at http://127.0.0.1:" in done.stderr
-    assert "hunter2" not in done.stderr
+def test_neither_a_malformed_variable_nor_an_unreachable_server_shows_a_secret() -> None:
+    address = f"http://user:hunter2@127.0.0.1:{closed_port()}"
+    arguments = ["topic", "--provider", "gemini", "--gemini-base-url", address, "--quiet"]
+    key = "AIza-hunter2-hunter2-hunter2"
+    malformed = run(*arguments, MADSPARK_MODEL_TIER="best", GOOGLE_API_KEY=key)
+    unreachable = run(*arguments, GOOGLE_API_KEY=key)
+    assert (malformed.returncode, unreachable.returncode) == (2, 1)
+    assert "MADSPARK_MODEL_TIER" in malformed.stderr
+    assert "cannot reach Gemini at http://127.0.0.1:" in unreachable.stderr
+    for done in (malformed, unreachable):
+        assert "hunter2" not in done.stderr
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1)
 
 
 def test_an_unreachable_server_prints_one_line_with_the_remedy() -> None:
-    done = run("topic", "--provider", "ollama", "--no-fallback", "--quiet", "--ollama-host", f":{closed_port()}")
-    assert done.returncode == 2
-    done = run("topic", "--provider", "ollama", "--no-fallback", "--quiet", OLLAMA_HOST=f"127.0.0.1:{closed_port()}")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert "start it with `ollama serve`" in done.stderr
+    port = closed_port()
+    by_flag = run("topic", "--provider", "ollama", "--quiet", "--ollama-host", f":{port}")
+    by_variable = run("topic", "--provider", "ollama", "--quiet", OLLAMA_HOST=f"127.0.0.1:{port}")
+    for done in (by_flag, by_variable):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "start it with `ollama serve`" in done.stderr
+
+
+def test_a_failure_is_also_json(madspark_simulator: Simulator) -> None:
+    madspark_simulator.restrict_models(True)
+    missing = simulated(madspark_simulator, "roofs", "--provider", "ollama", "--ollama-model", "x", "--json")
+    error = json.loads(missing.stdout)["error"]
+    assert (missing.returncode, error["code"]) == (1, "model_not_found")
+    assert f"madspark: {error['message']}\n" == missing.stderr
+    assert (error["provider"], error["model"], error["status"]) == ("ollama", "x", 500)
+    assert [attempt["error"] for attempt in error["attempts"]] == ["model_missing"]
+    assert json.loads(missing.stdout)["metrics"]["failed_requests"] == 1
+    for arguments, variables, code in (
+        (["--top", "9"], {}, "wrong_usage"),
+        (["--frobnicate"], {}, "wrong_usage"),
+        ([], {"MADSPARK_LLM_PROVIDER": "gemni"}, "invalid_settings"),
+    ):
+        done = run("roofs", *arguments, "--json", **variables)
+        assert (done.returncode, json.loads(done.stdout)["error"]["code"], done.stderr.count("\n")) == (2, code, 1)
 
 
 def test_json_goes_to_stdout_and_progress_to_stderr() -> None:
@@ -264,12 +279,19 @@ class Stderr:
 sys.meta_path.insert(0, Interrupts())
 sys.stderr = Stderr()
 from madspark.cli.main import main
-sys.exit(main(["topic", "--provider", "mock"]))
+sys.exit(main(["topic", "--provider", "mock", *sys.argv[1:]]))
 """
-    done = subprocess.run(  # noqa: S603  # our own command
-        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, check=False, encoding="utf-8", timeout=LIMIT
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "madspark: cancelled\n")
+    for arguments, error in (([], None), (["--json"], {"code": "cancelled", "message": "cancelled"})):
+        done = subprocess.run(  # noqa: S603  # our own command
+            [sys.executable, "-c", code, *arguments],
+            env=ENVIRONMENT,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            timeout=LIMIT,
+        )
+        assert (done.returncode, done.stderr) == (130, "madspark: cancelled\n")
+        assert (json.loads(done.stdout)["error"] if done.stdout else None) == error
 
 
 def interrupt_third_stage(simulator: Simulator, number: int, *arguments: str) -> tuple[int, str, str]:

@@ -241,6 +241,28 @@ def test_json_says_who_answered_and_what_it_cost(madspark_simulator: Simulator, 
     assert [one["idea"] for one in answer["results"]] == [one["idea"] for one in answer["candidates"]]
 
 
+def test_answers_from_the_cache_are_reported(madspark_simulator: Simulator, refused_port: int, tmp_path: Path) -> None:
+    case = Case("ollama", None, None, False, frozenset())
+    variables = {"MADSPARK_CACHE_ENABLED": "yes", "MADSPARK_CACHE_DIR": str(tmp_path)}
+    ends = []
+    # Samples differ by default, so only `--cache` answers the repeated run.
+    for flags in ((), ("--cache",), ("--cache",), ("--no-cache",)):
+        madspark_simulator.clear()
+        done = run(case, "roof garden", madspark_simulator, refused_port, *flags, **variables)
+        requests = len(madspark_simulator.requests)
+        assert done.returncode == 0, done.stderr
+        ends.append((requests > 0, summary(done.stdout)))
+    assert [is_sent for is_sent, _ in ends] == [True, True, False, True]
+    assert re.fullmatch(
+        r"Answered by Ollama gemma3:12b \((\d+) answers, \1 from the cache\)\. 0 requests, 0 tokens, 0\.0000 USD\.",
+        ends[2][1],
+    )
+    assert "cache" not in ends[1][1] + ends[3][1]
+    done = run(case, "roof garden", madspark_simulator, refused_port, "--cache", "--json", **variables)
+    answer = json.loads(done.stdout)
+    assert answer["calls"] == 0 < answer["served_by"][0]["cached"] == answer["spent"]["cached"]
+
+
 class AnnouncedFirst(BaseHTTPRequestHandler):
     """A Gemini that notes what the command had written when its first request arrived."""
 

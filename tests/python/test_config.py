@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,9 +179,21 @@ def test_replace_changes_one_field_in_a_copy(name: str) -> None:
     assert fields(changed.replace(**{name: DEFAULTS[name]})) == DEFAULTS
 
 
-def test_replace_rejects_unknown_fields() -> None:
-    with pytest.raises(TypeError, match="no_such_field"):
-        LLMConfig().replace(no_such_field=1)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ollama_modle_fast", "did you mean 'ollama_model_fast'?"),
+        ("cache", "did you mean 'cache_dir'?"),
+        ("temperature", "did you mean 'default_temperature'?"),
+        ("tea", "the fields are default_provider, model_tier, "),
+    ],
+)
+def test_an_unknown_field_is_answered_with_the_nearest_one(name: str, hint: str) -> None:
+    value: Any = {name: "a-secret-value"}
+    for build in (LLMConfig, LLMConfig().replace):
+        with pytest.raises(TypeError, match=re.escape(f"unknown field '{name}': {hint}")) as raised:
+            build(**value)
+        assert "a-secret-value" not in str(raised.value)
 
 
 BAD_VALUES: list[tuple[str, Any]] = [

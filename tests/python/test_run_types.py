@@ -35,5 +35,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
     coordinator: Any = Coordinator()
     with pytest.raises(TypeError, match="unknown option 'modes': did you mean 'mode'"):
         coordinator.run("a topic", modes="batch")
+    with pytest.raises(TypeError, match="unknown option 'num_top': did you mean 'num_top_candidates'"):
+        coordinator.run("a topic", num_top=1)
     with pytest.raises(TypeError, match="unknown option 'tea': the options are num_top_candidates, "):
         coordinator.run("a topic", tea=1)

@@ -155,7 +155,7 @@ def _parser() -> Parser:
         action=argparse.BooleanOptionalAction,
         help="whether other providers may answer too (default: only with the provider auto)",
     )
-    models.add_argument("--ollama-host", type=values.host, metavar="URL", help="base URL of the Ollama server")
+    models.add_argument("--ollama-host", type=values.text, metavar="URL", help="base URL of the Ollama server")
     models.add_argument("--ollama-model", type=values.text, metavar="NAME", help="Ollama model, for every tier")
     models.add_argument("--gemini-model", type=values.text, metavar="NAME", help="Gemini model")
     models.add_argument("--gemini-base-url", type=values.url, metavar="URL", help="base URL of the Gemini API")
@@ -186,7 +186,11 @@ def _parser() -> Parser:
     )
 
     cache = parser.add_argument_group("response cache")
-    cache.add_argument("--no-cache", action="store_true", help="neither read nor write it")
+    cache.add_argument(
+        "--cache",
+        action=argparse.BooleanOptionalAction,
+        help="whether to read and write it, also for samples (default: only at temperature 0)",
+    )
     _add_cache_dir(cache)
 
     output = parser.add_argument_group("output")
@@ -213,7 +217,7 @@ def parse_cache(arguments: list[str]) -> argparse.Namespace:
 def config_changes(args: argparse.Namespace) -> dict[str, Any]:
     """Return the configuration fields that the command line sets."""
     fields = {
-        "cache_enabled": False if args.no_cache else None,
+        "cache_enabled": args.cache,
         "cache_dir": args.cache_dir,
         "ollama_host": args.ollama_host,
         "ollama_model_fast": args.ollama_model,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from madspark.cli.outcome import CANCELLED, FAILED, report
+from madspark.cli.outcome import CANCELLED, FAILED, print_error, report
 
 __all__ = ["main"]
 
@@ -21,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         _ignore_ctrl_c()
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            print_error({"code": "cancelled", "message": "cancelled"})
         report("cancelled")
         return CANCELLED
     except BrokenPipeError:

@@ -51,11 +51,11 @@ class Announcements:
             return
         line = f"using {name_of(use.provider)} ({use.model})"
         if use.instead_of is not None:
-            reason = " ".join(clean(use.reason or "it is not available").split())
+            reason = " ".join(clean(use.reason or "it is not available").split()).rstrip(".")
             line += f" instead of {name_of(use.instead_of)}: {reason}"
         if use.provider in _HOSTED:
             why = "" if use.instead_of is not None else f"; it is the first choice of the tier {self._tier}"
-            instead = self._named or "ollama"
-            line += f"{why}. It may cost money; --provider {instead} --no-fallback uses no other provider"
+            how = "--provider ollama" if self._named is None else "leaving out --fallback"
+            line += f"{why}. It may cost money; {how} prevents that"
         self._before()
         report(line)

@@ -70,7 +70,8 @@ def metrics_line(metrics: Mapping[str, Any]) -> str:
 
 def _answers(served: ServedBy) -> str:
     answers = f"{served.answers} {'answer' if served.answers == 1 else 'answers'}"
-    return f"{name_of(served.provider)} {served.model} ({answers})"
+    cached = f", {served.cached} from the cache" if served.cached else ""
+    return f"{name_of(served.provider)} {served.model} ({answers}{cached})"
 
 
 def _candidate(number: int, result: Mapping[str, Any], columns: int) -> Iterable[str]:

@@ -100,6 +100,7 @@ async def _workflow(args: argparse.Namespace, router: LLMRouter) -> tuple[Workfl
         multimodal_urls=args.url or None,
         enable_novelty_filter=not args.no_novelty_filter,
         novelty_threshold=args.novelty_threshold,
+        use_cache=args.cache,
         on_provider=announcements,
     )
     try:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "file",
-    "host",
     "optional_text",
     "output_tokens",
     "seconds",
@@ -23,18 +22,6 @@ __all__ = [
     "text",
     "url",
 ]
-
-STAGES = (
-    "idea_generation",
-    "evaluation",
-    "multi_dimensional",
-    "logical_inference",
-    "advocacy",
-    "skepticism",
-    "improvement",
-    "re_evaluation",
-)
-"""The stages with a time of their own."""
 
 _MAX_STDIN = 1_000_000
 """Longer than any prompt."""
@@ -82,20 +69,16 @@ def url(value: str) -> str:
     return value
 
 
-def host(value: str) -> str:
-    """Return the address of Ollama. OLLAMA_HOST has no scheme, and its values are copied into this flag."""
-    return value if "://" in value else f"http://{value}"
-
-
 def stage_timeout(value: str) -> tuple[str, float | None]:
     """Return a stage and its time; None means no limit."""
-    stage, separator, limit = value.partition("=")
-    if separator and stage in STAGES:
-        return stage, None if limit == "none" else seconds(limit)
     from madspark._nearest import nearest
+    from madspark.core._options import TIMED_STAGES
 
-    meant = nearest(stage, STAGES) if separator else None
-    hint = f"did you mean {meant}?" if meant else f"the stages are {', '.join(STAGES)}"
+    stage, separator, limit = value.partition("=")
+    if separator and stage in TIMED_STAGES:
+        return stage, None if limit == "none" else seconds(limit)
+    meant = nearest(stage, TIMED_STAGES) if separator else None
+    hint = f"did you mean {meant}?" if meant else f"the stages are {', '.join(TIMED_STAGES)}"
     raise argparse.ArgumentTypeError(f"must be STAGE=SECONDS, not {value!r}: {hint}")
 
 

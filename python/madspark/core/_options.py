@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from madspark._check import count, listed, number, seconds, text
 from madspark.core.options import DEFAULT_TIMEOUT, RunOptions
-from madspark.llm.exceptions import InvalidArgumentError
+from madspark.llm.exceptions import InvalidArgumentError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,18 @@ _NO_LIMIT = 31_536_000.0
 
 STAGES = ("idea_generation", "evaluation", "advocacy", "skepticism")
 """The stages with a configurable temperature; the improvement uses that of the idea generation."""
+
+TIMED_STAGES = (
+    "idea_generation",
+    "evaluation",
+    "multi_dimensional",
+    "logical_inference",
+    "advocacy",
+    "skepticism",
+    "improvement",
+    "re_evaluation",
+)
+"""The stages with a time of their own."""
 
 
 class RunRequest:
@@ -60,7 +72,8 @@ class RunRequest:
             "language": None if language is None else text("language", language),
             "timeout": seconds("timeout", DEFAULT_TIMEOUT if timeout is None else timeout),
             "stage_timeouts": {
-                stage: _NO_LIMIT if limit is None else seconds(stage, limit) for stage, limit in stage_timeouts.items()
+                _timed_stage(stage): _NO_LIMIT if limit is None else seconds(stage, limit)
+                for stage, limit in stage_timeouts.items()
             },
             "mode": mode,
             "batch_tokens": count("batch_tokens", get("batch_tokens", 16_000)),
@@ -124,6 +137,16 @@ def _check_names(options: Mapping[str, Any]) -> None:
             meant = nearest(name, known)
             hint = f"did you mean {meant!r}?" if meant else f"the options are {', '.join(known)}"
             raise InvalidArgumentError(f"unknown option {name!r}: {hint}")
+
+
+def _timed_stage(name: str) -> str:
+    if name not in TIMED_STAGES:
+        from madspark._nearest import nearest
+
+        meant = nearest(str(name), TIMED_STAGES)
+        hint = f"did you mean {meant!r}?" if meant else f"the stages are {', '.join(TIMED_STAGES)}"
+        raise InvalidRequestError(f"unknown stage {name!r} in stage_timeouts: {hint}")
+    return name
 
 
 def _function(name: str, value: Any) -> Any:
