@@ -230,7 +230,7 @@ async def test_a_run_without_waiters_is_cancelled(madspark_router: Make, madspar
     result = await run.result()
     assert (result.partial, result.cut, len(result.candidates)) == (True, "cancelled", 2)
     # Waiting for the result counts as waiting.
-    run = await coordinator.start(TOPIC, patience=0.1, timeout=0.6)
+    run = await coordinator.start(TOPIC, patience=1.0, timeout=2.5)
     assert (await run.result()).cut == "deadline"
 
 

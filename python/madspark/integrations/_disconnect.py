@@ -7,7 +7,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request  # noqa: TC002  (`get_type_hints` finds it)
+from starlette.requests import Request
+from starlette.types import Receive
 
 __all__ = ["cancel_on_disconnect"]
 
@@ -29,23 +30,25 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, _T]) 
         HTTPException: With status 499 if the client disconnected. `work` has ended by then.
     """
     task = asyncio.ensure_future(work)
-    left = asyncio.ensure_future(_disconnected(request))
+    left = asyncio.ensure_future(disconnected(request.receive))
     try:
         await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         left.result()
     finally:
-        await _end(task, left)
+        await end(task, left)
     raise HTTPException(_CLIENT_CLOSED_REQUEST, "the client disconnected")
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client disconnects. Discards what it still sends."""
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _end(*tasks: asyncio.Future[Any]) -> None:
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel `tasks` and wait until they have ended."""
     running = {task for task in tasks if task.cancel()}
     if running:
         await asyncio.wait(running)

@@ -11,6 +11,7 @@ from fastapi import BackgroundTasks, Header, Response
 
 from madspark.core.events import RunFinished
 from madspark.core.run import WorkflowEvents
+from madspark.integrations._disconnect import disconnected, end
 from madspark.integrations._lifespan import AppState
 from madspark.llm.exceptions import InternalError, InvalidRequestError, MadsparkError
 
@@ -91,13 +92,13 @@ class RunEventResponse(Response):
         """Send the events until the run ends, the client leaves or the application shuts down."""
         async with self._events:
             sending = asyncio.ensure_future(self._send(send))
-            ends = [sending, asyncio.ensure_future(_left(receive)), *_shutdown(scope)]
+            ends = [sending, asyncio.ensure_future(disconnected(receive)), *_shutdown(scope)]
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done():
                     sending.result()
             finally:
-                await _end(ends)
+                await end(*ends)
         if self.background is not None:
             await self.background()
 
@@ -122,7 +123,7 @@ class RunEventResponse(Response):
                     yield ": keep-alive\n\n"
                 event = waiting.result()
             finally:
-                await _end([waiting])
+                await end(waiting)
         async for text in self._outcome():
             yield text
         yield event.to_sse()
@@ -147,17 +148,6 @@ def _problem(error: MadsparkError) -> str:
     return f"event: problem\ndata: {json.dumps(error.to_problem())}\n\n"
 
 
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def _shutdown(scope: Scope) -> list[asyncio.Future[Any]]:
     state = getattr(getattr(scope.get("app"), "state", None), "madspark", None)
     return [asyncio.ensure_future(state.closing.wait())] if isinstance(state, AppState) else []
-
-
-async def _end(tasks: list[asyncio.Future[Any]]) -> None:
-    running = {task for task in tasks if task.cancel()}
-    if running:
-        await asyncio.wait(running)
