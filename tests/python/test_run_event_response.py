@@ -186,6 +186,21 @@ async def test_leaving_does_not_end_a_held_run(madspark_router: Make, madspark_s
         app.state.runs[run_id].cancel()
 
 
+async def test_the_stream_of_a_cancelled_run_ends(madspark_router: Make, madspark_simulator: Simulator) -> None:
+    madspark_simulator.on("ollama", fault="stall", times=1)
+    app = streaming(madspark_router)
+    async with asyncio.timeout(LIMIT), serving(app) as port:
+        run_id = (
+            (await (await Client.post(port, "/runs?topic=city+farming")).rest()).rpartition("\r\n\r\n")[2].strip('"')
+        )
+        client = await Client.request("GET", port, f"/runs/{run_id}")
+        await client.until("event: run_started")
+        app.state.runs[run_id].cancel()
+        _, events = split("\r\n\r\n" + await client.rest())
+    (result,) = [json.loads(event["data"]) for event in events if event.get("event") == "result"]
+    assert (result["partial"], result["cut"]) == (True, "cancelled")
+
+
 async def test_the_stream_ends_at_shutdown(madspark_router: Make, madspark_simulator: Simulator) -> None:
     madspark_simulator.on("ollama", fault="stall")
     app = streaming(madspark_router)

@@ -114,10 +114,10 @@ class RunEventResponse(Response):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _texts(self, event: Event) -> AsyncGenerator[str]:
-        while not isinstance(event, RunFinished):
+    async def _texts(self, event: Event | None) -> AsyncGenerator[str]:
+        while event is not None and not isinstance(event, RunFinished):
             yield event.to_sse()
-            waiting = asyncio.ensure_future(anext(self._events))
+            waiting = asyncio.ensure_future(anext(self._events, None))
             try:
                 while not (await asyncio.wait({waiting}, timeout=self._keep_alive))[0]:
                     yield ": keep-alive\n\n"
@@ -126,7 +126,8 @@ class RunEventResponse(Response):
                 await end(waiting)
         async for text in self._outcome():
             yield text
-        yield event.to_sse()
+        if event is not None:
+            yield event.to_sse()
 
     async def _outcome(self) -> AsyncGenerator[str]:
         try:
