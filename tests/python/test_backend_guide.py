@@ -46,6 +46,7 @@ def sequence(reply: str) -> list[int]:
 async def test_a_stream_has_every_event_and_the_result() -> None:
     async with asyncio.timeout(LIMIT), serving(code("Progress as server-sent events")["app"]) as port:
         reply = await (await Client.post(port, "/runs", {"topic": "city farming"})).rest()
+        assert (await (await Client.post(port, "/runs", {"topic": " "})).rest()).startswith("HTTP/1.1 422 ")
     numbers = sequence(reply)
     assert numbers == list(range(1, len(numbers) + 1))
     result = json.loads(reply.partition("event: result\ndata: ")[2].splitlines()[0])

@@ -39,7 +39,7 @@ class Coordinator:
     """The synchronous twin of `AsyncCoordinator`, with the same arguments.
 
     The progress callback must be a plain function. It is called on the calling thread; under a running event loop, as
-    in a notebook, it is called on the thread of the run while the caller waits.
+    in a notebook, and under gevent it is called on the thread of the run while the caller waits.
 
     Raises:
         ValueError: If `max_concurrent_agents` is less than 1.
