@@ -13,7 +13,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use memchr::memchr3;
+use memchr::{memchr3, memchr3_iter};
 
 use context::Context;
 use token::{Phrase, PhraseMatch, Token, TokenMatch, match_phrase, match_token};
@@ -437,15 +437,21 @@ impl Block {
     }
 }
 
-/// Whether `text` may contain markup of reasoning. A fast check.
+/// The second byte of `◁`, which is rarer than the first one.
+const TRIANGLE: u8 = 0x97;
+
+/// Whether `text`, which is complete, may contain markup of reasoning. A fast check.
 fn may_have_markup(text: &str) -> bool {
-    has_mark(text) || !matches!(match_phrase(text.trim_start_matches(is_blank), true), PhraseMatch::None)
+    let is_token = |at: usize| {
+        let start = if text.as_bytes()[at] == TRIANGLE { at - 1 } else { at };
+        text.get(start..).is_some_and(|rest| matches!(match_token(rest), TokenMatch::Found(..)))
+    };
+    memchr3_iter(b'<', b'[', TRIANGLE, text.as_bytes()).any(is_token)
+        || !matches!(match_phrase(text.trim_start_matches(is_blank), true), PhraseMatch::None)
 }
 
-/// Whether `text` may contain a character with which a token starts. A fast check of every reply.
+/// Whether `text` may contain a character with which a token starts. A fast check of every piece.
 fn has_mark(text: &str) -> bool {
-    /// The second byte of `◁`, which is rarer than the first one.
-    const TRIANGLE: u8 = 0x97;
     memchr3(b'<', b'[', TRIANGLE, text.as_bytes()).is_some()
 }
 

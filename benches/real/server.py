@@ -46,7 +46,11 @@ class Server:
             )
         else:
             config = LLMConfig(
-                openai_base_url=self.url, openai_model=self.model, openai_api_key="local", cache_enabled=False
+                openai_base_url=self.url,
+                openai_model=self.model,
+                openai_api_key="local",
+                request_timeout=REQUEST_TIMEOUT,
+                cache_enabled=False,
             )
         return LLMRouter(self.protocol, config=config, fallback_enabled=False, deadline=deadline)
 

@@ -28,7 +28,7 @@ pub(super) struct AttemptGuard {
     pub(super) span: Span,
     /// The index of the target in its call.
     pub(super) index: usize,
-    pub(super) target: Target,
+    pub(super) target: Arc<Target>,
     pub(super) request: Request,
     /// The encoded request, if the cache lookup has encoded it.
     pub(super) encoded: Option<WireRequest>,
@@ -64,7 +64,7 @@ impl AttemptGuard {
         reservation: Option<Reservation>,
         now: Instant,
     ) -> Self {
-        let target = call.target(index).clone();
+        let target = Arc::clone(call.target(index));
         let span = tracing::info_span!(
             parent: &call.span,
             "attempt",

@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 
 use super::attempt_guard::AttemptGuard;
+use super::plan::{self, PlannedTarget};
 use super::target_selector::{Choice, TargetSelector};
-use super::{AttemptObserver, Engine, Router, plan};
+use super::{AttemptObserver, Engine, Router};
 use crate::attempt::{Attempt, Change};
 use crate::config::{self, Provider};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,10 +58,10 @@ impl CallState {
         force: Option<Provider>,
     ) -> Result<Self> {
         static CALLS: AtomicU64 = AtomicU64::new(1);
-        let targets = plan::targets(&router, force);
+        let targets = router.planned(force);
         validate(&request, &router, &targets)?;
         let selector = TargetSelector::new(
-            targets,
+            &targets,
             request.schema.as_deref(),
             &engine.states,
             router.policy.on_refusal,
@@ -140,7 +141,7 @@ impl CallState {
         (self.selector.preferred(), ready)
     }
 
-    pub(super) fn target(&self, index: usize) -> &Target {
+    pub(super) fn target(&self, index: usize) -> &Arc<Target> {
         &self.selector.target(index).target
     }
 
@@ -276,7 +277,7 @@ fn joined(causes: &[Error]) -> String {
 }
 
 /// Finds the caller's own errors before anything is sent.
-fn validate(request: &Request, router: &Router, targets: &[Target]) -> Result<()> {
+fn validate(request: &Request, router: &Router, targets: &[PlannedTarget]) -> Result<()> {
     if request.prompt.trim().is_empty() {
         return Err(Error::invalid_input("the prompt must not be blank"));
     }

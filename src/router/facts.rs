@@ -53,12 +53,13 @@ impl Facts {
     pub(super) async fn prepare(
         &self,
         transport: &dyn Transport,
-        target: &mut Target,
+        target: &mut Arc<Target>,
         request: &Request,
     ) -> Result<()> {
         let Some(codec) = target.codec() else { return Ok(()) };
         if codec.has_model_facts() && depends_on_facts(request) {
-            target.facts = self.of(transport, codec, target).await;
+            let facts = self.of(transport, codec, target).await;
+            Arc::make_mut(target).facts = facts;
         }
         check(codec, target, request)
     }

@@ -31,8 +31,8 @@ mod tests;
 mod whole_reply;
 mod window;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::cache::Cache;
 use crate::config::{Config, DEFAULT_MAX_PROMPT_CHARS, ModelTier, Provider, ProviderChoice};
@@ -42,6 +42,7 @@ use crate::provider::Target;
 use crate::transport::{Http, Transport};
 use crate::webpage::Fetcher;
 use budget::Spent;
+use plan::PlannedTarget;
 use shared_request::SharedRequests;
 use target_state::TargetStates;
 
@@ -105,7 +106,7 @@ impl Engine {
     ///
     /// Returns `Unsupported` for an image to a model without vision, and `ContextTooLong` for a prompt that cannot fit. Cancel
     /// safety: dropping the future closes the socket of the lookup.
-    pub async fn prepare(&self, target: &mut Target, request: &Request) -> Result<()> {
+    pub async fn prepare(&self, target: &mut Arc<Target>, request: &Request) -> Result<()> {
         self.facts.prepare(&*self.transport, target, request).await
     }
 
@@ -148,6 +149,8 @@ pub struct Router {
     tier: ModelTier,
     cache_enabled: bool,
     policy: Policy,
+    /// The targets of calls that name no provider; planned by the first one.
+    planned: OnceLock<Arc<[PlannedTarget]>>,
     spent: Spent,
     metrics: metrics::Metrics,
 }
@@ -164,6 +167,7 @@ impl Router {
             cache_enabled: overrides.cache_enabled.unwrap_or(config.cache.enabled),
             config,
             policy: overrides.policy,
+            planned: OnceLock::new(),
             spent: Spent::default(),
             metrics: metrics::Metrics::default(),
         }
@@ -202,7 +206,13 @@ impl Router {
     /// Returns the maximum length of a prompt in characters; `force` names the only provider of the call. `None` leaves it to
     /// the context windows of its targets.
     pub fn prompt_limit(&self, force: Option<Provider>) -> Option<usize> {
-        plan::prompt_limit(&self.config, &plan::targets(self, force))
+        plan::prompt_limit(&self.config, &self.planned(force))
+    }
+
+    /// Returns the targets of a call; `force` names its only provider.
+    fn planned(&self, force: Option<Provider>) -> Arc<[PlannedTarget]> {
+        let plan = || plan::targets(self, force).into_iter().map(PlannedTarget::new).collect();
+        if force.is_some() { plan() } else { Arc::clone(self.planned.get_or_init(plan)) }
     }
 
     /// Returns the policy.

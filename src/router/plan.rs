@@ -1,13 +1,29 @@
 //! The targets of a call, in order.
 
 use std::iter;
+use std::sync::Arc;
 
+use super::target_state::TargetKey;
 use super::{MAX_PROMPT_CHARS, Router};
 use crate::config::{Config, Provider, ProviderChoice};
 use crate::provider::{Target, codec, protocol};
 
 /// The provider of calls that name none, unless another one is preferred for their tier.
 const DEFAULT: Provider = Provider::Ollama;
+
+/// A target of a call, and the key of the state that the process shares for it; `None` for the mock.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedTarget {
+    pub(super) target: Arc<Target>,
+    pub(super) key: Option<TargetKey>,
+}
+
+impl PlannedTarget {
+    pub(super) fn new(target: Target) -> Self {
+        let key = target.is_remote().then(|| TargetKey::of(&target));
+        Self { target: Arc::new(target), key }
+    }
+}
 
 /// Returns the targets of one call; never empty.
 ///
@@ -39,7 +55,9 @@ fn first_choice(router: &Router) -> Provider {
 
 /// Returns the maximum length of a prompt in characters: the configured one, or the default unless the context window of every
 /// target is known without a request. `None` leaves it to the windows.
-pub(super) fn prompt_limit(config: &Config, targets: &[Target]) -> Option<usize> {
-    let has_known_window = |target: &Target| target.codec().is_some_and(|codec| codec.context_length(target).is_some());
+pub(super) fn prompt_limit(config: &Config, targets: &[PlannedTarget]) -> Option<usize> {
+    let has_known_window = |PlannedTarget { target, .. }: &PlannedTarget| {
+        target.codec().is_some_and(|codec| codec.context_length(target).is_some())
+    };
     config.max_prompt_chars.or_else(|| (!targets.iter().all(has_known_window)).then_some(MAX_PROMPT_CHARS))
 }

@@ -1,6 +1,7 @@
 //! The streamed reply of one attempt: its text, or the closed part of its JSON, and how it ended.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl StreamedReply {
         guard: Box<AttemptGuard>,
         timeouts: StreamTimeouts,
     ) -> Result<Self, (Box<AttemptGuard>, Error)> {
-        let mut opening = pin!(request_reply(engine, guard.target.clone(), guard.request.clone(), timeouts));
+        let mut opening = pin!(request_reply(engine, Arc::clone(&guard.target), guard.request.clone(), timeouts));
         // Declared after the connection and so dropped first: a server that sees its connection close finds the attempt
         // accounted.
         let in_flight = guard;
@@ -257,7 +258,7 @@ impl StreamedReply {
     /// structured reply.
     fn skip(&mut self, error: &Error) {
         if self.skipped == 0 {
-            let Target { provider, model, .. } = &self.guard.target;
+            let Target { provider, model, .. } = &*self.guard.target;
             tracing::warn!(
                 provider = provider.as_str(),
                 model = &**model,
@@ -319,7 +320,12 @@ impl StreamedReply {
 }
 
 /// Requests a streamed reply to `request` and waits for its headers.
-async fn request_reply(engine: &Engine, target: Target, request: Request, timeouts: StreamTimeouts) -> Result<Opened> {
+async fn request_reply(
+    engine: &Engine,
+    target: Arc<Target>,
+    request: Request,
+    timeouts: StreamTimeouts,
+) -> Result<Opened> {
     let Some(codec) = codec_for(&target, &request)? else {
         return provider::mock_answer(&request).map(Opened::Complete);
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::plan::PlannedTarget;
 use super::policy::{self, Fallback, OnRefusal, Retry};
 use super::target_state::{TargetState, TargetStates};
 use crate::error::{Error, ErrorKind};
@@ -25,7 +26,7 @@ pub(super) struct TargetSelector {
 /// One target of a call and its state in the call.
 #[derive(Debug)]
 pub(super) struct CallTarget {
-    pub(super) target: Target,
+    pub(super) target: Arc<Target>,
     /// The state that the process shares; `None` for the mock, which has neither limits nor a breaker.
     pub(super) state: Option<Arc<TargetState>>,
     /// The call sends nothing to it before.
@@ -67,17 +68,17 @@ pub(super) enum Choice {
 impl TargetSelector {
     /// Creates the selector of a call that sends `schema`.
     pub(super) fn new(
-        targets: Vec<Target>,
+        targets: &[PlannedTarget],
         schema: Option<&Schema>,
         states: &TargetStates,
         on_refusal: OnRefusal,
         now: Instant,
     ) -> Self {
-        let targets = targets.into_iter().map(|target| {
-            let state = target.is_remote().then(|| states.of(&target));
+        let targets = targets.iter().map(|PlannedTarget { target, key }| {
+            let state = key.map(|key| states.of(key));
             let form = state.as_ref().map_or(SchemaForm::Native, |state| state.forms.form(schema));
             CallTarget {
-                target,
+                target: Arc::clone(target),
                 state,
                 ready_at: now,
                 attempts: 0,
@@ -214,7 +215,7 @@ impl TargetSelector {
     }
 
     /// Returns the targets before `index` that are skipped because they are not ready; each one once in a call.
-    pub(super) fn take_skipped(&mut self, index: usize, now: Instant) -> Vec<(Target, Error)> {
+    pub(super) fn take_skipped(&mut self, index: usize, now: Instant) -> Vec<(Arc<Target>, Error)> {
         let mut skipped = Vec::new();
         for target in &mut self.targets[..index] {
             let is_new = !target.is_exhausted && target.last_error.is_none() && !target.is_skip_recorded;

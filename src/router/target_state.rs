@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -31,16 +32,13 @@ const MAX_EVICTION_CHECKS: usize = 8;
 /// The targets of the process, behind one lock that is held for one map operation.
 #[derive(Default)]
 pub(super) struct TargetStates {
-    /// With random keys, so that fingerprints are meaningless outside this process.
-    hasher: RandomState,
     /// In the order of their last use.
     known: Mutex<LinkedHashMap<TargetKey, Arc<TargetState>>>,
 }
 
 impl TargetStates {
-    /// Returns the state of `target`; equal targets share it.
-    pub(super) fn of(&self, target: &Target) -> Arc<TargetState> {
-        let key = TargetKey::of(target, &self.hasher);
+    /// Returns the state of the target with `key`; equal targets share it.
+    pub(super) fn of(&self, key: TargetKey) -> Arc<TargetState> {
         let mut known = lock(&self.known);
         if let Some(state) = known.to_back(&key) {
             return Arc::clone(state);
@@ -113,16 +111,18 @@ impl TargetState {
 ///
 /// `SipHash` with random keys of this process, once for each half: unpredictable from outside, so that no tenant can construct a
 /// collision, and 128 bits long, so that none happens by chance. The API key cannot be recovered from it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct TargetKey([u64; 2]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TargetKey([u64; 2]);
 
 impl TargetKey {
-    fn of(target: &Target, hasher: &RandomState) -> Self {
+    pub(super) fn of(target: &Target) -> Self {
+        /// With random keys, so that fingerprints are meaningless outside this process.
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let key = target.key.as_ref().map(Secret::expose);
         let address = target.base_url.as_str().trim_end_matches('/');
         Self(
             [0_u8, 1]
-                .map(|half| hasher.hash_one((half, target.provider, target.options.api, address, key, &*target.model))),
+                .map(|half| HASHER.hash_one((half, target.provider, target.options.api, address, key, &*target.model))),
         )
     }
 }

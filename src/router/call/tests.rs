@@ -17,6 +17,7 @@ use super::*;
 use crate::attempt::Attempt;
 use crate::config::{CacheConfig, Config, Limits, ModelTier, ProviderChoice, Secret};
 use crate::router::breaker::BreakerOutcome;
+use crate::router::target_state::TargetKey;
 use crate::router::{Budget, Hedge, OnRefusal, Overrides, Policy, plan};
 use crate::schema::Schema;
 use crate::transport::{Scripted, WireReply, WireRequest};
@@ -286,7 +287,7 @@ async fn check(seed: u64, schema: &Arc<Schema>) {
     let forced = [Provider::Ollama, Provider::Gemini, Provider::OpenAi, Provider::Anthropic];
     for provider in forced {
         for target in plan::targets(&trace.router, Some(provider)) {
-            let state = trace.engine.states.of(&target);
+            let state = trace.engine.states.of(TargetKey::of(&target));
             assert_eq!((state.limiter.in_flight(), state.limiter.waiting()), (0, 0), "{seed}: {target:?}");
             assert!(state.breaker.is_idle(), "{seed}: {target:?}");
         }
@@ -386,7 +387,7 @@ async fn a_call_that_goes_to_another_target_releases_the_calls_that_wait_for_its
     let overrides = Overrides { cache_enabled: Some(true), fallback_enabled: Some(true), ..Overrides::default() };
     let router = Arc::new(Router::new(Arc::new(config), overrides));
     let engine = Arc::new(Engine::with_transport(transport));
-    let ollama = engine.states.of(&plan::targets(&router, None)[0]);
+    let ollama = engine.states.of(TargetKey::of(&plan::targets(&router, None)[0]));
     let busy = ollama.limiter.try_reserve(limits, 0, Instant::now()).unwrap();
 
     let call = || router.call(&engine, Request::new("What grows?"), None).unwrap();
