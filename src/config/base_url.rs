@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use url::{Host, ParseError, Url};
 
@@ -13,10 +13,16 @@ use crate::error::{Error, Result};
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl(Arc<Parsed>);
 
-#[derive(PartialEq, Eq)]
 struct Parsed {
     text: String,
     url: Result<Url, ParseError>,
+    /// The first endpoint that was requested. Most requests go to one endpoint.
+    endpoint: OnceLock<Endpoint>,
+}
+
+struct Endpoint {
+    segments: Box<[Box<str>]>,
+    url: Url,
 }
 
 impl BaseUrl {
@@ -40,7 +46,7 @@ impl BaseUrl {
 
     fn parsed(text: String) -> Self {
         let url = Url::parse(&text);
-        Self(Arc::new(Parsed { text, url }))
+        Self(Arc::new(Parsed { text, url, endpoint: OnceLock::new() }))
     }
 
     /// The text.
@@ -51,6 +57,30 @@ impl BaseUrl {
     /// The URL; `None` unless it is an absolute `http://` or `https://` URL.
     pub fn url(&self) -> Option<&Url> {
         self.0.url.as_ref().ok().filter(|url| is_usable(url))
+    }
+
+    /// The URL with `segments` appended to its path, each of which is percent-encoded. `None` like [`BaseUrl::url`].
+    pub fn endpoint(&self, segments: &[&str]) -> Option<Url> {
+        let make = || {
+            let mut url = self.url()?.clone();
+            url.set_fragment(None);
+            url.path_segments_mut().ok()?.pop_if_empty().extend(segments);
+            Some(url)
+        };
+        match self.0.endpoint.get() {
+            Some(kept) if kept.segments.iter().map(|segment| &**segment).eq(segments.iter().copied()) => {
+                Some(kept.url.clone())
+            }
+            Some(_) => make(),
+            None => {
+                let url = make()?;
+                self.0.endpoint.get_or_init(|| {
+                    let segments = segments.iter().map(|segment| Box::from(*segment)).collect();
+                    Endpoint { segments, url: url.clone() }
+                });
+                Some(url)
+            }
+        }
     }
 
     /// Whether its host is this machine.
@@ -75,6 +105,14 @@ impl BaseUrl {
         Err(Error::invalid_input(format!("{field} {problem}: {example}")))
     }
 }
+
+impl PartialEq for Parsed {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Parsed {}
 
 impl From<String> for BaseUrl {
     fn from(text: String) -> Self {
@@ -193,6 +231,18 @@ mod tests {
             assert_eq!((base.as_str(), base.url().is_some()), (text, is_address));
             assert_eq!(base.check("field").is_ok(), is_address, "{text}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_is_the_same_whether_it_is_kept_or_not() {
+        let base = BaseUrl::from("http://h:1/v1/?a=b#c");
+        for segments in [["models", "a/b?"], ["chat", "completions"], ["models", "a/b?"], ["chat", "completions"]] {
+            let path = segments.join("/").replace("a/b?", "a%2Fb%3F");
+            let expected = format!("http://h:1/v1/{path}?a=b");
+            assert_eq!(base.endpoint(&segments).map(String::from), Some(expected));
+        }
+        assert_eq!(base.endpoint(&[]).map(String::from).as_deref(), Some("http://h:1/v1?a=b"));
+        assert!(BaseUrl::from("h:1").endpoint(&["chat"]).is_none());
     }
 
     #[test]

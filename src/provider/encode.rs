@@ -105,10 +105,7 @@ pub(super) fn check_model(target: &Target, settings: &str) -> Result<()> {
 pub(super) fn endpoint(target: &Target, segments: &[&str]) -> Result<Url> {
     // The message does not repeat the URL, which may contain a password.
     let unusable = || not_configured(target, "the base URL must be a whole http:// or https:// address");
-    let mut url = target.base_url.url().cloned().ok_or_else(unusable)?;
-    url.set_fragment(None);
-    url.path_segments_mut().map_err(|()| unusable())?.pop_if_empty().extend(segments);
-    Ok(url)
+    target.base_url.endpoint(segments).ok_or_else(unusable)
 }
 
 /// A GET of `url`.

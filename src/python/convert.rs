@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::once;
 use crate::attempt::Attempt;
+use crate::message::FinishReason;
 use crate::router::{MetricsSnapshot, ProviderSnapshot, Response, StreamEvent};
 
 /// Returns a `madspark.llm.response.Attempt`.
@@ -95,6 +96,14 @@ impl Attempts {
 /// Returns a `madspark.llm.response.LLMResponse`.
 pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_, PyAny>> {
     static MAKE: OnceLock<Py<PyAny>> = OnceLock::new();
+    let finish = response.finish.map(|reason| finish_name(py, reason));
+    // Most providers use our names.
+    let finish_detail = match (&response.finish_detail, finish) {
+        (Some(detail), Some(finish)) if response.finish.is_some_and(|reason| reason.as_str() == detail) => {
+            Some(finish.clone())
+        }
+        (detail, _) => detail.as_ref().map(|detail| PyString::new(py, detail)),
+    };
     once::import(&MAKE, py, "madspark.llm.response", "answered")?.call1((
         &response.text,
         &*response.provider,
@@ -104,10 +113,17 @@ pub(super) fn response(py: Python<'_>, response: Response) -> PyResult<Bound<'_,
         response.cost,
         response.is_cached,
         Attempts(response.attempts),
-        response.finish.map(crate::message::FinishReason::as_str),
-        response.finish_detail,
+        finish,
+        finish_detail,
         response.reasoning,
     ))
+}
+
+/// Returns the name of `reason`, a string that is made once.
+fn finish_name(py: Python<'_>, reason: FinishReason) -> &Bound<'_, PyString> {
+    static NAMES: [OnceLock<Py<PyString>>; FinishReason::ALL.len()] =
+        [const { OnceLock::new() }; FinishReason::ALL.len()];
+    once::interned(&NAMES[reason as usize], py, reason.as_str())
 }
 
 /// Returns a router's metrics as a dictionary.

@@ -1,7 +1,7 @@
 //! The state that the process shares for each target.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -29,11 +29,13 @@ const MAX_TARGETS: usize = 3072;
 /// The maximum number of targets checked for one to evict. Targets in use were used recently, so the first one is usually idle.
 const MAX_EVICTION_CHECKS: usize = 8;
 
+type KnownTargets = LinkedHashMap<TargetKey, Arc<TargetState>, BuildHasherDefault<KeyHasher>>;
+
 /// The targets of the process, behind one lock that is held for one map operation.
 #[derive(Default)]
 pub(super) struct TargetStates {
     /// In the order of their last use.
-    known: Mutex<LinkedHashMap<TargetKey, Arc<TargetState>>>,
+    known: Mutex<KnownTargets>,
 }
 
 impl TargetStates {
@@ -111,7 +113,7 @@ impl TargetState {
 ///
 /// `SipHash` with random keys of this process, once for each half: unpredictable from outside, so that no tenant can construct a
 /// collision, and 128 bits long, so that none happens by chance. The API key cannot be recovered from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TargetKey([u64; 2]);
 
 impl TargetKey {
@@ -127,8 +129,35 @@ impl TargetKey {
     }
 }
 
+/// A fingerprint is as good as random, so one half of it is its hash.
+impl Hash for TargetKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0]);
+    }
+}
+
+/// The hasher of a [`TargetKey`], which returns the number that was written to it.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 ^= number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Evicts idle targets, least recently used first, until there is room for one more.
-fn evict(known: &mut LinkedHashMap<TargetKey, Arc<TargetState>>) {
+fn evict(known: &mut KnownTargets) {
     for _ in 0..MAX_EVICTION_CHECKS {
         if known.len() < MAX_TARGETS {
             return;
