@@ -20,7 +20,6 @@ COMMAND = [
     "ollama",
     "--tier",
     "fast",
-    "--no-fallback",
     "--enhanced",
     # Simulated answers must not enter the cache of real ones.
     "--no-cache",

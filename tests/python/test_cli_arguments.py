@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, print_json
 from madspark.cli.progress import Progress
 from madspark.cli.render import as_json, as_text, degraded, metrics_line, spending
 from madspark.cli.run import _show
+from madspark.cli.terminal import takes_control_sequences
 from madspark.cli.wrap import clean, shorten, width, wrap
 from madspark.llm import exceptions as errors
 from madspark.llm.response import Attempt
@@ -394,17 +396,19 @@ class Terminal(io.StringIO):
 def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal() -> None:
     plain, terminal, silent = io.StringIO(), Terminal(), Terminal()
     for stream, quiet in ((plain, False), (terminal, False), (silent, True)):
-        show_three(Progress(stream, {"TERM": "xterm"}, quiet=quiet))
+        rewrites = takes_control_sequences(stream, {"TERM": "xterm"})
+        show_three(Progress(stream, rewrites=rewrites, quiet=quiet))
     assert plain.getvalue() == "[  0%] Starting\n[ 10%] Generating\n[100%] Done\n"
     assert "\n" not in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[2K")
     assert silent.getvalue() == ""
 
 
-@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {}, {"TERM": "xterm", "NO_COLOR": "1"}])
-def test_a_terminal_without_control_sequences_gets_lines(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {}, {"TERM": "xterm", "NO_COLOR": "1"}])
+@pytest.mark.skipif(sys.platform == "win32", reason="the terminals of Windows have no TERM")
+def test_a_terminal_without_control_sequences_gets_lines(variables: dict[str, str]) -> None:
     terminal = Terminal()
-    show_three(Progress(terminal, environment, quiet=False))
+    show_three(Progress(terminal, rewrites=takes_control_sequences(terminal, variables), quiet=False))
     assert terminal.getvalue() == "[  0%] Starting\n[ 10%] Generating\n[100%] Done\n"
 
 
@@ -454,6 +458,7 @@ def attempt(provider: str, kind: str, message: str = "m", model: str = "gemma3:4
         (attempt("gemini", "cooldown"), "try again in 12 s"),
         (attempt("gemini", "breaker_open", "it failed again"), "it failed again: try again"),
         (attempt("gemini", "invalid_output"), "try another model"),
+        (attempt("ollama", "truncated", "the reply was cut"), "Ollama: the reply was cut: try a larger --max-output"),
         (attempt("gemini", "server", "HTTP 500\nwith a second line"), "Gemini: HTTP 500 with a second line"),
     ],
 )

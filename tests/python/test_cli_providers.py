@@ -109,7 +109,8 @@ def environment(case: Case, simulator: Simulator, refused_port: int, **more: str
 
 def command(case: Case, topic: str, *more: str) -> list[str]:
     flags = [*(["--provider", case.flag] if case.flag else []), *([case.fallback] if case.fallback else [])]
-    return [*COMMAND, topic, "--top", "1", "--quiet", *flags, *more]
+    output = [] if "--verbose" in more else ["--quiet"]
+    return [*COMMAND, topic, "--top", "1", *output, *flags, *more]
 
 
 def run(
@@ -236,9 +237,11 @@ def test_json_says_who_answered_and_what_it_cost(madspark_simulator: Simulator, 
     requests = len([request for request in madspark_simulator.requests if request.provider == "gemini"])
     assert [(one["provider"], one["answers"]) for one in answer["served_by"]] == [("gemini", requests)]
     assert answer["calls"] == answer["spent"]["calls"] == requests
-    assert answer["cost"] == answer["metrics"]["total_cost"] > 0
+    assert answer["cost"] == pytest.approx(answer["metrics"]["total_cost"])
+    assert answer["cost"] > 0
     assert answer["tokens"] == answer["metrics"]["total_tokens"]
     assert [one["idea"] for one in answer["results"]] == [one["idea"] for one in answer["candidates"]]
+    assert f"madspark: {requests} calls, 0 from the cache, 0 failed, " in done.stderr
 
 
 def test_answers_from_the_cache_are_reported(madspark_simulator: Simulator, refused_port: int, tmp_path: Path) -> None:

@@ -112,6 +112,11 @@ def test_repr_does_not_contain_the_text() -> None:
     assert "secret" not in repr(LLMResponse("secret", "p", "m"))
 
 
+def test_repr_says_that_the_text_was_cut() -> None:
+    assert repr(LLMResponse("Once", "p", "m", finish_reason="length")).endswith("text=<4 characters, truncated>)")
+    assert repr(LLMResponse("Once", "p", "m", finish_reason="stop")).endswith("text=<4 characters>)")
+
+
 def test_the_package_and_its_records_import_nothing_expensive() -> None:
     script = (
         "import sys, madspark, madspark.llm.exceptions, madspark.llm.response, madspark.llm.tiers\n"

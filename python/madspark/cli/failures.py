@@ -139,18 +139,15 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             return f"cannot reach {name} at {host}: {_START.get(provider, 'check its address')}"
         case "unauthorized" | "forbidden" if provider in _KEYS:
             return f"{name} does not accept the API key for {model or 'this model'}: check {_KEYS[provider]}"
-        case "model_missing" if provider == "ollama":
-            return f"{name} has no model {model}: run `ollama pull {model}` or pass --ollama-model{_installed(failure)}"
         case "model_missing":
-            return (
-                f"{name} has no model {model}: pass {f'--{provider}-model' if provider in NAMES else 'another model'}"
-                f"{_installed(failure)}"
-            )
+            return f"{name} has no model {model}: {_other_model(failure)}"
         case "timeout" | "first_token_timeout" | "idle_timeout" | "loading":
             return f"{name} did not answer in time with {model or 'this model'}: try --tier fast or a longer --timeout"
         case "rate_limited" | "cooldown":
             wait = "later" if failure.retry_after is None else f"in {failure.retry_after:.0f} s"
             return f"{name} limits the rate of calls: try again {wait}"
+        case "truncated" | "thinking_truncated":
+            return f"{name}: {failure.message}: try a larger --max-output-tokens"
         case "invalid_output":
             return f"the model {model} of {name} does not return valid output: try another model"
         case "unsupported" if provider != "gemini":
@@ -162,7 +159,9 @@ def _advice(failure: _Failure, hosts: Mapping[str, str]) -> str:
             return f"{name}: {failure.message or failure.kind}"
 
 
-def _installed(failure: _Failure) -> str:
-    """Return the part of the message of the core that names the models of a local server, if it could list them."""
+def _other_model(failure: _Failure) -> str:
+    """Return how to install the model or choose another one, with those of a local server if the core listed them."""
+    pull = f"run `ollama pull {failure.model}` or " if failure.provider == "ollama" else ""
+    option = f"--{failure.provider}-model" if failure.provider in NAMES else "another model"
     _, separator, names = failure.message.partition(_INSTALLED)
-    return separator + names
+    return f"{pull}pass {option}{separator}{names}"

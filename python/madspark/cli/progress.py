@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
 
 from madspark.cli.wrap import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import TextIO
 
 __all__ = ["Progress"]
@@ -18,16 +16,12 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Progress:
-    """Prints progress: one line that is updated on a terminal, one line per event elsewhere, nothing if `quiet`.
+    """Prints progress: one line that is updated if `rewrites`, otherwise one line per event; nothing if `quiet`."""
 
-    A terminal without control sequences (`TERM=dumb`, or none at all) or with `NO_COLOR` set gets lines, too.
-    """
-
-    def __init__(self, stream: TextIO, environment: Mapping[str, str], *, quiet: bool) -> None:
+    def __init__(self, stream: TextIO, *, rewrites: bool, quiet: bool) -> None:
         self._stream = stream
         self._quiet = quiet
-        is_dumb = environment.get("TERM", "dumb" if os.name == "posix" else "") == "dumb"
-        self._rewrites = stream.isatty() and not is_dumb and not environment.get("NO_COLOR")
+        self._rewrites = rewrites
         self._open = False
 
     def show(self, message: str, fraction: float) -> None:

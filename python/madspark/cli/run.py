@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from madspark.cli.outcome import DEGRADED, FAILED, OK, WRONG_USAGE, interrupted,
 from madspark.cli.progress import Progress
 from madspark.cli.providers import Announcements, allows_fallback, named_provider
 from madspark.cli.render import as_json, as_text, degraded, metrics_line, spending
+from madspark.cli.terminal import takes_control_sequences
 from madspark.cli.wrap import wrap
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def _workflow(args: argparse.Namespace, router: LLMRouter) -> tuple[Workfl
     """Return the result, and the signal that ended the run, if one did."""
     from madspark.core.async_coordinator import AsyncCoordinator
 
-    progress = Progress(sys.stderr, os.environ, quiet=args.quiet)
+    progress = Progress(sys.stderr, rewrites=takes_control_sequences(sys.stderr), quiet=args.quiet)
     named = named_provider(args, router.config)
     announcements = Announcements(named, router.model_tier.value, progress.clear, quiet=args.quiet)
     run = await AsyncCoordinator(router=router).start(

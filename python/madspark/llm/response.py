@@ -298,10 +298,11 @@ class LLMResponse:
     __hash__ = None  # type: ignore[assignment]  # its fields can be changed
 
     def __repr__(self) -> str:
+        truncated = ", truncated" if self.truncated else ""
         return (
             f"LLMResponse(provider={self.provider!r}, model={self.model!r}, tokens_used={self.tokens_used},"
             f" latency_ms={self.latency_ms:.1f}, cost={self.cost}, cached={self.cached},"
-            f" attempts={len(self.attempts)}, text=<{len(self.text)} characters>)"
+            f" attempts={len(self.attempts)}, text=<{len(self.text)} characters{truncated}>)"
         )
 
     def to_dict(self) -> dict[str, Any]:
