@@ -102,20 +102,26 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Returns the number of billed tokens.
+    /// Returns the number of billed tokens; sums of token counts saturate.
     pub const fn total(&self) -> u64 {
-        self.input + self.cached_input + self.output + self.reasoning + self.tool
+        let prompt = self.input.saturating_add(self.cached_input).saturating_add(self.tool);
+        prompt.saturating_add(self.output).saturating_add(self.reasoning)
     }
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input += other.input;
-        self.cached_input += other.cached_input;
-        self.output += other.output;
-        self.reasoning += other.reasoning;
-        self.tool += other.tool;
+        self.input = self.input.saturating_add(other.input);
+        self.cached_input = self.cached_input.saturating_add(other.cached_input);
+        self.output = self.output.saturating_add(other.output);
+        self.reasoning = self.reasoning.saturating_add(other.reasoning);
+        self.tool = self.tool.saturating_add(other.tool);
     }
+}
+
+/// Returns the tokens of `attempts`.
+pub(crate) fn total_tokens(attempts: &[Attempt]) -> u64 {
+    attempts.iter().fold(0, |total, attempt| total.saturating_add(attempt.usage.total()))
 }
 
 /// A web page that a provider was to read.

@@ -63,8 +63,8 @@ pub(crate) struct ReasoningSplitter {
     has_channels: bool,
     /// Whether the answer has a tag as a part of its text.
     has_mention: bool,
-    /// Whether text that was part of the answer has become reasoning.
-    has_retracted: bool,
+    /// The answers so far that have become reasoning.
+    retracted: Vec<String>,
 }
 
 /// A block of reasoning.
@@ -155,9 +155,9 @@ impl ReasoningSplitter {
         self.has_split
     }
 
-    /// Whether text that was part of the answer has become reasoning since the last call.
-    pub(crate) fn take_retracted(&mut self) -> bool {
-        std::mem::take(&mut self.has_retracted)
+    /// Returns the answers that have become reasoning since the last call, each as it was then.
+    pub(crate) fn take_retracted(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.retracted)
     }
 
     /// Whether `piece` is only a part of the answer. A fast check.
@@ -392,7 +392,7 @@ impl ReasoningSplitter {
             parts.reasoning.push('\n');
         }
         parts.reasoning.push_str(parts.answer.trim());
-        self.has_retracted = true;
+        self.retracted.push(std::mem::take(parts.answer));
         self.clear(parts);
         self.skip_markup(parts);
     }

@@ -50,20 +50,24 @@ def number(name: str, value: float) -> float:
     """Return `value` if JSON can represent it.
 
     Raises:
-        ValueError: If it is infinite or NaN.
+        ValueError: If it is infinite or NaN, or an integer that is too large for a float.
     """
-    if not math.isfinite(value):
+    try:
+        is_finite = math.isfinite(value)
+    except OverflowError as error:
+        raise InvalidRequestError(f"{name} is too large") from error
+    if not is_finite:
         raise InvalidRequestError(f"{name} must be a finite number, not {value}")
     return value
 
 
 def seconds(name: str, value: float) -> float:
-    """Return `value`, and for infinity the largest number that JSON can represent.
+    """Return `value`, or the largest number that JSON can represent if that is less.
 
     Raises:
         ValueError: If it is NaN.
     """
-    return sys.float_info.max if value == math.inf else number(name, value)
+    return sys.float_info.max if value > sys.float_info.max else number(name, value)
 
 
 def listed(name: str, items: Iterable[Any] | None) -> list[Any]:

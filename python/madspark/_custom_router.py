@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING
 
 from madspark.llm.router import LLMRouter
@@ -154,7 +155,7 @@ def _answer(answer: Any, router_name: str, schema_name: str) -> Answer:
         text,
         str(getattr(response, "provider", router_name)),
         str(getattr(response, "model", "")),
-        int(_number(response, "tokens_used") or 0),
+        _count(response, "tokens_used"),
         _number(response, "cost"),
         _number(response, "latency_ms") or 0.0,
     )
@@ -168,4 +169,15 @@ def _wrong_type(answer: Any, router_name: str, schema_name: str) -> TypeError:
 def _number(response: Any, name: str) -> float | None:
     """Return a number of the response, and None for anything else, as the attributes of a test double may be."""
     value = getattr(response, name, None)
-    return float(value) if isinstance(value, int | float) and value >= 0 else None
+    if not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+        return None
+    return float(value)
+
+
+def _count(response: Any, name: str) -> int:
+    """Return a count of the response, at most the largest one that the core can hold, and 0 for anything else."""
+    value = getattr(response, name, None)
+    return int(min(value, _MAX_COUNT)) if isinstance(value, int | float) and value >= 0 else 0
+
+
+_MAX_COUNT = 2**63 - 1

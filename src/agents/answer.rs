@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::attempt::total_tokens;
 use crate::error::Error;
 use crate::router::Response;
 
@@ -36,9 +37,8 @@ impl<T> Answer<T> {
     /// Adds a failed call. The provider may bill its attempts, at a price that is not known.
     pub(super) fn failed(&mut self, error: &Error) {
         self.calls += 1;
-        let attempts: u64 = error.attempts().iter().map(|attempt| attempt.usage.total()).sum();
-        let tokens = attempts.max(error.usage().total());
-        self.tokens += tokens;
+        let tokens = total_tokens(error.attempts()).max(error.usage().total());
+        self.tokens = self.tokens.saturating_add(tokens);
         if tokens > 0 {
             self.cost = None;
         }
@@ -50,7 +50,7 @@ impl<T> Answer<Vec<T>> {
     pub(super) fn joined(mut self, other: Self) -> Self {
         self.value.extend(other.value);
         self.responses.extend(other.responses);
-        self.tokens += other.tokens;
+        self.tokens = self.tokens.saturating_add(other.tokens);
         self.cost = self.cost.zip(other.cost).map(|(one, two)| one + two);
         self.calls += other.calls;
         self

@@ -76,7 +76,7 @@ impl Spending {
         self.usage += other.usage;
         self.calls += other.calls;
         self.cached += other.cached;
-        self.tokens += other.tokens;
+        self.tokens = self.tokens.saturating_add(other.tokens);
         self.cost = self.cost.zip(other.cost).map(|(one, other)| one + other);
         self.is_estimated |= other.is_estimated;
     }

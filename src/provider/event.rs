@@ -89,6 +89,8 @@ pub struct Transcript {
     pages: Vec<Page>,
     /// The length of the text that has arrived, in bytes.
     received: usize,
+    /// The length of all texts that have been kept, in bytes.
+    size: usize,
     has_content: bool,
     has_finish: bool,
     is_complete: bool,
@@ -119,6 +121,7 @@ impl Transcript {
         let is_new = |is_known: bool| !(event.is_whole && is_known);
         if let Some(text) = text.filter(|_| is_new(self.received > 0)) {
             self.received = self.received.saturating_add(text.len());
+            self.size = self.size.saturating_add(text.len());
             let text = self.text_halves.join(&text, has_halves);
             self.splitter.push(&text, &mut reply.text, &mut reply.reasoning);
             self.has_content = self.splitter.has_content();
@@ -127,9 +130,11 @@ impl Transcript {
             if !reasoning.is_empty() {
                 reply.reasoning_field = event.reasoning_field;
             }
+            self.size = self.size.saturating_add(reasoning.len());
             reply.reasoning.push_str(&self.reasoning_halves.join(&reasoning, has_halves));
         }
         if let Some(refusal) = refusal.filter(|_| is_new(!reply.refusal.is_empty())) {
+            self.size = self.size.saturating_add(refusal.len());
             reply.refusal.push_str(&HalfJoiner::default().join(&refusal, has_halves));
         }
         reply.blocked = reply.blocked.take().or(blocked);
@@ -165,14 +170,19 @@ impl Transcript {
         self.reply.is_marked |= self.splitter.has_split();
     }
 
-    /// Whether text that [`Transcript::text`] has returned proved to be reasoning since the last call.
-    pub fn take_retracted(&mut self) -> bool {
+    /// Returns the texts that proved to be reasoning since the last call, each as [`Transcript::text`] was then.
+    pub fn take_retracted(&mut self) -> Vec<String> {
         self.splitter.take_retracted()
     }
 
     /// Returns the answer so far, without reasoning.
     pub fn text(&self) -> &str {
         &self.reply.text
+    }
+
+    /// Returns the number of bytes of the answer, the reasoning and the refusal together.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Returns the token counts so far.

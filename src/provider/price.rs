@@ -65,9 +65,9 @@ fn find<'n, T>(entries: impl IntoIterator<Item = (&'n str, T)>, model: &str) -> 
 
 #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
 fn total(price: &Price, usage: &Usage) -> f64 {
-    let input = (usage.input + usage.tool) as f64 * price.input;
+    let input = usage.input.saturating_add(usage.tool) as f64 * price.input;
     let cached = usage.cached_input as f64 * price.cached_input;
-    let output = (usage.output + usage.reasoning) as f64 * price.output;
+    let output = usage.output.saturating_add(usage.reasoning) as f64 * price.output;
     (input + cached + output) / 1e6
 }
 

@@ -13,6 +13,7 @@ use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
 use super::callback::{AsyncCallback, Progress, PythonGate, PythonProviderGate};
 use super::error;
+use super::number::Whole;
 use super::runtime::Process;
 use crate::coordinator::{self, Admissions, Gate, Hooks, Options, RunHandle};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,8 +28,8 @@ pub(super) struct Coordinator {
 #[pymethods]
 impl Coordinator {
     #[new]
-    fn new(py: Python<'_>, max_concurrent_agents: usize) -> PyResult<Self> {
-        let coordinator = error::raise(py, coordinator::Coordinator::new(max_concurrent_agents))?;
+    fn new(py: Python<'_>, max_concurrent_agents: Whole) -> PyResult<Self> {
+        let coordinator = error::raise(py, coordinator::Coordinator::new(max_concurrent_agents.saturated()))?;
         Ok(Self { coordinator: Arc::new(coordinator) })
     }
 
@@ -54,10 +55,10 @@ impl Coordinator {
         emit: Option<Py<PyAny>>,
         gate: Option<Py<PyAny>>,
         provider_gate: Option<Py<PyAny>>,
-        events: usize,
+        events: Whole,
         idle_timeout: f64,
     ) -> PyResult<Run> {
-        let process = Process::get(py)?;
+        let (process, events) = (Process::get(py)?, events.saturated());
         let options = parse(py, options)?;
         let attachments = Attachments::new(files, Vec::new(), urls);
         let (core_router, router) = (router.routed(&process), router.generate(py, &process)?);
@@ -128,8 +129,8 @@ impl Run {
     }
 
     /// Awaits the events after number `after`: a JSON list, or None at the end of the run.
-    fn events(&self, py: Python<'_>, after: u64) -> PyResult<Pending> {
-        let handle = Arc::clone(&self.handle);
+    fn events(&self, py: Python<'_>, after: Whole) -> PyResult<Pending> {
+        let (handle, after) = (Arc::clone(&self.handle), after.saturated() as u64);
         let work = async move {
             let events = handle.read_events(after).await?;
             (!events.is_empty()).then(|| json(&events)).transpose()

@@ -21,6 +21,11 @@ impl Whole {
         let converted = T::try_from(number).ok().filter(|_| number < i64::MAX);
         converted.ok_or_else(|| Error::invalid_input(format!("{name} is too large")))
     }
+
+    /// Returns the number, or the nearest one in the range of the result.
+    pub(super) fn saturated(self) -> usize {
+        usize::try_from(self.0.max(0)).unwrap_or(usize::MAX)
+    }
 }
 
 impl<'py> FromPyObject<'_, 'py> for Whole {

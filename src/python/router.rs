@@ -11,7 +11,7 @@ use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
 use super::call::{Call, NewCall};
 use super::config::{self, LLMConfig};
-use super::number::{Real, Whole, optional_seconds};
+use super::number::{Real, Whole, optional, optional_seconds};
 use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::Stream;
@@ -157,8 +157,8 @@ impl Router {
         py: Python<'_>,
         prompt: &str,
         system: &str,
-        temperature: Option<f64>,
-        max_tokens: Option<u32>,
+        temperature: Option<Real>,
+        max_tokens: Option<Whole>,
         schema: Option<&Bound<'_, Schema>>,
         files: Vec<FileInput>,
         images: Vec<FileInput>,
@@ -184,8 +184,8 @@ impl Router {
         py: Python<'_>,
         prompt: &str,
         system: &str,
-        temperature: Option<f64>,
-        max_tokens: Option<u32>,
+        temperature: Option<Real>,
+        max_tokens: Option<Whole>,
         force_provider: Option<&str>,
         on_stream_error: &str,
         first_token_timeout: Option<Real>,
@@ -247,8 +247,8 @@ impl Router {
         &self,
         prompt: &str,
         system: &str,
-        temperature: Option<f64>,
-        max_tokens: Option<u32>,
+        temperature: Option<Real>,
+        max_tokens: Option<Whole>,
         schema: Option<&Bound<'_, Schema>>,
         attachments: Attachments,
         force_provider: Option<&str>,
@@ -256,8 +256,8 @@ impl Router {
         let request = Request {
             system: Arc::from(system),
             schema: schema.map(|schema| Arc::clone(&schema.get().schema)),
-            temperature,
-            max_tokens,
+            temperature: temperature.map(|Real(temperature)| temperature),
+            max_tokens: optional(max_tokens, 1, "max_tokens")?,
             ..Request::new(prompt)
         };
         Ok(NewCall {

@@ -159,9 +159,10 @@ fn a_closing_tag_alone_ends_the_reasoning() {
     let mut splitter = ReasoningSplitter::new(Purpose::Json);
     let (mut answer, mut reasoning) = (String::new(), String::new());
     splitter.push("maybe", &mut answer, &mut reasoning);
-    assert!(!splitter.take_retracted());
+    assert!(splitter.take_retracted().is_empty());
     splitter.push("</think>1", &mut answer, &mut reasoning);
-    assert!(splitter.take_retracted() && !splitter.take_retracted());
+    assert_eq!(splitter.take_retracted().len(), 1);
+    assert!(splitter.take_retracted().is_empty());
     assert_eq!((answer.as_str(), reasoning.as_str()), ("1", "maybe"));
 }
 

@@ -67,8 +67,8 @@ impl Spent {
 
     /// Adds the tokens and the cost of a request, successful or not.
     pub(super) fn add(&self, tokens: u64, cost: Option<f64>) {
-        self.tokens.fetch_add(tokens, Ordering::Relaxed);
-        self.picodollars.fetch_add(picodollars(cost.unwrap_or(0.0)), Ordering::Relaxed);
+        saturating_add(&self.tokens, tokens);
+        saturating_add(&self.picodollars, picodollars(cost.unwrap_or(0.0)));
     }
 }
 
@@ -78,6 +78,14 @@ pub(super) const PICO: f64 = 1e12;
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are not negative; casts saturate")]
 pub(super) fn picodollars(dollars: f64) -> u64 {
     (dollars * PICO).round() as u64
+}
+
+/// Adds `amount` to `sum`, which a server that reports absurd amounts must not wrap around.
+pub(super) fn saturating_add(sum: &AtomicU64, amount: u64) {
+    if amount > 0 {
+        // Never fails: the closure always returns a value.
+        let _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| Some(sum.saturating_add(amount)));
+    }
 }
 
 fn reached(spent: &str) -> Error {
@@ -103,6 +111,17 @@ mod tests {
             assert_eq!(spent.take(&budget).unwrap_err().kind(), ErrorKind::BudgetReached, "{budget:?}");
             spent.take(&Budget::default()).unwrap();
         }
+    }
+
+    #[test]
+    fn absurd_amounts_do_not_wrap_around() {
+        let budget = Budget { max_tokens: Some(100), max_cost: Some(0.01), ..Budget::default() };
+        let spent = Spent::default();
+        for _ in 0..2 {
+            spent.add(u64::MAX / 2 + 1, Some(1e7));
+            spent.take(&budget).unwrap_err();
+        }
+        spent.take(&Budget { max_cost: Some(0.01), ..Budget::default() }).unwrap_err();
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Response;
-use super::budget::{PICO, picodollars};
+use super::budget::{PICO, picodollars, saturating_add};
 use super::latencies::Latencies;
 use crate::attempt::Attempt;
 use crate::config::Provider;
@@ -54,11 +54,11 @@ pub(super) struct Counter(AtomicU64);
 
 impl Counter {
     pub(super) fn increment(&self) {
-        self.add(1);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     fn add(&self, amount: u64) {
-        self.0.fetch_add(amount, Ordering::Relaxed);
+        saturating_add(&self.0, amount);
     }
 
     fn get(&self) -> u64 {

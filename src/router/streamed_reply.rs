@@ -23,7 +23,7 @@ use crate::transport::{self, EventStream, Frame, FrameKind, MAX_REPLY, ResponseB
 /// The size from which on text is returned although more has arrived, in bytes.
 const MAX_PIECE: usize = 64 * 1024;
 
-/// Upper bound of the text of one reply, in bytes.
+/// Upper bound of the texts of one reply, in bytes: answer, reasoning and refusal together.
 const MAX_TEXT: usize = 64 * 1024 * 1024;
 
 /// A reply whose headers have arrived.
@@ -236,22 +236,23 @@ impl StreamedReply {
             events.reset_idle();
         }
         self.transcript.add(event);
-        if self.transcript.take_retracted() {
-            self.retract();
+        for text in self.transcript.take_retracted() {
+            self.retract(&text);
         }
-        if self.transcript.text().len() > MAX_TEXT {
+        if self.transcript.size() > MAX_TEXT {
             let message = format!("the streamed text is longer than {MAX_TEXT} bytes");
             self.end(Some(Error::new(ErrorKind::MalformedReply, message)));
         }
     }
 
-    /// Starts over after text of a structured reply that proved to be reasoning. Parts of it that were returned stay, and
+    /// Starts over after `text` of a structured reply, which proved to be reasoning. Parts of it that were returned stay, and
     /// only the complete reply follows.
-    fn retract(&mut self) {
-        self.returned = 0;
+    fn retract(&mut self, text: &str) {
         if let Some(partial) = &mut self.partial {
+            partial.push_answer(text.get(self.returned..).unwrap_or_default());
             partial.retract();
         }
+        self.returned = 0;
     }
 
     /// Counts an invalid event. Logs only the first one of the reply. Structured data without it would be wrong, so it ends a

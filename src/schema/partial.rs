@@ -65,6 +65,8 @@ enum State {
     Parsing(IncrementalParser),
     /// After the JSON, or if there is none. Keeps the output.
     Done(Option<IncrementalParser>),
+    /// After JSON that proved to be reasoning. A snapshot of it may have been made, and no other may follow.
+    Retracted,
 }
 
 impl Partial {
@@ -84,14 +86,13 @@ impl Partial {
     /// Reads the next piece of the reply.
     pub fn push(&mut self, text: &str) {
         // White space before the first word may precede reasoning.
-        let known = if self.splitter.has_content() { self.answer.len() } else { 0 };
+        let mut known = if self.splitter.has_content() { self.answer.len() } else { 0 };
         self.splitter.push(text, &mut self.answer, &mut self.reasoning);
-        let known = if self.splitter.take_retracted() {
+        for text in self.splitter.take_retracted() {
+            self.push_answer(&text[known..]);
             self.retract();
-            0
-        } else {
-            known
-        };
+            known = 0;
+        }
         if self.splitter.has_content() {
             let answer = std::mem::take(&mut self.answer);
             self.push_answer(&answer[known..]);
@@ -99,11 +100,12 @@ impl Partial {
         }
     }
 
-    /// Starts over: what was read is reasoning. If a snapshot of it was made, none follows.
+    /// Starts over: what was read is reasoning. If it has a snapshot, none follows, whether it was made or not.
     pub(crate) fn retract(&mut self) {
-        self.state = match self.last {
-            (_, 0) => State::Searching(StartSearch::default()),
-            _ => State::Done(None),
+        self.state = match &self.state {
+            State::Parsing(parser) | State::Done(Some(parser)) if parser.values() > 0 => State::Retracted,
+            State::Retracted => State::Retracted,
+            _ => State::Searching(StartSearch::default()),
         };
     }
 
@@ -115,7 +117,7 @@ impl Partial {
             let (state, at) = match std::mem::replace(&mut self.state, State::Done(None)) {
                 State::Searching(search) => self.search(search, rest),
                 State::Parsing(parser) => self.parse(parser, rest),
-                done @ State::Done(_) => (done, rest.len()),
+                state @ (State::Done(_) | State::Retracted) => (state, rest.len()),
             };
             self.state = state;
             rest = &rest[at..];

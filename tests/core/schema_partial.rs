@@ -262,6 +262,82 @@ fn snapshots_of_a_large_reply_are_not_late() {
     }
 }
 
+/// Pieces of texts that look like an answer at some of their positions.
+const FRAGMENTS: [&str; 33] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "\"",
+    ":",
+    ",",
+    "\\",
+    "\n",
+    "\r\n",
+    "\t",
+    " ",
+    "a",
+    "1",
+    "-",
+    "true",
+    "nul",
+    "null",
+    "é",
+    "\\u00e9",
+    "\\ud800",
+    "\\\"",
+    "```",
+    "json",
+    "Note",
+    "{\"a\":",
+    "{\"v\r\n:",
+    "[{\"a\": 1}",
+    "\n{\"a\": \"b\"",
+    "{\"value\":[\"x\"",
+    "**",
+    "\n[",
+];
+
+/// The first string is invalid, and the answer begins inside it.
+#[test]
+fn the_search_continues_at_the_character_that_is_no_json() {
+    for reply in ["So:\n{\"v\r\n:{\"a\": 1}", "See:\n{\"v\t:{\"a\": 1}"] {
+        let schema = schema(json!({"type": "object", "properties": {"a": {}}}));
+        for cut in (0..reply.len()).filter(|at| reply.is_char_boundary(*at)) {
+            let mut partial = schema.partial();
+            partial.push(&reply[..cut]);
+            let first = partial.snapshot();
+            partial.push(&reply[cut..]);
+            let snapshot = partial.snapshot().or(first);
+            assert_eq!(snapshot.as_deref(), Some(r#"{"a":1}"#), "{reply:?} cut at {cut}");
+        }
+    }
+}
+
+/// What was shown of a reasoning cannot be taken back, and what would have been is not replaced either.
+#[test]
+fn snapshots_after_shown_reasoning_do_not_depend_on_the_pieces() {
+    let reply = r#"{"a": 1}</think>{"a": 2}"#;
+    for cut in 0..reply.len() {
+        let mut partial = any_object().partial();
+        let mut shown = Vec::new();
+        for piece in [&reply[..cut], &reply[cut..]] {
+            partial.push(piece);
+            shown.extend(partial.snapshot());
+        }
+        assert!(shown.iter().all(|shown| shown == r#"{"a":1}"#), "{shown:?} cut at {cut}");
+    }
+    // Nothing of it looks like the answer.
+    let reply = r#"Maybe [1], I see.</think>{"a": 2}"#;
+    for cut in 0..reply.len() {
+        let mut partial = any_object().partial();
+        partial.push(&reply[..cut]);
+        partial.push(&reply[cut..]);
+        assert_eq!(partial.snapshot().as_deref(), Some(r#"{"a":2}"#), "cut at {cut}");
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -335,6 +411,47 @@ proptest! {
             other = partial.snapshot().or(other);
         }
         prop_assert_eq!(shown, other);
+    }
+
+    /// Also of text that is no JSON: where the search for the start of the answer continues depends on the text only.
+    #[test]
+    fn snapshots_of_any_text_do_not_depend_on_the_pieces(
+        fragments in vec(prop::sample::select(FRAGMENTS.as_slice()), 0..24),
+        closes in vec(any::<prop::sample::Index>(), 0..3),
+        cuts in vec(any::<prop::sample::Index>(), 1..12),
+        form in 0..4_usize,
+    ) {
+        let make = || match form {
+            0 => any_object().partial(),
+            1 => schema(json!({"type": "object", "properties": {"a": {}}})).partial(),
+            2 => schema(json!({"type": "array", "items": {"type": "object"}})).partial(),
+            _ => schema(json!({"type": "array", "items": {"type": "string"}})).lower(Dialect::OpenAiStrict).partial(),
+        };
+        let plain = fragments.concat();
+        let mut fragments = fragments;
+        for close in closes {
+            fragments.insert(close.index(fragments.len() + 1), "</think>");
+        }
+        for text in [plain, fragments.concat()] {
+            if text.is_empty() {
+                continue;
+            }
+            let shown = snapshots(make(), &text);
+            let mut remaining = shown.iter();
+            let mut partial = make();
+            let mut last = None;
+            for piece in pieces(&text, &cuts) {
+                partial.push(piece);
+                if let Some(snapshot) = partial.snapshot() {
+                    prop_assert!(remaining.any(|shown| *shown == snapshot), "{snapshot} is not one of {shown:?}");
+                    last = Some(snapshot);
+                }
+            }
+            // Parts of a reasoning that turns out to be one are shown only if they arrived before.
+            if !text.contains("</think>") {
+                prop_assert_eq!(last.as_ref(), shown.last(), "{}", text);
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::stream_harness::{DONE, Harness, QUESTION, ROLE, STOP, TIMEOUT, delta, read};
 use bytes::Bytes;
 use madspark::message::Request;
-use madspark::router::{OnStreamError, StreamEvent, StreamOptions};
+use madspark::router::{OnStreamError, Policy, StreamEvent, StreamOptions};
 use madspark::simulator::{Fault, Rule};
 use madspark::{Error, ErrorKind, Provider};
 
@@ -54,6 +54,37 @@ async fn each_time_limit_has_its_error() {
             harness.simulator.wait_for_async(TIMEOUT, |requests| requests[0].hung_up).await,
             "the socket is still open"
         );
+    }
+}
+
+/// The server never ends its reply, and no time limit expires.
+#[tokio::test]
+async fn every_text_of_a_reply_has_a_bound() {
+    const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+    for (field, kind) in [
+        ("content", ErrorKind::MalformedReply),
+        ("reasoning_content", ErrorKind::MalformedReply),
+        ("refusal", ErrorKind::Refused),
+    ] {
+        let policy = Policy { max_attempts: 1, ..Policy::default() };
+        let harness = Harness::with_policy(Provider::OpenAi, false, policy);
+        let text = "x".repeat(1 << 18);
+        let piece =
+            Bytes::from(format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"{field}\":\"{text}\"}}}}]}}\n\n"));
+        let pieces = Some(vec![piece; 80 << 2]);
+        harness.simulator.on(Rule { pieces, fault: Some(Fault::StallMidBody), ..Rule::default() }).unwrap();
+        let options = StreamOptions { first: HOUR, idle: HOUR, total: HOUR, ..StreamOptions::default() };
+        let mut stream = harness.stream(options);
+        let read_to_error = async {
+            loop {
+                if let Err(error) = stream.next().await {
+                    break error;
+                }
+            }
+        };
+        let error = tokio::time::timeout(Duration::from_secs(120), read_to_error).await.expect("the text has no bound");
+        assert_eq!(error.causes().last().map_or(error.kind(), Error::kind), kind, "{field}: {error}");
+        assert!(harness.simulator.wait_for_async(TIMEOUT, |requests| requests[0].hung_up).await, "{field}");
     }
 }
 

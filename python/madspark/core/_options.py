@@ -174,7 +174,7 @@ def _temperatures(manager: Any) -> dict[str, float | None]:
 
 
 def _temperature(stage: str, value: Any) -> float | None:
-    return None if value is None else number(f"the temperature of {stage}", float(value))
+    return None if value is None else float(number(f"the temperature of {stage}", value))
 
 
 def _reasoning(engine: Any) -> dict[str, Any]:

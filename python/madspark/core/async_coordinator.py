@@ -176,11 +176,12 @@ class AsyncCoordinator:
             ValueError: If an argument is invalid. Nothing is sent.
             TypeError: If an argument has the wrong type or is unknown. Nothing is sent.
         """
-        buffer, idle_seconds = options.pop("buffer", _BUFFER), options.pop("patience", _IDLE_SECONDS)
+        buffer, patience = options.pop("buffer", _BUFFER), options.pop("patience", _IDLE_SECONDS)
         if count("buffer", buffer) < 1:
             raise InvalidRequestError("buffer must be at least 1")
-        if seconds("patience", idle_seconds) <= 0:
-            raise InvalidRequestError(f"patience must be a positive number of seconds, not {idle_seconds}")
+        idle_seconds = seconds("patience", patience)
+        if idle_seconds <= 0:
+            raise InvalidRequestError(f"patience must be a positive number of seconds, not {patience}")
         return await self._start(self._request(topic, context, **options), None, buffer, idle_seconds)
 
     def events(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowEvents:

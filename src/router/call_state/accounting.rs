@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::CallState;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, total_tokens};
 use crate::cache::Entry;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
@@ -166,7 +166,7 @@ impl CallState {
             text,
             provider: Arc::from(provider.as_str()),
             model,
-            tokens: self.attempts.iter().map(|attempt| attempt.usage.total()).sum(),
+            tokens: total_tokens(&self.attempts),
             cost: self.attempts.iter().map(|attempt| record::cost(&self.router, attempt)).sum(),
             latency: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             is_cached,

@@ -94,9 +94,10 @@ enum Token {
     Bare,
 }
 
-/// The current byte is not part of the document.
+/// The byte at this position of a piece is not part of the document. After a token that is invalid as a whole it is the one
+/// that follows, so that the position does not depend on the pieces.
 #[derive(Debug)]
-struct Invalid;
+struct Invalid(usize);
 
 impl IncrementalParser {
     /// Creates a parser that expects an opening bracket.
@@ -115,7 +116,7 @@ impl IncrementalParser {
             };
             match read {
                 Ok(read) => at += read,
-                Err(Invalid) => return Progress::Invalid(at),
+                Err(Invalid(offset)) => return Progress::Invalid(at + offset),
             }
             if self.open.is_empty() {
                 return Progress::Complete;
@@ -163,7 +164,7 @@ impl IncrementalParser {
                 self.close_scalar(expected);
                 if self.is_wrapped && self.open.len() == 1 {
                     // An object with a second member is not a wrapper.
-                    return Err(Invalid);
+                    return Err(Invalid(0));
                 }
                 if let Some(container) = self.open.last_mut() {
                     container.index += 1;
@@ -175,7 +176,7 @@ impl IncrementalParser {
             (_, Expect::Value | Expect::ValueOrClose) => {
                 let is_first_item = self.open.len() == 1 && self.expect == Expect::ValueOrClose;
                 if is_first_item && self.certainty == Certainty::Likely && !expected.may_list(byte) {
-                    return Err(Invalid);
+                    return Err(Invalid(0));
                 }
                 match byte {
                     b'{' | b'[' => self.open_container(byte == b'{', expected)?,
@@ -184,17 +185,17 @@ impl IncrementalParser {
                         self.begin_token(Token::Bare);
                         self.literal.push(char::from(byte));
                     }
-                    _ => return Err(Invalid),
+                    _ => return Err(Invalid(0)),
                 }
             }
-            _ => return Err(Invalid),
+            _ => return Err(Invalid(0)),
         }
         Ok(())
     }
 
     fn open_container(&mut self, is_object: bool, expected: &Expected) -> Result<(), Invalid> {
         if self.open.len() == MAX_DEPTH {
-            return Err(Invalid);
+            return Err(Invalid(0));
         }
         // The outermost object wraps a root that is not one.
         let around = self.open.get(self.root()..).unwrap_or_default().iter().map(Container::step);
@@ -240,11 +241,12 @@ impl IncrementalParser {
 
     /// Reads the inside of a string. Returns the number of bytes read.
     fn push_string(&mut self, text: &str, is_escaped: bool, expected: &Expected) -> Result<usize, Invalid> {
-        let special = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
+        let special = text.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
         let (read, ends) = match (is_escaped, special) {
             // Only the character after the backslash.
             (true, _) => (text.chars().next().map_or(0, char::len_utf8), false),
             (false, None) => (text.len(), false),
+            (false, Some(at)) if text.as_bytes()[at] < 0x20 => return Err(Invalid(at)),
             (false, Some(at)) => (at + 1, text.as_bytes()[at] == b'"'),
         };
         self.literal.push_str(&text[..read]);
@@ -254,15 +256,13 @@ impl IncrementalParser {
             return Ok(read);
         }
         self.token = Token::None;
-        if scan::string(self.literal.as_bytes(), 0) != Ok(self.literal.len()) {
-            return Err(Invalid);
-        }
-        match self.expect {
-            Expect::Key | Expect::KeyOrClose => self.complete_name(expected)?,
-            // Readers reject lone surrogates.
-            _ => unquoted(&self.literal).map(|_| self.expect = Expect::AfterScalar).ok_or(Invalid)?,
-        }
-        Ok(read)
+        let is_valid = scan::string(self.literal.as_bytes(), 0) == Ok(self.literal.len())
+            && match self.expect {
+                Expect::Key | Expect::KeyOrClose => self.complete_name(expected).is_some(),
+                // Readers reject lone surrogates.
+                _ => unquoted(&self.literal).map(|_| self.expect = Expect::AfterScalar).is_some(),
+            };
+        if is_valid { Ok(read) } else { Err(Invalid(read)) }
     }
 
     /// Reads a number or a word. Returns the number of bytes read.
@@ -274,36 +274,36 @@ impl IncrementalParser {
             self.token = Token::None;
             let is_scalar = scan::scalar(self.literal.as_bytes(), 0) == Ok(self.literal.len());
             if !is_scalar || self.literal.len() > MAX_NUMBER {
-                return Err(Invalid);
+                return Err(Invalid(read));
             }
             self.expect = Expect::AfterScalar;
         }
         Ok(read)
     }
 
-    /// Completes the name of a member.
-    fn complete_name(&mut self, expected: &Expected) -> Result<(), Invalid> {
+    /// Completes the name of a member. Returns `None` if the document has no such member.
+    fn complete_name(&mut self, expected: &Expected) -> Option<()> {
         let is_first = self.open.len() == 1 && self.expect == Expect::KeyOrClose;
-        let container = self.open.last_mut().ok_or(Invalid)?;
-        container.name = unquoted(&self.literal).ok_or(Invalid)?.into_owned();
+        let container = self.open.last_mut()?;
+        container.name = unquoted(&self.literal)?.into_owned();
         std::mem::swap(&mut container.quoted, &mut self.literal);
         // Readers use the last of two members with one name, which would change what was emitted.
         let is_new = container.names.insert(container.name.clone());
         if !is_new || (is_first && self.certainty == Certainty::Likely && !expected.is_plausible(&container.name)) {
-            return Err(Invalid);
+            return None;
         }
         if container.is_tuple && !is_position(&container.name, container.index) {
-            return Err(Invalid);
+            return None;
         }
         if is_first {
             match expected.wrapping(&container.name) {
                 Wrapping::None => {}
                 Wrapping::Wrapper => self.is_wrapped = true,
-                Wrapping::Ambiguous => return Err(Invalid),
+                Wrapping::Ambiguous => return None,
             }
         }
         self.expect = Expect::Colon;
-        Ok(())
+        Some(())
     }
 
     /// Emits the last value if it is a scalar.
