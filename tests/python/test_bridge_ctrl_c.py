@@ -63,6 +63,29 @@ def test_ctrl_c_ends_the_call(name: str, scripts: Scripts, madspark_simulator: S
     assert len(madspark_simulator.requests) == 1
 
 
+def test_a_run_that_is_held_keeps_its_finished_part(scripts: Scripts, madspark_simulator: Simulator) -> None:
+    madspark_simulator.on(contains="Improve ", fault="stall")
+    process = scripts.start(
+        """
+async def main():
+    async with await AsyncCoordinator(router=router()).start("roof gardens", mode="batch") as run:
+        try:
+            result = await run.result()
+        except asyncio.CancelledError:
+            run.cancel()
+            result = await run.result()
+        print(result.cut, [one.final_score == one.initial_score is not None for one in result.candidates])
+asyncio.run(main())
+""",
+        madspark_simulator,
+    )
+    # The generation, the evaluation and the improvement.
+    assert madspark_simulator.wait_for_requests(3, 30)
+    process.send_signal(signal.SIGINT)
+    assert scripts.end(process) == (0, "cancelled [True, True]\n", "")
+    assert madspark_simulator.wait_for_hang_ups(1, 30)
+
+
 def test_a_router_keeps_working_after_ctrl_c(scripts: Scripts, madspark_simulator: Simulator) -> None:
     madspark_simulator.on(contains="unanswered", fault="stall")
     process = scripts.start(
