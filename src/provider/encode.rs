@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Codec, Target};
@@ -33,9 +34,6 @@ impl Serialize for Base64<'_> {
         serializer.collect_str(self)
     }
 }
-
-/// Precedes the outline of a schema.
-const OUTLINE: &str = "Answer with JSON in this form:\n";
 
 /// Precedes the document of a schema.
 const DOCUMENT: &str = "Answer with JSON alone, a value of this JSON Schema:\n";
@@ -66,8 +64,32 @@ pub(super) struct Message<'a, P> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a, P> {
-    Text(Cow<'a, str>),
+    Text(PromptText<'a>),
     Parts(Vec<P>),
+}
+
+/// The text of a message.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum PromptText<'a> {
+    Plain(Cow<'a, str>),
+    /// A JSON string that is made once: escaping a text costs more than copying it.
+    Json(&'a RawValue),
+}
+
+impl PromptText<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Plain(text) => text.is_empty(),
+            Self::Json(_) => false,
+        }
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for PromptText<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::Plain(text)
+    }
 }
 
 /// Adds the user's turn, with `files` before its text, and the turns of a repair. `text_part` converts the text to a part.
@@ -79,7 +101,7 @@ pub(super) fn add_turns<'a, P>(
 ) {
     let text = user_text(request);
     let content = if files.is_empty() {
-        Content::Text(text)
+        Content::Text(text.into())
     } else {
         files.push(text_part(text));
         Content::Parts(files)
@@ -87,7 +109,7 @@ pub(super) fn add_turns<'a, P>(
     messages.push(Message { role: "user", content });
     if let Some(repair) = &request.repair {
         for (role, text) in [("assistant", &repair.reply), ("user", &repair.instruction)] {
-            messages.push(Message { role, content: Content::Text(Cow::Borrowed(text)) });
+            messages.push(Message { role, content: Content::Text(Cow::Borrowed(&**text).into()) });
         }
     }
 }
@@ -178,11 +200,24 @@ pub(super) fn system_instruction<'a>(
     if let Some(lowered) = prompted {
         return format!("{system}{gap}{DOCUMENT}{}", lowered.document()).into();
     }
-    match enforced.map(Lowered::outline) {
-        Some(outline) if !request.states_schema && !system.contains(outline) => {
-            [system, gap, OUTLINE, outline].concat().into()
+    match enforced {
+        Some(lowered) if !request.states_schema && !system.contains(lowered.outline()) => {
+            [system, gap, lowered.instruction()].concat().into()
         }
         _ => Cow::Borrowed(system),
+    }
+}
+
+/// The same as a text of a message.
+pub(super) fn system_text<'a>(
+    request: &'a Request,
+    prompted: Option<&Lowered>,
+    enforced: Option<&'a Lowered>,
+) -> PromptText<'a> {
+    let is_outline = request.system.is_empty() && !request.states_schema && prompted.is_none();
+    match enforced.and_then(Lowered::instruction_json).filter(|_| is_outline) {
+        Some(json) => PromptText::Json(json),
+        None => PromptText::Plain(system_instruction(request, prompted, enforced)),
     }
 }
 

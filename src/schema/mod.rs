@@ -31,6 +31,9 @@ pub(crate) use extract::{is_json, trim};
 pub use partial::Partial;
 pub use recover::{Recovery, recover};
 
+/// Precedes the outline of a schema.
+const INSTRUCTION: &str = "Answer with JSON in this form:\n";
+
 /// A JSON Schema and its lowered forms, each of which is built at most once.
 #[derive(Debug)]
 pub struct Schema {
@@ -94,8 +97,10 @@ impl Schema {
         // not have. If two threads build it at once, one result is dropped.
         let lowering = lower::lower(&self.graph, dialect);
         let json = to_raw_value(&lowering.document).ok();
-        let outline = outline::outline(&self.graph, &lowering);
-        let lowered = Arc::new(Lowered { graph: Arc::clone(&self.graph), lowering, json, outline });
+        let instruction = format!("{INSTRUCTION}{}", outline::outline(&self.graph, &lowering));
+        let instruction_json = to_raw_value(&instruction).ok();
+        let lowered = Lowered { graph: Arc::clone(&self.graph), lowering, json, instruction, instruction_json };
+        let lowered = Arc::new(lowered);
         Arc::clone(cell.get_or_init(|| lowered))
     }
 
@@ -146,7 +151,10 @@ pub struct Lowered {
     lowering: lower::Lowering,
     /// The serialized document, which is copied into each request.
     json: Option<Box<RawValue>>,
-    outline: String,
+    /// [`INSTRUCTION`] and the outline.
+    instruction: String,
+    /// The serialized instruction, which is copied into each request.
+    instruction_json: Option<Box<RawValue>>,
 }
 
 impl Lowered {
@@ -158,7 +166,17 @@ impl Lowered {
     /// Returns a short description of the values that match the document, for a model that does not see it: names, types,
     /// bounds and descriptions.
     pub fn outline(&self) -> &str {
-        &self.outline
+        &self.instruction[INSTRUCTION.len()..]
+    }
+
+    /// Returns the instruction to answer with values of this outline.
+    pub fn instruction(&self) -> &str {
+        &self.instruction
+    }
+
+    /// Returns the instruction as a JSON string.
+    pub fn instruction_json(&self) -> Option<&RawValue> {
+        self.instruction_json.as_deref()
     }
 
     /// Whether the provider can enforce the document: `OpenAI`'s strict mode, Anthropic, and Gemini's older dialect. If

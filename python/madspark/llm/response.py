@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from time import time
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, cast
 
 from madspark.llm._explain import explain_answer
@@ -180,7 +181,6 @@ class LLMResponse:
         cost: US dollars of all attempts; None if a price is unknown.
         cached: Whether the answer came from the cache, or from an identical call that was in flight. It costs nothing,
             and its tokens were counted by the call that requested it.
-        timestamp: In UTC; defaults to now.
         finish_reason: Why the model stopped: "stop", "length" (the limit of tokens), "refusal", "content_filter",
             "tool_calls", "error", or "other" for a reason that is unknown or not reported; None without a model.
         provider_finish_reason: The provider's own word for it, such as "end_turn"; None if it reported none.
@@ -190,6 +190,7 @@ class LLMResponse:
 
     __slots__ = (
         "_attempts",
+        "_time",
         "cached",
         "cost",
         "finish_reason",
@@ -199,7 +200,6 @@ class LLMResponse:
         "provider_finish_reason",
         "reasoning",
         "text",
-        "timestamp",
         "tokens_used",
     )
 
@@ -225,11 +225,24 @@ class LLMResponse:
         self.latency_ms = latency_ms
         self.cost = cost
         self.cached = cached
-        self.timestamp = datetime.now(UTC) if timestamp is None else timestamp
+        self._time: datetime | float = time() if timestamp is None else timestamp
         self._attempts: tuple[Attempt, ...] | Attempts = tuple(attempts)
         self.finish_reason = finish_reason
         self.provider_finish_reason = provider_finish_reason
         self.reasoning = reasoning
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the response was made, in UTC; defaults to now."""
+        made = self._time
+        if not isinstance(made, datetime):
+            # Converted when it is first read: few callers read it.
+            self._time = made = datetime.fromtimestamp(made, UTC)
+        return made
+
+    @timestamp.setter
+    def timestamp(self, timestamp: datetime) -> None:
+        self._time = timestamp
 
     @property
     def truncated(self) -> bool:
@@ -347,8 +360,8 @@ def answered(
     response.latency_ms = latency_ms
     response.cost = cost
     response.cached = cached
-    response.timestamp = datetime.now(UTC)
-    response._attempts = attempts  # noqa: SLF001  (their own module)
+    response._time = time()  # noqa: SLF001  (their own module)
+    response._attempts = attempts  # noqa: SLF001
     response.finish_reason = finish_reason
     response.provider_finish_reason = provider_finish_reason
     response.reasoning = reasoning

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use super::super::Target;
-use super::super::encode::{Base64, key_header, system_instruction, user_text};
+use super::super::encode::{Base64, PromptText, key_header, system_text, user_text};
 use super::window;
 use crate::config::{KeepAlive, Think};
 use crate::error::Result;
@@ -36,7 +36,7 @@ pub(super) struct ChatRequest<'a> {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: Cow<'a, str>,
+    content: PromptText<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<Base64<'a>>,
 }
@@ -135,24 +135,24 @@ impl Serialize for KeepAlive {
     }
 }
 
-fn messages<'a>(request: &'a Request, prompted: Option<&Lowered>, enforced: Option<&Lowered>) -> Vec<Message<'a>> {
+fn messages<'a>(request: &'a Request, prompted: Option<&Lowered>, enforced: Option<&'a Lowered>) -> Vec<Message<'a>> {
     let images = request.parts.iter().filter_map(|part| match part {
         Part::Image { data, .. } => Some(Base64(data)),
         _ => None,
     });
     let mut messages = Vec::with_capacity(4);
-    let system = system_instruction(request, prompted, enforced);
+    let system = system_text(request, prompted, enforced);
     if !system.is_empty() {
         messages.push(message("system", system));
     }
     messages.push(Message { images: images.collect(), ..message("user", user_text(request)) });
     if let Some(repair) = &request.repair {
-        messages.push(message("assistant", Cow::Borrowed(&repair.reply)));
-        messages.push(message("user", Cow::Borrowed(&repair.instruction)));
+        messages.push(message("assistant", Cow::Borrowed(&*repair.reply)));
+        messages.push(message("user", Cow::Borrowed(&*repair.instruction)));
     }
     messages
 }
 
-fn message<'a>(role: &'static str, content: Cow<'a, str>) -> Message<'a> {
-    Message { role, content, images: Vec::new() }
+fn message<'a>(role: &'static str, content: impl Into<PromptText<'a>>) -> Message<'a> {
+    Message { role, content: content.into(), images: Vec::new() }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use url::{Host, Url};
 
 use super::super::Target;
-use super::super::encode::{Content, DataUrl, Message, add_turns, key_header, system_instruction, unsupported};
+use super::super::encode::{Content, DataUrl, Message, add_turns, key_header, system_text, unsupported};
 use super::model::Reasoning;
 use crate::config::Effort;
 use crate::error::Result;
@@ -161,10 +161,10 @@ fn messages<'a>(
     url: &Url,
     request: &'a Request,
     prompted: Option<&Lowered>,
-    enforced: Option<&Lowered>,
+    enforced: Option<&'a Lowered>,
 ) -> Result<Vec<Message<'a, ContentPart<'a>>>> {
     let mut messages = Vec::with_capacity(4);
-    let system = system_instruction(request, prompted, enforced);
+    let system = system_text(request, prompted, enforced);
     if !system.is_empty() {
         messages.push(Message { role: "system", content: Content::Text(system) });
     }

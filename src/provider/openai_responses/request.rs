@@ -118,7 +118,7 @@ fn input<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Ite
     let mut parts = files(target, url, request)?;
     let text = user_text(request);
     let content = if parts.is_empty() {
-        Content::Text(text)
+        Content::Text(text.into())
     } else {
         parts.push(ContentPart::InputText { text });
         Content::Parts(parts)
@@ -127,7 +127,7 @@ fn input<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Ite
     if let Some(repair) = &request.repair {
         // A text in place of the parts is that of a user to some servers.
         items.push(item("assistant", Content::Parts(vec![ContentPart::OutputText { text: &repair.reply }])));
-        items.push(item("user", Content::Text(Cow::Borrowed(&repair.instruction))));
+        items.push(item("user", Content::Text(Cow::Borrowed(&*repair.instruction).into())));
     }
     Ok(items)
 }
