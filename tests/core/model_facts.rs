@@ -10,13 +10,13 @@ use madspark::simulator::{Fault, Route, Rule, Simulator};
 use madspark::{Engine, ErrorKind, Provider, Secret};
 use serde_json::{Value, json};
 
-fn target(simulator: &Simulator, provider: Provider, model: &str) -> Target {
+fn target(simulator: &Simulator, provider: Provider, model: &str) -> Arc<Target> {
     let base_url = match provider {
         Provider::Ollama => simulator.ollama_url(),
         Provider::Gemini => simulator.gemini_url(),
         _ => simulator.openai_url(),
     };
-    Target {
+    Arc::new(Target {
         provider,
         model: Arc::from(model),
         base_url: base_url.into(),
@@ -24,7 +24,7 @@ fn target(simulator: &Simulator, provider: Provider, model: &str) -> Target {
         timeout: Duration::from_secs(5),
         options: ModelOptions::default(),
         facts: None,
-    }
+    })
 }
 
 fn with_image() -> Request {
@@ -83,7 +83,7 @@ async fn an_image_for_a_model_with_vision_is_sent() {
     let (simulator, engine) = (Simulator::start().unwrap(), Engine::new());
     let mut target = target(&simulator, Provider::Ollama, "gemma3:4b");
     engine.prepare(&mut target, &with_image()).await.unwrap();
-    let facts = target.facts.unwrap();
+    let facts = target.facts.clone().unwrap();
     assert!(!facts.lacks(Capability::Vision));
     assert_eq!(facts.context_length, Some(131_072));
 }
@@ -145,7 +145,7 @@ async fn facts_are_cached_by_base_url_and_model_for_ten_minutes() {
     let lookups = || simulator.requests().len();
     let prepared = async |model: &str| {
         let mut target = target(&simulator, Provider::Ollama, model);
-        engine.prepare(&mut target, &with_image()).await.map(|()| target.facts)
+        engine.prepare(&mut target, &with_image()).await.map(|()| target.facts.clone())
     };
     for _ in 0..3 {
         prepared("gemma3:4b").await.unwrap();
@@ -194,7 +194,7 @@ async fn a_model_that_is_not_running_has_to_be_loaded() {
     assert!(simulator.requests().iter().all(|request| request.method == "GET"));
     simulator.clear();
     let remote = ModelFacts { is_remote: true, ..ModelFacts::default() };
-    assert!(!engine.is_loading(&Target { facts: Some(Arc::new(remote)), ..of("gpt-oss") }).await);
+    assert!(!engine.is_loading(&Target { facts: Some(Arc::new(remote)), ..(*of("gpt-oss")).clone() }).await);
     assert!(!engine.is_loading(&of("gpt-oss:120b-cloud")).await);
     assert!(!engine.is_loading(&target(&simulator, Provider::Gemini, "gemini-2.5-flash")).await);
     assert!(simulator.requests().is_empty(), "remote models are never loaded");
