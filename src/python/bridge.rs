@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::log::Caller;
 use super::loop_queue::{EventLoop, running_loop};
 use super::runtime::{self, Process};
-use super::{error, log, once, python_thread};
+use super::{error, log, python_thread};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a blocked call checks for Ctrl-C.
@@ -69,7 +70,7 @@ where
     T: Send + 'static,
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
-    start(process, &running_loop(py)?, guarded(work), convert)
+    start(process, &running_loop(py)?, None, guarded(work), convert)
 }
 
 /// Like [`submit`], for work whose output is text, or `None`.
@@ -107,11 +108,13 @@ where
     let event_loop = running_loop(py)?;
     let mut work = guarded(work);
     if !is_light {
-        return start(process, &event_loop, work, convert).map(Submission::Pending);
+        return start(process, &event_loop, None, work, convert).map(Submission::Pending);
     }
+    // Only spans need it: a call that completes at once has none of its cost.
+    let caller = log::has_spans().then(|| caller(py, process, &event_loop)).transpose()?;
     let first = {
         let _runtime = process.handle.enter();
-        let _collector = log::Collector::begin();
+        let _collector = log::Collector::begin(caller.clone());
         let first = work.poll_unpin(&mut Context::from_waker(Waker::noop()));
         log::deliver_collected(py)?;
         first
@@ -123,13 +126,13 @@ where
             future.call_method1(name!(py, "set_exception"), (error::to_python(py, &error),))?;
             Ok(Submission::Pending(Pending { future: future.unbind(), task: None }))
         }
-        Poll::Pending => start(process, &event_loop, work, convert).map(Submission::Pending),
+        Poll::Pending => start(process, &event_loop, caller, work, convert).map(Submission::Pending),
     }
 }
 
 /// Starts work whose outcome Python does not await. Its log records are delivered like those of [`submit`].
 pub(super) fn spawn(py: Python<'_>, process: &Process, mut work: BoxFuture<'static, ()>) -> PyResult<AbortHandle> {
-    let completion = Completion::new(process, &running_loop(py)?, None)?;
+    let completion = Completion::new(caller(py, process, &running_loop(py)?)?, None);
     let task = process.handle.spawn(async move { completion.observe(&mut work).await });
     Ok(task.abort_handle())
 }
@@ -147,7 +150,7 @@ pub(super) fn block<T: Send>(
     }
     let cancellation = Cancellation::watch(py)?;
     let _call = process.enter(py)?;
-    let _collector = log::Collector::begin();
+    let _collector = log::Collector::begin_here(py, process)?;
     let outcome = py.detach(|| -> PyResult<Option<Result<T>>> {
         process.handle.block_on(async {
             let mut interval = tokio::time::interval(SIGNAL_INTERVAL);
@@ -225,14 +228,27 @@ impl Cancellation {
     }
 }
 
-fn start<T, C, W>(process: &Process, event_loop: &Bound<'_, PyAny>, mut work: W, convert: C) -> PyResult<Pending>
+/// Returns the coroutine that runs on `event_loop` now.
+fn caller(py: Python<'_>, process: &Process, event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Caller>> {
+    Caller::on_loop(py, EventLoop::new(process, event_loop)?)
+}
+
+fn start<T, C, W>(
+    process: &Process,
+    event_loop: &Bound<'_, PyAny>,
+    known: Option<Arc<Caller>>,
+    mut work: W,
+    convert: C,
+) -> PyResult<Pending>
 where
     T: Send + 'static,
     C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     W: Future<Output = Result<T>> + Send + Unpin + 'static,
 {
-    let future = event_loop.call_method0(name!(event_loop.py(), "create_future"))?;
-    let completion = Completion::new(process, event_loop, Some(&future))?;
+    let py = event_loop.py();
+    let future = event_loop.call_method0(name!(py, "create_future"))?;
+    let caller = known.map_or_else(|| caller(py, process, event_loop), Ok)?;
+    let completion = Completion::new(caller, Some(&future));
     let task = process.handle.spawn(async move {
         let outcome = completion.observe(&mut work).await;
         completion.resolve(outcome, convert);
@@ -247,42 +263,28 @@ struct Completion {
 }
 
 struct Target {
-    event_loop: EventLoop,
-    /// A copy of the caller's `contextvars` context.
-    context: Arc<Py<PyAny>>,
+    caller: Arc<Caller>,
     /// `None` if the outcome is not awaited.
     future: Option<Py<PyAny>>,
 }
 
 impl Completion {
-    fn new(process: &Process, event_loop: &Bound<'_, PyAny>, future: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        static COPY_CONTEXT: OnceLock<Py<PyAny>> = OnceLock::new();
-        let context = once::import(&COPY_CONTEXT, event_loop.py(), "contextvars", "copy_context")?.call0()?;
-        let target = Target {
-            event_loop: EventLoop::new(process, event_loop)?,
-            context: Arc::new(context.unbind()),
-            future: future.map(|future| future.clone().unbind()),
-        };
-        Ok(Self { target: Some(target) })
+    fn new(caller: Arc<Caller>, future: Option<&Bound<'_, PyAny>>) -> Self {
+        Self { target: Some(Target { caller, future: future.map(|future| future.clone().unbind()) }) }
     }
 
     /// Runs `work` and posts its log records to the loop as they appear.
     async fn observe<W: Future + Unpin>(&self, work: &mut W) -> W::Output {
         poll_fn(|context| {
-            let _collector = log::Collector::begin();
+            let caller = self.target.as_ref().map(|target| Arc::clone(&target.caller));
+            let _collector = log::Collector::begin(caller);
             let polled = work.poll_unpin(context);
-            self.log(log::collected());
+            if let Some(target) = &self.target {
+                target.caller.send(log::collected());
+            }
             polled
         })
         .await
-    }
-
-    fn log(&self, records: Vec<log::Record>) {
-        let Some(target) = self.target.as_ref().filter(|_| !records.is_empty()) else { return };
-        let context = Arc::clone(&target.context);
-        target
-            .event_loop
-            .post(move |py| records.into_iter().try_for_each(|record| record.deliver(py, Some(context.bind(py)))));
     }
 
     /// Posts the outcome to the loop.
@@ -291,9 +293,10 @@ impl Completion {
         T: Send + 'static,
         C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     {
-        let Some(Target { event_loop, context, future: Some(future) }) = self.target.take() else { return };
+        let Some(Target { caller, future: Some(future) }) = self.target.take() else { return };
+        let Some(event_loop) = caller.event_loop().cloned() else { return };
         event_loop.post(move |py| {
-            drop(context);
+            caller.release(py);
             set_outcome(future.bind(py), outcome, convert)
         });
     }
@@ -301,8 +304,9 @@ impl Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if let Some(Target { event_loop, context, future }) = self.target.take() {
-            event_loop.release((context, future));
+        let Some(Target { caller, future }) = self.target.take() else { return };
+        if let (Some(event_loop), Some(future)) = (caller.event_loop(), future) {
+            event_loop.clone().release(future);
         }
     }
 }

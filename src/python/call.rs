@@ -75,7 +75,7 @@ impl Call {
         let State::Ready(call) = std::mem::replace(&mut *lock(&self.state), State::InUse) else {
             return Err(PyRuntimeError::new_err("finish() needs a reply: call next() or anext() first"));
         };
-        let _collector = log::Collector::begin();
+        let _collector = log::Collector::begin_here(py, &self.process)?;
         let (response, cache_write) = error::raise(py, call.finish())?;
         log::deliver_collected(py)?;
         *lock(&self.cache_write) = cache_write;

@@ -5,7 +5,9 @@
 //! * an awaited call posts them to its event loop, ahead of its completion (see [`bridge`](super::bridge));
 //! * a blocking call collects them on its own thread and delivers them whenever that thread attaches to Python.
 //!
-//! The [`python_thread`](super::python_thread) delivers the records of work that no caller awaits.
+//! The outermost span around a record knows its [`Caller`], to whom the record goes also if another call polls the work, as
+//! for a shared request, or the runtime drops it. The [`python_thread`](super::python_thread) delivers the records of work
+//! that has no caller, and those of callers whose thread does something else by then.
 //!
 //! A field `x` of an event, and of each span around it, becomes the attribute `madspark_x` of the `LogRecord`, and the id
 //! of the innermost span becomes `madspark_span_id`:
@@ -20,12 +22,13 @@
 //!
 //! The level of the logger is read when a call begins, so a disabled event costs one atomic load.
 
+mod caller;
 mod fields;
 mod spans;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Once, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -34,8 +37,11 @@ use tracing::{Event, Level, Metadata, Subscriber, span, subscriber::Interest};
 
 use super::once;
 use super::python_thread::PythonThread;
+use super::runtime::Process;
 use fields::{Fields, Value};
+use spans::Span;
 
+pub(super) use caller::Caller;
 pub(super) use spans::{lock_for_fork, unlock_after_fork};
 
 /// The level of `madspark.core`, as a number of Python's `logging`.
@@ -49,7 +55,11 @@ thread_local! {
 enum Sink {
     Discard,
     PythonThread(PythonThread),
-    Collect(Vec<Record>),
+    Collect {
+        records: Vec<Record>,
+        /// Whose work the thread does; `None` if no other work is in reach.
+        caller: Option<Arc<Caller>>,
+    },
 }
 
 /// One event or one ended span, on its way to Python.
@@ -99,22 +109,44 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn begin() -> Self {
-        Self { outer: SINK.replace(Sink::Collect(Vec::new())) }
+    /// Begins to do the work of `caller`.
+    pub(super) fn begin(caller: Option<Arc<Caller>>) -> Self {
+        Self { outer: SINK.replace(Sink::Collect { records: Vec::new(), caller }) }
+    }
+
+    /// Begins to do the work of the caller of this function. Its records are delivered here, by [`deliver_collected`].
+    pub(super) fn begin_here(py: Python<'_>, process: &Process) -> PyResult<Self> {
+        let caller = has_spans().then(|| Caller::on_this_thread(py, process)).transpose()?;
+        Ok(Self::begin(caller))
     }
 }
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        SINK.set(std::mem::replace(&mut self.outer, Sink::Discard));
+        let own = SINK.replace(std::mem::replace(&mut self.outer, Sink::Discard));
+        if let Sink::Collect { caller: Some(caller), .. } = own {
+            caller.end();
+        }
     }
 }
 
 /// Takes what the innermost [`Collector`] of this thread has collected.
 pub(super) fn collected() -> Vec<Record> {
     SINK.with_borrow_mut(|sink| match sink {
-        Sink::Collect(records) => std::mem::take(records),
+        Sink::Collect { records, caller } => {
+            let mut records = std::mem::take(records);
+            records.extend(caller.iter().flat_map(|caller| caller.take_waiting()));
+            records
+        }
         Sink::Discard | Sink::PythonThread(_) => Vec::new(),
+    })
+}
+
+/// Returns whose work this thread does.
+fn current_caller() -> Option<Arc<Caller>> {
+    SINK.with_borrow(|sink| match sink {
+        Sink::Collect { caller, .. } => caller.clone(),
+        Sink::Discard | Sink::PythonThread(_) => None,
     })
 }
 
@@ -152,13 +184,34 @@ fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     })
 }
 
-/// Sends `record` where the records of this thread go.
-fn send(record: Record) {
-    SINK.with_borrow_mut(|sink| match sink {
-        Sink::Discard => {}
-        Sink::PythonThread(python_thread) => python_thread.log(record),
-        Sink::Collect(records) => records.push(record),
+/// Sends `record` to the caller of the work that `span` belongs to, or where the records of this thread go.
+fn send(record: Record, span: Option<&Span>) {
+    let caller = span.and_then(Span::caller);
+    let foreign = SINK.with_borrow_mut(|sink| match (sink, caller) {
+        (Sink::Collect { records, caller: own }, caller) if is_own(own.as_ref(), caller.as_ref()) => {
+            records.push(record);
+            None
+        }
+        (_, Some(caller)) => Some((caller, record)),
+        (Sink::PythonThread(python_thread), None) => {
+            python_thread.log(record);
+            None
+        }
+        (Sink::Discard | Sink::Collect { .. }, None) => None,
     });
+    if let Some((caller, record)) = foreign {
+        caller.send(vec![record]);
+    }
+}
+
+/// Whether a record of `caller` is one of the work that a thread does for `own`.
+fn is_own(own: Option<&Arc<Caller>>, caller: Option<&Arc<Caller>>) -> bool {
+    own.zip(caller).is_none_or(|(own, caller)| Arc::ptr_eq(own, caller))
+}
+
+/// Whether calls have spans. Without them, a thread only reports what it does for its own caller.
+pub(super) fn has_spans() -> bool {
+    is_enabled(Level::INFO)
 }
 
 fn is_enabled(level: Level) -> bool {
@@ -192,11 +245,11 @@ impl Subscriber for ToPython {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         let span = if event.is_contextual() { spans::current() } else { event.parent().and_then(spans::get) };
-        if let Some(span) = span {
+        if let Some(span) = &span {
             span.record(&mut fields);
         }
         event.record(&mut fields);
-        send(Record::new(*event.metadata().level(), &mut fields));
+        send(Record::new(*event.metadata().level(), &mut fields), span.as_deref());
     }
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
@@ -225,7 +278,7 @@ impl Subscriber for ToPython {
     fn try_close(&self, id: span::Id) -> bool {
         let Some(span) = spans::release(&id) else { return false };
         if is_enabled(Level::DEBUG) {
-            send(Record::new(Level::DEBUG, &mut span.ended()));
+            send(Record::new(Level::DEBUG, &mut span.ended()), Some(&span));
         }
         true
     }

@@ -51,6 +51,18 @@ impl EventLoop {
         }
     }
 
+    /// Like [`EventLoop::post`], but if the loop is closed, `callback` runs on the Python thread.
+    pub(super) fn post_or_run(&self, callback: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
+        match self {
+            Self::Queue(queue) => {
+                if let Err(refused) = queue.push(Box::new(callback)) {
+                    queue.python_thread.run(refused);
+                }
+            }
+            Self::CallSoon { .. } => self.post(callback),
+        }
+    }
+
     /// Drops objects that hold Python objects, and this handle, on the Python thread.
     pub(super) fn release(self, objects: impl Send + 'static) {
         match self {

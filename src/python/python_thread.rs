@@ -22,6 +22,7 @@ pub(super) type Callback = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 enum Message {
     CallSoon(Arc<Py<PyAny>>, Callback),
     Log(log::Record),
+    Run(Callback),
     Release(Box<dyn Send>),
     Close,
 }
@@ -51,6 +52,11 @@ impl PythonThread {
     /// Delivers a record to Python's `logging`.
     pub(super) fn log(&self, record: log::Record) {
         self.send(Message::Log(record));
+    }
+
+    /// Runs `callback` on the Python thread.
+    pub(super) fn run(&self, callback: Callback) {
+        self.send(Message::Run(callback));
     }
 
     /// Drops objects that hold Python objects.
@@ -128,6 +134,11 @@ fn serve(py: Python<'_>, messages: &mut Receiver<Message>) {
                 }
                 Message::Log(record) => {
                     if let Err(error) = record.deliver(py, None) {
+                        error.write_unraisable(py, None);
+                    }
+                }
+                Message::Run(callback) => {
+                    if let Err(error) = callback(py) {
                         error.write_unraisable(py, None);
                     }
                 }

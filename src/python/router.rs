@@ -15,7 +15,7 @@ use super::number::{Real, Whole, optional, optional_seconds};
 use super::policy::{Budget, HedgeAfter};
 use super::runtime::Process;
 use super::stream::Stream;
-use super::{convert, error};
+use super::{convert, error, log};
 use crate::cache::Stats;
 use crate::error::Result;
 use crate::message::Request;
@@ -174,7 +174,11 @@ impl Router {
             call.request.use_cache = use_cache;
             Call::new(process, call)
         };
-        error::raise(py, begin())
+        // The first call with a cache may log that it has no folder.
+        let _collector = log::Collector::begin(None);
+        let call = error::raise(py, begin())?;
+        log::deliver_collected(py)?;
+        Ok(call)
     }
 
     /// Prepares a streamed call. Nothing is sent before `next()` or `anext()`.

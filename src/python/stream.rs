@@ -63,18 +63,25 @@ impl Stream {
         let State::Ready(stream) = std::mem::replace(&mut *lock(&self.state), State::Closed) else {
             return Err(PyRuntimeError::new_err("finish() of a stream in use or closed"));
         };
-        let _collector = log::Collector::begin();
+        let _collector = log::Collector::begin_here(py, &self.process)?;
         let response = error::raise(py, stream.finish())?;
         log::deliver_collected(py)?;
         convert::response(py, response)
     }
 
     /// Ends the stream and closes its socket; a read in progress returns None. Idempotent.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = std::mem::replace(&mut *lock(&self.state), State::Closed);
-        if matches!(state, State::InUse) {
-            self.closed.notify_one();
+        match state {
+            State::InUse => self.closed.notify_one(),
+            State::Ready(stream) => {
+                let _collector = log::Collector::begin_here(py, &self.process)?;
+                stream.close();
+                log::deliver_collected(py)?;
+            }
+            State::New(_) | State::Closed => {}
         }
+        Ok(())
     }
 }
 

@@ -24,6 +24,8 @@ use crate::transport::WireRequest;
 /// work and charge for it.
 pub(super) struct AttemptGuard {
     router: Arc<Router>,
+    /// The number of the call, for logs.
+    pub(super) call_id: u64,
     observer: Option<Arc<dyn AttemptObserver>>,
     pub(super) span: Span,
     /// The index of the target in its call.
@@ -82,6 +84,7 @@ impl AttemptGuard {
         let left = call.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
         Self {
             router: Arc::clone(&call.router),
+            call_id: call.id,
             observer: call.observer.clone(),
             span,
             index,
@@ -102,6 +105,11 @@ impl AttemptGuard {
             on_cancel: None,
             is_settled: false,
         }
+    }
+
+    /// The number of the router, for logs.
+    pub(super) fn router_id(&self) -> u64 {
+        self.router.id
     }
 
     /// Sends the record to `on_cancel` if the guard is dropped before it is settled.

@@ -86,7 +86,12 @@ impl Call {
     /// # Errors
     ///
     /// Returns `Internal` if there is no candidate.
-    pub fn finish(mut self) -> Result<(Response, Option<CacheWrite>)> {
+    pub fn finish(self) -> Result<(Response, Option<CacheWrite>)> {
+        let span = self.state.span.clone();
+        span.in_scope(|| self.end())
+    }
+
+    fn end(mut self) -> Result<(Response, Option<CacheWrite>)> {
         if let Some((_, entry)) = self.cached {
             return Ok((self.state.finish_cached(&entry), None));
         }

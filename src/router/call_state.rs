@@ -26,7 +26,7 @@ use crate::provider::Target;
 /// The state of one call.
 pub(super) struct CallState {
     /// Unique in the process, for logs.
-    id: u64,
+    pub(super) id: u64,
     pub(super) router: Arc<Router>,
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
@@ -216,6 +216,7 @@ impl CallState {
             provider = target.provider.as_str(),
             model = &*target.model,
             kind = error.kind().as_str(),
+            router_id = self.router.id,
             call_id = self.id,
             attempt = self.attempts.len(),
             "{error}"
@@ -228,6 +229,7 @@ impl CallState {
             tracing::info!(
                 provider = provider.as_str(),
                 model,
+                router_id = self.router.id,
                 call_id = self.id,
                 "{provider} ({model}) gets no {refusal} {scope}"
             );
@@ -241,7 +243,8 @@ impl CallState {
             return;
         }
         let (provider, model) = (attempt.target.provider, &*attempt.target.model);
-        tracing::info!(provider = provider.as_str(), model, call_id = self.id, "falling back to {provider}");
+        let router_id = self.router.id;
+        tracing::info!(provider = provider.as_str(), model, router_id, call_id = self.id, "falling back to {provider}");
         self.router.metrics.fallbacks.increment();
     }
 }

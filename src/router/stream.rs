@@ -214,7 +214,12 @@ impl Stream {
     }
 
     /// Returns the answer as [`Stream::finish`] does, and its write to the cache if the stream uses it.
-    pub(super) fn finish_and_store(mut self) -> Result<(Response, Option<CacheWrite>)> {
+    pub(super) fn finish_and_store(self) -> Result<(Response, Option<CacheWrite>)> {
+        let span = self.state.span.clone();
+        span.in_scope(|| self.end())
+    }
+
+    fn end(mut self) -> Result<(Response, Option<CacheWrite>)> {
         let early = || Error::new(ErrorKind::Internal, "finish() was called before the end of the stream");
         if self.rejection.is_some() {
             return Err(early());
@@ -226,6 +231,12 @@ impl Stream {
         let write = self.lookup.as_ref().and_then(|lookup| lookup.write(&self.state, &reply));
         let response = self.state.finish(reply).ok_or_else(early)?;
         Ok((response, write))
+    }
+
+    /// Drops the stream inside its span.
+    pub fn close(self) {
+        let span = self.state.span.clone();
+        span.in_scope(|| drop(self));
     }
 
     /// Whether the request includes files or images.

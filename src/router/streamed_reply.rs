@@ -260,9 +260,12 @@ impl StreamedReply {
     fn skip(&mut self, error: &Error) {
         if self.skipped == 0 {
             let Target { provider, model, .. } = &*self.guard.target;
+            // Without spans, the record has these fields only.
             tracing::warn!(
                 provider = provider.as_str(),
                 model = &**model,
+                router_id = self.guard.router_id(),
+                call_id = self.guard.call_id,
                 "skipped an invalid event of the stream: {}",
                 error.message()
             );

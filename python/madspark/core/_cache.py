@@ -17,6 +17,8 @@ class WorkflowCache:
     """The entry of one run in a `cache_manager`; does nothing without one."""
 
     def __init__(self, manager: Any, topic: str, context: str, options: Callable[[], dict[str, Any]]) -> None:
+        self.run_id: str | None = None
+        """The id of the run, for its records; None before there is one."""
         self._manager = manager
         self._topic = topic
         self._context = context
@@ -45,4 +47,5 @@ class WorkflowCache:
         try:
             await self._manager.cache_workflow_result(self._topic, self._context, self._options, result)
         except Exception:
-            _logger.exception("the workflow cache could not be written; the result is not affected")
+            extra = {} if self.run_id is None else {"madspark_run_id": self.run_id}
+            _logger.exception("the workflow cache could not be written; the result is not affected", extra=extra)

@@ -21,11 +21,14 @@ class ProgressQueue:
     """Calls `callback(message, fraction)` for each event in order, in the context of the run.
 
     An async callback is awaited before the next event. A callback that raises is logged and called again for the next
-    event.
+    event. With `is_verbose` the events are also logged.
     """
 
-    def __init__(self, callback: Callable[[str, float], object]) -> None:
+    def __init__(self, callback: Callable[[str, float], object] | None, is_verbose: bool) -> None:
+        self.run_id: str | None = None
+        """The id of the run, for its records."""
         self._callback = callback
+        self._is_verbose = is_verbose
         self._events: asyncio.Queue[tuple[str, float] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -48,7 +51,8 @@ class ProgressQueue:
                 self._events.put_nowait(None)
                 _, pending = await asyncio.wait({task}, timeout=GRACE_SECONDS)
                 if pending:
-                    _logger.warning("the progress callback did not return within %g s of the run's end", GRACE_SECONDS)
+                    message = "the progress callback did not return within %g s of the run's end"
+                    _logger.warning(message, GRACE_SECONDS, extra=self._extra())
         finally:
             # Also if the run is cancelled during the wait: the callback is not called after the end of the run.
             task.cancel()
@@ -56,9 +60,17 @@ class ProgressQueue:
 
     async def _serve(self) -> None:
         while (event := await self._events.get()) is not None:
+            message, fraction = event
+            if self._is_verbose:
+                _logger.info("%3.0f%% %s", fraction * 100, message, extra=self._extra())
+            if self._callback is None:
+                continue
             try:
-                outcome = self._callback(*event)
+                outcome = self._callback(message, fraction)
                 if inspect.isawaitable(outcome):
                     await outcome
             except Exception:
-                _logger.exception("the progress callback raised; the run continues")
+                _logger.exception("the progress callback raised; the run continues", extra=self._extra())
+
+    def _extra(self) -> dict[str, str]:
+        return {} if self.run_id is None else {"madspark_run_id": self.run_id}

@@ -127,13 +127,14 @@ class AsyncCoordinator:
         request = self._request(**arguments)
         from madspark.core._progress import ProgressQueue
 
-        async with ProgressQueue(self._callback(request.verbose)) as progress:
+        async with ProgressQueue(self._progress, request.verbose) as progress:
             cache = self._workflow_cache(request)
             cached = await cache.get()
             if cached is not None:
                 progress.emit("Answered from the cache", 1.0)
                 return cached
             run = self._begin(request, progress.emit)
+            progress.run_id = cache.run_id = run.id
             try:
                 candidates: list[dict[str, Any]] = json.loads(await result_of(run.candidates()))
             finally:
@@ -162,9 +163,10 @@ class AsyncCoordinator:
         from madspark.core._progress import ProgressQueue
 
         async with (
-            ProgressQueue(self._callback(request.verbose)) as progress,
+            ProgressQueue(self._progress, request.verbose) as progress,
             await self._start(request, progress.emit) as run,
         ):
+            progress.run_id = run.id
             return await run.result()
 
     async def start(self, topic: str, context: str = "", **options: Unpack[StartOptions]) -> madspark.WorkflowRun:
@@ -249,20 +251,6 @@ class AsyncCoordinator:
                 emit("Answered from the cache", 1.0)
             return cached_run(cached, request.options["mode"])
         return WorkflowRun(self._begin(request, emit, events, idle_seconds), cache)
-
-    def _callback(self, verbose: bool) -> Callable[[str, float], object]:
-        callback = self._progress or (lambda _message, _fraction: None)
-        if not verbose:
-            return callback
-        import logging
-
-        logger = logging.getLogger("madspark.progress")
-
-        def log_and_call(message: str, fraction: float) -> object:
-            logger.info("%3.0f%% %s", fraction * 100, message)
-            return callback(message, fraction)
-
-        return log_and_call
 
 
 keep_from_requests(AsyncCoordinator.__init__, "router", Any)

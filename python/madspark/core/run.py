@@ -43,6 +43,8 @@ class WorkflowRun:
         self._result = result
         if core is not None:
             self.id = core.id
+            if cache is not None:
+                cache.run_id = core.id
         elif result is not None:
             self.id = result.run_id
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::span;
 
-use super::{Fields, Value};
+use super::{Caller, Fields, Value, current_caller};
 use crate::sync::lock;
 
 static OPEN: Mutex<OpenSpans> = Mutex::new(OpenSpans { last_id: 0, spans: BTreeMap::new() });
@@ -32,9 +32,16 @@ pub(super) struct Span {
     parent: Option<Arc<Self>>,
     start: SystemTime,
     pub(super) fields: Fields,
+    /// Who has the work done; the same for all spans inside of one.
+    caller: Arc<Mutex<Option<Arc<Caller>>>>,
 }
 
 impl Span {
+    /// Returns who has the work done, if that is known.
+    pub(super) fn caller(&self) -> Option<Arc<Caller>> {
+        lock(&self.caller).clone()
+    }
+
     /// Adds its fields and its id to `fields`, after those of the spans around it.
     pub(super) fn record(&self, fields: &mut Fields) {
         if let Some(parent) = &self.parent {
@@ -64,10 +71,14 @@ pub(super) fn open(attributes: &span::Attributes<'_>) -> span::Id {
     let mut fields = Fields::default();
     attributes.record(&mut fields);
     let parent = if attributes.is_contextual() { current() } else { attributes.parent().and_then(get) };
+    let caller = match &parent {
+        Some(parent) => Arc::clone(&parent.caller),
+        None => Arc::new(Mutex::new(current_caller())),
+    };
     with_open(|open| {
         open.last_id += 1;
         let id = open.last_id;
-        let span = Span { id, name: attributes.metadata().name(), parent, start: SystemTime::now(), fields };
+        let span = Span { id, name: attributes.metadata().name(), parent, start: SystemTime::now(), fields, caller };
         open.spans.insert(id, (Arc::new(span), 1));
         span::Id::from_u64(id)
     })
@@ -91,8 +102,20 @@ pub(super) fn update(id: &span::Id, change: impl FnOnce(&mut Span)) {
     });
 }
 
+/// Enters a span. The outermost span of the thread belongs to the caller whose work the thread does.
 pub(super) fn enter(id: &span::Id) {
-    ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
+    let is_outermost = ENTERED.with_borrow_mut(|entered| {
+        entered.push(id.into_u64());
+        entered.len() == 1
+    });
+    if is_outermost
+        && let Some(caller) = current_caller()
+        && let Some(span) = get(id).filter(|span| span.parent.is_none())
+    {
+        let former = lock(&span.caller).replace(caller);
+        // Outside the lock: it may be the last handle, and its drop sends a message.
+        drop(former);
+    }
 }
 
 pub(super) fn exit(id: &span::Id) {
