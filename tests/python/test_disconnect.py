@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     Make = Callable[..., LLMRouter]
 
-LIMIT = 60
+# Seconds. Long enough for a loaded machine; only a hang reaches it.
+LIMIT = 120
 WAVES = 4
 OF_EACH = 20
 """How many clients of a wave leave in each of the ways."""
