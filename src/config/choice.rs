@@ -24,7 +24,7 @@ pub(super) fn choose<T>(name: &str, choices: impl IntoIterator<Item = (&'static 
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
         None => String::new(),
     };
-    match nearest(name, &names) {
+    match nearest(name, names) {
         Some(nearest) => Err(format!("{list}; did you mean {nearest}?")),
         None => Err(list),
     }
@@ -38,17 +38,26 @@ pub(super) fn named<T: Copy, const N: usize>(
     all.into_iter().map(move |choice| (name(choice), choice))
 }
 
-/// Returns the one of `names` that `name` is most likely a misspelling of.
-fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+/// Returns the one of `known` that `name` is most likely a misspelling of, or a misspelt beginning of.
+fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    /// Shorter texts are the beginning of too many names.
+    const MIN_BEGINNING: usize = 4;
     let name = name.trim().to_lowercase();
-    let near = names.iter().map(|known| (edits(&name, known), *known));
-    near.filter(|(edits, known)| *edits <= known.len().div_ceil(3))
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, known)| known)
+    let length = name.chars().count();
+    let distance = |known: &str| {
+        let edits = edits(&name, known);
+        let beginning = edits.iter().min().map_or(usize::MAX, |edits| edits + 1);
+        let whole = edits.last().copied().unwrap_or(usize::MAX);
+        if length < MIN_BEGINNING { whole } else { whole.min(beginning) }
+    };
+    let near = known.into_iter().map(|known| (distance(known), known));
+    let near = near.filter(|(edits, known)| *edits <= length.min(known.len()).div_ceil(3));
+    near.min_by_key(|(edits, _)| *edits).map(|(_, known)| known)
 }
 
-/// Returns how many characters have to be added, dropped, replaced or swapped with the next one to turn `from` into `to`.
-fn edits(from: &str, to: &str) -> usize {
+/// Returns, for each beginning of `to`, how many characters have to be added, dropped, replaced or swapped with the next one to
+/// turn `from` into it.
+fn edits(from: &str, to: &str) -> Vec<usize> {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().take(MAX_NAME).collect(), to.chars().collect());
     let mut before = Vec::new();
     let mut above: Vec<usize> = (0..=to.len()).collect();
@@ -65,7 +74,7 @@ fn edits(from: &str, to: &str) -> usize {
         }
         before = std::mem::replace(&mut above, line);
     }
-    above[to.len()]
+    above
 }
 
 /// A longer text is no misspelling of a name.
@@ -156,6 +165,8 @@ mod tests {
             ("moc", Some("mock")),
             ("claude", None),
             ("", None),
+            ("o", None),
+            ("anth", Some("anthropic")),
             ("sk-pasted-here-0123456789-0123456789-0123456789", None),
         ] {
             let error = name.parse::<ProviderChoice>().unwrap_err();

@@ -109,9 +109,7 @@ impl Reader<'_> {
                 .unwrap_or(default.anthropic_base_url),
             request_timeout: self.seconds("MADSPARK_REQUEST_TIMEOUT").unwrap_or(default.request_timeout),
             max_prompt_chars: self.count("MADSPARK_MAX_PROMPT_CHARS"),
-            default_temperature: self
-                .temperature("MADSPARK_DEFAULT_TEMPERATURE")
-                .unwrap_or(default.default_temperature),
+            default_temperature: self.temperature("MADSPARK_DEFAULT_TEMPERATURE", default.default_temperature),
             cache: self.cache(default.cache),
             page_hosts: self.hosts("MADSPARK_PAGE_HOSTS").unwrap_or(default.page_hosts),
             // Tables have no form that people write into a variable.
@@ -159,13 +157,18 @@ impl Reader<'_> {
         })
     }
 
-    fn temperature(&mut self, variable: &'static str) -> Option<Option<f64>> {
-        self.parsed(variable, "a number from 0.0 to 2.0, or none", |value| {
+    fn temperature(&mut self, variable: &'static str, default: Option<f64>) -> Option<f64> {
+        let parsed = self.parsed(variable, "a number from 0.0 to 2.0, or none", |value| {
             if value.eq_ignore_ascii_case("none") {
-                return Some(None);
+                return Some(Temperature::None);
             }
-            value.parse().ok().filter(|temperature| check_temperature(*temperature).is_ok()).map(Some)
-        })
+            value.parse().ok().filter(|it| check_temperature(*it).is_ok()).map(Temperature::Number)
+        });
+        match parsed {
+            Some(Temperature::Number(number)) => Some(number),
+            Some(Temperature::None) => None,
+            None => default,
+        }
     }
 
     fn hosts(&mut self, variable: &'static str) -> Option<Vec<String>> {
@@ -241,6 +244,12 @@ impl Reader<'_> {
     fn fault(&mut self, variable: &'static str, what: &str) {
         self.faults.push(Fault { variable, message: format!("{variable} {what}") });
     }
+}
+
+/// A temperature, or that none is sent.
+enum Temperature {
+    Number(f64),
+    None,
 }
 
 const COUNT: &str = "a whole number of at least 1";
