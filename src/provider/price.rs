@@ -124,7 +124,7 @@ mod tests {
         for (model, input, output) in [
             ("gemini-3-flash-preview", 0.0005, 0.003),
             ("gemini-3-pro-preview", 0.002, 0.012),
-            ("gemini-2.5-flash", 0.000_075, 0.0003),
+            ("gemini-2.5-flash", 0.0003, 0.0025),
         ] {
             let close = |usage: Usage, expected: f64| {
                 let cost = cost(&Config::default(), Provider::Gemini, model, &usage).unwrap();

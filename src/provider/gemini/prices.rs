@@ -13,5 +13,5 @@ pub(super) const PRICES: &[ListPrice] = &[
         price: Price::new(2.0, 0.2, 12.0),
         long: Some(LongPromptPrice { above: 200_000, price: Price::new(4.0, 0.4, 18.0) }),
     },
-    ListPrice { model: "gemini-2.5-flash", price: Price::new(0.075, 0.0075, 0.3), long: None },
+    ListPrice { model: "gemini-2.5-flash", price: Price::new(0.3, 0.03, 2.5), long: None },
 ];
