@@ -481,3 +481,33 @@ def test_a_lone_surrogate_in_a_value_is_asked_again(name: Name, way: Way) -> Non
         bad = whole(json.dumps(BODIES[name](text)).encode().replace(b"HALF", rb"\\ud83d"))
     outcome = ask(name, way, bad, says(name, way, VALUE))
     assert (outcome.value, outcome.errors) == (EXPECTED, ["invalid_output", None])
+
+
+# Where the protocol has the text of a whole reply, the object that was asked for.
+DATA: dict[str, dict[str, Any]] = {
+    "openai": openai({"score": 7, "comment": "fine"}),
+    "anthropic": {**anthropic(""), "content": {"score": 7, "comment": "fine"}},
+    "anthropic-text": anthropic([{"type": "text", "text": {"score": 7, "comment": "fine"}}]),
+    "gemini": gemini({"score": 7, "comment": "fine"}),
+    "gemini-text": gemini([{"text": {"score": 7, "comment": "fine"}}]),
+    "ollama": ollama({"score": 7, "comment": "fine"}),
+}
+
+
+@pytest.mark.parametrize("shape", DATA)
+def test_an_object_in_place_of_the_text_is_its_json(shape: str) -> None:
+    name: Any = shape.partition("-")[0]
+    outcome = ask(name, "structured", whole(DATA[shape]))
+    assert (outcome.value, len(outcome.requests)) == (EXPECTED, 1)
+    text = ask(name, "whole", whole(DATA[shape])).result.text
+    assert json.loads(text) == {"score": 7, "comment": "fine"}
+
+
+def test_a_list_in_a_list_is_no_text() -> None:
+    for name, body in (
+        ("anthropic", {**anthropic(""), "content": [["hello"]]}),
+        ("gemini", gemini([["hello"]])),
+    ):
+        outcome = ask(name, "whole", whole(body), max_attempts=1)  # type: ignore[arg-type]  # two of four names
+        assert outcome.error is not None
+        assert outcome.errors[0] in {"malformed_reply", "empty_reply"}

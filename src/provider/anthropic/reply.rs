@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::decode::ParsedReply;
-use super::super::envelope::{Count, Object, Pieces, Text, details, fault, list, object, word};
+use super::super::envelope::{Content, Count, Object, Pieces, Text, details, fault, object, word};
 use super::super::error_body::{ErrorBody, target_error};
 use super::super::finish::{explanation, finish_reason};
 use super::super::in_band::reported;
@@ -16,8 +16,7 @@ use crate::message::{FinishReason, Usage};
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Message {
-    #[serde(deserialize_with = "list")]
-    content: Option<Vec<Block>>,
+    content: Content<WholeBlock>,
     #[serde(deserialize_with = "word")]
     model: Option<String>,
     #[serde(deserialize_with = "word")]
@@ -38,6 +37,22 @@ struct Block {
     r#type: Option<String>,
     text: Text,
     thinking: Text,
+}
+
+/// A block that is not the beginning of one. An object without a type and without text is data.
+#[derive(Deserialize)]
+#[serde(try_from = "Block")]
+struct WholeBlock(Block);
+
+impl TryFrom<Block> for WholeBlock {
+    type Error = &'static str;
+
+    fn try_from(block: Block) -> Result<Self, Self::Error> {
+        match block {
+            Block { r#type: None, text: Text::None, .. } => Err("an object in place of a block"),
+            block => Ok(Self(block)),
+        }
+    }
 }
 
 /// An event of a streamed reply.
@@ -97,6 +112,12 @@ impl Object for Block {
     }
 }
 
+impl Object for WholeBlock {
+    fn from_text(text: String) -> Option<Self> {
+        Block::from_text(text).map(Self)
+    }
+}
+
 impl Object for Delta {
     fn from_text(text: String) -> Option<Self> {
         Some(Self { text: Text::Plain(text), ..Self::default() })
@@ -106,20 +127,24 @@ impl Object for Delta {
 impl Message {
     /// Takes the error that the server reports in place of a reply. `data` is the whole envelope.
     pub(super) fn take_error(&mut self, data: &[u8]) -> Option<ErrorBody> {
-        let is_blank = self.content.is_none();
+        let is_blank = self.has_no_content();
         reported(self.error.take(), is_blank, data)
     }
 
+    fn has_no_content(&self) -> bool {
+        matches!(self.content, Content::Other(Text::None))
+    }
+
     pub(super) fn parse(self, target: &Target) -> Result<ParsedReply> {
-        let Some(content) = self.content else {
+        if self.has_no_content() {
             let message = "the reply has no content; is the base URL right?";
             return Err(target_error(target, ErrorKind::MalformedReply, message));
-        };
+        }
         let usage = self.usage.unwrap_or_default().disjoint();
         let Ending { finish, reason, explanation, refusal } =
             Ending::new(self.stop_reason, self.stop_details.as_ref(), target)
                 .map_err(|error| error.with_usage(usage))?;
-        let (pieces, has_tool_calls) = pieces(content);
+        let (pieces, has_tool_calls) = whole_pieces(self.content, target)?;
         Ok(ParsedReply {
             text: pieces.text.unwrap_or_default(),
             reasoning: pieces.reasoning.unwrap_or_default(),
@@ -155,7 +180,7 @@ impl Event {
         match kind.as_str() {
             "message_start" => {
                 let Message { content, model, usage, .. } = self.message.unwrap_or_default();
-                let (pieces, has_tool_calls) = pieces(content.unwrap_or_default());
+                let (pieces, has_tool_calls) = whole_pieces(content, target)?;
                 let usage = UsageUpdate::full(usage.map(|usage| usage.disjoint()));
                 Ok(DecodedEvent { model, usage, ..event(pieces, has_tool_calls) })
             }
@@ -243,6 +268,22 @@ impl MessageUsage {
 fn event(pieces: Pieces, has_tool_calls: bool) -> DecodedEvent {
     let Pieces { text, reasoning, reasoning_field, refusal } = pieces;
     DecodedEvent { text, reasoning, reasoning_field, refusal, has_tool_calls, ..DecodedEvent::default() }
+}
+
+/// The texts of a whole content, and whether there are calls of tools. Some servers send the object that was asked for in place of
+/// the blocks.
+fn whole_pieces(content: Content<WholeBlock>, target: &Target) -> Result<(Pieces, bool)> {
+    /// The fields of blocks. An object with another field is data.
+    const FIELDS: [&str; 9] = ["type", "text", "citations", "thinking", "signature", "data", "id", "name", "input"];
+    let is_block = |names: &[&str]| names.contains(&"type") && names.iter().all(|name| FIELDS.contains(name));
+    let content = content.into_known(is_block).map_err(|error| {
+        let message = format!("the content of the reply is JSON that the protocol does not know: {error}");
+        target_error(target, ErrorKind::MalformedReply, &message)
+    })?;
+    Ok(match content {
+        Content::Parts(blocks) => pieces(blocks.into_iter().map(|WholeBlock(block)| block).collect()),
+        Content::Other(text) => (text.into_pieces(), false),
+    })
 }
 
 /// The texts of `blocks`, and whether there are calls of tools.

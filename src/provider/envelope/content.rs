@@ -1,12 +1,14 @@
 //! Text fields that are lists of parts in a good envelope.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::fields::Object;
+use super::raw;
 use super::text::{NAME, Text};
 use super::visitor::ListVisitor;
 
@@ -17,6 +19,29 @@ pub(in crate::provider) enum Content<T> {
     Parts(Vec<T>),
     /// Any other value.
     Other(Text),
+}
+
+impl<T: Object> Content<T> {
+    /// Reads a value that the strict pass did not: a list of parts, or a single object that `is_part` by the names of its fields.
+    /// An object that is no part, and a list of such, stays its JSON text: it is the answer.
+    ///
+    /// # Errors
+    /// Fails for a list with anything but objects and text.
+    pub(in crate::provider) fn into_known(self, is_part: fn(&[&str]) -> bool) -> serde_json::Result<Self> {
+        let Self::Other(Text::Json(json)) = self else { return Ok(self) };
+        if json.starts_with('[') {
+            return match raw::items(&json) {
+                Ok(parts) => Ok(Self::Parts(parts)),
+                Err(_) if serde_json::from_str::<Vec<HashMap<String, IgnoredAny>>>(&json).is_ok() => {
+                    Ok(Self::Other(Text::Json(json)))
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let is_part = serde_json::from_str::<HashMap<String, IgnoredAny>>(&json)
+            .is_ok_and(|fields| is_part(&fields.keys().map(String::as_str).collect::<Vec<_>>()));
+        if is_part { Ok(Self::Parts(vec![raw::from_str(&json)?])) } else { Ok(Self::Other(Text::Json(json))) }
+    }
 }
 
 impl<T> Default for Content<T> {
@@ -63,7 +88,6 @@ impl<'de, T: Object> Visitor<'de> for ContentVisitor<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw;
     use super::*;
 
     #[derive(Debug, Default, Deserialize)]

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
+use super::fields::Object;
 use super::text;
+use super::visitor::ListVisitor;
 
 /// Deserializes the JSON object in `json`. Of fields with the same name the last one counts. A list of one object is that
 /// object.
@@ -22,6 +25,12 @@ pub(super) fn from_str<T: DeserializeOwned>(json: &str) -> serde_json::Result<T>
         (Some(item), true) => T::deserialize(RawField::new(item)),
         _ => Err(serde::de::Error::custom("a list in place of an object")),
     }
+}
+
+/// Deserializes the objects of the JSON list in `json`.
+pub(super) fn items<T: Object>(json: &str) -> serde_json::Result<Vec<T>> {
+    let list: &RawValue = serde_json::from_str(json)?;
+    RawField::new(list).deserialize_any(ListVisitor(PhantomData)).map(Option::unwrap_or_default)
 }
 
 /// The depth to which values are read.

@@ -117,7 +117,7 @@ impl Codec for Gemini {
         };
         match reply.take_error(data) {
             Some(error) => Err(error.into_reply_error(target)),
-            None => Ok(Event { has_halves, ..reply.into_event() }),
+            None => Ok(Event { has_halves, ..reply.into_event(target)? }),
         }
     }
 

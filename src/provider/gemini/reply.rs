@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::decode::ParsedReply;
-use super::super::envelope::{Count, Flag, Object, Pieces, Text, details, fault, list, object, word};
+use super::super::envelope::{self, Count, Flag, Object, Pieces, Text, details, fault, list, object, word};
 use super::super::error_body::{ErrorBody, target_error};
 use super::super::finish::finish_reason;
 use super::super::in_band::reported;
@@ -45,8 +45,7 @@ struct Candidate {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Content {
-    #[serde(deserialize_with = "list")]
-    parts: Option<Vec<Part>>,
+    parts: envelope::Content<Part>,
 }
 
 #[derive(Deserialize, Default)]
@@ -94,7 +93,7 @@ impl Object for Candidate {}
 
 impl Object for Content {
     fn from_text(text: String) -> Option<Self> {
-        Part::from_text(text).map(|part| Self { parts: Some(vec![part]) })
+        Part::from_text(text).map(|part| Self { parts: envelope::Content::Parts(vec![part]) })
     }
 }
 
@@ -124,7 +123,7 @@ impl GenerateContentReply {
         let candidates = self.candidates.unwrap_or_default();
         let index = candidates.iter().position(Candidate::is_first).unwrap_or(0);
         let Answer { pieces, has_tool_calls, finish, reason, explanation, blocked, pages } =
-            candidates.into_iter().nth(index).map(Candidate::into_answer).unwrap_or_default();
+            candidates.into_iter().nth(index).map(|it| it.into_answer(target)).transpose()?.unwrap_or_default();
         let reply = ParsedReply {
             text: pieces.text.unwrap_or_default(),
             reasoning: pieces.reasoning.unwrap_or_default(),
@@ -142,11 +141,11 @@ impl GenerateContentReply {
     }
 
     /// A finish reason does not end the stream: some servers send one with each event.
-    pub(super) fn into_event(self) -> Event {
+    pub(super) fn into_event(self, target: &Target) -> Result<Event> {
         let candidate = self.candidates.unwrap_or_default().into_iter().find(Candidate::is_first);
         let Answer { pieces, has_tool_calls, finish, reason, explanation, blocked, pages } =
-            candidate.map(Candidate::into_answer).unwrap_or_default();
-        Event {
+            candidate.map(|it| it.into_answer(target)).transpose()?.unwrap_or_default();
+        Ok(Event {
             text: pieces.text,
             reasoning: pieces.reasoning,
             reasoning_field: pieces.reasoning_field,
@@ -159,7 +158,7 @@ impl GenerateContentReply {
             usage: UsageUpdate::full(self.usage_metadata.map(|usage| usage.disjoint())),
             pages,
             ..Event::default()
-        }
+        })
     }
 }
 
@@ -170,21 +169,46 @@ impl PromptFeedback {
     }
 }
 
+/// Whether an object with these fields is a part. An object with another field is data.
+fn is_part(names: &[&str]) -> bool {
+    const FIELDS: [&str; 10] = [
+        "text",
+        "thought",
+        "thoughtSignature",
+        "functionCall",
+        "functionResponse",
+        "inlineData",
+        "fileData",
+        "executableCode",
+        "codeExecutionResult",
+        "videoMetadata",
+    ];
+    names.iter().all(|name| FIELDS.contains(name))
+}
+
 impl Candidate {
     /// Whether it is the answer: requests ask for one candidate.
     fn is_first(&self) -> bool {
         self.index.is_none_or(|Count(index)| index == 0)
     }
 
-    fn into_answer(self) -> Answer {
+    fn into_answer(self, target: &Target) -> Result<Answer> {
         let finish = self.finish_reason.as_deref().and_then(finish_of);
         let reason = self.finish_reason.filter(|_| finish.is_some());
         let blocked = (finish == Some(FinishReason::ContentFilter))
             .then(|| blocked("reply", reason.as_deref().unwrap_or_default(), self.finish_message.as_deref()));
         let pages = self.url_context_metadata.as_ref().map(pages).unwrap_or_default();
-        let parts = self.content.and_then(|content| content.parts).unwrap_or_default();
         let mut answer =
             Answer { finish, reason, explanation: self.finish_message, blocked, pages, ..Answer::default() };
+        let content = self.content.unwrap_or_default().parts.into_known(is_part).map_err(|error| {
+            let message = format!("the parts of the reply are JSON that the protocol does not know: {error}");
+            target_error(target, ErrorKind::MalformedReply, &message)
+        })?;
+        let parts = match content {
+            envelope::Content::Parts(parts) => parts,
+            // Some servers send the object that was asked for in place of the parts.
+            envelope::Content::Other(text) => return Ok(Answer { pieces: text.into_pieces(), ..answer }),
+        };
         for part in parts {
             answer.has_tool_calls |= part.function_call.is_some();
             let Some(text) = part.text.into_string() else { continue };
@@ -196,7 +220,7 @@ impl Candidate {
             let to = if is_thought { &mut pieces.reasoning } else { &mut pieces.text };
             to.get_or_insert_default().push_str(&text);
         }
-        answer
+        Ok(answer)
     }
 }
 

@@ -284,6 +284,62 @@ fn text_of_an_unexpected_type_is_its_json() {
 }
 
 #[test]
+fn data_in_place_of_the_parts_of_a_text_is_its_json() {
+    let data = r#"{"score": 7, "text": "fine", "items": [1.0]}"#;
+    for (provider, body) in [
+        (Provider::Anthropic, r#"{"content": DATA, "stop_reason": "end_turn"}"#),
+        (Provider::Anthropic, r#"{"content": [{"type": "text", "text": DATA}], "stop_reason": "end_turn"}"#),
+        (Provider::Gemini, r#"{"candidates": [{"content": {"parts": DATA}, "finishReason": "STOP"}]}"#),
+        (Provider::Gemini, r#"{"candidates": [{"content": {"parts": [{"text": DATA}]}, "finishReason": "STOP"}]}"#),
+        (Provider::Ollama, r#"{"message": {"content": DATA}, "done": true, "done_reason": "stop"}"#),
+        (Provider::OpenAi, r#"{"choices": [{"message": {"content": DATA}, "finish_reason": "stop"}]}"#),
+    ] {
+        for usage in ["", r#", "usage": "n/a""#] {
+            let body = body.replace("DATA", data);
+            let body = format!("{}{usage}}}", &body[..body.len() - 1]);
+            assert_eq!(decode_bytes(provider, body.as_bytes()).unwrap().text, data, "{provider} {body}");
+        }
+    }
+    let list = r#"[{"score": 7}, {"score": 8}]"#;
+    let body = format!(r#"{{"content": {list}, "stop_reason": "end_turn"}}"#);
+    assert_eq!(decode_bytes(Provider::Anthropic, body.as_bytes()).unwrap().text, list);
+}
+
+#[test]
+fn a_single_part_in_place_of_a_list_is_read() {
+    for (provider, body, text, reasoning) in [
+        (Provider::Anthropic, r#"{"content": {"type": "text", "text": "hi"}, "usage": 5}"#, "hi", None),
+        (Provider::Anthropic, r#"{"content": "hi", "stop_reason": "end_turn"}"#, "hi", None),
+        (
+            Provider::Anthropic,
+            r#"{"model": {}, "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "hi"}, null]}"#,
+            "hi",
+            Some("hm"),
+        ),
+        (
+            Provider::Gemini,
+            r#"{"candidates": [{"content": {"parts": {"text": "hi"}}, "finishReason": "STOP"}]}"#,
+            "hi",
+            None,
+        ),
+        (Provider::Gemini, r#"{"candidates": [{"content": {"parts": "hi"}, "finishReason": "STOP"}]}"#, "hi", None),
+        (
+            Provider::Gemini,
+            r#"{"modelVersion": [], "candidates": [{"content": {"parts": [{"text": "hm", "thought": true}, {"text": "hi"},
+                {"thoughtSignature": "x"}]}, "finishReason": "STOP"}]}"#,
+            "hi",
+            Some("hm"),
+        ),
+    ] {
+        let reply = decode_bytes(provider, body.as_bytes()).unwrap();
+        assert_eq!((reply.text.as_str(), reply.reasoning.as_deref()), (text, reasoning), "{body}");
+    }
+    let body = r#"{"content": {"type": "tool_use", "id": "a", "name": "f", "input": {}}, "stop_reason": "tool_use"}"#;
+    let error = decode_bytes(Provider::Anthropic, body.as_bytes()).unwrap_err();
+    assert!(error.message().contains("tool"), "{error}");
+}
+
+#[test]
 fn an_unreadable_text_fails_the_reply() {
     for (provider, body) in [
         (Provider::OpenAi, r#"{"choices": [{"message": ["hello"], "finish_reason": "stop"}]}"#),
@@ -291,6 +347,8 @@ fn an_unreadable_text_fails_the_reply() {
         (Provider::Gemini, r#"{"candidates": [{"content": ["hello"], "finishReason": "STOP"}]}"#),
         (Provider::Ollama, r#"{"message": ["hello"], "done": true}"#),
         (Provider::Anthropic, r#"{"content": [["hello"]], "stop_reason": "end_turn"}"#),
+        (Provider::Anthropic, r#"{"content": [{"score": 7}, ["hello"]], "stop_reason": "end_turn"}"#),
+        (Provider::Gemini, r#"{"candidates": [{"content": {"parts": [["hello"]]}, "finishReason": "STOP"}]}"#),
     ] {
         let error = decode_bytes(provider, body.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedReply, "{provider} {body}");
