@@ -16,7 +16,7 @@ mod tests;
 use memchr::{memchr3, memchr3_iter};
 
 use context::Context;
-use token::{Phrase, PhraseMatch, Token, TokenMatch, match_phrase, match_token};
+use token::{Phrase, PhraseMatch, Token, TokenMatch, ends_reasoning, match_phrase, match_token};
 
 /// How the text of a reply is used, which decides what is done with markup that may be text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -191,11 +191,11 @@ impl ReasoningSplitter {
                 self.answer(&text[..blank], parts);
                 return Some(blank);
             }
-            // A single letter is too little to hold it back. Servers send the first word of a channel at once.
-            let is_letter = self.purpose == Purpose::ShownText && text.len() == 1;
-            match match_phrase(text, self.purpose == Purpose::Json) {
+            // Too many answers start with this letter to hold it back. Servers send the first word of the phrase at once.
+            let is_common = self.purpose == Purpose::ShownText && text == "H";
+            match match_phrase(text, self.purpose) {
                 _ if self.has_split => {}
-                PhraseMatch::Incomplete if !is_last && !is_letter => return None,
+                PhraseMatch::Incomplete if !is_last && !is_common => return None,
                 PhraseMatch::Found(phrase, length) => {
                     self.start_phrase(phrase, &text[..length], parts);
                     return Some(length);
@@ -316,9 +316,20 @@ impl ReasoningSplitter {
     fn read_to_phrase(&mut self, text: &str, phrase: &str, is_last: bool, parts: &mut Parts<'_>) -> Option<usize> {
         let Some(block) = &mut self.block else { return None };
         if let Some(start) = text.find(phrase) {
-            block.think(&text[..start], parts);
-            self.end_block(phrase, parts);
-            return Some(start + phrase.len());
+            if start > 0 {
+                block.think(&text[..start], parts);
+                return Some(start);
+            }
+            let next = text[phrase.len()..].chars().next();
+            if next.is_none() && !is_last {
+                return None;
+            }
+            if ends_reasoning(phrase, block.content(parts).chars().next_back(), next) {
+                self.end_block(phrase, parts);
+            } else {
+                block.think(phrase, parts);
+            }
+            return Some(phrase.len());
         }
         let kept = if is_last {
             0
@@ -447,7 +458,7 @@ fn may_have_markup(text: &str) -> bool {
         text.get(start..).is_some_and(|rest| matches!(match_token(rest), TokenMatch::Found(..)))
     };
     memchr3_iter(b'<', b'[', TRIANGLE, text.as_bytes()).any(is_token)
-        || !matches!(match_phrase(text.trim_start_matches(is_blank), true), PhraseMatch::None)
+        || !matches!(match_phrase(text.trim_start_matches(is_blank), Purpose::Json), PhraseMatch::None)
 }
 
 /// Whether `text` may contain a character with which a token starts. A fast check of every piece.

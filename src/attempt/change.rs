@@ -29,7 +29,7 @@ named_enum! {
         WhiteSpace = "white_space",
         /// A line break or another control character in a string was escaped.
         ControlCharacter = "control_character",
-        /// A backslash that starts no escape of JSON was dropped before `'` and within `snake\_case`, doubled elsewhere.
+        /// A backslash that starts no escape of JSON was dropped before punctuation, as in Markdown's `\*`, and doubled elsewhere.
         Escape = "escape",
         /// `True`, `None` and their like became JSON's words.
         Literal = "literal",

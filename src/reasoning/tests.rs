@@ -16,7 +16,7 @@ fn pushed<'t>(pieces: impl IntoIterator<Item = &'t str>, purpose: Purpose) -> (S
 }
 
 /// Texts with markup for every purpose: the text, its answer and its reasoning.
-const MARKED: [(&str, &str, &str); 49] = [
+const MARKED: [(&str, &str, &str); 56] = [
     ("<think>\nlong thoughts\n</think>\n\nhello", "hello", "long thoughts"),
     ("\n <think>a</think>hello", "hello", "a"),
     ("\u{feff}<think>a</think>hello", "hello", "a"),
@@ -62,6 +62,13 @@ const MARKED: [(&str, &str, &str); 49] = [
     ("analysisThe user wants {\"b\": 2}.assistantfinalb", "b", "The user wants {\"b\": 2}."),
     ("analysis..assistantfinal{\"b\": 1}", "{\"b\": 1}", ".."),
     ("assistantanalysisWe do.assistantfinal{\"b\": 1}", "{\"b\": 1}", "We do."),
+    ("analysisthe user wants b.assistantfinalb", "b", "the user wants b."),
+    ("analysis\nWe do.\nassistantfinal\nb", "b", "We do."),
+    ("analysis用户问好。assistantfinal你好", "你好", "用户问好。"),
+    ("commentaryI look it up.assistantfinalb", "b", "I look it up."),
+    ("analysisOne writes `assistantfinal` here.assistantfinalb", "b", "One writes `assistantfinal` here."),
+    ("assistantfinalb", "b", ""),
+    ("assistantfinal{\"b\": 1}", "{\"b\": 1}", ""),
     ("Here is my thought process:\na\n\nHere is my response:\nb", "b", "a"),
     ("<think>a</think>\n<think>b</think>\nc", "c", "a\nb"),
     ("<think>a<think>b</think>c</think>d", "d", "a<think>b</think>c"),
@@ -78,7 +85,7 @@ const MARKED: [(&str, &str, &str); 49] = [
 ];
 
 /// Texts without markup of reasoning, if they are free text.
-const PLAIN: [&str; 30] = [
+const PLAIN: [&str; 36] = [
     "",
     "hello",
     "a < b and c > d",
@@ -109,6 +116,12 @@ const PLAIN: [&str; 30] = [
     "The <|end|> token and <|channel|> too.",
     "<think about it>",
     "analysis: it is never final",
+    "analysisparalysis is one word",
+    "analysis\n\nThe market grows.",
+    "commentary on the market",
+    "analysis and then assistantfinal are the words that remain",
+    "analysis: the words that remain are \"assistantfinal\"",
+    "assistantfinal is what remains",
 ];
 
 #[test]
@@ -143,6 +156,18 @@ fn a_block_that_does_not_end_is_reasoning_at_the_start_only() {
     let text = "Well.\n<think>\nso {\"a\": 1}";
     assert_eq!(of(text, Purpose::Text), None);
     assert_eq!(of(text, Purpose::Json), Some(("Well.\n".to_owned(), "so {\"a\": 1}".to_owned())));
+}
+
+#[test]
+fn a_channel_before_a_space_is_recognised_unless_the_text_is_shown() {
+    let text = "analysis We do. assistantfinalb";
+    for purpose in [Purpose::Json, Purpose::Text] {
+        assert_eq!(split(text, purpose), Some(("b".to_owned(), "We do.".to_owned())), "{purpose:?}");
+    }
+    let mut splitter = ReasoningSplitter::new(Purpose::ShownText);
+    let (mut answer, mut reasoning) = (String::new(), String::new());
+    splitter.push("analysis of", &mut answer, &mut reasoning);
+    assert_eq!(answer, "analysis of");
 }
 
 #[test]
@@ -195,9 +220,9 @@ fn every_split_of_a_text_has_the_same_result() {
     }
 }
 
-/// Whether a single letter is shown, although it may be the start of a phrase.
+/// Whether the letter is shown, although it may be the start of a phrase.
 fn shows_letter(start: &str, purpose: Purpose) -> bool {
-    purpose == Purpose::ShownText && start.trim_start_matches(is_blank).len() == 1
+    purpose == Purpose::ShownText && start.trim_start_matches(is_blank) == "H"
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Recognises markup of reasoning at the start of a text.
 
+use super::Purpose;
+use super::context::QUOTES;
+
 /// A piece of markup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
@@ -75,11 +78,16 @@ const CHANNELS: [&str; 2] = ["analysis", "commentary"];
 /// The channel of the answer.
 const FINAL: &str = "final";
 
+/// What remains of the header of the answer's channel without its special tokens.
+const STRIPPED_FINAL: &str = "assistantfinal";
+
 /// The first words of reasoning, and the words between it and the answer.
-const PHRASES: [(&str, &str); 4] = [
-    // What remains of channels without their special tokens.
-    ("analysis", "assistantfinal"),
-    ("assistantanalysis", "assistantfinal"),
+const PHRASES: [(&str, &str); 6] = [
+    // What remains of the headers of channels.
+    ("analysis", STRIPPED_FINAL),
+    ("assistantanalysis", STRIPPED_FINAL),
+    ("commentary", STRIPPED_FINAL),
+    ("assistantcommentary", STRIPPED_FINAL),
     // The template of Granite.
     ("Here is my thought process:", "Here is my response:"),
     ("Here's my thought process:", "Here's my response:"),
@@ -101,8 +109,11 @@ pub(super) fn match_token(text: &str) -> TokenMatch {
     }
 }
 
-/// Recognises the words at the start of a reply. `is_lenient` accepts `analysis` in front of any character.
-pub(super) fn match_phrase(text: &str, is_lenient: bool) -> PhraseMatch {
+/// Recognises the words at the start of a reply.
+///
+/// The name of a channel may also be the first word of an answer. A text that is shown while it arrives is not held back for
+/// "analysis of …".
+pub(super) fn match_phrase(text: &str, purpose: Purpose) -> PhraseMatch {
     // Few replies start with one of these letters.
     if !text.is_empty() && !text.starts_with(FIRST_LETTERS) {
         return PhraseMatch::None;
@@ -118,6 +129,17 @@ pub(super) fn match_phrase(text: &str, is_lenient: bool) -> PhraseMatch {
             None => is_incomplete |= channel.starts_with(text),
         }
     }
+    match text.strip_prefix(STRIPPED_FINAL) {
+        Some(rest) if rest.starts_with(MESSAGE) => {
+            return PhraseMatch::Found(Phrase::Answer, STRIPPED_FINAL.len() + MESSAGE.len());
+        }
+        Some(rest) if MESSAGE.starts_with(rest) => is_incomplete = true,
+        Some(rest) if purpose == Purpose::Json || !rest.starts_with(' ') => {
+            return PhraseMatch::Found(Phrase::Answer, STRIPPED_FINAL.len());
+        }
+        Some(_) => {}
+        None => is_incomplete |= STRIPPED_FINAL.starts_with(text),
+    }
     for (start, end) in PHRASES {
         let Some(rest) = text.strip_prefix(start) else {
             is_incomplete |= start.starts_with(text);
@@ -127,15 +149,21 @@ pub(super) fn match_phrase(text: &str, is_lenient: bool) -> PhraseMatch {
         match rest.chars().next() {
             _ if is_sentence => return PhraseMatch::Found(Phrase::Until(end), start.len()),
             None => is_incomplete = true,
-            // A word of the answer.
-            Some(next) if next.is_lowercase() => {}
-            Some(next) if next.is_whitespace() && !is_lenient => {}
+            Some(next) if next.is_whitespace() && next != '\n' && purpose == Purpose::ShownText => {}
             // Decided by what follows the channel.
             Some('<') if MESSAGE.starts_with(rest) => is_incomplete = true,
             Some(_) => return PhraseMatch::Found(Phrase::Until(end), start.len()),
         }
     }
     if is_incomplete { PhraseMatch::Incomplete } else { PhraseMatch::None }
+}
+
+/// Whether `phrase` between `before` and `next` ends reasoning. The rest of a header follows the reasoning without a space; in a
+/// sentence it is a word, or in quotes.
+pub(super) fn ends_reasoning(phrase: &str, before: Option<char>, next: Option<char>) -> bool {
+    let is_space = |c: char| c.is_whitespace() && c != '\n';
+    let is_word = before.is_some_and(is_space) && next.is_none_or(|next| is_space(next) || next.is_ascii_punctuation());
+    phrase != STRIPPED_FINAL || !(is_word || before.is_some_and(|before| QUOTES.contains(&before)))
 }
 
 const BARS: [char; 2] = ['|', '｜'];
@@ -355,6 +383,6 @@ mod tests {
     #[test]
     fn every_phrase_starts_with_one_of_the_letters() {
         let phrases = PHRASES.into_iter().map(|(start, _)| start);
-        assert!(phrases.chain(CHANNELS).chain([FINAL]).all(|phrase| phrase.starts_with(FIRST_LETTERS)));
+        assert!(phrases.chain(CHANNELS).chain([FINAL, STRIPPED_FINAL]).all(|phrase| phrase.starts_with(FIRST_LETTERS)));
     }
 }

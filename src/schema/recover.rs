@@ -227,12 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_within_a_word_is_markdown() {
-        let reply = r#"{"score": 7, "comment": "the field\_name of my\_\_class"}"#;
-        let Recovery::Repaired { json, changes } = recover(reply, &review()) else { panic!() };
-        assert_eq!(json, r#"{"score": 7, "comment": "the field_name of my__class"}"#);
-        assert_eq!(changes, [Change::Escape]);
-        for comment in [r"odd \_ escape", r"C:\Dir\my\_file"] {
+    fn a_backslash_before_punctuation_is_markdown() {
+        for (comment, meant) in [
+            (r"the field\_name of my\_\_class", "the field_name of my__class"),
+            (r"odd \_ escape", "odd _ escape"),
+            (r"\*\*bold\*\* \[1\]\(a\) \# \- \> \! 1\. \`x\` \| \~", "**bold** [1](a) # - > ! 1. `x` | ~"),
+            (r"5 \* 3, a\nb, \\ and \/", r"5 * 3, a\nb, \\ and \/"),
+        ] {
+            let reply = format!("{{\"score\": 7, \"comment\": \"{comment}\"}}");
+            let Recovery::Repaired { json, changes } = recover(&reply, &review()) else { panic!("{reply}") };
+            assert_eq!(json, format!("{{\"score\": 7, \"comment\": \"{meant}\"}}"));
+            assert_eq!(changes, [Change::Escape]);
+        }
+        // The backslashes are content: of a path, of an expression.
+        for comment in [r"C:\Dir\my\_file", r"\d+\.\d"] {
             let reply = format!("{{\"score\": 7, \"comment\": \"{comment}\"}}");
             assert_eq!(recover(&reply, &review()), Recovery::NoJson, "{reply}");
         }

@@ -55,6 +55,12 @@ MARKUP = {
     "harmony": HARMONY + "<|return|>",
     "harmony-start": "<|start|>assistant" + HARMONY,
     "harmony-json": HARMONY.replace("final<", "final <|constrain|>json<"),
+    "harmony-stripped": "analysis{0}assistantfinal{1}",
+    "harmony-stripped-lines": "analysis\n{0}\nassistantfinal\n{1}",
+    "harmony-stripped-lower": "analysisthe user writes. {0}assistantfinal{1}",
+    "harmony-stripped-start": "assistantanalysis{0}assistantfinal{1}",
+    "harmony-stripped-quoted": "analysisI end it with `assistantfinal`. {0}assistantfinal{1}",
+    "harmony-stripped-commentary": "commentaryFirst. {0}assistantfinal{1}",
     "harmony-two": "<|channel|>analysis<|message|>First.<|end|><|start|>assistant" + HARMONY,
     "closing-only": "{0}\n</think>\n\n{1}",
     "nested": "<think>one <think>{0}</think> two</think>{1}",
@@ -107,6 +113,14 @@ UNHARMED = [
     "a < b, b > c, and [x] is a list: [THIN",
     "An analysis of the assistant follows.",
     "I think, therefore <b>I am</b>.",
+    "analysis of the market: it grows",
+    "analysis: the market grows",
+    "analysis\n\nThe market grows.",
+    "analysisparalysis is no word",
+    "analysis and assistantfinal are what remains of the format",
+    "assistantfinal is what remains of it",
+    "commentary on the final",
+    "a",
     "2 < 3",
     "<thin",
 ]
@@ -277,11 +291,29 @@ def test_a_wrapped_value_needs_no_second_request(way: Way, shape: str) -> None:
     assert (outcome.value, len(outcome.requests)) == (EXPECTED, 1)
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("way", VALUE_WAYS)
-def test_escapes_of_markdown_in_json_are_read(way: Way) -> None:
-    text = r'{"score": 7, "comment": "snake\_case"}'
-    outcome = ask("openai", way, says("openai", way, text))
-    assert (outcome.value.comment, len(outcome.requests)) == ("snake_case", 1)
+@pytest.mark.parametrize(
+    ("written", "comment"),
+    [
+        (r"snake\_case", "snake_case"),
+        (r"\*\*bold\*\* \[1\] \# \- \> \! 2\. \`x\` \(y\)", "**bold** [1] # - > ! 2. `x` (y)"),
+        (r"5 \* 3,\na \u0026 b, \"c\" \\ d \/", '5 * 3,\na & b, "c" \\ d /'),
+    ],
+)
+def test_escapes_of_markdown_in_json_are_read(name: Name, way: Way, written: str, comment: str) -> None:
+    text = f'{{"score": 7, "comment": "{written}"}}'
+    outcome = ask(name, way, says(name, way, text))
+    assert (outcome.value.comment, len(outcome.requests)) == (comment, 1)
+    assert "escape" in outcome.result.attempts[-1].changes
+
+
+@pytest.mark.parametrize("written", [r"C:\Dir\_x", r"\d+\.\d"])
+def test_a_backslash_with_two_readings_is_asked_about(written: str) -> None:
+    text = f'{{"score": 7, "comment": "{written}"}}'
+    way: Way = "structured"
+    outcome = ask("openai", way, says("openai", way, text), says("openai", way, VALUE))
+    assert (outcome.value, len(outcome.requests)) == (EXPECTED, 2)
 
 
 @pytest.mark.parametrize("way", VALUE_WAYS)

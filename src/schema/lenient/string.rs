@@ -188,10 +188,10 @@ impl<'t> Parser<'t> {
                 self.changes.note(Change::Escape);
                 return Ok(());
             }
-            // Markdown writes `snake\_case`. Elsewhere the backslash may be content.
-            '_' if self.is_in_word(at) => {
+            // Markdown escapes its punctuation: `snake\_case`, `\*`, `\[1\]`.
+            c if c.is_ascii_punctuation() => {
                 builder.dropped = true;
-                builder.out.push('_');
+                builder.out.push(c);
                 self.changes.note(Change::Escape);
                 return Ok(());
             }
@@ -212,14 +212,6 @@ impl<'t> Parser<'t> {
         builder.out.push('\\');
         builder.out.push(c);
         Ok(())
-    }
-
-    /// Returns whether `\_`, which starts at `at` and ends at the current position, is within a word.
-    fn is_in_word(&self, at: usize) -> bool {
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let before = self.text[..at].chars().next_back().is_some_and(is_word);
-        let rest = self.text[self.at..].trim_start_matches("\\_");
-        before && rest.chars().next().is_some_and(is_word)
     }
 
     /// Returns whether the text at `end` may follow a complete string.
