@@ -32,12 +32,12 @@ pub(super) struct Portion {
 }
 
 impl<T> BatchState<T> {
-    /// Returns the state of a batch of the ideas `indices`, which are requested together first, in this order.
-    pub(super) fn new(indices: Vec<usize>) -> Self {
-        let count = indices.len();
-        let all = Portion { indices, length: Length::Usual, earlier: 0 };
+    /// Returns the state of a batch of the ideas in `portions`, each of which is requested together first, in this order.
+    pub(super) fn new(portions: Vec<Vec<usize>>) -> Self {
+        let count = portions.iter().map(Vec::len).sum();
+        let first = portions.into_iter().map(|indices| Portion { indices, length: Length::Usual, earlier: 0 });
         Self {
-            waiting: VecDeque::from([all]),
+            waiting: first.collect(),
             items: (0..count).map(|_| Err(String::new())).collect(),
             first_error: None,
             unlucky: Vec::new(),
@@ -163,8 +163,17 @@ mod tests {
     }
 
     #[test]
+    fn portions_are_requested_one_after_the_other() {
+        let mut state = State::new(vec![vec![2, 0], vec![1]]);
+        assert_eq!(reply(&mut state, &[0, 2]), [2, 0]);
+        assert_eq!(reply(&mut state, &[1]), [1]);
+        assert!(state.next().is_none());
+        assert_eq!(state.finish().unwrap().len(), 3);
+    }
+
+    #[test]
     fn omitted_ideas_are_requested_without_the_others() {
-        let mut state = State::new((0..5).collect());
+        let mut state = State::new(vec![(0..5).collect()]);
         assert_eq!(reply(&mut state, &[0, 2, 4]), [0, 1, 2, 3, 4]);
         assert_eq!(reply(&mut state, &[3]), [1, 3]);
         assert_eq!(reply(&mut state, &[1]), [1]);
@@ -174,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_idea_without_an_item_is_requested_alone_last() {
-        let mut state = State::new((0..2).collect());
+        let mut state = State::new(vec![(0..2).collect()]);
         reply(&mut state, &[1]);
         assert_eq!(reply(&mut state, &[]), [0]);
         assert!(state.next().is_none());
@@ -183,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_ideas_of_an_unusable_reply_are_requested_one_by_one() {
-        let mut state = State::new((0..3).collect());
+        let mut state = State::new(vec![(0..3).collect()]);
         fail(&mut state, ErrorKind::InvalidOutput);
         assert_eq!(reply(&mut state, &[0]), [0]);
         assert_eq!(fail(&mut state, ErrorKind::InvalidOutput).0, [1]);
@@ -195,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_truncated_answer_about_one_idea_is_requested_once_more_and_shorter() {
-        let mut state = State::new((0..1).collect());
+        let mut state = State::new(vec![(0..1).collect()]);
         assert_eq!(fail(&mut state, ErrorKind::Truncated), (vec![0], Length::Usual));
         assert_eq!(fail(&mut state, ErrorKind::Truncated), (vec![0], Length::Short));
         assert!(state.next().is_none());
@@ -204,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_unreachable_target_is_not_asked_again() {
-        let mut state = State::new((0..3).collect());
+        let mut state = State::new(vec![(0..3).collect()]);
         fail(&mut state, ErrorKind::Connect);
         assert!(state.next().is_none());
         assert_eq!(state.finish().unwrap_err().kind(), ErrorKind::Connect);
@@ -212,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_item_about_another_idea_is_requested_alone() {
-        let mut state = State::new((0..2).collect());
+        let mut state = State::new(vec![(0..2).collect()]);
         let portion = state.next().unwrap();
         let items = BTreeMap::from([(0, Ok("other")), (1, Ok("item"))]);
         state.answered(&portion, &portion.indices, items, &|_, item| *item == "item");

@@ -104,7 +104,8 @@ impl<'a> AgentClient<'a> {
         }
     }
 
-    /// Requests one item for each idea, the first of its `blocks`.
+    /// Requests one item for each idea, the first of its `blocks`. Ideas whose items may take more tokens than a reply of a local
+    /// model holds are requested in several portions.
     ///
     /// Items that come are kept. Ideas without a valid item, and those whose item `is_own` finds to be about another idea, are
     /// requested again without the others; see [`BatchState`]. Fails with the first error if no idea has an item, and with any
@@ -117,7 +118,8 @@ impl<'a> AgentClient<'a> {
     ) -> Result<Answer<Batch<T>>> {
         prompt::check_texts("ideas", blocks.iter().map(|blocks| blocks.first().map_or("", |(_, idea)| *idea)))?;
         let mut spent = Answer::nothing();
-        let mut state = BatchState::new(self.order.clone().unwrap_or_else(|| (0..blocks.len()).collect()));
+        let order = self.order.clone().unwrap_or_else(|| (0..blocks.len()).collect());
+        let mut state = BatchState::new(self.portions::<T>(order)?);
         while let Some(portion) = state.next() {
             let Portion { indices, length, .. } = &portion;
             let write = |indices: &[usize]| {
@@ -178,14 +180,35 @@ impl<'a> AgentClient<'a> {
     /// end by themselves, and many count their reasoning.
     fn token_bound(&self, schema: &Schema, length: Length) -> Option<u32> {
         self.router.preferred_target().filter(|target| target.is_local)?;
-        let per_char = self.brief.answer_language().map_or(1.0, Language::tokens_per_char);
         let thinking = match length {
             Length::Usual => 2048,
             Length::Short => 8192,
         };
-        Some(bounds::tokens(schema.document(), per_char).saturating_add(thinking))
+        Some(bounds::tokens(schema.document(), self.tokens_per_char()).saturating_add(thinking))
+    }
+
+    fn tokens_per_char(&self) -> f64 {
+        Language::tokens_per_char(self.brief.answer_language(), self.brief.topic)
+    }
+
+    /// Splits ideas, in the order `indices`, into as few portions of a similar size as have replies of at most
+    /// [`MAX_REPLY_TOKENS`]. Hosted models get all at once.
+    fn portions<T: Output>(&self, indices: Vec<usize>) -> Result<Vec<Vec<usize>>> {
+        let is_local = self.router.preferred_target().is_some_and(|target| target.is_local);
+        if !is_local || indices.len() <= 1 {
+            return Ok(vec![indices]);
+        }
+        let one = self.form.batch_schema::<T>(&[0], Length::Usual, self.reshape)?;
+        let tokens = bounds::tokens(one.document(), self.tokens_per_char()).max(1);
+        let most = usize::try_from(MAX_REPLY_TOKENS / tokens).unwrap_or(1).max(1);
+        let size = indices.len().div_ceil(indices.len().div_ceil(most));
+        Ok(indices.chunks(size).map(<[usize]>::to_vec).collect())
     }
 }
+
+/// The most tokens of items that a local model is asked for at once. Together with the prompt and thoughts they fit a context window
+/// of 65 536 tokens; larger ones take more memory than many machines have.
+const MAX_REPLY_TOKENS: u32 = 36_000;
 
 /// Validates a reply by parsing it, and keeps the value of the reply that was accepted.
 struct ReplyParser<P, V> {

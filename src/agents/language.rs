@@ -77,9 +77,18 @@ impl Language {
             })
     }
 
-    /// Returns the most tokens that a character takes in vocabularies of English and code, which have few words of others.
-    pub(super) fn tokens_per_char(self) -> f64 {
-        if Script::Latin.langs().contains(&self.0) { 0.5 } else { 1.5 }
+    /// Returns the most tokens that a character of an answer takes in vocabularies of English and code, which have few words of
+    /// others. Without a language the script of `topic` decides.
+    pub(super) fn tokens_per_char(language: Option<Self>, topic: &str) -> f64 {
+        let is_latin = match language {
+            Some(Self(lang)) => Some(Script::Latin.langs().contains(&lang)),
+            None => whatlang::detect_script(topic).map(|script| script == Script::Latin),
+        };
+        match is_latin {
+            Some(true) => 0.5,
+            Some(false) => 1.5,
+            None => 1.0,
+        }
     }
 
     pub(super) fn lang(self) -> Lang {
