@@ -86,7 +86,7 @@ def problem_responses(*errors: type[MadsparkError]) -> dict[int | str, dict[str,
     """Return the `responses` of an operation that raises `errors`, for its OpenAPI description.
 
     >>> from madspark import RateLimitError
-    >>> problem_responses(RateLimitError)[429]["description"]
+    >>> problem_responses(RateLimitError)[429].get("description")
     'Too many requests'
     """
     schema = _inline(ProblemDetails.model_json_schema())
