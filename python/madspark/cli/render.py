@@ -19,9 +19,7 @@ _INDENT = "   "
 
 def as_json(result: WorkflowResult, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole result with the metrics; `results` are its candidates as `run_workflow` returns them."""
-    dump = result.model_dump(mode="json")
-    totals = {"calls": result.calls, "tokens": result.tokens, "cost": result.cost}
-    return {**dump, **totals, "results": result.to_dicts(), "metrics": metrics}
+    return {**result.model_dump(mode="json"), "results": result.to_dicts(), "metrics": metrics}
 
 
 def as_text(results: Sequence[Mapping[str, Any]], columns: int) -> str:
