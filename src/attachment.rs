@@ -3,14 +3,18 @@
 //! The content of a file determines its kind; its name is only shown to the model.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::time::timeout;
 use url::Url;
 
+use crate::blocking::BlockingPool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
 
@@ -21,6 +25,16 @@ pub const MAX_FILE: u64 = 50 * MB;
 
 /// The length of the head that determines the kind of a file, and so its limit, in bytes.
 const HEAD_SIZE: u64 = 8 * 1024;
+
+/// The time limit for reading a file, the wait for its turn included. A file system that hangs, such as one of a server that is
+/// down, never returns.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The pause between two attempts at a leased file.
+const LEASE_PAUSE: Duration = Duration::from_millis(20);
+
+/// The number of files that are read concurrently, and of their threads, which includes those of readers that were given up.
+const READS: (usize, usize) = (4, 16);
 
 const ACCEPTED: &str = "send an image (png, jpeg, webp, gif, bmp), a PDF or UTF-8 text";
 
@@ -42,35 +56,56 @@ pub enum Expect {
     Image,
 }
 
-/// Reads `source` and determines its kind. Images may have 8 MB, PDFs 40 MB and texts 20 MB; larger files are not read.
-///
-/// # Errors
-/// Returns `FileNotFound` if the file does not exist, and `InvalidInput` if it is a directory, empty, too large, unreadable or of
-/// a kind that is not accepted.
-///
-/// # Cancel safety
-/// A read that has begun continues on its thread; its result is dropped.
-pub async fn load(source: Source, expect: Expect) -> Result<Part> {
-    match source {
-        Source::Path(path) => tokio::task::spawn_blocking(move || read(&path, expect))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("reading a file failed: {error}")))?,
-        Source::Bytes(content) => {
-            let name = "attachment";
-            check_size(name, content.len() as u64, None)?;
-            let kind = Kind::of(name, &content, expect)?;
-            check_size(name, content.len() as u64, Some(kind))?;
-            kind.part(name, content)
-        }
+/// Reads attachments. Files that never end use up its threads, which are bounded, and nothing else.
+#[derive(Debug)]
+pub struct Reader {
+    pool: BlockingPool,
+    limit: Duration,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        let (places, threads) = READS;
+        Self { pool: BlockingPool::new("madspark-file", places, threads), limit: READ_TIMEOUT }
     }
 }
 
-/// Returns a page that the provider reads itself.
-///
-/// # Errors
-/// Returns `InvalidInput` unless `text` is an absolute http or https URL.
-pub fn url(text: &str) -> Result<Part> {
-    Ok(Part::Url(Arc::from(web_address(text)?.as_str())))
+impl Reader {
+    /// Reads `source` and determines its kind. Images may have 8 MB, PDFs 40 MB and texts 20 MB; larger files are not read.
+    ///
+    /// # Errors
+    /// Returns `FileNotFound` if the file does not exist, and `InvalidInput` if it is not a regular file, empty, too large,
+    /// unreadable, of a kind that is not accepted, or not read within 60 seconds.
+    ///
+    /// # Cancel safety
+    /// A read that has begun continues on its thread; its result is dropped.
+    pub async fn load(&self, source: Source, expect: Expect) -> Result<Part> {
+        match source {
+            Source::Path(path) => self.read(path, expect).await,
+            Source::Bytes(content) => {
+                let name = "attachment";
+                check_size(name, content.len() as u64, None)?;
+                let kind = Kind::of(name, &content, expect)?;
+                check_size(name, content.len() as u64, Some(kind))?;
+                kind.part(name, content)
+            }
+        }
+    }
+
+    async fn read(&self, path: PathBuf, expect: Expect) -> Result<Part> {
+        let shown = path.display().to_string();
+        let reading = self.pool.run(move || read(&path, expect));
+        match timeout(self.limit, reading).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Err(Error::new(ErrorKind::Internal, format!("reading a file failed: {error}"))),
+            Err(_) => {
+                let seconds = self.limit.as_secs_f64();
+                let message =
+                    format!("{shown} could not be read within {seconds} s: is its drive or file server down?");
+                Err(Error::invalid_input(message))
+            }
+        }
+    }
 }
 
 /// Parses an absolute http or https URL.
@@ -161,13 +196,18 @@ impl Kind {
 fn read(path: &Path, expect: Expect) -> Result<Part> {
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
     let failed = |error: io::Error| unreadable(path, &error);
-    let metadata = path.metadata().map_err(failed)?;
-    // Checked before the file is opened: opening a pipe blocks until it has a writer.
+    let irregular = || Error::invalid_input(format!("{} is not a regular file", path.display()));
+    // Before it is opened, because opening a device may have an effect.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(irregular());
+    }
+    let mut file = open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    // The path may have become that of a pipe.
     if !metadata.is_file() {
-        return Err(Error::invalid_input(format!("{} is not a regular file", path.display())));
+        return Err(irregular());
     }
     check_size(&name, metadata.len(), None)?;
-    let mut file = File::open(path).map_err(failed)?;
     let mut content = Vec::new();
     file.by_ref().take(HEAD_SIZE).read_to_end(&mut content).map_err(failed)?;
     let kind = Kind::of(&name, &content, expect)?;
@@ -176,6 +216,24 @@ fn read(path: &Path, expect: Expect) -> Result<Part> {
     file.take(kind.limit()).read_to_end(&mut content).map_err(failed)?;
     check_size(&name, content.len() as u64, Some(kind))?;
     kind.part(&name, Bytes::from(content))
+}
+
+/// Opens a file without blocking: a pipe would block until it has a writer. A file that a file server has leased is opened once the
+/// lease is returned.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let began = Instant::now();
+    loop {
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && began.elapsed() < READ_TIMEOUT => {
+                thread::sleep(LEASE_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn check_size(name: &str, size: u64, kind: Option<Kind>) -> Result<()> {

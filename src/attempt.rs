@@ -50,7 +50,7 @@ pub struct Attempt {
     pub skipped_events: u32,
     /// The changes that turned the reply into JSON of its schema; empty if it was accepted as received.
     pub changes: Vec<Change>,
-    /// The web pages that the provider was to read, and the outcome of each.
+    /// The web pages that the provider was to read, and the outcome of each; and the pages that could not be fetched for it.
     pub pages: Vec<Page>,
     /// The requested parameters that were not sent under this name, because the target does not take them.
     pub omitted: Vec<Parameter>,
@@ -124,13 +124,29 @@ pub(crate) fn total_tokens(attempts: &[Attempt]) -> u64 {
     attempts.iter().fold(0, |total, attempt| total.saturating_add(attempt.usage.total()))
 }
 
-/// A web page that a provider was to read.
+/// The record of a web page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The URL of the page.
+    /// The address without credentials, query and fragment, which may contain secrets.
     pub url: String,
     /// The outcome.
     pub status: PageStatus,
+    /// Why it could not be read, if it was fetched here.
+    pub reason: Option<Arc<str>>,
+}
+
+impl Page {
+    /// Returns why the page could not be read, as the rest of a sentence that begins with "the page at" and its address; `None` if
+    /// it was read.
+    pub fn problem(&self) -> Option<&str> {
+        Some(match self.status {
+            PageStatus::Success => return None,
+            _ if self.reason.is_some() => self.reason.as_deref()?,
+            PageStatus::Paywall => "could not be read: it is behind a paywall",
+            PageStatus::Unsafe => "was not read: the provider considers it unsafe",
+            PageStatus::Error | PageStatus::Other => "could not be read by the provider",
+        })
+    }
 }
 
 named_enum! {

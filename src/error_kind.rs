@@ -81,6 +81,8 @@ named_enum! {
         InvalidInput = "invalid_input",
         /// The prompt is longer than the limit of the library. No request was sent.
         PromptTooLong = "prompt_too_long",
+        /// A web page of the request could not be read, here or by the target.
+        PageUnavailable = "page_unavailable",
         /// A file named by the caller does not exist.
         FileNotFound = "file_not_found",
         /// The attempt was cancelled.

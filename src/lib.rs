@@ -20,6 +20,7 @@
 pub mod agents;
 pub mod attachment;
 pub mod attempt;
+mod blocking;
 pub mod cache;
 pub mod config;
 pub mod coordinator;

@@ -1,5 +1,7 @@
 //! The provider-neutral request to a model, and its reply.
 
+mod page;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use crate::parameter::{Adjustments, Parameter};
 use crate::schema::Schema;
 
 pub use crate::attempt::{Page, PageStatus, Usage};
+pub use page::{OnPageError, WebPage};
 
 /// A request to a model. Cheap to clone: texts and buffers are shared.
 #[derive(Debug, Clone)]
@@ -73,12 +76,7 @@ impl Request {
 
     /// Returns the size of the attachments in bytes.
     pub fn attached_bytes(&self) -> usize {
-        let bytes = self.parts.iter().map(|part| match part {
-            Part::Text { text, .. } => text.len(),
-            Part::Image { data, .. } | Part::Pdf { data, .. } => data.len(),
-            Part::Url(url) => url.len(),
-        });
-        bytes.sum()
+        self.parts.iter().map(Part::size).sum()
     }
 
     /// Returns an estimate of the tokens of its texts: one per four characters in alphabetic scripts, one per character in all
@@ -95,10 +93,7 @@ impl Request {
 
     /// Returns the sum of `count` over the texts of the request.
     fn count_in_texts(&self, count: fn(&str) -> u64) -> u64 {
-        let documents = self.parts.iter().map(|part| match part {
-            Part::Text { text, .. } => count(text),
-            Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => 0,
-        });
+        let documents = self.parts.iter().map(|part| part.text().map_or(0, count));
         let repair = self.repair.as_ref().map_or(0, |repair| count(&repair.reply) + count(&repair.instruction));
         count(&self.system) + count(&self.prompt) + documents.sum::<u64>() + repair
     }
@@ -180,17 +175,48 @@ pub enum Part {
         /// The content of the file.
         data: Bytes,
     },
+    /// A web page. A request to a target contains one of the other kinds instead, as [`WebPage::part`] decides.
+    Page(Arc<dyn WebPage>),
     /// The URL of a web page that the provider reads itself.
     Url(Arc<str>),
+    /// A web page that could not be read; the prompt says so, by this name.
+    MissingPage(Arc<str>),
 }
 
 impl Part {
+    /// Returns the text of a text document or of a page that was fetched.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text { text, .. } => Some(text),
+            Self::Page(page) => page.document()?.text(),
+            Self::Image { .. } | Self::Pdf { .. } | Self::Url(_) | Self::MissingPage(_) => None,
+        }
+    }
+
+    /// Returns the record of a web page that was tried to fetch without success.
+    pub fn page_failure(&self) -> Option<Page> {
+        match self {
+            Self::Page(page) => page.failure(),
+            _ => None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Text { text, .. } => text.len(),
+            Self::Image { data, .. } | Self::Pdf { data, .. } => data.len(),
+            Self::Page(page) => page.document().map_or(0, Self::size),
+            Self::Url(text) | Self::MissingPage(text) => text.len(),
+        }
+    }
+
     /// Returns the plural name of its kind, for messages.
     pub const fn describe(&self) -> &'static str {
         match self {
             Self::Text { .. } => "text documents",
             Self::Image { .. } => "images",
             Self::Pdf { .. } => "PDF files",
+            Self::Page(_) | Self::MissingPage(_) => "web pages",
             Self::Url(_) => "web addresses",
         }
     }

@@ -32,7 +32,7 @@ _NAMES = {
         "AuthorizationError BudgetExceededError ContentRefusedError ContextLengthError DeadlineExceededError "
         "InternalError InvalidArgumentError InvalidRequestError InvalidSettingsError LLMProviderError "
         "MadsparkError MissingFileError MissingKeyError ModelNotFoundError NotConfiguredError "
-        "PromptTooLongError ProviderTimeoutError ProviderUnavailableError RateLimitError "
+        "PageUnavailableError PromptTooLongError ProviderTimeoutError ProviderUnavailableError RateLimitError "
         "SchemaValidationError UnsupportedError WorkflowTimeoutError"
     ),
     "llm.limits": "Limits",

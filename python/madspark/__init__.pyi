@@ -59,6 +59,7 @@ from madspark.llm.exceptions import (
     MissingKeyError as MissingKeyError,
     ModelNotFoundError as ModelNotFoundError,
     NotConfiguredError as NotConfiguredError,
+    PageUnavailableError as PageUnavailableError,
     PromptTooLongError as PromptTooLongError,
     ProviderTimeoutError as ProviderTimeoutError,
     ProviderUnavailableError as ProviderUnavailableError,

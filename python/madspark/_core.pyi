@@ -390,6 +390,7 @@ class Router:
         urls: Sequence[str],
         force_provider: str | None,
         use_cache: bool | None,
+        on_page_error: str,
     ) -> Call: ...
     def begin_stream(
         self,
@@ -407,6 +408,7 @@ class Router:
         files: Sequence[File],
         images: Sequence[File],
         urls: Sequence[str],
+        on_page_error: str,
     ) -> Stream: ...
     def metrics(self) -> RouterMetrics: ...
     def reset_metrics(self) -> None: ...
@@ -478,6 +480,7 @@ class Coordinator:
         options: str,
         files: Sequence[File],
         urls: Sequence[str],
+        on_page_error: str,
         emit: Callable[[str, float], object] | None,
         gate: Callable[[str], Coroutine[Any, Any, str]] | None,
         provider_gate: Callable[[str], Coroutine[Any, Any, bool]] | None,

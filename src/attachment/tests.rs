@@ -43,6 +43,10 @@ fn bytes(content: &'static [u8]) -> Source {
     Source::Bytes(Bytes::from_static(content))
 }
 
+async fn load(source: Source, expect: Expect) -> Result<Part> {
+    Reader::default().load(source, expect).await
+}
+
 async fn refused(source: Source, expect: Expect, kind: ErrorKind, hint: &str) {
     let error = load(source, expect).await.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -144,16 +148,48 @@ async fn missing_files_and_other_paths_are_distinguished() {
     refused(Source::Path(PathBuf::from("/dev/null")), Expect::Any, ErrorKind::InvalidInput, "not a regular file").await;
 }
 
+#[tokio::test]
+async fn reads_that_never_end_are_given_up_and_do_not_stop_others() {
+    let folder = Folder::new("hanging");
+    let (end, hanging) = std::sync::mpsc::channel::<()>();
+    let reader = Reader { pool: BlockingPool::new("test", 1, 2), limit: Duration::from_millis(1) };
+    // A read of a server that is down: it holds the place until its caller stops waiting, and its thread for ever.
+    let stuck = reader.pool.run(move || hanging.recv().unwrap_or_default());
+    assert!(timeout(reader.limit, stuck).await.is_err());
+    let patient = Reader { limit: READ_TIMEOUT, ..reader };
+    assert!(patient.load(folder.file("a.txt", b"one"), Expect::Any).await.is_ok());
+    // With all threads stuck, a read fails instead of waiting for ever.
+    let (end_too, hanging) = std::sync::mpsc::channel::<()>();
+    let stuck = patient.pool.run(move || hanging.recv().unwrap_or_default());
+    assert!(timeout(Duration::from_millis(1), stuck).await.is_err());
+    let reader = Reader { limit: Duration::from_millis(1), ..patient };
+    let error = reader.load(folder.file("b.txt", b"two"), Expect::Any).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.message().contains("b.txt could not be read within 0.001 s"), "{error}");
+    drop((end, end_too));
+}
+
+/// Opening a pipe without `O_NONBLOCK` waits for a writer, and a path may become that of a pipe after it was checked.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_opened_without_waiting_and_refused() {
+    let folder = Folder::new("pipe");
+    let path = folder.0.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(!open(&path).unwrap().metadata().unwrap().is_file());
+    let error = read(&path, Expect::Any).unwrap_err();
+    assert!(error.message().contains("is not a regular file"), "{error}");
+}
+
 #[test]
 fn only_absolute_web_addresses_are_accepted() {
     for (text, expected) in
         [(" https://example.org/a?b=c ", "https://example.org/a?b=c"), ("HTTP://Example.org", "http://example.org/")]
     {
-        let part = url(text).unwrap();
-        assert!(matches!(&part, Part::Url(url) if **url == *expected), "{part:?}");
+        assert_eq!(web_address(text).unwrap().as_str(), expected);
     }
     for text in ["", "example.org", "/etc/passwd", "file:///etc/passwd", "ftp://h/x", "javascript:alert(1)", "https://"]
     {
-        assert_eq!(url(text).unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
+        assert_eq!(web_address(text).unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
     }
 }

@@ -92,6 +92,10 @@ impl Run<'_> {
         let ideas: Vec<usize> =
             known.into_iter().zip(texts).map(|(known, text)| known.unwrap_or_else(|| self.add(text))).collect();
         self.handle.update(|state| {
+            // The ideas lack what these pages say.
+            for reason in state.stages.missing_pages(stage) {
+                state.ideas.add_problem(stage, reason);
+            }
             state.progress.keep(&ideas, 0.3);
             state.progress.advance(0.3);
         });

@@ -91,6 +91,13 @@ impl Ideas {
         entry.outcomes.push(StageOutcome { stage, status, reason });
     }
 
+    /// Adds a problem of `stage` to every idea.
+    pub(super) fn add_problem(&mut self, stage: Stage, reason: &str) {
+        for entry in &mut self.entries {
+            entry.candidate.add_problem(stage, reason.to_owned());
+        }
+    }
+
     /// Selects the best `count` ideas and returns them: by score, ties by age, unscored ideas last. If no idea has a score,
     /// the first `count` ideas are selected and marked as failed.
     pub(super) fn select(&mut self, count: usize) -> Vec<usize> {

@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
         hooks: Hooks<'a>,
     ) -> Result<Self> {
         options.validate()?;
-        let deadline = Deadline::after(options::seconds("timeout", options.timeout)?);
+        let deadline = handle.deadline(options::seconds("timeout", options.timeout)?);
         let mode = handle.read(|state| state.mode);
         Ok(Self { router, permits, options, mode, handle, hooks, deadline })
     }

@@ -4,15 +4,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::candidate::Candidate;
 use super::event::Event;
 use super::mode::ResolvedMode;
-use super::options::Options;
+use super::options::{self, Options};
 use super::result::WorkflowResult;
 use super::run_state::{End, RunState};
-use crate::error::Result;
+use super::stage::Deadline;
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Part;
 use crate::router::Generate;
 use crate::sync::lock;
@@ -85,6 +86,25 @@ impl RunHandle {
     /// Sets the attachments, which are loaded after the run has been created.
     pub fn set_parts(&self, parts: Vec<Part>) {
         self.update(|state| state.options.parts = parts);
+    }
+
+    /// Awaits `work` before the first stage, until the deadline of the run. `doing` names the work in the error.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `work`, `InvalidInput` for an invalid timeout, and `DeadlineExceeded` at the deadline.
+    pub async fn before_deadline<T>(&self, doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let timeout = options::seconds("timeout", self.read(|state| state.options.timeout))?;
+        let deadline = self.deadline(timeout);
+        timeout_at(deadline.at, work).await.unwrap_or_else(|_| {
+            let message = format!("the run's deadline of {} s was reached while {doing}", deadline.seconds());
+            Err(Error::new(ErrorKind::DeadlineExceeded, message))
+        })
+    }
+
+    /// The deadline of the run, which has `timeout` from the creation of the handle on.
+    pub(super) fn deadline(&self, timeout: Duration) -> Deadline {
+        Deadline::new(self.started, timeout)
     }
 
     /// The selected ideas as they are now, in the order of the options.

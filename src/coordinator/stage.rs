@@ -105,9 +105,9 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline `timeout` from now.
-    pub(super) fn after(timeout: Duration) -> Self {
-        Self { at: Instant::now() + timeout, timeout }
+    /// The deadline `timeout` after `started`.
+    pub(super) fn new(started: Instant, timeout: Duration) -> Self {
+        Self { at: started + timeout, timeout }
     }
 
     pub(super) fn has_passed(&self) -> bool {

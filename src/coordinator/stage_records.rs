@@ -27,6 +27,9 @@ struct StageRecord {
     ideas_failed: usize,
     /// The first failure.
     reason: Option<String>,
+    /// What its answers lack: the web pages that could not be read, and why.
+    #[serde(default)]
+    missing_pages: Vec<String>,
 }
 
 impl StageRecords {
@@ -40,6 +43,19 @@ impl StageRecords {
         let record = self.record(stage);
         record.spent.cached += u64::from(response.is_cached);
         add_answers(&mut record.served_by, &ServedBy::of_response(response));
+    }
+
+    /// Adds a web page that an answer of `stage` lacks, once.
+    pub(super) fn add_missing_page(&mut self, stage: Stage, reason: String) {
+        let missing = &mut self.record(stage).missing_pages;
+        if !missing.contains(&reason) {
+            missing.push(reason);
+        }
+    }
+
+    /// The web pages that the answers of `stage` lack.
+    pub(super) fn missing_pages(&self, stage: Stage) -> &[String] {
+        self.0.get(&stage).map_or(&[], |record| &record.missing_pages)
     }
 
     /// Announces `count` more groups of ideas for `stage`.
@@ -73,7 +89,7 @@ impl StageRecords {
             return None;
         }
         record.ended = Some(now);
-        Some((record.status(), record.reason.clone()))
+        Some((record.status(), record.reason()))
     }
 
     /// The usage of all stages.
@@ -122,20 +138,25 @@ impl StageRecords {
 impl StageRecord {
     fn status(&self) -> StageStatus {
         match (self.ideas_ok, self.ideas_failed) {
-            (_, 0) => StageStatus::Ok,
+            (_, 0) if self.missing_pages.is_empty() => StageStatus::Ok,
             (0, _) => StageStatus::Failed,
             _ => StageStatus::Degraded,
         }
     }
 
+    /// Why the status is not `Ok`.
+    fn reason(&self) -> Option<String> {
+        self.reason.clone().or_else(|| self.missing_pages.first().cloned())
+    }
+
     fn result(self, stage: Stage, stop_reason: Option<&str>, now: f64) -> StageResult {
         let (status, reason) = match (self.began, self.ended) {
             (None, _) => (StageStatus::Skipped, Some(stop_reason.unwrap_or("no idea reached this stage").to_owned())),
-            (Some(_), Some(_)) => (self.status(), self.reason.clone()),
+            (Some(_), Some(_)) => (self.status(), self.reason()),
             // The run ended during the stage.
             (Some(_), None) => {
                 let status = if self.ideas_ok == 0 { StageStatus::Failed } else { StageStatus::Degraded };
-                (status, self.reason.clone().or_else(|| stop_reason.map(str::to_owned)))
+                (status, self.reason().or_else(|| stop_reason.map(str::to_owned)))
             }
         };
         StageResult {

@@ -18,7 +18,7 @@ use super::stage::Stage;
 use crate::attempt::Attempt;
 use crate::config::Provider;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Request;
+use crate::message::{Page, Part, Request};
 use crate::router::{AttemptObserver, CallHooks, Generate, PreferredTarget, ProviderUse, Response};
 use crate::sync::lock;
 
@@ -59,6 +59,7 @@ impl<'a> StageRouter<'a> {
         let recorder = AttemptRecorder {
             handle: Arc::clone(handle),
             stage: self.stage,
+            parts: request.parts.clone(),
             attempts: Mutex::default(),
             first_request: Arc::clone(&first_request),
             admissions: self.run.hooks.admissions.cloned(),
@@ -162,6 +163,8 @@ impl<F: Fn(&str) + Send + Sync> Generate for WithPartials<'_, F> {
 struct AttemptRecorder {
     handle: Arc<RunHandle>,
     stage: Stage,
+    /// The attachments of the call.
+    parts: Vec<Part>,
     attempts: Mutex<Attempts>,
     /// Notified when the first request is sent.
     first_request: Arc<Notify>,
@@ -193,6 +196,11 @@ impl AttemptRecorder {
                         state.stages.add_spending(self.stage, &Spending::of_response(response));
                     }
                     state.stages.add_answer(self.stage, response);
+                    for page in self.missing_pages(response) {
+                        if let Some(problem) = page.problem() {
+                            state.stages.add_missing_page(self.stage, format!("the page at {} {problem}", page.url));
+                        }
+                    }
                 });
                 &response.attempts[..]
             }
@@ -216,6 +224,14 @@ impl AttemptRecorder {
                 let spent = state.stages.spent();
                 state.report(EventKind::Budget { spent, is_reached: true }, None)
             });
+        }
+    }
+
+    /// Returns the web pages that `response` lacks. An answer from the cache has no attempt that says so.
+    fn missing_pages(&self, response: &Response) -> Vec<Page> {
+        match response.attempts.last() {
+            Some(attempt) if attempt.ok() => attempt.pages.clone(),
+            _ => self.parts.iter().filter_map(Part::page_failure).collect(),
         }
     }
 

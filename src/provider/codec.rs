@@ -20,7 +20,7 @@ use crate::transport::{Framing, WireRequest};
 pub trait Codec: Send + Sync + Debug {
     /// Whether the protocol has a field for `part`; by default for all but URLs.
     fn supports(&self, part: &Part) -> bool {
-        !matches!(part, Part::Url(_))
+        !matches!(part, Part::Page(_) | Part::Url(_))
     }
 
     /// The form in which the schema of `request` is sent to `target`: the form that the request names, or a simpler one

@@ -221,13 +221,17 @@ pub(super) fn system_text<'a>(
     }
 }
 
-/// The text of the first user turn: the text documents, each between fences that it does not contain, then the prompt.
+/// The text of the first user turn: the text documents, each between fences that it does not contain, the web pages that could not be
+/// read, then the prompt.
 pub(super) fn user_text(request: &Request) -> Cow<'_, str> {
     let documents = request.parts.iter().filter_map(|part| match part {
         Part::Text { name, text } => {
             let fence = fence(text);
             let end = if text.ends_with('\n') { "" } else { "\n" };
             Some(format!("Document {name:?}:\n{fence}\n{text}{end}{fence}\n\n"))
+        }
+        Part::MissingPage(name) => {
+            Some(format!("The web page {name:?} could not be read: do not guess what it says.\n\n"))
         }
         _ => None,
     });

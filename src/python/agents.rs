@@ -6,6 +6,7 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
@@ -19,7 +20,7 @@ use crate::agents::{
     SkepticInput, StructuredIdeaGenerator,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Part;
+use crate::message::{OnPageError, Part};
 use crate::router::{Generate, Routed};
 
 /// The router of a run: an `LLMRouter`'s core, or a coroutine function that calls a custom router.
@@ -47,14 +48,6 @@ impl Source<'_> {
     }
 }
 
-/// Loads the attachments for the core's own router `native`, or for a custom one if there is none.
-pub(super) async fn load(attachments: Attachments, native: Option<&Routed>) -> Result<Vec<Part>> {
-    match native {
-        Some(native) => attachments.load(&native.router, &native.engine, None).await,
-        None => attachments.load_for_custom_router().await,
-    }
-}
-
 /// Runs an agent and returns its outcome as JSON text; blocks.
 #[pyfunction]
 pub(super) fn run_agent(
@@ -65,10 +58,10 @@ pub(super) fn run_agent(
     urls: Vec<String>,
 ) -> PyResult<String> {
     let process = Process::get(py)?;
-    let (task, attachments) = (parse(py, task)?, Attachments::new(files, Vec::new(), urls));
+    let (task, attachments) = (parse(py, task)?, Attachments::new(files, Vec::new(), urls, OnPageError::Fail));
     let native = routed(router, &process);
     bridge::block(py, &process, async move {
-        let parts = attachments.load(&native.router, &native.engine, None).await?;
+        let parts = attachments.load_for_call(&native.router, &native.engine, None, Instant::now()).await?;
         task.run(&native, &parts).await
     })
 }
@@ -83,10 +76,14 @@ pub(super) fn arun_agent(
     urls: Vec<String>,
 ) -> PyResult<Pending> {
     let process = Process::get(py)?;
-    let (task, attachments) = (parse(py, task)?, Attachments::new(files, Vec::new(), urls));
+    let (task, attachments) = (parse(py, task)?, Attachments::new(files, Vec::new(), urls, OnPageError::Fail));
     let (native, router) = (router.routed(&process), router.generate(py, &process)?);
+    let engine = Arc::clone(&process.engine);
     bridge::submit_text(py, &process, async move {
-        let parts = load(attachments, native.as_ref()).await?;
+        let parts = match &native {
+            Some(native) => attachments.load_for_call(&native.router, &engine, None, Instant::now()).await?,
+            None => attachments.load_for_custom_router(&engine).await?,
+        };
         task.run(&*router, &parts).await
     })
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use tokio::time::Instant;
 
 use super::attachments::Attachments;
 use super::bridge::{self, Pending, Submission, Work};
@@ -26,9 +27,10 @@ pub(super) struct NewCall {
 }
 
 impl NewCall {
-    pub(super) async fn load(&mut self, engine: &Engine) -> Result<()> {
+    /// Loads the attachments of a call that began at `began`.
+    pub(super) async fn load(&mut self, engine: &Engine, began: Instant) -> Result<()> {
         let attachments = std::mem::take(&mut self.attachments);
-        self.request.parts = attachments.load(&self.router, engine, self.force).await?;
+        self.request.parts = attachments.load_for_call(&self.router, engine, self.force, began).await?;
         Ok(())
     }
 
@@ -113,8 +115,11 @@ impl Call {
             let mut call = match taken {
                 State::Ready(call) => call,
                 State::New(mut call) => {
-                    call.load(&engine).await?;
-                    call.start(&engine)?
+                    let began = Instant::now();
+                    call.load(&engine, began).await?;
+                    let mut call = call.start(&engine)?;
+                    call.begin_at(began);
+                    call
                 }
                 State::InUse => return Err(Error::new(ErrorKind::Internal, "the call has ended")),
             };

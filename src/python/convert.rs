@@ -55,7 +55,10 @@ fn rare_fields<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Option<Bound
     fields.set_item(name!(py, "shared"), is_shared)?;
     fields.set_item(name!(py, "retry_after"), retry_after.map(|wait| wait.as_secs_f64()))?;
     fields.set_item(name!(py, "estimated"), is_estimated)?;
-    let pages = pages.iter().map(|page| [("url", &*page.url), ("status", page.status.as_str())].into_py_dict(py));
+    let pages = pages.iter().map(|page| {
+        let reason = page.problem().map(|problem| ("reason", problem));
+        [("url", &*page.url), ("status", page.status.as_str())].into_iter().chain(reason).into_py_dict(py)
+    });
     fields.set_item(name!(py, "pages"), PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)?)?;
     fields.set_item(name!(py, "omitted"), PyTuple::new(py, omitted.iter().map(|parameter| parameter.as_str()))?)?;
     Ok(Some(fields))

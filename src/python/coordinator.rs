@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::agents::{self, Source};
+use super::agents::Source;
 use super::attachments::{Attachments, FileInput};
 use super::bridge::{self, Pending};
 use super::callback::{AsyncCallback, Progress, PythonGate, PythonProviderGate};
@@ -52,6 +52,7 @@ impl Coordinator {
         options: &str,
         files: Vec<FileInput>,
         urls: Vec<String>,
+        on_page_error: &str,
         emit: Option<Py<PyAny>>,
         gate: Option<Py<PyAny>>,
         provider_gate: Option<Py<PyAny>>,
@@ -60,7 +61,8 @@ impl Coordinator {
     ) -> PyResult<Run> {
         let (process, events) = (Process::get(py)?, events.saturated());
         let options = parse(py, options)?;
-        let attachments = Attachments::new(files, Vec::new(), urls);
+        let attachments = Attachments::new(files, Vec::new(), urls, error::raise(py, on_page_error.parse())?);
+        let engine = Arc::clone(&process.engine);
         let (core_router, router) = (router.routed(&process), router.generate(py, &process)?);
         let progress: Box<dyn ProgressSink> = match emit {
             Some(emit) => Box::new(Progress::new(py, &process, emit)?),
@@ -81,7 +83,13 @@ impl Coordinator {
         let (sender, outcome) = watch::channel(None);
         let work = Box::pin(async move {
             let work = async {
-                run.set_parts(agents::load(attachments, core_router.as_ref()).await?);
+                let loading = async {
+                    match &core_router {
+                        Some(native) => attachments.load_for_run(&native.router, &engine).await,
+                        None => attachments.load_for_custom_router(&engine).await,
+                    }
+                };
+                run.set_parts(run.before_deadline("the attachments were loaded", loading).await?);
                 let gate = gate.as_ref().map(|gate| -> &dyn Gate { gate });
                 coordinator
                     .conduct(&*router, &run, Hooks { progress: &*progress, gate, admissions: admissions.as_ref() })

@@ -10,6 +10,7 @@ use pyo3::types::{IntoPyDict as _, PyDict};
 use super::{convert, once};
 use crate::config::EnvironmentError;
 use crate::error::{Error, ErrorKind};
+use crate::webpage::PageError;
 
 /// An exception of the caller's Python code, carried through the core as the source of an error.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +25,8 @@ pub(super) fn external(error: PyErr) -> Error {
 
 /// Returns the exception for `error`.
 pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
-    if let Some(raised) = raised(error) {
-        return raised.0.clone_ref(py);
+    if let Some(Raised(raised)) = source(error) {
+        return raised.clone_ref(py);
     }
     build(py, error).unwrap_or_else(|failure| failure)
 }
@@ -66,7 +67,8 @@ pub(super) fn cancelled(py: Python<'_>, message: &'static str) -> PyErr {
         .map_or_else(|error| error, PyErr::from_value)
 }
 
-fn raised(error: &Error) -> Option<&Raised> {
+/// Returns the underlying error of the type `T`.
+fn source<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
     let source: &(dyn std::error::Error + 'static) = error.source_arc()?.as_ref();
     source.downcast_ref()
 }
@@ -87,6 +89,10 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         }
         module.getattr("all_failed")?.call((error.to_string(), causes), Some(&data))?
     } else {
+        if let (ErrorKind::PageUnavailable, Some(PageError { page, problem })) = (error.kind(), source(error)) {
+            data.set_item("page", page)?;
+            data.set_item("reason", problem.to_string())?;
+        }
         if let Some(rejected) = error.rejected() {
             data.set_item("raw", &rejected.text)?;
             data.set_item("faults", &rejected.faults)?;
@@ -148,6 +154,7 @@ const fn class_of(kind: ErrorKind) -> &'static str {
         | ErrorKind::Disconnected
         | ErrorKind::Overloaded
         | ErrorKind::Server => "ProviderUnavailableError",
+        ErrorKind::PageUnavailable => "PageUnavailableError",
         ErrorKind::Internal => "InternalError",
         _ => "LLMProviderError",
     }

@@ -165,9 +165,10 @@ impl Router {
         urls: Vec<String>,
         force_provider: Option<&str>,
         use_cache: Option<bool>,
+        on_page_error: &str,
     ) -> PyResult<Call> {
         let process = Process::get(py)?;
-        let attachments = Attachments::new(files, images, urls);
+        let attachments = Attachments::new(files, images, urls, error::raise(py, on_page_error.parse())?);
         let begin = || {
             let mut call =
                 self.new_call(prompt, system, temperature, max_tokens, schema, attachments, force_provider)?;
@@ -200,9 +201,10 @@ impl Router {
         files: Vec<FileInput>,
         images: Vec<FileInput>,
         urls: Vec<String>,
+        on_page_error: &str,
     ) -> PyResult<Stream> {
         let process = Process::get(py)?;
-        let attachments = Attachments::new(files, images, urls);
+        let attachments = Attachments::new(files, images, urls, error::raise(py, on_page_error.parse())?);
         let begin = || {
             let options = StreamOptions {
                 on_error: on_stream_error.parse()?,

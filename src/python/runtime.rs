@@ -24,7 +24,7 @@ use crate::sync::lock;
 /// Worker threads, for I/O and JSON. One serves far more calls than an interpreter can make, and long work is offloaded.
 const WORKERS: usize = 1;
 
-/// The maximum number of threads for files, host names and offloaded work.
+/// The maximum number of threads for offloaded work. Host names and files have threads of their own.
 const MAX_BLOCKING_THREADS: usize = 4;
 
 /// From this number of tasks on, replies gather while the worker yields; with fewer, a reply is delivered at once.

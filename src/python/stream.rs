@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::bridge::{self, Submission, Work};
 use super::call::NewCall;
@@ -119,8 +120,11 @@ impl Stream {
                 let mut stream = match taken {
                     State::Ready(stream) => stream,
                     State::New(mut call) => {
-                        call.load(&engine).await?;
-                        start(call, &engine, options)?
+                        let began = Instant::now();
+                        call.load(&engine, began).await?;
+                        let mut stream = start(call, &engine, options)?;
+                        stream.begin_at(began);
+                        stream
                     }
                     State::InUse | State::Closed => {
                         return Err(Error::new(ErrorKind::Internal, "the stream is closed"));

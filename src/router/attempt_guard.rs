@@ -14,7 +14,7 @@ use super::limit::Reservation;
 use super::{AttemptObserver, Router, policy, record};
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Reply, Request, Usage};
+use crate::message::{Page, Reply, Request, Usage};
 use crate::provider::Target;
 use crate::transport::WireRequest;
 
@@ -32,6 +32,8 @@ pub(super) struct AttemptGuard {
     pub(super) index: usize,
     pub(super) target: Arc<Target>,
     pub(super) request: Request,
+    /// The web pages that the request lacks.
+    pub(super) missing_pages: Vec<Page>,
     /// The encoded request, if the cache lookup has encoded it.
     pub(super) encoded: Option<WireRequest>,
     permit: Option<BreakerPermit>,
@@ -91,6 +93,7 @@ impl AttemptGuard {
             timeout: target.timeout.min(left),
             target,
             request,
+            missing_pages: Vec::new(),
             encoded: None,
             permit,
             reservation,

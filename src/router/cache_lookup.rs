@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::call_state::CallState;
 use super::facts::depends_on_facts;
 use super::send::{codec_for, encode};
-use super::{Engine, Router};
+use super::{Engine, Router, pages};
 use crate::cache::{Entry, Key, PendingWrite, Store};
 use crate::message::{FinishReason, PageStatus, Reply, Request, SchemaForm};
 use crate::offload::offload;
@@ -126,7 +126,12 @@ impl CacheLookup {
         if self.lookups.iter().any(|lookup| lookup.index == index && lookup.variant == variant) {
             return None;
         }
-        let (mut target, request) = (call.target(index).clone(), call.request_to(index));
+        let (mut target, mut request) = (call.target(index).clone(), call.request_to(index));
+        if pages::are_in(&request) {
+            let limit = time_left(&target, call.deadline);
+            // Boxed: few calls have pages.
+            timeout(limit, Box::pin(pages::resolve(&mut request, &target, index))).await.ok()?.ok()?;
+        }
         let codec = codec_for(&target, &request).ok()??;
         if !is_ready && codec.has_model_facts() && depends_on_facts(&request) {
             return None;

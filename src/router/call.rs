@@ -19,7 +19,7 @@ use super::call_state::CallState;
 use super::reply_validation::{self, ReplyValidation};
 use super::send::send;
 use super::shared_request::{self, SharedOutcome};
-use super::{AttemptObserver, Engine, Rejection, Response, Router};
+use super::{AttemptObserver, Engine, Rejection, Response, Router, pages};
 use crate::attempt::Change;
 use crate::cache::{Entry, Key, Waiter};
 use crate::config::Provider;
@@ -49,6 +49,11 @@ impl Call {
         let lookup = CacheLookup::new(&router, &engine, &request);
         let state = CallState::new(router, engine, request, force)?;
         Ok(Self { state, validation: ReplyValidation::default(), lookup, cached: None, waiter: None })
+    }
+
+    /// Starts the clock of the call at `began`, when its attachments began to be loaded. Call it before the first [`Call::next`].
+    pub fn begin_at(&mut self, began: Instant) {
+        self.state.start(began);
     }
 
     /// Reports the attempts to `observer`. Call it before the first [`Call::next`].
@@ -199,14 +204,15 @@ impl Call {
                 Ok(())
             }
             None => {
-                self.state.record_shared(index, &shared.outcome, since)?;
-                shared.outcome.clone().map_or(Ok(()), |reply| self.validate(reply))
+                let outcome = self.check_pages(index, shared.outcome.clone());
+                self.state.record_shared(index, &outcome, since)?;
+                outcome.map_or(Ok(()), |reply| self.validate(reply))
             }
         }
     }
 
     fn record_outcome(&mut self, guard: Box<AttemptGuard>, outcome: Result<Reply>) -> Result<()> {
-        match outcome {
+        match self.check_pages(guard.index, outcome) {
             Ok(reply) => {
                 self.state.record_latency(&guard);
                 self.state.record_success(guard, &reply, 0);
@@ -217,6 +223,10 @@ impl Call {
                 self.state.record_failure(guard, error, 0).map(drop)
             }
         }
+    }
+
+    fn check_pages(&self, index: usize, outcome: Result<Reply>) -> Result<Reply> {
+        outcome.and_then(|reply| pages::check(&self.state.request, self.state.target(index), reply))
     }
 
     fn validate(&mut self, reply: Reply) -> Result<()> {

@@ -22,20 +22,33 @@ const BASE: u64 = 0x0100_0000_01b3;
 
 /// Returns `error` without runs of text of `request` in its message.
 pub(super) fn remove(error: Error, request: &Request) -> Error {
+    let error = match without_queries(error.message(), request) {
+        Some(message) => error.with_message(message),
+        None => error,
+    };
     match without(error.message(), request) {
         Some(message) => error.with_message(message),
         None => error,
     }
 }
 
+/// Returns `message` without the queries of the URLs of `request`, which may contain secrets; `None` if it has none.
+fn without_queries(message: &str, request: &Request) -> Option<String> {
+    let queries = request.parts.iter().filter_map(|part| match part {
+        Part::Url(url) => url.split_once(['?', '#']).map(|(_, query)| query).filter(|query| !query.is_empty()),
+        _ => None,
+    });
+    queries.fold(None, |found, query| {
+        let text = found.as_deref().unwrap_or(message);
+        if text.contains(query) { Some(text.replace(query, GAP)) } else { found }
+    })
+}
+
 /// Returns `message` without the text of `request`; `None` if it has none.
 fn without(message: &str, request: &Request) -> Option<String> {
     let letters = Letters::of(message);
     let mut is_echo = vec![false; letters.all.len()];
-    let documents = request.parts.iter().filter_map(|part| match part {
-        Part::Text { text, .. } => Some(&**text),
-        Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => None,
-    });
+    let documents = request.parts.iter().filter_map(Part::text);
     let repair = request.repair.iter().flat_map(|repair| [&*repair.reply, &*repair.instruction]);
     for text in [&*request.prompt, &*request.system].into_iter().chain(documents).chain(repair) {
         letters.mark(text, &mut is_echo);

@@ -34,9 +34,12 @@ mod window;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tokio::time::{Instant, timeout_at};
+
+use crate::attachment::Reader;
 use crate::cache::Cache;
 use crate::config::{Config, DEFAULT_MAX_PROMPT_CHARS, ModelTier, Provider, ProviderChoice};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Request;
 use crate::provider::Target;
 use crate::transport::{Http, Transport};
@@ -70,6 +73,7 @@ pub struct Engine {
     states: TargetStates,
     facts: facts::Facts,
     pages: Fetcher,
+    files: Reader,
 }
 
 impl Engine {
@@ -92,12 +96,18 @@ impl Engine {
             states: TargetStates::default(),
             facts: facts::Facts::default(),
             pages: Fetcher::default(),
+            files: Reader::default(),
         }
     }
 
     /// Returns the response cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Returns the reader of attached files.
+    pub fn files(&self) -> &Reader {
+        &self.files
     }
 
     /// Adds the facts that `request` depends on to `target`, and checks that its model can serve the request.
@@ -218,6 +228,25 @@ impl Router {
     /// Returns the policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Awaits `work` of a call that began at `began`, until the deadline of the call. `doing` names the work in the error.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `work`, and `DeadlineReached` at the deadline.
+    pub async fn before_deadline<T>(
+        &self,
+        began: Instant,
+        doing: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let Some(limit) = self.policy.deadline else { return work.await };
+        let Some(deadline) = began.checked_add(limit) else { return work.await };
+        timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            let message = format!("the deadline of {} s was reached while {doing}", limit.as_secs_f64());
+            Err(Error::new(ErrorKind::DeadlineReached, message))
+        })
     }
 
     /// Prepares a call; [`Call::next`] sends its first request. `force` names its only provider.

@@ -230,6 +230,8 @@ pub(super) fn rule(kind: ErrorKind, provider: Provider) -> Rule {
         (E::Unsupported, _) => row(R::Never, 1, F::Allowed, H::Neutral),
         (E::BreakerOpen, _) => row(R::Never, 1, F::Allowed, H::Neutral),
         (E::Cooldown, _) => row(R::Never, 1, F::Allowed, H::Neutral),
+        // The caller decides what a page that cannot be read means, not the target.
+        (E::PageUnavailable, _) => row(R::Never, 1, F::Never, H::Neutral),
         (E::InvalidInput | E::PromptTooLong | E::FileNotFound, _) => row(R::Never, 1, F::Never, H::Neutral),
         (E::Cancelled, _) => row(R::Never, 1, F::Never, H::Neutral),
         (E::AllTargetsFailed, _) => row(R::Never, 1, F::Never, H::Neutral),

@@ -8,7 +8,7 @@ use super::Router;
 use super::attempt_guard::AttemptGuard;
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Reply, Request, Usage};
+use crate::message::{Part, Reply, Request, Usage};
 use crate::parameter::Parameter;
 use crate::provider::{self, Target};
 
@@ -20,7 +20,7 @@ pub(super) fn success(guard: &AttemptGuard, reply: &Reply) -> Attempt {
         status: was_sent.then_some(200),
         sent: was_sent,
         usage: reply.usage,
-        pages: reply.pages.clone(),
+        pages: [&reply.pages[..], &guard.missing_pages].concat(),
         ..of(guard)
     }
 }
@@ -42,12 +42,15 @@ pub(super) fn cancelled(guard: &AttemptGuard) -> Attempt {
     }
 }
 
-/// An identical request of another call to `target` had this `outcome`; the call waited for it since `started`.
-pub(super) fn shared(target: &Target, outcome: &Result<Reply>, started: Instant) -> Attempt {
+/// An identical request of another call to `target`, `request` for this call, had this `outcome`; the call waited for it since
+/// `started`.
+pub(super) fn shared(target: &Target, request: &Request, outcome: &Result<Reply>, started: Instant) -> Attempt {
     let attempt = Attempt { latency: started.elapsed(), is_shared: true, ..at(target) };
     match outcome {
         Ok(reply) => {
-            Attempt { model: reported_model(target, reply), status: Some(200), pages: reply.pages.clone(), ..attempt }
+            let pages =
+                reply.pages.iter().cloned().chain(request.parts.iter().filter_map(Part::page_failure)).collect();
+            Attempt { model: reported_model(target, reply), status: Some(200), pages, ..attempt }
         }
         // The other call accounts the usage.
         Err(error) => Attempt { usage: Usage::default(), ..with_error(attempt, error) },
@@ -120,7 +123,10 @@ fn reported_model(target: &Target, reply: &Reply) -> Arc<str> {
 
 /// Whether bytes of the request may have reached the target. Not if the error was found before a socket was open.
 fn was_sent(error: &Error) -> bool {
+    // Without a status it is a page that could not be fetched here.
+    let is_page = error.kind() == ErrorKind::PageUnavailable && error.status().is_none();
     !error.is_preflight()
+        && !is_page
         && !matches!(
             error.kind(),
             ErrorKind::InvalidInput

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
-use super::Engine;
 use super::attempt_guard::AttemptGuard;
-use super::installed_models;
-use super::whole_reply;
+use super::{Engine, installed_models, pages, whole_reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reply, Request};
 use crate::offload::offload;
@@ -39,10 +37,14 @@ pub(super) async fn send(engine: &Engine, mut guard: Box<AttemptGuard>) -> (Box<
     sending.instrument(span).await
 }
 
-/// Looks up what the request of `guard` depends on, and whether its target has to load its model first. Afterwards the
-/// request has its whole time limit, within the deadline of the call. Fails, with nothing sent, if the target is known to be
-/// unable to serve the request.
+/// Fetches the pages that the target needs as text, looks up what the request of `guard` depends on, and whether its target has to
+/// load its model first. Afterwards the request has its whole time limit, within the deadline of the call. Fails, with nothing sent,
+/// if the target is known to be unable to serve the request.
 pub(super) async fn prepare(engine: &Engine, guard: &mut AttemptGuard) -> Result<()> {
+    if pages::are_in(&guard.request) {
+        // Boxed: few calls have pages.
+        Box::pin(resolve_pages(guard)).await?;
+    }
     if let Ok(outcome) = timeout(guard.timeout, engine.prepare(&mut guard.target, &guard.request)).await {
         outcome?;
     }
@@ -56,6 +58,18 @@ pub(super) async fn prepare(engine: &Engine, guard: &mut AttemptGuard) -> Result
     if let Some(deadline) = guard.deadline {
         guard.timeout = guard.timeout.min(deadline.saturating_duration_since(Instant::now()));
     }
+    Ok(())
+}
+
+async fn resolve_pages(guard: &mut AttemptGuard) -> Result<()> {
+    let resolving = pages::resolve(&mut guard.request, &guard.target, guard.index);
+    guard.missing_pages = match guard.deadline {
+        None => resolving.await?,
+        Some(deadline) => timeout_at(deadline, resolving).await.unwrap_or_else(|_| {
+            let message = "the deadline of the call was reached while web pages were fetched";
+            Err(guard.target.locate(Error::new(ErrorKind::Timeout, message)))
+        })?,
+    };
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use super::call_state::CallState;
 use super::reply_validation::{self, ReplyValidation};
 use super::send;
 use super::streamed_reply::StreamedReply;
-use super::{AttemptObserver, Engine, Rejection, Response, Router, installed_models};
+use super::{AttemptObserver, Engine, Rejection, Response, Router, installed_models, pages};
 use crate::attempt::Attempt;
 use crate::attempt::Change;
 use crate::cache::{Entry, Key};
@@ -139,6 +139,12 @@ impl Stream {
             cached: None,
             has_ended: false,
         })
+    }
+
+    /// Starts the clock of the stream at `began`, when its attachments began to be loaded. Call it before the first
+    /// [`Stream::next`].
+    pub fn begin_at(&mut self, began: Instant) {
+        self.state.start(began);
     }
 
     /// Reports the attempts to `observer`. Call it before the first [`Stream::next`].
@@ -278,7 +284,7 @@ impl Stream {
         let Some(reply) = self.reply.take() else { return Ok(None) };
         reply.shown().clone_into(&mut self.shown);
         let (guard, reply, skipped_events) = reply.into_reply();
-        let reply = match reply {
+        let reply = match reply.and_then(|reply| pages::check(&self.state.request, &guard.target, reply)) {
             Ok(reply) => reply,
             Err(error) => return self.failed(guard, error, skipped_events).map(|_| None),
         };

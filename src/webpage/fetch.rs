@@ -1,22 +1,22 @@
 //! Fetches a page: one GET to a checked address, with limits on size and time.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::try_join_all;
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION};
 use reqwest::{Client, Response};
-use url::{Host, Url};
+use url::Url;
 
+use super::address::{ip_address, is_private_name, normal_host, without_host, without_query};
 use super::content::ContentType;
-use super::error::{PageError, PageProblem, redacted};
+use super::error::{PageError, PageProblem};
+use super::page::Page;
 use crate::attachment::web_address;
 use crate::config::parse_host;
 use crate::error::{Error, Result};
-use crate::message::Part;
+use crate::message::{OnPageError, Part};
 use crate::transport::{self, AddressRule, Lookup, ResolveError, Resolver, SystemLookup};
 
 /// Upper bound of the pages of one call. Gemini reads as many itself.
@@ -58,7 +58,7 @@ impl Default for Fetcher {
         Self {
             allowed_hosts: BTreeSet::new(),
             limits: LIMITS,
-            lookup: Arc::new(SystemLookup),
+            lookup: Arc::new(SystemLookup::for_pages()),
             is_public: transport::is_public,
             public: Arc::default(),
             private: OnceLock::new(),
@@ -82,42 +82,62 @@ impl Fetcher {
         })
     }
 
-    /// Fetches `pages` concurrently and returns them in order.
+    /// Returns the pages of `addresses` as attachments. Fetches nothing yet.
     ///
     /// # Errors
-    /// Returns `InvalidInput` for more than [`MAX_PAGES`] pages; else the first error of [`Fetcher::fetch`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes every socket.
-    pub async fn fetch_all(&self, pages: &[impl AsRef<str> + Sync]) -> Result<Vec<Part>> {
-        if pages.len() > MAX_PAGES {
-            let message = format!("{} web pages are too many: at most {MAX_PAGES} can be fetched", pages.len());
+    /// Returns `InvalidInput` for more than [`MAX_PAGES`] pages, and for an address that is not a whole http or https address or
+    /// contains credentials.
+    pub fn pages(self: &Arc<Self>, addresses: &[impl AsRef<str>], on_error: OnPageError) -> Result<Vec<Part>> {
+        if addresses.len() > MAX_PAGES {
+            let message = format!("{} web pages are too many: at most {MAX_PAGES} can be read", addresses.len());
             return Err(Error::invalid_input(message));
         }
-        try_join_all(pages.iter().map(|page| self.fetch(page.as_ref()))).await
+        let page = |address: &dyn AsRef<str>| {
+            let url = web_address(address.as_ref())?;
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err(PageError::new(&url, PageProblem::Credentials).into());
+            }
+            Ok(Part::Page(Arc::new(Page::new(url, Arc::clone(self), on_error))))
+        };
+        addresses.iter().map(|address| page(address)).collect()
     }
 
     /// Fetches a page as a document: HTML as its visible text, other texts and PDFs unchanged.
     ///
-    /// # Errors
-    /// Returns `InvalidInput` if `page` is not an http or https address, or, with a [`PageError`] as its source, if the page
-    /// cannot be fetched.
-    ///
     /// # Cancel safety
     /// Dropping the future closes the socket.
-    pub async fn fetch(&self, page: &str) -> Result<Part> {
-        let url = web_address(page)?;
-        let is_allowed = self.is_allowed_host(&url);
+    pub(super) async fn fetch(&self, url: &Url) -> Result<Part> {
+        let is_allowed = self.is_allowed_host(url);
         let client = self.client(is_allowed)?;
-        let fetched = tokio::time::timeout(self.limits.time, self.get(&url, client, is_allowed)).await;
+        let fetched = tokio::time::timeout(self.limits.time, self.get(url, client, is_allowed)).await;
         let fetched = fetched.unwrap_or(Err(PageProblem::Timeout(self.limits.time)));
-        fetched.map_err(|problem| PageError::new(&url, problem).into())
+        fetched.map_err(|problem| PageError::new(url, problem).into())
+    }
+
+    /// Whether the host of `url` must not become known to a provider: it is one of the allowed hosts, at whatever port.
+    pub(super) fn is_confidential(&self, url: &Url) -> bool {
+        let host = normal_host(url.host_str().unwrap_or_default());
+        self.allowed_hosts.iter().any(|(allowed, _)| normal_host(allowed) == host)
+    }
+
+    /// Checks that `url` may be given to a provider: nothing is known here that makes it an address of a private network. A name
+    /// that this machine cannot resolve is none of its network.
+    ///
+    /// # Errors
+    /// Returns `InvalidInput` if it is one.
+    pub(super) async fn check_public(&self, url: &Url) -> Result<()> {
+        let is_private = match (ip_address(url), url.host_str()) {
+            (Some(address), _) => !(self.is_public)(address),
+            (None, Some(name)) if !is_private_name(name) => {
+                let addresses = self.lookup.lookup(name.to_owned()).await.unwrap_or_default();
+                !addresses.is_empty() && !addresses.iter().any(|address| (self.is_public)(*address))
+            }
+            _ => true,
+        };
+        if is_private { Err(PageError::new(url, PageProblem::NotPublic).into()) } else { Ok(()) }
     }
 
     async fn get(&self, url: &Url, client: &Client, is_allowed: bool) -> Result<Part, PageProblem> {
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(PageProblem::Credentials);
-        }
         // The resolver, which checks addresses, is not called for a URL that contains one.
         if !is_allowed && ip_address(url).is_some_and(|address| !(self.is_public)(address)) {
             return Err(PageProblem::NotPublic);
@@ -132,13 +152,14 @@ impl Fetcher {
         let content_type = ContentType::of(response.headers())?;
         let limit = if content_type.is_pdf() { self.limits.pdf } else { self.limits.text };
         let body = read_body(response, limit).await?;
-        content_type.document(redacted(url), body)
+        let name = if self.is_confidential(url) { without_host(url) } else { without_query(url) };
+        content_type.document(name, body)
     }
 
     fn is_allowed_host(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default();
+        let host = normal_host(url.host_str().unwrap_or_default());
         let port = url.port_or_known_default().unwrap_or_default();
-        self.allowed_hosts.iter().any(|(allowed, allowed_port)| allowed == host && *allowed_port == port)
+        self.allowed_hosts.iter().any(|(allowed, allowed_port)| normal_host(allowed) == host && *allowed_port == port)
     }
 
     fn client(&self, is_allowed: bool) -> Result<&Client> {
@@ -152,18 +173,9 @@ impl Fetcher {
     }
 }
 
-/// Returns the IP address in place of a host name in `url`.
-fn ip_address(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        Host::Ipv4(address) => Some(address.into()),
-        Host::Ipv6(address) => Some(address.into()),
-        Host::Domain(_) => None,
-    }
-}
-
 /// Returns the target of a redirect from `url`.
 fn location(url: &Url, headers: &HeaderMap) -> Option<String> {
-    Some(redacted(&url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?))
+    Some(without_query(&url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?))
 }
 
 async fn read_body(mut response: Response, limit: u64) -> Result<Bytes, PageProblem> {

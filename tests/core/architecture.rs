@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// The modules that every layer may use. They use only each other.
-const LEAVES: [&str; 17] = [
+const LEAVES: [&str; 18] = [
     "attachment",
     "attempt",
+    "blocking",
     "config",
     "error",
     "error_kind",

@@ -120,6 +120,7 @@ def test_only_model_calls_fail_with_provider_errors() -> None:
         errors.PromptTooLongError,
         errors.MissingFileError,
         errors.InvalidSettingsError,
+        errors.PageUnavailableError,
         errors.WorkflowTimeoutError,
         errors.InternalError,
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from madspark import AllProvidersFailedError
+from madspark import AllProvidersFailedError, DeadlineExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,23 +134,6 @@ def test_a_pdf_is_sent_to_gemini_and_ollama_is_skipped_with_the_reason(
     assert (router.get_metrics()["ollama_calls"], router.get_metrics()["gemini_calls"]) == (0, 1)
 
 
-def test_gemini_reads_urls_and_the_router_does_not_fetch_them(
-    madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
-) -> None:
-    pages = [f"{madspark_simulator.ollama_url}/a?b=1", "https://example.org/c"]
-    _, response = madspark_router(primary_provider="ollama").generate_structured("Compare.", Note, urls=pages)
-    (request,) = madspark_simulator.requests
-    assert request.provider == "gemini"
-    assert request.json["tools"] == [{"urlContext": {}}]
-    assert request.prompt.startswith("Compare.")
-    assert all(page in request.prompt for page in pages)
-    assert [(attempt.provider, attempt.error) for attempt in response.attempts] == [
-        ("ollama", "unsupported"),
-        ("gemini", None),
-    ]
-    assert "web addresses" in (response.attempts[0].message or "")
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [({"files": [PDF]}, "does not take PDF files")],
@@ -231,6 +216,43 @@ async def test_missing_files_directories_and_other_wrong_arguments_are_rejected(
         with pytest.raises(TypeError):
             router.generate_structured("?", Note, **wrong_type)
     assert madspark_simulator.requests == []
+
+
+HOLDER = """
+import fcntl, signal, sys, threading
+
+file = open(sys.argv[1], "r+")
+returned = threading.Event()
+signal.signal(signal.SIGIO, lambda *_: returned.set())
+fcntl.fcntl(file, 1024, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.read() if sys.argv[2] == "keep" else returned.wait()
+"""
+"""A process with a lease of a file, as a file server takes it: opening the file waits until the lease is returned."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+async def test_the_deadline_includes_reading_files(
+    tmp_path: Path, madspark_router: Callable[..., LLMRouter], madspark_simulator: Simulator
+) -> None:
+    path = tmp_path / "leased.txt"
+    path.write_text("Rain is water.")
+    for what in ("keep", "return"):
+        command = [sys.executable, "-c", HOLDER, str(path), what]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:  # noqa: ASYNC220, S603
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "leased\n"
+            if what == "keep":
+                router = madspark_router(deadline=0.5)
+                with pytest.raises(DeadlineExceededError, match="while files were read"):
+                    router.generate_structured("?", Note, files=[path])
+                with pytest.raises(DeadlineExceededError, match="while files were read"):
+                    await router.agenerate_structured("?", Note, files=[path])
+                assert madspark_simulator.requests == []
+            else:
+                await madspark_router(deadline=30.0).agenerate_structured("?", Note, files=[path])
+                assert "Rain is water." in madspark_simulator.requests[0].prompt
+            holder.communicate()
 
 
 @pytest.mark.parametrize("argument", ["files", "images", "urls"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from madspark.core.gate import OnProvider, OnStage
-    from madspark.llm.options import File
+    from madspark.llm.options import File, PageErrorPolicy
 
 
 PROMPT_VERSION = 3
@@ -46,7 +46,7 @@ class RunRequest:
         ValueError: If an option has an invalid value.
     """
 
-    __slots__ = ("files", "json", "on_provider", "on_stage", "options", "urls", "verbose")
+    __slots__ = ("files", "json", "on_page_error", "on_provider", "on_stage", "options", "urls", "verbose")
 
     def __init__(self, topic: str, context: str, options: Mapping[str, Any]) -> None:
         _check_names(options)
@@ -56,6 +56,9 @@ class RunRequest:
         self.verbose = bool(get("verbose", False))
         self.files: list[File] = listed("multimodal_files", get("multimodal_files"))
         self.urls: list[str] = listed("multimodal_urls", get("multimodal_urls"))
+        self.on_page_error: PageErrorPolicy = get("on_page_error", "skip")
+        if self.on_page_error not in ("fail", "skip"):
+            raise InvalidRequestError(f'on_page_error must be "fail" or "skip", not {self.on_page_error!r}')
         timeout, language, stage_timeouts = get("timeout"), get("language"), get("stage_timeouts") or {}
         mode = get("mode", "auto")
         self.options: dict[str, Any] = {
@@ -90,6 +93,8 @@ class RunRequest:
         Reads the files, for their digests. `use_cache` is not part of it: it decides whether an answer is new, not what
         the question is.
         """
+        import hashlib
+
         from madspark._core import __version__
 
         config = getattr(router, "config", None)
@@ -102,7 +107,8 @@ class RunRequest:
             "on_refusal": str(getattr(router, "on_refusal", None)),
             **{name: str(getattr(config, name, None)) for name in _TARGET_SETTINGS},
             "files": [_digest(file) for file in self.files],
-            "urls": list(self.urls),
+            # An address may contain a secret.
+            "urls": [hashlib.sha256(url.encode()).hexdigest() for url in self.urls],
             "version": __version__,
             "prompts": PROMPT_VERSION,
         }

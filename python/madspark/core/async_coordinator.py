@@ -14,7 +14,7 @@ from madspark._not_from_requests import keep_from_requests
 from madspark._waiting import result_of
 from madspark.core.options import DEFAULT_TIMEOUT, RunOptions, StartOptions
 from madspark.llm.exceptions import InvalidRequestError
-from madspark.llm.options import File
+from madspark.llm.options import File, PageErrorPolicy
 from madspark.utils.temperature_control import TemperatureManager
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class AsyncCoordinator:
         language: str | None = None,
         order: Literal["final", "initial"] = "final",
         use_cache: bool | None = None,
+        on_page_error: PageErrorPolicy = "skip",
     ) -> list[dict[str, Any]]:
         """Run the workflow and return its candidates, the highest final score first.
 
@@ -232,7 +233,16 @@ class AsyncCoordinator:
             provider_gate = json_provider_gate(request.on_provider)
         router = source(self._router, request.files, request.urls)
         return self._core.start(
-            router, request.json, request.files, request.urls, emit, gate, provider_gate, events, idle_seconds
+            router,
+            request.json,
+            request.files,
+            request.urls,
+            request.on_page_error,
+            emit,
+            gate,
+            provider_gate,
+            events,
+            idle_seconds,
         )
 
     async def _start(

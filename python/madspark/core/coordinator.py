@@ -11,7 +11,7 @@ from madspark._not_from_requests import keep_from_requests
 from madspark._waiting import run_sync
 from madspark.core.async_coordinator import AsyncCoordinator
 from madspark.core.options import DEFAULT_TIMEOUT
-from madspark.llm.options import File
+from madspark.llm.options import File, PageErrorPolicy
 from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["Coordinator", "run_multistep_workflow"]
@@ -93,6 +93,7 @@ def run_multistep_workflow(
     language: str | None = None,
     order: Literal["final", "initial"] = "final",
     use_cache: bool | None = None,
+    on_page_error: PageErrorPolicy = "skip",
 ) -> list[dict[str, Any]]:
     """Run the workflow once, as `Coordinator(router=router).run_workflow` does."""
     options = dict(locals())

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from madspark.core.coordinator import run_multistep_workflow
 from madspark.core.options import DEFAULT_TIMEOUT
-from madspark.llm.options import File
+from madspark.llm.options import File, PageErrorPolicy
 from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["run_multistep_workflow_batch"]
@@ -34,6 +34,7 @@ def run_multistep_workflow_batch(
     language: str | None = None,
     order: Literal["final", "initial"] = "final",
     use_cache: bool | None = None,
+    on_page_error: PageErrorPolicy = "skip",
 ) -> list[dict[str, Any]]:
     """Run the workflow once in batch mode, as `run_multistep_workflow` does: one call per stage for all its ideas."""
     return run_multistep_workflow(**locals(), mode="batch")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import madspark
-from madspark.llm.options import File
+from madspark.llm.options import File, PageErrorPolicy
 from madspark.utils.temperature_control import TemperatureManager
 
 __all__ = ["DEFAULT_TIMEOUT", "RunOptions", "StartOptions"]
@@ -53,7 +53,11 @@ class RunOptions(TypedDict, total=False):
     multimodal_files: Sequence[File] | None
     """Paths or bytes of images, PDF and text files for the idea generation."""
     multimodal_urls: Sequence[str] | None
-    """Web pages for the idea generation. The provider fetches them; Gemini can."""
+    """Web pages for the idea generation, at most 20. They are fetched here and sent as text. Gemini receives the
+    addresses instead if it is the first provider, except those of `page_hosts`. A custom router receives them too."""
+    on_page_error: PageErrorPolicy
+    """What happens if a page cannot be read, here or by Gemini. "skip", the default, tells the model and continues: the
+    run is degraded, and the `problems` of its candidates name the page. "fail" raises PageUnavailableError."""
     stage_timeouts: Mapping[str, float | None] | None
     """The time that the calls of each stage may take, in seconds; None means no limit. Waiting for a permit or for the
     limits of a server does not count. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each of

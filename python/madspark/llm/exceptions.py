@@ -24,6 +24,7 @@
     │   ├── DeadlineExceededError             (TimeoutError) the router's deadline has passed
     │   └── AllProvidersFailedError           every provider failed; `errors` holds the error of each
     │       └── AllProviders…Error            all failed in the same way; see below
+    ├── PageUnavailableError                  (ValueError) a web page cannot be read
     ├── WorkflowTimeoutError                  (TimeoutError) a stage or a run took too long
     └── InternalError                         a defect of this package
 
@@ -442,6 +443,36 @@ class AllProvidersInvalidOutputError(AllProvidersFailedError, SchemaValidationEr
     code = SchemaValidationError.code
     http_status = SchemaValidationError.http_status
     title = SchemaValidationError.title
+
+
+class PageUnavailableError(MadsparkError, ValueError):
+    """A web page cannot be read, by this package or by the provider that was to read it.
+
+    Attributes:
+        page: The address of the page without credentials, query and fragment.
+        reason: Why it cannot be read.
+    """
+
+    code = "page_unavailable"
+    http_status = 424
+    title = "A web page cannot be read"
+
+    _headline = "A web page could not be read."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        page: str | None = None,
+        reason: str | None = None,
+        **details: Unpack[ErrorDetails],
+    ) -> None:
+        super().__init__(message, **details)
+        self.page = page
+        self.reason = reason
+
+    def _detail(self) -> str:
+        return str(self)
 
 
 class WorkflowTimeoutError(MadsparkError, TimeoutError):

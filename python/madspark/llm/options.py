@@ -24,6 +24,7 @@ __all__ = [
     "File",
     "GenerateOptions",
     "OpenAIApiName",
+    "PageErrorPolicy",
     "ProviderChoice",
     "ProviderName",
     "StreamOptions",
@@ -50,6 +51,9 @@ EffortName: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhi
 OpenAIApiName: TypeAlias = Literal["chat", "responses"]
 """The API of an OpenAI-compatible server: chat completions or responses."""
 
+PageErrorPolicy: TypeAlias = Literal["fail", "skip"]
+"""What happens if a web page cannot be read: the call fails, or continues without it."""
+
 ThinkLevel: TypeAlias = Literal["low", "medium", "high", "max"]
 """How much an Ollama model thinks. Only some models take a level."""
 
@@ -64,7 +68,10 @@ class _Structured(TypedDict, total=False):
     files: Sequence[File] | None
     """Paths or bytes: images up to 8 MB, PDF up to 40 MB, text and Markdown up to 20 MB."""
     urls: Sequence[str] | None
-    """Web pages for the model to read."""
+    """Web pages for the model to read, at most 20."""
+    on_page_error: PageErrorPolicy
+    """What happens if a page cannot be read: "fail", the default, raises PageUnavailableError; "skip" tells the
+    model."""
     images: Sequence[File] | None
     """Paths or bytes of images."""
     token_budget: int | None

@@ -88,7 +88,8 @@ class Attempt(_Record):
     estimated: bool
     """Whether the token counts are estimated, because the attempt ended before the provider reported them."""
     pages: tuple[dict[str, str], ...]
-    """The web pages that the provider was to read, each with its status."""
+    """The web pages that the provider was to read, and those that could not be fetched for it: the `url` without its
+    query, the `status`, and the `reason` unless the page was read."""
     shared: bool
     """Whether the answer came from an identical request of another call: nothing was sent, and nothing is charged."""
     omitted: tuple[str, ...]

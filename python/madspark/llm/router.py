@@ -18,6 +18,7 @@ from madspark.llm.exceptions import InvalidArgumentError
 from madspark.llm.metrics import HealthStatus, RouterMetrics
 from madspark.llm.options import (
     File,
+    PageErrorPolicy,
     ProviderChoice,
     ProviderName,
     StreamTimeouts,
@@ -206,6 +207,7 @@ class LLMRouter:
         token_budget: int | None = None,
         *,
         max_tokens: int | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> tuple[Any, LLMResponse]:
         """Answer `prompt` with a value of the type `schema`.
 
@@ -220,9 +222,12 @@ class LLMRouter:
                 validate (`list[Idea]`, `dict[str, int]`, `A | B`, `Annotated[...]`), a `TypeAdapter`, or a JSON Schema
                 as a dictionary. A JSON Schema returns plain data; its `format`s are sent but not validated.
             files: Paths or bytes: images up to 8 MB, PDF up to 40 MB, text and Markdown up to 20 MB.
-            urls: Web pages for the model to read. Gemini fetches them itself; for the others they are fetched here.
+            urls: Web pages for the model to read, at most 20. They are fetched here and sent as text. Gemini receives
+                the addresses instead if it is the first provider of the call, except those of `page_hosts`.
             images: Paths or bytes of images.
             token_budget: The same as `max_tokens`, under the name of earlier versions.
+            on_page_error: What happens if a page cannot be read, here or by Gemini: "fail" raises PageUnavailableError;
+                "skip" tells the model, and the `pages` of the last attempt say which page and why.
 
         Returns:
             The value, and the response: who answered, tokens, cost and every attempt.
@@ -232,12 +237,24 @@ class LLMRouter:
             ValueError: If a JSON Schema uses unsupported keywords, a file is too large or of an unknown kind, or
                 another argument is invalid.
             FileNotFoundError: If a file is missing.
+            PageUnavailableError: If a page cannot be read. An address that is private or contains credentials is a
+                ValueError, whatever `on_page_error` says.
             AllProvidersFailedError: If no provider answered. It holds the error of each.
             LLMProviderError: If a provider refused to answer.
         """
         adapter, limit = _output().output_adapter(schema), _max_tokens(max_tokens, token_budget)
         return self._begin(
-            prompt, system_instruction, temperature, limit, force_provider, use_cache, adapter, files, images, urls
+            prompt,
+            system_instruction,
+            temperature,
+            limit,
+            force_provider,
+            use_cache,
+            adapter,
+            files,
+            images,
+            urls,
+            on_page_error,
         ).run()
 
     @overload
@@ -281,11 +298,22 @@ class LLMRouter:
         token_budget: int | None = None,
         *,
         max_tokens: int | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> tuple[Any, LLMResponse]:
         """Answer `prompt` with a value of the type `schema`, as a coroutine. See `generate_structured`."""
         adapter, limit = _output().output_adapter(schema), _max_tokens(max_tokens, token_budget)
         call = self._begin(
-            prompt, system_instruction, temperature, limit, force_provider, use_cache, adapter, files, images, urls
+            prompt,
+            system_instruction,
+            temperature,
+            limit,
+            force_provider,
+            use_cache,
+            adapter,
+            files,
+            images,
+            urls,
+            on_page_error,
         )
         return await call.arun()
 
@@ -330,6 +358,7 @@ class LLMRouter:
         token_budget: int | None = None,
         *,
         max_tokens: int | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> tuple[list[Any], LLMResponse]:
         """Answer each prompt with a value of the type `schema`, with up to ten calls in flight.
 
@@ -348,7 +377,13 @@ class LLMRouter:
         """
         limit = _max_tokens(max_tokens, token_budget)
         options = StructuredOptions(
-            files=files, urls=urls, images=images, force_provider=force_provider, use_cache=use_cache, max_tokens=limit
+            files=files,
+            urls=urls,
+            images=images,
+            force_provider=force_provider,
+            use_cache=use_cache,
+            max_tokens=limit,
+            on_page_error=on_page_error,
         )
         return run_sync(
             lambda: self.agenerate_structured_batch(prompts, schema, system_instruction, temperature, **options)
@@ -395,11 +430,18 @@ class LLMRouter:
         token_budget: int | None = None,
         *,
         max_tokens: int | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> tuple[list[Any], LLMResponse]:
         """Answer each prompt with a value of the type `schema`, as a coroutine. See `generate_structured_batch`."""
         limit = _max_tokens(max_tokens, token_budget)
         options = StructuredOptions(
-            files=files, urls=urls, images=images, force_provider=force_provider, use_cache=use_cache, max_tokens=limit
+            files=files,
+            urls=urls,
+            images=images,
+            force_provider=force_provider,
+            use_cache=use_cache,
+            max_tokens=limit,
+            on_page_error=on_page_error,
         )
         return await run_batch(
             prompts,
@@ -581,6 +623,7 @@ class LLMRouter:
         total_timeout: float | None = None,
         token_budget: int | None = None,
         max_tokens: int | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> StructuredStream[Any, Any]:
         """Answer `prompt` with a value of the type `schema`, and with its completed parts as they arrive.
 
@@ -598,7 +641,7 @@ class LLMRouter:
             ValueError: If another argument is invalid. Nothing is sent. With files, the first `next()` raises it.
         """
         timeouts = (first_token_timeout, first_text_timeout, idle_timeout, total_timeout)
-        attached = (_output().output_adapter(schema), files, images, urls)
+        attached = (_output().output_adapter(schema), files, images, urls, on_page_error)
         limit = _max_tokens(max_tokens, token_budget)
         call = self._begin_stream(
             prompt, system_instruction, temperature, limit, force_provider, on_stream_error, timeouts, *attached
@@ -678,10 +721,11 @@ class LLMRouter:
         total_timeout: float | None = None,
         token_budget: int | None = None,
         max_tokens: int | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> AsyncStructuredStream[Any, Any]:
         """Answer `prompt` with a value and its parts, for `async for` and `async with`. See `stream_structured`."""
         timeouts = (first_token_timeout, first_text_timeout, idle_timeout, total_timeout)
-        attached = (_output().output_adapter(schema), files, images, urls)
+        attached = (_output().output_adapter(schema), files, images, urls, on_page_error)
         limit = _max_tokens(max_tokens, token_budget)
         call = self._begin_stream(
             prompt, system_instruction, temperature, limit, force_provider, on_stream_error, timeouts, *attached
@@ -780,6 +824,7 @@ class LLMRouter:
         files: Sequence[File] | None = None,
         images: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> Call[Any]:
         core = self._core.begin(
             prompt,
@@ -792,6 +837,7 @@ class LLMRouter:
             urls or (),
             force_provider,
             use_cache,
+            on_page_error,
         )
         return Call(core, prompt, adapter)
 
@@ -808,6 +854,7 @@ class LLMRouter:
         files: Sequence[File] | None = None,
         images: Sequence[File] | None = None,
         urls: Sequence[str] | None = None,
+        on_page_error: PageErrorPolicy = "fail",
     ) -> tuple[_core.Stream, ReplyValidation[Any]]:
         core = self._core.begin_stream(
             prompt,
@@ -821,6 +868,7 @@ class LLMRouter:
             files or (),
             images or (),
             urls or (),
+            on_page_error,
         )
         return core, ReplyValidation(prompt, adapter)
 

@@ -60,7 +60,9 @@ fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
             Part::Text { name: _, text: _ }
             | Part::Image { mime: _, data: _ }
             | Part::Pdf { name: _, data: _ }
-            | Part::Url(_) => {}
+            | Part::Page(_)
+            | Part::Url(_)
+            | Part::MissingPage(_) => {}
         }
     }
     vec![

@@ -159,7 +159,7 @@ fn files<'a>(target: &Target, request: &'a Request) -> Result<Vec<Block<'a>>> {
     let mut blocks = Vec::new();
     for part in &request.parts {
         match part {
-            Part::Text { .. } => {}
+            Part::Text { .. } | Part::MissingPage(_) => {}
             Part::Image { mime, data } if IMAGE_TYPES.contains(mime) => {
                 blocks.push(Block::Image { source: source(*mime, data) });
             }
@@ -170,7 +170,7 @@ fn files<'a>(target: &Target, request: &'a Request) -> Result<Vec<Block<'a>>> {
             Part::Pdf { name, data } => {
                 blocks.push(Block::Document { source: source("application/pdf", data), title: name });
             }
-            Part::Url(_) => return Err(unsupported(target, part)),
+            Part::Page(_) | Part::Url(_) => return Err(unsupported(target, part)),
         }
     }
     Ok(blocks)

@@ -61,8 +61,8 @@ impl Protocol for Gemini {
 }
 
 impl Codec for Gemini {
-    fn supports(&self, _part: &Part) -> bool {
-        true
+    fn supports(&self, part: &Part) -> bool {
+        !matches!(part, Part::Page(_))
     }
 
     /// The prompt states a schema that the older form cannot express, and one that the model does not combine with reading

@@ -11,6 +11,7 @@ use super::super::in_band::reported;
 use super::super::{Event, Target, UsageUpdate};
 use crate::error::{ErrorKind, Result};
 use crate::message::{FinishReason, Page, PageStatus, Usage};
+use crate::webpage::redacted;
 
 /// A reply, or one event of a streamed reply.
 #[derive(Deserialize, Default)]
@@ -263,6 +264,7 @@ fn pages(metadata: &Value) -> Vec<Page> {
 }
 
 fn page(metadata: &Value) -> Option<Page> {
+    let metadata = metadata.as_object()?;
     let status = match metadata.get("urlRetrievalStatus").and_then(Value::as_str).unwrap_or_default() {
         "URL_RETRIEVAL_STATUS_SUCCESS" => PageStatus::Success,
         "URL_RETRIEVAL_STATUS_ERROR" => PageStatus::Error,
@@ -270,5 +272,10 @@ fn page(metadata: &Value) -> Option<Page> {
         "URL_RETRIEVAL_STATUS_UNSAFE" => PageStatus::Unsafe,
         _ => PageStatus::Other,
     };
-    Some(Page { url: metadata.get("retrievedUrl")?.as_str()?.to_owned(), status })
+    let url = match metadata.get("retrievedUrl").and_then(Value::as_str) {
+        Some(url) => redacted(url),
+        None if status == PageStatus::Success => return None,
+        None => "an unnamed address".to_owned(),
+    };
+    Some(Page { url, status, reason: None })
 }

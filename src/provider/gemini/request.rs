@@ -112,7 +112,7 @@ fn contents(request: &Request) -> Vec<Content<'_>> {
             Part::Pdf { data, .. } => {
                 Some(ContentPart::InlineData { mime_type: "application/pdf", data: Base64(data) })
             }
-            Part::Text { .. } | Part::Url(_) => None,
+            Part::Text { .. } | Part::MissingPage(_) | Part::Page(_) | Part::Url(_) => None,
         })
         .collect();
     parts.push(ContentPart::Text(text(request)));

@@ -301,9 +301,13 @@ fn the_status_of_pages_is_decoded_from_replies_and_streams() {
         page("f", None),
         {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
         7,
+        page("user:passw0rd@g", Some("URL_RETRIEVAL_STATUS_SUCCESS")),
+        {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_ERROR"},
     ]}));
     let statuses = ["success", "error", "paywall", "unsafe", "other", "other"].into_iter().zip("abcdef".chars());
-    let expected: Vec<_> = statuses.map(|(status, name)| (format!("https://{name}.org"), status)).collect();
+    let mut expected: Vec<_> = statuses.map(|(status, name)| (format!("https://{name}.org"), status)).collect();
+    expected.push(("https://g.org/".to_owned(), "success"));
+    expected.push(("an unnamed address".to_owned(), "error"));
     let seen =
         |reply: &Reply| -> Vec<_> { reply.pages.iter().map(|page| (page.url.clone(), page.status.as_str())).collect() };
     assert_eq!(seen(&decode(&gemini(), &Request::new("?"), &reported).unwrap()), expected);

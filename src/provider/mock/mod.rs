@@ -3,7 +3,7 @@
 use super::{Pricing, Protocol, Target};
 use crate::config::{Config, ModelTier, Provider};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{FinishReason, Part, Reply, Request, Usage};
+use crate::message::{FinishReason, Reply, Request, Usage};
 use crate::simulator::sample;
 
 /// The number of words of the prompt that a text answer repeats.
@@ -45,10 +45,7 @@ pub fn answer(request: &Request) -> Result<Reply> {
             .map_err(|error| Error::new(ErrorKind::Internal, format!("the sample has no JSON form: {error}")))?,
         None => sentence(&request.prompt),
     };
-    let documents = request.parts.iter().map(|part| match part {
-        Part::Text { text, .. } => tokens(text),
-        Part::Image { .. } | Part::Pdf { .. } | Part::Url(_) => 0,
-    });
+    let documents = request.parts.iter().map(|part| part.text().map_or(0, tokens));
     let input = tokens(&request.system) + tokens(&request.prompt) + documents.sum::<u64>();
     let usage = Usage { input, output: tokens(&text), ..Usage::default() };
     Ok(Reply {
@@ -80,6 +77,7 @@ mod tests {
 
     use super::super::tests::structured;
     use super::*;
+    use crate::message::Part;
 
     #[test]
     fn equal_requests_get_equal_answers() {

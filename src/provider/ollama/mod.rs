@@ -70,7 +70,7 @@ impl Protocol for Ollama {
 
 impl Codec for Ollama {
     fn supports(&self, part: &Part) -> bool {
-        matches!(part, Part::Text { .. } | Part::Image { .. })
+        matches!(part, Part::Text { .. } | Part::Image { .. } | Part::MissingPage(_))
     }
 
     fn schema_form(&self, target: &Target, request: &Request) -> Option<SchemaForm> {

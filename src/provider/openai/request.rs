@@ -176,7 +176,7 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
     let mut parts = Vec::new();
     for part in &request.parts {
         match part {
-            Part::Text { .. } => {}
+            Part::Text { .. } | Part::MissingPage(_) => {}
             Part::Image { mime, data } => {
                 parts.push(ContentPart::ImageUrl { image_url: ImageUrl { url: DataUrl { mime, data } } });
             }
@@ -184,7 +184,7 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
                 let file_data = DataUrl { mime: "application/pdf", data };
                 parts.push(ContentPart::File { file: File { filename: name, file_data } });
             }
-            Part::Pdf { .. } | Part::Url(_) => return Err(unsupported(target, part)),
+            Part::Pdf { .. } | Part::Page(_) | Part::Url(_) => return Err(unsupported(target, part)),
         }
     }
     Ok(parts)

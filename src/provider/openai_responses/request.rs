@@ -136,7 +136,7 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
     let mut parts = Vec::new();
     for part in &request.parts {
         match part {
-            Part::Text { .. } => {}
+            Part::Text { .. } | Part::MissingPage(_) => {}
             // Some servers require the detail, although it has a default.
             Part::Image { mime, data } => {
                 parts.push(ContentPart::InputImage { image_url: DataUrl { mime, data }, detail: "auto" });
@@ -145,7 +145,7 @@ fn files<'a>(target: &Target, url: &Url, request: &'a Request) -> Result<Vec<Con
                 let file_data = DataUrl { mime: "application/pdf", data };
                 parts.push(ContentPart::InputFile { filename: name, file_data });
             }
-            Part::Pdf { .. } | Part::Url(_) => return Err(unsupported(target, part)),
+            Part::Pdf { .. } | Part::Page(_) | Part::Url(_) => return Err(unsupported(target, part)),
         }
     }
     Ok(parts)

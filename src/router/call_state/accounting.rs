@@ -89,7 +89,7 @@ impl CallState {
         started: Instant,
     ) -> Result<()> {
         let error = outcome.as_ref().err().map(|error| echo::remove(error.clone(), &self.request));
-        let mut attempt = record::shared(self.target(index), outcome, started);
+        let mut attempt = record::shared(self.target(index), &self.request, outcome, started);
         attempt.message = error.as_ref().map(|error| error.message().to_owned());
         self.selector.begin(index);
         self.sent += u32::from(outcome.as_ref().err().is_none_or(counts));

@@ -4,6 +4,7 @@
 mod breaker;
 mod limit;
 mod loading;
+mod pages;
 mod parameters;
 mod schema_form;
 mod target_state;

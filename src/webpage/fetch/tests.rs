@@ -2,10 +2,10 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -81,24 +81,50 @@ fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// Fetches `page` as a target that does not read pages itself receives it.
+async fn fetch_page(fetcher: &Fetcher, page: &str) -> Result<Part> {
+    Ok(fetch_all(fetcher, &[page]).await?.remove(0))
+}
+
+async fn fetch_all(fetcher: &Fetcher, pages: &[impl AsRef<str>]) -> Result<Vec<Part>> {
+    resolve(fetcher, pages, OnPageError::Fail, false).await
+}
+
+async fn resolve(
+    fetcher: &Fetcher,
+    pages: &[impl AsRef<str>],
+    on_error: OnPageError,
+    by_address: bool,
+) -> Result<Vec<Part>> {
+    let hosts = fetcher.allowed_hosts.clone();
+    let fetcher = Fetcher { allowed_hosts: hosts, ..fetcher.with_allowed_hosts(&[""; 0]).unwrap() };
+    let pages = Arc::new(fetcher).pages(pages, on_error)?;
+    let parts = pages.iter().map(|part| match part {
+        Part::Page(page) => page.part(by_address),
+        other => panic!("{other:?}"),
+    });
+    try_join_all(parts).await
+}
+
 /// Fetches a page from a server that sends `reply`.
 async fn fetch(reply: &[u8]) -> Result<Part> {
     let (listener, port) = listen().await;
     let lookup = ScriptedLookup::new([&["127.0.0.1"]]);
     let fetcher = fetcher(&lookup);
     let page = format!("http://example.org:{port}/a/page?token=s3cret#part");
-    tokio::join!(fetcher.fetch(&page), serve(&listener, reply)).0
+    tokio::join!(fetch_page(&fetcher, &page), serve(&listener, reply)).0
 }
 
 fn problem(outcome: Result<Part>) -> PageProblem {
     let error = outcome.unwrap_err();
     let text = format!("{error} {error:?}");
-    for secret in ["s3cret", "passw0rd", "/a/page"] {
+    for secret in ["s3cret", "passw0rd"] {
         assert!(!text.contains(secret), "{text}");
     }
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let source = StdError::source(&error).unwrap().downcast_ref::<PageError>().unwrap();
-    assert!(error.message().starts_with(&format!("the page at {} ", source.host)), "{error}");
+    assert!(error.message().starts_with(&format!("the page at {} ", source.page)), "{error}");
+    let is_invalid = source.problem.is_invalid_address();
+    assert_eq!(error.kind(), if is_invalid { ErrorKind::InvalidInput } else { ErrorKind::PageUnavailable });
     source.problem.clone()
 }
 
@@ -114,7 +140,7 @@ async fn a_page_becomes_a_document() {
     let fetcher = fetcher(&lookup);
     let page = format!("http://example.org:{port}/a/page?token=s3cret#part");
     let html = ok("Content-Type: text/html; charset=iso-8859-1\r\n", b"<p>Gr\xfc\xdfe<script>no</script>");
-    let (document, request) = tokio::join!(fetcher.fetch(&page), serve(&listener, &html));
+    let (document, request) = tokio::join!(fetch_page(&fetcher, &page), serve(&listener, &html));
     assert_eq!(text(document), (format!("http://example.org:{port}/a/page?…"), "Grüße".to_owned()));
     assert!(request.starts_with("GET /a/page?token=s3cret HTTP/1.1\r\n"), "{request}");
     assert!(request.to_lowercase().contains(&format!("host: example.org:{port}\r\n")), "{request}");
@@ -169,13 +195,13 @@ async fn defect_21_private_addresses_are_refused_before_anything_is_sent() {
         "http://0177.0.0.2/",
         "http://127.2/",
     ] {
-        assert_eq!(problem(fetcher.fetch(page).await), PageProblem::NotPublic, "{page}");
+        assert_eq!(problem(fetch_page(&fetcher, page).await), PageProblem::NotPublic, "{page}");
     }
     assert_eq!(lookup.names(), ["localhost", "intranet", "mapped.example"], "addresses are not looked up");
     // By default this machine is private under every name.
     let default = Fetcher::default();
     for page in ["http://127.0.0.1/", "http://localhost/"] {
-        assert_eq!(problem(default.fetch(page).await), PageProblem::NotPublic, "{page}");
+        assert_eq!(problem(fetch_page(&default, page).await), PageProblem::NotPublic, "{page}");
     }
 }
 
@@ -187,11 +213,11 @@ async fn defect_21_the_address_that_was_checked_is_the_one_connected_to() {
     let fetcher = fetcher(&lookup);
     let page = format!("http://rebind.example:{port}/");
     let answer = ok("", b"checked");
-    let (document, _) = tokio::join!(fetcher.fetch(&page), serve(&listener, &answer));
+    let (document, _) = tokio::join!(fetch_page(&fetcher, &page), serve(&listener, &answer));
     assert_eq!(text(document).1, "checked");
     assert_eq!(lookup.names().len(), 1);
     // The next page of that host is a new connection and is checked again.
-    assert_eq!(problem(fetcher.fetch(&page).await), PageProblem::NotPublic);
+    assert_eq!(problem(fetch_page(&fetcher, &page).await), PageProblem::NotPublic);
     assert_eq!(lookup.names().len(), 2);
 }
 
@@ -204,7 +230,7 @@ async fn private_addresses_of_a_public_name_are_skipped() {
     let private = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
     let page = format!("http://mixed.example:{port}/");
     let answer = ok("", b"public");
-    let exchange = async { tokio::join!(fetcher.fetch(&page), serve(&listener, &answer)).0 };
+    let exchange = async { tokio::join!(fetch_page(&fetcher, &page), serve(&listener, &answer)).0 };
     tokio::select! {
         document = exchange => assert_eq!(text(document).1, "public"),
         _ = private.accept() => panic!("connected to a private address"),
@@ -235,18 +261,18 @@ async fn errors_are_classified() {
     assert!(matches!(problem(fetch(b"nonsense\r\n\r\n").await), PageProblem::Connection(_)));
     let lookup = ScriptedLookup::new([&[], &["127.0.0.1"]]);
     let fetcher = fetcher(&lookup);
-    assert_eq!(problem(fetcher.fetch("http://empty.example/a/page").await), PageProblem::Unresolved);
+    assert_eq!(problem(fetch_page(&fetcher, "http://empty.example/a/page").await), PageProblem::Unresolved);
     let (listener, port) = listen().await;
     drop(listener);
     assert!(matches!(
-        problem(fetcher.fetch(&format!("http://gone.example:{port}/")).await),
+        problem(fetch_page(&fetcher, &format!("http://gone.example:{port}/")).await),
         PageProblem::Connection(_)
     ));
-    assert_eq!(problem(fetcher.fetch("http://no-such-name.example/").await), PageProblem::Unresolved);
+    assert_eq!(problem(fetch_page(&fetcher, "http://no-such-name.example/").await), PageProblem::Unresolved);
     let with_password = format!("http://user:passw0rd@127.0.0.1:{port}/");
-    assert_eq!(problem(fetcher.fetch(&with_password).await), PageProblem::Credentials);
+    assert_eq!(problem(fetch_page(&fetcher, &with_password).await), PageProblem::Credentials);
     for wrong in ["ftp://example.org/", "example.org", "file:///etc/passwd", "gopher://127.0.0.1/", ""] {
-        assert!(fetcher.fetch(wrong).await.unwrap_err().message().starts_with("a web address must"), "{wrong}");
+        assert!(fetch_page(&fetcher, wrong).await.unwrap_err().message().starts_with("a web address must"), "{wrong}");
     }
 }
 
@@ -280,7 +306,7 @@ async fn a_page_that_never_ends_times_out() {
         std::future::pending::<()>().await;
     };
     let outcome = tokio::select! {
-        outcome = fetcher.fetch(&page) => outcome,
+        outcome = fetch_page(&fetcher, &page) => outcome,
         () = half => unreachable!("the body never ends"),
     };
     assert_eq!(problem(outcome), PageProblem::Timeout(limit));
@@ -298,11 +324,11 @@ async fn allowed_hosts_may_be_private_but_only_at_their_port() {
     for host in ["LOCALHOST", "127.0.0.1"] {
         let page = format!("http://{host}:{port}/");
         let answer = ok("", b"private");
-        let (document, _) = tokio::join!(fetcher.fetch(&page), serve(&listener, &answer));
+        let (document, _) = tokio::join!(fetch_page(&fetcher, &page), serve(&listener, &answer));
         assert_eq!(text(document).1, "private");
     }
     for page in ["http://localhost/", "http://127.0.0.1/", "http://127.0.0.2:8080/", "http://[::1]:8080/"] {
-        assert_eq!(problem(fetcher.fetch(page).await), PageProblem::NotPublic, "{page}");
+        assert_eq!(problem(fetch_page(&fetcher, page).await), PageProblem::NotPublic, "{page}");
     }
     for wrong in
         ["localhost", "localhost:", "a b:1", "localhost:99999", "http://localhost:1", "x@localhost:1", ":1", "a/b:1"]
@@ -323,9 +349,67 @@ async fn pages_are_fetched_concurrently_and_returned_in_order() {
         serve(&second.0, &two).await;
         serve(&first.0, &one).await;
     };
-    let (parts, ()) = tokio::join!(fetcher.fetch_all(&pages), serving);
+    let (parts, ()) = tokio::join!(fetch_all(&fetcher, &pages), serving);
     let texts: Vec<String> = parts.unwrap().into_iter().map(|part| text(Ok(part)).1).collect();
     assert_eq!(texts, ["one", "two"]);
-    let error = fetcher.fetch_all(&vec!["http://a.example"; MAX_PAGES + 1]).await.unwrap_err();
+    let error = fetch_all(&fetcher, &vec!["http://a.example"; MAX_PAGES + 1]).await.unwrap_err();
     assert!(error.message().contains("21 web pages are too many"), "{error}");
+}
+
+#[tokio::test]
+async fn a_page_is_fetched_once_and_a_tolerated_failure_is_a_part() {
+    let (listener, port) = listen().await;
+    let lookup = ScriptedLookup::new([&["127.0.0.1"]]);
+    let fetcher = Arc::new(fetcher(&lookup));
+    let addresses = [format!("http://example.org:{port}/gone?token=s3cret")];
+    let Part::Page(page) = fetcher.pages(&addresses, OnPageError::Skip).unwrap().remove(0) else { panic!("no page") };
+    assert!(page.failure().is_none() && page.document().is_none(), "it is not fetched yet");
+    let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let (part, _) = tokio::join!(page.part(false), serve(&listener, answer));
+    let name = format!("http://example.org:{port}/gone?…");
+    assert!(matches!(part.unwrap(), Part::MissingPage(shown) if *shown == *name));
+    let failure = page.failure().unwrap();
+    assert_eq!((failure.url, failure.reason.as_deref()), (name, Some("returned HTTP 404")));
+    // The listener serves nobody any more.
+    assert!(matches!(page.part(false).await.unwrap(), Part::MissingPage(_)));
+    assert!(!format!("{page:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn an_address_is_given_away_unless_its_host_is_known_to_be_private() {
+    let hosts = ["9.9.9.9:8443".to_owned(), "wiki.example:80".to_owned()];
+    let by_address = async |address: &str, answer: &[&str]| {
+        let lookup = ScriptedLookup::new([answer]);
+        let base = Fetcher::default().with_allowed_hosts(&hosts).unwrap();
+        let fetcher = Fetcher { lookup: Arc::<ScriptedLookup>::clone(&lookup), ..base };
+        (resolve(&fetcher, &[address], OnPageError::Skip, true).await, lookup.names().len())
+    };
+    for (address, answer, lookups) in [
+        ("https://example.org/a?b=c#d", &["93.184.215.14"][..], 1),
+        ("https://mixed.example/", &["10.0.0.1", "93.184.215.14"], 1),
+        ("https://9.9.9.8/", &[], 0),
+        ("https://[2606:4700:4700::1111]/", &[], 0),
+        ("https://empty.example/", &[], 1),
+    ] {
+        let (parts, names) = by_address(address, answer).await;
+        assert!(matches!(&parts.unwrap()[0], Part::Url(url) if **url == *address), "{address}");
+        assert_eq!(names, lookups, "{address}");
+    }
+    for (address, answer) in [
+        ("https://vpn.example/?token=s3cret", &["10.0.0.1", "fd00::1"][..]),
+        ("http://intranet/", &["93.184.215.14"]),
+        ("http://wiki.corp/", &["93.184.215.14"]),
+        ("http://10.0.0.1/", &[]),
+        ("http://0x7f000001/", &[]),
+        ("http://[::ffff:127.0.0.1]/", &[]),
+    ] {
+        let (parts, _) = by_address(address, answer).await;
+        assert_eq!(problem(parts.map(|mut parts| parts.remove(0))), PageProblem::NotPublic, "{address}");
+    }
+    // An allowed host is fetched here at every port, in every spelling; here in vain.
+    for address in ["http://wiki.example./page?token=s3cret", "http://WIKI.example:444/page?token=s3cret"] {
+        let (parts, names) = by_address(address, &[]).await;
+        assert!(matches!(&parts.unwrap()[0], Part::MissingPage(name) if &**name == "/page?…"), "{address}");
+        assert_eq!(names, 1, "{address}");
+    }
 }
