@@ -203,10 +203,9 @@ impl Part {
 
     fn size(&self) -> usize {
         match self {
-            Self::Text { text, .. } => text.len(),
+            Self::Text { text, .. } | Self::Url(text) | Self::MissingPage(text) => text.len(),
             Self::Image { data, .. } | Self::Pdf { data, .. } => data.len(),
             Self::Page(page) => page.document().map_or(0, Self::size),
-            Self::Url(text) | Self::MissingPage(text) => text.len(),
         }
     }
 

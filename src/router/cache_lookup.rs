@@ -126,7 +126,7 @@ impl CacheLookup {
         if self.lookups.iter().any(|lookup| lookup.index == index && lookup.variant == variant) {
             return None;
         }
-        let (mut target, mut request) = (call.target(index).clone(), call.request_to(index));
+        let (mut target, mut request) = (Arc::clone(call.target(index)), call.request_to(index));
         if pages::are_in(&request) {
             let limit = time_left(&target, call.deadline);
             // Boxed: few calls have pages.

@@ -116,7 +116,7 @@ def test_a_skipped_target_is_not_counted_as_an_attempt(error: str, words: str) -
 
 
 def test_every_error_class_has_its_own_description() -> None:
-    assert len(CLASSES) == 45
+    assert len(CLASSES) == 46
     assert CLASSES > WITHOUT_ATTEMPT
     lines = {name: explained(failed(name), answered())[0] for name in CLASSES - WITHOUT_ATTEMPT}
     assert [name for name, line in lines.items() if "failed (" in line] == []

@@ -54,6 +54,7 @@ _FAILED = {
     "refused": "refused to answer",
     "blocked": "blocked the prompt or the reply with a safety filter",
     "invalid_output": "returned a reply that does not match the schema",
+    "page_unavailable": "lacked a web page that could not be read",
     "cancelled": "was cancelled before it answered",
     "deadline_reached": "had not answered at the deadline of the call",
     "internal": "could not be tried because of a defect of madspark",

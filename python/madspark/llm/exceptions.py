@@ -471,9 +471,6 @@ class PageUnavailableError(MadsparkError, ValueError):
         self.page = page
         self.reason = reason
 
-    def _detail(self) -> str:
-        return str(self)
-
 
 class WorkflowTimeoutError(MadsparkError, TimeoutError):
     """A stage or a whole run of the workflow took longer than allowed."""
