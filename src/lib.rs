@@ -38,6 +38,7 @@ pub mod router;
 pub mod schema;
 mod similarity;
 pub mod simulator;
+mod steps;
 mod sync;
 pub mod transport;
 pub mod webpage;

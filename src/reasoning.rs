@@ -15,6 +15,7 @@ mod tests;
 
 use memchr::{memchr3, memchr3_iter};
 
+use crate::steps;
 use context::Context;
 use token::{Phrase, PhraseMatch, Token, TokenMatch, ends_reasoning, match_phrase, match_token};
 
@@ -121,6 +122,7 @@ impl ReasoningSplitter {
             return;
         }
         let mut text = std::mem::take(&mut self.held);
+        steps::count(text.len());
         text.push_str(piece);
         let read = self.read(&text, false, &mut parts);
         text.drain(..read);
@@ -179,6 +181,7 @@ impl ReasoningSplitter {
                 Some(read) => at += read,
                 None => break,
             }
+            steps::count(1 + read.unwrap_or_default());
         }
         at
     }
@@ -393,7 +396,9 @@ impl ReasoningSplitter {
     /// Ends the block, whose content is reasoning.
     fn close(&mut self, parts: &mut Parts<'_>) {
         self.block = None;
-        parts.reasoning.truncate(parts.reasoning.trim_end().len());
+        let end = parts.reasoning.trim_end().len();
+        steps::count(parts.reasoning.len() - end);
+        parts.reasoning.truncate(end);
         self.skip_markup(parts);
     }
 
@@ -402,6 +407,7 @@ impl ReasoningSplitter {
         if !parts.reasoning.is_empty() {
             parts.reasoning.push('\n');
         }
+        steps::count(parts.answer.len());
         parts.reasoning.push_str(parts.answer.trim());
         self.retracted.push(std::mem::take(parts.answer));
         self.clear(parts);
@@ -422,6 +428,7 @@ impl ReasoningSplitter {
 
     /// Appends `text` to the answer.
     fn answer(&mut self, text: &str, parts: &mut Parts<'_>) {
+        steps::count(text.len());
         let text = if self.drops_space { text.trim_start_matches(is_blank) } else { text };
         self.drops_space &= text.is_empty();
         self.has_content |= !text.trim_matches(is_blank).is_empty();

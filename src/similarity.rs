@@ -6,6 +6,11 @@ use serde::Serialize;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::steps;
+
+/// The characters of a text that are compared. Ideas are far shorter; a profile of a text of megabytes would take seconds.
+const MAX_TEXT: usize = 16 * 1024;
+
 /// A text that is too similar to an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Duplicate {
@@ -63,6 +68,7 @@ struct Profile {
 
 impl Profile {
     fn of(text: &str) -> Self {
+        let text = text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end]);
         let normal = normalized(text);
         let mut profile = Self { normal: String::new(), parts: HashMap::new(), size: 0 };
         let mut run = Vec::new();
@@ -97,6 +103,7 @@ impl Profile {
     }
 
     fn add(&mut self, part: String) {
+        steps::count(1);
         *self.parts.entry(part).or_default() += 1;
         self.size += 1;
     }

@@ -75,7 +75,7 @@ impl Run<'_> {
             parts: &self.options.parts,
         };
         let plain = self.stage_router(stage)?;
-        let streaming = WithPartials { router: &plain, on_partial: partial_ideas::listener(on_idea) };
+        let streaming = WithPartials { router: &plain, on_partial: partial_ideas::listener(input.count, on_idea) };
         let router: &dyn Generate = if self.mode == ResolvedMode::Fanout { &streaming } else { &plain };
         let span = self.stage_span(stage, &[]);
         let answer = IdeaGenerator { router }.generate(&input).instrument(span).await.inspect_err(|error| {

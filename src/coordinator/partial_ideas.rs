@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::agents::IdeaItem;
 
 /// Returns a callback for the closed JSON of a generator's reply so far. It passes each idea to `on_idea` once the next one
-/// has begun; the last idea is in the complete reply.
-pub(super) fn listener(on_idea: impl Fn(String) + Send + Sync) -> impl Fn(&str) + Send + Sync {
+/// has begun, `most` of them; the last idea is in the complete reply.
+pub(super) fn listener(most: usize, on_idea: impl Fn(String) + Send + Sync) -> impl Fn(&str) + Send + Sync {
     let reported = AtomicUsize::new(0);
     move |json| {
         let items = items(json);
-        let complete = items.len().saturating_sub(1);
+        let complete = items.len().saturating_sub(1).min(most);
         // A list that is shorter than before belongs to a restarted stream.
         let from = match reported.swap(complete, Ordering::Relaxed) {
             before if before > complete => 0,
@@ -50,7 +50,7 @@ mod tests {
 
     fn reported(replies: &[&str]) -> Vec<String> {
         let ideas = Mutex::new(Vec::new());
-        let listener = listener(|idea| ideas.lock().unwrap().push(idea));
+        let listener = listener(3, |idea| ideas.lock().unwrap().push(idea));
         for reply in replies {
             listener(reply);
         }

@@ -1,5 +1,7 @@
 //! What surrounds a position in an answer: JSON, code, quotes or a sentence.
 
+use crate::steps;
+
 /// The marks around a quotation.
 pub(super) const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '‘', '’', '«', '»'];
 
@@ -51,6 +53,7 @@ impl Context {
                 self.last_word = Some(c);
             }
         }
+        steps::count(at - self.read);
         self.read = at;
     }
 
@@ -119,14 +122,20 @@ fn is_mid_sentence(last: Option<char>, last_word: Option<char>) -> bool {
     }
 }
 
+fn trimmed(rest: &str) -> &str {
+    let trimmed = rest.trim_start();
+    steps::count(rest.len() - trimmed.len());
+    trimmed
+}
+
 /// Whether a single quote before `rest` ends a string rather than being an apostrophe.
 fn ends_string(rest: &str) -> bool {
-    rest.trim_start().starts_with([',', ':', '}', ']'])
+    trimmed(rest).starts_with([',', ':', '}', ']'])
 }
 
 /// Whether `bracket` before `rest` opens JSON rather than prose in brackets. The JSON may be damaged or escaped.
 fn opens_json(bracket: char, rest: &str) -> bool {
-    let rest = rest.trim_start();
+    let rest = trimmed(rest);
     let Some(next) = rest.chars().next() else { return false };
     match bracket {
         '{' => next.is_alphanumeric() || matches!(next, '_' | '}' | '\\') || QUOTES.contains(&next),

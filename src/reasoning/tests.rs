@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::steps::testing::assert_linear;
 
 const PURPOSES: [Purpose; 3] = [Purpose::Json, Purpose::Text, Purpose::ShownText];
 
@@ -295,5 +296,20 @@ proptest! {
         let whole = pushed([text.as_str()], purpose);
         prop_assert_eq!(pushed(pieces, purpose), whole.clone());
         prop_assert_eq!(split(&text, purpose).map_or_else(|| text.clone(), |(answer, _)| answer), whole.0);
+    }
+}
+
+#[test]
+fn splitting_takes_linear_time() {
+    for purpose in [Purpose::Json, Purpose::Text, Purpose::ShownText] {
+        assert_linear(|text| drop(split(text, purpose)));
+        assert_linear(|text| {
+            let mut splitter = ReasoningSplitter::new(purpose);
+            let (mut answer, mut reasoning) = (String::new(), String::new());
+            for character in text.chars() {
+                splitter.push(character.encode_utf8(&mut [0; 4]), &mut answer, &mut reasoning);
+            }
+            splitter.finish(&mut answer, &mut reasoning);
+        });
     }
 }

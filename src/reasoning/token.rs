@@ -2,6 +2,7 @@
 
 use super::Purpose;
 use super::context::QUOTES;
+use crate::steps;
 
 /// A piece of markup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +198,10 @@ fn special(text: &str) -> TokenMatch {
 fn special_name(text: &str) -> Result<(&str, usize), TokenMatch> {
     let name = text[1..].trim_start_matches(BARS);
     let start = text.len() - name.len();
+    steps::count(start);
+    if start > MAX_NAME {
+        return Err(TokenMatch::None);
+    }
     for (count, (at, c)) in name.char_indices().enumerate() {
         match c {
             _ if count == MAX_NAME => return Err(TokenMatch::None),
@@ -231,8 +236,9 @@ fn header(text: &str, start: usize, token: &str) -> Result<usize, TokenMatch> {
         if rest.is_empty() || token.starts_with(rest) || CONSTRAIN.starts_with(rest) {
             return Err(TokenMatch::Incomplete);
         }
+        steps::count(1);
         // The type of the content: `final <|constrain|>json<|message|>`.
-        if rest.starts_with(CONSTRAIN) {
+        if rest.starts_with(CONSTRAIN) && at - start < MAX_HEADER {
             at += CONSTRAIN.len();
             continue;
         }
@@ -283,6 +289,7 @@ fn tag(rest: &str, skipped: usize) -> TokenMatch {
     };
     let start = skipped + rest.len() - name.len();
     let length = name.find(|c: char| !is_name(c)).unwrap_or(name.len());
+    steps::count(length);
     if length > MAX_NAME {
         return TokenMatch::None;
     }
@@ -319,6 +326,7 @@ fn attributes(rest: &str) -> Result<(usize, bool), TokenMatch> {
     }
     let mut quote = None;
     for (at, c) in rest.char_indices() {
+        steps::count(1);
         match c {
             _ if at > MAX_ATTRIBUTES => return Err(TokenMatch::None),
             '"' | '\'' if quote.is_none() => quote = Some(c),
@@ -344,6 +352,7 @@ fn bracketed(rest: &str, skipped: usize, close: char) -> TokenMatch {
         None => (false, rest),
     };
     let length = name.find(|c: char| !(c.is_ascii_alphabetic() || c == '_')).unwrap_or(name.len());
+    steps::count(length);
     if length > MAX_NAME {
         return TokenMatch::None;
     }

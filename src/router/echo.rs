@@ -1,9 +1,10 @@
 //! Removes the text of a request from the message of an error: some servers repeat it, and messages are logged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::Error;
 use crate::message::{Part, Request};
+use crate::steps;
 
 /// A run of so many letters and digits is text of the request if it occurs there.
 const RUN: usize = 16;
@@ -101,10 +102,19 @@ impl Letters {
             return;
         }
         let (mut hash, mut leaving) = (RollingHash::default(), letters());
+        // A run that both texts repeat is marked once.
+        let mut marked = HashSet::new();
         for (index, letter) in letters().enumerate() {
+            steps::count(1);
             hash.push(letter, if index < RUN { None } else { leaving.next() });
-            for start in self.runs.get(&hash.0).into_iter().flatten().filter(|_| index + 1 >= RUN) {
-                is_echo[*start..*start + RUN].fill(true);
+            if index + 1 < RUN {
+                continue;
+            }
+            if let Some(starts) = self.runs.get(&hash.0).filter(|_| marked.insert(hash.0)) {
+                steps::count(RUN * starts.len());
+                for start in starts {
+                    is_echo[*start..*start + RUN].fill(true);
+                }
             }
         }
     }
@@ -176,6 +186,8 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
+    use crate::message::Repair;
+    use crate::steps::testing::counted;
 
     const PROMPT: &str = "Design a garden on the roof of our secret\nheadquarters in \"Narnia\", with bees.";
 
@@ -227,5 +239,16 @@ mod tests {
                 prop_assert!(!left.windows(RUN).any(|run| prompt.windows(RUN).any(|other| run == other)), "{}", message);
             }
         }
+    }
+
+    #[test]
+    fn texts_that_repeat_one_run_take_linear_time() {
+        let steps = |count: usize| {
+            let letters = "a".repeat(count);
+            let repair = Repair { reply: Arc::from(&*letters), instruction: Arc::from(""), form: None };
+            let request = Request { repair: Some(repair), ..Request::new("Hello") };
+            counted(|| assert_eq!(shown(&letters, &request), "…"))
+        };
+        assert!(2 * steps(20_000) <= 5 * steps(10_000));
     }
 }

@@ -12,6 +12,9 @@ use crate::message::{FinishReason, Repair, Reply, SchemaForm};
 use crate::offload::offload;
 use crate::schema::{self, Dialect, Recovery};
 
+/// How many times as much work it is to read a byte leniently as strictly, if a hostile text has it read again and again.
+const WORK_PER_BYTE: usize = 16;
+
 /// The validation of the last reply of a call.
 #[derive(Debug, Default)]
 pub(super) struct ReplyValidation {
@@ -56,7 +59,8 @@ impl ReplyValidation {
         }
         // What looked like the JSON may be a part of almost valid JSON.
         let reply = candidate.reply.around.as_ref().unwrap_or(&candidate.reply.text);
-        let (json, changes) = match offload(reply.len(), || schema::recover(reply, schema)) {
+        let work = WORK_PER_BYTE * reply.len();
+        let (json, changes) = match offload(work, || schema::recover_until(reply, schema, call.deadline)) {
             Recovery::Repaired { json, changes } => (json, changes),
             // One of several values, which only coercion could tell from the others.
             Recovery::Strict(json) if !candidate.reply.is_json => (json, Vec::new()),

@@ -11,6 +11,7 @@ use super::change::{Change, Changes};
 use super::graph::{Additional, Graph, Node, NodeKind, Property};
 use super::lenient::{Json, Member, Parser};
 use super::matcher::{Matcher, satisfies};
+use crate::steps::Steps;
 
 /// Steps per byte of the reply before coercion fails. Only nested unions reach this limit.
 const STEPS_PER_BYTE: usize = 16;
@@ -22,7 +23,7 @@ const MAX_BRACKET_CHANGES: usize = 3;
 /// Returns `json` coerced to `graph` and the changes that were made; `None` if that is not possible. `length` is that
 /// of its text.
 pub(super) fn coerce<'t>(json: &Json<'t>, graph: &Graph, length: usize) -> Option<(Json<'t>, Changes)> {
-    let steps = STEPS_PER_BYTE * length + 1024;
+    let steps = Steps::per_byte(STEPS_PER_BYTE, length);
     let mut coercer =
         Coercer { matcher: Matcher::caching(graph), changes: Changes::default(), steps, bracket_changes: 0 };
     let json = coercer.coerce(json, &graph.root)?;
@@ -35,8 +36,7 @@ type Alternative<'a, 'g, 't> = Box<dyn FnOnce(&mut Coercer<'g>) -> Option<Json<'
 struct Coercer<'g> {
     matcher: Matcher<'g>,
     changes: Changes,
-    /// The remaining steps.
-    steps: usize,
+    steps: Steps,
     /// The brackets added or removed around the current value.
     bracket_changes: usize,
 }
@@ -44,11 +44,11 @@ struct Coercer<'g> {
 impl<'g> Coercer<'g> {
     /// Coerces `json` to `node`.
     fn coerce<'t>(&mut self, json: &Json<'t>, node: &'g Node) -> Option<Json<'t>> {
-        self.steps = self.steps.checked_sub(1)?;
+        self.spend(1)?;
         let node = self.matcher.graph.resolve(node);
         let coerced = match (&node.kind, json) {
             (NodeKind::Any | NodeKind::AnyOf(_) | NodeKind::Enum(_), _) if self.matcher.matches(json, node) => {
-                Some(json.clone())
+                self.copy(json)
             }
             (NodeKind::AnyOf(branches), _) => {
                 self.unique(branches.iter().map(|branch| move |coercer: &mut Self| coercer.coerce(json, branch)))
@@ -70,6 +70,18 @@ impl<'g> Coercer<'g> {
             _ => scalar::coerce(json, node, &mut self.changes),
         };
         coerced.filter(|json| satisfies(&node.constraints, json))
+    }
+
+    /// Takes `steps` from those that are left; `None` if none are left then.
+    fn spend(&mut self, steps: usize) -> Option<()> {
+        self.steps.spend(steps);
+        (!self.steps.is_exhausted()).then_some(())
+    }
+
+    /// Returns a copy of `json`, which takes a step for each of its parts.
+    fn copy<'t>(&mut self, json: &Json<'t>) -> Option<Json<'t>> {
+        self.spend(json.size())?;
+        Some(json.clone())
     }
 
     /// Returns the result of the only alternative that succeeds. Equal results count as one.
@@ -132,7 +144,7 @@ impl<'g> Coercer<'g> {
                     coerced_item
                 }
                 None if *additional == Additional::Forbidden || !item.is_finite() => return None,
-                None => item.clone(),
+                None => self.copy(item)?,
             });
         }
         Some(Json::Array(coerced))
@@ -158,7 +170,7 @@ impl<'g> Coercer<'g> {
             let value = match property.map(|property| &property.node).or(additional.node()) {
                 Some(node) => self.coerce(&member.value, node)?,
                 None if *additional == Additional::Forbidden || !member.value.is_finite() => return None,
-                None => member.value.clone(),
+                None => self.copy(&member.value)?,
             };
             coerced.push(Member { quoted, value });
         }
@@ -229,7 +241,7 @@ impl<'g> Coercer<'g> {
         if !text.starts_with(['{', '[']) {
             return None;
         }
-        self.steps = self.steps.checked_sub(text.len())?;
+        self.spend(text.len())?;
         let inner = Parser::strict(text)?;
         self.matcher.clear_cache();
         let coerced = self.coerce_rebracketed(&inner, node, Change::TextToValue).map(Json::into_owned);

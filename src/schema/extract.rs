@@ -4,10 +4,13 @@
 //! takes precedence over one in the prose. Truncated and invalid spans compete as well: if one wins, the reply has no
 //! JSON, because a smaller value next to or inside it is not the answer.
 
+use std::cell::LazyCell;
+
 use serde_json::Value;
 
 use super::scan::{self, ScanError};
 use crate::reasoning::{self, Purpose};
+use crate::steps;
 
 /// Returns the JSON text of a reply: the whole reply, the content of its code fence, or the largest value in its prose.
 /// Returns `None` if there is no complete JSON value. Runs in linear time.
@@ -64,7 +67,7 @@ pub(super) fn answer_text(reply: &str, fits: impl Fn(&str) -> bool) -> Option<&s
     let answer = only_value(reply, if fenced.is_empty() { &fitting } else { &fenced })?;
     let size = |span: &Span| (span.is_fenced, span.end - span.start);
     let is_damaged_answer = damaged.into_iter().any(|span| size(span) > size(answer));
-    let is_ambiguous = is_damaged_answer || others.into_iter().any(|other| is_version(reply, other, answer));
+    let is_ambiguous = is_damaged_answer || has_version(reply, others.into_iter(), answer);
     (!is_ambiguous).then(|| answer.text(reply))
 }
 
@@ -86,33 +89,36 @@ pub(super) fn answer_at_end(reasoning: &str, fits: impl Fn(&str) -> bool) -> Opt
         spans.iter().partition(|span| span.is_complete && fits(span.text(text)));
     let answer = only_value(text, &fitting)?;
     let is_last = fitting.last().is_some_and(|span| span.end == last.end);
-    let is_ambiguous = others.into_iter().any(|other| is_version(text, other, answer));
+    let is_ambiguous = has_version(text, others.into_iter(), answer);
     (is_last && !is_ambiguous).then(|| answer.text(text))
 }
 
 /// Returns the first of `spans` if all have the same value.
 fn only_value<'s>(reply: &str, spans: &[&'s Span]) -> Option<&'s Span> {
     let (first, others) = spans.split_first()?;
-    let value = |span: &Span| serde_json::from_str::<Value>(span.text(reply)).ok();
+    let value = LazyCell::new(|| first.value(reply));
     let is_same = |other: &&Span| {
-        first.text(reply) == other.text(reply) || value(other).is_some_and(|other| Some(other) == value(first))
+        first.text(reply) == other.text(reply) || other.value(reply).is_some_and(|other| value.as_ref() == Some(&other))
     };
     others.iter().all(is_same).then_some(*first)
 }
 
-/// Whether `other`, which does not fit, may be the answer that is meant, rather than `answer`: it has the same kind and all
-/// members of it, or is larger and has some of them.
-fn is_version(reply: &str, other: &Span, answer: &Span) -> bool {
-    let is_larger = other.end - other.start > answer.end - answer.start;
-    let value = |span: &Span| serde_json::from_str::<Value>(span.text(reply)).ok();
-    match (value(other), value(answer)) {
-        (Some(Value::Array(_)), Some(Value::Array(_))) => is_larger,
-        (Some(Value::Object(other)), Some(Value::Object(answer))) => {
-            let shared = answer.keys().filter(|name| other.contains_key(*name)).count();
-            shared > 0 && (is_larger || shared == answer.len())
+/// Whether one of `others`, which do not fit, may be the answer that is meant, rather than `answer`: it has the same kind and
+/// all members of it, or is larger and has some of them.
+fn has_version<'s>(reply: &str, mut others: impl Iterator<Item = &'s Span>, answer: &Span) -> bool {
+    let value = LazyCell::new(|| answer.value(reply));
+    others.any(|other| {
+        let is_larger = other.end - other.start > answer.end - answer.start;
+        match (other.value(reply), &*value) {
+            (Some(Value::Array(_)), Some(Value::Array(_))) => is_larger,
+            (Some(Value::Object(other)), Some(Value::Object(answer))) => {
+                let has = |(name, _): &(&String, &Value)| answer.contains_key(*name);
+                let shared = other.iter().filter(has).count();
+                shared > 0 && (is_larger || shared == answer.len())
+            }
+            _ => false,
         }
-        _ => false,
-    }
+    })
 }
 
 /// Whether `reply` is one JSON value.
@@ -131,6 +137,11 @@ struct Span {
 impl Span {
     fn text<'t>(&self, reply: &'t str) -> &'t str {
         &reply[self.start..self.end]
+    }
+
+    fn value(&self, reply: &str) -> Option<Value> {
+        steps::count(self.end - self.start);
+        serde_json::from_str(self.text(reply)).ok()
     }
 }
 
@@ -168,6 +179,7 @@ fn spans(text: &str) -> Vec<Span> {
     let mut at = 0;
     while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
         let start = at + offset;
+        steps::count(offset);
         let (end, is_complete) = match scan_value(bytes, start) {
             Scan::Value(end) => (end, true),
             Scan::Invalid(end) => (end, false),
@@ -267,12 +279,14 @@ fn scan_value(text: &[u8], start: usize) -> Scan {
         if matches!(byte, b'}' | b']') {
             open.pop();
             if open.is_empty() {
+                steps::count(at - start);
                 return Scan::Value(at);
             }
             is_json = true;
             expect = Expect::CommaOrClose;
         }
     };
+    steps::count(at - start);
     match error {
         ScanError::UnexpectedEnd if is_json => Scan::Invalid(text.len()),
         ScanError::UnexpectedByte(at) if is_json => Scan::Invalid(end_of_brackets(text, at, open.len())),
@@ -282,7 +296,13 @@ fn scan_value(text: &[u8], start: usize) -> Scan {
 }
 
 /// Returns the position where `depth` open brackets are closed, in text that is almost JSON.
-pub(super) fn end_of_brackets(text: &[u8], mut at: usize, mut depth: usize) -> usize {
+pub(super) fn end_of_brackets(text: &[u8], at: usize, depth: usize) -> usize {
+    let end = closing_position(text, at, depth);
+    steps::count(end - at);
+    end
+}
+
+fn closing_position(text: &[u8], mut at: usize, mut depth: usize) -> usize {
     while let Some(byte) = text.get(at) {
         match byte {
             b'"' => {

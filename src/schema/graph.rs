@@ -9,6 +9,8 @@ mod build;
 mod flatten;
 mod merge;
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 /// A root and the definitions that references name. Every reference resolves, and none leads back to itself without
@@ -96,7 +98,10 @@ impl Graph {
         match &self.resolve(node).kind {
             NodeKind::Any | NodeKind::Null => true,
             NodeKind::Enum(values) => values.contains(&Value::Null),
-            NodeKind::AnyOf(branches) => branches.iter().any(|branch| self.admits_null(branch)),
+            NodeKind::AnyOf(_) => self.kinds(node).into_iter().any(|kind| match kind {
+                NodeKind::Enum(values) => values.contains(&Value::Null),
+                kind => matches!(kind, NodeKind::Any | NodeKind::Null),
+            }),
             _ => false,
         }
     }
@@ -109,9 +114,29 @@ impl Graph {
     /// Returns the kinds of values that `node` accepts, with references and unions resolved.
     pub(super) fn kinds<'a>(&'a self, node: &'a Node) -> Vec<&'a NodeKind> {
         match &self.resolve(node).kind {
-            NodeKind::AnyOf(branches) => branches.iter().flat_map(|branch| self.kinds(branch)).collect(),
+            NodeKind::AnyOf(branches) => self.kinds_of(branches),
             kind => vec![kind],
         }
+    }
+
+    /// Returns the kinds of values that one of `nodes` accepts, with references and unions resolved, each node once: unions of
+    /// references to unions would have exponentially many.
+    pub(super) fn kinds_of<'a>(&'a self, nodes: impl IntoIterator<Item = &'a Node>) -> Vec<&'a NodeKind> {
+        let mut seen = HashSet::new();
+        let mut kinds = Vec::new();
+        let mut left: Vec<&Node> = nodes.into_iter().collect();
+        left.reverse();
+        while let Some(node) = left.pop() {
+            let node = self.resolve(node);
+            if !seen.insert(std::ptr::from_ref(node)) {
+                continue;
+            }
+            match &node.kind {
+                NodeKind::AnyOf(branches) => left.extend(branches.iter().rev()),
+                kind => kinds.push(kind),
+            }
+        }
+        kinds
     }
 
     /// Returns the root and the root of each definition.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::graph::{Additional, Graph, Node, NodeKind};
 use super::lenient::Json;
+use crate::steps;
 
 /// Matches values against nodes. Caches results inside unions, which match one value against many nodes.
 pub(super) struct Matcher<'g> {
@@ -34,7 +35,10 @@ impl<'g> Matcher<'g> {
     /// Returns whether `json` matches `node`. Does not check patterns, formats and multiples.
     pub(super) fn matches(&mut self, json: &Json<'_>, node: &'g Node) -> bool {
         let node = self.graph.resolve(node);
-        if self.unions == 0 || matches!(json, Json::Scalar(_) | Json::NotFinite) {
+        steps::count(1);
+        // A scalar is cheap to match, except against unions of unions.
+        let is_scalar = matches!(json, Json::Scalar(_) | Json::NotFinite);
+        if self.unions == 0 || is_scalar && !matches!(node.kind, NodeKind::AnyOf(_)) {
             return self.matches_uncached(json, node);
         }
         let key = (std::ptr::from_ref(json).cast::<()>(), std::ptr::from_ref(node));

@@ -29,6 +29,7 @@ pub use change::Change;
 pub use extract::json_text;
 pub(crate) use extract::{is_json, trim};
 pub use partial::Partial;
+pub(crate) use recover::recover_until;
 pub use recover::{Recovery, recover};
 
 /// Precedes the outline of a schema.

@@ -3,26 +3,28 @@
 //! In `{"a": {"b": 1, "c": 2}` the missing bracket may be the last one or the one before `"c"`. Only the schema can
 //! rule one of them out.
 
-use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use super::graph::{Additional, Graph, Node, NodeKind, Property};
-use super::lenient::Json;
+use super::lenient::{Json, Member};
+use crate::steps;
 
-/// Returns whether no member or item of `json` could also belong to an enclosing value.
+/// Returns whether no member or item of `json` could also belong to an enclosing value. Runs in linear time.
 pub(super) fn is_unambiguous(json: &Json<'_>, graph: &Graph) -> bool {
     let mut check = NestingCheck { graph, enclosing: Vec::new() };
     check.check(json, &[&graph.root], 0)
 }
 
-struct NestingCheck<'g, 't> {
+struct NestingCheck<'g> {
     graph: &'g Graph,
-    /// For each object around the current value: the properties it may have, and the members it has.
-    enclosing: Vec<(Vec<&'g Property>, Vec<Cow<'t, str>>)>,
+    /// For each object around the current value: the properties that it may have and does not have.
+    enclosing: Vec<HashSet<&'g str>>,
 }
 
-impl<'g, 't> NestingCheck<'g, 't> {
-    fn check(&mut self, json: &'t Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
-        let kinds: Vec<&NodeKind> = nodes.iter().flat_map(|node| self.graph.kinds(node)).collect();
+impl<'g> NestingCheck<'g> {
+    fn check(&mut self, json: &Json<'_>, nodes: &[&'g Node], depth: usize) -> bool {
+        let kinds = self.graph.kinds_of(nodes.iter().copied());
+        steps::count(1 + kinds.len());
         match json {
             Json::Scalar(_) | Json::NotFinite => true,
             Json::Array(items) => {
@@ -44,33 +46,29 @@ impl<'g, 't> NestingCheck<'g, 't> {
                     })
             }
             Json::Object(members) => {
-                let mut properties = Vec::new();
+                let mut properties: HashMap<&str, Vec<&'g Node>> = HashMap::new();
                 let mut others = Vec::new();
                 for kind in kinds {
                     if let NodeKind::Object { properties: named, additional } = kind {
-                        properties.extend(named);
+                        for Property { name, node, .. } in named {
+                            properties.entry(name).or_default().push(node);
+                        }
                         others.extend(Additional::node(additional));
                     }
                 }
-                let names: Vec<_> = members.iter().map(super::lenient::Member::name).collect();
+                let names: HashSet<_> = members.iter().map(Member::name).collect();
                 let may_belong_further_out = names.iter().any(|name| {
-                    (depth > 0 && !properties.iter().any(|property| property.name == *name))
-                        || self.enclosing.iter().any(|(properties, members)| {
-                            properties.iter().any(|property| property.name == *name) && !members.contains(name)
-                        })
+                    steps::count(1 + self.enclosing.len());
+                    (depth > 0 && !properties.contains_key(&**name))
+                        || self.enclosing.iter().any(|missing| missing.contains(&**name))
                 });
                 if may_belong_further_out {
                     return false;
                 }
-                self.enclosing.push((properties.clone(), names));
+                self.enclosing.push(properties.keys().copied().filter(|name| !names.contains(*name)).collect());
                 let is_unambiguous = members.iter().all(|member| {
-                    let name = member.name();
-                    let matching: Vec<_> = properties
-                        .iter()
-                        .filter(|property| property.name == name)
-                        .map(|property| &property.node)
-                        .collect();
-                    self.check(&member.value, if matching.is_empty() { &others } else { &matching }, depth + 1)
+                    let nodes = properties.get(&*member.name()).unwrap_or(&others);
+                    self.check(&member.value, nodes, depth + 1)
                 });
                 self.enclosing.pop();
                 is_unambiguous

@@ -3,6 +3,8 @@
 //! Damaged JSON is repaired if it has one interpretation, and values are coerced to the schema's types if that is
 //! lossless. Ambiguous replies are left to another request: it costs more than a repair, but less than a wrong answer.
 
+use tokio::time::Instant;
+
 use super::Schema;
 use super::change::{Change, Changes};
 use super::coerce::coerce;
@@ -54,15 +56,20 @@ pub enum Recovery {
 /// # Ok::<(), madspark::Error>(())
 /// ```
 pub fn recover(reply: &str, schema: &Schema) -> Recovery {
-    if let Some((answer, _)) = reasoning::split(reply, Purpose::Json) {
-        return recover_answer(&answer, schema);
-    }
-    recover_answer(reply, schema)
+    recover_until(reply, schema, None)
 }
 
-fn recover_answer(reply: &str, schema: &Schema) -> Recovery {
-    let Some(text) = unescaped(reply) else { return recover_value(reply, &schema.graph) };
-    match recover_value(&text, &schema.graph) {
+/// Recovers the JSON of `reply` like [`recover`], but ends at `deadline` without JSON; `None` means no deadline.
+pub(crate) fn recover_until(reply: &str, schema: &Schema, deadline: Option<Instant>) -> Recovery {
+    if let Some((answer, _)) = reasoning::split(reply, Purpose::Json) {
+        return recover_answer(&answer, schema, deadline);
+    }
+    recover_answer(reply, schema, deadline)
+}
+
+fn recover_answer(reply: &str, schema: &Schema, deadline: Option<Instant>) -> Recovery {
+    let Some(text) = unescaped(reply) else { return recover_value(reply, &schema.graph, deadline) };
+    match recover_value(&text, &schema.graph, deadline) {
         Recovery::Strict(json) => Recovery::Repaired { json, changes: vec![Change::EscapedText] },
         Recovery::Repaired { json, mut changes } => {
             changes.insert(0, Change::EscapedText);
@@ -83,8 +90,8 @@ fn unescaped(reply: &str) -> Option<String> {
     serde_json::from_str(&format!("\"{text}\"")).ok()
 }
 
-fn recover_value(reply: &str, graph: &Graph) -> Recovery {
-    let Some(mut found) = find_candidates(reply) else { return Recovery::NoJson };
+fn recover_value(reply: &str, graph: &Graph, deadline: Option<Instant>) -> Recovery {
+    let Some(mut found) = find_candidates(reply, deadline) else { return Recovery::NoJson };
     if found.iter().any(|candidate| candidate.is_fenced) {
         found.retain(|candidate| candidate.is_fenced);
     }
@@ -192,6 +199,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::schema::{Dialect, json_text};
+    use crate::steps::testing::{assert_linear, counted};
 
     fn review() -> Schema {
         let properties = json!({"score": {"type": "integer"}, "comment": {"type": "string"}});
@@ -244,5 +253,62 @@ mod tests {
             let reply = format!("{{\"score\": 7, \"comment\": \"{comment}\"}}");
             assert_eq!(recover(&reply, &review()), Recovery::NoJson, "{reply}");
         }
+    }
+
+    /// Schemas with the forms that a reply is compared with: unions of objects that contain themselves, lists, texts.
+    fn schemas() -> [Schema; 4] {
+        let node = json!({"anyOf": [
+            {"type": "object", "properties": {"a": {"$ref": "#/$defs/N"}, "b": {"$ref": "#/$defs/N"}}},
+            {"type": "object", "properties": {"a": {"$ref": "#/$defs/N"}, "c": {}}, "required": ["a"]},
+            {"type": "array", "items": {"$ref": "#/$defs/N"}},
+            {"type": "integer"},
+        ]});
+        [
+            json!({}),
+            json!({"$ref": "#/$defs/N", "$defs": {"N": node}}),
+            json!({"type": "array", "items": {"type": "array", "items": {"type": "string"}}}),
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}),
+        ]
+        .map(|document| Schema::new("S", document).unwrap())
+    }
+
+    #[test]
+    fn lenient_reading_takes_linear_time() {
+        for schema in schemas() {
+            assert_linear(|text| drop(recover(text, &schema)));
+        }
+    }
+
+    #[test]
+    fn the_search_for_the_answer_takes_linear_time() {
+        for schema in schemas() {
+            let lowered = schema.lower(Dialect::OpenAi);
+            assert_linear(|text| {
+                let _ = (lowered.answer(text), lowered.answer_in_reasoning(text), json_text(text));
+                lowered.restore(text.to_owned());
+            });
+        }
+    }
+
+    #[test]
+    fn incremental_reading_takes_linear_time() {
+        for schema in schemas() {
+            let lowered = schema.lower(Dialect::OpenAi);
+            assert_linear(|text| {
+                let mut partial = lowered.partial();
+                for character in text.chars() {
+                    partial.push(character.encode_utf8(&mut [0; 4]));
+                    partial.snapshot();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn lenient_reading_ends_at_the_deadline() {
+        let reply = format!("{{\"score\": 7, \"comment\": 'fine'}} {}", "[‘".repeat(100_000) + "’x");
+        let anything = Schema::new("S", json!({})).unwrap();
+        let steps = |deadline| counted(|| recover_until(&reply, &anything, deadline));
+        assert!(steps(Some(Instant::now())) < steps(None) / 4);
     }
 }

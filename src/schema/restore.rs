@@ -14,6 +14,7 @@ use super::lenient::unquoted;
 use super::lower::{Lowering, WRAPPER};
 use super::matcher::{is_literal, is_within, length, matches_scalar};
 use super::scan;
+use crate::steps;
 
 /// Deeper replies are returned unchanged; no reader accepts them either.
 const MAX_DEPTH: usize = 256;
@@ -181,6 +182,7 @@ impl<'g> Restorer<'g> {
 
     /// Returns whether `json` matches `node`. Does not check patterns, formats and multiples.
     fn matches(&mut self, json: &Json<'_>, node: &'g Node, nulls: NullMeaning) -> bool {
+        steps::count(1);
         let key = (json.span.start, std::ptr::from_ref(node), nulls);
         if let Some(matches) = self.cache.get(&key) {
             return *matches;

@@ -2,6 +2,8 @@
 //!
 //! They allocate nothing, so that callers can cut pieces out of a text without rewriting the rest.
 
+use crate::steps;
+
 /// Why a token is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScanError {
@@ -21,6 +23,15 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
 
 /// Returns the end of the string whose opening quote is at `at`.
 pub(super) fn string(text: &[u8], at: usize) -> Result<usize, ScanError> {
+    let end = end_of_string(text, at);
+    steps::count(match end {
+        Ok(end) | Err(ScanError::UnexpectedByte(end)) => end - at,
+        Err(ScanError::UnexpectedEnd) => text.len() - at,
+    });
+    end
+}
+
+fn end_of_string(text: &[u8], at: usize) -> Result<usize, ScanError> {
     let mut at = at + 1;
     loop {
         match *text.get(at).ok_or(ScanError::UnexpectedEnd)? {

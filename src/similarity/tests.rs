@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::steps::testing::counted;
 
 const THRESHOLD: f64 = 0.8;
 
@@ -164,4 +165,12 @@ proptest! {
             prop_assert!(kept[..at].iter().all(|two| similarity(one, two) < threshold));
         }
     }
+}
+
+#[test]
+fn long_texts_are_compared_by_their_beginning() {
+    let text = |end: &str| format!("{}{end}", "An idea about rivers. ".repeat(2000));
+    let steps = |times: usize| counted(|| similarity(&text("x").repeat(times), &text("y")));
+    assert_eq!(steps(1), steps(100));
+    assert!((similarity(&text("one end"), &text("another end")) - 1.0).abs() < 1e-9);
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 6] = ["provider", "cache", "router", "agents", "coordinator", "python"];
 
 /// The modules that every layer may use. They use only each other.
-const LEAVES: [&str; 18] = [
+const LEAVES: [&str; 19] = [
     "attachment",
     "attempt",
     "blocking",
@@ -24,6 +24,7 @@ const LEAVES: [&str; 18] = [
     "reasoning",
     "schema",
     "similarity",
+    "steps",
     "sync",
     "transport",
     "webpage",

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::ErrorBody;
+use crate::steps;
 
 /// The bytes of a body that are read; error pages can be long.
 const MAX_BODY: usize = 64 * 1024;
@@ -17,6 +18,9 @@ const MAX_DEPTH: usize = 8;
 
 /// The errors of one list whose words are shown.
 const MAX_ERRORS: usize = 4;
+
+/// The words and the codes of one error that are read.
+const MAX_WORDS: usize = 64;
 
 /// The fields with the words of an error, without separators and in lower case.
 const WORDS: [&str; 13] = [
@@ -203,6 +207,9 @@ impl Reader {
     }
 
     fn code(&mut self, value: &Value) {
+        if self.codes.len() + self.statuses.len() >= MAX_WORDS {
+            return;
+        }
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
         match number.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code)) {
             Some(status) => self.statuses.push(status),
@@ -228,7 +235,9 @@ impl Reader {
 
     /// Adds `text` unless the message has it already.
     fn message(&mut self, text: String) {
-        if !text.is_empty() && !self.messages.iter().any(|other| other.contains(&text)) {
+        steps::count(self.messages.iter().map(String::len).sum());
+        let is_new = || !self.messages.iter().any(|other| other.contains(&text));
+        if !text.is_empty() && self.messages.len() < MAX_WORDS && is_new() {
             self.messages.push(text);
         }
     }

@@ -1,9 +1,12 @@
 //! Finds everything in a reply that starts like JSON.
 
-use super::{Json, ParseError, Parser};
+use tokio::time::Instant;
+
+use super::{Json, ParseError, Parser, steps};
 use crate::schema::change::Changes;
 use crate::schema::extract::{end_of_brackets, opens_fence};
 use crate::schema::scan;
+use crate::steps::Steps;
 
 /// Limits how often the search resumes after a bracket of the prose that consumed the rest of the reply.
 const MAX_RESUMES: usize = 8;
@@ -27,39 +30,48 @@ pub(in crate::schema) enum Outcome<'t> {
     Invalid,
 }
 
-/// Returns the value that all of `reply` is, or the candidates in it, in order; `None` if one nests too deeply. Runs in linear time.
-pub(in crate::schema) fn find_candidates(reply: &str) -> Option<Vec<JsonCandidate<'_>>> {
+/// Returns the value that all of `reply` is, or the candidates in it, in order; `None` if one nests too deeply, or if brackets of
+/// prose have most of the reply read again and again. Runs in linear time.
+///
+/// At `deadline` it ends with `None`, if that is not `None`.
+pub(in crate::schema) fn find_candidates(reply: &str, deadline: Option<Instant>) -> Option<Vec<JsonCandidate<'_>>> {
+    let mut steps = steps(reply).until(deadline);
     let start = start_of_text(reply, 0);
     let (inside, is_fenced) = match reply[start..].strip_prefix("```").and_then(|text| text.split_once('\n')) {
         Some((_, content)) => (start_of_text(reply, reply.len() - content.len()), true),
         None => (start, false),
     };
     if !reply[inside..].starts_with(['{', '[']) {
-        let mut parser = Parser::new(reply, inside);
+        let mut parser = Parser::new(reply, inside, &mut steps);
         match parser.value(super::StringRole::Item) {
             Ok(value) if is_rest_empty(reply, parser.at) => {
                 let outcome = Outcome::Complete(value, parser.changes);
                 return Some(vec![JsonCandidate { start: inside, end: parser.at, is_fenced, outcome }]);
             }
-            Err(ParseError::TooDeep) => return None,
+            Err(ParseError::TooDeep | ParseError::Exhausted) => return None,
             _ => {}
         }
     }
-    search(reply, start)
+    search(reply, start, &mut steps)
 }
 
-fn search(reply: &str, mut at: usize) -> Option<Vec<JsonCandidate<'_>>> {
+fn search<'t>(reply: &'t str, mut at: usize, steps: &mut Steps) -> Option<Vec<JsonCandidate<'t>>> {
     let bytes = reply.as_bytes();
     let mut found = Vec::new();
     let mut resumes = 0;
     let first = at;
     while let Some(offset) = bytes[at..].iter().position(|byte| matches!(byte, b'{' | b'[')) {
         let start = at + offset;
-        let mut parser = Parser::new(reply, start);
-        let (end, outcome) = match parser.value(super::StringRole::Item) {
+        let mut parser = Parser::new(reply, start, steps);
+        let parsed = parser.value(super::StringRole::Item);
+        parser.steps.spend(parser.at - start);
+        if parser.steps.is_exhausted() {
+            return None;
+        }
+        let (end, outcome) = match parsed {
             Ok(value) if is_fragment(reply, start, parser.at) => (parser.at, Outcome::Fragment(value, parser.changes)),
             Ok(value) => (parser.at, Outcome::Complete(value, parser.changes)),
-            Err(ParseError::TooDeep) => return None,
+            Err(ParseError::TooDeep | ParseError::Exhausted) => return None,
             Err(ParseError::Truncated) if parser.is_json || resumes == MAX_RESUMES => (bytes.len(), Outcome::Truncated),
             Err(ParseError::Invalid(position)) if parser.is_json => {
                 (end_of_brackets(bytes, position, parser.open.len()), Outcome::Invalid)

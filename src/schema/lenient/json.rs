@@ -52,6 +52,15 @@ impl Json<'_> {
         }
     }
 
+    /// Returns the number of its values, including itself.
+    pub(in crate::schema) fn size(&self) -> usize {
+        match self {
+            Self::Scalar(_) | Self::NotFinite => 1,
+            Self::Array(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Self::Object(members) => 1 + members.iter().map(|member| member.value.size()).sum::<usize>(),
+        }
+    }
+
     /// Returns the value as JSON text; `None` if JSON cannot represent it.
     pub(in crate::schema) fn to_text(&self) -> Option<String> {
         let mut out = String::new();

@@ -9,6 +9,7 @@ mod number;
 mod string;
 
 use crate::schema::change::{Change, Changes};
+use crate::steps::Steps;
 use string::StringRole;
 
 pub(super) use candidates::{JsonCandidate, Outcome, find_candidates};
@@ -16,6 +17,12 @@ pub(super) use json::{Json, Member, unquoted};
 
 /// Limits the recursion. `serde_json` parses no deeper text either.
 pub(super) const MAX_DEPTH: usize = 127;
+
+/// The steps for each byte of a text. A text of which every byte is read many times is not damaged JSON.
+const STEPS_PER_BYTE: usize = 32;
+
+/// The steps for each byte of a comment, in which words are looked for.
+const COMMENT_STEPS: usize = 4;
 
 /// Why parsing failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +32,12 @@ pub(super) enum ParseError {
     /// The text at this position has no interpretation, or more than one.
     Invalid(usize),
     TooDeep,
+    /// The text takes too many steps.
+    Exhausted,
 }
 
 /// Parses one value at a position in a text.
-pub(super) struct Parser<'t> {
+pub(super) struct Parser<'t, 's> {
     text: &'t str,
     at: usize,
     changes: Changes,
@@ -39,16 +48,32 @@ pub(super) struct Parser<'t> {
     /// Whether more than flat numbers or one string were parsed, so that the text is JSON rather than prose in
     /// brackets.
     is_json: bool,
+    steps: &'s mut Steps,
 }
 
-impl<'t> Parser<'t> {
-    pub(super) fn new(text: &'t str, at: usize) -> Self {
-        Self { text, at, changes: Changes::default(), open: Vec::new(), quote: None, is_json: false }
+/// Returns the limit of steps for parsing `text` and everything in it.
+pub(super) const fn steps(text: &str) -> Steps {
+    Steps::per_byte(STEPS_PER_BYTE, text.len())
+}
+
+impl<'t, 's> Parser<'t, 's> {
+    /// Creates a parser that takes `steps` for each byte that it looks at more than once.
+    pub(super) fn new(text: &'t str, at: usize, steps: &'s mut Steps) -> Self {
+        Self {
+            text,
+            at,
+            changes: Changes::default(),
+            open: Vec::new(),
+            quote: None,
+            is_json: false,
+            steps,
+        }
     }
 
     /// Parses all of `text` as strict JSON.
     pub(super) fn strict(text: &'t str) -> Option<Json<'t>> {
-        let mut parser = Self::new(text, 0);
+        let mut steps = steps(text);
+        let mut parser = Parser::new(text, 0, &mut steps);
         let value = parser.value(StringRole::Item).ok()?;
         parser.skip_space().ok()?;
         (parser.at == text.len() && parser.changes.is_empty()).then_some(value)
@@ -57,6 +82,9 @@ impl<'t> Parser<'t> {
     fn value(&mut self, role: StringRole) -> Result<Json<'t>, ParseError> {
         let at = self.at;
         let Some(first) = self.peek() else { return Err(ParseError::Truncated) };
+        if self.steps.is_exhausted() {
+            return Err(ParseError::Exhausted);
+        }
         match first {
             b'{' | b'[' => {
                 if self.open.len() == MAX_DEPTH {
@@ -254,7 +282,12 @@ impl<'t> Parser<'t> {
         ];
         let start = self.at;
         let rest = &self.text[start + mark..];
-        let Some(length) = rest.find(close) else { return Err(ParseError::Truncated) };
+        let found = rest.find(close);
+        self.steps.spend(COMMENT_STEPS * found.unwrap_or(rest.len()));
+        if self.steps.is_exhausted() {
+            return Err(ParseError::Exhausted);
+        }
+        let Some(length) = found else { return Err(ParseError::Truncated) };
         let words = rest[..length].to_lowercase();
         // The comment mark may be inside a string whose quotes were not escaped.
         let quotes: &[char] = if self.changes.has(Change::Quotes) { &['"', '\'', '`', '”', '’'] } else { &['"'] };

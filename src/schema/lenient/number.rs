@@ -11,7 +11,7 @@ const WORDS: [(&str, &[&str]); 3] =
     [("true", &["True", "TRUE"]), ("false", &["False", "FALSE"]), ("null", &["None", "NULL", "Null"])];
 const NOT_FINITE: [&str; 4] = ["NaN", "nan", "Infinity", "inf"];
 
-impl<'t> Parser<'t> {
+impl<'t> Parser<'t, '_> {
     /// Parses a number. A number at the end of the text may have lost digits.
     pub(super) fn number(&mut self) -> Result<Json<'t>, ParseError> {
         let rest = &self.text[self.at..];

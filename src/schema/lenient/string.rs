@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::{ParseError, Parser};
 use crate::schema::change::Change;
-use crate::schema::scan;
+use crate::schema::scan::{self, ScanError};
 
 const HEX: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
 
@@ -30,18 +30,21 @@ struct StringBuilder {
     dropped: bool,
 }
 
-impl<'t> Parser<'t> {
+impl<'t> Parser<'t, '_> {
     /// Parses a string and returns its JSON text.
     pub(super) fn string(&mut self, role: StringRole) -> Result<Cow<'t, str>, ParseError> {
         let start = self.at;
         self.quote.get_or_insert(start);
         let Some(open) = self.text[start..].chars().next() else { return Err(ParseError::Truncated) };
-        if open == '"'
-            && let Ok(end) = scan::string(self.text.as_bytes(), start)
-            && (self.may_end(end) || (role == StringRole::Property && self.is_key_after(end)))
-        {
-            self.at = end;
-            return Ok(Cow::Borrowed(&self.text[start..end]));
+        if open == '"' {
+            let end = scan::string(self.text.as_bytes(), start);
+            if let Ok(end) = end
+                && (self.may_end(end) || (role == StringRole::Property && self.is_key_after(end)))
+            {
+                self.at = end;
+                return Ok(Cow::Borrowed(&self.text[start..end]));
+            }
+            self.steps.spend(self.scanned(start, end));
         }
         let mut builder = StringBuilder { out: String::from('"'), escaped: false, kept: false, dropped: false };
         self.at += open.len_utf8();
@@ -215,18 +218,31 @@ impl<'t> Parser<'t> {
     }
 
     /// Returns whether the text at `end` may follow a complete string.
-    fn may_end(&self, end: usize) -> bool {
+    fn may_end(&mut self, end: usize) -> bool {
         let rest = self.text[end..].trim_start();
+        self.steps.spend(self.text.len() - rest.len() - end);
         let structure = |c: char| matches!(c, ',' | ':' | '}' | ']' | '，' | '：' | '#');
         rest.is_empty() || rest.starts_with(structure) || ["//", "/*", "```"].iter().any(|mark| rest.starts_with(mark))
     }
 
     /// Returns whether white space and a quoted key follow at `end`.
-    fn is_key_after(&self, end: usize) -> bool {
+    fn is_key_after(&mut self, end: usize) -> bool {
         let bytes = self.text.as_bytes();
         let key = scan::skip_space(bytes, end);
-        key > end
-            && bytes.get(key) == Some(&b'"')
-            && scan::string(bytes, key).is_ok_and(|end| bytes.get(scan::skip_space(bytes, end)) == Some(&b':'))
+        self.steps.spend(key - end);
+        if key == end || bytes.get(key) != Some(&b'"') {
+            return false;
+        }
+        let scanned = scan::string(bytes, key);
+        self.steps.spend(self.scanned(key, scanned));
+        scanned.is_ok_and(|end| bytes.get(scan::skip_space(bytes, end)) == Some(&b':'))
+    }
+
+    /// Returns the number of bytes that a scan from `start` has read.
+    fn scanned(&self, start: usize, result: Result<usize, ScanError>) -> usize {
+        match result {
+            Ok(end) | Err(ScanError::UnexpectedByte(end)) => end - start,
+            Err(ScanError::UnexpectedEnd) => self.text.len() - start,
+        }
     }
 }

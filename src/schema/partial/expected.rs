@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::schema::graph::{Additional, Graph, Node, NodeKind};
 use crate::schema::lower::WRAPPER;
+use crate::steps;
 
 /// The schema in the form that the model received.
 #[derive(Debug)]
@@ -94,7 +95,8 @@ impl Expected {
     fn kinds_at<'a>(&self, path: impl Iterator<Item = Step<'a>>) -> Vec<&NodeKind> {
         let mut kinds = self.graph.kinds(&self.graph.root);
         for step in path {
-            kinds = kinds.iter().filter_map(|kind| child(kind, step)).flat_map(|node| self.graph.kinds(node)).collect();
+            kinds = self.graph.kinds_of(kinds.into_iter().filter_map(|kind| child(kind, step)));
+            steps::count(1 + kinds.len());
         }
         kinds
     }

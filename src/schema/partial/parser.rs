@@ -7,6 +7,7 @@ use super::search::Certainty;
 use crate::schema::lenient::{MAX_DEPTH, unquoted};
 use crate::schema::restore::is_position;
 use crate::schema::scan;
+use crate::steps;
 
 /// Python parses no longer numbers.
 const MAX_NUMBER: usize = 4300;
@@ -115,7 +116,10 @@ impl IncrementalParser {
                 Token::Bare => self.push_bare(&text[at..]),
             };
             match read {
-                Ok(read) => at += read,
+                Ok(read) => {
+                    steps::count(1 + read);
+                    at += read;
+                }
                 Err(Invalid(offset)) => return Progress::Invalid(at + offset),
             }
             if self.open.is_empty() {
@@ -143,6 +147,7 @@ impl IncrementalParser {
 
     /// Returns the closed part as a complete document.
     pub(super) fn snapshot(&self) -> String {
+        steps::count(self.output.len());
         let mut text = String::with_capacity(self.output.len() + self.emitted);
         text.push_str(&self.output);
         let emitted = self.open.get(self.root()..self.emitted).unwrap_or_default();

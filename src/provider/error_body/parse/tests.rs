@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::steps::testing::counted;
 
 fn in_reply(document: &Value) -> Option<String> {
     ErrorBody::in_reply(document).map(|error| error.message)
@@ -141,4 +142,15 @@ proptest! {
         error.kind(status);
         error.wait(crate::error::ErrorKind::RateLimited, &http::HeaderMap::new());
     }
+}
+
+#[test]
+fn the_words_of_an_error_take_linear_time() {
+    let steps = |count: usize| {
+        let fields: Map<String, Value> = (0..count)
+            .map(|index| (format!("message{}", "_".repeat(index)), format!("words {index}").into()))
+            .collect();
+        counted(|| ErrorBody::in_reply(&serde_json::json!({"error": fields})))
+    };
+    assert!(2 * steps(2000) <= 5 * steps(1000), "{} and {} steps", steps(1000), steps(2000));
 }
