@@ -313,6 +313,13 @@ class Schema:
     def __new__(cls, name: str, document: str) -> Self: ...
 
 @final
+class Pattern:
+    """A regular expression of a JSON Schema, matched in linear time."""
+
+    def __new__(cls, source: str) -> Self: ...
+    def find(self, text: str, most: int) -> tuple[bool | None, int]: ...
+
+@final
 class Budget:
     """Limits of what all calls of one router spend together. Immutable.
 

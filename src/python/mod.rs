@@ -48,7 +48,7 @@ mod _core {
         convert::Attempts,
         coordinator::{Coordinator, Run, duplicates, similarity},
         policy::Budget,
-        router::{Router, Schema},
+        router::{Pattern, Router, Schema},
         simulator::{RecordedRequest, Simulator},
         stream::Stream,
     };

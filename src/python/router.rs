@@ -20,11 +20,12 @@ use crate::cache::Stats;
 use crate::error::Result;
 use crate::message::Request;
 use crate::router::{self, Engine, Overrides, Policy, ProviderHealth, StreamOptions};
+use crate::schema;
 
 /// A JSON Schema, lowered once per provider.
 #[pyclass(frozen, module = "madspark._core")]
 pub(super) struct Schema {
-    schema: Arc<crate::schema::Schema>,
+    schema: Arc<schema::Schema>,
 }
 
 #[pymethods]
@@ -34,8 +35,34 @@ impl Schema {
     fn new(py: Python<'_>, name: &str, document: &str) -> PyResult<Self> {
         let document = serde_json::from_str(document)
             .map_err(|failure| error::invalid_input(py, format!("the JSON Schema of {name} is not JSON: {failure}")))?;
-        let schema = error::raise(py, crate::schema::Schema::new(name, document))?;
+        let schema = error::raise(py, schema::Schema::new(name, document))?;
         Ok(Self { schema: Arc::new(schema) })
+    }
+}
+
+/// A regular expression of a JSON Schema, matched in linear time.
+#[pyclass(frozen, module = "madspark._core")]
+pub(super) struct Pattern {
+    pattern: schema::Pattern,
+}
+
+/// The bytes from which on a text is matched without the interpreter lock.
+const LONG_TEXT: usize = 4096;
+
+#[pymethods]
+impl Pattern {
+    /// Compiles an expression of ECMA-262. Raises `InvalidRequestError` if it is invalid, too large, or needs backtracking.
+    #[new]
+    fn new(py: Python<'_>, source: &str) -> PyResult<Self> {
+        Ok(Self { pattern: error::raise(py, schema::Pattern::new(source))? })
+    }
+
+    /// Returns whether a part of `text` matches, and the steps taken. None for the first if it takes more than `most` steps.
+    fn find(&self, py: Python<'_>, text: &str, most: usize) -> (Option<bool>, usize) {
+        if text.len() < LONG_TEXT {
+            return self.pattern.find(text, most);
+        }
+        py.detach(|| self.pattern.find(text, most))
     }
 }
 

@@ -10,6 +10,7 @@ mod matcher;
 mod nesting;
 mod outline;
 mod partial;
+mod pattern;
 mod recover;
 mod restore;
 mod scan;
@@ -29,6 +30,7 @@ pub use change::Change;
 pub use extract::json_text;
 pub(crate) use extract::{is_json, trim};
 pub use partial::Partial;
+pub use pattern::Pattern;
 pub(crate) use recover::recover_until;
 pub use recover::{Recovery, recover};
 

@@ -191,7 +191,7 @@ def test_a_reply_for_a_json_schema_is_repaired_without_another_request(
         ({"unevaluatedProperties": False}, "unevaluatedProperties"),
         ({"$dynamicRef": "#x"}, "dynamicRef"),
         ({"minlength": 2}, "minlength"),
-        ({"pattern": r"\p{Lu}"}, "pattern"),
+        ({"pattern": "^(?!a)"}, "pattern"),
         ({"pattern": "("}, "pattern"),
         ({"minLength": "2"}, "minLength"),
         ({"exclusiveMinimum": True, "minimum": 1}, "exclusiveMinimum"),

@@ -6,10 +6,10 @@ as in JSON Schema itself.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from madspark import _core
 from madspark.llm.exceptions import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ _SCHEMA = frozenset(
 
 _SCHEMA_LISTS = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
 _SCHEMA_MAPS = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+
+_BRANCHING = frozenset({"$ref", "allOf", "anyOf", "dependentSchemas", "if", "not", "oneOf"})
+"""Keywords that apply schemas to the same value."""
 
 _ANNOTATIONS = [
     "$comment",
@@ -95,13 +98,15 @@ class SchemaDocument:
         ValueError: If the document is not a JSON Schema, or uses a keyword that is not supported.
     """
 
-    __slots__ = ("_patterns", "root", "targets")
+    __slots__ = ("_patterns", "branching", "root", "targets")
 
     def __init__(self, root: dict[str, Any]) -> None:
         self.root = root
-        self._patterns: dict[str, re.Pattern[str]] = {}
+        self._patterns: dict[str, _core.Pattern] = {}
         self.targets: dict[str, Any] = {}
         """The schemas that the references point to."""
+        self.branching: set[int] = set()
+        """The identities of the schemas that apply other schemas to the same value."""
         checked: set[int] = set()
         pending: list[tuple[Any, str]] = [(root, "#")]
         while pending:
@@ -111,15 +116,20 @@ class SchemaDocument:
             if not isinstance(schema, dict):
                 raise _invalid(location, "a schema must be an object or a boolean")
             checked.add(id(schema))
+            if not _BRANCHING.isdisjoint(schema):
+                self.branching.add(id(schema))
             for keyword, argument in schema.items():
                 self._check_keyword(keyword, argument, location)
                 pending.extend(_subschemas(keyword, argument, f"{location}/{keyword}"))
             if "$ref" in schema:
                 pending.append((self.targets[schema["$ref"]], schema["$ref"]))
 
-    def matches(self, pattern: str, text: str) -> bool:
-        """Whether `text` matches one of the document's patterns."""
-        return self._patterns[pattern].search(text) is not None
+    def find(self, pattern: str, text: str, most: int) -> tuple[bool | None, int]:
+        """Return whether a part of `text` matches one of the document's patterns, and the steps taken.
+
+        The first is None if it takes more than `most` steps.
+        """
+        return self._patterns[pattern].find(text, most)
 
     def _check_keyword(self, keyword: str, argument: Any, location: str) -> None:
         # References point into the document itself, so its own name has no effect.
@@ -141,8 +151,8 @@ class SchemaDocument:
 
     def _compile(self, pattern: str, location: str) -> None:
         try:
-            self._patterns[pattern] = re.compile(_to_python(pattern), re.ASCII)
-        except re.error as error:
+            self._patterns[pattern] = _core.Pattern(pattern)
+        except ValueError as error:
             raise _invalid(location, f"the pattern {pattern!r} is not supported: {error}") from error
 
     def _target(self, reference: str, location: str) -> Any:
@@ -169,22 +179,6 @@ def _subschemas(keyword: str, argument: Any, location: str) -> Iterator[tuple[An
         yield from ((schema, f"{location}/{index}") for index, schema in enumerate(argument))
     elif keyword in _SCHEMA:
         yield argument, location
-
-
-def _to_python(pattern: str) -> str:
-    """Translate a pattern from JavaScript: `$` matches at the very end only, and a class contains no other class."""
-    translated: list[str] = []
-    in_class = False
-    for piece in re.findall(r"\\.|.", pattern, re.DOTALL):
-        match piece:
-            case "[" | "&" | "~" | "|" if in_class:
-                translated.append("\\" + piece)
-            case "$" if not in_class:
-                translated.append(r"\Z")
-            case _:
-                in_class = piece == "[" or (in_class and piece != "]")
-                translated.append(piece)
-    return "".join(translated)
 
 
 def _invalid(location: str, reason: str) -> InvalidRequestError:
