@@ -1,6 +1,6 @@
 //! Builds a [`Graph`] from a document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,13 @@ pub(super) const MAX_DEPTH: usize = 128;
 
 /// Limits the work on documents that expand exponentially through references. Documents written by people stay far
 /// below.
-pub(super) const MAX_STEPS: usize = 50_000;
+const MAX_STEPS: usize = 50_000;
+
+/// The largest number of definitions, each of which is related to each other one.
+const MAX_DEFINITIONS: usize = 4000;
+
+/// The comparisons of two branches that count as one step.
+const COMPARISONS_PER_STEP: usize = 4096;
 
 /// The constraints that a node keeps, by type.
 const NUMBER_CONSTRAINTS: [&str; 6] =
@@ -36,6 +42,8 @@ impl Graph {
             document,
             ids: HashMap::new(),
             names: Vec::new(),
+            taken: HashSet::new(),
+            repeated: HashMap::new(),
             nodes: Vec::new(),
             expanding: Vec::new(),
             expanded: Vec::new(),
@@ -87,6 +95,10 @@ pub(super) struct GraphBuilder<'a> {
     ids: HashMap<String, DefinitionId>,
     /// The name and JSON pointer of each discovered definition.
     names: Vec<(String, String)>,
+    /// The names of all definitions.
+    taken: HashSet<String>,
+    /// How often the last part of a pointer occurred, by the name that it leads to.
+    repeated: HashMap<String, usize>,
     /// The definitions built so far, in the order of `names`.
     nodes: Vec<Node>,
     /// The references being expanded.
@@ -96,7 +108,7 @@ pub(super) struct GraphBuilder<'a> {
     /// The references expanded in the nodes around the current one.
     pub(super) enclosing: Vec<String>,
     /// The number of keyword sets processed.
-    pub(super) steps: usize,
+    steps: usize,
 }
 
 impl GraphBuilder<'_> {
@@ -171,6 +183,15 @@ impl GraphBuilder<'_> {
         Ok(Node::any_of(branches))
     }
 
+    /// Counts `steps`. Returns an error if the document takes too many.
+    pub(super) fn spend(&mut self, steps: usize, path: &str) -> Result<()> {
+        self.steps += steps;
+        if self.steps > MAX_STEPS {
+            return Err(invalid(path, "too large after its references are expanded"));
+        }
+        Ok(())
+    }
+
     /// Builds a union, with the sibling keywords merged into each branch.
     fn branches(
         &mut self,
@@ -183,6 +204,8 @@ impl GraphBuilder<'_> {
             structural_keywords(siblings).map(|(key, value)| (key.clone(), value.clone())).collect();
         // A bare type next to a reference adds nothing to its target. Dropping it preserves recursion.
         let narrows = base.keys().any(|keyword| keyword != "type");
+        // Each branch is compared with all others.
+        self.spend(branches.len() * branches.len() / COMPARISONS_PER_STEP, path)?;
         let mut nodes = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
             let path = format!("{path}/{index}");
@@ -253,11 +276,12 @@ impl GraphBuilder<'_> {
             None => &no_names,
             Some(names) => names.as_array().ok_or_else(|| invalid(path, "required must be an array"))?,
         };
+        let required: HashSet<&str> = required.iter().filter_map(Value::as_str).collect();
         let mut properties = Vec::new();
         if let Some(named) = map.get("properties") {
             let named = named.as_object().ok_or_else(|| invalid(path, "properties must be an object"))?;
             for (name, schema) in named {
-                let required = required.iter().any(|other| other == name);
+                let required = required.contains(name.as_str());
                 match self.node(schema, &format!("{path}/properties/{name}"), depth + 1)? {
                     Some(node) => properties.push(Property { name: name.clone(), required, node }),
                     None if required => return Ok(None),
@@ -293,15 +317,22 @@ impl GraphBuilder<'_> {
             return Ok(*id);
         }
         self.target(pointer, path)?;
+        if self.names.len() == MAX_DEFINITIONS {
+            return Err(invalid(path, &format!("it refers to more than {MAX_DEFINITIONS} definitions")));
+        }
         let last = pointer.rsplit('/').next().unwrap_or_default().replace("~1", "_").replace("~0", "_");
         let mut name: String =
             last.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
         if name.chars().all(|c| c == '_') {
             name = if pointer == "#" { "Root".to_owned() } else { format!("Type{name}") };
         }
-        while self.names.iter().any(|(other, _)| *other == name) {
+        let repeated = self.repeated.entry(name.clone()).or_default();
+        name.push_str(&"_".repeat(*repeated));
+        while self.taken.contains(&name) {
+            *repeated += 1;
             name.push('_');
         }
+        self.taken.insert(name.clone());
         let id = self.names.len();
         self.names.push((name, pointer.to_owned()));
         self.ids.insert(pointer.to_owned(), id);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::build::{GraphBuilder, MAX_DEPTH, MAX_STEPS, invalid, list};
+use super::build::{GraphBuilder, MAX_DEPTH, invalid, list};
 use super::merge::merge;
 use crate::error::Result;
 
@@ -45,10 +45,7 @@ impl<'a> GraphBuilder<'a> {
         if depth > MAX_DEPTH {
             return Err(invalid(path, "nested too deeply"));
         }
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return Err(invalid(path, "too large after its references are expanded"));
-        }
+        self.spend(1, path)?;
         let mut rest = map.clone();
         let Some(parts) = rest.shift_remove("allOf") else { return self.flatten_reference(rest, path, depth) };
         let parts = list(&parts, "allOf", path)?;
