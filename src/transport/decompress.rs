@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use http::HeaderValue;
 
@@ -11,11 +11,18 @@ use http::HeaderValue;
 /// does not fit in memory.
 const STEP: usize = 4096;
 
+/// The members of a gzip body that need no output. Some servers end a member with each flush; a member costs as much as 50 kB of
+/// text, so that many empty ones would take seconds.
+const MAX_EMPTY_MEMBERS: usize = 1000;
+
+/// The bytes of output that allow one more member.
+const BYTES_PER_MEMBER: usize = 256;
+
 /// The decoder of one body.
 #[derive(Debug)]
 pub(super) enum Decompressor {
     /// `None` until the first byte.
-    Gzip(Option<Box<MultiGzDecoder<Vec<u8>>>>),
+    Gzip(Option<Box<Gunzip>>),
     /// `None` until the first byte shows whether the body has the zlib format, as the standard says, or is bare deflate.
     Deflate(Option<Inflate>),
 }
@@ -38,17 +45,7 @@ impl Decompressor {
     /// Decompresses `bytes`. Stops as soon as the output exceeds `limit` bytes.
     pub(super) fn push(&mut self, bytes: &[u8], limit: usize) -> io::Result<Bytes> {
         match self {
-            Self::Gzip(decoder) => {
-                let decoder = decoder.get_or_insert_with(|| Box::new(MultiGzDecoder::new(Vec::new())));
-                for step in bytes.chunks(STEP) {
-                    decoder.write_all(step)?;
-                    if decoder.get_ref().len() > limit {
-                        break;
-                    }
-                }
-                decoder.flush()?;
-                Ok(std::mem::take(decoder.get_mut()).into())
-            }
+            Self::Gzip(decoder) => decoder.get_or_insert_with(|| Box::new(Gunzip::new())).push(bytes, limit),
             Self::Deflate(inflate) => {
                 let Some(first) = bytes.first() else { return Ok(Bytes::new()) };
                 inflate.get_or_insert_with(|| Inflate::new(*first)).push(bytes, limit)
@@ -60,12 +57,61 @@ impl Decompressor {
     pub(super) fn finish(&mut self) -> io::Result<Bytes> {
         match self {
             Self::Gzip(Some(decoder)) => {
-                decoder.try_finish()?;
-                Ok(std::mem::take(decoder.get_mut()).into())
+                decoder.member.try_finish()?;
+                Ok(std::mem::take(decoder.member.get_mut()).into())
             }
             Self::Deflate(Some(inflate)) if !inflate.has_ended => Err(io::ErrorKind::UnexpectedEof.into()),
             Self::Gzip(None) | Self::Deflate(_) => Ok(Bytes::new()),
         }
+    }
+}
+
+/// The decoder of a body of the gzip format.
+#[derive(Debug)]
+pub(super) struct Gunzip {
+    /// The decoder of the current member.
+    member: GzDecoder<Vec<u8>>,
+    /// The number of members that may follow.
+    members_left: usize,
+}
+
+impl Gunzip {
+    fn new() -> Self {
+        Self { member: GzDecoder::new(Vec::new()), members_left: MAX_EMPTY_MEMBERS }
+    }
+
+    fn push(&mut self, bytes: &[u8], limit: usize) -> io::Result<Bytes> {
+        for step in bytes.chunks(STEP) {
+            self.write(step)?;
+            if self.member.get_ref().len() > limit {
+                break;
+            }
+        }
+        self.member.flush()?;
+        let output = std::mem::take(self.member.get_mut());
+        self.members_left = self.members_left.saturating_add(output.len() / BYTES_PER_MEMBER);
+        Ok(output.into())
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let read = self.member.write(bytes)?;
+            if read == 0 {
+                // The member has ended, and another one begins.
+                self.members_left = self
+                    .members_left
+                    .checked_sub(1)
+                    .ok_or_else(|| io::Error::other("the gzip body consists of many members without content"))?;
+                self.member.try_finish()?;
+                let output = std::mem::take(self.member.get_mut());
+                self.member = GzDecoder::new(output);
+                let read = self.member.write(bytes)?;
+                bytes = &bytes[read..];
+            } else {
+                bytes = &bytes[read..];
+            }
+        }
+        Ok(())
     }
 }
 
@@ -165,6 +211,29 @@ mod tests {
             let plain = decompressor(name).push(&body, 1000).unwrap();
             assert!((1001..60_000).contains(&plain.len()), "{name}: {}", plain.len());
         }
+    }
+
+    #[test]
+    fn members_are_limited_by_their_output() {
+        let member = |text: &[u8]| {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            gzip.write_all(text).unwrap();
+            gzip.finish().unwrap()
+        };
+        let push = |body: &[u8]| {
+            let mut decompressor = decompressor("gzip");
+            decompressor.push(body, usize::MAX).and_then(|plain| decompressor.finish().map(|rest| (plain, rest)))
+        };
+        let flushed = member(&TEXT.repeat(20)).repeat(5 * MAX_EMPTY_MEMBERS);
+        let mut plain = 0;
+        let mut decompressor = decompressor("gzip");
+        for chunk in flushed.chunks(STEP) {
+            plain += decompressor.push(chunk, usize::MAX).unwrap().len();
+        }
+        assert_eq!(plain, 5 * MAX_EMPTY_MEMBERS * 20 * TEXT.len(), "a server that ends a member with each event");
+        assert!(push(&member(b"").repeat(MAX_EMPTY_MEMBERS)).is_ok());
+        let error = push(&member(b"").repeat(100 * MAX_EMPTY_MEMBERS)).unwrap_err();
+        assert!(error.to_string().contains("without content"), "{error}");
     }
 
     #[test]

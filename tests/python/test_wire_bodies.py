@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import zlib
 
@@ -39,3 +40,16 @@ def test_compressed_replies_are_read(wbits: int, way: Way) -> None:
     outcome = ask("openai", way, reply)
     assert outcome.error is None, outcome.words
     assert len(outcome.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gzip_members_without_content_are_limited(way: Way) -> None:
+    text = VALUE if way in VALUE_WAYS else "Hello"
+    plain = b"".join(EVENTS["openai"]([text])) if is_streamed(way) else json.dumps(openai(text)).encode()
+    kind = "text/event-stream" if is_streamed(way) else "application/json"
+    empty = gzip.compress(b"")
+    for count, is_read in ((500, True), (50_000, False)):
+        reply = whole(empty * count + gzip.compress(plain), 200, "content-encoding: gzip", kind=kind)
+        outcome = ask("openai", way, reply, max_attempts=1)
+        assert (outcome.error is None) == is_read, outcome.words
+        assert is_read or "members without content" in outcome.words

@@ -25,8 +25,12 @@ impl Sampler<'_> {
         count = count.max(must_contain).min(limit(keywords, "maxItems").unwrap_or(usize::MAX));
 
         let unique = keywords.get("uniqueItems") == Some(&Value::Bool(true));
-        let mut items: Vec<Value> = Vec::with_capacity(count);
+        let mut items: Vec<Value> = Vec::new();
         for ordinal in 0..count {
+            self.grow(1);
+            if self.is_full() {
+                break;
+            }
             let schema = first.get(ordinal).or(rest).unwrap_or(&any);
             let label = labels.get(ordinal).copied();
             let own_words = label.and_then(|label| self.prompt.words_of(label));
@@ -42,6 +46,9 @@ impl Sampler<'_> {
                 _ => schema,
             };
             let item = self.value(wanted, &here);
+            if unique {
+                self.grow(items.len());
+            }
             if unique && items.contains(&item) {
                 match self.distinct(wanted, &here, &items) {
                     Some(item) => items.push(item),
@@ -63,6 +70,8 @@ impl Sampler<'_> {
                 let here = Place { ordinal: place.ordinal + turn, seed: super::mix(place.seed, turn as u64), ..*place };
                 self.value(schema, &here)
             })
+            .take_while(|_| !self.is_full())
+            .inspect(|_| self.grow(items.len()))
             .find(|item| !items.contains(item))
     }
 

@@ -112,7 +112,10 @@ pub(super) fn resolve<'s>(root: &'s Value, target: &str) -> Option<&'s Value> {
         .find(|schema| schema.get("$anchor").is_some_and(|anchor| anchor == fragment))
 }
 
-/// A non-negative integer keyword. Gemini writes its int64 limits as strings.
+/// The largest count that is read: a sample has no more items, entries or characters in one value.
+const MAX_COUNT: usize = 100_000;
+
+/// A non-negative integer keyword, [`MAX_COUNT`] at most. Gemini writes its int64 limits as strings.
 pub(super) fn limit(keywords: &Map<String, Value>, keyword: &str) -> Option<usize> {
     let value = keywords.get(keyword)?;
     let number = match value {
@@ -120,7 +123,7 @@ pub(super) fn limit(keywords: &Map<String, Value>, keyword: &str) -> Option<usiz
         Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?))?,
         _ => return None,
     };
-    usize::try_from(number).ok()
+    Some(usize::try_from(number).map_or(MAX_COUNT, |number| number.min(MAX_COUNT)))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]

@@ -33,16 +33,22 @@ const MAX_DEPTH: usize = 96;
 /// The number of values in a sample from which optional parts are omitted everywhere.
 const MAX_NODES: usize = 20_000;
 
+/// The largest number of values and characters in a sample.
+const MAX_SIZE: usize = 1_000_000;
+
 /// Generates a deterministic, plausible instance of `schema` with the words of `prompt`.
 ///
 /// Texts use the words and the script of the prompt, preferably of its fenced data (`<topic>…</topic>`). The length of a list
 /// is that of the schema, the number that the prompt requests, or the number of its labels (`idea_index: 3`), and three
 /// otherwise. Every property is present, including optional ones, unless a definition is nested in itself more than three
 /// times.
+///
+/// A sample has at most 100 000 items in a list and a million values and characters in all. It ends there, so that it does not
+/// match a schema that requires more.
 pub fn sample(schema: &Value, prompt: &str) -> Value {
     let prompt = Prompt::parse(prompt);
     let words = prompt.words();
-    let sampler = Sampler { root: schema, prompt: &prompt, nodes: Cell::new(0) };
+    let sampler = Sampler { root: schema, prompt: &prompt, nodes: Cell::new(0), size: Cell::new(0) };
     sampler.value(schema, &Place::root(prompt.seed(), &words))
 }
 
@@ -51,6 +57,8 @@ struct Sampler<'s> {
     root: &'s Value,
     prompt: &'s Prompt<'s>,
     nodes: Cell<usize>,
+    /// The number of values and characters so far, and of comparisons of items.
+    size: Cell<usize>,
 }
 
 /// A location in the value.
@@ -134,7 +142,7 @@ impl<'p> Place<'p> {
 impl Sampler<'_> {
     fn value(&self, schema: &Value, place: &Place<'_>) -> Value {
         let Value::Object(keywords) = schema else {
-            return if *schema == Value::Bool(false) { Value::Null } else { string::plain(place).into() };
+            return if *schema == Value::Bool(false) { Value::Null } else { self.text(string::plain(place)) };
         };
         self.nodes.set(self.nodes.get() + 1);
         if place.depth > MAX_DEPTH {
@@ -151,7 +159,7 @@ impl Sampler<'_> {
                 return value;
             }
             first.get_or_insert(value);
-            if self.nodes.get() > 2 * MAX_NODES {
+            if self.nodes.get() > 2 * MAX_NODES || self.is_full() {
                 break;
             }
         }
@@ -202,8 +210,24 @@ impl Sampler<'_> {
             Kind::Number => number::number(keywords, place),
             Kind::Boolean => Value::Bool(place.seed & 4 == 0),
             Kind::Null => Value::Null,
-            Kind::String => string::string(keywords, place).into(),
+            Kind::String if self.is_full() => String::new().into(),
+            Kind::String => self.text(string::string(keywords, place)),
         }
+    }
+
+    fn text(&self, text: String) -> Value {
+        self.grow(text.len());
+        text.into()
+    }
+
+    /// Adds `size` to the size of the sample.
+    fn grow(&self, size: usize) {
+        self.size.set(self.size.get().saturating_add(size));
+    }
+
+    /// Whether the sample has reached its largest size.
+    fn is_full(&self) -> bool {
+        self.size.get() >= MAX_SIZE
     }
 
     fn referenced(&self, keywords: &Map<String, Value>, target: &str, place: &Place<'_>) -> Value {

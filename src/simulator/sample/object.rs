@@ -58,7 +58,8 @@ impl Sampler<'_> {
             return;
         }
         for turn in 0..(wanted as u64 * 8) {
-            if object.len() >= wanted {
+            self.grow(1);
+            if object.len() >= wanted || self.is_full() {
                 break;
             }
             let here = Place { seed: mix(place.seed, 0x5eed + turn), ..*place };
