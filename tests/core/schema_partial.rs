@@ -299,6 +299,10 @@ const FRAGMENTS: [&str; 33] = [
     "\n[",
 ];
 
+/// Pieces that are an answer, or almost.
+const ANSWERS: [&str; 6] =
+    ["{\"a\": 1}", "{\"v\r\n:", "{\"v\n{\"a\": 2}", "[\"x\n[\"y\"]", "[{\"a\": 1}]", "{\"value\": [\"x\"]}"];
+
 /// The first string is invalid, and the answer begins inside it.
 #[test]
 fn the_search_continues_at_the_character_that_is_no_json() {
@@ -416,7 +420,8 @@ proptest! {
     /// Also of text that is no JSON: where the search for the start of the answer continues depends on the text only.
     #[test]
     fn snapshots_of_any_text_do_not_depend_on_the_pieces(
-        fragments in vec(prop::sample::select(FRAGMENTS.as_slice()), 0..24),
+        prefix in prop::sample::select(vec!["", "So:\n", "See: ", "```json\n"]),
+        fragments in vec(prop_oneof![prop::sample::select(FRAGMENTS.as_slice()), prop::sample::select(ANSWERS.as_slice())], 0..12),
         closes in vec(any::<prop::sample::Index>(), 0..3),
         cuts in vec(any::<prop::sample::Index>(), 1..12),
         form in 0..4_usize,
@@ -427,8 +432,9 @@ proptest! {
             2 => schema(json!({"type": "array", "items": {"type": "object"}})).partial(),
             _ => schema(json!({"type": "array", "items": {"type": "string"}})).lower(Dialect::OpenAiStrict).partial(),
         };
-        let plain = fragments.concat();
         let mut fragments = fragments;
+        fragments.insert(0, prefix);
+        let plain = fragments.concat();
         for close in closes {
             fragments.insert(close.index(fragments.len() + 1), "</think>");
         }
@@ -437,19 +443,22 @@ proptest! {
                 continue;
             }
             let shown = snapshots(make(), &text);
-            let mut remaining = shown.iter();
-            let mut partial = make();
-            let mut last = None;
-            for piece in pieces(&text, &cuts) {
-                partial.push(piece);
-                if let Some(snapshot) = partial.snapshot() {
-                    prop_assert!(remaining.any(|shown| *shown == snapshot), "{snapshot} is not one of {shown:?}");
-                    last = Some(snapshot);
+            let splits = text.char_indices().map(|(at, _)| vec![&text[..at], &text[at..]]);
+            for split in splits.chain([pieces(&text, &cuts)]) {
+                let mut remaining = shown.iter();
+                let mut partial = make();
+                let mut last = None;
+                for piece in &split {
+                    partial.push(piece);
+                    if let Some(snapshot) = partial.snapshot() {
+                        prop_assert!(remaining.any(|shown| *shown == snapshot), "{snapshot} is not one of {shown:?}: {split:?}");
+                        last = Some(snapshot);
+                    }
                 }
-            }
-            // Parts of a reasoning that turns out to be one are shown only if they arrived before.
-            if !text.contains("</think>") {
-                prop_assert_eq!(last.as_ref(), shown.last(), "{}", text);
+                // Parts of a text that turns out to be reasoning are shown only if they arrived before.
+                if !text.contains("</think>") {
+                    prop_assert_eq!(last.as_ref(), shown.last(), "{:?}", split);
+                }
             }
         }
     }
