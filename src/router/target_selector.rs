@@ -221,7 +221,7 @@ impl TargetSelector {
             let is_new = !target.is_exhausted && target.last_error.is_none() && !target.is_skip_recorded;
             if is_new && target.ready_at(now) > now {
                 target.is_skip_recorded = true;
-                skipped.push((target.target.clone(), target.skip_error(now)));
+                skipped.push((Arc::clone(&target.target), target.skip_error(now)));
             }
         }
         skipped

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use http::Method;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -110,8 +111,8 @@ fn trace(seed: u64) -> Trace {
                 if random.f64() < failure_rate { faults[random.usize(..faults.len())].clone() } else { Fault::None };
             (fault, Duration::from_secs_f64(random.f64() * slowest))
         };
-        // Lookups of facts are not attempts.
-        if !matches!(request.url.path(), "/api/show" | "/api/ps") {
+        // Lookups of models and their facts are not attempts.
+        if request.method == Method::POST && request.url.path() != "/api/show" {
             log.lock()
                 .unwrap()
                 .push(Received { host: request.url.host_str().unwrap().to_owned(), fault: fault.clone() });

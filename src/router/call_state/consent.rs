@@ -1,5 +1,7 @@
 //! The consent of the observer to the first use of a provider.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,7 +27,7 @@ impl CallState {
         let reason = instead_of.and_then(|_| self.selector.cause(0, now));
         let decision = observer.admit(ProviderUse {
             provider: target.provider,
-            model: target.model.clone(),
+            model: Arc::clone(&target.model),
             instead_of,
             reason: reason.map(|error| error.message().to_owned()),
         });
