@@ -206,20 +206,20 @@ fn the_end_of_a_stream_is_classified() {
     let blocked = Event { blocked: Some("SAFETY".to_owned()), ..Event::default() };
     let finished = Event { finish: Some(FinishReason::Stop), ..Event::default() };
     for (events, request, failure, expected) in [
-        (vec![text("a"), last(FinishReason::Stop)], &plain, None, None),
-        (vec![text("a"), last(FinishReason::Stop)], &plain, lost(), None),
-        (vec![text("a"), finished.clone()], &plain, None, None),
-        (vec![text("a"), finished], &plain, lost(), Some(ErrorKind::Disconnected)),
-        (vec![text("a")], &plain, None, Some(ErrorKind::Disconnected)),
-        (vec![text("a")], &plain, lost(), Some(ErrorKind::Disconnected)),
+        (vec![text("x"), last(FinishReason::Stop)], &plain, None, None),
+        (vec![text("x"), last(FinishReason::Stop)], &plain, lost(), None),
+        (vec![text("x"), finished.clone()], &plain, None, None),
+        (vec![text("x"), finished], &plain, lost(), Some(ErrorKind::Disconnected)),
+        (vec![text("x")], &plain, None, Some(ErrorKind::Disconnected)),
+        (vec![text("x")], &plain, lost(), Some(ErrorKind::Disconnected)),
         (vec![text(" ")], &plain, None, Some(ErrorKind::EmptyReply)),
         (vec![text(" "), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::EmptyReply)),
-        (vec![text("a"), last(FinishReason::Length)], &plain, None, Some(ErrorKind::Truncated)),
-        (vec![text("a"), last(FinishReason::Length)], &bounded(), None, None),
+        (vec![text("x"), last(FinishReason::Length)], &plain, None, Some(ErrorKind::Truncated)),
+        (vec![text("x"), last(FinishReason::Length)], &bounded(), None, None),
         (vec![last(FinishReason::Length)], &bounded(), None, Some(ErrorKind::Truncated)),
-        (vec![text("a"), refused.clone(), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::Refused)),
+        (vec![text("x"), refused.clone(), last(FinishReason::Stop)], &plain, None, Some(ErrorKind::Refused)),
         (vec![refused], &plain, lost(), Some(ErrorKind::Refused)),
-        (vec![text("a"), blocked], &plain, lost(), Some(ErrorKind::Blocked)),
+        (vec![text("x"), blocked], &plain, lost(), Some(ErrorKind::Blocked)),
     ] {
         let case = format!("{events:?} then {failure:?}");
         let outcome = transcript_of(events).check(&target, request, failure);
