@@ -316,7 +316,8 @@ mod tests {
         let error = lookup(&pairs).unwrap_err();
         let mut named: Vec<_> = error.variables().collect();
         let mut all: Vec<_> = malformed.iter().map(|(variable, ..)| *variable).collect();
-        (named.sort_unstable(), all.sort_unstable());
+        named.sort_unstable();
+        all.sort_unstable();
         assert_eq!(named, all);
         let message = error.to_string();
         assert!(message.starts_with("27 environment variables are malformed: "), "{message}");

@@ -27,6 +27,7 @@ const ALL: &[Provider] = &DIALECTS;
 const PDF: &[Provider] = &[Gemini, OpenAi, Anthropic];
 
 /// Returns a change of every field of a request and of a target. A new field does not compile until it is listed here.
+#[expect(clippy::too_many_lines, reason = "one line for each field")]
 fn mutations(target: &Target, request: &Request) -> Vec<Mutation> {
     let Request {
         prompt: _,

@@ -1,11 +1,11 @@
 //! Text fields that are lists of parts in a good envelope.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::fields::Object;
 use super::raw;
@@ -32,13 +32,13 @@ impl<T: Object> Content<T> {
         if json.starts_with('[') {
             return match raw::items(&json) {
                 Ok(parts) => Ok(Self::Parts(parts)),
-                Err(_) if serde_json::from_str::<Vec<HashMap<String, IgnoredAny>>>(&json).is_ok() => {
+                Err(_) if serde_json::from_str::<Vec<Map<String, Value>>>(&json).is_ok() => {
                     Ok(Self::Other(Text::Json(json)))
                 }
                 Err(error) => Err(error),
             };
         }
-        let is_part = serde_json::from_str::<HashMap<String, IgnoredAny>>(&json)
+        let is_part = serde_json::from_str::<Map<String, Value>>(&json)
             .is_ok_and(|fields| is_part(&fields.keys().map(String::as_str).collect::<Vec<_>>()));
         if is_part { Ok(Self::Parts(vec![raw::from_str(&json)?])) } else { Ok(Self::Other(Text::Json(json))) }
     }

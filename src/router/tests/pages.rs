@@ -57,7 +57,7 @@ impl WebPage for ScriptedPage {
 
     fn failure(&self) -> Option<attempt::Page> {
         let url = "https://example.org/plan?…".to_owned();
-        (self.fetch == Fetch::Skipped).then(|| attempt::Page { url, status: PageStatus::Error, reason: None })
+        (self.fetch == Fetch::Skipped).then_some(attempt::Page { url, status: PageStatus::Error, reason: None })
     }
 
     fn on_error(&self) -> OnPageError {

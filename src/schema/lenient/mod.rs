@@ -59,15 +59,7 @@ pub(super) const fn steps(text: &str) -> Steps {
 impl<'t, 's> Parser<'t, 's> {
     /// Creates a parser that takes `steps` for each byte that it looks at more than once.
     pub(super) fn new(text: &'t str, at: usize, steps: &'s mut Steps) -> Self {
-        Self {
-            text,
-            at,
-            changes: Changes::default(),
-            open: Vec::new(),
-            quote: None,
-            is_json: false,
-            steps,
-        }
+        Self { text, at, changes: Changes::default(), open: Vec::new(), quote: None, is_json: false, steps }
     }
 
     /// Parses all of `text` as strict JSON.

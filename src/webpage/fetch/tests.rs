@@ -86,13 +86,13 @@ async fn fetch_page(fetcher: &Fetcher, page: &str) -> Result<Part> {
     Ok(fetch_all(fetcher, &[page]).await?.remove(0))
 }
 
-async fn fetch_all(fetcher: &Fetcher, pages: &[impl AsRef<str>]) -> Result<Vec<Part>> {
+async fn fetch_all(fetcher: &Fetcher, pages: &[impl AsRef<str> + Sync]) -> Result<Vec<Part>> {
     resolve(fetcher, pages, OnPageError::Fail, false).await
 }
 
 async fn resolve(
     fetcher: &Fetcher,
-    pages: &[impl AsRef<str>],
+    pages: &[impl AsRef<str> + Sync],
     on_error: OnPageError,
     by_address: bool,
 ) -> Result<Vec<Part>> {
@@ -362,17 +362,17 @@ async fn a_page_is_fetched_once_and_a_tolerated_failure_is_a_part() {
     let lookup = ScriptedLookup::new([&["127.0.0.1"]]);
     let fetcher = Arc::new(fetcher(&lookup));
     let addresses = [format!("http://example.org:{port}/gone?token=s3cret")];
-    let Part::Page(page) = fetcher.pages(&addresses, OnPageError::Skip).unwrap().remove(0) else { panic!("no page") };
-    assert!(page.failure().is_none() && page.document().is_none(), "it is not fetched yet");
+    let Part::Page(shared) = fetcher.pages(&addresses, OnPageError::Skip).unwrap().remove(0) else { panic!("no page") };
+    assert!(shared.failure().is_none() && shared.document().is_none(), "it is not fetched yet");
     let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-    let (part, _) = tokio::join!(page.part(false), serve(&listener, answer));
+    let (missing, _) = tokio::join!(shared.part(false), serve(&listener, answer));
     let name = format!("http://example.org:{port}/gone?…");
-    assert!(matches!(part.unwrap(), Part::MissingPage(shown) if *shown == *name));
-    let failure = page.failure().unwrap();
+    assert!(matches!(missing.unwrap(), Part::MissingPage(shown) if *shown == *name));
+    let failure = shared.failure().unwrap();
     assert_eq!((failure.url, failure.reason.as_deref()), (name, Some("returned HTTP 404")));
     // The listener serves nobody any more.
-    assert!(matches!(page.part(false).await.unwrap(), Part::MissingPage(_)));
-    assert!(!format!("{page:?}").contains("s3cret"));
+    assert!(matches!(shared.part(false).await.unwrap(), Part::MissingPage(_)));
+    assert!(!format!("{shared:?}").contains("s3cret"));
 }
 
 #[tokio::test]
