@@ -21,6 +21,7 @@ __all__ = [
     "Coordinator",
     "LLMConfig",
     "Limits",
+    "Pattern",
     "Pending",
     "RecordedRequest",
     "Router",

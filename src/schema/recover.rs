@@ -249,7 +249,7 @@ mod tests {
             assert_eq!(changes, [Change::Escape]);
         }
         // The backslashes are content: of a path, of an expression.
-        for comment in [r"C:\Dir\my\_file", r"\d+\.\d"] {
+        for comment in [r"C:\Dir\my\_file", r"\d+\.\d", r#"say(\"hi\)"#] {
             let reply = format!("{{\"score\": 7, \"comment\": \"{comment}\"}}");
             assert_eq!(recover(&reply, &review()), Recovery::NoJson, "{reply}");
         }

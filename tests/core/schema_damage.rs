@@ -42,8 +42,11 @@ pub(crate) const SYNTAX: [Kind; 36] = [
     ("words of python", |value| {
         has(value, |v| v.is_boolean() || v.is_null()).then(|| Style { python: true, ..PLAIN }.write(value))
     }),
+    // After a raw line break, a fence and a closing tag are those of the reply.
     ("raw line breaks", |value| {
-        has_text(value, |text| text.contains(['\n', '\t'])).then(|| Style { raw_breaks: true, ..PRETTY }.write(value))
+        let is_framed = has_text(value, |text| text.contains("\n```") && text.contains("</think>"));
+        let has_breaks = has_text(value, |text| text.contains(['\n', '\t']));
+        (has_breaks && !is_framed).then(|| Style { raw_breaks: true, ..PRETTY }.write(value))
     }),
     ("inner quotes", |value| {
         has_text(value, |text| text.contains('"')).then(|| Style { raw_quotes: true, ..PLAIN }.write(value))

@@ -28,7 +28,7 @@ async fn each_time_limit_has_its_error() {
             "no text",
         ),
         (
-            &[ROLE, &delta("a")][..],
+            &[ROLE, &delta("x")][..],
             Some(Fault::StallMidBody),
             None,
             StreamOptions { idle: Some(SHORT), ..unlimited },
@@ -175,7 +175,7 @@ async fn comments_do_not_extend_the_first_text_timeout() {
 #[tokio::test]
 async fn the_idle_timeout_counts_dropped_calls_of_next() {
     let harness = Harness::with_provider(Provider::OpenAi, false);
-    harness.script(Provider::OpenAi, &[&delta("a")], Some(Fault::StallMidBody));
+    harness.script(Provider::OpenAi, &[&delta("x")], Some(Fault::StallMidBody));
     let options = StreamOptions { idle: Some(SHORT), ..StreamOptions::default() };
     let mut stream = harness.stream(options);
     assert!(matches!(stream.next().await.unwrap(), Some(StreamEvent::Delta(_))));

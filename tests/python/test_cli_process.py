@@ -224,7 +224,10 @@ def test_a_failed_run_prints_the_remedy(madspark_simulator: Simulator, tmp_path:
         ),
         (["--provider", "gemini"], "there is no API key: set gemini_api_key, GEMINI_API_KEY or GOOGLE_API_KEY"),
         (["--provider", "ollama", "--file", str(paper)], "not take PDF files: pass --provider gemini"),
-        (["--provider", "ollama", "--url", "http://localhost:1/x"], "the page at localhost:1 is not on the public"),
+        (
+            ["--provider", "ollama", "--url", "http://localhost:1/x"],
+            "the page at http://localhost:1/x is not on the public",
+        ),
     ):
         done = simulated(madspark_simulator, "city farming", *arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)

@@ -398,7 +398,7 @@ def test_the_command_line_has_options_for_these_stages(
         assert set(result["improved_multi_dimensional_evaluation"]) == RATING
     assert main([TOPIC, *host, *flags, "--quiet"]) == 0
     shown = capsys.readouterr().out
-    for heading in ("Ratings", "What follows", "Ratings of the improved idea"):
+    for heading in ("Ratings", "What follows", "Ratings of that"):
         assert f"\n   {heading}\n" in shown
     assert main([TOPIC, *host, "--language", "Klingon"]) == 1
     assert 'unknown language "Klingon"' in capsys.readouterr().err

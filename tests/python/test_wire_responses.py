@@ -195,7 +195,7 @@ def test_chat_completions_are_the_default() -> None:
     body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
     [request] = ask("openai", "whole", whole(body)).requests
     assert request.path == "/v1/chat/completions"
-    with pytest.raises(ValueError, match="openai_api must be chat or responses"):
+    with pytest.raises(ValueError, match='openai_api "completions": use chat or responses'):
         LLMConfig(openai_api="completions")  # type: ignore[arg-type]
 
 

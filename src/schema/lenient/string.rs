@@ -20,10 +20,13 @@ pub(super) enum StringRole {
 }
 
 /// Builds the JSON text of a string.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the string so far")]
 struct StringBuilder {
     out: String,
     /// Whether the string has an escape that JSON has as well.
     escaped: bool,
+    /// Whether the number of escaped quotes is odd.
+    has_odd_quote: bool,
     /// Whether the string has a backslash that JSON does not know, which was kept.
     kept: bool,
     /// Whether the string has a backslash of Markdown, which was dropped.
@@ -46,7 +49,8 @@ impl<'t> Parser<'t, '_> {
             }
             self.steps.spend(self.scanned(start, end));
         }
-        let mut builder = StringBuilder { out: String::from('"'), escaped: false, kept: false, dropped: false };
+        let mut builder =
+            StringBuilder { out: String::from('"'), escaped: false, has_odd_quote: false, kept: false, dropped: false };
         self.at += open.len_utf8();
         match open {
             '"' => self.straight(&mut builder)?,
@@ -55,7 +59,8 @@ impl<'t> Parser<'t, '_> {
             _ => self.typographic(open, &mut builder)?,
         }
         // In "C:\new\Users" the first backslash may start a line break or a folder name.
-        if builder.kept && (builder.escaped || builder.dropped) {
+        // In "say(\"hi\)" the last backslash may have lost its quote.
+        if builder.kept && (builder.escaped || builder.dropped) || (builder.dropped && builder.has_odd_quote) {
             return Err(ParseError::Invalid(start));
         }
         builder.out.push('"');
@@ -184,7 +189,11 @@ impl<'t> Parser<'t, '_> {
         let hex = |count: usize| rest.len() >= count && rest[..count].iter().all(u8::is_ascii_hexdigit);
         match c {
             '/' => {}
-            '"' | '\\' | 'b' | 'f' | 'n' | 'r' | 't' => builder.escaped = true,
+            '"' => {
+                builder.escaped = true;
+                builder.has_odd_quote = !builder.has_odd_quote;
+            }
+            '\\' | 'b' | 'f' | 'n' | 'r' | 't' => builder.escaped = true,
             'u' if hex(4) => builder.escaped = true,
             '\'' => {
                 builder.out.push('\'');
