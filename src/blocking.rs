@@ -1,6 +1,6 @@
 //! Runs calls that may block for long, such as name lookups and file reads, each on a thread of its own.
 //!
-//! The operating system cannot be told to give up such a call. If its caller stops waiting, its place is free at once, and its
+//! The operating system cannot cancel such a call. If its caller stops waiting, its place is free at once, and its
 //! thread ends when the call returns. The number of threads is bounded as well, so that calls that never return use up the pool of
 //! their own kind and nothing else.
 
@@ -41,7 +41,7 @@ impl BlockingPool {
         let (sender, receiver) = oneshot::channel();
         let body = move || {
             let result = work();
-            // Before the result: whoever receives it finds the thread free.
+            // Before the result: its receiver finds the thread free.
             drop(permit);
             // The receiver is gone if the caller has stopped waiting.
             drop(sender.send(result));

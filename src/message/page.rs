@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// What happens if a web page cannot be read, whoever tried.
+    /// What happens if a web page cannot be read, here or by the provider.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
     pub enum OnPageError {
         /// The call fails.

@@ -31,7 +31,7 @@ pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     build(py, error).unwrap_or_else(|failure| failure)
 }
 
-/// Returns the exception for a value that is wrong whoever uses it: an argument, or text that is not JSON.
+/// Returns the exception for a value that is wrong for every caller: an argument, or text that is not JSON.
 pub(super) fn invalid_input(py: Python<'_>, message: impl Into<String>) -> PyErr {
     to_python(py, &Error::invalid_input(message))
 }

@@ -1,5 +1,5 @@
 //! The web pages of a call. Each target receives a page as its address or as its text, and a page that cannot be read has one
-//! outcome, whoever tried to read it.
+//! outcome, here and at a provider.
 
 use std::sync::Arc;
 

@@ -96,7 +96,7 @@ async def test_the_answers_of_calls_and_runs_are_stored_and_nothing_that_was_sen
     assert KEY.encode() not in found
     assert config.gemini_base_url.encode() not in found
     assert b"the okapi sample" not in found
-    # Answers are stored as they are: whoever can read the file can read them.
+    # Answers are stored as they are: every user who can read the file can read them.
     assert b"the answer to the call" in found
 
     stored = rows(folder)

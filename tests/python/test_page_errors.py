@@ -1,4 +1,4 @@
-"""A web page that cannot be read has one outcome, whoever tried it: the call fails, or continues and says so."""
+"""A web page that cannot be read has one outcome, here and at a provider: the call fails, or continues and says so."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ async def test_an_improvement_that_scores_lower_is_not_kept(
 
     assert len([event for event in seen if isinstance(event, IdeaImproved)]) == 5
     scored = [event for event in seen if isinstance(event, IdeaScored)]
-    told = {NAMES[event.idea_index]: event.improvement_kept for event in scored if event.stage == "re_evaluation"}
-    assert told == kept
+    reported = {NAMES[event.idea_index]: event.improvement_kept for event in scored if event.stage == "re_evaluation"}
+    assert reported == kept
     assert {event.improvement_kept for event in scored if event.stage == "evaluation"} == {None}
     assert isinstance(seen[-1], RunFinished)
     assert [NAMES[at] for at in seen[-1].idea_indices] == BY_FINAL_SCORE

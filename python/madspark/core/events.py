@@ -42,7 +42,7 @@ class WorkflowEvent(Document):
     message: str | None
     """A message for progress displays, if any."""
     type: str
-    """The name of the event, which tells its fields."""
+    """The name of the event, which determines its fields."""
 
     def to_sse(self) -> str:
         """Return a server-sent event. Its `id` is the number, which browsers send back as `Last-Event-ID`."""

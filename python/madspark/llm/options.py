@@ -70,7 +70,7 @@ class _Structured(TypedDict, total=False):
     urls: Sequence[str] | None
     """Web pages for the model to read, at most 20."""
     on_page_error: PageErrorPolicy
-    """What happens if a page cannot be read: "fail", the default, raises PageUnavailableError; "skip" tells the
+    """What happens if a page cannot be read: "fail", the default, raises PageUnavailableError; "skip" reports it to the
     model."""
     images: Sequence[File] | None
     """Paths or bytes of images."""

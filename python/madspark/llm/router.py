@@ -227,7 +227,7 @@ class LLMRouter:
             images: Paths or bytes of images.
             token_budget: The same as `max_tokens`, under the name of earlier versions.
             on_page_error: What happens if a page cannot be read, here or by Gemini: "fail" raises PageUnavailableError;
-                "skip" tells the model, and the `pages` of the last attempt say which page and why.
+                "skip" reports it to the model, and the `pages` of the last attempt say which page and why.
 
         Returns:
             The value, and the response: who answered, tokens, cost and every attempt.
