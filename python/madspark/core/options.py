@@ -57,7 +57,8 @@ class RunOptions(TypedDict, total=False):
     addresses instead if it is the first provider, except those of `page_hosts`. A custom router receives them too."""
     on_page_error: PageErrorPolicy
     """What happens if a page cannot be read, here or by Gemini. "skip", the default, reports it to the model and
-    continues: the run is degraded, and the `problems` of its candidates name the page. "fail" raises PageUnavailableError."""
+    continues: the run is degraded, and the `problems` of its candidates name the page. "fail" raises
+    PageUnavailableError."""
     stage_timeouts: Mapping[str, float | None] | None
     """The time that the calls of each stage may take, in seconds; None means no limit. Waiting for a permit or for the
     limits of a server does not count. Defaults: idea_generation 300, evaluation 600, multi_dimensional 600 (for each of
